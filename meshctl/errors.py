@@ -1,0 +1,162 @@
+"""Every error a user can meet. Raised anywhere below the CLI; `cli.main` maps a class to its exit code and prints it.
+
+    MeshError                      code        exit
+      DiagnosticsError             invalid       65   a list of Diagnostic: bad mesh, bad environments
+      InfeasibleError              infeasible    65   a valid mesh that an environment can't carry
+      UsageError                   usage         64
+      ToolError                    tool           1   an external program is missing, broken or failed to build
+      CredentialsError             credentials    1   no credentials, or expired ones
+      UnreachableError             unreachable    1   an API that doesn't answer (never read as "deleted")
+      EngineError                  engine         1   the Pulumi engine failed as a whole
+        ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
+      NotReadyError                not-ready      3   created, but does not become ready (PVC, image, crash loop, capacity)
+      StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
+      ProtectedDataError           protected      1   destroy would lose data
+      LockedError                  locked        75   someone else works on it
+      MigrationError               migration      3   a step failed at a safe point; names the next command
+        AmbiguousStepError         ambiguous      3   can't tell whether an interrupted step took effect
+        ParityError                parity         3   source and target differ; the cutover is refused
+      LabError                     lab            1
+      InterruptedByUserError       interrupted  130
+
+Each carries `what` (one line), `why` (one line, may be empty) and `hint` (the next command or change, may be empty).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class MeshError(Exception):
+    """Root of the tree. `code` is stable and appears in JSON output; `exit_code` is the process's."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+
+@dataclass(frozen=True, order=True)
+class Diagnostic:
+    """One thing wrong in a user's file. `line` and `column` count from 1; `path` is dotted (`pools.train.fabric`)."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class DiagnosticsError(MeshError):
+    """All that is wrong with the user's files, in file order."""
+
+    code = "invalid"
+    exit_code = 65
+
+    def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        count = len(diagnostics)
+        super().__init__(f"{count} problem{'s' * (count != 1)} in {', '.join(sorted({d.file for d in diagnostics}))}")
+        self.diagnostics = sorted(diagnostics)
+
+
+class InfeasibleError(MeshError):
+    """A valid mesh that the environment can't carry. `gaps` are `meshctl.model.deployment.Gap` values."""
+
+    code = "infeasible"
+    exit_code = 65
+
+    def __init__(self, what: str, *, gaps: tuple[object, ...], why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.gaps = gaps
+
+
+class UsageError(MeshError):
+    code = "usage"
+    exit_code = 64
+
+
+class ToolError(MeshError):
+    code = "tool"
+
+
+class CredentialsError(MeshError):
+    code = "credentials"
+
+
+class UnreachableError(MeshError):
+    code = "unreachable"
+
+
+class EngineError(MeshError):
+    code = "engine"
+
+
+@dataclass(frozen=True)
+class ResourceFailure:
+    """One resource that failed: `subject` in mesh terms, `code` the API's own error code where there is one."""
+
+    subject: str
+    urn: str
+    message: str
+    code: str = ""
+    hint: str = ""
+
+
+class ResourcesFailedError(EngineError):
+    """Some resources failed; what was made is in the state and the next `up` goes on from there."""
+
+    code = "resources"
+    exit_code = 3
+
+    def __init__(self, what: str, *, failures: list[ResourceFailure], why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.failures = failures
+
+
+class NotReadyError(MeshError):
+    code = "not-ready"
+    exit_code = 3
+
+
+class StalePlanError(MeshError):
+    code = "stale-plan"
+
+
+class ProtectedDataError(MeshError):
+    code = "protected"
+
+
+class LockedError(MeshError):
+    code = "locked"
+    exit_code = 75
+
+
+class MigrationError(MeshError):
+    code = "migration"
+    exit_code = 3
+
+
+class AmbiguousStepError(MigrationError):
+    code = "ambiguous"
+
+
+class ParityError(MigrationError):
+    code = "parity"
+
+
+class LabError(MeshError):
+    code = "lab"
+
+
+class InterruptedByUserError(MeshError):
+    code = "interrupted"
+    exit_code = 130

@@ -1,0 +1,287 @@
+"""What `resolve` decided: one mesh in one environment, every choice made. PURE.
+
+Made by `meshctl.resolve`; read by `meshctl.render`, `stacks.*` (which declare and decide nothing), `meshctl.migrate` and the
+views. A plain value: equal inputs give equal bytes (`Deployment.digest`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Provider = Literal["aws", "coreweave", "kubernetes", "onprem"]
+Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
+FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
+WorkloadKind = Literal["inference", "training", "service", "batch"]
+
+
+class Value(BaseModel):
+    """A frozen value; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Price(Value):
+    """List or contract price of one thing for one hour. `usd` None means unknown, which is never 0."""
+
+    subject: str  # "pool/train"
+    usd_per_hour: float | None
+    source: str  # where the number was read, with its date; or why there is none
+    date: str = ""
+
+
+class Gap(Value):
+    """Something the mesh wants that the environment can't give."""
+
+    subject: str  # "pool/train"
+    wanted: str
+    best: str  # the nearest that was found, or "nothing"
+    hint: str
+
+
+class Rejected(Value):
+    machine: str
+    reason: str
+
+
+class NetworkInterface(Value):
+    """One network interface of a launch template: EC2's own terms."""
+
+    network_card_index: int
+    device_index: int
+    interface_type: Literal["interface", "efa", "efa-only"]
+
+
+class Fabric(Value):
+    """How a pool's fabric looks in this environment."""
+
+    name: str  # the mesh's fabric
+    kind: FabricKind
+    bandwidth_gbps: float
+    placement: Literal["cluster", "spread", "any"]
+    resource: str = ""  # extended resource a pod asks for: vpc.amazonaws.com/efa, rdma/ib
+    resource_count: int = 0  # per pod that takes the whole node
+    env: dict[str, str] = {}  # NCCL, UCX, libfabric settings for its containers
+    interfaces: tuple[NetworkInterface, ...] = ()  # AWS only
+
+
+class Taint(Value):
+    key: str
+    value: str
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
+
+
+class Pool(Value):
+    """A node group. Its nodes carry `labels` (among them meshctl.dev/pool) and `taints`."""
+
+    name: str
+    role: str
+    machine: str  # EC2 instance type, CoreWeave instanceType, or a description of the hardware found
+    market: Market
+    nodes_min: int
+    nodes_max: int
+    nodes: int  # asked for now: the minimum where the mesh gives a range
+    gpu_model: str = ""
+    gpus_per_node: int = 0
+    gpu_memory_gib: float = 0
+    cpu_cores: int
+    memory_gib: float
+    scratch_gb: float = 0
+    arch: Literal["amd64", "arm64"] = "amd64"
+    zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
+    reservation: str = ""  # capacity reservation or capacity block to target
+    ami_type: str = ""  # EKS only
+    fabric: Fabric | None = None
+    labels: dict[str, str] = {}
+    taints: tuple[Taint, ...] = ()
+    node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
+    rejected: tuple[Rejected, ...] = ()
+    alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
+    price: Price
+
+
+class ObjectStore(Value):
+    """A bucket. Pods get `url` as MESH_<NAME>_URL."""
+
+    name: str
+    bucket: str
+    prefix: str = ""
+    size_gib: float
+    endpoint: str = ""  # "" = the AWS endpoint of the region
+    region: str
+    profile: str = ""  # AWS profile of the operator's machine that may use it; "" = the default credentials
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    pod_endpoint: str = ""  # what pods use when that differs (CoreWeave's LOTA cache)
+    ephemeral: bool = False
+    price: Price
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+class FileSystem(Value):
+    """A shared file system: `service` says what carries it here."""
+
+    name: str
+    service: Literal["fsx-lustre", "efs", "storage-class"]
+    size_gib: int  # rounded up to what the service sells
+    throughput_mbps: float = 0  # MB/s wanted
+    per_unit_throughput: int = 0  # FSx: MB/s per TiB
+    deployment_type: str = ""  # FSx: PERSISTENT_2, ...
+    zone: str = ""
+    storage_class: str = ""
+    ephemeral: bool = False
+    price: Price
+
+
+class Block(Value):
+    """Block storage: one claim for each pod that mounts it."""
+
+    name: str
+    size_gib: int
+    storage_class: str
+    ephemeral: bool = False
+    price: Price
+
+
+class Mount(Value):
+    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only."""
+
+    storage: str
+    kind: Literal["object", "filesystem", "block"]
+    path: str
+    read_only: bool = False
+
+
+class Health(Value):
+    path: str
+    port: str
+
+
+class Checkpoint(Value):
+    storage: str
+    signal: str = "SIGTERM"
+    grace_s: int = 120
+
+
+class Workload(Value):
+    """What runs. `replicas` counts pods: nodes of a gang for training."""
+
+    name: str
+    kind: WorkloadKind
+    pool: str
+    replicas: int
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}  # the user's
+    secrets: dict[str, str] = {}  # env name -> secret name
+    accelerators: int = 0
+    cpu: float = 0
+    memory_gib: float = 0
+    ports: dict[str, int] = {}
+    health: Health | None = None
+    mounts: tuple[Mount, ...] = ()
+    checkpoint: Checkpoint | None = None
+    paused: bool = False  # declared, but at zero pods (a migration's target before its start, or its source after quiesce)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change moved data: then it can't run in two environments at once."""
+        return any(not mount.read_only for mount in self.mounts) or self.checkpoint is not None
+
+
+class Endpoint(Value):
+    name: str
+    host: str
+    workload: str
+    port: str
+
+
+class Subnet(Value):
+    name: str  # "public-a", "private-a"
+    zone: str
+    cidr: str
+    public: bool
+
+
+class AwsNetwork(Value):
+    cidr: str
+    subnets: tuple[Subnet, ...]
+
+
+class Cluster(Value):
+    """The Kubernetes cluster: made by meshctl on AWS, given by kubeconfig elsewhere."""
+
+    name: str
+    version: str = ""  # EKS
+    kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
+    context: str = ""
+
+
+class Deployment(Value):
+    mesh: str
+    environment: str
+    provider: Provider
+    region: str
+    profile: str = ""  # AWS profile; "" = default credentials
+    labels: dict[str, str] = {}
+    cluster: Cluster
+    network: AwsNetwork | None = None
+    pools: tuple[Pool, ...]
+    object_stores: tuple[ObjectStore, ...] = ()
+    file_systems: tuple[FileSystem, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        return self.mesh
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        things = (*self.pools, *self.object_stores, *self.file_systems, *self.blocks)
+        return tuple(thing.price for thing in things)
+
+    @property
+    def hourly_usd(self) -> float | None:
+        """Sum over pools of known prices; None when a pool's price is unknown."""
+        known = [price.usd_per_hour for price in self.prices]
+        if any(pool.price.usd_per_hour is None for pool in self.pools):
+            return None
+        return round(sum(usd for usd in known if usd is not None), 4)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON: what a saved plan is checked against."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def pool(self, name: str) -> Pool:
+        return next(pool for pool in self.pools if pool.name == name)
+
+    def workload(self, name: str) -> Workload:
+        return next(workload for workload in self.workloads if workload.name == name)
+
+    def object_store(self, name: str) -> ObjectStore:
+        return next(store for store in self.object_stores if store.name == name)
+
+    def paused(self, names: frozenset[str]) -> Deployment:
+        """The same deployment with exactly these workloads paused."""
+        workloads = tuple(w.model_copy(update={"paused": w.name in names}) for w in self.workloads)
+        return self.model_copy(update={"workloads": workloads})
+
+
+class Resolution(Value):
+    """What `resolve` returns: a deployment, or the gaps that forbid one; the pools' reasons in either case."""
+
+    mesh: str
+    environment: str
+    deployment: Deployment | None
+    gaps: tuple[Gap, ...] = ()
+    rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit
+    storage_as: dict[str, str] = {}  # storage name -> what carries it here, in words
+    notes: tuple[str, ...] = ()  # things a user should know that are no gaps
