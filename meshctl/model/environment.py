@@ -1,0 +1,208 @@
+"""environments.yaml as a value: where a mesh can run. PURE.
+
+Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.resolve` and, for `dns`, `state` and
+`secrets`, by `meshctl.engine` and `meshctl.migrate`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from meshctl.model.mesh import DnsLabel, Section, Text
+from meshctl.model.units import Seconds, UsdPerHour
+
+
+def _cidr(text: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not an IPv4 network like 10.64.0.0/16 ({error})') from None
+    if not 16 <= network.prefixlen <= 24:
+        raise ValueError(f'"{text}": a VPC for a mesh is between /16 and /24')
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.match(r"^https?://[^/\s]+/?$", text):
+        raise ValueError(f'"{text}" is not a URL like https://s3.example.com')
+    return text.rstrip("/")
+
+
+def _reservation(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
+Prices = dict[Text, UsdPerHour]
+
+
+class Reservation(Section):
+    """A capacity reservation or capacity block. `pool` and `zone` may be left out: pools then take them in order."""
+
+    id: Text
+    pool: Text | None = None
+    zone: Text | None = None
+
+
+Reservations = tuple[
+    Annotated[
+        Reservation,
+        BeforeValidator(_reservation),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "properties": {name: {"type": "string"} for name in ("id", "pool", "zone")},
+                        "required": ["id"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ],
+    ...,
+]
+
+
+class Capacity(Section):
+    reservations: Reservations = ()
+    blocks: Reservations = ()
+
+
+class Adopt(Section):
+    """Existing AWS objects to build on."""
+
+    vpc: Text | None = None
+    subnets: tuple[Text, ...] = ()
+    cluster: Text | None = None
+
+
+class Network(Section):
+    cidr: Cidr = "10.64.0.0/16"
+    adopt: Adopt | None = None
+
+
+class EksOptions(Section):
+    version: Annotated[str, Field(pattern=r"^1\.\d+$")] | None = None
+
+
+class Kubeconfig(Section):
+    """An existing cluster. Without `kubeconfig`: $KUBECONFIG, then ~/.kube/config. `load` makes the path absolute."""
+
+    kubeconfig: Text | None = None
+    context: Text | None = None
+
+
+class ObjectStorage(Section):
+    """An S3-compatible store. Without `endpoint`, the `endpoint_url` of the AWS profile holds."""
+
+    endpoint: Url | None = None
+    profile: Text | None = None
+    region: Text | None = None
+    addressing: Literal["auto", "path", "virtual"] | None = None
+
+
+class StorageClasses(Section):
+    filesystem: Text | None = None
+    block: Text | None = None
+
+
+class FabricOptions(Section):
+    """How RDMA looks on an existing cluster: the extended resource a pod asks for, and settings for its containers."""
+
+    kind: Literal["infiniband", "roce"] = "infiniband"
+    resource: Text = "rdma/ib"
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class AwsEnvironment(Section):
+    provider: Literal["aws"]
+    region: Text
+    zones: Annotated[tuple[Text, ...], Field(min_length=1)]
+    profile: Text | None = None
+    network: Network = Network()
+    capacity: Capacity = Capacity()
+    kubernetes: EksOptions = EksOptions()
+    prices: Prices = Field(default_factory=dict)
+
+
+class CoreweaveEnvironment(Section):
+    provider: Literal["coreweave"]
+    region: Text
+    kubernetes: Kubeconfig = Kubeconfig()
+    object_storage: ObjectStorage | None = None
+    storage_classes: StorageClasses = StorageClasses()
+    prices: Prices = Field(default_factory=dict)
+
+
+class KubernetesEnvironment(Section):
+    provider: Literal["kubernetes"]
+    region: Text | None = None
+    kubernetes: Kubeconfig = Kubeconfig()
+    object_storage: ObjectStorage | None = None
+    storage_classes: StorageClasses = StorageClasses()
+    fabric: FabricOptions = FabricOptions()
+    prices: Prices = Field(default_factory=dict)
+
+
+class OnpremEnvironment(Section):
+    provider: Literal["onprem"]
+    region: Text | None = None
+    inventory: Text | None = None
+    kubernetes: Kubeconfig | None = None
+    object_storage: ObjectStorage | None = None
+    storage_classes: StorageClasses = StorageClasses()
+    fabric: FabricOptions = FabricOptions()
+    prices: Prices = Field(default_factory=dict)
+
+
+ClusterEnvironment = CoreweaveEnvironment | KubernetesEnvironment | OnpremEnvironment
+Environment = Annotated[
+    AwsEnvironment | CoreweaveEnvironment | KubernetesEnvironment | OnpremEnvironment, Field(discriminator="provider")
+]
+
+
+class Dns(Section):
+    """Where the endpoints' names live. `zone` is a hosted zone's id or its name."""
+
+    provider: Literal["route53"]
+    zone: Text
+    ttl_s: Seconds = Field(30, alias="ttl")
+    profile: Text | None = None
+
+
+class State(Section):
+    """Pulumi backend and secrets provider."""
+
+    backend: Text = "file://./.meshctl/state"
+    secrets: Text = "passphrase"
+
+
+class SecretSource(Section):
+    """Where a workload's secret is read from: an environment variable or a file of the operator's machine."""
+
+    env: Text | None = None
+    file: Text | None = None
+
+
+class Environments(Section):
+    """The whole of environments.yaml."""
+
+    api_version: Literal["meshctl/v1"]
+    kind: Literal["Environments"]
+    environments: Annotated[dict[DnsLabel, Environment], Field(min_length=1)]
+    dns: Dns | None = None
+    state: State = State()
+    secrets: dict[DnsLabel, SecretSource] = Field(default_factory=dict)
+
+    def secret_source(self, name: str) -> SecretSource:
+        """The source of a workload secret; by default the variable MESHCTL_SECRET_<NAME>."""
+        default = SecretSource(env="MESHCTL_SECRET_" + name.upper().replace("-", "_"))
+        return self.secrets.get(name, default)

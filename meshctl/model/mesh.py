@@ -1,0 +1,216 @@
+"""mesh.yaml as a value: what runs, with nothing that names a provider. PURE.
+
+Made by `meshctl.load` (which turns each validation error into a diagnostic with line and column); read by `meshctl.resolve`.
+Keys are camelCase in files and snake_case here; quantities are plain numbers with their unit in the name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
+
+_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_HOST = r"^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
+_ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+
+
+def _dns_label(text: str) -> str:
+    if len(text) > 30:
+        raise ValueError(f'"{text}" has {len(text)} characters; a name has at most 30')
+    if not re.match(_LABEL, text):
+        raise ValueError(
+            f'"{text}" is not a DNS label: lower-case letters, digits and "-", a letter first, no "-" at the end'
+        )
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.match(_HOST, text):
+        raise ValueError(f'"{text}" is not a host name like chat.example.com')
+    return text
+
+
+def _env_name(text: str) -> str:
+    if not re.match(_ENV_NAME, text):
+        raise ValueError(f'"{text}" is not a name for an environment variable: letters, digits and "_", no digit first')
+    if text.startswith("MESH_"):
+        raise ValueError(f'"{text}": names that start with MESH_ are set by meshctl')
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or ".." in text.split("/") or text.rstrip("/") == "":
+        raise ValueError(f'"{text}" is not an absolute path below /')
+    return text
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _node_range(value: object) -> object:
+    return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
+Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
+EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
+AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": "^/.+"})]
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    """A mapping of a user's file: frozen, camelCase in files, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class NodeRange(Section):
+    min: Annotated[int, Field(strict=True, ge=0)]
+    max: Count
+
+
+Nodes = Annotated[
+    NodeRange,
+    BeforeValidator(_node_range),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "object",
+                    "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
+                    "required": ["min", "max"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+Models = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+
+
+class Accelerator(Section):
+    """Per node. `model` is in order of preference."""
+
+    model: Models
+    count: Count
+    memory_gib: Gib | None = Field(None, alias="memory")
+
+
+class Cpu(Section):
+    """Minimum per node."""
+
+    cores: Count | None = None
+    memory_gib: Gib | None = Field(None, alias="memory")
+
+
+class Pool(Section):
+    role: Literal["training", "inference", "analytics", "general"] = "general"
+    nodes: Nodes
+    accelerator: Accelerator | None = None
+    cpu: Cpu = Cpu()
+    scratch_gb: Gigabytes | None = Field(None, alias="scratch")
+    arch: Literal["amd64", "arm64"] = "amd64"
+    fabric: Text | None = None
+    capacity: Literal["on-demand", "spot", "reserved"] = "on-demand"
+
+
+class Fabric(Section):
+    """`bandwidth_gbps` is the minimum per node."""
+
+    kind: Literal["rdma", "ethernet"]
+    bandwidth_gbps: Gbps | None = Field(None, alias="bandwidth")
+    placement: Literal["cluster", "spread", "any"] = "any"
+
+
+class Storage(Section):
+    """`ephemeral` data is neither moved by migrate nor protected from destroy."""
+
+    kind: Literal["object", "filesystem", "block"]
+    size_gib: Gib = Field(alias="size")
+    throughput_mbps: Mbps | None = Field(None, alias="throughput")
+    engine: Literal["native", "neuralmesh"] = "native"
+    ephemeral: Annotated[bool, Field(strict=True)] = False
+
+
+class Resources(Section):
+    """Per pod."""
+
+    accelerators: Annotated[int, Field(strict=True, ge=0)] = 0
+    cpu: Cores | None = None
+    memory_gib: Gib | None = Field(None, alias="memory")
+
+
+class Health(Section):
+    path: Annotated[str, Field(pattern="^/")]
+    port: Text
+
+
+class Mount(Section):
+    path: AbsolutePath
+    read_only: Annotated[bool, Field(strict=True)] = False
+
+
+class Checkpoint(Section):
+    storage: Text
+    signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = "SIGTERM"
+    grace_s: Seconds = Field(120, alias="grace")
+
+
+class Workload(Section):
+    """`replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
+
+    kind: Literal["inference", "training", "service", "batch"]
+    pool: Text
+    replicas: Count | None = None
+    nodes: Count | None = None
+    image: Text
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[EnvName, str] = {}
+    secrets: dict[EnvName, DnsLabel] = {}
+    resources: Resources = Resources()
+    ports: dict[DnsLabel, Port] = {}
+    health: Health | None = None
+    mounts: dict[str, Mount] = {}
+    checkpoint: Checkpoint | None = None
+
+
+class Endpoint(Section):
+    host: Host
+    workload: Text
+    port: Text
+
+
+class Limits(Section):
+    hourly_usd: Usd | None = Field(None, alias="hourly")
+
+
+class Mesh(Section):
+    """The whole of mesh.yaml. References between its parts hold (checked by `meshctl.model.references`)."""
+
+    api_version: Literal["meshctl/v1"]
+    kind: Literal["Mesh"]
+    name: DnsLabel
+    labels: dict[str, str] = {}
+    pools: Annotated[dict[DnsLabel, Pool], Field(min_length=1)]
+    fabrics: dict[DnsLabel, Fabric] = {}
+    storage: dict[DnsLabel, Storage] = {}
+    workloads: dict[DnsLabel, Workload] = {}
+    endpoints: dict[DnsLabel, Endpoint] = {}
+    blueprints: dict[str, dict[str, Any]] = {}
+    limits: Limits = Limits()

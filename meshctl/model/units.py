@@ -1,0 +1,127 @@
+"""Quantities as people write them (`80GB`, `400Gbps`, `21.50 USD/h`), read into plain numbers with the unit in the name.
+
+Called by `meshctl.model.mesh` and `meshctl.model.environment` as pydantic field types; each also carries its JSON Schema. PURE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+GIB = 2**30
+_NUMBER = r"\d+(?:\.\d+)?"
+_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*([A-Za-z/]*)\s*$")
+
+_BYTES = {
+    "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
+}  # fmt: skip
+_GBPS = {"Mbps": 1e-3, "Gbps": 1.0, "Tbps": 1e3, "Mbit/s": 1e-3, "Gbit/s": 1.0, "Tbit/s": 1e3}
+_MBPS = {"MB/s": 1.0, "GB/s": 1e3, "TB/s": 1e6, "MiB/s": 1.048576, "GiB/s": 1073.741824}
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_USD = {"USD": 1.0}
+_USD_PER_HOUR = {"USD/h": 1.0}
+
+
+def parse(text: object, factors: dict[str, float] | dict[str, int], examples: str) -> float:
+    """Read `text` with the unit table `factors` (unit -> factor to the base unit).
+
+    Raises: ValueError, which names the units that may be used, with `examples`.
+    """
+    if not isinstance(text, str):
+        shown = (
+            f"{text!r} has no unit"
+            if isinstance(text, int | float) and not isinstance(text, bool)
+            else "not a quantity"
+        )
+        raise ValueError(f"{shown}; write it like {examples}")
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(f'can\'t read the quantity "{text}"; write it like {examples}')
+    number, unit = match.groups()
+    factor = factors.get(unit)
+    if factor is None:
+        what = f'unknown unit "{unit}" in "{text}"' if unit else f'"{text}" has no unit'
+        raise ValueError(f"{what}; write it like {examples}")
+    return float(number) * factor
+
+
+def gib(text: object) -> float:
+    """`80GB` -> 74.5 GiB, `1TiB` -> 1024.0."""
+    return _positive(parse(text, _BYTES, "80GB or 1TiB") / GIB, text)
+
+
+def gigabytes(text: object) -> float:
+    """`10TB` -> 10000.0 (decimal GB, as disks are sold)."""
+    return _positive(parse(text, _BYTES, "10TB or 500GiB") / 1e9, text)
+
+
+def gbps(text: object) -> float:
+    """`400Gbps` -> 400.0 Gbit/s."""
+    return _positive(parse(text, _GBPS, "400Gbps"), text)
+
+
+def mbps(text: object) -> float:
+    """`1.2GB/s` -> 1200.0 MB/s."""
+    return _positive(parse(text, _MBPS, "1.2GB/s or 500MB/s"), text)
+
+
+def seconds(text: object) -> int:
+    """`120s` -> 120, `2m` -> 120. A whole number of seconds."""
+    return round(_positive(parse(text, _SECONDS, "120s or 5m"), text))
+
+
+def usd(text: object) -> float:
+    """`1500 USD` -> 1500.0."""
+    return _positive(parse(text, _USD, "1500 USD"), text)
+
+
+def usd_per_hour(text: object) -> float:
+    """`21.50 USD/h` -> 21.5. A price is never zero: leave it out when it isn't known."""
+    return _positive(parse(text, _USD_PER_HOUR, "21.50 USD/h"), text)
+
+
+def _positive(value: float, text: object) -> float:
+    if value <= 0:
+        raise ValueError(f'"{text}" must be more than zero')
+    return value
+
+
+def cores(value: object) -> float:
+    """Kubernetes CPU: a number of cores, or millicores as `500m`."""
+    if isinstance(value, str) and re.fullmatch(r"\d+m", value):
+        return _positive(int(value[:-1]) / 1000, value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f'can\'t read "{value}" as CPU cores; write it like 64 or 500m')
+    return _positive(float(value), value)
+
+
+def format_gib(value: float) -> str:
+    """GiB for people: `1.5 TiB`, `74.5 GiB`."""
+    return f"{value / 1024:g} TiB" if value >= 1024 and value % 128 == 0 else f"{round(value, 1):g} GiB"
+
+
+def _schema(read: Callable[[object], Any], pattern: str, example: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    return BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+def _pattern(factors: dict[str, float] | dict[str, int]) -> str:
+    return rf"^\s*{_NUMBER}\s*({'|'.join(factors)})\s*$"
+
+
+Gib = Annotated[float, *_schema(gib, _pattern(_BYTES), "80GB")]
+Gigabytes = Annotated[float, *_schema(gigabytes, _pattern(_BYTES), "10TB")]
+Gbps = Annotated[float, *_schema(gbps, _pattern(_GBPS), "400Gbps")]
+Mbps = Annotated[float, *_schema(mbps, _pattern(_MBPS), "1.2GB/s")]
+Seconds = Annotated[int, *_schema(seconds, _pattern(_SECONDS), "120s")]
+Usd = Annotated[float, *_schema(usd, _pattern(_USD), "1500 USD")]
+UsdPerHour = Annotated[float, *_schema(usd_per_hour, _pattern(_USD_PER_HOUR), "21.50 USD/h")]
+Cores = Annotated[
+    float,
+    BeforeValidator(cores),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^\d+m$"}]}),
+]
