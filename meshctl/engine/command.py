@@ -1,0 +1,106 @@
+"""Runs the `pulumi` program for the Automation API, so that Ctrl-C cancels cleanly. EDGE.
+
+Used by `workspace`. The stock command shares our process group: a Ctrl-C in the terminal reaches the engine and its providers
+at the same moment as us, and a second one kills them in the middle of a call. Here the engine has a session of its own, and
+gets exactly one interrupt, which it understands as "finish what is in flight, save the state, stop".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from pulumi import automation
+from pulumi.automation._cmd import CommandResult
+from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
+
+OnOutput = Callable[[str], None]
+
+
+class PulumiProgram(automation.PulumiCommand):
+    """`path` is the program that `meshctl.tools` found; its version was checked there."""
+
+    def __init__(self, path: Path, version: str) -> None:
+        # The parent's __init__ starts the program once more, only to ask for its version.
+        self.command = str(path)
+        self.version = VersionInfo.parse(version)
+        self._interrupted = threading.Event()
+        self._running: set[subprocess.Popen[str]] = set()
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted.is_set()
+
+    def interrupt(self) -> None:
+        """The first call asks running commands to stop cleanly, the second ends them."""
+        again = self._interrupted.is_set()
+        self._interrupted.set()
+        for process in tuple(self._running):
+            with suppress(ProcessLookupError):
+                if again:
+                    os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
+                else:
+                    process.send_signal(signal.SIGINT)
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+    ) -> CommandResult:
+        """Run one command; raises `automation.CommandError` when it fails."""
+        if "--non-interactive" not in args:
+            args.insert(0, "--non-interactive")
+        process = subprocess.Popen(
+            [self.command, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._running.add(process)
+        try:
+            stdout, stderr = _drain(process, on_output, on_error)
+        finally:
+            self._running.discard(process)
+        result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
+        if process.returncode != 0:
+            raise create_command_error(result)
+        return result
+
+
+def _drain(process: subprocess.Popen[str], on_output: OnOutput | None, on_error: OnOutput | None) -> tuple[str, str]:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out: list[str] = []
+    err: list[str] = []
+    readers = [
+        threading.Thread(target=_read, args=(process.stdout, out, on_output), daemon=True),
+        threading.Thread(target=_read, args=(process.stderr, err, on_error), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    process.wait()
+    for reader in readers:
+        reader.join()
+    return "\n".join(out), "\n".join(err)
+
+
+def _read(stream: IO[str], lines: list[str], tell: OnOutput | None) -> None:
+    with stream:
+        for line in stream:
+            lines.append(line.rstrip())
+            if tell is not None:
+                tell(lines[-1])

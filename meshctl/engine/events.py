@@ -1,0 +1,112 @@
+"""Automation API events -> plain steps, failures and progress. PURE apart from the callbacks it is given.
+
+Fed by `run`; its `Recorder` collects what `meshctl.changes` and `failures` read afterwards. Events come from several threads of
+the event server: one lock guards the lists.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pulumi.automation.events import EngineEvent, StepEventMetadata
+
+from meshctl.changes.steps import PropertyChange, Step, resource_name, subject_of
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a long run, for a person: `state` is started | done | failed | message."""
+
+    subject: str
+    detail: str
+    state: str
+    action: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass
+class Recorder:
+    """Collects one engine run. `diagnostics` are (urn, severity, message), in order."""
+
+    on_progress: OnProgress | None = None
+    steps: list[Step] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    diagnostics: list[tuple[str, str, str]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, event: EngineEvent) -> None:
+        with self._lock:
+            if event.resource_pre_event:
+                self._started(event.resource_pre_event.metadata)
+            elif event.res_outputs_event:
+                self._finished(event.res_outputs_event.metadata)
+            elif event.res_op_failed_event:
+                self._failed(event.res_op_failed_event.metadata)
+            elif event.diagnostic_event:
+                self._said(event.diagnostic_event)
+
+    def _started(self, metadata: StepEventMetadata) -> None:
+        step = step_of(metadata)
+        self.steps.append(step)
+        self._tell(step, "started")
+
+    def _finished(self, metadata: StepEventMetadata) -> None:
+        self._tell(step_of(metadata), "done")
+
+    def _failed(self, metadata: StepEventMetadata) -> None:
+        self.failed.append(metadata.urn)
+        self._tell(step_of(metadata), "failed")
+
+    def _said(self, event: Any) -> None:
+        if event.severity in ("error", "warning") or event.severity == "info#err":
+            self.diagnostics.append((event.urn or "", event.severity, _plain(event.message)))
+        elif event.severity == "info" and event.urn and self.on_progress:
+            name = resource_name(event.urn)
+            self.on_progress(Progress(subject_of(event.urn), name, "message", _plain(event.message)))
+
+    def _tell(self, step: Step, state: str) -> None:
+        if self.on_progress is None or step.is_engine_own or step.action in (None, "same"):
+            return
+        self.on_progress(Progress(subject_of(step.urn), resource_name(step.urn), state, step.action or ""))
+
+
+def step_of(metadata: StepEventMetadata) -> Step:
+    op = metadata.op.value if hasattr(metadata.op, "value") else str(metadata.op)
+    replacing = set(metadata.keys or ())
+    detailed = metadata.detailed_diff or {}
+    properties = tuple(
+        PropertyChange(path, _kind(diff).endswith("replace") or path.split(".")[0].split("[")[0] in replacing)
+        for path, diff in sorted(detailed.items())
+    ) or tuple(PropertyChange(key, key in replacing) for key in sorted(set(metadata.diffs or ()) | replacing))
+    return Step(
+        urn=metadata.urn,
+        type=metadata.type,
+        op=op,
+        old=(metadata.old.inputs if metadata.old else None) or {},
+        new=(metadata.new.inputs if metadata.new else None) or {},
+        properties=properties,
+    )
+
+
+def _kind(diff: Any) -> str:
+    kind = diff.diff_kind
+    return str(getattr(kind, "value", kind))
+
+
+def _plain(message: str) -> str:
+    """The message without Pulumi's colour marks (`<{%reset%}>`)."""
+    text = message
+    while "<{%" in text:
+        start = text.index("<{%")
+        end = text.find("%}>", start)
+        if end < 0:
+            break
+        text = text[:start] + text[end + 3 :]
+    return text.strip()

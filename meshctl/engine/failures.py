@@ -1,0 +1,141 @@
+"""What the engine and the providers said -> the errors of `meshctl.errors`. PURE.
+
+Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the table below says what
+a person can do about it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from meshctl.changes.steps import resource_name, subject_of
+from meshctl.errors import (
+    CredentialsError,
+    EngineError,
+    LockedError,
+    MeshError,
+    ResourceFailure,
+    ResourcesFailedError,
+    UnreachableError,
+)
+
+_CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
+_LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
+
+_CAPACITY = "ask for another machine type, zone or a capacity reservation (`capacity: reserved`), or run `meshctl up` again later"
+_QUOTA = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
+_CREDENTIALS = "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
+HINTS = {
+    "InsufficientInstanceCapacity": _CAPACITY,
+    "Capacity": _CAPACITY,
+    "InstanceLimitExceeded": _QUOTA,
+    "VcpuLimitExceeded": _QUOTA,
+    "MaxSpotInstanceCountExceeded": _QUOTA,
+    "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
+    "BucketAlreadyExists": "bucket names are global: set `name:` of that storage's bucket under the environment, or another mesh name",
+    "BucketNotEmpty": "the bucket holds data: `meshctl destroy ENV --allow-data-loss` deletes it, or empty it first",
+    "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
+    "ExpiredToken": _CREDENTIALS,
+    "ExpiredTokenException": _CREDENTIALS,
+    "Unauthorized": _CREDENTIALS,
+    "InvalidClientTokenId": "the access key is not known there: check AWS_PROFILE and the environment's `profile:`",
+    "AccessDenied": "the credentials lack a permission that the message names",
+    "UnauthorizedOperation": "the credentials lack a permission that the message names",
+    "Forbidden": "the Kubernetes user lacks a permission that the message names",
+    "Unreachable": "check the address and the network; nothing was changed there and the state is kept",
+    "ImagePull": "check the image's name and tag, and that the nodes may pull it",
+    "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
+    "Unschedulable": "no node fits: compare the pool's machine with the workload's `resources`",
+    "ProvisioningFailed": "the claim can't bind: check the storage class and its provisioner",
+    "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
+    "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
+}
+_CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
+_READINESS = (
+    ("ImagePull", re.compile(r"ImagePullBackOff|ErrImagePull|InvalidImageName")),
+    ("CrashLoop", re.compile(r"CrashLoopBackOff")),
+    ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
+    ("ProvisioningFailed", re.compile(r"ProvisioningFailed")),
+)
+_NOISE = re.compile(r"^(update|preview|destroy) failed$|resource .*? was not successfully created|^\d+ errors? occurred:?\s*$", re.I)
+
+
+def resource_failures(
+    diagnostics: list[tuple[str, str, str]], failed: list[str]
+) -> list[ResourceFailure]:
+    """One failure for each resource that has an error, in the order they were said; the engine's own echo left out."""
+    failures: dict[str, ResourceFailure] = {}
+    for urn, severity, message in diagnostics:
+        if severity != "error" or not urn or _NOISE.search(message.strip()):
+            continue
+        failures.setdefault(urn, failure_of(urn, message))
+    for urn in failed:
+        failures.setdefault(urn, ResourceFailure(subject_of(urn), urn, "failed, and the provider said nothing"))
+    return list(failures.values())
+
+
+def failure_of(urn: str, message: str) -> ResourceFailure:
+    found = _CODE.search(message)
+    code = found.group(1) if found else next((name for name, seen in _READINESS if seen.search(message)), "")
+    text = " ".join(_CODE.sub("", message).split())
+    return ResourceFailure(subject_of(urn), urn, text, code, HINTS.get(code, ""))
+
+
+def error_of(
+    stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]], failed: list[str]
+) -> MeshError:
+    """The error for a run that failed; `stderr` is the pulumi program's."""
+    lock = lock_owner(stderr)
+    if lock is not None:
+        user, host, pid, since = lock
+        return LockedError(
+            f"{stack} is being changed by {user} on {host} (pid {pid}) since {since}",
+            why="the state is locked so that two changes can't overlap",
+            hint="wait for it to end; if it is gone for good: the same command with --break-lock",
+        )
+    failures = resource_failures(diagnostics, failed)
+    if not failures:
+        return _engine_error(stack, operation, stderr, diagnostics)
+    first = failures[0]
+    others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    name = resource_name(first.urn)
+    kind = _kind_of(failures)
+    if kind is not None:
+        return kind(f"{operation} {stack}: {name}: {first.message}{others}", why=_code_text(first), hint=first.hint)
+    return ResourcesFailedError(
+        f"{operation} {stack}: {len(failures)} resource{'s' * (len(failures) != 1)} failed: {name}{others}",
+        failures=failures,
+        why=f"{first.message}{' ' + _code_text(first) if first.code else ''}",
+        hint=first.hint or f"what was made is kept: mend the cause and run `meshctl {operation} {stack}` again",
+    )
+
+
+def _kind_of(failures: list[ResourceFailure]) -> type[MeshError] | None:
+    codes = {failure.code for failure in failures}
+    if codes <= _CREDENTIAL_CODES:
+        return CredentialsError
+    return UnreachableError if codes == {"Unreachable"} else None
+
+
+def _code_text(failure: ResourceFailure) -> str:
+    return f"[{failure.code}]" if failure.code else ""
+
+
+def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]]) -> EngineError:
+    said = [message for _, severity, message in diagnostics if severity == "error"]
+    text = next((line for message in said for line in message.splitlines() if line.strip()), "")
+    text = text or next((line for line in stderr.splitlines() if line.startswith("error:")), "") or stderr.strip()
+    hint = ""
+    if "passphrase" in text:
+        hint = "the passphrase differs from the one that the state was made with: set PULUMI_CONFIG_PASSPHRASE"
+    return EngineError(f"{operation} {stack} failed", why=text.removeprefix("error: ") or "the engine said nothing", hint=hint)
+
+
+def lock_owner(stderr: str) -> tuple[str, str, int, str] | None:
+    """(user, host, pid, since) of the state's lock, where the failure is that the stack is locked."""
+    if "currently locked by" not in stderr:
+        return None
+    found = _LOCK.search(stderr)
+    if found is None:
+        return "someone", "another host", 0, "an unknown time"
+    return found.group(1), found.group(2), int(found.group(3)), found.group(4)

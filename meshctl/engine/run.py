@@ -1,0 +1,176 @@
+"""One engine run on one stack: preview, up, destroy, read; goes on after a crash. EDGE.
+
+Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the state calls pending, and
+an engine that is still finishing. Each is looked for when it shows itself, so a run that finds nothing of it pays nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from pulumi import automation
+
+from meshctl.engine import failures
+from meshctl.engine.command import PulumiProgram
+from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
+from meshctl.engine.workspace import StackWorkspace
+from meshctl.errors import EngineError, InterruptedByUserError, MeshError
+
+FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
+
+
+@dataclass(frozen=True)
+class StackRun:
+    """A stack and how to run it. `parallel` is the number of resources worked on at once."""
+
+    stack: automation.Stack
+    pulumi: PulumiProgram
+    on_progress: OnProgress | None = None
+    break_lock: bool = False
+    parallel: int = 32
+
+    @property
+    def name(self) -> str:
+        return self.stack.name
+
+    def preview(self) -> Recorder:
+        """What `up` would do. Raises: EngineError and its leaves."""
+        return self._run("plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel))
+
+    def up(self) -> Recorder:
+        """Apply. Independent resources go on when one fails. Raises: ResourcesFailedError and the others."""
+        self._forget_pending()
+        return self._run(
+            "up",
+            lambda record: self.stack.up(
+                on_event=record, parallel=self.parallel, continue_on_error=True, suppress_outputs=True, suppress_progress=True
+            ),
+        )
+
+    def destroy(self) -> Recorder:
+        """Delete every resource of the stack; the stack's name and history stay."""
+        self._forget_pending()
+        return self._run(
+            "destroy",
+            lambda record: self.stack.destroy(
+                on_event=record, parallel=self.parallel, continue_on_error=True, suppress_progress=True
+            ),
+        )
+
+    def preview_destroy(self) -> Recorder:
+        return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
+
+    def state(self) -> dict[str, Any]:
+        """The state's deployment (`resources`, `pending_operations`, …), secrets encrypted; empty when the stack is new."""
+        try:
+            deployment = self.stack.export_stack().deployment
+        except automation.StackNotFoundError:
+            return {}
+        except automation.CommandError as error:
+            raise self._error("status", error, Recorder()) from error
+        return dict(deployment or {})
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secret ones masked; empty when the stack is new."""
+        return stack_outputs(self.state())
+
+    def _run(self, operation: str, act: Callable[[Recorder], Any]) -> Recorder:
+        deadline = time.monotonic() + FINISHING_TIMEOUT_S
+        while True:
+            record = Recorder(self.on_progress)
+            try:
+                act(record)
+            except automation.StackNotFoundError:
+                self.stack.workspace.create_stack(self.name)
+                continue
+            except automation.CommandError as error:
+                if self._unlock(error, deadline):
+                    continue
+                raise self._error(operation, error, record) from error
+            return record
+
+    def _error(self, operation: str, error: automation.CommandError, record: Recorder) -> MeshError:
+        if self.pulumi.interrupted:
+            return InterruptedByUserError(
+                f"{operation} {self.name} was interrupted",
+                why="the engine finished what was in flight and saved its state",
+                hint=f"`meshctl {operation} {self.name}` goes on from there",
+            )
+        found = failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
+        return found
+
+    def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
+        """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to finish."""
+        owner = failures.lock_owner(str(error))
+        if owner is None:
+            return False
+        _, host, pid, _ = owner
+        here = host == socket.gethostname()
+        if self.break_lock or (here and not _is_pulumi(pid)):
+            self.stack.cancel()
+            return True
+        if here and _is_orphan(pid) and time.monotonic() < deadline:
+            self._say(f"an interrupted run (pid {pid}) is still saving its state; waiting for it")
+            time.sleep(1)
+            return True
+        return False
+
+    def _forget_pending(self) -> None:
+        """Drop `pending_operations` of an interrupted run.
+
+        The providers find what such an operation may have made (by client token, tag or name) and adopt it, so
+        nothing is created twice; with the entry kept, the engine would ask a person.
+        """
+        exported = None
+        try:
+            exported = self.stack.export_stack()
+        except automation.StackNotFoundError:
+            return
+        except automation.CommandError as error:
+            raise self._error("up", error, Recorder()) from error
+        pending = (exported.deployment or {}).get("pending_operations")
+        if not pending:
+            return
+        self._say(f"{len(pending)} operation(s) of an interrupted run: looking for what they made")
+        deployment = {**(exported.deployment or {}), "pending_operations": []}
+        self._run("up", lambda _: self.stack.import_stack(automation.Deployment(exported.version, deployment)))
+
+    def _say(self, text: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(Progress("engine", self.name, "message", text))
+
+
+def _is_pulumi(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name().startswith("pulumi")
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_orphan(pid: int) -> bool:
+    """A pulumi whose meshctl is gone: its parent is no meshctl (Python) process any more."""
+    try:
+        parent = psutil.Process(pid).parent()
+        return parent is None or parent.pid == 1 or "python" not in parent.name()
+    except psutil.NoSuchProcess:
+        return True
+
+
+def stack_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs in an exported state: those of its one resource of the stack's own type."""
+    for resource in state.get("resources") or ():
+        if resource.get("type") == STACK_TYPE:
+            outputs = resource.get("outputs") or {}
+            if not isinstance(outputs, dict):
+                raise EngineError("the stack's outputs can't be read", why=json.dumps(outputs)[:200])
+            return dict(outputs)
+    return {}
+
+
+__all__ = ["StackRun", "StackWorkspace", "stack_outputs"]

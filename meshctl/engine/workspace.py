@@ -1,0 +1,154 @@
+"""The working folder of one stack: Pulumi.yaml, provider launchers, backend, secrets provider. EDGE.
+
+Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of a mesh can be worked
+on at the same time. The providers are named in Pulumi.yaml by path: nothing is installed into the user's Pulumi home.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pulumi import automation
+
+from meshctl import tools
+from meshctl.engine.command import PulumiProgram
+from meshctl.errors import UsageError
+
+PULUMI_VERSION = "3.259.0"
+KUBERNETES_PLUGIN = "resource-kubernetes-v4.34.2"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where the state lives. `url` is a Pulumi backend URL; `secrets_provider` a Pulumi secrets provider."""
+
+    url: str
+    secrets_provider: str
+    folder: Path  # the mesh's own folder: `.meshctl` lies in it
+
+    @property
+    def is_local(self) -> bool:
+        return self.url.startswith("file://")
+
+    @property
+    def resolved_url(self) -> str:
+        """A relative `file://./…` counts from the mesh's folder."""
+        if not self.is_local:
+            return self.url
+        path = Path(self.url.removeprefix("file://")).expanduser()
+        return f"file://{path if path.is_absolute() else (self.folder / path).resolve()}"
+
+
+class StackWorkspace(automation.LocalWorkspace):
+    """A LocalWorkspace whose stacks are named on every call, never selected: one program run less for each command."""
+
+    def select_stack(self, stack_name: str, show_secrets: bool | None = None) -> None:  # noqa: ARG002
+        return None
+
+
+def open_stack(
+    backend: Backend, project: str, stack: str, program: Callable[[], None], pulumi: PulumiProgram
+) -> automation.Stack:
+    """The stack `stack` of `project`, not created yet if it is new (see `run.ensure_created`).
+
+    Raises: ToolError when the pulumi program is missing, UsageError when a passphrase is needed and there is none.
+    """
+    folder = backend.folder / ".meshctl" / "work" / stack
+    folder.mkdir(parents=True, exist_ok=True)
+    if backend.is_local:
+        Path(backend.resolved_url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+    _write_if_changed(folder / "Pulumi.yaml", yaml.safe_dump(_project_file(backend, project, folder)))
+    workspace = StackWorkspace(
+        work_dir=str(folder),
+        program=program,
+        env_vars=_environment(backend),
+        secrets_provider=backend.secrets_provider,
+        pulumi_command=pulumi,
+    )
+    return automation.Stack.select(stack, workspace)
+
+
+def pulumi_program() -> PulumiProgram:
+    return PulumiProgram(tools.find("pulumi"), PULUMI_VERSION)
+
+
+def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any]:
+    providers = [{"name": "meshaws", "path": str(_launcher(folder, "meshaws", "providers.aws"))}]
+    if not official_kubernetes_plugin():
+        providers.append({"name": "kubernetes", "path": str(_launcher(folder, "kubernetes", "providers.kubernetes"))})
+    return {
+        "name": project,
+        "runtime": "python",
+        "description": "made by meshctl; changes here are overwritten",
+        "backend": {"url": backend.resolved_url},
+        "plugins": {"providers": providers},
+    }
+
+
+def official_kubernetes_plugin() -> Path | None:
+    """The official kubernetes plugin, if it is installed where Pulumi looks for it."""
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    program = home / "plugins" / KUBERNETES_PLUGIN / "pulumi-resource-kubernetes"
+    return program if os.access(program, os.X_OK) else None
+
+
+def _launcher(folder: Path, name: str, module: str) -> Path:
+    """A folder with an executable `pulumi-resource-NAME` that runs our provider with this very interpreter."""
+    plugin = folder / "plugins" / name
+    plugin.mkdir(parents=True, exist_ok=True)
+    program = plugin / f"pulumi-resource-{name}"
+    root = Path(__file__).parents[2]  # where `providers` is importable from, whatever the working folder
+    text = (
+        "#!/bin/sh\n"
+        f'PYTHONPATH={shlex.quote(str(root))}"${{PYTHONPATH:+:$PYTHONPATH}}"; export PYTHONPATH\n'
+        f'exec {shlex.quote(sys.executable)} -m {module} "$@"\n'
+    )
+    _write_if_changed(program, text)
+    program.chmod(0o755)
+    return plugin
+
+
+def _environment(backend: Backend) -> dict[str, str]:
+    environment = {
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        # exec credentials of generated kubeconfigs say just `meshctl`: ours must be the one that is found
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+    if backend.secrets_provider == "passphrase":
+        environment |= _passphrase(backend)
+    return environment
+
+
+def _passphrase(backend: Backend) -> dict[str, str]:
+    """The user's passphrase; for a state on this machine, one that lies beside it, readable by its owner only."""
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        if name in os.environ:
+            return {name: os.environ[name]}
+    if not backend.is_local:
+        raise UsageError(
+            "the state's secrets are locked by a passphrase, and none is given",
+            why=f"the state is shared ({backend.url}), so meshctl can't make one up",
+            hint="set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE, or name a key service under state.secrets",
+        )
+    file = backend.folder / ".meshctl" / "passphrase"
+    if not file.exists():
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(32))
+    return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(text)
+        partial.replace(path)

@@ -1,0 +1,176 @@
+"""The EKS cluster: roles, control plane, OIDC provider, add-ons, kubeconfig. Called by `program`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import Deployment
+from stacks.aws.network import Network
+from stacks.resources import AwsProvider, AwsResource
+
+# Managed policies by name; the ARN prefix is the partition's.
+_CLUSTER_POLICIES = ("AmazonEKSClusterPolicy",)
+_NODE_POLICIES = (
+    "AmazonEKSWorkerNodePolicy",
+    "AmazonEKS_CNI_Policy",
+    "AmazonEC2ContainerRegistryPullOnly",
+    "AmazonSSMManagedInstanceCore",
+)
+# In place before the first node joins; the others need nodes to run on.
+_ADDONS_BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+
+
+@dataclass(frozen=True)
+class Eks:
+    """`name`, `security_group_id` and `kubeconfig` are unknown until the cluster exists."""
+
+    cluster: AwsResource
+    name: pulumi.Output[str]
+    security_group_id: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+    node_role: AwsResource
+    before_nodes: tuple[pulumi.Resource, ...]
+
+
+def trust(service: str, *actions: str) -> str:
+    """An assume-role policy document for one AWS service."""
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": list(actions or ("sts:AssumeRole",))}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+
+
+def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) -> Eks:
+    prefix = deployment.cluster.name
+    cluster_role, cluster_policies = declare_role(
+        "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
+    )
+    node_role, node_policies = declare_role(
+        "nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws
+    )
+    cluster = AwsResource(
+        "eks:Cluster",
+        "cluster:eks",
+        {
+            "name": prefix,
+            "version": deployment.cluster.version or None,
+            "roleArn": cluster_role.get("Arn"),
+            "resourcesVpcConfig": {
+                "subnetIds": network.all(),
+                "endpointPublicAccess": True,
+                "endpointPrivateAccess": True,
+            },
+            # the API's own default mode (CONFIG_MAP) knows no access entries
+            "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP", "bootstrapClusterCreatorAdminPermissions": True},
+            "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
+        },
+        outputs=["endpoint", "certificateAuthority", "identity"],
+        provider=aws,
+        depends_on=cluster_policies,
+        timeout_s=1800,
+    )
+    name = cluster.get("name")
+    vpc_config = cluster.get("resourcesVpcConfig")
+    AwsResource(
+        "iam:OpenIDConnectProvider",
+        "cluster:oidc-provider",
+        {"Url": cluster.get("identity").apply(lambda identity: identity["oidc"]["issuer"]), "ClientIDList": ["sts.amazonaws.com"]},
+        provider=aws,
+    )
+    before = [_addon(name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
+    return Eks(
+        cluster=cluster,
+        name=name,
+        security_group_id=vpc_config.apply(lambda config: config["clusterSecurityGroupId"]),
+        kubeconfig=_kubeconfig(deployment, cluster),
+        node_role=node_role,
+        before_nodes=(*node_policies, *before),
+    )
+
+
+def declare_addons(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> list[AwsResource]:
+    """The add-ons that need a node to run on: DNS and the storage drivers that the deployment uses."""
+    names = ["coredns"]
+    names += ["aws-ebs-csi-driver"] if deployment.blocks else []
+    names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
+    names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
+    return [_addon(name, eks.name, aws, node_groups) for name in names]
+
+
+def declare_role(
+    name: str, role_name: str, trust_policy: str, policies: tuple[str, ...], aws: AwsProvider, *, subject: str = "cluster"
+) -> tuple[AwsResource, list[AwsResource]]:
+    """A role and its attached managed policies."""
+    role = AwsResource(
+        "iam:Role",
+        f"{subject}:role-{name}",
+        {"RoleName": role_name, "AssumeRolePolicyDocument": trust_policy},
+        outputs=["Arn", "RoleName"],
+        provider=aws,
+    )
+    attachments = [
+        AwsResource(
+            "iam:RolePolicyAttachment",
+            f"{subject}:role-{name}-{policy}",
+            {"RoleName": role.get("RoleName"), "PolicyArn": f"arn:aws:iam::aws:policy/{policy}"},
+            provider=aws,
+        )
+        for policy in policies
+    ]
+    return role, attachments
+
+
+def _addon(name: str, cluster: pulumi.Output[str], aws: AwsProvider, after: list[AwsResource]) -> AwsResource:
+    return AwsResource(
+        "eks:Addon",
+        f"cluster:addon-{name}",
+        {"clusterName": cluster, "addonName": name, "resolveConflicts": "OVERWRITE"},
+        provider=aws,
+        depends_on=after,
+    )
+
+
+def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[str]:
+    """A kubeconfig whose tokens come from `meshctl eks-token`: nothing secret in it, nothing that expires."""
+
+    def build(parts: dict[str, Any]) -> str:
+        arguments = ["eks-token", "--cluster-name", parts["name"], "--region", deployment.region]
+        arguments += ["--profile", deployment.profile] if deployment.profile else []
+        name = deployment.environment
+        return json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": name,
+                "clusters": [
+                    {
+                        "name": name,
+                        "cluster": {
+                            "server": parts["endpoint"],
+                            "certificate-authority-data": parts["authority"]["data"],
+                        },
+                    }
+                ],
+                "users": [
+                    {
+                        "name": name,
+                        "user": {
+                            "exec": {
+                                "apiVersion": "client.authentication.k8s.io/v1",
+                                "command": "meshctl",
+                                "args": arguments,
+                                "interactiveMode": "Never",
+                            }
+                        },
+                    }
+                ],
+                "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": deployment.namespace}}],
+            },
+            sort_keys=True,
+        )
+
+    return pulumi.Output.all(
+        name=cluster.get("name"), endpoint=cluster.get("endpoint"), authority=cluster.get("certificateAuthority")
+    ).apply(build)

@@ -1,0 +1,155 @@
+"""VPC, public and private subnets, a NAT gateway for each zone, routes, the S3 gateway endpoint. Called by `program`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import AwsNetwork, Deployment, Subnet
+from stacks.resources import AwsProvider, AwsResource
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the layers above need: ids by subnet name, and the routes that must outlive whatever pulls images."""
+
+    vpc_id: pulumi.Output[str]
+    subnet_ids: dict[str, pulumi.Output[str]]
+    routes: tuple[pulumi.Resource, ...]
+    subnets: tuple[Subnet, ...]
+
+    def private(self, zones: tuple[str, ...] = ()) -> list[pulumi.Output[str]]:
+        """Ids of the private subnets of `zones` (of all, when none is named), in zone order."""
+        return [self.subnet_ids[s.name] for s in self.subnets if not s.public and (not zones or s.zone in zones)]
+
+    def all(self) -> list[pulumi.Output[str]]:
+        return [self.subnet_ids[s.name] for s in self.subnets]
+
+
+def tagged(kind: str, name: str, **more: str) -> list[dict[str, Any]]:
+    """EC2 `TagSpecifications` with a Name, as the console shows it."""
+    tags = [{"Key": "Name", "Value": name}, *({"Key": key, "Value": value} for key, value in more.items())]
+    return [{"ResourceType": kind, "Tags": tags}]
+
+
+def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvider) -> Network:
+    prefix = deployment.cluster.name
+    vpc = AwsResource(
+        "ec2:Vpc",
+        "network:vpc",
+        {
+            "CidrBlock": network.cidr,
+            "EnableDnsSupport": True,
+            "EnableDnsHostnames": True,
+            "TagSpecifications": tagged("vpc", prefix),
+        },
+        outputs=["VpcId"],
+        provider=aws,
+    )
+    vpc_id = vpc.get("VpcId")
+    gateway = AwsResource(
+        "ec2:InternetGateway",
+        "network:internet-gateway",
+        {"VpcId": vpc_id, "TagSpecifications": tagged("internet-gateway", prefix)},
+        outputs=["InternetGatewayId"],
+        provider=aws,
+    )
+    subnets = {subnet.name: _subnet(prefix, subnet, vpc_id, aws) for subnet in network.subnets}
+    ids = {name: subnet.get("SubnetId") for name, subnet in subnets.items()}
+    public_table = _route_table("public", prefix, vpc_id, aws)
+    public_route = _default_route("public", public_table, {"GatewayId": gateway.get("InternetGatewayId")}, aws)
+    associations = [_associate(s.name, ids[s.name], public_table, aws) for s in network.subnets if s.public]
+    routes: list[pulumi.Resource] = [public_route, *associations]
+    private_tables = []
+    for subnet in (s for s in network.subnets if not s.public):
+        beside = next(s for s in network.subnets if s.public and s.zone == subnet.zone)
+        nat = _nat_gateway(prefix, subnet, ids[beside.name], [public_route, *associations], aws)
+        table = _route_table(subnet.name, prefix, vpc_id, aws)
+        private_tables.append(table.get("RouteTableId"))
+        routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
+        routes.append(_associate(subnet.name, ids[subnet.name], table, aws))
+    # Object data then takes neither the NAT gateways nor their price per GB.
+    AwsResource(
+        "ec2:VpcEndpoint",
+        "network:s3-endpoint",
+        {
+            "VpcId": vpc_id,
+            "ServiceName": f"com.amazonaws.{deployment.region}.s3",
+            "VpcEndpointType": "Gateway",
+            "RouteTableIds": private_tables,
+            "TagSpecifications": tagged("vpc-endpoint", f"{prefix}-s3"),
+        },
+        provider=aws,
+    )
+    return Network(vpc_id, ids, tuple(routes), network.subnets)
+
+
+def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
+    role = "kubernetes.io/role/elb" if subnet.public else "kubernetes.io/role/internal-elb"
+    return AwsResource(
+        "ec2:Subnet",
+        f"network:subnet-{subnet.name}",
+        {
+            "VpcId": vpc_id,
+            "CidrBlock": subnet.cidr,
+            "AvailabilityZone": subnet.zone,
+            "MapPublicIpOnLaunch": subnet.public,
+            "TagSpecifications": tagged("subnet", f"{prefix}-{subnet.name}", **{role: "1"}),
+        },
+        outputs=["SubnetId"],
+        provider=aws,
+    )
+
+
+def _nat_gateway(
+    prefix: str, subnet: Subnet, public_subnet_id: pulumi.Output[str], routes: list[AwsResource], aws: AwsProvider
+) -> AwsResource:
+    address = AwsResource(
+        "ec2:Address",
+        f"network:nat-address-{subnet.name}",
+        {"Domain": "vpc", "TagSpecifications": tagged("elastic-ip", f"{prefix}-{subnet.name}")},
+        outputs=["AllocationId"],
+        provider=aws,
+    )
+    return AwsResource(
+        "ec2:NatGateway",
+        f"network:nat-{subnet.name}",
+        {
+            "SubnetId": public_subnet_id,
+            "AllocationId": address.get("AllocationId"),
+            "TagSpecifications": tagged("natgateway", f"{prefix}-{subnet.name}"),
+        },
+        outputs=["NatGatewayId"],
+        provider=aws,
+        depends_on=routes,
+    )
+
+
+def _route_table(name: str, prefix: str, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
+    return AwsResource(
+        "ec2:RouteTable",
+        f"network:routes-{name}",
+        {"VpcId": vpc_id, "TagSpecifications": tagged("route-table", f"{prefix}-{name}")},
+        outputs=["RouteTableId"],
+        provider=aws,
+    )
+
+
+def _default_route(name: str, table: AwsResource, target: dict[str, Any], aws: AwsProvider) -> AwsResource:
+    return AwsResource(
+        "ec2:Route",
+        f"network:default-route-{name}",
+        {"RouteTableId": table.get("RouteTableId"), "DestinationCidrBlock": "0.0.0.0/0", **target},
+        provider=aws,
+    )
+
+
+def _associate(name: str, subnet_id: pulumi.Output[str], table: AwsResource, aws: AwsProvider) -> AwsResource:
+    return AwsResource(
+        "ec2:RouteTableAssociation",
+        f"network:route-association-{name}",
+        {"SubnetId": subnet_id, "RouteTableId": table.get("RouteTableId")},
+        provider=aws,
+    )

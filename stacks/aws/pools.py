@@ -1,0 +1,180 @@
+"""Pools as EKS managed node groups, each with a launch template. Called by `program`.
+
+What a launch template of a managed node group may hold, and the EFA rules, are listed with their sources in
+docs/architecture.md ("AWS facts").
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+
+from meshctl.model.deployment import Deployment, Pool
+from stacks.aws.cluster import Eks
+from stacks.aws.network import Network, tagged
+from stacks.resources import AwsProvider, AwsResource
+
+_EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
+_CAPACITY_TYPES = {"on-demand": "ON_DEMAND", "reserved": "ON_DEMAND", "spot": "SPOT", "capacity-block": "CAPACITY_BLOCK"}
+_ROOT_VOLUME_GIB = 200  # GPU images are large: CUDA and framework layers alone pass 30 GB
+
+# nodeadm joins the instance store disks to one volume, on which images and emptyDirs then live.
+_SCRATCH_USER_DATA = """MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="//"
+
+--//
+Content-Type: application/node.eks.aws
+
+---
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  instance:
+    localStorage:
+      strategy: RAID0
+--//--
+"""
+
+
+def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvider) -> AwsResource | None:
+    """The security group of EFA traffic: all protocols, between its own members, both ways. None without such a pool."""
+    if not any(pool.fabric and pool.fabric.kind == "efa" for pool in deployment.pools):
+        return None
+    group = AwsResource(
+        "ec2:SecurityGroup",
+        "network:fabric-security-group",
+        {
+            "GroupName": f"{deployment.cluster.name}-fabric",
+            "Description": "EFA traffic between the nodes of a pool",
+            "VpcId": network.vpc_id,
+            "TagSpecifications": tagged("security-group", f"{deployment.cluster.name}-fabric"),
+        },
+        outputs=["GroupId"],
+        provider=aws,
+    )
+    group_id = group.get("GroupId")
+    itself = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}]
+    for direction in ("Ingress", "Egress"):
+        AwsResource(
+            f"ec2:SecurityGroup{direction}",
+            f"network:fabric-{direction.lower()}",
+            {"GroupId": group_id, "IpPermissions": itself},
+            provider=aws,
+        )
+    return group
+
+
+def declare_pool(
+    deployment: Deployment, pool: Pool, network: Network, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
+) -> AwsResource:
+    template = _launch_template(deployment, pool, eks, fabric_group, aws)
+    capacity_block = pool.market == "capacity-block"
+    return AwsResource(
+        "eks:Nodegroup",
+        f"pool/{pool.name}:nodegroup",
+        {
+            "clusterName": eks.name,
+            "nodegroupName": pool.name,
+            "nodeRole": eks.node_role.get("Arn"),
+            "subnets": network.private(pool.zones),
+            # a capacity block wants the type in the template, where it may then not be repeated
+            "instanceTypes": None if capacity_block else [pool.machine],
+            "amiType": pool.ami_type,
+            "capacityType": _CAPACITY_TYPES[pool.market],
+            "scalingConfig": {"minSize": pool.nodes_min, "maxSize": pool.nodes_max, "desiredSize": pool.nodes},
+            "updateConfig": {"maxUnavailable": 1},
+            "labels": dict(sorted(pool.labels.items())),
+            "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
+            "launchTemplate": {
+                "id": template.get("LaunchTemplateId"),
+                "version": template.get("LatestVersionNumber").apply(_version_text),
+            },
+        },
+        provider=aws,
+        depends_on=[*eks.before_nodes, *network.routes],
+        timeout_s=3600,
+    )
+
+
+def _version_text(number: Any) -> str:
+    """Numbers travel as doubles; EKS wants the version as text."""
+    return str(int(number))
+
+
+def _launch_template(
+    deployment: Deployment, pool: Pool, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
+) -> AwsResource:
+    name = f"{deployment.cluster.name}-{pool.name}"
+    data: dict[str, Any] = {
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": "/dev/xvda",
+                "Ebs": {"VolumeSize": _ROOT_VOLUME_GIB, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True},
+            }
+        ],
+        "TagSpecifications": tagged("instance", name, **{"meshctl.dev/pool": pool.name}),
+        **_network(pool, eks, fabric_group),
+        **_placement(deployment, pool, aws),
+        **_reservation(pool),
+    }
+    if pool.scratch_gb:
+        data["UserData"] = base64.b64encode(_SCRATCH_USER_DATA.encode()).decode()
+    return AwsResource(
+        "ec2:LaunchTemplate",
+        f"pool/{pool.name}:launch-template",
+        {"LaunchTemplateName": name, "LaunchTemplateData": data},
+        outputs=["LaunchTemplateId", "LatestVersionNumber"],
+        provider=aws,
+    )
+
+
+def _network(pool: Pool, eks: Eks, fabric_group: AwsResource | None) -> dict[str, Any]:
+    """Security groups: in the interfaces where there are any, at the top level otherwise, never both.
+
+    A template that names any group loses the cluster's own, so it is listed here.
+    """
+    interfaces = pool.fabric.interfaces if pool.fabric else ()
+    if not interfaces or fabric_group is None:
+        return {"SecurityGroupIds": [eks.security_group_id]}
+    groups = [eks.security_group_id, fabric_group.get("GroupId")]
+    return {
+        "NetworkInterfaces": [
+            {
+                "NetworkCardIndex": interface.network_card_index,
+                "DeviceIndex": interface.device_index,
+                "InterfaceType": interface.interface_type,
+                "Groups": groups,
+                "DeleteOnTermination": True,
+            }
+            for interface in interfaces
+        ]
+    }
+
+
+def _placement(deployment: Deployment, pool: Pool, aws: AwsProvider) -> dict[str, Any]:
+    # a reservation was made in a placement of its own
+    if pool.fabric is None or pool.fabric.placement == "any" or pool.reservation:
+        return {}
+    group = AwsResource(
+        "ec2:PlacementGroup",
+        f"pool/{pool.name}:placement-group",
+        {"GroupName": f"{deployment.cluster.name}-{pool.name}", "Strategy": pool.fabric.placement},
+        outputs=["GroupName"],
+        provider=aws,
+    )
+    return {"Placement": {"GroupName": group.get("GroupName")}}
+
+
+def _reservation(pool: Pool) -> dict[str, Any]:
+    if not pool.reservation:
+        return {}
+    target: dict[str, Any] = {
+        "CapacityReservationSpecification": {"CapacityReservationTarget": {"CapacityReservationId": pool.reservation}}
+    }
+    if pool.market == "capacity-block":
+        target |= {"InstanceMarketOptions": {"MarketType": "capacity-block"}, "InstanceType": pool.machine}
+    return target
+
+

@@ -1,0 +1,43 @@
+"""The AWS program: what is declared, in which order. Run inside a Pulumi inline program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import Deployment
+from stacks import kubernetes, platform
+from stacks.aws import cluster, network, pools, storage
+from stacks.buckets import declare_buckets
+from stacks.resources import AwsProvider
+
+
+def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
+    """Declare the whole environment and export `deployment`, `endpoints` and `kubeconfig`.
+
+    `late` holds the values that may not be in a `Deployment`: secrets, by the names that the templates use.
+    """
+    if deployment.network is None:
+        raise ValueError("a deployment on AWS has a network")
+    tags = {"meshctl.dev/mesh": deployment.mesh, "meshctl.dev/environment": deployment.environment, **deployment.labels}
+    aws = AwsProvider("aws", region=deployment.region, profile=deployment.profile, tags=tags)
+    net = network.declare_network(deployment, deployment.network, aws)
+    eks = cluster.declare_cluster(deployment, net, aws)
+    fabric_group = pools.declare_fabric_group(deployment, net, aws)
+    node_groups = [pools.declare_pool(deployment, pool, net, eks, fabric_group, aws) for pool in deployment.pools]
+    addons = cluster.declare_addons(deployment, eks, node_groups, aws)
+    file_systems = storage.declare_file_systems(deployment, net, eks, aws)
+    buckets = declare_buckets(deployment, tags)
+    identities = storage.declare_bucket_access(deployment, buckets, platform.service_accounts(deployment), eks, aws)
+    kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
+    endpoints = platform.declare(
+        deployment,
+        provider=kubernetes_provider,
+        late={**late, **file_systems},
+        depends_on=[*node_groups, *addons, *identities, *buckets.values()],
+    )
+    pulumi.export("deployment", deployment.model_dump(mode="json"))
+    pulumi.export("endpoints", endpoints)
+    pulumi.export("kubeconfig", eks.kubeconfig)

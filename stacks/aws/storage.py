@@ -1,0 +1,170 @@
+"""File systems (FSx for Lustre, EFS) and the pods' access to the buckets. Called by `program`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import Deployment, FileSystem
+from stacks.aws.cluster import Eks, declare_role, trust
+from stacks.aws.network import Network, tagged
+from stacks.resources import AwsProvider, AwsResource
+
+_LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
+_NFS_PORTS = ((2049, 2049),)
+
+
+def declare_file_systems(
+    deployment: Deployment, network: Network, eks: Eks, aws: AwsProvider
+) -> dict[str, pulumi.Output[Any]]:
+    """The file systems; returns what their volumes need, as `<storage>.<property>`."""
+    late: dict[str, pulumi.Output[Any]] = {}
+    for system in deployment.file_systems:
+        if system.service == "fsx-lustre":
+            late |= _lustre(deployment, system, network, eks, aws)
+        elif system.service == "efs":
+            late |= _efs(deployment, system, network, eks, aws)
+    return late
+
+
+def _lustre(
+    deployment: Deployment, system: FileSystem, network: Network, eks: Eks, aws: AwsProvider
+) -> dict[str, pulumi.Output[Any]]:
+    group = _group(deployment, system, _LUSTRE_PORTS, network, eks, aws)
+    configuration: dict[str, Any] = {"DeploymentType": system.deployment_type, "DataCompressionType": "LZ4"}
+    if system.per_unit_throughput:
+        configuration["PerUnitStorageThroughput"] = system.per_unit_throughput
+    lustre = AwsResource(
+        "fsx:FileSystem",
+        f"storage/{system.name}:lustre",
+        {
+            "FileSystemType": "LUSTRE",
+            "FileSystemTypeVersion": "2.15",
+            "StorageCapacity": system.size_gib,
+            "StorageType": "SSD",
+            "SubnetIds": network.private((system.zone,) if system.zone else ())[:1],
+            "SecurityGroupIds": [group.get("GroupId")],
+            "LustreConfiguration": configuration,
+            "Tags": [{"Key": "Name", "Value": f"{deployment.cluster.name}-{system.name}"}],
+        },
+        outputs=["FileSystemId", "DNSName", "MountName"],
+        provider=aws,
+        timeout_s=3600,
+    )
+    found: dict[str, pulumi.Output[Any]] = {
+        f"{system.name}.file_system_id": lustre.get("FileSystemId"),
+        f"{system.name}.dns_name": lustre.get("DNSName"),
+        # known only once the file system is: read from the state, which keeps the API's own description
+        f"{system.name}.mount_name": lustre.get("LustreConfiguration").apply(lambda found: found.get("MountName", "")),
+    }
+    return found
+
+
+def _efs(
+    deployment: Deployment, system: FileSystem, network: Network, eks: Eks, aws: AwsProvider
+) -> dict[str, pulumi.Output[Any]]:
+    group = _group(deployment, system, _NFS_PORTS, network, eks, aws)
+    efs = AwsResource(
+        "efs:FileSystem",
+        f"storage/{system.name}:efs",
+        {
+            "Encrypted": True,
+            "ThroughputMode": "elastic",
+            "Tags": [{"Key": "Name", "Value": f"{deployment.cluster.name}-{system.name}"}],
+        },
+        outputs=["FileSystemId"],
+        provider=aws,
+    )
+    zones = [subnet.zone for subnet in network.subnets if not subnet.public]
+    for zone, subnet_id in zip(zones, network.private(), strict=True):
+        AwsResource(
+            "efs:MountTarget",
+            f"storage/{system.name}:mount-target-{zone}",
+            {"FileSystemId": efs.get("FileSystemId"), "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
+            provider=aws,
+        )
+    return {f"{system.name}.file_system_id": efs.get("FileSystemId")}
+
+
+def _group(
+    deployment: Deployment,
+    system: FileSystem,
+    ports: tuple[tuple[int, int], ...],
+    network: Network,
+    eks: Eks,
+    aws: AwsProvider,
+) -> AwsResource:
+    """A security group that lets the cluster's nodes, and the file system's own servers, reach it."""
+    name = f"{deployment.cluster.name}-{system.name}"
+    group = AwsResource(
+        "ec2:SecurityGroup",
+        f"storage/{system.name}:security-group",
+        {
+            "GroupName": name,
+            "Description": f"access to the file system {system.name}",
+            "VpcId": network.vpc_id,
+            "TagSpecifications": tagged("security-group", name),
+        },
+        outputs=["GroupId"],
+        provider=aws,
+    )
+    sources = [{"GroupId": eks.security_group_id}, {"GroupId": group.get("GroupId")}]
+    AwsResource(
+        "ec2:SecurityGroupIngress",
+        f"storage/{system.name}:ingress",
+        {
+            "GroupId": group.get("GroupId"),
+            "IpPermissions": [
+                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, "UserIdGroupPairs": sources} for first, last in ports
+            ],
+        },
+        provider=aws,
+    )
+    return group
+
+
+def declare_bucket_access(
+    deployment: Deployment, buckets: dict[str, AwsResource], service_accounts: list[str], eks: Eks, aws: AwsProvider
+) -> list[AwsResource]:
+    """A role that reads and writes the buckets, given to the workloads' service accounts by EKS Pod Identity."""
+    if not buckets or not service_accounts:
+        return []
+    prefix = deployment.cluster.name
+    role, _ = declare_role(
+        "buckets", f"{prefix}-buckets", trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"), (), aws, subject="platform"
+    )
+    arns = [f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores]
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": arns},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                "Resource": [f"{arn}/*" for arn in arns],
+            },
+        ],
+    }
+    policy = AwsResource(
+        "iam:RolePolicy",
+        "platform:bucket-policy",
+        {"RoleName": role.get("RoleName"), "PolicyName": "buckets", "PolicyDocument": json.dumps(document, sort_keys=True)},
+        provider=aws,
+    )
+    return [
+        AwsResource(
+            "eks:PodIdentityAssociation",
+            f"workload/{account}:pod-identity",
+            {
+                "clusterName": eks.name,
+                "namespace": deployment.namespace,
+                "serviceAccount": account,
+                "roleArn": role.get("Arn"),
+            },
+            provider=aws,
+            depends_on=[policy],
+        )
+        for account in service_accounts
+    ]

@@ -1,0 +1,58 @@
+"""Object stores as buckets, on AWS and on any S3-compatible store. Called by the stacks of every provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import Deployment, ObjectStore
+from stacks.resources import AwsProvider, AwsResource
+
+_ALL_BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+
+
+def declare_buckets(deployment: Deployment, tags: dict[str, str]) -> dict[str, AwsResource]:
+    """One bucket for each object store, by store name.
+
+    A bucket outlives the machine that made it: it is never replaced on the way (`delete_before_replace` stays off).
+    """
+    providers: dict[tuple[str, str, str], AwsProvider] = {}
+    buckets = {}
+    for store in deployment.object_stores:
+        key = (store.endpoint, store.profile, store.region)
+        if key not in providers:
+            providers[key] = _provider(store, tags if deployment.provider == "aws" else {}, number=len(providers))
+        buckets[store.name] = _bucket(deployment, store, providers[key])
+    return buckets
+
+
+def _provider(store: ObjectStore, tags: dict[str, str], *, number: int) -> AwsProvider:
+    return AwsProvider(
+        f"object-storage{f'-{number}' if number else ''}",
+        region=store.region,
+        profile=store.profile,
+        endpoint_url=store.endpoint,
+        s3_addressing=store.addressing,
+        tags=tags,
+    )
+
+
+def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -> AwsResource:
+    settings: dict[str, Any] = {}
+    if deployment.provider == "aws":
+        settings = {
+            "ServerSideEncryptionConfiguration": {
+                "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}]
+            },
+            "PublicAccessBlockConfiguration": _ALL_BLOCKED,
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        }
+    return AwsResource(
+        "s3:Bucket", f"storage/{store.name}:bucket", {"Bucket": store.bucket, **settings}, outputs=["Bucket"], provider=provider
+    )
+
+
+def bucket_names(buckets: dict[str, AwsResource]) -> dict[str, pulumi.Output[str]]:
+    return {name: bucket.get("Bucket") for name, bucket in buckets.items()}

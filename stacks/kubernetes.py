@@ -1,0 +1,28 @@
+"""The `kubernetes` provider of an environment. Called by the stacks; what runs behind it is the official plugin or our stand-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from meshctl.model.deployment import Deployment
+
+
+class KubernetesProvider(pulumi.ProviderResource):
+    """The package's provider resource, without importing the SDK's thousand classes (a second of every command)."""
+
+    def __init__(self, name: str, config: dict[str, Any], version: str) -> None:
+        super().__init__("kubernetes", name, config, pulumi.ResourceOptions(version=version))
+
+
+def provider(deployment: Deployment, *, kubeconfig: pulumi.Input[str] | None = None) -> KubernetesProvider:
+    """`kubeconfig` is content (AWS); elsewhere the environment's own file and context are used."""
+    config: dict[str, Any] = {"enableServerSideApply": "true"}
+    if kubeconfig is not None:
+        config["kubeconfig"] = kubeconfig
+    elif deployment.cluster.kubeconfig:
+        config["kubeconfig"] = deployment.cluster.kubeconfig
+    if deployment.cluster.context:
+        config["context"] = deployment.cluster.context
+    return KubernetesProvider("kubernetes", config, "4.34.2")

@@ -1,0 +1,74 @@
+"""Declares resources of packages that have no SDK of their own: `meshaws` (our rows) and single Kubernetes objects.
+
+Called by every stack. Inputs are the API's own shapes; `outputs` names what a caller reads from the resource afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+
+class AwsProvider(pulumi.ProviderResource):
+    """The `meshaws` package configured for one region and profile."""
+
+    def __init__(
+        self, name: str, *, region: str, profile: str = "", endpoint_url: str = "", s3_addressing: str = "auto", tags: Mapping[str, str]
+    ) -> None:
+        wanted = {
+            "region": region,
+            "profile": profile,
+            "endpointUrl": endpoint_url,
+            "s3Addressing": "" if s3_addressing == "auto" else s3_addressing,
+            # nested provider configuration travels as JSON text
+            "defaultTags": json.dumps(dict(tags), sort_keys=True) if tags else "",
+        }
+        super().__init__("meshaws", name, {key: value for key, value in wanted.items() if value})
+
+
+class AwsResource(pulumi.CustomResource):
+    """One row of providers/aws. `outputs` are read as attributes: `vpc.get("VpcId")`."""
+
+    def __init__(
+        self,
+        token: str,
+        name: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] = (),
+        provider: AwsProvider,
+        depends_on: Sequence[pulumi.Resource] = (),
+        ignore_changes: Sequence[str] = (),
+        delete_before_replace: bool = False,
+        protect: bool = False,
+        retain_on_delete: bool = False,
+        timeout_s: int = 0,
+    ) -> None:
+        declared: dict[str, Any] = {key: value for key, value in inputs.items() if value is not None}
+        super().__init__(
+            f"meshaws:{token}",
+            name,
+            {**dict.fromkeys(outputs), **declared},
+            pulumi.ResourceOptions(
+                provider=provider,
+                depends_on=list(depends_on),
+                ignore_changes=list(ignore_changes),
+                delete_before_replace=delete_before_replace or None,
+                protect=protect or None,
+                retain_on_delete=retain_on_delete or None,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_s}s", update=f"{timeout_s}s") if timeout_s else None,
+            ),
+        )
+
+    def get(self, output: str) -> pulumi.Output[Any]:
+        found: pulumi.Output[Any] = self.__dict__[output]
+        return found
+
+    def translate_output_property(self, prop: str) -> str:
+        return prop
+
+    def translate_input_property(self, prop: str) -> str:
+        return prop
