@@ -1,7 +1,7 @@
 """What `resolve` decided: one mesh in one environment, every choice made. PURE.
 
-Made by `meshctl.resolve`; read by `meshctl.render`, `stacks.*` (which declare and decide nothing), `meshctl.migrate` and the
-views. A plain value: equal inputs give equal bytes (`Deployment.digest`).
+Made by `meshctl.resolve`; read by `meshctl.render`, `stacks.*` (which declare and decide nothing), `meshctl.migrate`
+and the views. A plain value: equal inputs give equal bytes (`Deployment.digest`).
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Workload(Value):
     health: Health | None = None
     mounts: tuple[Mount, ...] = ()
     checkpoint: Checkpoint | None = None
-    paused: bool = False  # declared, but at zero pods (a migration's target before its start, or its source after quiesce)
+    paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
 
     @property
     def writes(self) -> bool:
@@ -244,6 +244,7 @@ class Deployment(Value):
 
     @property
     def prices(self) -> tuple[Price, ...]:
+        things: tuple[Pool | ObjectStore | FileSystem | Block, ...]
         things = (*self.pools, *self.object_stores, *self.file_systems, *self.blocks)
         return tuple(thing.price for thing in things)
 

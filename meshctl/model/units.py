@@ -1,6 +1,6 @@
-"""Quantities as people write them (`80GB`, `400Gbps`, `21.50 USD/h`), read into plain numbers with the unit in the name.
+"""Quantities as people write them (`80GB`, `400Gbps`, `21.50 USD/h`), read into plain numbers. PURE.
 
-Called by `meshctl.model.mesh` and `meshctl.model.environment` as pydantic field types; each also carries its JSON Schema. PURE.
+Used by `meshctl.model.mesh` and `meshctl.model.environment` as pydantic field types; each carries its JSON Schema.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def parse(text: object, factors: dict[str, float] | dict[str, int], examples: st
     match = _QUANTITY.match(text)
     if match is None:
         raise ValueError(f'can\'t read the quantity "{text}"; write it like {examples}')
-    number, unit = match.groups()
+    amount, unit = match.groups()
     factor = factors.get(unit)
     if factor is None:
         what = f'unknown unit "{unit}" in "{text}"' if unit else f'"{text}" has no unit'
         raise ValueError(f"{what}; write it like {examples}")
-    return float(number) * factor
+    return float(amount) * factor
 
 
 def gib(text: object) -> float:

@@ -1,0 +1,248 @@
+"""Reads mesh.yaml and environments.yaml: the only reader of user files. EDGE.
+
+Called by `meshctl.cli.context`; hands on `Mesh` and `Environments` for `meshctl.resolve`. A file is composed by libyaml
+into nodes that keep line and column, resolved by the YAML 1.2 core schema (`on`, `no` and `12:30` are plain text), then
+validated. Everything that is wrong comes out as one `DiagnosticsError`, in file order.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from meshctl.errors import Diagnostic, DiagnosticsError
+from meshctl.model import references
+from meshctl.model.environment import Environments, Kubeconfig
+from meshctl.model.mesh import Mesh
+from meshctl.model.messages import message_of
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_MAX_NODES: Final = 2_000_000  # aliases expand: a few lines can otherwise become billions of values
+
+
+class _Loader(yaml.CSafeLoader):
+    """libyaml's composer with the implicit types of the YAML 1.2 core schema."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)
+
+
+_INT = re.compile(r"^[-+]?\d+$")
+_FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+@dataclass
+class _Document:
+    """One file: its data as plain values, the nodes that know their places, and what is wrong so far."""
+
+    file: str
+    data: object = None
+    root: yaml.Node | None = None
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def report(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> None:
+        line, column = _position(self.root, path, at_key=at_key)
+        dotted = ".".join(str(part) for part in path)
+        self.problems.append(Diagnostic(self.file, line, column, dotted, message))
+
+
+def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
+    """Read and check both files. Diagnostics name the files as the paths given here do.
+
+    Raises: DiagnosticsError with everything that is wrong in either file.
+    """
+    mesh_document, environments_document = _read(mesh_path), _read(environments_path)
+    mesh = _validated(mesh_document, Mesh)
+    environments = _validated(environments_document, Environments)
+    _check_references(mesh_document, environments_document)
+    problems = _unique([*mesh_document.problems, *environments_document.problems])
+    if problems or mesh is None or environments is None:
+        raise DiagnosticsError(problems)
+    return mesh, _with_paths(environments, environments_path.absolute().parent)
+
+
+def load_mesh(path: Path) -> Mesh:
+    """Read and check mesh.yaml alone. Raises: DiagnosticsError."""
+    document = _read(path)
+    mesh = _validated(document, Mesh)
+    for where, message in references.check_mesh(document.data):
+        document.report(where, message)
+    if document.problems or mesh is None:
+        raise DiagnosticsError(_unique(document.problems))
+    return mesh
+
+
+def _check_references(mesh: _Document, environments: _Document) -> None:
+    for where, message in references.check_mesh(mesh.data):
+        mesh.report(where, message)
+    pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
+    known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else []
+    for where, message in references.check_environments(environments.data, known):
+        environments.report(where, message)
+
+
+def _unique(problems: list[Diagnostic]) -> list[Diagnostic]:
+    return list(dict.fromkeys(problems))
+
+
+def _read(path: Path) -> _Document:
+    document = _Document(str(path))
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        document.report((), "no such file; `meshctl init` writes one")
+        return document
+    except OSError as error:
+        document.report((), f"can't be read: {error.strerror}")
+        return document
+    except UnicodeDecodeError:
+        document.report((), "is not UTF-8 text")
+        return document
+    _parse(document, text)
+    return document
+
+
+def _parse(document: _Document, text: str) -> None:
+    loader = _Loader(text)
+    try:
+        document.root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        document.problems.append(Diagnostic(document.file, line, column, "", f"not valid YAML: {error.problem}"))
+        return
+    except yaml.YAMLError as error:
+        document.report((), f"not valid YAML: {' '.join(str(error).split())}")
+        return
+    finally:
+        loader.dispose()
+    if document.root is None:
+        document.report((), "is empty")
+        return
+    document.data = _Values(document).value(document.root, ())
+    if not isinstance(document.data, dict) and not document.problems:
+        document.report((), f"must be a mapping, not {_kind(document.data)}")
+
+
+@dataclass
+class _Values:
+    """Turns nodes into plain values; reports duplicate keys, keys that are no text, foreign tags, endless aliases."""
+
+    document: _Document
+    count: int = 0
+    open_nodes: set[int] = field(default_factory=set)
+
+    def value(self, node: yaml.Node, path: tuple[str | int, ...]) -> object:
+        self.count += 1
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if id(node) in self.open_nodes or self.count > _MAX_NODES:
+            if self.count <= _MAX_NODES or not self.document.problems:
+                self._report(node, path, "an alias that contains itself, or expands without end")
+            return None
+        self.open_nodes.add(id(node))
+        made = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._sequence(node, path)
+        self.open_nodes.discard(id(node))
+        return made
+
+    def _sequence(self, node: yaml.Node, path: tuple[str | int, ...]) -> list[object]:
+        return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, object]:
+        made: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._report(key_node, path, "a key must be text")
+                continue
+            key = str(key_node.value)
+            if key in made:
+                self._report(key_node, (*path, key), f'duplicate key "{key}"')
+                continue
+            made[key] = self.value(value_node, (*path, key))
+        return made
+
+    def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...]) -> object:
+        text = str(node.value)
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "str":
+                return text
+            case "null":
+                return None
+            case "bool" if _BOOL.match(text):
+                return text.lower() == "true"
+            case "int" if _INT.match(text):
+                return int(text)
+            case "float" if _FLOAT.match(text):
+                return float(text)
+        self._report(node, path, f'the tag "{node.tag}" is not used here')
+        return None
+
+    def _report(self, node: yaml.Node, path: tuple[str | int, ...], message: str) -> None:
+        mark, dotted = node.start_mark, ".".join(str(part) for part in path)
+        self.document.problems.append(Diagnostic(self.document.file, mark.line + 1, mark.column + 1, dotted, message))
+
+
+def _validated(document: _Document, model: type[_Model]) -> _Model | None:
+    if not isinstance(document.data, dict):
+        return None
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            path, message, at_key = message_of(detail, model)
+            document.report(path, message, at_key=at_key)
+        return None
+
+
+def _position(root: yaml.Node | None, path: tuple[str | int, ...], *, at_key: bool) -> tuple[int, int]:
+    """Line and column (from 1) of the value at `path`, or of its key; of the nearest part that exists."""
+    node, mark = root, root.start_mark if root is not None else None
+    for depth, part in enumerate(path):
+        last = depth == len(path) - 1
+        entry = _child(node, part)
+        if entry is None:
+            break
+        key_node, node = entry
+        mark = key_node.start_mark if (last and at_key) or not isinstance(node, yaml.ScalarNode) else node.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
+
+
+def _kind(value: object) -> str:
+    return {list: "a list", str: "text", type(None): "nothing"}.get(type(value), "a single value")
+
+
+def _with_paths(environments: Environments, folder: Path) -> Environments:
+    """The same environments with absolute paths: `~` expanded, the rest relative to the file's folder."""
+    entries = dict(environments.environments)
+    for name, environment in entries.items():
+        given = environment.kubernetes
+        if isinstance(given, Kubeconfig) and given.kubeconfig:
+            kubernetes = given.model_copy(update={"kubeconfig": _absolute(folder, given.kubeconfig)})
+            entries[name] = environment.model_copy(update={"kubernetes": kubernetes})
+    secrets = {
+        name: source.model_copy(update={"file": _absolute(folder, source.file)}) if source.file else source
+        for name, source in environments.secrets.items()
+    }
+    return environments.model_copy(update={"environments": entries, "secrets": secrets})
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return str(folder / Path(path).expanduser())

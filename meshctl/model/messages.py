@@ -1,0 +1,136 @@
+"""Validation errors in the words of a user's file. PURE.
+
+Called by `meshctl.load` for each error that pydantic found; gives the path in the file and one line
+that says what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from meshctl.model.environment import Environment, Environments
+from meshctl.model.references import Path, suggestion
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "tuple_type": "a list",
+    "float_type": "a number",
+}
+
+
+def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str, bool]:
+    """Path, message and whether it is about the key itself (an unknown or malformed key).
+
+    `model` is the root that was validated: its keys give the suggestions for unknown ones.
+    """
+    location = _file_path(detail["loc"], model)
+    at_key = bool(location) and location[-1] == "[key]"
+    path = location[:-1] if at_key else location
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return path, f'unknown key "{path[-1]}"{suggestion(path[-1], _keys(model, detail["loc"][:-1]))}', True
+    if kind == "missing":
+        return path[:-1], f'missing key "{path[-1]}"', True
+    return path, _message(detail), at_key
+
+
+def _file_path(location: tuple[int | str, ...], model: type[BaseModel]) -> Path:
+    """Pydantic's location without the name of the provider that it inserts below each environment."""
+    if model is Environments and location[:1] == ("environments",) and len(location) > 2 and location[2] != "[key]":
+        return (*location[:2], *location[3:])
+    return location
+
+
+def _message(detail: ErrorDetails) -> str:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "model_type" and detail["loc"][-1:] == ("nodes",):
+        return f"expected a whole number or {{min, max}}, got {_shown(value)}"
+    if kind in _EXPECTED:
+        hint = f'; quote it: "{_plain(value)}"' if kind == "string_type" and isinstance(value, int | float) else ""
+        return f"expected {_EXPECTED[kind]}, got {_shown(value)}{hint}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        return _one_of(value, str(context.get("expected") or context.get("expected_tags")), context.get("tag"))
+    if kind == "union_tag_not_found":
+        return 'missing key "provider": one of aws, coreweave, kubernetes, onprem'
+    if kind == "string_pattern_mismatch":
+        return f'"{value}" does not look right (it must match {context["pattern"]})'
+    if kind in ("string_too_short", "too_short"):
+        return "must not be empty"
+    if kind in ("greater_than_equal", "greater_than"):
+        return f"must be at least {context.get('ge', context.get('gt'))}, got {value}"
+    if kind in ("less_than_equal", "less_than"):
+        return f"must be at most {context.get('le', context.get('lt'))}, got {value}"
+    return detail["msg"]
+
+
+def _one_of(value: object, expected: str, tag: object) -> str:
+    choices = re.findall(r"'([^']*)'", expected)
+    shown = f'"{tag}"' if tag else _shown(value)
+    if len(choices) == 1:
+        return f'expected "{choices[0]}", got {shown}'
+    return f"expected one of {', '.join(choices)}; got {shown}{suggestion(tag or value, choices)}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return f'"{value}"' if isinstance(value, str) else _plain(value)
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand in the section at pydantic's `location`."""
+    current: Any = model
+    for part in location:
+        current = _inside(current, part)
+    if not (isinstance(current, type) and issubclass(current, BaseModel)):
+        return []
+    return [info.alias or name for name, info in current.model_fields.items()]
+
+
+def _inside(current: Any, part: int | str) -> Any:
+    if isinstance(current, _Many):
+        return current.section
+    if isinstance(current, tuple):  # one environment: a section for each provider, told apart by its name
+        return next((item for item in current if part in get_args(item.model_fields["provider"].annotation)), None)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        fields = current.model_fields.items()
+        return next((_section(info.annotation) for name, info in fields if part in (info.alias, name)), None)
+    return None
+
+
+@dataclass(frozen=True)
+class _Many:
+    """A mapping or list of equal sections: its next part is a name or an index."""
+
+    section: Any
+
+
+def _section(annotation: Any) -> Any:
+    """What a field holds: a section, `_Many` of one, the providers' sections, or None for a plain value."""
+    if annotation == Environment:
+        return get_args(get_args(annotation)[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = next((inner for inner in map(_section, reversed(get_args(annotation))) if inner is not None), None)
+    return _Many(found) if found is not None and get_origin(annotation) in (dict, tuple) else found

@@ -1,0 +1,160 @@
+"""References between the parts of a mesh: every name must name something, and parts must go together. PURE.
+
+Called by `meshctl.load` on the parsed file, before or beside its validation, so that all problems show in one run. It
+therefore reads plain mappings and passes over anything of the wrong shape, which validation reports.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Path = tuple[str | int, ...]
+Problem = tuple[Path, str]
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """`; did you mean "backend"?`, or nothing when no known name is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def check_mesh(data: object) -> list[Problem]:
+    """All broken references of a mesh, in the file's own order of sections.
+
+    Returns: (path, message) pairs; the path leads to the offending value.
+    """
+    mesh = _mapping(data)
+    return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh)]
+
+
+def check_environments(data: object, pools: Iterable[str]) -> list[Problem]:
+    """Problems between the parts of environments.yaml, and of its references to the mesh's `pools`."""
+    document = _mapping(data)
+    problems: list[Problem] = []
+    known = list(pools)
+    for name, environment in _items(document, "environments"):
+        at: Path = ("environments", name)
+        problems.extend(_reservations(environment, at, known))
+        if environment.get("provider") == "onprem" and not {"inventory", "kubernetes"} & environment.keys():
+            problems.append((at, 'needs "inventory" (SSH hosts) or "kubernetes" (an existing cluster)'))
+        region = environment.get("region")
+        for index, zone in enumerate(_sequence(environment.get("zones"))):
+            if isinstance(zone, str) and isinstance(region, str) and not zone.startswith(region):
+                problems.append(((*at, "zones", index), f'zone "{zone}" is not in region "{region}"'))
+            if zone in _sequence(environment.get("zones"))[:index]:
+                problems.append(((*at, "zones", index), f'zone "{zone}" appears twice'))
+    for name, source in _items(document, "secrets"):
+        if len({"env", "file"} & source.keys()) != 1:
+            problems.append((("secrets", name), 'needs exactly one of "env" and "file"'))
+    return problems
+
+
+def _reservations(environment: dict[str, Any], at: Path, pools: list[str]) -> Iterator[Problem]:
+    capacity = _mapping(environment.get("capacity"))
+    for kind in ("reservations", "blocks"):
+        for index, item in enumerate(_sequence(capacity.get(kind))):
+            pool = _mapping(item).get("pool")
+            if isinstance(pool, str) and pool not in pools:
+                yield from _missing((*at, "capacity", kind, index, "pool"), "pool", pool, pools)
+
+
+def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
+    fabrics = _mapping(mesh.get("fabrics"))
+    for name, pool in _items(mesh, "pools"):
+        yield from _missing(("pools", name, "fabric"), "fabric", pool.get("fabric"), fabrics)
+        nodes = pool.get("nodes")
+        if isinstance(nodes, dict) and _int(nodes.get("min")) > _int(nodes.get("max")) > 0:
+            yield ("pools", name, "nodes", "min"), f"min {nodes['min']} is more than max {nodes['max']}"
+
+
+def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
+    for name, storage in _items(mesh, "storage"):
+        for key in ("throughput", "engine"):
+            if key in storage and storage.get("kind") in ("object", "block"):
+                yield ("storage", name, key), f"only for kind filesystem, not {storage['kind']}"
+
+
+def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
+    for name, workload in _items(mesh, "workloads"):
+        at: Path = ("workloads", name)
+        yield from _missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
+        yield from _mounts(mesh, workload, at)
+        yield from _size(workload, at)
+        ports = _mapping(workload.get("ports"))
+        health = _mapping(workload.get("health"))
+        yield from _missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from _twice(ports, (*at, "ports"), "port number")
+        both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
+        for variable in sorted(map(str, both)):
+            yield (*at, "secrets", variable), f'"{variable}" is set by env too'
+
+
+def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    training = workload.get("kind") == "training"
+    if training and "replicas" in workload:
+        yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
+    if not training and "nodes" in workload and "kind" in workload:
+        yield (*at, "nodes"), 'only a training workload has "nodes"; use "replicas"'
+    if not training and "checkpoint" in workload and "kind" in workload:
+        yield (*at, "checkpoint"), "only a training workload has a checkpoint"
+
+
+def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    stores = _mapping(mesh.get("storage"))
+    mounts = _mapping(workload.get("mounts"))
+    for name in mounts:
+        yield from _missing((*at, "mounts", name), "storage", name, stores)
+    paths = {name: _mapping(mount).get("path") for name, mount in mounts.items()}
+    yield from _twice(paths, (*at, "mounts"), "path")
+    storage = _mapping(workload.get("checkpoint")).get("storage")
+    where: Path = (*at, "checkpoint", "storage")
+    yield from _missing(where, "storage", storage, stores)
+    if isinstance(storage, str) and storage in stores and storage not in mounts:
+        yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
+
+
+def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
+    workloads = _mapping(mesh.get("workloads"))
+    for name, endpoint in _items(mesh, "endpoints"):
+        at: Path = ("endpoints", name)
+        yield from _missing((*at, "workload"), "workload", endpoint.get("workload"), workloads)
+        workload = workloads.get(endpoint.get("workload", ""))
+        if isinstance(workload, dict):
+            yield from _missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
+    hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
+    yield from _twice(hosts, ("endpoints",), "host", key="host")
+
+
+def _missing(path: Path, kind: str, name: object, known: Iterable[str]) -> Iterator[Problem]:
+    names = [str(item) for item in known]
+    if isinstance(name, str) and name not in names:
+        yield path, f'no {kind} named "{name}"{suggestion(name, names)}'
+
+
+def _twice(values: dict[str, Any], at: Path, what: str, *, key: str = "") -> Iterator[Problem]:
+    seen: dict[object, str] = {}
+    for name, value in values.items():
+        if not isinstance(value, str | int):
+            continue
+        if value in seen:
+            yield (*at, name, key) if key else (*at, name), f'{what} {value} is taken by "{seen[value]}" already'
+        seen.setdefault(value, name)
+
+
+def _items(document: dict[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:
+    entries = _mapping(document.get(section)).items()
+    return [(name, entry) for name, entry in entries if isinstance(name, str) and isinstance(entry, dict)]
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
