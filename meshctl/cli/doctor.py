@@ -1,0 +1,48 @@
+"""`meshctl doctor`: what this machine has for meshctl, what it lacks, and what to do. No logic: see `diagnosis`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from meshctl.diagnosis import Finding
+
+_SIGNS = {"ok": "ok", "missing": "MISSING", "optional": "-"}
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Say which programs, packages, plugins and credentials are used here, and what to do about missing ones."""
+    from meshctl.diagnosis import diagnose  # boto3 and Pulumi: too slow to import for `meshctl --help`
+
+    findings = diagnose()
+    missing = [finding for finding in findings if finding.state == "missing"]
+    if getattr(ctx.find_root().obj, "output", "human") == "json":
+        document = {"meshctl": 1, "ok": not missing, "findings": [dataclasses.asdict(finding) for finding in findings]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        sys.stdout.write(human(findings))
+    if missing:
+        raise typer.Exit(1)
+
+
+def human(findings: tuple[Finding, ...]) -> str:
+    """One line for each finding, grouped; below it what was passed over and what to do."""
+    width = max((len(finding.name) for finding in findings), default=0)
+    lines: list[str] = []
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            lines.append(group)
+        where = " ".join(part for part in (finding.version, finding.source, finding.path) if part)
+        lines.append(f"  {_SIGNS[finding.state]:<8}{finding.name:<{width}}  {where}".rstrip())
+        lines += [f"{'':10}{finding.detail}"] if finding.detail else []
+        lines += [f"{'':10}hint: {finding.hint}"] if finding.hint else []
+    count = sum(finding.state == "missing" for finding in findings)
+    lines.append(f"{count} missing" if count else "everything needed is here")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,33 @@
+"""`meshctl setup`: gets the external programs. No logic: see `tools`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from meshctl import tools
+from meshctl.errors import UsageError
+
+
+def setup(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these programs.", show_default="all of them")] = None,
+) -> None:
+    """Find, download or build the external programs; does nothing when they are there.
+
+    Building all of them with Go takes about a quarter of an hour on two cores; `meshctl setup pulumi` gets what
+    deploying needs, the others are for the lab.
+    """
+    unknown = [name for name in names or () if name not in tools.TOOLS]
+    if unknown:
+        raise UsageError(f"no program named {', '.join(unknown)}", hint=f"one of: {', '.join(tools.TOOLS)}")
+    paths = tools.ensure(names or list(tools.TOOLS), lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    if getattr(ctx.find_root().obj, "output", "human") == "json":
+        document = {"meshctl": 1, "programs": {name: str(path) for name, path in paths.items()}}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        width = max(len(name) for name in paths)
+        sys.stdout.write("".join(f"{name:<{width}}  {path}\n" for name, path in paths.items()))

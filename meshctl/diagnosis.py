@@ -1,0 +1,138 @@
+"""What this machine has and lacks for meshctl. EDGE: reads files, runs programs; no network.
+
+Called by `cli.doctor`, which prints the findings.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from dataclasses import dataclass
+from typing import Literal
+
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+
+from meshctl import tools
+from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
+from meshctl.errors import ToolError
+from meshctl.tool_build import go_program
+from meshctl.tool_table import accepted
+
+DISTRIBUTION = "meshctl"
+
+# answered over the network, by machines that may not be there: doctor looks at this machine only
+_NETWORK_CREDENTIALS = ("container-role", "iam-role")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `state`: `ok`; `missing`, which matters; `optional`, which does not until it is wanted."""
+
+    group: Literal["programs", "python", "plugins", "credentials"]
+    name: str
+    state: Literal["ok", "missing", "optional"]
+    version: str = ""
+    source: str = ""  # PATH, cache, wheel, or which provider of credentials
+    path: str = ""
+    detail: str = ""  # what was passed over, and why
+    hint: str = ""  # what to do
+
+
+def diagnose() -> tuple[Finding, ...]:
+    """Every finding, in the order in which it is printed."""
+    lab = _lab_installed()
+    programs = [_program(name, needed=name in tools.CORE or lab) for name in tools.TOOLS]
+    wheels = [_wheel_program(name, needed=name == "rclone" or lab) for name in tools.WHEELS]
+    python = [_distribution(line, needed="extra ==" not in line or lab) for line in _requirements()]
+    return (*programs, *wheels, _go(programs), *python, *_plugins(), _aws_credentials())
+
+
+def _lab_installed() -> bool:
+    return _version("moto") != ""
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _program(name: str, *, needed: bool) -> Finding:
+    tool, located = tools.TOOLS[name], tools.locate(name)
+    passed_over = "; ".join(f"{item.path}: {item.reason}" for item in tools.refusals(name))
+    if located is not None:
+        return Finding("programs", name, "ok", located.version, located.source, str(located.path), passed_over)
+    hint = f"meshctl setup {name}, or put {accepted(tool)} on PATH"
+    return Finding("programs", name, "missing" if needed else "optional", detail=passed_over, hint=hint)
+
+
+def _wheel_program(name: str, *, needed: bool) -> Finding:
+    located, version = tools.locate(name), _version(tools.WHEELS[name])
+    if located is not None:
+        return Finding("programs", name, "ok", version, f"wheel {tools.WHEELS[name]}", str(located.path))
+    hint = f"install the Python package {tools.WHEELS[name]} beside meshctl"
+    return Finding("programs", name, "missing" if needed else "optional", hint=hint)
+
+
+def _go(programs: list[Finding]) -> Finding:
+    """Go is needed only while a program is still to be built."""
+    wanted = next((tools.TOOLS[item.name] for item in programs if item.state != "ok"), None)
+    tool = wanted or tools.TOOLS["pulumi"]
+    try:
+        return Finding("programs", "go", "ok", source="PATH", path=go_program(tool))
+    except ToolError as error:
+        state: Literal["missing", "optional"] = "missing" if wanted else "optional"
+        return Finding("programs", "go", state, path=shutil.which("go") or "", detail=error.why, hint=error.hint)
+
+
+def _requirements() -> list[str]:
+    try:
+        return importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def _distribution(requirement: str, *, needed: bool) -> Finding:
+    from packaging.requirements import Requirement
+
+    parsed = Requirement(requirement)
+    version = _version(parsed.name)
+    if version and parsed.specifier.contains(version, prereleases=True):
+        return Finding("python", parsed.name, "ok", version)
+    detail = f"{version or 'not installed'}, wanted {parsed.specifier}"
+    return Finding(
+        "python", parsed.name, "missing" if needed else "optional", version, detail=detail, hint="reinstall meshctl"
+    )
+
+
+def _plugins() -> list[Finding]:
+    official = official_kubernetes_plugin()
+    version = KUBERNETES_PLUGIN.rpartition("-v")[2]
+    if official is not None:
+        kubernetes = Finding("plugins", "kubernetes", "ok", version, "official", str(official))
+    else:
+        detail = "meshctl's own server stands in for the official plugin, which is not installed"
+        hint = f"to use the official one: pulumi plugin install resource kubernetes {version}"
+        kubernetes = Finding("plugins", "kubernetes", "ok", version, "stand-in", detail=detail, hint=hint)
+    own = Finding("plugins", "meshaws", "ok", _version(DISTRIBUTION), "meshctl")
+    return [kubernetes, own]
+
+
+def _aws_credentials() -> Finding:
+    """Whether AWS credentials are set up here, and by what; never whether AWS accepts them."""
+    session = Session()
+    hint = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
+    try:
+        resolver = session.get_component("credential_provider")
+        for name in _NETWORK_CREDENTIALS:
+            resolver.remove(name)
+        credentials = resolver.load_credentials()
+    except BotoCoreError as error:
+        return Finding("credentials", "aws", "optional", detail=str(error), hint=hint)
+    if credentials is None:
+        return Finding("credentials", "aws", "optional", detail="none found on this machine", hint=hint)
+    return Finding(
+        "credentials", "aws", "ok", source=credentials.method, detail=f"profile {session.profile or 'default'}"
+    )
