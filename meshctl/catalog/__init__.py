@@ -1,0 +1,165 @@
+"""Machine types and list prices as data. Called by `meshctl.cli`; read by `meshctl.resolve`.
+
+`load_catalog` is the one EDGE here (it reads the package's own YAML files); the values are plain and frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+PROVIDERS = ("aws", "coreweave")
+
+
+@dataclass(frozen=True, slots=True)
+class ListPrice:
+    """`market`: on-demand, spot or capacity-block. `region` "" = not told apart by the source."""
+
+    market: str
+    usd_per_hour: float
+    region: str
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rdma:
+    """`kind`: efa, infiniband or roce. `resource_count` is what a pod that takes the whole node asks for."""
+
+    kind: str
+    adapters: int
+    resource: str
+    resource_count: int
+    efa_cards: tuple[int, int] | None  # first and last network card that carries EFA
+    primary_efa: bool  # whether network card 0 carries EFA
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine type. 0 stands for "none"; `network_gbps` None for "not known"."""
+
+    provider: str
+    name: str
+    gpu_model: str
+    gpu_count: int
+    gpu_memory_gib: float
+    gpu_fraction: float  # 1 = whole GPUs
+    cpu_cores: int
+    memory_gib: float
+    scratch_gb: float
+    arch: str
+    network_gbps: float | None
+    network_burst: bool  # the bandwidth holds only for a while
+    network_cards: int
+    rdma: Rdma | None
+    placements: tuple[str, ...]
+    markets: tuple[str, ...]
+    zones: tuple[str, ...] | None  # None = the API decides
+    rack_nodes: int  # nodes are sold in racks of this many; 0 = singly
+    quota_code: str
+    prices: tuple[ListPrice, ...]
+    source: str
+    date: str
+    verified: bool
+
+    @property
+    def node_labels(self) -> dict[str, str]:
+        """Labels that its platform puts on a node of this type."""
+        labels = {"node.kubernetes.io/instance-type": self.name, "kubernetes.io/arch": self.arch}
+        if self.gpu_model and self.provider == "coreweave":
+            labels |= {"gpu.nvidia.com/class": self.gpu_model, "gpu.nvidia.com/model": self.gpu_model}
+        return labels
+
+    def price(self, market: str, region: str) -> ListPrice | None:
+        return next((p for p in self.prices if p.market == market and p.region in ("", region)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoragePrice:
+    provider: str
+    service: str
+    region: str
+    usd_per_gb_month: float
+    source: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Machines by provider, in file order; storage list prices; what each source tag stands for."""
+
+    machines: dict[str, tuple[Machine, ...]]
+    storage: tuple[StoragePrice, ...]
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def storage_price(self, provider: str, service: str, region: str) -> StoragePrice | None:
+        rows = (row for row in self.storage if (row.provider, row.service) == (provider, service))
+        return next((row for row in rows if row.region in ("", region)), None)
+
+    def machine(self, provider: str, name: str) -> Machine | None:
+        return next((machine for machine in self.machines.get(provider, ()) if machine.name == name), None)
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalog that comes with meshctl, read once for each process."""
+    sources: dict[str, str] = {}
+    machines: dict[str, tuple[Machine, ...]] = {}
+    for provider in PROVIDERS:
+        document = _read(f"{provider}.yaml")
+        sources |= document["sources"]
+        machines[provider] = tuple(_machine(provider, name, row) for name, row in document["machines"].items())
+    document = _read("storage.yaml")
+    sources |= document["sources"]
+    storage = tuple(StoragePrice(**row) for row in document["services"])
+    return Catalog(machines=machines, storage=storage, sources=sources)
+
+
+def _read(name: str) -> Any:
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def _machine(provider: str, name: str, row: dict[str, Any]) -> Machine:
+    gpu, network = row.get("gpu") or {}, row.get("network") or {}
+    return Machine(
+        provider=provider,
+        name=name,
+        gpu_model=gpu.get("model", ""),
+        gpu_count=gpu.get("count", 0),
+        gpu_memory_gib=gpu.get("memory_gib", 0),
+        gpu_fraction=gpu.get("fraction", 1),
+        cpu_cores=row["cpu_cores"],
+        memory_gib=row["memory_gib"],
+        scratch_gb=row["scratch_gb"],
+        arch=row["arch"],
+        network_gbps=network.get("gbps"),
+        network_burst=network.get("burst", False),
+        network_cards=network.get("cards", 1),
+        rdma=_rdma(row["rdma"]) if "rdma" in row else None,
+        placements=tuple(row.get("placements", ())),
+        markets=tuple(row["markets"]),
+        zones=tuple(row["zones"]) if "zones" in row else None,
+        rack_nodes=row.get("rack_nodes", 0),
+        quota_code=row.get("quota_code", ""),
+        prices=tuple(ListPrice(**{"region": "", **price}) for price in row["prices"]),
+        source=row["source"],
+        date=row["date"],
+        verified=row["verified"],
+    )
+
+
+def _rdma(row: dict[str, Any]) -> Rdma:
+    cards = row.get("efa_cards")
+    return Rdma(
+        kind=row["kind"],
+        adapters=row.get("adapters", 0),
+        resource=row.get("resource", ""),
+        resource_count=row.get("resource_count", 0),
+        efa_cards=(cards[0], cards[1]) if cards else None,
+        primary_efa=row.get("primary", False),
+    )
