@@ -1,0 +1,207 @@
+"""Creates and updates of one object: server-side apply, ownership of fields, dry runs. Called by `provider`. EDGE.
+
+As the official plugin does it: a new object is created by POST (never taking over somebody else's), later changes are
+applied under the resource's own field manager, which first takes over what the POST set.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from providers.base.provider import ProviderError
+from providers.kubernetes import objects
+from providers.kubernetes.api import JSON_PATCH, MERGE_PATCH, Api, NoMatchError
+from providers.kubernetes.connection import ApiError
+from providers.kubernetes.objects import MANAGER, Gvk, Json
+
+MISSING_S: Final = 15.0  # how long a create waits for its namespace or its CustomResourceDefinition
+CONFLICT_TRIES: Final = 4
+NO_DRY_RUN: Final = "does not support dry run"
+
+
+def missing_namespace(error: Exception) -> bool:
+    return isinstance(error, ApiError) and error.status == 404 and error.details.get("kind") == "namespaces"
+
+
+def create(
+    api: Api, gvk: Gvk, obj: Json, *, manager: str, patch: bool, server_side: bool, cancelled: threading.Event
+) -> Json:
+    """The new object, as the server answered. What it lives in may still be on its way, so "not found" is tried again."""
+    deadline = time.monotonic() + MISSING_S
+    pause_s = 0.1
+    while True:
+        try:
+            if patch:
+                return _apply(api, gvk, obj, manager=manager, dry_run=False)
+            return _post(api, gvk, obj, manager=manager, server_side=server_side)
+        except (NoMatchError, ApiError) as error:
+            waits = isinstance(error, NoMatchError) or error.status == 404
+            if not waits or time.monotonic() >= deadline or cancelled.is_set():
+                raise
+            api.forget(gvk)
+        cancelled.wait(pause_s)
+        pause_s = min(pause_s * 2, 1.0)
+
+
+def _post(api: Api, gvk: Gvk, obj: Json, *, manager: str, server_side: bool) -> Json:
+    own = manager if manager.startswith(MANAGER) else MANAGER
+    try:
+        return api.create(gvk, obj, manager=own if server_side else MANAGER)
+    except ApiError as error:
+        if error.reason != "AlreadyExists" or not server_side:
+            raise
+        live = api.get(gvk, objects.namespace_of(obj), objects.name_of(obj))
+        if not _made_by(live, own):
+            raise
+    # An interrupted run made it and could not write it down.
+    return apply(api, gvk, obj, live, manager=manager, dry_run=False)
+
+
+def _made_by(live: Json, manager: str) -> bool:
+    entries = objects.metadata(live).get("managedFields") or []
+    return any(entry.get("manager") == manager for entry in entries) and not objects.metadata(live).get(
+        "deletionTimestamp"
+    )
+
+
+def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | None:
+    """What the server would make of `obj`; None where only an apply can tell (as the official plugin has it)."""
+    try:
+        return api.create(gvk, obj, manager=manager if manager.startswith(MANAGER) else MANAGER, dry_run=True)
+    except NoMatchError:
+        return None
+    except ApiError as error:
+        known = error.status == 403 or error.reason == "AlreadyExists" or missing_namespace(error)
+        if known or NO_DRY_RUN in error.message:
+            return None
+        raise
+
+
+def apply(api: Api, gvk: Gvk, obj: Json, live: Json, *, manager: str, dry_run: bool) -> Json:
+    """`obj` applied over `live`. A conflict with another manager's field is an error that names it."""
+    if objects.is_crd(obj):
+        return _replace_definition(api, gvk, obj, dry_run=dry_run)
+    if not dry_run:
+        _take_over(api, gvk, live, manager=manager)
+    return _apply(api, gvk, obj, manager=manager, dry_run=dry_run)
+
+
+def _apply(api: Api, gvk: Gvk, obj: Json, *, manager: str, dry_run: bool) -> Json:
+    force = objects.is_true(obj, objects.PATCH_FORCE)
+    try:
+        return api.apply(gvk, obj, manager=manager, force=force, dry_run=dry_run)
+    except ApiError as error:
+        if error.status != 409 or not error.causes:
+            raise
+        if dry_run and _only_ours(error):
+            return api.apply(gvk, obj, manager=manager, force=True, dry_run=True)
+        raise ProviderError(
+            error.code,
+            f"{error.message}. Another program owns these fields: leave them out, or take them over with the"
+            f' annotation {objects.PATCH_FORCE}: "true"',
+        ) from error
+
+
+def _only_ours(conflict: ApiError) -> bool:
+    """An apply takes its own creator's fields over first; a dry run can't, and conflicts with them."""
+    return all(str(cause.get("message", "")).startswith(f'conflict with "{MANAGER}') for cause in conflict.causes)
+
+
+def _replace_definition(api: Api, gvk: Gvk, obj: Json, *, dry_run: bool) -> Json:
+    """Definitions are replaced as a whole: versions removed from the program must go."""
+    for last in [False] * (CONFLICT_TRIES - 1) + [True]:
+        live = api.get(gvk, "", objects.name_of(obj))
+        body = copy.deepcopy(obj)
+        body["metadata"]["resourceVersion"] = objects.metadata(live).get("resourceVersion")
+        try:
+            return api.replace(gvk, body, dry_run=dry_run)
+        except ApiError as error:
+            if error.status != 409 or last:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _take_over(api: Api, gvk: Gvk, live: Json, *, manager: str) -> None:
+    """Moves what our POST (or a client-side update of ours) owns to `manager`, so that fields left out are removed."""
+    for last in [False] * (CONFLICT_TRIES - 1) + [True]:
+        entries = objects.metadata(live).get("managedFields") or []
+        moved = taken_over(entries, manager)
+        if moved == entries:
+            return
+        body = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": moved},
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": objects.metadata(live).get("resourceVersion"),
+            },
+        ]
+        namespace, name = objects.namespace_of(live), objects.name_of(live)
+        try:
+            api.patch(gvk, namespace, name, body, content_type=JSON_PATCH, manager=manager)
+        except ApiError as error:
+            if error.status != 409 or last:
+                raise
+            live = api.get(gvk, namespace, name)
+        else:
+            return
+
+
+def taken_over(entries: list[Json], manager: str) -> list[Json]:
+    """`managedFields` with our update entries merged into the apply entry of `manager`."""
+    ours = [entry for entry in entries if _is_ours(entry)]
+    if not ours:
+        return entries
+    kept = [entry for entry in entries if not _is_ours(entry)]
+    own = next((entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"), None)
+    fields: Json = {}
+    for entry in [*ours, *([own] if own else [])]:
+        fields = _union(fields, entry.get("fieldsV1") or {})
+    merged = {**(own or ours[0]), "manager": manager, "operation": "Apply", "fieldsV1": fields}
+    return [merged, *(entry for entry in kept if entry is not own)]
+
+
+def _is_ours(entry: Mapping[str, Any]) -> bool:
+    return (
+        str(entry.get("manager", "")).startswith(MANAGER)
+        and entry.get("operation") == "Update"
+        and not entry.get("subresource")
+    )
+
+
+def _union(one: Json, other: Json) -> Json:
+    both = {**one, **other}
+    return {key: _union(one.get(key) or {}, other.get(key) or {}) for key in both}
+
+
+def merge(api: Api, gvk: Gvk, old: Json, new: Json, *, dry_run: bool) -> Json:
+    """Without server-side apply: a JSON merge patch of what changed between the inputs."""
+    body = merge_patch(old, new)
+    namespace, name = objects.namespace_of(new), objects.name_of(new)
+    return api.patch(gvk, namespace, name, body, content_type=MERGE_PATCH, manager=MANAGER, dry_run=dry_run)
+
+
+def merge_patch(old: Json, new: Json) -> Json:
+    """RFC 7396: the patch that turns `old` into `new`."""
+    found: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = merge_patch(before, value)
+            if inner:
+                found[key] = inner
+        elif key not in old or before != value:
+            found[key] = value
+    return found
+
+
+def release(api: Api, gvk: Gvk, namespace: str, name: str, *, manager: str) -> None:
+    """Gives up all fields of a Patch resource: the object stays, what only we set goes."""
+    meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+    body = {"apiVersion": gvk.api_version, "kind": gvk.kind, "metadata": meta}
+    api.get(gvk, namespace, name)  # an apply would create what isn't there
+    api.apply(gvk, body, manager=manager)

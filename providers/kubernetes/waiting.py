@@ -1,0 +1,170 @@
+"""The one wait loop: until ready, failed, out of time, cancelled, or gone. Called by `provider` after it changed an object. EDGE.
+
+A wait that ends badly gives reasons, never an error: the object exists and belongs in the state.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from providers.base.provider import ProviderError
+from providers.kubernetes import objects, readiness
+from providers.kubernetes.api import Api, NoMatchError
+from providers.kubernetes.connection import ApiError
+from providers.kubernetes.objects import Gvk, Json
+from providers.kubernetes.readiness import READY, Verdict
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 1.0
+ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
+STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
+POD: Final = Gvk("", "v1", "Pod")
+EVENT: Final = Gvk("", "v1", "Event")
+OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
+DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+Status = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`live`: the object as last seen, None when it is gone. `reasons`: why it isn't ready; empty when it is."""
+
+    live: Json | None
+    reasons: tuple[str, ...] = ()
+
+
+class Waiter:
+    """Waits on objects of one cluster. Ends at once when `cancelled` is set."""
+
+    def __init__(self, api: Api, cancelled: threading.Event) -> None:
+        self._api = api
+        self._cancelled = cancelled
+
+    def verdict(self, gvk: Gvk, live: Json) -> Verdict:
+        """Point-in-time readiness; asks for what else it depends on (storage class, endpoints)."""
+        rule = readiness.RULES.get(str(gvk))
+        if rule is None:
+            return READY
+        found = rule(live)
+        if not found.ready and not found.failed and gvk.kind == "PersistentVolumeClaim" and self._binds_later(live):
+            return READY
+        if found.ready and readiness.needs_endpoints(live) and not self._endpoints(live):
+            return Verdict(ready=False, message="the service has no ready pods behind it")
+        return found
+
+    def until_ready(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
+        """Polls until `live` is ready; `status` gets what is missing, when it changes."""
+        deadline = time.monotonic() + timeout_s
+        seen: Json = live
+        said = ""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            found = self.verdict(gvk, seen)
+            if found.ready:
+                return Outcome(seen)
+            late = time.monotonic() >= deadline
+            if found.failed or late or self._cancelled.is_set():
+                return Outcome(seen, self._reasons(gvk, seen, found, timed_out=late, timeout_s=timeout_s))
+            if found.message != said:
+                said = found.message
+                status(said)
+            self._cancelled.wait(min(pause_s, max(0.0, deadline - time.monotonic())))
+            pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
+            again = self._again(gvk, seen)
+            if again is None:
+                return Outcome(None, ("the object was deleted while it was waited for",))
+            seen = again
+
+    def until_gone(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
+        """Polls until the object is gone, or another one has taken its name."""
+        deadline = time.monotonic() + timeout_s
+        uid = objects.metadata(live).get("uid")
+        seen: Json | None = live
+        pause_s = FIRST_PAUSE_S / 4
+        while True:
+            seen = self._again(gvk, seen or live)
+            if seen is None or objects.metadata(seen).get("uid") != uid:
+                return Outcome(None)
+            if time.monotonic() >= deadline or self._cancelled.is_set():
+                return Outcome(seen, _why_not_gone(seen))
+            if pause_s >= LONGEST_PAUSE_S:
+                status("; ".join(_why_not_gone(seen)))
+            self._cancelled.wait(pause_s)
+            pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
+
+    def _again(self, gvk: Gvk, seen: Json) -> Json | None:
+        try:
+            return self._api.get(gvk, objects.namespace_of(seen), objects.name_of(seen))
+        except NoMatchError:
+            return None
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _binds_later(self, claim: Json) -> bool:
+        """A class that binds at the first consumer keeps the claim Pending, and that is fine."""
+        name = readiness.part(claim, "spec").get("storageClassName")
+        try:
+            found = self._api.get(STORAGE_CLASS, "", name) if name else self._default_class()
+        except ProviderError:
+            return False
+        return found.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+    def _default_class(self) -> Json:
+        every = self._api.items(STORAGE_CLASS, "")
+        return next((item for item in every if objects.is_true(item, DEFAULT_CLASS)), {})
+
+    def _endpoints(self, service: Json) -> bool:
+        label = f"kubernetes.io/service-name={objects.name_of(service)}"
+        return readiness.has_endpoints(
+            self._api.items(ENDPOINT_SLICE, objects.namespace_of(service), labelSelector=label)
+        )
+
+    def _reasons(self, gvk: Gvk, live: Json, found: Verdict, *, timed_out: bool, timeout_s: float) -> tuple[str, ...]:
+        what = f"{gvk.kind} {objects.object_id(live)}"
+        if found.failed:
+            first = f"{what} failed: {found.message} [code={found.code or 'Failed'}]"
+        elif timed_out:
+            first = f"{what} is not ready after {timeout_s:g} s: {found.message} [code=Timeout]"
+        else:
+            first = f"{what}: the wait was cancelled: {found.message} [code=Cancelled]"
+        return (first, *self._details(gvk, live))
+
+    def _details(self, gvk: Gvk, live: Json) -> list[str]:
+        """What pods and events say. Best effort: no right to list them leaves the first reason."""
+        try:
+            if gvk.kind in OWNERS:
+                return self._pod_troubles(live)
+            if gvk.kind == "Pod":
+                return [*readiness.pod_troubles(live), *self._events(live)]
+            return self._events(live)
+        except ProviderError:
+            return []
+
+    def _pod_troubles(self, owner: Json) -> list[str]:
+        selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
+        pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
+        lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
+        return lines[:5] or self._events(owner)
+
+    def _events(self, live: Json) -> list[str]:
+        uid = str(objects.metadata(live).get("uid"))
+        namespace = objects.namespace_of(live)
+        return readiness.event_lines(self._api.items(EVENT, namespace, fieldSelector=f"involvedObject.uid={uid}"))
+
+
+def _why_not_gone(live: Json) -> tuple[str, ...]:
+    """A namespace says in its conditions what it still contains; other objects wait for finalizers."""
+    what = f"{live.get('kind')} {objects.object_id(live)}"
+    remaining = [
+        f"{what}: {item.get('message')} [code={item.get('reason')}]"
+        for item in readiness.part(live, "status").get("conditions") or []
+        if live.get("kind") == "Namespace" and item.get("status") == "True"
+    ]
+    held = ", ".join(objects.metadata(live).get("finalizers") or []) or "nothing that it names"
+    return tuple(remaining) or (f"{what} is still there; it waits for {held} [code=NotGone]",)
