@@ -9,7 +9,9 @@ import pulumi
 from meshctl.model.deployment import Deployment, ObjectStore
 from stacks.resources import AwsProvider, AwsResource
 
-_ALL_BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+_ALL_BLOCKED = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
 
 
 def declare_buckets(deployment: Deployment, tags: dict[str, str]) -> dict[str, AwsResource]:
@@ -50,7 +52,11 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         }
     return AwsResource(
-        "s3:Bucket", f"storage/{store.name}:bucket", {"Bucket": store.bucket, **settings}, outputs=["Bucket"], provider=provider
+        "s3:Bucket",
+        f"storage/{store.name}:bucket",
+        {"Bucket": store.bucket, **settings},
+        outputs=["Bucket"],
+        provider=provider,
     )
 
 

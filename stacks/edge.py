@@ -1,6 +1,7 @@
 """The endpoints' names: one DNS record each, in a stack of its own, since names outlive every environment.
 
-Declared by `meshctl.engine.session`: `up` points new names at their first environment, a migration's cutover moves them.
+Declared by `meshctl.engine.session`: `up` points new names at their first environment, a migration's cutover moves
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Name:
     address: str  # an IP address, or a load balancer's own name
 
 
-def declare(names: Mapping[str, Name], *, hosted_zone_id: str, ttl_s: int, profile: str, tags: Mapping[str, str]) -> None:
+def declare(
+    names: Mapping[str, Name], *, hosted_zone_id: str, ttl_s: int, profile: str, tags: Mapping[str, str]
+) -> None:
     """One record for each endpoint (by its name in the mesh), and the table of them as output `endpoints`."""
     aws = AwsProvider("dns", region="us-east-1", profile=profile, tags=tags)  # Route 53 is global
     for endpoint, name in sorted(names.items()):
@@ -40,7 +43,11 @@ def declare(names: Mapping[str, Name], *, hosted_zone_id: str, ttl_s: int, profi
             provider=aws,
         )
     pulumi.export(
-        "endpoints", {endpoint: {"host": n.host, "environment": n.environment, "address": n.address} for endpoint, n in names.items()}
+        "endpoints",
+        {
+            endpoint: {"host": n.host, "environment": n.environment, "address": n.address}
+            for endpoint, n in names.items()
+        },
     )
 
 

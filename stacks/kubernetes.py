@@ -1,4 +1,5 @@
-"""The `kubernetes` provider of an environment. Called by the stacks; what runs behind it is the official plugin or our stand-in."""
+"""The `kubernetes` provider of an environment. Called by the stacks; what runs behind it is the official plugin or
+our stand-in."""
 
 from __future__ import annotations
 

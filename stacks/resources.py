@@ -1,6 +1,7 @@
 """Declares resources of packages that have no SDK of their own: `meshaws` (our rows) and single Kubernetes objects.
 
-Called by every stack. Inputs are the API's own shapes; `outputs` names what a caller reads from the resource afterwards.
+Called by every stack. Inputs are the API's own shapes; `outputs` names what a caller reads from the resource
+afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ class AwsProvider(pulumi.ProviderResource):
     """The `meshaws` package configured for one region and profile."""
 
     def __init__(
-        self, name: str, *, region: str, profile: str = "", endpoint_url: str = "", s3_addressing: str = "auto", tags: Mapping[str, str]
+        self,
+        name: str,
+        *,
+        region: str,
+        profile: str = "",
+        endpoint_url: str = "",
+        s3_addressing: str = "auto",
+        tags: Mapping[str, str],
     ) -> None:
         wanted = {
             "region": region,
@@ -59,7 +67,9 @@ class AwsResource(pulumi.CustomResource):
                 delete_before_replace=delete_before_replace or None,
                 protect=protect or None,
                 retain_on_delete=retain_on_delete or None,
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_s}s", update=f"{timeout_s}s") if timeout_s else None,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_s}s", update=f"{timeout_s}s")
+                if timeout_s
+                else None,
             ),
         )
 

@@ -1,6 +1,7 @@
 """Engine events -> changes in mesh terms -> human text or JSON. PURE.
 
-Called by `meshctl.cli` with the steps that `meshctl.engine` collected. `steps` holds the plain form of an engine event,
+Called by `meshctl.cli` with the steps that `meshctl.engine` collected. `steps` holds the plain form of an engine
+event,
 `grouping` makes a `Plan` of them, `human` and `document` show it. Nothing here prints.
 """
 
@@ -8,4 +9,14 @@ from meshctl.changes.grouping import Change, FieldChange, Plan, ResourceChange, 
 from meshctl.changes.human import plan_text
 from meshctl.changes.steps import PropertyChange, Step, subject_of
 
-__all__ = ["Change", "FieldChange", "Plan", "PropertyChange", "ResourceChange", "Step", "group", "plan_text", "subject_of"]
+__all__ = [
+    "Change",
+    "FieldChange",
+    "Plan",
+    "PropertyChange",
+    "ResourceChange",
+    "Step",
+    "group",
+    "plan_text",
+    "subject_of",
+]

@@ -1,6 +1,7 @@
 """Steps -> a Plan: one Change for each mesh subject, its resources as detail. PURE.
 
-Called by `meshctl.engine.session`; what comes next is `human.plan_text` or `Plan.document` (the stable JSON of `meshctl plan`).
+Called by `meshctl.engine.session`; what comes next is `human.plan_text` or `Plan.document` (the stable JSON of
+`meshctl plan`).
 """
 
 from __future__ import annotations
@@ -182,7 +183,8 @@ def _term(type_: str, path: str) -> str:
 
 
 def value_at(inputs: Any, path: str) -> Any:
-    """The value at a provider's property path (`spec.ports[0].port`, `metadata.labels["a.b/c"]`); None where there is none."""
+    """The value at a provider's property path (`spec.ports[0].port`, `metadata.labels["a.b/c"]`); None where there
+    is none."""
     current = inputs
     for quoted, name, index in re.findall(r'\["([^"]+)"\]|([^.\[\]]+)|\[(\d+)\]', path):
         if index:

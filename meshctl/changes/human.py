@@ -11,7 +11,8 @@ _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "move": 
 
 
 def plan_text(plan: Plan, *, resources: bool = False) -> str:
-    """The plan as text, ending in a newline. With `resources`, each resource on a line of its own below its subject."""
+    """The plan as text, ending in a newline. With `resources`, each resource on a line of its own below its
+    subject."""
     lines = [f"{plan.environment}: {_headline(plan)}"]
     width = max((len(change.subject) for change in plan.changes), default=0)
     for change in plan.changes:
@@ -27,13 +28,19 @@ def _headline(plan: Plan) -> str:
     same = plan.counts.get("same", 0)
     if not plan.pending:
         return f"no changes ({same} resources as declared)"
-    words = [f"{plan.counts[action]} to {action}" for action in ("create", "update", "replace", "delete") if plan.counts[action]]
+    words = [
+        f"{plan.counts[action]} to {action}"
+        for action in ("create", "update", "replace", "delete")
+        if plan.counts[action]
+    ]
     return f"{', '.join(words)}, {same} unchanged"
 
 
 def _change_lines(change: Change, width: int, *, resources: bool) -> list[str]:
     lines = [f"  {_SIGNS[change.action]} {change.subject.ljust(width)}  {change.action}: {change.summary}"]
-    lines += [f"      {f.path}: {f.old!r} -> {f.new!r} (replaces the resource)" for f in change.fields if f.forces_replace]
+    lines += [
+        f"      {f.path}: {f.old!r} -> {f.new!r} (replaces the resource)" for f in change.fields if f.forces_replace
+    ]
     if resources:
         lines += [f"      {_SIGNS[r.action]} {r.type} {r.urn.rsplit('::', 1)[-1]}" for r in change.resources]
     return lines

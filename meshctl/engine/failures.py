@@ -1,6 +1,7 @@
 """What the engine and the providers said -> the errors of `meshctl.errors`. PURE.
 
-Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the table below says what
+Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the
+table below says what
 a person can do about it.
 """
 
@@ -24,7 +25,9 @@ _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
 
 _CAPACITY = "ask for another machine type, zone or a capacity reservation (`capacity: reserved`), or run `meshctl up` again later"
 _QUOTA = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
-_CREDENTIALS = "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
+_CREDENTIALS = (
+    "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
+)
 HINTS = {
     "InsufficientInstanceCapacity": _CAPACITY,
     "Capacity": _CAPACITY,
@@ -57,13 +60,14 @@ _READINESS = (
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed")),
 )
-_NOISE = re.compile(r"^(update|preview|destroy) failed$|resource .*? was not successfully created|^\d+ errors? occurred:?\s*$", re.I)
+_NOISE = re.compile(
+    r"^(update|preview|destroy) failed$|resource .*? was not successfully created|^\d+ errors? occurred:?\s*$", re.I
+)
 
 
-def resource_failures(
-    diagnostics: list[tuple[str, str, str]], failed: list[str]
-) -> list[ResourceFailure]:
-    """One failure for each resource that has an error, in the order they were said; the engine's own echo left out."""
+def resource_failures(diagnostics: list[tuple[str, str, str]], failed: list[str]) -> list[ResourceFailure]:
+    """One failure for each resource that has an error, in the order they were said; the engine's own echo left
+    out."""
     failures: dict[str, ResourceFailure] = {}
     for urn, severity, message in diagnostics:
         if severity != "error" or not urn or _NOISE.search(message.strip()):
@@ -128,7 +132,9 @@ def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tup
     hint = ""
     if "passphrase" in text:
         hint = "the passphrase differs from the one that the state was made with: set PULUMI_CONFIG_PASSPHRASE"
-    return EngineError(f"{operation} {stack} failed", why=text.removeprefix("error: ") or "the engine said nothing", hint=hint)
+    return EngineError(
+        f"{operation} {stack} failed", why=text.removeprefix("error: ") or "the engine said nothing", hint=hint
+    )
 
 
 def lock_owner(stderr: str) -> tuple[str, str, int, str] | None:

@@ -1,7 +1,9 @@
 """One engine run on one stack: preview, up, destroy, read; goes on after a crash. EDGE.
 
-Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the state calls pending, and
-an engine that is still finishing. Each is looked for when it shows itself, so a run that finds nothing of it pays nothing.
+Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the
+state calls pending, and
+an engine that is still finishing. Each is looked for when it shows itself, so a run that finds nothing of it pays
+nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +51,11 @@ class StackRun:
         return self._run(
             "up",
             lambda record: self.stack.up(
-                on_event=record, parallel=self.parallel, continue_on_error=True, suppress_outputs=True, suppress_progress=True
+                on_event=record,
+                parallel=self.parallel,
+                continue_on_error=True,
+                suppress_outputs=True,
+                suppress_progress=True,
             ),
         )
 
@@ -67,7 +73,8 @@ class StackRun:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
     def state(self) -> dict[str, Any]:
-        """The state's deployment (`resources`, `pending_operations`, …), secrets encrypted; empty when the stack is new."""
+        """The state's deployment (`resources`, `pending_operations`, …), secrets encrypted; empty when the stack
+        is new."""
         try:
             deployment = self.stack.export_stack().deployment
         except automation.StackNotFoundError:
@@ -106,7 +113,8 @@ class StackRun:
         return found
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
-        """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to finish."""
+        """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to
+        finish."""
         owner = failures.lock_owner(str(error))
         if owner is None:
             return False

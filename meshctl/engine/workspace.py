@@ -1,6 +1,7 @@
 """The working folder of one stack: Pulumi.yaml, provider launchers, backend, secrets provider. EDGE.
 
-Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of a mesh can be worked
+Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of
+a mesh can be worked
 on at the same time. The providers are named in Pulumi.yaml by path: nothing is installed into the user's Pulumi home.
 """
 
@@ -48,7 +49,8 @@ class Backend:
 
 
 class StackWorkspace(automation.LocalWorkspace):
-    """A LocalWorkspace whose stacks are named on every call, never selected: one program run less for each command."""
+    """A LocalWorkspace whose stacks are named on every call, never selected: one program run less for each
+    command."""
 
     def select_stack(self, stack_name: str, show_secrets: bool | None = None) -> None:  # noqa: ARG002
         return None
@@ -74,6 +76,13 @@ def open_stack(
         pulumi_command=pulumi,
     )
     return automation.Stack.select(stack, workspace)
+
+
+def path_with_meshctl() -> str:
+    """PATH with this installation's programs first: exec credentials of generated kubeconfigs say just `meshctl`."""
+    own = str(Path(sys.executable).parent)
+    parts = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part != own]
+    return os.pathsep.join([own, *parts])
 
 
 def pulumi_program() -> PulumiProgram:
@@ -120,8 +129,6 @@ def _environment(backend: Backend) -> dict[str, str]:
     environment = {
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        # exec credentials of generated kubeconfigs say just `meshctl`: ours must be the one that is found
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
     if backend.secrets_provider == "passphrase":
         environment |= _passphrase(backend)

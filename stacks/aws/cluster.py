@@ -47,9 +47,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
     cluster_role, cluster_policies = declare_role(
         "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
     )
-    node_role, node_policies = declare_role(
-        "nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws
-    )
+    node_role, node_policies = declare_role("nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws)
     cluster = AwsResource(
         "eks:Cluster",
         "cluster:eks",
@@ -63,7 +61,10 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
                 "endpointPrivateAccess": True,
             },
             # the API's own default mode (CONFIG_MAP) knows no access entries
-            "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP", "bootstrapClusterCreatorAdminPermissions": True},
+            "accessConfig": {
+                "authenticationMode": "API_AND_CONFIG_MAP",
+                "bootstrapClusterCreatorAdminPermissions": True,
+            },
             "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
         },
         outputs=["endpoint", "certificateAuthority", "identity"],
@@ -76,7 +77,10 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
     AwsResource(
         "iam:OpenIDConnectProvider",
         "cluster:oidc-provider",
-        {"Url": cluster.get("identity").apply(lambda identity: identity["oidc"]["issuer"]), "ClientIDList": ["sts.amazonaws.com"]},
+        {
+            "Url": cluster.get("identity").apply(lambda identity: identity["oidc"]["issuer"]),
+            "ClientIDList": ["sts.amazonaws.com"],
+        },
         provider=aws,
     )
     before = [_addon(name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
@@ -90,7 +94,9 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
     )
 
 
-def declare_addons(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> list[AwsResource]:
+def declare_addons(
+    deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
+) -> list[AwsResource]:
     """The add-ons that need a node to run on: DNS and the storage drivers that the deployment uses."""
     names = ["coredns"]
     names += ["aws-ebs-csi-driver"] if deployment.blocks else []
@@ -100,7 +106,13 @@ def declare_addons(deployment: Deployment, eks: Eks, node_groups: list[AwsResour
 
 
 def declare_role(
-    name: str, role_name: str, trust_policy: str, policies: tuple[str, ...], aws: AwsProvider, *, subject: str = "cluster"
+    name: str,
+    role_name: str,
+    trust_policy: str,
+    policies: tuple[str, ...],
+    aws: AwsProvider,
+    *,
+    subject: str = "cluster",
 ) -> tuple[AwsResource, list[AwsResource]]:
     """A role and its attached managed policies."""
     role = AwsResource(
@@ -166,7 +178,9 @@ def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[s
                         },
                     }
                 ],
-                "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": deployment.namespace}}],
+                "contexts": [
+                    {"name": name, "context": {"cluster": name, "user": name, "namespace": deployment.namespace}}
+                ],
             },
             sort_keys=True,
         )

@@ -1,4 +1,5 @@
-"""VPC, public and private subnets, a NAT gateway for each zone, routes, the S3 gateway endpoint. Called by `program`."""
+"""VPC, public and private subnets, a NAT gateway for each zone, routes, the S3 gateway endpoint. Called by
+`program`."""
 
 from __future__ import annotations
 

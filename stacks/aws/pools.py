@@ -9,14 +9,18 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-
 from meshctl.model.deployment import Deployment, Pool
 from stacks.aws.cluster import Eks
 from stacks.aws.network import Network, tagged
 from stacks.resources import AwsProvider, AwsResource
 
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
-_CAPACITY_TYPES = {"on-demand": "ON_DEMAND", "reserved": "ON_DEMAND", "spot": "SPOT", "capacity-block": "CAPACITY_BLOCK"}
+_CAPACITY_TYPES = {
+    "on-demand": "ON_DEMAND",
+    "reserved": "ON_DEMAND",
+    "spot": "SPOT",
+    "capacity-block": "CAPACITY_BLOCK",
+}
 _ROOT_VOLUME_GIB = 200  # GPU images are large: CUDA and framework layers alone pass 30 GB
 
 # nodeadm joins the instance store disks to one volume, on which images and emptyDirs then live.
@@ -38,7 +42,8 @@ spec:
 
 
 def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvider) -> AwsResource | None:
-    """The security group of EFA traffic: all protocols, between its own members, both ways. None without such a pool."""
+    """The security group of EFA traffic: all protocols, between its own members, both ways. None without such a
+    pool."""
     if not any(pool.fabric and pool.fabric.kind == "efa" for pool in deployment.pools):
         return None
     group = AwsResource(
@@ -111,7 +116,12 @@ def _launch_template(
         "BlockDeviceMappings": [
             {
                 "DeviceName": "/dev/xvda",
-                "Ebs": {"VolumeSize": _ROOT_VOLUME_GIB, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True},
+                "Ebs": {
+                    "VolumeSize": _ROOT_VOLUME_GIB,
+                    "VolumeType": "gp3",
+                    "Encrypted": True,
+                    "DeleteOnTermination": True,
+                },
             }
         ],
         "TagSpecifications": tagged("instance", name, **{"meshctl.dev/pool": pool.name}),
@@ -176,5 +186,3 @@ def _reservation(pool: Pool) -> dict[str, Any]:
     if pool.market == "capacity-block":
         target |= {"InstanceMarketOptions": {"MarketType": "capacity-block"}, "InstanceType": pool.machine}
     return target
-
-

@@ -117,7 +117,8 @@ def _group(
         {
             "GroupId": group.get("GroupId"),
             "IpPermissions": [
-                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, "UserIdGroupPairs": sources} for first, last in ports
+                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, "UserIdGroupPairs": sources}
+                for first, last in ports
             ],
         },
         provider=aws,
@@ -133,7 +134,12 @@ def declare_bucket_access(
         return []
     prefix = deployment.cluster.name
     role, _ = declare_role(
-        "buckets", f"{prefix}-buckets", trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"), (), aws, subject="platform"
+        "buckets",
+        f"{prefix}-buckets",
+        trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
+        (),
+        aws,
+        subject="platform",
     )
     arns = [f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores]
     document = {
@@ -150,7 +156,11 @@ def declare_bucket_access(
     policy = AwsResource(
         "iam:RolePolicy",
         "platform:bucket-policy",
-        {"RoleName": role.get("RoleName"), "PolicyName": "buckets", "PolicyDocument": json.dumps(document, sort_keys=True)},
+        {
+            "RoleName": role.get("RoleName"),
+            "PolicyName": "buckets",
+            "PolicyDocument": json.dumps(document, sort_keys=True),
+        },
         provider=aws,
     )
     return [

@@ -1,6 +1,7 @@
 """An environment on CoreWeave: NodePools, object storage, and the Kubernetes layer on an existing CKS cluster.
 
-Run by `meshctl.engine.session` inside a Pulumi inline program. NodePools are waited for: one may be accepted and never fill (no
+Run by `meshctl.engine.session` inside a Pulumi inline program. NodePools are waited for: one may be accepted and
+never fill (no
 quota), which its conditions say.
 """
 
@@ -17,12 +18,11 @@ from stacks.buckets import declare_buckets
 
 
 def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
-    """Declare the whole environment and export `deployment` and `endpoints`. `late`: see `stacks.aws.program.declare`."""
+    """Declare the whole environment and export `deployment` and `endpoints`. `late`: see
+    `stacks.aws.program.declare`."""
     provider = kubernetes.provider(deployment)
     pools = platform.declare_node_pools(deployment, provider=provider)
     buckets = declare_buckets(deployment, {})
-    endpoints = platform.declare(
-        deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()]
-    )
+    endpoints = platform.declare(deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()])
     pulumi.export("deployment", deployment.model_dump(mode="json"))
     pulumi.export("endpoints", endpoints)

@@ -1,6 +1,8 @@
-"""An environment on an existing cluster (`kubernetes`, `onprem`): its nodes labelled for each pool, buckets, the Kubernetes layer.
+"""An environment on an existing cluster (`kubernetes`, `onprem`): its nodes labelled for each pool, buckets, the
+Kubernetes layer.
 
-Run by `meshctl.engine.session` inside a Pulumi inline program. Which nodes serve which pool was decided by `meshctl.resolve` from the
+Run by `meshctl.engine.session` inside a Pulumi inline program. Which nodes serve which pool was decided by
+`meshctl.resolve` from the
 nodes' hardware; here they only get their label, which `destroy` takes away again.
 """
 
@@ -17,12 +19,11 @@ from stacks.buckets import declare_buckets
 
 
 def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
-    """Declare the whole environment and export `deployment` and `endpoints`. `late`: see `stacks.aws.program.declare`."""
+    """Declare the whole environment and export `deployment` and `endpoints`. `late`: see
+    `stacks.aws.program.declare`."""
     provider = kubernetes.provider(deployment)
     labels = platform.declare_node_labels(deployment, provider=provider)
     buckets = declare_buckets(deployment, {})
-    endpoints = platform.declare(
-        deployment, provider=provider, late=late, depends_on=[*labels, *buckets.values()]
-    )
+    endpoints = platform.declare(deployment, provider=provider, late=late, depends_on=[*labels, *buckets.values()])
     pulumi.export("deployment", deployment.model_dump(mode="json"))
     pulumi.export("endpoints", endpoints)

@@ -1,0 +1,143 @@
+"""The command line: commands registered, global options parsed, errors mapped to exit codes. No logic.
+
+`main` is the program's entry point. Every command module is light to import; what is slow (the Pulumi SDK, boto3)
+is imported
+inside the commands that need it, so that `--help` and `check` stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from meshctl.cli.check import check
+from meshctl.cli.context import Context
+from meshctl.cli.eks_token import eks_token
+from meshctl.cli.lab import lab_app
+from meshctl.cli.migrate import migrate, migrations_app
+from meshctl.cli.schema import schema
+from typer import exceptions
+
+from meshctl import __version__
+from meshctl.cli.doctor import doctor
+from meshctl.cli.plan import plan
+from meshctl.cli.setup import setup
+from meshctl.cli.status import status
+from meshctl.cli.up import destroy, up
+from meshctl.errors import InterruptedByUserError, MeshError, UsageError
+
+app = typer.Typer(
+    name="meshctl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Describe a GPU deployment once, run it on AWS, CoreWeave or on-prem, and move it with its data and traffic.",
+)
+
+
+def _version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"meshctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    ctx: typer.Context,
+    directory: Annotated[Path, typer.Option("-C", help="Work in this folder.", metavar="DIR")] = Path(),
+    mesh: Annotated[Path, typer.Option("--mesh", help="The mesh file.")] = Path("mesh.yaml"),
+    environments: Annotated[Path, typer.Option("--environments", help="The environments file.")] = Path(
+        "environments.yaml"
+    ),
+    output: Annotated[str, typer.Option("--output", help="human or json.")] = "human",
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (read in `main`)
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if output not in ("human", "json"):
+        raise UsageError(f"--output {output}: there is no such form", hint="human or json")
+    if directory != Path():
+        _enter(directory)
+    ctx.obj = Context(
+        mesh_path=mesh, environments_path=environments, output=output, verbose=verbose, color=not no_color, yes=yes
+    )
+
+
+def _enter(directory: Path) -> None:
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise UsageError(f"-C {directory}: {error.strerror}") from error
+
+
+for command in (check, plan, up, destroy, status, migrate, setup, doctor, schema):
+    app.command()(command)
+app.command("eks-token")(eks_token)
+app.add_typer(migrations_app, name="migrations")
+app.add_typer(lab_app, name="lab")
+
+
+def main() -> None:
+    """Run the command line; the process ends with the exit code that the error's class carries."""
+    arguments = sys.argv[1:]
+    as_json = any(
+        a == "--output=json" or (a == "--output" and b == "json")
+        for a, b in zip(arguments, [*arguments[1:], ""], strict=True)
+    )
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except MeshError as error:
+        code = _report(error, as_json=as_json, debug="--debug" in arguments)
+    except exceptions.TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        code = _report(UsageError(message, hint="`meshctl --help` lists the commands"), as_json=as_json, debug=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _report(InterruptedByUserError("interrupted"), as_json=as_json, debug=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed reader is no error
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: MeshError, *, as_json: bool, debug: bool) -> int:
+    """Three lines at most (what, why, hint), or one JSON object."""
+    if debug:
+        traceback.print_exception(error)
+    if as_json:
+        typer.echo(_document(error))
+        return error.exit_code
+    diagnostics = getattr(error, "diagnostics", ())
+    for diagnostic in diagnostics:
+        typer.echo(str(diagnostic), err=True)
+    typer.echo(f"error: {error.what}", err=True)
+    if error.why:
+        typer.echo(f"  why: {error.why}", err=True)
+    if error.hint:
+        typer.echo(f"  hint: {error.hint}", err=True)
+    return error.exit_code
+
+
+def _document(error: MeshError) -> str:
+    import dataclasses
+    import json
+
+    document: dict[str, Any] = {"code": error.code, "what": error.what, "why": error.why, "hint": error.hint}
+    document["exit_code"] = error.exit_code
+    for name in ("diagnostics", "failures"):
+        if hasattr(error, name):
+            document[name] = [dataclasses.asdict(item) for item in getattr(error, name)]
+    if hasattr(error, "gaps"):
+        document["gaps"] = [gap.model_dump() for gap in error.gaps]
+    return json.dumps({"meshctl": 1, "error": document}, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A mesh opened for work: files read, catalog loaded, session made; environments resolved when asked for. EDGE.
+
+Used by the commands that touch environments (`plan`, `up`, `destroy`, `status`, `migrate`). Kept apart from
+`context`, which every
+command imports: what is imported here takes most of a second.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from types import FrameType
+
+from meshctl.cli.context import Context
+
+from meshctl.catalog import Catalog, load_catalog
+from meshctl.engine import clusters
+from meshctl.engine.session import Session
+from meshctl.errors import InfeasibleError, UsageError
+from meshctl.model.deployment import Deployment, Resolution
+from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
+from meshctl.model.mesh import Mesh
+from meshctl.resolve import resolve
+
+
+@dataclass
+class Opened:
+    """One mesh and its session."""
+
+    mesh: Mesh
+    environments: Environments
+    session: Session
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return load_catalog()
+
+    def known(self, environment: str) -> str:
+        """The name, if environments.yaml has it. Raises: UsageError."""
+        if environment not in self.environments.environments:
+            names = ", ".join(self.environments.environments)
+            raise UsageError(f'no environment named "{environment}"', hint=f"environments.yaml has: {names}")
+        return environment
+
+    def resolution(self, environment: str) -> Resolution:
+        """Resolve with the facts of an existing cluster where its nodes are given, not made."""
+        declared = self.environments.environments[self.known(environment)]
+        facts = None
+        kubernetes = None if isinstance(declared, AwsEnvironment | CoreweaveEnvironment) else declared.kubernetes
+        if kubernetes is not None:
+            access = clusters.ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
+            facts = clusters.facts(access)
+        return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def deployment(self, environment: str) -> Deployment:
+        """Raises: InfeasibleError with every gap."""
+        resolution = self.resolution(environment)
+        if resolution.deployment is None:
+            gaps = resolution.gaps
+            first = gaps[0]
+            more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+            raise InfeasibleError(
+                f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}, the best there is: {first.best}{more}",
+                gaps=gaps,
+                why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
+                hint=first.hint,
+            )
+        return resolution.deployment
+
+
+@contextmanager
+def opened(context: Context, *, break_lock: bool = False) -> Iterator[Opened]:
+    """The mesh, with Ctrl-C handed to the engine as long as the block runs."""
+    mesh, environments = context.load()
+    session = Session(context.folder, mesh.name, environments, context.progress(), break_lock)
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        context.say("interrupted: finishing what is in flight (once more ends it at once)")
+        session.pulumi.interrupt()
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield Opened(mesh, environments, session)
+    finally:
+        signal.signal(signal.SIGINT, previous)

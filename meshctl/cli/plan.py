@@ -1,0 +1,42 @@
+"""`meshctl plan`: what `up` would do, in mesh terms. No logic: see `engine.session` and `changes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from meshctl.cli.context import Context
+
+
+def plan(
+    ctx: typer.Context,
+    environments: Annotated[list[str], typer.Argument(help="Environments to preview.", metavar="ENV…")],
+    out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `up --plan`.")] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are pending.")
+    ] = False,
+    resources: Annotated[bool, typer.Option("--resources", help="List each resource below its subject.")] = False,
+) -> None:
+    """Preview: changes in mesh terms first, resources as detail."""
+    # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.changes import plan_text
+    from meshctl.cli.opened import opened
+    from meshctl.engine import plan_file
+    from meshctl.errors import UsageError
+
+    context: Context = ctx.obj
+    if out is not None and len(environments) > 1:
+        raise UsageError("--out saves the plan of one environment", hint="run `meshctl plan ENV --out FILE` for each")
+    with opened(context) as mesh:
+        plans = [mesh.session.plan(mesh.deployment(name)) for name in environments]
+    if context.output == "json":
+        documents = [found.document() for found in plans]
+        context.print_json(documents[0] if len(documents) == 1 else {"plans": documents})
+    else:
+        context.print("\n".join(plan_text(found, resources=resources or context.verbose) for found in plans))
+    if out is not None:
+        plan_file.save(out, plans[0])
+        context.say(f"saved to {out}; `meshctl up {environments[0]} --plan {out}` applies it")
+    if detailed_exitcode and any(found.pending for found in plans):
+        raise typer.Exit(2)

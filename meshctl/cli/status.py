@@ -1,0 +1,29 @@
+"""`meshctl status`: live health, endpoints, pools. No logic: see `operate.status`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from meshctl.cli.context import Context
+
+
+def status(
+    ctx: typer.Context,
+    environment: Annotated[
+        str | None, typer.Argument(help="Only this one.", metavar="[ENV]", show_default="all")
+    ] = None,
+) -> None:
+    """Show what runs where: pools, workloads, endpoints."""
+    # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.cli.opened import opened
+    from meshctl.operate.status import collect, status_text
+
+    context: Context = ctx.obj
+    with opened(context) as mesh:
+        names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
+        found = [collect(mesh.session, name) for name in names]
+    if context.output == "json":
+        context.print_json({"environments": {status.environment: status.document() for status in found}})
+    else:
+        context.print("\n".join(map(status_text, found)))

@@ -1,0 +1,78 @@
+"""`meshctl up` and `meshctl destroy`. No logic: see `engine.session`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from meshctl.cli.context import Context
+
+_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
+
+
+def up(
+    ctx: typer.Context,
+    environment: Annotated[str, typer.Argument(help="The environment to bring up.", metavar="ENV")],
+    plan: Annotated[Path | None, typer.Option("--plan", help="Apply only what this saved plan says.")] = None,
+    break_lock: _BreakLock = False,
+) -> None:
+    """Bring an environment up, or up to date."""
+    # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.changes import plan_text
+    from meshctl.cli.opened import opened
+    from meshctl.engine import plan_file
+
+    context: Context = ctx.obj
+    with opened(context, break_lock=break_lock) as mesh:
+        deployment = mesh.deployment(environment)
+        if plan is not None or context.must_confirm:
+            preview = mesh.session.plan(deployment)
+            if plan is not None:
+                plan_file.check(plan, preview)
+            elif preview.pending:
+                context.say(plan_text(preview))
+                context.confirm(f"apply to {environment}?")
+        result = mesh.session.up(deployment)
+    if context.output == "json":
+        context.print_json({**result.plan.document(), "endpoints": result.addresses})
+        return
+    context.print(plan_text(result.plan).replace(" to create", " created").replace(" to update", " updated"))
+    for endpoint in deployment.endpoints:
+        context.print(f"  http://{endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def destroy(
+    ctx: typer.Context,
+    environment: Annotated[str, typer.Argument(help="The environment to take down.", metavar="ENV")],
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="Delete storage that holds data, too.")
+    ] = False,
+    confirm: Annotated[
+        str,
+        typer.Option(
+            "--confirm", help="With --allow-data-loss: the environment's name, instead of typing it.", metavar="ENV"
+        ),
+    ] = "",
+    break_lock: _BreakLock = False,
+) -> None:
+    """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
+    # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.cli.opened import opened
+
+    context: Context = ctx.obj
+    with opened(context, break_lock=break_lock) as mesh:
+        mesh.known(environment)
+        steps, risks = mesh.session.destroy_plan(environment)
+        if risks and allow_data_loss:
+            context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
+        elif steps and context.must_confirm and not risks:
+            context.confirm(f"delete {len(steps)} resources of {environment}?")
+        record = mesh.session.destroy(environment, allow_data_loss=allow_data_loss)
+    deleted = sum(step.op == "delete" for step in record.steps)
+    if context.output == "json":
+        context.print_json(
+            {"environment": environment, "deleted": deleted, "data_deleted": risks if allow_data_loss else []}
+        )
+    else:
+        context.print(f"{environment}: {deleted} resources deleted, nothing left\n")

@@ -1,0 +1,222 @@
+"""Reads Kubernetes clusters: facts for `resolve`, pods and node counts for `status` and `migrate`. EDGE.
+
+Called by `session` and by the CLI. Only reads; what changes a cluster is declared in stacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import lightkube
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.resources.core_v1 import Node, Pod, Service
+from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
+
+from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.model.deployment import Deployment
+from meshctl.model.observed import Facts, ObservedNode, StorageClass
+
+POOL_LABEL = "meshctl.dev/pool"
+_GIB = 1024**3
+_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "openshift.io/")
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One pod as a person would ask about it. `reason` says why it is not ready, where the cluster does."""
+
+    name: str
+    workload: str
+    phase: str
+    ready: bool
+    node: str
+    restarts: int
+    reason: str = ""
+    started: bool = True
+
+
+@dataclass(frozen=True)
+class ClusterAccess:
+    """One cluster: `kubeconfig` is content (JSON or YAML), a path, or empty for the standard places."""
+
+    name: str
+    kubeconfig: str = ""
+    context: str = ""
+
+    def client(self) -> lightkube.Client:
+        """Raises: CredentialsError when there is no such kubeconfig or context."""
+        with named(self.name):
+            config = self._config().get(self.context or None)
+            return lightkube.Client(config=config, timeout=httpx.Timeout(20, connect=5), trust_env=False)
+
+    def _config(self) -> KubeConfig:
+        if self.kubeconfig.lstrip().startswith("{"):
+            return KubeConfig.from_dict(json.loads(self.kubeconfig))
+        if self.kubeconfig:
+            return KubeConfig.from_file(self.kubeconfig)
+        return _merged(os.environ.get("KUBECONFIG", ""), self.context)
+
+
+def _merged(kubeconfig_variable: str, context: str) -> KubeConfig:
+    """$KUBECONFIG may name several files, of which some may not exist; the first that has the context is taken."""
+    paths = [Path(part).expanduser() for part in kubeconfig_variable.split(os.pathsep) if part]
+    paths = [path for path in paths or [Path("~/.kube/config").expanduser()] if path.exists()]
+    configs = [KubeConfig.from_file(str(path)) for path in paths]
+    for config in configs:
+        if not context or context in config.contexts:
+            return config
+    wanted = f'context "{context}"' if context else "kubeconfig"
+    raise CredentialsError(
+        f"no {wanted} in $KUBECONFIG or ~/.kube/config",
+        why=f"looked in {', '.join(map(str, paths)) or 'no file: none exists'}",
+        hint="set `kubernetes: {kubeconfig: …, context: …}` of the environment",
+    )
+
+
+def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
+    """The cluster of a deployment; on AWS its kubeconfig is the stack's output."""
+    content = str(outputs.get("kubeconfig") or "")
+    cluster = deployment.cluster
+    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, "" if content else cluster.context)
+
+
+def facts(cluster: ClusterAccess) -> Facts:
+    """Nodes and storage classes of an existing cluster."""
+    client = cluster.client()
+    with named(cluster.name):
+        nodes = tuple(sorted((_node(node) for node in client.list(Node)), key=lambda node: node.name))
+        classes = tuple(
+            StorageClass(
+                name=item.metadata.name,
+                provisioner=item.provisioner,
+                default=(item.metadata.annotations or {}).get("storageclass.kubernetes.io/is-default-class") == "true",
+            )
+            for item in client.list(StorageClassResource)
+        )
+    return Facts(nodes=nodes, storage_classes=classes)
+
+
+def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
+    """The pods of one workload, or of all, oldest first."""
+    client = cluster.client()
+    labels: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
+    if workload:
+        labels["app.kubernetes.io/name"] = workload
+    with named(cluster.name):
+        return sorted(
+            (_pod(pod) for pod in client.list(Pod, namespace=namespace, labels=labels)), key=lambda pod: pod.name
+        )
+
+
+def ready_nodes(cluster: ClusterAccess) -> dict[str, int]:
+    """Ready nodes by pool."""
+    client = cluster.client()
+    counts: dict[str, int] = {}
+    with named(cluster.name):
+        for node in client.list(Node):
+            pool = (node.metadata.labels or {}).get(POOL_LABEL)
+            if pool and _is_ready(node):
+                counts[pool] = counts.get(pool, 0) + 1
+    return counts
+
+
+def load_balancer(cluster: ClusterAccess, namespace: str, service: str) -> str:
+    """Address (IP or host name) of a LoadBalancer Service; empty when it has none yet."""
+    client = cluster.client()
+    with named(cluster.name):
+        found = client.get(Service, service, namespace=namespace)
+    ingress = (found.status.loadBalancer.ingress if found.status and found.status.loadBalancer else None) or []
+    return str(ingress[0].ip or ingress[0].hostname or "") if ingress else ""
+
+
+def _node(node: Any) -> ObservedNode:
+    labels = node.metadata.labels or {}
+    capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
+    total = (node.status.capacity or capacity) if node.status else {}
+    rdma = next(
+        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_RDMA_PREFIXES)), ("", 0)
+    )
+    gpu_memory_mib = float(labels.get("nvidia.com/gpu.memory") or 0)
+    return ObservedNode(
+        name=node.metadata.name,
+        labels=labels,
+        ready=_is_ready(node) and not (node.spec and node.spec.unschedulable),
+        gpu_model=labels.get("nvidia.com/gpu.product")
+        or labels.get("gpu.nvidia.com/model")
+        or labels.get("gpu.nvidia.com/class")
+        or "",
+        gpu_count=int(capacity.get("nvidia.com/gpu", 0)),
+        gpu_memory_gib=gpu_memory_mib / 1024,
+        cpu_cores=int(_quantity(total.get("cpu", "0"))),
+        memory_gib=_quantity(total.get("memory", "0")) / _GIB,
+        scratch_gb=_quantity(total.get("ephemeral-storage", "0")) / 1e9,
+        rdma_resource=rdma[0],
+        rdma_count=rdma[1],
+        arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
+    )
+
+
+def _is_ready(node: Any) -> bool:
+    conditions = (node.status.conditions or []) if node.status else []
+    return any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
+
+
+def _quantity(text: str) -> float:
+    """A Kubernetes quantity as a number
+    (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/)."""
+    for suffix, factor in _UNITS.items():
+        if text.endswith(suffix):
+            return float(text.removesuffix(suffix)) * factor
+    return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+
+
+def _pod(pod: Any) -> PodState:
+    statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])] if pod.status else []
+    conditions = {condition.type: condition for condition in (pod.status.conditions or [])} if pod.status else {}
+    waiting = [s.state.waiting for s in statuses if s.state and s.state.waiting and s.state.waiting.reason]
+    scheduled = conditions.get("PodScheduled")
+    reason = next((w.reason for w in waiting), "")
+    if scheduled is not None and scheduled.status == "False":
+        reason = scheduled.message or scheduled.reason or reason
+    ready = conditions.get("Ready")
+    return PodState(
+        name=pod.metadata.name,
+        workload=(pod.metadata.labels or {}).get("app.kubernetes.io/name", ""),
+        phase=(pod.status.phase or "Unknown") if pod.status else "Unknown",
+        ready=ready is not None and ready.status == "True",
+        node=(pod.spec.nodeName or "") if pod.spec else "",
+        restarts=sum(status.restartCount or 0 for status in statuses),
+        reason=reason,
+    )
+
+
+@contextmanager
+def named(cluster: str) -> Iterator[None]:
+    """The client's errors as ours. Raises: CredentialsError, UnreachableError, MeshError."""
+    try:
+        yield
+    except ConfigError as error:
+        raise CredentialsError(
+            f"{cluster}: the kubeconfig can't be used", why=str(error), hint="check `kubernetes:` of the environment"
+        ) from error
+    except ApiError as error:
+        status = error.status.code or 0
+        if status in (401, 403):
+            hint = "renew the credentials" if status == 401 else "the user lacks the right that the message names"
+            raise CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint) from error
+        raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"{cluster}: the Kubernetes API server does not answer",
+            why=str(error) or type(error).__name__,
+            hint="check the cluster's address and the network; in the lab: `meshctl lab status`",
+        ) from error

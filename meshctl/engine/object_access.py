@@ -1,0 +1,145 @@
+"""Reaches object stores from the operator's machine: credentials and endpoint of a profile, emptiness, emptying.
+EDGE.
+
+Called by `session` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying). The
+endpoint is the
+environment's own or, where it names none, the profile's `endpoint_url`: one place for tools of every kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.model.deployment import ObjectStore
+
+
+@dataclass(frozen=True)
+class ObjectAccess:
+    """All that a client needs for one bucket. `endpoint` is empty for AWS itself."""
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str = field(repr=False, default="")
+    addressing: str = "auto"
+
+
+def access(store: ObjectStore) -> ObjectAccess:
+    """Raises: CredentialsError when the profile is unknown or holds no credentials."""
+    with _named(store):
+        session = _session(store.profile, store.region)
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise _no_credentials(store.profile)
+        frozen = credentials.get_frozen_credentials()
+        client = session.client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
+        endpoint = str(client.meta.endpoint_url)
+        return ObjectAccess(
+            bucket=store.bucket,
+            prefix=store.prefix,
+            endpoint="" if ".amazonaws.com" in endpoint else endpoint,
+            region=store.region,
+            access_key=frozen.access_key,
+            secret_key=frozen.secret_key,
+            session_token=frozen.token or "",
+            addressing=store.addressing,
+        )
+
+
+def client(store: ObjectStore) -> Any:
+    """A boto3 S3 client for the store."""
+    with _named(store):
+        session = _session(store.profile, store.region)
+        return session.client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
+
+
+def object_count(store: ObjectStore, *, at_most: int = 1000) -> int:
+    """How many objects the bucket holds, counted no further than `at_most`; 0 where there is no bucket."""
+    with _named(store):
+        try:
+            found = client(store).list_objects_v2(Bucket=store.bucket, MaxKeys=at_most)
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
+                return 0
+            raise
+        return int(found.get("KeyCount", 0))
+
+
+def empty(store: ObjectStore) -> int:
+    """Delete every object and every version of it; returns how many. The bucket stays."""
+    deleted = 0
+    with _named(store):
+        s3 = client(store)
+        for batch in _versions(s3, store.bucket):
+            s3.delete_objects(Bucket=store.bucket, Delete={"Objects": batch, "Quiet": True})
+            deleted += len(batch)
+    return deleted
+
+
+def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
+    """Batches of at most 1,000: the limit of DeleteObjects."""
+    try:
+        pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket))
+    except botocore.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
+            return
+        raise
+    for page in pages:
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if found:
+            yield [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+
+
+def _session(profile: str, region: str) -> boto3.Session:
+    try:
+        return boto3.Session(profile_name=profile or None, region_name=region)
+    except botocore.exceptions.ProfileNotFound as error:
+        raise _no_credentials(profile) from error
+
+
+def _config(addressing: str) -> Config:
+    style = {} if addressing == "auto" else {"s3": {"addressing_style": addressing}}
+    return Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}, **style)
+
+
+def _no_credentials(profile: str) -> CredentialsError:
+    where = f'the AWS profile "{profile}"' if profile else "the default AWS profile"
+    return CredentialsError(
+        f"no credentials for object storage in {where}",
+        why="neither the environment, nor the shared credentials file, nor an instance role has any",
+        hint="add the profile to ~/.aws/credentials, or run `aws configure`",
+    )
+
+
+@contextmanager
+def _named(store: ObjectStore) -> Iterator[None]:
+    """boto's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, MeshError."""
+    try:
+        yield
+    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+        raise _no_credentials(store.profile) from error
+    except botocore.exceptions.HTTPClientError as error:
+        raise UnreachableError(
+            f"the object store of {store.name} does not answer",
+            why=str(error),
+            hint="check the endpoint and the network",
+        ) from error
+    except botocore.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        kind = (
+            CredentialsError if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch") else MeshError
+        )
+        raise kind(
+            f"object store of {store.name}: {error}", why=f"[{code}]", hint="check the profile's keys and rights"
+        ) from error

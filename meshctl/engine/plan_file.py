@@ -1,0 +1,62 @@
+"""Saved plans: `plan --out FILE`, `up --plan FILE`. EDGE (files).
+
+A saved plan is a promise about what `up` will do. `up` previews once more and refuses when the changes are not the
+same ones: because the
+mesh changed, or the world did.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from meshctl import __version__
+from meshctl.changes import Plan
+from meshctl.errors import StalePlanError, UsageError
+
+_FORMAT = 1
+
+
+def save(path: Path, plan: Plan) -> None:
+    path.write_text(json.dumps({"meshctl": _FORMAT, "made_by": __version__, **plan.document()}, indent=2) + "\n")
+
+
+def check(path: Path, plan: Plan) -> None:
+    """Compare a saved plan with the one just made. Raises: UsageError (not a plan), StalePlanError."""
+    saved = _read(path)
+    again = f"review `meshctl plan {plan.environment} --out {path}` and apply that"
+    if saved["environment"] != plan.environment:
+        raise StalePlanError(f"the plan is for {saved['environment']}, not for {plan.environment}", hint=again)
+    if saved["digest"] != plan.digest:
+        raise StalePlanError(
+            "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
+        )
+    now = json.loads(json.dumps(plan.document()))
+    if saved["changes"] != now["changes"]:
+        old = {change["subject"] for change in saved["changes"]}
+        new = {change["subject"] for change in now["changes"]}
+        differing = sorted(old ^ new) or sorted(old)
+        raise StalePlanError(
+            "the environment changed since the plan was made",
+            why=f"other changes now for: {', '.join(differing)}",
+            hint=again,
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} can't be read as a plan", why=str(error), hint="`meshctl plan ENV --out FILE` makes one"
+        ) from error
+    if (
+        not isinstance(saved, dict)
+        or saved.get("meshctl") != _FORMAT
+        or not {"environment", "digest", "changes"} <= saved.keys()
+    ):
+        raise UsageError(
+            f"{path} is not a plan of this version of meshctl", hint="`meshctl plan ENV --out FILE` makes one"
+        )
+    return saved

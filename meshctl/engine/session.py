@@ -1,0 +1,215 @@
+"""What the CLI and migrations do with one mesh's stacks: plan, up, destroy, outputs, move the names. EDGE.
+
+A `Session` is made once for a command. It runs one stack for each environment and the stack of names (`edge`), and
+hands back plans,
+outputs and addresses; it prints nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+import stacks.aws
+import stacks.coreweave
+import stacks.edge
+import stacks.onprem
+from meshctl.changes import Plan, group
+from meshctl.changes.steps import Step
+from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
+from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.protection import data_at_risk
+from meshctl.engine.run import StackRun, stack_outputs
+from meshctl.errors import EngineError, MeshError, ProtectedDataError
+from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Dns, Environments
+from stacks.edge import Name
+
+Program = Callable[[], None]
+_DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any]], None]] = {
+    "aws": stacks.aws.declare,
+    "coreweave": stacks.coreweave.declare,
+    "kubernetes": stacks.onprem.declare,
+    "onprem": stacks.onprem.declare,
+}
+
+
+@dataclass(frozen=True)
+class UpResult:
+    """After `up`: the addresses by endpoint, all outputs, and what was done."""
+
+    addresses: dict[str, str]
+    outputs: dict[str, Any]
+    plan: Plan
+
+
+@dataclass
+class Session:
+    """One mesh's stacks. `folder` holds mesh.yaml and `.meshctl/`."""
+
+    folder: Path
+    mesh: str
+    environments: Environments
+    on_progress: OnProgress | None = None
+    break_lock: bool = False
+    pulumi: workspace.PulumiProgram = field(default_factory=workspace.pulumi_program)
+
+    def __post_init__(self) -> None:
+        # relative paths in kubeconfigs and profiles count from here, also for the engine's plugins
+        os.environ["PATH"] = workspace.path_with_meshctl()
+
+    @property
+    def backend(self) -> workspace.Backend:
+        state = self.environments.state
+        return workspace.Backend(state.backend, state.secrets, self.folder)
+
+    def plan(self, deployment: Deployment) -> Plan:
+        """What `up` would do, with no change made. Raises: EngineError and its leaves."""
+        run = self._environment_run(deployment)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            edge = pool.submit(self.endpoint_names)
+            state = pool.submit(run.state)
+            record = run.preview()
+            return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
+
+    def up(self, deployment: Deployment, *, set_names: bool = True) -> UpResult:
+        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it.
+
+        Raises: ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
+        InterruptedByUserError.
+        """
+        run = self._environment_run(deployment)
+        before = run.outputs()
+        record = run.up()
+        outputs = run.outputs()
+        addresses = {name: str(address) for name, address in (outputs.get("endpoints") or {}).items() if address}
+        if outputs.get("kubeconfig"):
+            kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
+        current = self.endpoint_names() if deployment.endpoints else {}
+        plan = self._plan(deployment, record.steps, before, current, addresses)
+        if set_names and deployment.endpoints:
+            self.set_names(names.after_up(deployment, current, addresses))
+        return UpResult(addresses, outputs, plan)
+
+    def destroy_plan(self, environment: str) -> tuple[list[Step], list[str]]:
+        """What `destroy` would delete, and the storage that holds data."""
+        run = self._run(environment, _nothing)
+        state = run.state()
+        steps = run.preview_destroy().steps if state.get("resources") else []
+        return steps, [risk.subject for risk in data_at_risk(state)]
+
+    def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
+        """Delete everything of the environment, and the names that point at it.
+
+        Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False; nothing is touched then.
+        """
+        run = self._run(environment, _nothing)
+        state = run.state()
+        risks = data_at_risk(state)
+        if risks and not allow_data_loss:
+            raise ProtectedDataError(
+                f"{environment} holds data: {', '.join(f'{risk.subject} ({risk.what})' for risk in risks)}",
+                why="`destroy` deletes no data unless told to",
+                hint=f"`meshctl migrate` moves it; `meshctl destroy {environment} --allow-data-loss` deletes it",
+            )
+        current = self.endpoint_names()
+        left = names.after_destroy(environment, current)
+        if left != current:
+            self.set_names(left)
+        for risk in risks:
+            if risk.store is not None:
+                object_access.empty(risk.store)
+        record = run.destroy() if state.get("resources") else Recorder()
+        kubeconfig.remove_context(self.folder, environment)
+        return record
+
+    def outputs(self, environment: str) -> dict[str, Any]:
+        """The environment's stack outputs; empty when it was never brought up."""
+        return self._run(environment, _nothing).outputs()
+
+    def deployed(self, environment: str) -> Deployment | None:
+        """What the last complete `up` brought up there."""
+        found = self.outputs(environment).get("deployment")
+        return Deployment.model_validate(found) if found else None
+
+    def endpoint_names(self) -> dict[str, Name]:
+        """Where each endpoint's name points, by endpoint."""
+        return names.names_of(self._run(names.EDGE, _nothing).outputs())
+
+    def set_names(self, wanted: Mapping[str, Name]) -> None:
+        """Make the names exactly these. Raises: MeshError when there is no DNS zone to write them to."""
+        current = self.endpoint_names()
+        if dict(wanted) == current:
+            return
+        dns = self._dns()
+        zone_id = names.hosted_zone_id(dns.zone, dns.profile or "")
+        program = partial(
+            stacks.edge.declare,
+            dict(wanted),
+            hosted_zone_id=zone_id,
+            ttl_s=int(dns.ttl_s),
+            profile=dns.profile or "",
+            tags={"meshctl.dev/mesh": self.mesh},
+        )
+        self._run(names.EDGE, program).up()
+
+    def move_names(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
+        """Point every endpoint at `deployment`: a migration's cutover, or its way back."""
+        self.set_names(names.moved(deployment, self.endpoint_names(), addresses))
+
+    def _dns(self) -> Dns:
+        if self.environments.dns is None:
+            raise MeshError(
+                "the mesh has endpoints, but environments.yaml says nothing of DNS",
+                hint="add `dns: {provider: route53, zone: example.com}`",
+            )
+        return self.environments.dns
+
+    def _plan(
+        self,
+        deployment: Deployment,
+        steps: list[Step],
+        before: Mapping[str, Any],
+        current: Mapping[str, Name],
+        addresses: Mapping[str, str] | None = None,
+    ) -> Plan:
+        old = before.get("deployment")
+        known = addresses if addresses is not None else (before.get("endpoints") or {})
+        notes = []
+        unknown = next((step for step in steps if step.op == "create" and step.type == "meshaws:eks:Cluster"), None)
+        if unknown is not None and addresses is None:
+            notes.append("the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked")
+        return group(
+            steps,
+            environment=deployment.environment,
+            digest=deployment.digest,
+            hourly_usd_before=Deployment.model_validate(old).hourly_usd if old else 0.0,
+            hourly_usd_after=deployment.hourly_usd,
+            extra=names.changes(deployment, current, known),
+            notes=tuple(notes),
+        )
+
+    def _environment_run(self, deployment: Deployment) -> StackRun:
+        values = secret_values.collect(deployment, self.environments)
+
+        def program() -> None:
+            late = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            _DECLARE[deployment.provider](deployment, late)
+
+        return self._run(deployment.environment, program)
+
+    def _run(self, stack: str, program: Program) -> StackRun:
+        opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.pulumi)
+        return StackRun(opened, self.pulumi, self.on_progress, self.break_lock)
+
+
+def _nothing() -> None:
+    """For runs that only read or delete: they need no program."""
+    raise EngineError("this run has no program")  # the engine never calls it: destroy and export take the state alone

@@ -1,0 +1,2 @@
+"""What is done with a running mesh: status now; drift, shift, adopt and bench later. EDGE. Called by
+`meshctl.cli`."""

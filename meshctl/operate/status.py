@@ -1,0 +1,122 @@
+"""Live status of an environment: pools, workloads, endpoints; and its text form. EDGE (reads only), but for
+`status_text` (PURE).
+
+Called by `cli.status`. An API that does not answer is reported as such, never as "nothing there".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from meshctl.engine import clusters
+from meshctl.engine.session import Session
+from meshctl.errors import MeshError
+from meshctl.model.deployment import Deployment
+
+
+@dataclass(frozen=True)
+class PoolStatus:
+    name: str
+    machine: str
+    ready: int
+    wanted: int
+
+
+@dataclass(frozen=True)
+class WorkloadStatus:
+    """`reason` is the first that the cluster gives for a pod that isn't ready."""
+
+    name: str
+    kind: str
+    ready: int
+    wanted: int
+    restarts: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class EndpointStatus:
+    """`points_at` is the environment that the name leads to; `address` this environment's own."""
+
+    name: str
+    host: str
+    address: str
+    points_at: str
+
+
+@dataclass(frozen=True)
+class EnvironmentStatus:
+    """`state`: up | degraded | absent | unknown (with `error`)."""
+
+    environment: str
+    state: str
+    pools: tuple[PoolStatus, ...] = ()
+    workloads: tuple[WorkloadStatus, ...] = ()
+    endpoints: tuple[EndpointStatus, ...] = ()
+    error: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def collect(session: Session, environment: str) -> EnvironmentStatus:
+    """Ask the state and the cluster. Raises nothing that the cluster causes: it is told in `error`."""
+    outputs = session.outputs(environment)
+    if not outputs.get("deployment"):
+        return EnvironmentStatus(environment, "absent")
+    deployment = Deployment.model_validate(outputs["deployment"])
+    endpoints = _endpoints(session, deployment, outputs)
+    access = clusters.access(deployment, outputs)
+    try:
+        nodes = clusters.ready_nodes(access)
+        pods = clusters.pods(access, deployment.namespace)
+    except MeshError as error:
+        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
+    pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
+    workloads = tuple(_workload(deployment, name, pods) for name in (w.name for w in deployment.workloads))
+    short = any(p.ready < p.wanted for p in pools) or any(w.ready < w.wanted for w in workloads)
+    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints)
+
+
+def _workload(deployment: Deployment, name: str, pods: list[clusters.PodState]) -> WorkloadStatus:
+    workload = deployment.workload(name)
+    own = [pod for pod in pods if pod.workload == name]
+    return WorkloadStatus(
+        name=name,
+        kind=workload.kind,
+        ready=sum(pod.ready for pod in own),
+        wanted=0 if workload.paused else workload.replicas,
+        restarts=sum(pod.restarts for pod in own),
+        reason=next((f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason), ""),
+    )
+
+
+def _endpoints(session: Session, deployment: Deployment, outputs: dict[str, Any]) -> tuple[EndpointStatus, ...]:
+    names = session.endpoint_names()
+    addresses = outputs.get("endpoints") or {}
+    return tuple(
+        EndpointStatus(
+            e.name, e.host, str(addresses.get(e.name) or ""), names[e.name].environment if e.name in names else ""
+        )
+        for e in deployment.endpoints
+    )
+
+
+def status_text(status: EnvironmentStatus) -> str:
+    """The status as text, ending in a newline."""
+    lines = [f"{status.environment}: {status.state}"]
+    if status.error:
+        lines.append(f"  {status.error}")
+    width = max((len(item.name) for item in (*status.pools, *status.workloads, *status.endpoints)), default=0)
+    for pool in status.pools:
+        lines.append(f"  pool      {pool.name:<{width}}  {pool.ready}/{pool.wanted} nodes ready  {pool.machine}")
+    for workload in status.workloads:
+        line = f"  workload  {workload.name:<{width}}  {workload.ready}/{workload.wanted} ready"
+        line += f", {workload.restarts} restarts" if workload.restarts else ""
+        lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
+    for endpoint in status.endpoints:
+        where = f"-> {endpoint.points_at}" if endpoint.points_at else "(name not set)"
+        lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {where}  {endpoint.address}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,117 @@
+"""Everything a developer or CI runs, each in an environment made from uv.lock. `nox -l` lists the sessions.
+
+`nox -s demo` runs the main job, `nox -s tests` passes the tests; plain `nox` is the quick round before a commit.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "unit", "golden"]
+
+CODE = ("meshctl", "providers", "stacks", "tests", "noxfile.py")
+
+
+def install(session: nox.Session) -> None:
+    """The locked dependencies, the lab's among them, and meshctl itself."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--locked",
+        "--quiet",
+        "--extra=lab",
+        "--no-default-groups",
+        "--group=dev",
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+    )
+
+
+def pytest(session: nox.Session, *paths: str) -> None:
+    session.run("pytest", *paths, *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, told in a page: one mesh up on AWS, moved to a CoreWeave-style cluster, nothing lost."""
+    install(session)
+    session.run("meshctl", "setup")
+    session.run("python", "-m", "examples.demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests: unit, golden, contract, integration and faults, against the lab."""
+    install(session)
+    session.run("meshctl", "setup")
+    pytest(session, "tests/unit", "tests/golden", "tests/contract", "tests/integration", "tests/faults")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the layers of docs/architecture.md."""
+    install(session)
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    install(session)
+    session.run("mypy")
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Pure code and row lint; no network."""
+    install(session)
+    pytest(session, "tests/unit")
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Everything a person reads, against files; `-- --accept` renews them."""
+    install(session)
+    pytest(session, "tests/golden")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """One suite for every provider, against real servers on loopback."""
+    install(session)
+    session.run("meshctl", "setup")
+    pytest(session, "tests/contract")
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """The command line against the lab."""
+    install(session)
+    session.run("meshctl", "setup")
+    pytest(session, "tests/integration", "tests/faults")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The numbers of docs/benchmarks.md, as ratios measured in one run."""
+    install(session)
+    session.run("meshctl", "setup")
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Checks that the docs' links and commands exist."""
+    install(session)
+    pytest(session, "tests/unit/test_docs.py")
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """A .venv for working in, with everything in it."""
+    session.run_install("uv", "sync", "--locked", "--extra=lab", env={"UV_PROJECT_ENVIRONMENT": ".venv"})
+    print("ready: source .venv/bin/activate, then `meshctl setup`")
