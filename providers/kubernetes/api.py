@@ -110,11 +110,8 @@ class Api:
         found: Json = self._connection.request("PATCH", path, query=query, body=body, content_type=content_type)
         return found
 
-    def delete(self, gvk: Gvk, namespace: str, name: str, *, propagation: str, uid: str) -> Json:
-        """`uid` guards against deleting somebody else's object of the same name; empty: no guard."""
+    def delete(self, gvk: Gvk, namespace: str, name: str, *, propagation: str) -> Json:
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid:
-            options["preconditions"] = {"uid": uid}
         found: Json = self._connection.request("DELETE", self.path(gvk, namespace, name), body=options)
         return found
 

@@ -39,23 +39,29 @@ def create(
                 return _apply(api, gvk, obj, manager=manager, dry_run=False)
             return _post(api, gvk, obj, manager=manager, server_side=server_side)
         except (NoMatchError, ApiError) as error:
-            waits = isinstance(error, NoMatchError) or error.status == 404
-            if not waits or time.monotonic() >= deadline or cancelled.is_set():
+            if not _may_pass(error) or time.monotonic() >= deadline or cancelled.is_set():
                 raise
             api.forget(gvk)
         cancelled.wait(pause_s)
         pause_s = min(pause_s * 2, 1.0)
 
 
+def _may_pass(error: NoMatchError | ApiError) -> bool:
+    """Its namespace or definition is on its way, or an object of that name is on its way out."""
+    if isinstance(error, NoMatchError) or error.status == 404:
+        return True
+    return error.reason == "AlreadyExists" and error.message.startswith("object is being deleted")
+
+
 def _post(api: Api, gvk: Gvk, obj: Json, *, manager: str, server_side: bool) -> Json:
-    own = manager if manager.startswith(MANAGER) else MANAGER
     try:
-        return api.create(gvk, obj, manager=own if server_side else MANAGER)
+        return api.create(gvk, obj, manager=manager if server_side else MANAGER)
     except ApiError as error:
-        if error.reason != "AlreadyExists" or not server_side:
+        shared = not server_side or bool(objects.annotation(obj, objects.PATCH_FIELD_MANAGER))
+        if error.reason != "AlreadyExists" or shared:
             raise
         live = api.get(gvk, objects.namespace_of(obj), objects.name_of(obj))
-        if not _made_by(live, own):
+        if not _made_by(live, manager):
             raise
     # An interrupted run made it and could not write it down.
     return apply(api, gvk, obj, live, manager=manager, dry_run=False)
@@ -71,7 +77,7 @@ def _made_by(live: Json, manager: str) -> bool:
 def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | None:
     """What the server would make of `obj`; None where only an apply can tell (as the official plugin has it)."""
     try:
-        return api.create(gvk, obj, manager=manager if manager.startswith(MANAGER) else MANAGER, dry_run=True)
+        return api.create(gvk, obj, manager=manager, dry_run=True)
     except NoMatchError:
         return None
     except ApiError as error:
@@ -108,7 +114,9 @@ def _apply(api: Api, gvk: Gvk, obj: Json, *, manager: str, dry_run: bool) -> Jso
 
 def _only_ours(conflict: ApiError) -> bool:
     """An apply takes its own creator's fields over first; a dry run can't, and conflicts with them."""
-    return all(str(cause.get("message", "")).startswith(f'conflict with "{MANAGER}') for cause in conflict.causes)
+    messages = [str(cause.get("message", "")) for cause in conflict.causes]
+    # The API server adds "using VERSION" for managers that updated; those that applied are other resources of Pulumi.
+    return all(text.startswith(f'conflict with "{MANAGER}') and " using " in text for text in messages)
 
 
 def _replace_definition(api: Api, gvk: Gvk, obj: Json, *, dry_run: bool) -> Json:
@@ -153,10 +161,10 @@ def _take_over(api: Api, gvk: Gvk, live: Json, *, manager: str) -> None:
 
 def taken_over(entries: list[Json], manager: str) -> list[Json]:
     """`managedFields` with our update entries merged into the apply entry of `manager`."""
-    ours = [entry for entry in entries if _is_ours(entry)]
+    ours = [entry for entry in entries if _is_ours(entry, manager)]
     if not ours:
         return entries
-    kept = [entry for entry in entries if not _is_ours(entry)]
+    kept = [entry for entry in entries if not _is_ours(entry, manager)]
     own = next((entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"), None)
     fields: Json = {}
     for entry in [*ours, *([own] if own else [])]:
@@ -165,9 +173,10 @@ def taken_over(entries: list[Json], manager: str) -> list[Json]:
     return [merged, *(entry for entry in kept if entry is not own)]
 
 
-def _is_ours(entry: Mapping[str, Any]) -> bool:
+def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
+    name = str(entry.get("manager", ""))
     return (
-        str(entry.get("manager", "")).startswith(MANAGER)
+        (name == manager or name.startswith(MANAGER))
         and entry.get("operation") == "Update"
         and not entry.get("subresource")
     )

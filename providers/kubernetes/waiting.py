@@ -58,26 +58,33 @@ class Waiter:
 
     def until_ready(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
         """Polls until `live` is ready; `status` gets what is missing, when it changes."""
+        last = [live]
+        try:
+            return self._until_ready(gvk, last, timeout_s=timeout_s, status=status)
+        except ProviderError as error:
+            return Outcome(last[0], (f"{gvk.kind} {objects.object_id(live)}: the wait broke off: {error}",))
+
+    def _until_ready(self, gvk: Gvk, last: list[Json], *, timeout_s: float, status: Status) -> Outcome:
+        """`last` holds the object as last seen, for the caller too when a call fails."""
         deadline = time.monotonic() + timeout_s
-        seen: Json = live
         said = ""
         pause_s = FIRST_PAUSE_S
         while True:
-            found = self.verdict(gvk, seen)
+            found = self.verdict(gvk, last[0])
             if found.ready:
-                return Outcome(seen)
+                return Outcome(last[0])
             late = time.monotonic() >= deadline
             if found.failed or late or self._cancelled.is_set():
-                return Outcome(seen, self._reasons(gvk, seen, found, timed_out=late, timeout_s=timeout_s))
+                return Outcome(last[0], self._reasons(gvk, last[0], found, timed_out=late, timeout_s=timeout_s))
             if found.message != said:
                 said = found.message
                 status(said)
             self._cancelled.wait(min(pause_s, max(0.0, deadline - time.monotonic())))
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
-            again = self._again(gvk, seen)
+            again = self._again(gvk, last[0])
             if again is None:
-                return Outcome(None, ("the object was deleted while it was waited for",))
-            seen = again
+                return Outcome(None, ("the object was deleted while it was waited for [code=Deleted]",))
+            last[0] = again
 
     def until_gone(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
         """Polls until the object is gone, or another one has taken its name."""

@@ -1,0 +1,453 @@
+"""The operations of the `kubernetes` package. Called by `providers.base.serve`; calls `apply`, `waiting` and the pure modules."""
+
+# ruff: noqa: A002, ARG002 (`id` is the protocol's word; the base's signatures)
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
+from providers.base.values import Properties, contains_unknown
+from providers.kubernetes import checking, config, diffing, kubeconfig, objects, readiness
+from providers.kubernetes.config import Settings
+from providers.kubernetes.objects import Gvk, Json
+
+if TYPE_CHECKING:
+    from providers.kubernetes.api import Api
+    from providers.kubernetes.waiting import Outcome, Waiter
+
+UNKNOWN_CLUSTER: Final = (
+    "the cluster isn't known yet: its objects are previewed as to be created, unseen by its API server"
+)
+UNREACHABLE_HINT: Final = (
+    "If the cluster is gone for good, set PULUMI_K8S_DELETE_UNREACHABLE=true to drop its objects from the state"
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What talks to the cluster; made once, at the first call that needs it."""
+
+    api: Api
+    waiter: Waiter
+    namespace: str
+
+
+class KubernetesProvider(Provider):
+    """See `providers.base.provider.Provider` for the methods' contract."""
+
+    name = "kubernetes"
+    version = "4.34.2"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings = Settings()
+        self._session: Session | ProviderError | None = None
+        self._opening = threading.Lock()
+        self._declared_scopes: dict[tuple[str, str], bool] = {}
+        self._warned: set[str] = set()
+
+    # Configuration
+
+    def check_config(self, news: Properties) -> tuple[Properties, list[CheckFailure]]:
+        if config.settings(news).kubeconfig is None:
+            self._warn_once("", UNKNOWN_CLUSTER)
+        return news, config.check(news)
+
+    def diff_config(self, *, olds: Properties, news: Properties) -> Diff:
+        return config.diff(olds=olds, news=news)
+
+    def configure(self, config_: Properties) -> None:
+        self._settings = config.settings(config_)
+        threading.Thread(target=_load_libraries, daemon=True).start()
+
+    def _warn_once(self, urn: str, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self.host.warn(urn, message)
+
+    def _open(self) -> Session:
+        """The session.
+
+        Raises:
+            ProviderError: the kubeconfig is wrong, or the cluster isn't known yet.
+        """
+        with self._opening:
+            if self._session is None:
+                try:
+                    self._session = open_session(self._settings, self.cancelled)
+                except ProviderError as error:
+                    self._session = error
+        if isinstance(self._session, ProviderError):
+            raise self._session
+        return self._session
+
+    # Check and diff
+
+    def check(
+        self, token: str, *, urn: str, news: Properties, olds: Properties
+    ) -> tuple[Properties, list[CheckFailure]]:
+        inputs = objects.normalise(news)
+        gvk = objects.gvk_of(token, inputs)
+        if objects.is_crd(inputs):
+            self._remember_scope(inputs)
+        namespaced = not objects.namespace_of(inputs) and self._namespaced(gvk)
+        found, failures = checking.checked(
+            urn=urn,
+            inputs=inputs,
+            olds=olds,
+            namespaced=namespaced,
+            default_namespace=self._default_namespace() if namespaced else "",
+            patch=objects.is_patch(token, inputs),
+        )
+        return objects.marked(found), failures
+
+    def _remember_scope(self, definition: Json) -> None:
+        spec = readiness.part(definition, "spec")
+        kind = readiness.part(spec, "names").get("kind")
+        self._declared_scopes[str(spec.get("group")), str(kind)] = spec.get("scope") != "Cluster"
+
+    def _namespaced(self, gvk: Gvk) -> bool:
+        """Known kinds and definitions of this program first; then the API server; a kind nobody knows counts as namespaced."""
+        known = checking.built_in_scope(gvk.group, gvk.kind)
+        if known is None:
+            known = self._declared_scopes.get((gvk.group, gvk.kind))
+        if known is None:
+            with contextlib.suppress(ProviderError):
+                known = self._open().api.resource(gvk).namespaced
+        return True if known is None else known
+
+    def _default_namespace(self) -> str:
+        if self._settings.namespace:
+            return self._settings.namespace
+        with contextlib.suppress(ProviderError):
+            return self._open().namespace
+        return "default"
+
+    def diff(
+        self,
+        token: str,
+        *,
+        urn: str,
+        id: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        ignore_changes: Sequence[str],
+    ) -> Diff:
+        old = objects.normalise(old_inputs or old_outputs.get("__inputs") or {})
+        new = objects.normalise(news)
+        return diffing.diff(
+            old=old,
+            new=new,
+            mutable_config_maps=self._settings.mutable_config_maps,
+            mutable_secrets=self._settings.mutable_secrets,
+            unready=self._must_be_replaced(objects.gvk_of(token, new), new, id),
+        )
+
+    def _must_be_replaced(self, gvk: Gvk, new: Json, id: str) -> bool:
+        """A Job that failed can't be repaired by an update; the annotation asks for a new one."""
+        if gvk.kind != "Job" or not objects.is_true(new, objects.REPLACE_UNREADY):
+            return False
+        try:
+            live = self._open().api.get(gvk, *objects.split_id(id))
+        except ProviderError:
+            return False
+        return not readiness.job(live).ready
+
+    # Create and update
+
+    def create(self, token: str, *, urn: str, inputs: Properties, timeout_s: float, preview: bool) -> Created:
+        asked = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, asked)
+        manager = self._manager(urn, asked, {})
+        patch = objects.is_patch(token, asked)
+        if preview:
+            live = self._previewed(
+                asked, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, asked, manager)
+            )
+            return Created("", inputs if live is None else _preview_state(asked, live, manager, {}))
+        from providers.kubernetes import apply
+
+        session = self._open()
+        try:
+            made = apply.create(
+                session.api,
+                gvk,
+                asked,
+                manager=manager,
+                patch=patch,
+                server_side=self._settings.server_side_apply,
+                cancelled=self.cancelled,
+            )
+        except ProviderError as error:
+            what = f'resource "{urn}" was not successfully created by the Kubernetes API server'
+            raise _because(error, what) from error
+        outputs = self._settled(gvk, asked, made, urn=urn, manager=manager, olds={}, timeout_s=timeout_s, new=True)
+        return Created(objects.object_id(made), outputs)
+
+    def update(
+        self,
+        token: str,
+        *,
+        urn: str,
+        id: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        timeout_s: float,
+        preview: bool,
+        ignore_changes: Sequence[str],
+    ) -> Properties:
+        asked = objects.normalise(news)
+        gvk = objects.gvk_of(token, asked)
+        manager = self._manager(urn, asked, old_outputs)
+        patch = objects.is_patch(token, asked)
+        old = objects.normalise(old_inputs or old_outputs.get("__inputs") or {})
+        change = functools.partial(self._changed, gvk, old, asked, manager=manager, patch=patch)
+        try:
+            if preview:
+                call = functools.partial(change, dry_run=True)
+                live = self._previewed(asked, patch=patch, urn=urn, call=call)
+                return news if live is None else _preview_state(asked, live, manager, old_outputs)
+            live = change(self._open(), dry_run=False)
+        except ProviderError as error:
+            what = f'the Kubernetes API server reported that "{id}" failed to fully initialize or become live'
+            raise _because(error, what) from error
+        return self._settled(
+            gvk, asked, live, urn=urn, manager=manager, olds=old_outputs, timeout_s=timeout_s, new=False
+        )
+
+    def _changed(
+        self, gvk: Gvk, old: Json, asked: Json, session: Session, *, manager: str, patch: bool, dry_run: bool
+    ) -> Json:
+        """The object after the change. One that somebody deleted meanwhile is made again."""
+        from providers.kubernetes import apply
+        from providers.kubernetes.connection import ApiError
+
+        api = session.api
+        try:
+            live = api.get(gvk, objects.namespace_of(asked), objects.name_of(asked))
+        except ApiError as error:
+            if error.status != 404 or patch:
+                raise
+            return api.create(gvk, asked, manager=manager, dry_run=dry_run)
+        if self._settings.server_side_apply or patch or objects.is_crd(asked):
+            return apply.apply(api, gvk, asked, live, manager=manager, dry_run=dry_run)
+        return apply.merge(api, gvk, old, asked, dry_run=dry_run)
+
+    def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:
+        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else objects.MANAGER
+
+    def _previewed(self, asked: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
+        """The server's dry run; None where there can't be one, which leaves the inputs as all that is known."""
+        if contains_unknown(asked) or patch:
+            return None
+        if self._settings.kubeconfig is None:
+            self._warn_once("", UNKNOWN_CLUSTER)
+            return None
+        from providers.kubernetes.api import NoMatchError
+        from providers.kubernetes.connection import UnreachableError
+
+        try:
+            found: Json | None = call(self._open())
+        except NoMatchError:
+            return None
+        except UnreachableError as error:
+            self._warn_once(urn, f"previewed without its API server: {error}")
+            return None
+        return found
+
+    def _settled(
+        self,
+        gvk: Gvk,
+        asked: Json,
+        live: Json,
+        *,
+        urn: str,
+        manager: str,
+        olds: Properties,
+        timeout_s: float,
+        new: bool,
+    ) -> Json:
+        """The state after waiting until `live` is ready.
+
+        Raises:
+            CreatedNotReady: it isn't; the state is kept and the next run waits again.
+        """
+        outcome = self._wait(gvk, asked, live, urn=urn, timeout_s=timeout_s)
+        outputs = _state(asked, outcome.live or live, manager, olds)
+        if outcome.reasons:
+            raise CreatedNotReady(id=objects.object_id(live), outputs=outputs, reasons=outcome.reasons)
+        return outputs
+
+    def _wait(self, gvk: Gvk, asked: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
+        from providers.kubernetes.waiting import Outcome
+
+        if objects.is_true(asked, objects.SKIP_AWAIT) and not objects.is_crd(asked):
+            return Outcome(live)
+        return self._open().waiter.until_ready(
+            gvk,
+            live,
+            timeout_s=_timeout_s(timeout_s, asked, gvk),
+            status=functools.partial(self.host.status, urn),
+        )
+
+    # Read and delete
+
+    def read(self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties) -> Found:
+        asked = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, asked or outputs)
+        from providers.kubernetes.connection import UnreachableError
+
+        try:
+            live = self._live(gvk, id)
+        except UnreachableError as error:
+            if self._settings.delete_unreachable:
+                return Found("")
+            if self._settings.skip_update_unreachable:
+                self._warn_once(urn, f"not refreshed: {error}")
+                return Found(id, outputs, inputs)
+            raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
+        if live is None:
+            return Found("")
+        found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
+        manager = self._manager(urn, asked, outputs)
+        state = _state(found, live, manager, outputs)
+        reasons = self._unready(gvk, asked, live)
+        if reasons:
+            raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(found))
+        return Found(id, state, objects.marked(found))
+
+    def _live(self, gvk: Gvk, id: str) -> Json | None:
+        """The object; None only when the API server itself says that it, or its kind, isn't there."""
+        from providers.kubernetes.api import NoMatchError
+        from providers.kubernetes.connection import ApiError
+
+        try:
+            return self._open().api.get(gvk, *objects.split_id(id))
+        except NoMatchError:
+            return None
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _unready(self, gvk: Gvk, asked: Json, live: Json) -> list[str]:
+        if not asked or objects.is_true(asked, objects.SKIP_AWAIT) or gvk.kind == "CustomResourceDefinition":
+            return []
+        found = self._open().waiter.verdict(gvk, live)
+        what = f"{gvk.kind} {objects.object_id(live)}"
+        return [] if found.ready else [f"{what}: {found.message} [code={found.code or 'NotReady'}]"]
+
+    def delete(
+        self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties, timeout_s: float
+    ) -> None:
+        asked = objects.normalise(inputs or outputs.get("__inputs") or {})
+        gvk = objects.gvk_of(token, asked)
+        from providers.kubernetes.connection import UnreachableError
+
+        try:
+            live = self._live(gvk, id)
+            if live is None:
+                return
+            if objects.is_patch(token, asked):
+                self._release(gvk, id, self._manager(urn, asked, outputs))
+                return
+            self._delete(gvk, asked, live, urn=urn, timeout_s=timeout_s)
+        except UnreachableError as error:
+            if self._settings.delete_unreachable:
+                self._warn_once(urn, f"dropped from the state, not deleted: {error}")
+                return
+            raise _because(error, f"{id} was not deleted. {UNREACHABLE_HINT}") from error
+
+    def _release(self, gvk: Gvk, id: str, manager: str) -> None:
+        from providers.kubernetes import apply
+
+        apply.release(self._open().api, gvk, *objects.split_id(id), manager=manager)
+
+    def _delete(self, gvk: Gvk, asked: Json, live: Json, *, urn: str, timeout_s: float) -> None:
+        from providers.kubernetes.connection import ApiError
+
+        session = self._open()
+        policy = objects.annotation(asked, objects.DELETION_PROPAGATION).capitalize() or "Foreground"
+        try:
+            session.api.delete(gvk, objects.namespace_of(live), objects.name_of(live), propagation=policy)
+        except ApiError as error:
+            if error.status == 404:
+                return
+            raise
+        if objects.is_true(asked, objects.SKIP_AWAIT):
+            return
+        status = functools.partial(self.host.status, urn)
+        limit_s = _timeout_s(timeout_s, asked, None)
+        outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
+        if outcome.reasons:
+            raise ProviderError("", "; ".join(outcome.reasons))
+
+    # Functions
+
+    def invoke(self, token: str, *, args: Properties) -> Any:
+        """`kubernetes:yaml:decode`: the objects of a YAML text, for the SDK's YAML components."""
+        if token != "kubernetes:yaml:decode":
+            return super().invoke(token, args=args)
+        found = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
+        return {"result": found}
+
+
+def _load_libraries() -> None:
+    """Brings in what the first call will need while the engine is still busy with the program."""
+    from providers.kubernetes import apply, connection, waiting
+
+    _ = (apply, connection, waiting)
+
+
+def open_session(settings: Settings, cancelled: threading.Event) -> Session:
+    """Raises ProviderError: the cluster isn't known yet, or the kubeconfig is wrong."""
+    from providers.kubernetes.api import Api
+    from providers.kubernetes.connection import Connection
+    from providers.kubernetes.waiting import Waiter
+
+    if settings.kubeconfig is None:
+        raise ProviderError("UnknownCluster", UNKNOWN_CLUSTER)
+    chosen = kubeconfig.load(settings.kubeconfig, context=settings.context, cluster=settings.cluster)
+    connection = Connection(chosen, cancelled)
+    api = Api(connection)
+    return Session(api, Waiter(api, cancelled), settings.namespace or connection.namespace)
+
+
+def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json | None:
+    from providers.kubernetes import apply
+
+    return apply.preview_create(session.api, gvk, asked, manager=manager)
+
+
+def _because(error: ProviderError, what: str) -> ProviderError:
+    return ProviderError(error.code, f"{what}: {error.message}")
+
+
+def _timeout_s(asked_s: float, inputs: Json, gvk: Gvk | None) -> float:
+    """customTimeouts, then the annotation, then the kind's own."""
+    if asked_s > 0:
+        return asked_s
+    noted = objects.annotation(inputs, objects.TIMEOUT_SECONDS)
+    if noted.isdigit():
+        return float(noted)
+    return readiness.TIMEOUTS_S.get(str(gvk), readiness.DEFAULT_TIMEOUT_S)
+
+
+def _state(asked: Json, live: Json, manager: str, olds: Properties) -> Json:
+    first = olds.get("__initialApiVersion") or asked.get("apiVersion") or live.get("apiVersion")
+    return objects.checkpoint(inputs=asked, live=live, manager=manager, initial_api_version=str(first))
+
+
+def _preview_state(asked: Json, live: Json, manager: str, olds: Properties) -> Json:
+    """Without status: a dry run's is empty, and a program that reads it would take that for the answer."""
+    return _state(asked, {key: value for key, value in live.items() if key != "status"}, manager, olds)
