@@ -86,13 +86,13 @@ def _put(tool: Tool, partial: Path, target: Path) -> None:
 
 
 def _download(tool: Tool, download: Download, partial: Path, tell: Progress) -> None:
-    import httpx  # slow to import, and only needed here
+    import httpx2  # slow to import, and only needed here
 
     archive = partial.with_name(f".{tool.name}.{os.getpid()}.archive.partial")
     tell(f"{tool.name} {tool.version}: downloading {download.url}")
     digest = hashlib.sha256()
     try:
-        with archive.open("wb") as file, httpx.stream("GET", download.url, follow_redirects=True) as response:
+        with archive.open("wb") as file, httpx2.stream("GET", download.url, follow_redirects=True) as response:
             response.raise_for_status()
             for chunk in response.iter_bytes():
                 digest.update(chunk)
@@ -103,7 +103,7 @@ def _download(tool: Tool, download: Download, partial: Path, tell: Progress) -> 
                 f"{download.url} is not the file that was pinned", why=why, hint="try again; never use this file"
             )
         _unpack(archive, download.member, partial)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise ToolError(
             f"can't download {tool.name}", why=str(error), hint="check the network; then `meshctl setup`"
         ) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import lightkube
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ApiError, ConfigError
@@ -56,7 +56,7 @@ class ClusterAccess:
         """Raises: CredentialsError when there is no such kubeconfig or context."""
         with named(self.name):
             config = self._config().get(self.context or None)
-            return lightkube.Client(config=config, timeout=httpx.Timeout(20, connect=5), trust_env=False)
+            return lightkube.Client(config=config, timeout=httpx2.Timeout(20, connect=5), trust_env=False)
 
     def _config(self) -> KubeConfig:
         if self.kubeconfig.lstrip().startswith("{"):
@@ -94,14 +94,7 @@ def facts(cluster: ClusterAccess) -> Facts:
     client = cluster.client()
     with named(cluster.name):
         nodes = tuple(sorted((_node(node) for node in client.list(Node)), key=lambda node: node.name))
-        classes = tuple(
-            StorageClass(
-                name=item.metadata.name,
-                provisioner=item.provisioner,
-                default=(item.metadata.annotations or {}).get("storageclass.kubernetes.io/is-default-class") == "true",
-            )
-            for item in client.list(StorageClassResource)
-        )
+        classes = tuple(_storage_class(item) for item in client.list(StorageClassResource))
     return Facts(nodes=nodes, storage_classes=classes)
 
 
@@ -123,7 +116,7 @@ def ready_nodes(cluster: ClusterAccess) -> dict[str, int]:
     counts: dict[str, int] = {}
     with named(cluster.name):
         for node in client.list(Node):
-            pool = (node.metadata.labels or {}).get(POOL_LABEL)
+            pool = (node.metadata.labels or {}).get(POOL_LABEL) if node.metadata else None
             if pool and _is_ready(node):
                 counts[pool] = counts.get(pool, 0) + 1
     return counts
@@ -163,6 +156,12 @@ def _node(node: Any) -> ObservedNode:
         rdma_count=rdma[1],
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
     )
+
+
+def _storage_class(item: Any) -> StorageClass:
+    annotations = item.metadata.annotations or {}
+    default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
+    return StorageClass(name=item.metadata.name, provisioner=item.provisioner, default=default)
 
 
 def _is_ready(node: Any) -> bool:
@@ -214,7 +213,7 @@ def named(cluster: str) -> Iterator[None]:
             hint = "renew the credentials" if status == 401 else "the user lacks the right that the message names"
             raise CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint) from error
         raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise UnreachableError(
             f"{cluster}: the Kubernetes API server does not answer",
             why=str(error) or type(error).__name__,
