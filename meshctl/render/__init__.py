@@ -1,0 +1,31 @@
+"""A Deployment as Kubernetes objects. PURE: templates in, checked values out; nothing is read but the templates.
+
+Called by `stacks.platform`, which declares the objects; `meshctl.migrate` renders its movers with the same `templates.render`.
+
+    platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
+    nodepool_objects(deployment)    CoreWeave: one NodePool for each pool
+    node_label_objects(deployment)  existing clusters: the pool's label on each node that was chosen
+    service_accounts(deployment)    the names that workloads run under
+
+Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
+
+    <storage>.file_system_id  <storage>.dns_name  <storage>.mount_name       file systems on AWS
+    object_storage.access_key_id  object_storage.secret_access_key           object stores outside AWS (secret)
+    secret.<secret name>                                                     what `secrets` of a workload names (secret)
+"""
+
+from __future__ import annotations
+
+from meshctl.render.nodes import node_label_objects, nodepool_objects
+from meshctl.render.objects import LateValue, PlatformObject, late_names
+from meshctl.render.platform import platform_objects, service_accounts
+
+__all__ = [
+    "LateValue",
+    "PlatformObject",
+    "late_names",
+    "node_label_objects",
+    "nodepool_objects",
+    "platform_objects",
+    "service_accounts",
+]

@@ -1,0 +1,55 @@
+"""The values that rendering gives: a Kubernetes object with what its declaration needs to know. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LateValue:
+    """Stands for a value that another resource has only once it exists; see the names in `meshctl.render`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class PlatformObject:
+    """One Kubernetes object.
+
+    `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
+    `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
+    property paths that somebody else may change.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    wait: bool = False
+    patch: bool = False
+    depends_on: tuple[str, ...] = ()
+    ignore_changes: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.name.partition(":")[0]
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+
+def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:
+    """The late values that the objects need, each once, sorted."""
+    return tuple(sorted({late.name for item in objects for late in _lates(item.manifest)}))
+
+
+def _lates(value: Any) -> Iterator[LateValue]:
+    if isinstance(value, LateValue):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _lates(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _lates(inner)
