@@ -1,0 +1,92 @@
+"""Steps of the engine become changes in mesh terms."""
+
+from meshctl.changes import PropertyChange, Step, group, plan_text
+from meshctl.changes.grouping import value_at
+from meshctl.changes.steps import subject_of
+
+URN = "urn:pulumi:aws-east::llm-prod::"
+
+
+def step(type_: str, name: str, op: str, **more: object) -> Step:
+    return Step(urn=f"{URN}{type_}::{name}", type=type_, op=op, **more)  # type: ignore[arg-type]
+
+
+def plan(*steps: Step):
+    return group(steps, environment="aws-east", digest="d", hourly_usd_before=0.0, hourly_usd_after=42.5)
+
+
+def test_a_subject_is_read_off_the_urn() -> None:
+    assert subject_of(f"{URN}meshaws:eks:Nodegroup::pool/train:nodegroup") == "pool/train"
+    assert subject_of(f"{URN}kubernetes:core/v1:Namespace::platform:namespace") == "platform"
+
+
+def test_resources_of_one_subject_are_one_change() -> None:
+    found = plan(
+        step("meshaws:ec2:LaunchTemplate", "pool/train:launch-template", "create"),
+        step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "create"),
+        step("meshaws:ec2:Vpc", "network:vpc", "same"),
+    )
+    assert [(change.subject, change.action, len(change.resources)) for change in found.changes] == [
+        ("pool/train", "create", 2)
+    ]
+    assert found.counts == {"create": 2, "update": 0, "replace": 0, "delete": 0, "same": 1}
+
+
+def test_a_field_has_its_mesh_name_and_both_values() -> None:
+    found = plan(
+        step(
+            "meshaws:eks:Nodegroup",
+            "pool/train:nodegroup",
+            "update",
+            old={"scalingConfig": {"desiredSize": 4}},
+            new={"scalingConfig": {"desiredSize": 5}},
+            properties=(PropertyChange("scalingConfig.desiredSize"),),
+        )
+    )
+    (change,) = found.changes
+    assert (change.fields[0].path, change.fields[0].old, change.fields[0].new) == ("nodes", 4, 5)
+    assert change.summary == "nodes 4 -> 5"
+
+
+def test_a_part_that_comes_does_not_make_the_subject_new() -> None:
+    found = plan(
+        step("meshaws:ec2:PlacementGroup", "pool/train:placement-group", "create"),
+        step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "update"),
+    )
+    assert found.changes[0].action == "update"
+
+
+def test_the_pieces_of_a_replacement_are_counted_once() -> None:
+    bucket = "storage/weights:bucket"
+    found = plan(
+        step("meshaws:s3:Bucket", bucket, "create-replacement"),
+        step("meshaws:s3:Bucket", bucket, "replace", properties=(PropertyChange("Bucket", forces_replace=True),)),
+        step("meshaws:s3:Bucket", bucket, "delete-replaced"),
+    )
+    assert found.counts["replace"] == 1
+    assert found.data_at_risk == ("storage/weights",)
+
+
+def test_the_engines_own_resources_are_not_shown() -> None:
+    found = plan(
+        step("pulumi:pulumi:Stack", "llm-prod-aws-east", "create"), step("pulumi:providers:meshaws", "aws", "update")
+    )
+    assert not found.pending
+    assert "no changes" in plan_text(found)
+
+
+def test_data_at_risk_is_said_loudly() -> None:
+    text = plan_text(plan(step("meshaws:s3:Bucket", "storage/weights:bucket", "delete")))
+    assert "DATA AT RISK: storage/weights" in text
+
+
+def test_an_unknown_price_is_never_zero() -> None:
+    found = group([], environment="dc1", digest="d", hourly_usd_before=None, hourly_usd_after=None)
+    assert "cost: unknown -> unknown" in plan_text(found)
+
+
+def test_values_are_found_by_pulumis_property_paths() -> None:
+    inputs = {"spec": {"ports": [{"port": 80}]}, "metadata": {"labels": {"a.b/c": "x"}}}
+    assert value_at(inputs, "spec.ports[0].port") == 80
+    assert value_at(inputs, 'metadata.labels["a.b/c"]') == "x"
+    assert value_at(inputs, "spec.ports[3].port") is None

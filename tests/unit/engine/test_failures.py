@@ -1,0 +1,67 @@
+"""What the engine said becomes an error with a code, a reason and a hint."""
+
+import pytest
+
+from meshctl.engine.failures import error_of, failure_of, lock_owner, resource_failures
+from meshctl.errors import CredentialsError, EngineError, LockedError, ResourcesFailedError, UnreachableError
+
+URN = "urn:pulumi:aws-east::llm-prod::meshaws:eks:Nodegroup::pool/train:nodegroup"
+
+
+def said(message: str, urn: str = URN) -> list[tuple[str, str, str]]:
+    return [(urn, "error", message)]
+
+
+def test_the_apis_code_is_taken_out_of_the_message() -> None:
+    failure = failure_of(URN, "no p5.48xlarge in us-east-1a [code=InsufficientInstanceCapacity]")
+    assert (failure.subject, failure.code) == ("pool/train", "InsufficientInstanceCapacity")
+    assert failure.message == "no p5.48xlarge in us-east-1a"
+    assert "capacity reservation" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Back-off pulling image: ImagePullBackOff", "ImagePull"),
+        ("container trainer: CrashLoopBackOff (exit code 1)", "CrashLoop"),
+        ("0/6 nodes are available: insufficient nvidia.com/gpu", "Unschedulable"),
+    ],
+)
+def test_what_a_pod_suffers_has_a_code(message: str, code: str) -> None:
+    failure = failure_of(URN, message)
+    assert failure.code == code
+    assert failure.hint
+
+
+def test_failed_resources_keep_their_own_words() -> None:
+    error = error_of("aws-east", "up", "", said("quota [code=VcpuLimitExceeded]"), [URN])
+    assert isinstance(error, ResourcesFailedError)
+    assert error.exit_code == 3
+    assert [failure.code for failure in error.failures] == ["VcpuLimitExceeded"]
+
+
+def test_credentials_and_unreachable_apis_are_named_as_such() -> None:
+    assert isinstance(error_of("cw", "up", "", said("token expired [code=ExpiredToken]"), [URN]), CredentialsError)
+    assert isinstance(error_of("cw", "up", "", said("no answer [code=Unreachable]"), [URN]), UnreachableError)
+
+
+def test_the_engines_own_echo_is_no_failure() -> None:
+    assert resource_failures(said("update failed"), []) == []
+
+
+def test_a_lock_says_who_and_since_when() -> None:
+    stderr = (
+        "error: the stack is currently locked by 1 lock(s).\n"
+        "  file:///s/.pulumi/locks/x.json: created by ann@build-7 (pid 4711) at 2026-11-24T10:00:00Z"
+    )
+    assert lock_owner(stderr) == ("ann", "build-7", 4711, "2026-11-24T10:00:00Z")
+    error = error_of("cw", "up", stderr, [], [])
+    assert isinstance(error, LockedError)
+    assert "ann" in error.what
+    assert "--break-lock" in error.hint
+
+
+def test_an_engine_that_fails_as_a_whole_says_why() -> None:
+    error = error_of("cw", "plan", "error: could not read backend", [], [])
+    assert isinstance(error, EngineError)
+    assert error.why == "could not read backend"
