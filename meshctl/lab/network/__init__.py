@@ -1,0 +1,4 @@
+"""The lab's load balancers and DNS: `python -m meshctl.lab.network --lab ROOT`. EDGE.
+
+Started by `lab up`. `balancers` gives Services an address and forwards connections; `dns` answers from the lab's Route 53 zones.
+"""
