@@ -88,9 +88,12 @@ class StoragePrice:
     date: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalog:
-    """Machines by provider, in file order; storage list prices; what each source tag stands for."""
+    """Machines by provider, in file order; storage list prices; what each source tag stands for.
+
+    Compared and hashed by identity, so that choices can be remembered for each catalog.
+    """
 
     machines: dict[str, tuple[Machine, ...]]
     storage: tuple[StoragePrice, ...]

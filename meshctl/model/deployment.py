@@ -154,6 +154,7 @@ class Mount(Value):
     kind: Literal["object", "filesystem", "block"]
     path: str
     read_only: bool = False
+    ephemeral: bool = False  # scratch: neither moved nor shared between environments
 
 
 class Health(Value):
@@ -191,7 +192,8 @@ class Workload(Value):
     @property
     def writes(self) -> bool:
         """Whether it may change moved data: then it can't run in two environments at once."""
-        return any(not mount.read_only for mount in self.mounts) or self.checkpoint is not None
+        shared = (mount for mount in self.mounts if not mount.ephemeral)
+        return any(not mount.read_only for mount in shared) or self.checkpoint is not None
 
 
 class Endpoint(Value):

@@ -1,0 +1,162 @@
+"""(Mesh, Environment, Catalog, Facts) -> Deployment, or the gaps that forbid one. PURE and deterministic.
+
+Called by `meshctl.cli` (check), `meshctl.engine` (plan, up) and `meshctl.migrate`. What it returns is declared by
+`stacks.*` and rendered by `meshctl.render`, which decide nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.catalog import Catalog
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Cluster, Deployment, Endpoint, Gap, Resolution
+from meshctl.model.environment import AwsEnvironment, Environment, Environments, OnpremEnvironment
+from meshctl.model.mesh import Mesh
+from meshctl.model.observed import Facts
+from meshctl.model.references import suggestion
+from meshctl.resolve import network, pools, storage, workloads
+
+DEFAULT_EKS_VERSION: Final = "1.34"
+
+
+def resolve(
+    mesh: Mesh, environments: Environments, name: str, catalog: Catalog, facts: Facts | None = None
+) -> Resolution:
+    """Decide how `mesh` runs in the environment `name`.
+
+    `facts`: what an existing cluster has (providers kubernetes and onprem); without them its nodes are taken to be
+    there.
+    Raises: UsageError when there is no such environment.
+    """
+    environment = environments.environments.get(name)
+    if environment is None:
+        known = list(environments.environments)
+        hint = f"environments.yaml has {', '.join(known)}"
+        raise UsageError(f'no environment named "{name}"{suggestion(name, known)}', hint=hint)
+    made = pools.resolve(mesh, environment, catalog, facts)
+    carried = workloads.resolve(mesh)
+    zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
+    zone = zone or (environment.zones[0] if isinstance(environment, AwsEnvironment) else "")
+    place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
+    stored = storage.resolve(place)
+    gaps = [
+        *_environment_gaps(mesh, environments, environment),
+        *made.gaps,
+        *stored.gaps,
+        *workloads.gaps(carried, made.made),
+    ]
+    deployment = None
+    if not gaps:
+        deployment = Deployment(
+            mesh=mesh.name,
+            environment=name,
+            provider=environment.provider,
+            region=environment.region or "",
+            profile=(environment.profile or "") if isinstance(environment, AwsEnvironment) else "",
+            labels=mesh.labels,
+            cluster=_cluster(mesh, name, environment),
+            network=network.plan(environment.network.cidr, environment.region, environment.zones)
+            if isinstance(environment, AwsEnvironment)
+            else None,
+            pools=tuple(made.made),
+            object_stores=tuple(stored.object_stores),
+            file_systems=tuple(stored.file_systems),
+            blocks=tuple(stored.blocks),
+            workloads=carried,
+            endpoints=_endpoints(mesh),
+        )
+    over = _over_limit(mesh, deployment)
+    return Resolution(
+        mesh=mesh.name,
+        environment=name,
+        deployment=None if over else deployment,
+        gaps=(*gaps, *over),
+        rejected=made.rejected,
+        storage_as=stored.words,
+        notes=(*made.notes, *_notes(mesh, deployment)),
+    )
+
+
+def _cluster(mesh: Mesh, name: str, environment: Environment) -> Cluster:
+    given = environment.kubernetes
+    if isinstance(environment, AwsEnvironment):
+        version = environment.kubernetes.version or DEFAULT_EKS_VERSION
+        return Cluster(name=f"{mesh.name}-{name}", version=version)
+    kubeconfig, context = getattr(given, "kubeconfig", None), getattr(given, "context", None)
+    return Cluster(name=context or name, kubeconfig=kubeconfig or "", context=context or "")
+
+
+def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
+    return tuple(
+        Endpoint(name=name, host=endpoint.host, workload=endpoint.workload, port=endpoint.port)
+        for name, endpoint in mesh.endpoints.items()
+    )
+
+
+def _environment_gaps(mesh: Mesh, environments: Environments, environment: Environment) -> list[Gap]:
+    gaps: list[Gap] = []
+    if isinstance(environment, AwsEnvironment):
+        gaps.extend(_aws_gaps(environment))
+    if isinstance(environment, OnpremEnvironment) and environment.kubernetes is None:
+        hint = "SSH hosts are not supported yet: give `kubernetes: {kubeconfig: …}`"
+        gaps.append(Gap(subject="environment", wanted="a cluster on SSH hosts", best="an existing cluster", hint=hint))
+    if mesh.blueprints:
+        names = ", ".join(mesh.blueprints)
+        hint = "blueprints are not supported yet: write their workloads into the mesh"
+        gaps.append(Gap(subject="blueprints", wanted=names, best="nothing", hint=hint))
+    gaps.extend(_dns_gaps(mesh, environments))
+    return gaps
+
+
+def _aws_gaps(environment: AwsEnvironment) -> list[Gap]:
+    gaps: list[Gap] = []
+    if environment.network.adopt is not None:
+        hint = "adopting a network is not supported yet: give network: {cidr: …} and meshctl makes one"
+        gaps.append(Gap(subject="network", wanted="an existing network", best="a new VPC", hint=hint))
+    zones = len(environment.zones)
+    if not 2 <= zones <= network.MAX_ZONES:
+        wanted = f"subnets in 2 to {network.MAX_ZONES} zones (an EKS control plane spans at least two)"
+        hint = "list at least two zones of the region"
+        gaps.append(Gap(subject="network", wanted=wanted, best=f"{zones} zone(s)", hint=hint))
+    for item in (*environment.capacity.reservations, *environment.capacity.blocks):
+        if item.zone and item.zone not in environment.zones:
+            hint = f"add {item.zone} to the environment's zones"
+            gaps.append(Gap(subject=f"capacity/{item.id}", wanted=item.zone, best="no subnet there", hint=hint))
+    return gaps
+
+
+def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
+    gaps: list[Gap] = []
+    for name, endpoint in mesh.endpoints.items():
+        subject, wanted = f"endpoint/{name}", f"DNS for {endpoint.host}"
+        if environments.dns is None:
+            hint = "add dns: {provider: route53, zone: …} to environments.yaml"
+            gaps.append(Gap(subject=subject, wanted=wanted, best="no dns section", hint=hint))
+            continue
+        zone = environments.dns.zone.rstrip(".")
+        if "." in zone and not (endpoint.host == zone or endpoint.host.endswith(f".{zone}")):
+            hint = "choose a host inside the zone, or the zone that the host is in"
+            gaps.append(Gap(subject=subject, wanted=wanted, best=f"zone {zone}", hint=hint))
+    return gaps
+
+
+def _over_limit(mesh: Mesh, deployment: Deployment | None) -> tuple[Gap, ...]:
+    limit = mesh.limits.hourly_usd
+    cost = deployment.hourly_usd if deployment else None
+    if limit is None or cost is None or cost <= limit:
+        return ()
+    hint = "raise limits.hourly, or ask for fewer or smaller nodes"
+    return (Gap(subject="limits/hourly", wanted=f"at most {limit:g} USD/h", best=f"{cost:.2f} USD/h", hint=hint),)
+
+
+def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
+    if deployment is None:
+        return ()
+    notes = []
+    if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
+        notes.append("limits.hourly can't be checked: the price of a pool is unknown")
+    unknown = [price.subject for price in deployment.prices if price.usd_per_hour is None]
+    if unknown:
+        notes.append(f"not in the cost, as their price is unknown: {', '.join(unknown)}")
+    return tuple(notes)

@@ -1,0 +1,103 @@
+"""Chooses existing nodes for pools, by their hardware. PURE.
+
+Called by `meshctl.resolve.pools` for the providers kubernetes and onprem once the cluster was looked at (`Facts`). A
+node serves one pool; a node that carries a pool's label already stays with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshctl.model.deployment import Gap, Rejected
+from meshctl.model.observed import Facts, ObservedNode
+from meshctl.model.units import format_gib
+from meshctl.resolve.machines import Requirement, same_model
+
+POOL_LABEL: Final = "meshctl.dev/pool"
+_HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
+
+
+@dataclass
+class Chosen:
+    """`nodes` per pool, in name order; `rejected` per pool."""
+
+    nodes: dict[str, tuple[ObservedNode, ...]] = field(default_factory=dict)
+    rejected: dict[str, tuple[Rejected, ...]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+def hardware_name(models: tuple[str, ...] | tuple[()], model: str = "") -> str:
+    """The name by which environments.yaml prices hardware: `gpu-node-h100`, `cpu-node`."""
+    name = model or (models[0] if models else "")
+    return f"gpu-node-{name.lower().replace(' ', '-')}" if name else "cpu-node"
+
+
+def choose(facts: Facts, wanted: dict[str, tuple[int, Requirement]]) -> Chosen:
+    """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
+
+    `wanted`: pool name -> (number of nodes, what each must have).
+    """
+    chosen = Chosen()
+    candidates: dict[str, list[ObservedNode]] = {}
+    for pool, (_, requirement) in wanted.items():
+        reasons = {node.name: _unfit(node, requirement) for node in facts.nodes}
+        candidates[pool] = [node for node in facts.nodes if not reasons[node.name]]
+        chosen.rejected[pool] = tuple(
+            Rejected(machine=name, reason=why) for name, why in sorted(reasons.items()) if why
+        )
+    held = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
+    taken: set[str] = set()
+    for pool in sorted(wanted, key=lambda name: (len(candidates[name]), name)):
+        count, requirement = wanted[pool]
+        free = [n for n in candidates[pool] if n.name not in taken and held.get(n.name, pool) == pool]
+        free.sort(key=lambda node: _rank(node, requirement, sticky=held.get(node.name) == pool))
+        picked = tuple(sorted(free[:count], key=lambda node: node.name))
+        taken.update(node.name for node in picked)
+        chosen.nodes[pool] = picked
+        if len(picked) < count:
+            chosen.gaps.append(_shortage(pool, count, requirement, picked))
+    return chosen
+
+
+def _shortage(pool: str, count: int, requirement: Requirement, picked: tuple[ObservedNode, ...]) -> Gap:
+    names = ", ".join(node.name for node in picked)
+    return Gap(
+        subject=f"pool/{pool}",
+        wanted=f"{count} nodes with {requirement}",
+        best=f"{len(picked)} nodes: {names}" if picked else "nothing",
+        hint="lower the pool's nodes, add nodes to the cluster, or free some from another pool",
+    )
+
+
+def _rank(node: ObservedNode, requirement: Requirement, *, sticky: bool) -> tuple[bool, int, int, int, float, str]:
+    """Own nodes first, then the preferred model, then the smallest that fits."""
+    preference = next((i for i, model in enumerate(requirement.models) if _answers(node, model)), 0)
+    return not sticky, preference, node.gpu_count, node.cpu_cores, node.memory_gib, node.name
+
+
+def _answers(node: ObservedNode, model: str) -> bool:
+    return same_model(model, node.gpu_model, node.gpu_memory_gib)
+
+
+def _unfit(node: ObservedNode, want: Requirement) -> str:
+    """Why a node can't serve; "" when it can."""
+    if not node.ready:
+        return "not ready"
+    if want.models and not any(_answers(node, model) for model in want.models):
+        return f"{node.gpu_model or 'no GPU'}, wanted {' or '.join(want.models)}"
+    if not want.models and node.gpu_count:
+        return f"has {node.gpu_count} x {node.gpu_model}, no accelerator wanted"
+    if node.gpu_count < want.gpus:
+        return f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}"
+    if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
+        return f"{format_gib(node.gpu_memory_gib)} per GPU, wanted {format_gib(want.gpu_memory_gib)}"
+    if node.arch != want.arch:
+        return f"{node.arch}, wanted {want.arch}"
+    if node.cpu_cores < want.cpu_cores:
+        return f"{node.cpu_cores} cores, wanted {want.cpu_cores}"
+    if node.memory_gib < want.memory_gib * _HEADROOM:
+        return f"{format_gib(node.memory_gib)} memory, wanted {format_gib(want.memory_gib)}"
+    if 0 < node.scratch_gb < want.scratch_gb:
+        return f"{node.scratch_gb:g} GB scratch, wanted {want.scratch_gb:g} GB"
+    return "no RDMA resource" if want.rdma and not node.rdma_count else ""

@@ -1,0 +1,229 @@
+"""Chooses a machine type from the catalog: what fits, best first, and why the rest does not. PURE.
+
+Called by `meshctl.resolve.pools` for the providers that have a catalog (aws, coreweave). The answer is remembered by
+requirement, as large meshes ask the same question many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from meshctl.catalog import Catalog, ListPrice, Machine
+from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import Market, Rejected
+from meshctl.model.references import suggestion
+from meshctl.model.units import format_gib
+
+# Catalog rows round GB labels to a tenth of a GiB; `80GB` must still fit an "80 GB" GPU.
+_ROUNDING_GIB: Final = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a pool needs of one node. 0 and () stand for "no requirement"."""
+
+    models: tuple[str, ...]
+    gpus: int
+    gpu_memory_gib: float
+    cpu_cores: int
+    memory_gib: float
+    scratch_gb: float
+    arch: str
+    rdma: bool
+    bandwidth_gbps: float
+    placement: str
+    market: Market
+    rack_nodes: int  # how many nodes are asked for, which only machines sold in racks care about
+
+    def __str__(self) -> str:
+        parts = [f"{self.gpus} x {' or '.join(self.models)}"] if self.models else []
+        parts += [f"{format_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
+        parts += [f"{self.cpu_cores} cores"] if self.cpu_cores else []
+        parts += [f"{format_gib(self.memory_gib)} memory"] if self.memory_gib else []
+        parts += [f"{self.scratch_gb:g} GB scratch"] if self.scratch_gb else []
+        parts += ["RDMA"] if self.rdma else []
+        parts += [f"{self.bandwidth_gbps:g} Gbit/s"] if self.bandwidth_gbps else []
+        return ", ".join([*parts, self.arch, self.market])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`fitting` is best first. `best`, `hint`: the nearest machine and what to change, when nothing fits."""
+
+    fitting: tuple[Machine, ...]
+    rejected: tuple[Rejected, ...]
+    best: str
+    hint: str
+
+
+def requirement_of(pool: mesh_model.Pool, fabric: mesh_model.Fabric | None, market: Market) -> Requirement:
+    accelerator = pool.accelerator
+    return Requirement(
+        models=accelerator.model if accelerator else (),
+        gpus=accelerator.count if accelerator else 0,
+        gpu_memory_gib=(accelerator.memory_gib or 0) if accelerator else 0,
+        cpu_cores=pool.cpu.cores or 0,
+        memory_gib=pool.cpu.memory_gib or 0,
+        scratch_gb=pool.scratch_gb or 0,
+        arch=pool.arch,
+        rdma=fabric is not None and fabric.kind == "rdma",
+        bandwidth_gbps=(fabric.bandwidth_gbps or 0) if fabric else 0,
+        placement=fabric.placement if fabric else "any",
+        market=market,
+        rack_nodes=pool.nodes.min,
+    )
+
+
+def same_model(wanted: str, model: str, memory_gib: float) -> bool:
+    """Whether an accelerator answers to a name: `H100`, `h100`, `NVIDIA H100`, `A100-80GB`."""
+    name = _plain(wanted)
+    labels = {round(memory_gib), round(memory_gib * 2**30 / 1e9)}
+    return bool(model) and name in {_plain(model), *(f"{_plain(model)}{label}GB" for label in labels)}
+
+
+def _plain(model: str) -> str:
+    return model.upper().replace("NVIDIA", "").replace("-", "").replace(" ", "")
+
+
+@lru_cache(maxsize=8192)
+def choose(catalog: Catalog, provider: str, region: str, requirement: Requirement) -> Choice:
+    """Sort the provider's machines into those that fit, best first, and those that don't, with the reason."""
+    fitting: list[Machine] = []
+    rejected: list[tuple[int, Rejected]] = []
+    for machine in catalog.machines[provider]:
+        failure = _first_failure(machine, region, requirement)
+        if failure is None:
+            fitting.append(machine)
+        else:
+            rejected.append((failure[0], Rejected(machine=machine.name, reason=failure[1])))
+    fitting.sort(key=lambda machine: _rank(machine, region, requirement))
+    best, hint = ("", "") if fitting else _nearest(catalog.machines[provider], rejected, requirement)
+    return Choice(tuple(fitting), tuple(row for _, row in rejected), best, hint)
+
+
+def list_price(machine: Machine, market: Market, region: str) -> ListPrice | None:
+    """Reserved capacity is billed at the on-demand rate unless there is a contract."""
+    return machine.price("on-demand" if market == "reserved" else market, region)
+
+
+def _rank(machine: Machine, region: str, requirement: Requirement) -> tuple[int, float, str]:
+    """Preferred model first, then the cheapest known. Another region's price only orders, it is never shown."""
+    preference = next((i for i, wanted in enumerate(requirement.models) if _answers(machine, wanted)), 0)
+    price = list_price(machine, requirement.market, region) or next(iter(machine.prices), None)
+    return preference, price.usd_per_hour if price else float("inf"), machine.name
+
+
+def _answers(machine: Machine, wanted: str) -> bool:
+    return same_model(wanted, machine.gpu_model, machine.gpu_memory_gib)
+
+
+def _accelerator(machine: Machine, _region: str, want: Requirement) -> str:
+    wanted = " or ".join(want.models)
+    if not want.models:
+        return f"has {machine.gpu_count} x {machine.gpu_model}, no accelerator wanted" if machine.gpu_model else ""
+    if not any(_answers(machine, model) for model in want.models):
+        return f"{machine.gpu_model or 'no GPU'}, wanted {wanted}"
+    return f"only {machine.gpu_fraction:g} of a {machine.gpu_model}" if machine.gpu_fraction < 1 else ""
+
+
+def _accelerator_count(machine: Machine, _region: str, want: Requirement) -> str:
+    short = machine.gpu_count < want.gpus
+    return f"{machine.gpu_count} x {machine.gpu_model}, wanted {want.gpus}" if short else ""
+
+
+def _accelerator_memory(machine: Machine, _region: str, want: Requirement) -> str:
+    has, wanted = machine.gpu_memory_gib, want.gpu_memory_gib
+    return f"{format_gib(has)} per GPU, wanted {format_gib(wanted)}" if has + _ROUNDING_GIB < wanted else ""
+
+
+def _arch(machine: Machine, _region: str, want: Requirement) -> str:
+    return f"{machine.arch}, wanted {want.arch}" if machine.arch != want.arch else ""
+
+
+def _cpu(machine: Machine, _region: str, want: Requirement) -> str:
+    return f"{machine.cpu_cores} cores, wanted {want.cpu_cores}" if machine.cpu_cores < want.cpu_cores else ""
+
+
+def _memory(machine: Machine, _region: str, want: Requirement) -> str:
+    short = machine.memory_gib + _ROUNDING_GIB < want.memory_gib
+    return f"{format_gib(machine.memory_gib)} memory, wanted {format_gib(want.memory_gib)}" if short else ""
+
+
+def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
+    short = machine.scratch_gb < want.scratch_gb
+    return f"{machine.scratch_gb:g} GB local NVMe, wanted {want.scratch_gb:g} GB" if short else ""
+
+
+def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
+    if want.rdma and machine.rdma is None:
+        return "no RDMA"
+    if not want.bandwidth_gbps:
+        return ""
+    if machine.network_gbps is None:
+        return f"network bandwidth not known, wanted {want.bandwidth_gbps:g} Gbit/s"
+    if machine.network_gbps < want.bandwidth_gbps:
+        return f"{machine.network_gbps:g} Gbit/s, wanted {want.bandwidth_gbps:g}"
+    return f"{machine.network_gbps:g} Gbit/s only in bursts" if machine.network_burst else ""
+
+
+def _placement(machine: Machine, _region: str, want: Requirement) -> str:
+    bad = machine.provider == "aws" and want.placement != "any" and want.placement not in machine.placements
+    return f"no placement group with strategy {want.placement}" if bad else ""
+
+
+def _zone(machine: Machine, region: str, _want: Requirement) -> str:
+    if machine.zones is None or region in machine.zones:
+        return ""
+    return f"not listed in {region}" + (f" (listed in {', '.join(machine.zones)})" if machine.zones else "")
+
+
+def _capacity(machine: Machine, _region: str, want: Requirement) -> str:
+    if want.market == "reserved":  # on AWS a reservation of on-demand capacity; CoreWeave reserves any type
+        return "" if machine.provider != "aws" or "on-demand" in machine.markets else "not sold on-demand"
+    if want.market in machine.markets:
+        return ""
+    return f"not sold as {want.market}" + (f" (only {', '.join(machine.markets)})" if machine.markets else "")
+
+
+def _rack(machine: Machine, _region: str, want: Requirement) -> str:
+    bad = machine.rack_nodes and (not want.rack_nodes or want.rack_nodes % machine.rack_nodes)
+    return f"sold in racks of {machine.rack_nodes} nodes, wanted {want.rack_nodes}" if bad else ""
+
+
+_Check = Callable[[Machine, str, Requirement], str]
+# In the order in which reasons are given; the last column is the hint when a machine fails here and no other gets
+# further.
+_CHECKS: Final[tuple[tuple[_Check, str], ...]] = (
+    (_accelerator, "name another accelerator model too: model: [A, B] is in order of preference"),
+    (_accelerator_count, "ask for fewer accelerators per node and more nodes"),
+    (_accelerator_memory, "ask for less accelerator memory, or another model"),
+    (_memory, "lower cpu.memory"),
+    (_arch, "set arch to what this accelerator comes with"),
+    (_cpu, "lower cpu.cores"),
+    (_scratch, "lower scratch, or put the data on a file system"),
+    (_fabric, "lower the fabric's bandwidth, or name an accelerator whose machines have it"),
+    (_placement, "set the fabric's placement to any"),
+    (_zone, "choose another region, or name an accelerator model that this one has"),
+    (_capacity, "change the pool's capacity (on-demand, spot, reserved)"),
+    (_rack, "set nodes to a multiple of the rack"),
+)
+
+
+def _first_failure(machine: Machine, region: str, want: Requirement) -> tuple[int, str] | None:
+    for index, (check, _) in enumerate(_CHECKS):
+        reason = check(machine, region, want)
+        if reason:
+            return index, reason
+    return None
+
+
+def _nearest(machines: tuple[Machine, ...], rejected: list[tuple[int, Rejected]], want: Requirement) -> tuple[str, str]:
+    """The machine that came furthest through the checks, and what would make it fit."""
+    index, row = max(rejected, key=lambda item: item[0])
+    if index == 0 and want.models:
+        models = sorted({machine.gpu_model for machine in machines if machine.gpu_model})
+        return "nothing", f"the catalog here has {', '.join(models)}{suggestion(want.models[0], models)}"
+    return f"{row.machine}: {row.reason}", _CHECKS[index][1]

@@ -1,0 +1,140 @@
+"""Workloads as they run here, and whether they fit on their pools. PURE.
+
+Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
+from meshctl.model.units import format_gib
+
+
+def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
+    return tuple(_workload(mesh, name, workload) for name, workload in mesh.workloads.items())
+
+
+def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
+    """Pods: the gang's nodes for training (by default all of its pool), else replicas (by default one)."""
+    if workload.kind == "training":
+        return workload.nodes or max(mesh.pools[workload.pool].nodes.min, 1)
+    return workload.replicas or 1
+
+
+def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
+    """How many pods mount each storage."""
+    counts: dict[str, int] = {}
+    for workload in mesh.workloads.values():
+        for storage in workload.mounts:
+            counts[storage] = counts.get(storage, 0) + replicas_of(mesh, workload)
+    return counts
+
+
+def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -> Workload:
+    resources, health, checkpoint = workload.resources, workload.health, workload.checkpoint
+    return Workload(
+        name=name,
+        kind=workload.kind,
+        pool=workload.pool,
+        replicas=replicas_of(mesh, workload),
+        image=workload.image,
+        command=workload.command,
+        args=workload.args,
+        env=workload.env,
+        secrets=workload.secrets,
+        accelerators=resources.accelerators,
+        cpu=resources.cpu or 0,
+        memory_gib=resources.memory_gib or 0,
+        ports=workload.ports,
+        health=Health(path=health.path, port=health.port) if health else None,
+        mounts=tuple(
+            Mount(
+                storage=storage,
+                kind=mesh.storage[storage].kind,
+                path=mount.path,
+                read_only=mount.read_only,
+                ephemeral=mesh.storage[storage].ephemeral,
+            )
+            for storage, mount in workload.mounts.items()
+        ),
+        checkpoint=Checkpoint(storage=checkpoint.storage, signal=checkpoint.signal, grace_s=checkpoint.grace_s)
+        if checkpoint
+        else None,
+    )
+
+
+def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
+    """Pods larger than a node, workloads with more pods than fit, pools asked for more than they have.
+
+    A node quantity of 0 is not known (an existing cluster, offline) and forbids nothing.
+    """
+    by_name = {pool.name: pool for pool in pools}
+    by_pool: dict[str, list[Workload]] = {}
+    found: list[Gap] = []
+    for workload in workloads:
+        pool = by_name.get(workload.pool)
+        if pool is None:  # has a gap of its own
+            continue
+        too_large = _too_large(workload, pool)
+        if too_large:
+            found.append(too_large)
+            continue
+        if workload.replicas > (capacity := _pods_per_node(workload, pool) * pool.nodes):
+            found.append(_too_many(workload, pool, capacity))
+            continue
+        by_pool.setdefault(pool.name, []).append(workload)
+    found.extend(gap for name, members in by_pool.items() if (gap := _oversubscribed(members, by_name[name])))
+    return found
+
+
+def _too_large(workload: Workload, pool: Pool) -> Gap | None:
+    checks = (
+        (workload.accelerators, pool.gpus_per_node, "accelerators", True),
+        (workload.cpu, pool.cpu_cores, "CPU cores", pool.cpu_cores > 0),
+        (workload.memory_gib, pool.memory_gib, "memory", pool.memory_gib > 0),
+    )
+    for wanted, has, what, known in checks:
+        if known and wanted > has:
+            show = format_gib if what == "memory" else "{:g}".format
+            return Gap(
+                subject=f"workload/{workload.name}",
+                wanted=f"{show(wanted)} {what} per pod",
+                best=f"{pool.machine} of pool {pool.name} has {show(has)}",
+                hint="lower the workload's resources, or ask for larger nodes in its pool",
+            )
+    return None
+
+
+def _pods_per_node(workload: Workload, pool: Pool) -> int:
+    limits = [pool.gpus_per_node // workload.accelerators] if workload.accelerators else []
+    limits += [math.floor(pool.cpu_cores / workload.cpu)] if workload.cpu and pool.cpu_cores else []
+    limits += [math.floor(pool.memory_gib / workload.memory_gib)] if workload.memory_gib and pool.memory_gib else []
+    if workload.kind == "training":  # one member of the gang for each node
+        limits.append(1)
+    return min(limits, default=110)  # pods of a node
+
+
+def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
+    return Gap(
+        subject=f"workload/{workload.name}",
+        wanted=f"{workload.replicas} pods on pool {pool.name}",
+        best=f"{capacity} fit on its {pool.nodes} nodes ({pool.machine})",
+        hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
+    )
+
+
+def _oversubscribed(members: list[Workload], pool: Pool) -> Gap | None:
+    wanted = sum(workload.accelerators * workload.replicas for workload in members)
+    has = pool.gpus_per_node * pool.nodes
+    if wanted <= has:
+        return None
+    names = " and ".join(workload.name for workload in members)
+    return Gap(
+        subject=f"pool/{pool.name}",
+        wanted=f"{wanted} accelerators for {names} together",
+        best=f"{has} on its {pool.nodes} nodes ({pool.machine})",
+        hint="raise the pool's nodes, or give one of the workloads a pool of its own",
+    )
