@@ -25,8 +25,17 @@ from meshctl.errors import LabError, ToolError
 from meshctl.lab.pods import lifetime
 
 NAMES = ("cw", "dc1")
-COMPONENTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port.grpc",
-              "admin.port", "admin.port.grpc")
+COMPONENTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
 READY_TIMEOUT_S = 20
 
 
@@ -92,7 +101,12 @@ def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
     ]  # fmt: skip
     with (root / "stores" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=data, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=lifetime.with_parent(os.getpid())
+            command,
+            cwd=data,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lifetime.with_parent(os.getpid()),
         )
     lifetime.record(pid_file, process.pid)
     return process
@@ -113,7 +127,9 @@ def wait_healthy(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while not healthy(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise LabError("an object store of the lab did not start", why=f"port {port}", hint="see <lab root>/stores/*.log")
+            raise LabError(
+                "an object store of the lab did not start", why=f"port {port}", hint="see <lab root>/stores/*.log"
+            )
         time.sleep(0.05)
 
 
