@@ -29,11 +29,7 @@ def resolve(
     there.
     Raises: UsageError when there is no such environment.
     """
-    environment = environments.environments.get(name)
-    if environment is None:
-        known = list(environments.environments)
-        hint = f"environments.yaml has {', '.join(known)}"
-        raise UsageError(f'no environment named "{name}"{suggestion(name, known)}', hint=hint)
+    environment = environments.environments[known(environments, name)]
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = workloads.resolve(mesh)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
@@ -76,6 +72,15 @@ def resolve(
         storage_as=stored.words,
         notes=(*made.notes, *_notes(mesh, deployment)),
     )
+
+
+def known(environments: Environments, name: str) -> str:
+    """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
+    names = list(environments.environments)
+    if name not in names:
+        hint = f"environments.yaml has {', '.join(names)}"
+        raise UsageError(f'no environment named "{name}"{suggestion(name, names)}', hint=hint)
+    return name
 
 
 def _cluster(mesh: Mesh, name: str, environment: Environment) -> Cluster:

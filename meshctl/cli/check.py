@@ -1,0 +1,50 @@
+"""`meshctl check`: can each environment carry the mesh? Offline. No logic: see `resolve` and `resolve.report`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshctl.cli.context import Context
+
+if TYPE_CHECKING:
+    from meshctl.model.deployment import Resolution
+
+_INFEASIBLE = 65
+
+
+def check(
+    ctx: typer.Context,
+    environments: Annotated[
+        list[str] | None, typer.Argument(help="Environments to check; all without any.", metavar="[ENV]…")
+    ] = None,
+) -> None:
+    """Say offline whether each environment can carry the mesh: placement, gaps and cost side by side."""
+    # pydantic and the catalog: not for `meshctl --help`
+    from meshctl.catalog import load_catalog
+    from meshctl.resolve import known, report, resolve
+
+    context: Context = ctx.obj
+    mesh, declared = context.load()
+    catalog = load_catalog()
+    names = list(dict.fromkeys(known(declared, name) for name in environments or declared.environments))
+    infeasible = False
+
+    def resolutions() -> Iterator[Resolution]:
+        nonlocal infeasible
+        for name in names:
+            resolution = resolve(mesh, declared, name, catalog)
+            infeasible |= resolution.deployment is None
+            yield resolution
+
+    if context.output == "json":
+        pieces = report.JsonReport(mesh.name).pieces(resolutions())
+    else:
+        pieces = report.human(mesh.name, resolutions(), count=len(names), verbose=context.verbose)
+    for piece in pieces:
+        sys.stdout.write(piece)
+    if infeasible:
+        raise typer.Exit(_INFEASIBLE)

@@ -1,0 +1,108 @@
+"""What every command is given: the global options, where output goes, and the questions asked. EDGE.
+
+Made by `meshctl.cli.main`; commands reach it as `ctx.obj`. Light to import: models and catalog load when first asked
+for. Data goes to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshctl.model.deployment import Resolution
+    from meshctl.model.environment import Environments
+    from meshctl.model.mesh import Mesh
+    from meshctl.model.observed import Facts
+
+_STYLES = {"failed": "31", "done": "32", "started": "2"}
+
+
+@dataclass(frozen=True)
+class Context:
+    """`output` is human or json. Paths are as the user gave them, relative to the working folder (-C changes it)."""
+
+    mesh_path: Path = Path("mesh.yaml")
+    environments_path: Path = Path("environments.yaml")
+    output: str = "human"
+    verbose: bool = False
+    color: bool = True
+    yes: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return Path.cwd()
+
+    def load(self) -> tuple[Mesh, Environments]:
+        """Both files. Raises: DiagnosticsError with all that is wrong in them."""
+        from meshctl.load import load  # pydantic: not for `meshctl --help`
+
+        return load(self.mesh_path, self.environments_path)
+
+    def resolution(self, environment: str, facts: Facts | None = None) -> Resolution:
+        """One environment resolved, offline. Raises: DiagnosticsError, UsageError."""
+        from meshctl.catalog import load_catalog
+        from meshctl.resolve import resolve
+
+        mesh, environments = self.load()
+        return resolve(mesh, environments, environment, load_catalog(), facts)
+
+    def print(self, text: str) -> None:
+        """Data for a person, on stdout."""
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+    def print_json(self, document: dict[str, Any]) -> None:
+        """Data for a program, on stdout, with the version of the interface."""
+        sys.stdout.write(json.dumps({"meshctl": 1, **document}, indent=2, default=str) + "\n")
+
+    def say(self, text: str) -> None:
+        """Anything but data, on stderr."""
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stderr.flush()
+
+    def progress(self) -> Callable[[Any], None]:
+        """A printer for `engine.events.Progress` values: one line each, in colour on a terminal."""
+        colored = self.color and sys.stderr.isatty()
+
+        def show(moment: Any) -> None:
+            line = " ".join(part for part in (moment.state, moment.action, moment.subject, moment.detail) if part)
+            style = _STYLES.get(moment.state) if colored else None
+            self.say(f"  \x1b[{style}m{line}\x1b[0m" if style else f"  {line}")
+
+        return show
+
+    @property
+    def must_confirm(self) -> bool:
+        return not self.yes
+
+    def confirm(self, question: str) -> None:
+        """Ask before a change. Raises: UsageError without a terminal, InterruptedByUserError on anything but yes."""
+        answer = self._ask(f"{question} [y/N] ", hint="--yes answers yes")
+        if answer.lower() not in ("y", "yes"):
+            raise InterruptedByUserError("nothing was changed")
+
+    def confirm_name(self, name: str, given: str, why: str) -> None:
+        """Have the name typed before data is lost; `given` is the name from the command line; --yes is not enough.
+
+        Raises: ProtectedDataError when the name isn't given and can't be asked for, or is another one.
+        """
+        hint = f"--confirm {name} says so without a terminal"
+        typed = given or self._ask(f"{why}. Type {name} to go on: ", hint=hint, why=why)
+        if typed != name:
+            raise ProtectedDataError("nothing was deleted", why=f'"{typed}" is not "{name}"', hint=hint)
+
+    def _ask(self, question: str, *, hint: str, why: str = "") -> str:
+        if not sys.stdin.isatty():
+            if why:
+                raise ProtectedDataError("this must be confirmed by name", why=why, hint=hint)
+            raise UsageError("this must be confirmed, and there is no terminal to ask on", hint=hint)
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline().strip()

@@ -1,0 +1,164 @@
+"""Resolutions for people and programs: placement, gaps and cost, environment beside environment. PURE.
+
+Called by `meshctl.cli.check`. The JSON form is a stable interface (DESIGN, section 5). Both forms come in pieces, one
+for each environment, so that a hundred environments need not be held at once.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
+
+_CELL: Final = 34  # widest column; longer cells wrap
+_SIDE_BY_SIDE: Final = 4  # more environments than this are shown one below the other
+
+
+@dataclass
+class JsonReport:
+    """Writes the JSON of many resolutions. Lists of rejected machines repeat a lot, so each is encoded once."""
+
+    mesh: str
+    _encoded: dict[int, tuple[tuple[Rejected, ...], str]] = field(default_factory=dict)
+
+    def pieces(self, resolutions: Iterable[Resolution]) -> Iterator[str]:
+        yield f'{{"meshctl": 1, "mesh": {json.dumps(self.mesh)}, "environments": {{'
+        separator = "\n"
+        for resolution in resolutions:
+            yield f"{separator}{json.dumps(resolution.environment)}: {self._environment(resolution)}"
+            separator = ",\n"
+        yield "\n}}\n"
+
+    def _environment(self, resolution: Resolution) -> str:
+        deployment = resolution.deployment
+        made = {pool.name: pool for pool in deployment.pools} if deployment else {}
+        names = list(made) or list(resolution.rejected)
+        pools = ",\n".join(f"  {json.dumps(name)}: {self._pool(name, made.get(name), resolution)}" for name in names)
+        storage = {name: {"as": words} for name, words in resolution.storage_as.items()}
+        parts = {
+            "feasible": json.dumps(deployment is not None),
+            "gaps": json.dumps([gap.model_dump() for gap in resolution.gaps]),
+            "pools": f"{{\n{pools}}}" if pools else "{}",
+            "storage": json.dumps(storage),
+            "hourly_usd": json.dumps(deployment.hourly_usd if deployment else None),
+            "price_sources": json.dumps(_price_sources(deployment.prices if deployment else ())),
+            "notes": json.dumps(list(resolution.notes)),
+        }
+        return "{" + ",\n ".join(f'"{key}": {text}' for key, text in parts.items()) + "}"
+
+    def _pool(self, name: str, pool: Pool | None, resolution: Resolution) -> str:
+        machine, nodes = (pool.machine, pool.nodes) if pool else (None, None)
+        usd = pool.price.usd_per_hour if pool else None
+        head = f'"machine": {json.dumps(machine)}, "nodes": {json.dumps(nodes)}, "hourly_usd": {json.dumps(usd)}'
+        return f'{{{head}, "rejected": {self._rejected(resolution.rejected.get(name, ()))}}}'
+
+    def _rejected(self, rows: tuple[Rejected, ...]) -> str:
+        known = self._encoded.get(id(rows))
+        if known is None or known[0] is not rows:
+            text = json.dumps([{"machine": row.machine, "reason": row.reason} for row in rows])
+            known = self._encoded[id(rows)] = (rows, text)
+        return known[1]
+
+
+def human(mesh: str, resolutions: Iterable[Resolution], *, count: int, verbose: bool) -> Iterator[str]:
+    """Text in pieces. `count`: how many resolutions there are: a few are shown side by side."""
+    if count <= _SIDE_BY_SIDE:
+        everything = list(resolutions)
+        yield _table(mesh, everything)
+        for resolution in everything:
+            yield _details(resolution, verbose=verbose)
+        return
+    for resolution in resolutions:
+        yield _table(mesh, [resolution])
+        yield _details(resolution, verbose=verbose)
+
+
+def _table(mesh: str, resolutions: list[Resolution]) -> str:
+    rows = [[mesh, *(resolution.environment for resolution in resolutions)]]
+    verdicts = ("yes" if r.deployment else f"no: {_count(len(r.gaps), 'gap')}" for r in resolutions)
+    rows.append(["can carry it", *verdicts])
+    columns = [_column(resolution) for resolution in resolutions]
+    subjects = dict.fromkeys(subject for column in columns for subject in column)
+    rows.extend([subject, *(column.get(subject, "-") for column in columns)] for subject in subjects)
+    rows.append(["cost", *(_cost(resolution) for resolution in resolutions)])
+    return _aligned(rows)
+
+
+def _column(resolution: Resolution) -> dict[str, str]:
+    """Subject -> what it became in this environment."""
+    deployment = resolution.deployment
+    cells = {f"pool/{pool.name}": _placement(pool) for pool in deployment.pools} if deployment else {}
+    return cells | {f"storage/{name}": words for name, words in resolution.storage_as.items()}
+
+
+def _placement(pool: Pool) -> str:
+    nodes = str(pool.nodes) if pool.nodes == pool.nodes_max else f"{pool.nodes} (up to {pool.nodes_max})"
+    market = f", {pool.market}" if pool.market != "on-demand" else ""
+    fabric = f", {pool.fabric.kind}" if pool.fabric else ""
+    return f"{nodes} x {pool.machine}{market}{fabric}"
+
+
+def _cost(resolution: Resolution) -> str:
+    if resolution.deployment is None:
+        return "-"
+    usd = resolution.deployment.hourly_usd
+    return "unknown" if usd is None else f"{usd:.2f} USD/h"
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    cells = [
+        [textwrap.wrap(text, _CELL, break_on_hyphens=False, break_long_words=False) or [""] for text in row]
+        for row in rows
+    ]
+    widths = [max(len(line) for row in cells for line in row[index]) for index in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in cells:
+        for level in range(max(len(cell) for cell in row)):
+            parts = [cell[level] if level < len(cell) else "" for cell in row]
+            lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _details(resolution: Resolution, *, verbose: bool) -> str:
+    lines = [line for gap in resolution.gaps for line in _gap(gap)]
+    if verbose:
+        lines += [f"  note: {note}" for note in resolution.notes]
+        lines += [line for price in _price_lines(resolution) for line in [price]]
+        lines += [line for pool, rows in resolution.rejected.items() for line in _rejections(pool, rows)]
+    return "\n".join(["", resolution.environment, *lines, ""]) if lines else ""
+
+
+def _gap(gap: Gap) -> list[str]:
+    return [f"  {gap.subject}: wanted {gap.wanted}", f"    best: {gap.best}", f"    hint: {gap.hint}"]
+
+
+def _price_lines(resolution: Resolution) -> list[str]:
+    return [
+        f"  {price.subject}: {_usd(price)} ({price.source}{f', {price.date}' if price.date else ''})"
+        for price in (resolution.deployment.prices if resolution.deployment else ())
+    ]
+
+
+def _usd(price: Price) -> str:
+    return "price unknown" if price.usd_per_hour is None else f"{price.usd_per_hour:.2f} USD/h"
+
+
+def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
+    """One line for each reason, with all the machines it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row.reason, []).append(row.machine)
+    return [f"  pool/{pool}: not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _price_sources(prices: Iterable[Price]) -> list[str]:
+    sources = {f"{price.source}, {price.date}" if price.date else price.source for price in prices}
+    return sorted(sources)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
