@@ -6,7 +6,7 @@ event,
 """
 
 from meshctl.changes.grouping import Change, FieldChange, Plan, ResourceChange, group
-from meshctl.changes.human import plan_text
+from meshctl.changes.human import done_text, plan_text
 from meshctl.changes.steps import PropertyChange, Step, subject_of
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "PropertyChange",
     "ResourceChange",
     "Step",
+    "done_text",
     "group",
     "plan_text",
     "subject_of",

@@ -1,4 +1,4 @@
-"""A Plan as text for a person. PURE: returns a string, coloured by the CLI if at all.
+"""A Plan as text for a person, before (`plan_text`) and after (`done_text`) it is applied. PURE.
 
 Called by `meshctl.cli.plan` and `meshctl.cli.up`. Meaning never hangs on colour: each line begins with its sign.
 """
@@ -8,12 +8,25 @@ from __future__ import annotations
 from meshctl.changes.grouping import Change, Plan
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "move": ">", "same": " "}
+_DONE = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted"}
 
 
 def plan_text(plan: Plan, *, resources: bool = False) -> str:
-    """The plan as text, ending in a newline. With `resources`, each resource on a line of its own below its
-    subject."""
-    lines = [f"{plan.environment}: {_headline(plan)}"]
+    """What would happen, ending in a newline. With `resources`, each on a line of its own below its subject."""
+    counts = [f"{plan.counts[action]} to {action}" for action in _DONE if plan.counts[action]]
+    return _text(plan, counts, "no changes", resources=resources)
+
+
+def done_text(plan: Plan, *, resources: bool = False) -> str:
+    """What was done, ending in a newline."""
+    counts = [f"{plan.counts[action]} {done}" for action, done in _DONE.items() if plan.counts[action]]
+    return _text(plan, counts, "up to date", resources=resources)
+
+
+def _text(plan: Plan, counts: list[str], nothing: str, *, resources: bool) -> str:
+    same = plan.counts.get("same", 0)
+    headline = f"{', '.join(counts)}, {same} unchanged" if plan.pending else f"{nothing} ({same} resources as declared)"
+    lines = [f"{plan.environment}: {headline}"]
     width = max((len(change.subject) for change in plan.changes), default=0)
     for change in plan.changes:
         lines += _change_lines(change, width, resources=resources)
@@ -24,23 +37,10 @@ def plan_text(plan: Plan, *, resources: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _headline(plan: Plan) -> str:
-    same = plan.counts.get("same", 0)
-    if not plan.pending:
-        return f"no changes ({same} resources as declared)"
-    words = [
-        f"{plan.counts[action]} to {action}"
-        for action in ("create", "update", "replace", "delete")
-        if plan.counts[action]
-    ]
-    return f"{', '.join(words)}, {same} unchanged"
-
-
 def _change_lines(change: Change, width: int, *, resources: bool) -> list[str]:
-    lines = [f"  {_SIGNS[change.action]} {change.subject.ljust(width)}  {change.action}: {change.summary}"]
-    lines += [
-        f"      {f.path}: {f.old!r} -> {f.new!r} (replaces the resource)" for f in change.fields if f.forces_replace
-    ]
+    lines = [f"  {_SIGNS[change.action]} {change.subject.ljust(width)}  {change.summary}"]
+    replacing = [field for field in change.fields if field.forces_replace]
+    lines += [f"      {field.path}: {field.old!r} -> {field.new!r} (replaces the resource)" for field in replacing]
     if resources:
         lines += [f"      {_SIGNS[r.action]} {r.type} {r.urn.rsplit('::', 1)[-1]}" for r in change.resources]
     return lines

@@ -17,7 +17,7 @@ from types import FrameType
 from meshctl.cli.context import Context
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.engine import clusters
+from meshctl.engine import clusters, object_access
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.model.deployment import Deployment, Resolution
@@ -68,7 +68,7 @@ class Opened:
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,
             )
-        return resolution.deployment
+        return object_access.with_endpoints(resolution.deployment)
 
 
 @contextmanager

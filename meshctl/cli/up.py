@@ -15,11 +15,15 @@ def up(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment to bring up.", metavar="ENV")],
     plan: Annotated[Path | None, typer.Option("--plan", help="Apply only what this saved plan says.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Only this subject (`storage/weights`); repeatable.", metavar="SUBJECT"),
+    ] = None,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.changes import plan_text
+    from meshctl.changes import done_text, plan_text
     from meshctl.cli.opened import opened
     from meshctl.engine import plan_file
 
@@ -33,11 +37,11 @@ def up(
             elif preview.pending:
                 context.say(plan_text(preview))
                 context.confirm(f"apply to {environment}?")
-        result = mesh.session.up(deployment)
+        result = mesh.session.up(deployment, only=tuple(only or ()))
     if context.output == "json":
         context.print_json({**result.plan.document(), "endpoints": result.addresses})
         return
-    context.print(plan_text(result.plan).replace(" to create", " created").replace(" to update", " updated"))
+    context.print(done_text(result.plan))
     for endpoint in deployment.endpoints:
         context.print(f"  http://{endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
 

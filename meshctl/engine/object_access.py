@@ -17,8 +17,9 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.errors import CredentialsError, MeshError, UnreachableError
-from meshctl.model.deployment import ObjectStore
+from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
+from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.resolve import storage
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,30 @@ def access(store: ObjectStore) -> ObjectAccess:
             session_token=frozen.token or "",
             addressing=store.addressing,
         )
+
+
+def with_endpoints(deployment: Deployment) -> Deployment:
+    """The deployment with the endpoints that its stores' profiles name, where environments.yaml names none.
+
+    Pods need them spelled out: they can't read the operator's profiles. On AWS the region says it all.
+    Raises: CredentialsError when a profile does not exist, UsageError when it has no endpoint.
+    """
+    if deployment.provider == "aws":
+        return deployment
+    stores = tuple(store if store.endpoint else _with_endpoint(store) for store in deployment.object_stores)
+    return deployment.model_copy(update={"object_stores": stores})
+
+
+def _with_endpoint(store: ObjectStore) -> ObjectStore:
+    config = _session(store.profile, store.region)._session.get_scoped_config()  # noqa: SLF001 (boto3 has no public way)
+    endpoint = str(config.get("endpoint_url") or "").rstrip("/")
+    if not endpoint:
+        raise UsageError(
+            f"the object store of {store.name} has no endpoint",
+            why=f'neither `objectStorage.endpoint` nor `endpoint_url` of the AWS profile "{store.profile}" is set',
+            hint="set one of them; on CoreWeave it is https://cwobject.com",
+        )
+    return storage.at_endpoint(store, endpoint)
 
 
 def client(store: ObjectStore) -> Any:

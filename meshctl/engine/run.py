@@ -45,8 +45,11 @@ class StackRun:
         """What `up` would do. Raises: EngineError and its leaves."""
         return self._run("plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel))
 
-    def up(self) -> Recorder:
-        """Apply. Independent resources go on when one fails. Raises: ResourcesFailedError and the others."""
+    def up(self, subjects: tuple[str, ...] = ()) -> Recorder:
+        """Apply, only to `subjects` where any are named. Independent resources go on when one fails.
+
+        Raises: ResourcesFailedError and the others.
+        """
         self._forget_pending()
         return self._run(
             "up",
@@ -56,6 +59,7 @@ class StackRun:
                 continue_on_error=True,
                 suppress_outputs=True,
                 suppress_progress=True,
+                target=[f"urn:pulumi:**::{subject}:*" for subject in subjects] or None,
             ),
         )
 

@@ -79,22 +79,22 @@ class Session:
             record = run.preview()
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
 
-    def up(self, deployment: Deployment, *, set_names: bool = True) -> UpResult:
-        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it.
+    def up(self, deployment: Deployment, *, only: tuple[str, ...] = (), set_names: bool = True) -> UpResult:
+        """Bring the environment up, or only some subjects of it. `set_names`: also point unowned and own names at it.
 
         Raises: ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
         InterruptedByUserError.
         """
         run = self._environment_run(deployment)
         before = run.outputs()
-        record = run.up()
+        record = run.up(only)
         outputs = run.outputs()
         addresses = {name: str(address) for name, address in (outputs.get("endpoints") or {}).items() if address}
         if outputs.get("kubeconfig"):
             kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
         current = self.endpoint_names() if deployment.endpoints else {}
         plan = self._plan(deployment, record.steps, before, current, addresses)
-        if set_names and deployment.endpoints:
+        if set_names and not only and deployment.endpoints:
             self.set_names(names.after_up(deployment, current, addresses))
         return UpResult(addresses, outputs, plan)
 

@@ -1,0 +1,270 @@
+"""The main job, told in a page: one mesh up on AWS, moved to a CoreWeave-style cluster, nothing lost.
+
+Run by `nox -s demo` (`python -m examples.demo`). It uses the command line as a person would, against a lab of its own, and looks at the result with
+other tools than ours: boto3, kubectl's API, HTTP through DNS. It ends with 1 if anything that it claims is untrue.
+`--keep` leaves the lab and the mesh's folder for a look around.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parent / "llm-prod"
+WEIGHTS_MIB = 200
+WEIGHT_FILES = 4
+REQUESTS_PER_S = 25
+
+
+class Untrue(Exception):
+    """A claim of the demo that did not hold."""
+
+
+@dataclass
+class Story:
+    """Runs commands in the mesh's folder, and keeps count of what was shown to hold."""
+
+    folder: Path
+    environment: dict[str, str]
+    began: float = field(default_factory=time.monotonic)
+    shown: int = 0
+
+    def chapter(self, title: str) -> None:
+        print(f"\n[{time.monotonic() - self.began:5.0f} s] {title}", flush=True)
+
+    def meshctl(self, *arguments: str, quiet: bool = False, tail: int = 0) -> str:
+        """Run one command; its output is shown unless `quiet`, only the last `tail` lines where that is set."""
+        print(f"  $ meshctl {' '.join(arguments)}", flush=True)
+        command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=1200
+        )
+        if done.returncode != 0:
+            print(done.stdout + done.stderr)
+            raise Untrue(f"`meshctl {' '.join(arguments)}` ended with {done.returncode}")
+        lines = done.stdout.rstrip().splitlines()
+        for line in [] if quiet else lines[-tail:]:
+            print(f"    {line}")
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.meshctl("--output", "json", *arguments, quiet=True))
+
+    def holds(self, claim: str, *, true: bool) -> None:
+        if not true:
+            raise Untrue(claim)
+        self.shown += 1
+        print(f"    ok: {claim}", flush=True)
+
+    def until(self, claim: str, check: Callable[[], bool], *, timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not check():
+            if time.monotonic() > deadline:
+                raise Untrue(f"{claim} (waited {timeout_s:.0f} s)")
+            time.sleep(0.5)
+        self.holds(claim, true=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="leave the lab running")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="meshctl-demo-"))
+    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
+    story = Story(folder, {**os.environ, "HF_TOKEN": "hf_demo_secret_value", "MESHCTL_LAB_ROOT": str(folder / "lab")})
+    try:
+        tell(story)
+    except Untrue as untrue:
+        print(f"\nUNTRUE: {untrue}", file=sys.stderr)
+        return 1
+    finally:
+        if options.keep:
+            print(f'\nkept: cd {folder}; eval "$(meshctl lab env)"; `meshctl lab down` when done')
+        else:
+            story.meshctl("lab", "down", quiet=True)
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{story.shown} claims, all true, in {time.monotonic() - story.began:.0f} s.")
+    return 0
+
+
+def tell(story: Story) -> None:
+    story.chapter(
+        "A lab: an AWS API, three Kubernetes control planes, GPU nodes, object stores, DNS; all on this machine"
+    )
+    story.meshctl("lab", "up")
+    story.environment |= lab_environment(story)
+    story.chapter("Where can the mesh run, and for how much?")
+    story.meshctl("check")
+    weights = bring_up(story)
+    step = look_around(story, weights)
+    move(story, weights, step)
+    leave(story)
+
+
+def lab_environment(story: Story) -> dict[str, str]:
+    """What `eval "$(meshctl lab env)"` sets in a shell."""
+    exports = story.meshctl("lab", "env", quiet=True)
+    pairs = [line.removeprefix("export ").split("=", 1) for line in exports.splitlines() if line.startswith("export ")]
+    return {name: value.strip("'\"") for name, value in pairs}
+
+
+def bring_up(story: Story) -> str:
+    """Buckets first, then the weights, then everything; returns the weights' hash."""
+    story.chapter("Up on AWS: the buckets first, so that the weights are there when the model server starts")
+    story.meshctl("up", "aws-east", "--yes", "--only", "storage/weights", "--only", "storage/checkpoints", tail=3)
+    digest = upload_weights(story)
+    print(f"    {WEIGHTS_MIB} MiB of weights in S3, sha256 {digest[:16]}…")
+    story.meshctl("up", "aws-east", "--yes")
+    plan = story.json("plan", "aws-east")
+    story.holds("a second plan has no changes", true=not plan["changes"])
+    return digest
+
+
+def upload_weights(story: Story) -> str:
+    """Random weights, as a few files; returns the hash that the model server is to report."""
+    bucket = buckets(story, "aws-east")["weights"]
+    client = s3(story, "default")
+    digest = hashlib.sha256()
+    for number in range(WEIGHT_FILES):
+        body = os.urandom(WEIGHTS_MIB // WEIGHT_FILES * 1024 * 1024)
+        name = f"model-{number:05d}-of-{WEIGHT_FILES:05d}.safetensors"
+        client.put_object(Bucket=bucket, Key=f"llama/{name}", Body=body)
+        digest.update(name.encode() + b"\0" + body)
+    return digest.hexdigest()
+
+
+def look_around(story: Story, weights: str) -> int:
+    """Check AWS with other tools than ours; returns the trainer's last checkpoint."""
+    story.chapter("What is there, seen with other tools")
+    status = story.json("status", "aws-east")["environments"]["aws-east"]
+    ready = {pool["name"]: pool["ready"] for pool in status["pools"]}
+    story.holds(f"nodes ready: {ready}", true=ready.get("train") == 4 and ready.get("serve") == 2)
+    model = first_model(story)
+    story.holds("chat.example.com answers from aws-east", true=model["environment"] == "aws-east")
+    story.holds("with the very weights that were uploaded", true=model["sha256"] == weights)
+    story.until("the trainer writes checkpoints", lambda: checkpoint(story, "aws-east", "default") >= 20)
+    return checkpoint(story, "aws-east", "default")
+
+
+def move(story: Story, weights: str, step: int) -> None:
+    story.chapter(f"Move it to CoreWeave, with {REQUESTS_PER_S} requests a second on it")
+    story.meshctl("migrate", "aws-east", "cw", "--dry-run")
+    load = start_load(story)
+    story.meshctl("migrate", "aws-east", "cw", "--yes")
+    result = stop_load(load)
+    print(f"    requests: {result}")
+    story.holds(
+        f"{result['requests']} requests, {result['failed']} failed",
+        true=not result["failed"] and result["requests"] > 100,
+    )
+    story.holds("both environments answered some", true={"aws-east", "cw"} <= set(result["by_environment"]))
+    model = first_model(story)
+    story.holds("chat.example.com answers from cw", true=model["environment"] == "cw")
+    story.holds("with the same weights, byte for byte", true=model["sha256"] == weights)
+    resumed = final_checkpoint(story, "aws-east", "default")
+    story.until("the trainer goes on at cw", lambda: checkpoint(story, "cw", "coreweave") > resumed)
+    story.holds(f"no step lost: stopped at {resumed}, chain unbroken", true=resumed >= step and chain_holds(story))
+    story.holds("`plan cw` has no changes", true=not story.json("plan", "cw")["changes"])
+
+
+def leave(story: Story) -> None:
+    story.chapter("Done with AWS")
+    story.meshctl("migrations", "finish", "--yes", tail=6)
+    story.meshctl("destroy", "aws-east", "--allow-data-loss", "--confirm", "aws-east", tail=2)
+    vpcs = aws(story, "ec2").describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["meshctl.dev/mesh"]}])["Vpcs"]
+    story.holds("nothing of it is left on AWS", true=not vpcs)
+    story.holds("chat.example.com still answers, from cw", true=first_model(story)["environment"] == "cw")
+    story.meshctl("destroy", "cw", "--allow-data-loss", "--confirm", "cw", tail=2)
+
+
+# ---- the other tools
+
+
+def aws(story: Story, service: str, profile: str = "default") -> Any:
+    """A boto3 client that sees only what the lab's environment variables name."""
+    import boto3
+
+    os.environ.update({name: story.environment[name] for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")})
+    return boto3.Session(profile_name=profile, region_name="us-east-1").client(service)
+
+
+def s3(story: Story, profile: str) -> Any:
+    return aws(story, "s3", profile)
+
+
+def buckets(story: Story, environment: str) -> dict[str, str]:
+    """Bucket names by store, as the resources of a plan's environment have them."""
+    profile = "default" if environment == "aws-east" else "coreweave"
+    names = [bucket["Name"] for bucket in s3(story, profile).list_buckets()["Buckets"]]
+    return {store: name for store in ("weights", "checkpoints") for name in names if f"{environment}-{store}-" in name}
+
+
+def checkpoint(story: Story, environment: str, profile: str) -> int:
+    """The step of the newest checkpoint; 0 when there is none."""
+    client = s3(story, profile)
+    bucket = buckets(story, environment).get("checkpoints")
+    if bucket is None:
+        return 0
+    try:
+        return int(json.loads(client.get_object(Bucket=bucket, Key="latest")["Body"].read())["step"])
+    except client.exceptions.NoSuchKey:
+        return 0
+
+
+def final_checkpoint(story: Story, environment: str, profile: str) -> int:
+    return checkpoint(story, environment, profile)
+
+
+def chain_holds(story: Story) -> bool:
+    """The trainer's weights are a hash chain over its steps: a repeated or skipped one would show."""
+    client = s3(story, "coreweave")
+    bucket = buckets(story, "cw")["checkpoints"]
+    step = checkpoint(story, "cw", "coreweave")
+    saved = json.loads(client.get_object(Bucket=bucket, Key=f"step-{step:08d}.json")["Body"].read())
+    weights = ""
+    for number in range(1, step + 1):
+        weights = hashlib.sha256(f"{weights}:{number}".encode()).hexdigest()
+    return bool(saved["weights"] == weights)
+
+
+def first_model(story: Story) -> dict[str, Any]:
+    """What /v1/models says of the model, asked through the endpoint's name and the lab's DNS."""
+    from meshctl.lab.load import fetch
+
+    answer = fetch("http://chat.example.com:8000/v1/models", dns=dns(story))
+    data: dict[str, Any] = json.loads(answer)["data"][0]
+    return data
+
+
+def dns(story: Story) -> str:
+    return f"127.0.0.1:{story.json('lab', 'status')['ports']['dns']}"
+
+
+def start_load(story: Story) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "meshctl.lab.load", "--url", "http://chat.example.com:8000/v1/completions"]
+    command += ["--rate", str(REQUESTS_PER_S), "--seconds", "900", "--dns", dns(story)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=story.environment)
+
+
+def stop_load(load: subprocess.Popen[str]) -> dict[str, Any]:
+    """Let it see the new address for a while, then ask for its account."""
+    time.sleep(10)
+    load.terminate()
+    output, _ = load.communicate(timeout=30)
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
