@@ -63,7 +63,8 @@ def resolve(
             endpoints=_endpoints(mesh),
         )
     over = _over_limit(mesh, deployment)
-    return Resolution(
+    # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
+    return Resolution.model_construct(
         mesh=mesh.name,
         environment=name,
         deployment=None if over else deployment,

@@ -29,32 +29,39 @@ class JsonReport:
         yield f'{{"meshctl": 1, "mesh": {json.dumps(self.mesh)}, "environments": {{'
         separator = "\n"
         for resolution in resolutions:
-            yield f"{separator}{json.dumps(resolution.environment)}: {self._environment(resolution)}"
+            yield f"{separator}{json.dumps(resolution.environment)}: {{"
+            yield from self._environment(resolution)
             separator = ",\n"
         yield "\n}}\n"
 
-    def _environment(self, resolution: Resolution) -> str:
+    def _environment(self, resolution: Resolution) -> Iterator[str]:
         deployment = resolution.deployment
         made = {pool.name: pool for pool in deployment.pools} if deployment else {}
-        names = list(made) or list(resolution.rejected)
-        pools = ",\n".join(f"  {json.dumps(name)}: {self._pool(name, made.get(name), resolution)}" for name in names)
-        storage = {name: {"as": words} for name, words in resolution.storage_as.items()}
         parts = {
-            "feasible": json.dumps(deployment is not None),
-            "gaps": json.dumps([gap.model_dump() for gap in resolution.gaps]),
-            "pools": f"{{\n{pools}}}" if pools else "{}",
-            "storage": json.dumps(storage),
-            "hourly_usd": json.dumps(deployment.hourly_usd if deployment else None),
-            "price_sources": json.dumps(_price_sources(deployment.prices if deployment else ())),
-            "notes": json.dumps(list(resolution.notes)),
+            "feasible": deployment is not None,
+            "gaps": [gap.model_dump() for gap in resolution.gaps],
+            "storage": {name: {"as": words} for name, words in resolution.storage_as.items()},
+            "hourly_usd": deployment.hourly_usd if deployment else None,
+            "price_sources": _price_sources(deployment.prices if deployment else ()),
+            "notes": list(resolution.notes),
         }
-        return "{" + ",\n ".join(f'"{key}": {text}' for key, text in parts.items()) + "}"
+        for key, value in parts.items():
+            yield f'"{key}": {json.dumps(value)},\n '
+        yield '"pools": {'
+        separator = "\n  "
+        for name in list(made) or list(resolution.rejected):
+            yield f"{separator}{json.dumps(name)}: "
+            yield from self._pool(name, made.get(name), resolution)
+            separator = ",\n  "
+        yield "}}"
 
-    def _pool(self, name: str, pool: Pool | None, resolution: Resolution) -> str:
+    def _pool(self, name: str, pool: Pool | None, resolution: Resolution) -> Iterator[str]:
         machine, nodes = (pool.machine, pool.nodes) if pool else (None, None)
         usd = pool.price.usd_per_hour if pool else None
-        head = f'"machine": {json.dumps(machine)}, "nodes": {json.dumps(nodes)}, "hourly_usd": {json.dumps(usd)}'
-        return f'{{{head}, "rejected": {self._rejected(resolution.rejected.get(name, ()))}}}'
+        head = json.dumps({"machine": machine, "nodes": nodes, "hourly_usd": usd})
+        yield f'{head[:-1]}, "rejected": '
+        yield self._rejected(resolution.rejected.get(name, ()))
+        yield "}"
 
     def _rejected(self, rows: tuple[Rejected, ...]) -> str:
         known = self._encoded.get(id(rows))
@@ -110,10 +117,7 @@ def _cost(resolution: Resolution) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    cells = [
-        [textwrap.wrap(text, _CELL, break_on_hyphens=False, break_long_words=False) or [""] for text in row]
-        for row in rows
-    ]
+    cells = [[_wrapped(text) for text in row] for row in rows]
     widths = [max(len(line) for row in cells for line in row[index]) for index in range(len(rows[0]))]
     lines: list[str] = []
     for row in cells:
@@ -121,6 +125,10 @@ def _aligned(rows: list[list[str]]) -> str:
             parts = [cell[level] if level < len(cell) else "" for cell in row]
             lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _CELL, break_on_hyphens=False, break_long_words=False) or [""]
 
 
 def _details(resolution: Resolution, *, verbose: bool) -> str:
