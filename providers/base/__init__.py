@@ -1,1 +1,1 @@
-"""What every provider shares: the gRPC servicer (`serve`), the values on the wire, row types, one CRUD executor, lint."""
+"""What providers share: the gRPC servicer (`serve`), the values on the wire, row types, one CRUD executor, lint."""

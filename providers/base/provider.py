@@ -99,7 +99,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Found:
-    """An object as read: `outputs` its state, `inputs` the inputs that would make it so. `id` empty: it doesn't exist."""
+    """An object as read: `outputs` its state, `inputs` what would make it so. `id` empty: it doesn't exist."""
 
     id: str
     outputs: Properties = field(default_factory=dict)
@@ -137,12 +137,12 @@ class Provider:
         return Diff(changes=bool(keys), detailed=dict.fromkeys(keys, Kind.UPDATE))
 
     def configure(self, config: Properties) -> None:
-        """Takes the configuration; must make no call. Values may be `UNKNOWN` in previews, and JSON text where nested."""
+        """Takes the configuration; makes no call. Values may be `UNKNOWN` in previews, and JSON text where nested."""
 
     def check(
         self, token: str, *, urn: str, news: Properties, olds: Properties
     ) -> tuple[Properties, list[CheckFailure]]:
-        """Validates `news` and fills in defaults. `olds` are the checked inputs of last time, empty for a new resource."""
+        """Validates `news` and fills in defaults. `olds`: the checked inputs of last time, empty for a new resource."""
         raise NotImplementedError
 
     def diff(

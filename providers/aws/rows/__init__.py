@@ -1,0 +1,8 @@
+"""Every resource of `meshaws`, by service. Read by `provider`; checked by providers.base.lint. PURE."""
+
+from __future__ import annotations
+
+from providers.aws.rows import ec2, efs, eks, fsx, iam, route53, s3
+from providers.base.row import Row
+
+ALL: tuple[Row, ...] = (*ec2.ROWS, *iam.ROWS, *eks.ROWS, *s3.ROWS, *fsx.ROWS, *efs.ROWS, *route53.ROWS)

@@ -1,0 +1,465 @@
+"""EC2: networks, security groups, placement groups, launch templates. Source: EC2 API reference, API version
+2016-11-15. PURE.
+
+EC2 declares no error shapes, so its not-found codes can't be linted; the contract tests prove them. Nothing here but
+NAT gateways
+and endpoints has an idempotency token: objects are found by our tag, which the create call sets itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.base.row import Adopt, Call, Context, Poll, Row, Setting, Tags
+
+# What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
+SEEN_SOON = ("Invalid*.NotFound", "InvalidVpcID.NotFound", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound")
+SOON_S = 20.0
+IN_USE = ("DependencyViolation", "InvalidPlacementGroup.InUse", "InvalidIPAddress.InUse", "AuthFailure:in use")
+IN_USE_S = 300.0
+BY_TAG = "[{Name: 'tag:meshctl:urn', Values: [owner]}]"
+
+
+def tagged(resource_type: str, resources: str = "[id]") -> Tags:
+    return Tags(
+        create={"TagSpecifications": f"[{{ResourceType: '{resource_type}', Tags: tag_list}}]"},
+        put=Call("CreateTags", {"Resources": resources, "Tags": "put_tag_list"}),
+        remove=Call("DeleteTags", {"Resources": resources, "Tags": "gone_tag_keys[].{Key: @}"}),
+    )
+
+
+def found(operation: str, path: str, id: str) -> Adopt:  # noqa: A002
+    return Adopt(by="tag", first=True, find=Call(operation, {"Filters": BY_TAG}, path=path, paginate=True), id=id)
+
+
+def making(operation: str) -> Call:
+    return Call(operation, forward=True, transient=SEEN_SOON, patience_s=SOON_S)
+
+
+def ending(operation: str, parameter: str, value: str = "id") -> Call:
+    return Call(operation, {parameter: value}, transient=IN_USE, patience_s=IN_USE_S)
+
+
+def vpc_attribute(name: str) -> Setting:
+    return Setting(
+        (name,),
+        (Call("ModifyVpcAttribute", {"VpcId": "id", name: f"{{Value: inputs.{name}}}"}),),
+        get=Call(
+            "DescribeVpcAttribute",
+            {"VpcId": "id", "Attribute": f"'{name[0].lower()}{name[1:]}'"},
+            path=f"{name}.Value",
+        ),
+        on_create=True,
+    )
+
+
+VPC = Row(
+    "meshaws:ec2:Vpc",
+    "ec2",
+    "EC2 API CreateVpc",
+    create=making("CreateVpc"),
+    id="answer.Vpc.VpcId",
+    read=Call("DescribeVpcs", {"VpcIds": "[id]"}, path="Vpcs[0]"),
+    delete=ending("DeleteVpc", "VpcId"),
+    adopt=found("DescribeVpcs", "Vpcs", "VpcId"),
+    not_found=("InvalidVpcID.NotFound",),
+    settings=(vpc_attribute("EnableDnsSupport"), vpc_attribute("EnableDnsHostnames")),
+    tags=tagged("vpc"),
+    ready=Poll("State", ok=("available",), every_s=2, timeout_s=120),
+    delete_first=False,
+)
+
+SUBNET = Row(
+    "meshaws:ec2:Subnet",
+    "ec2",
+    "EC2 API CreateSubnet",
+    create=making("CreateSubnet"),
+    id="answer.Subnet.SubnetId",
+    read=Call("DescribeSubnets", {"SubnetIds": "[id]"}, path="Subnets[0]"),
+    delete=ending("DeleteSubnet", "SubnetId"),
+    adopt=found("DescribeSubnets", "Subnets", "SubnetId"),
+    not_found=("InvalidSubnetID.NotFound",),
+    settings=(
+        Setting(
+            ("MapPublicIpOnLaunch",),
+            (
+                Call(
+                    "ModifySubnetAttribute",
+                    {"SubnetId": "id", "MapPublicIpOnLaunch": "{Value: inputs.MapPublicIpOnLaunch}"},
+                ),
+            ),
+            on_create=True,
+        ),
+    ),
+    tags=tagged("subnet"),
+    ready=Poll("State", ok=("available",), every_s=2, timeout_s=120),
+    noise=("AvailableIpAddressCount",),
+)
+
+INTERNET_GATEWAY = Row(
+    "meshaws:ec2:InternetGateway",
+    "ec2",
+    "EC2 API CreateInternetGateway, AttachInternetGateway",
+    create=making("CreateInternetGateway"),
+    id="answer.InternetGateway.InternetGatewayId",
+    read=Call("DescribeInternetGateways", {"InternetGatewayIds": "[id]"}, path="InternetGateways[0]"),
+    delete=ending("DeleteInternetGateway", "InternetGatewayId"),
+    adopt=found("DescribeInternetGateways", "InternetGateways", "InternetGatewayId"),
+    not_found=("InvalidInternetGatewayID.NotFound",),
+    settings=(
+        Setting(
+            ("VpcId",),
+            (
+                Call(
+                    "DetachInternetGateway",
+                    {"InternetGatewayId": "id", "VpcId": "outputs.Attachments[0].VpcId"},
+                    when="outputs.Attachments[0].VpcId",
+                    tolerate=("Gateway.NotAttached",),
+                    transient=IN_USE,
+                ),
+                Call(
+                    "AttachInternetGateway",
+                    {"InternetGatewayId": "id", "VpcId": "inputs.VpcId"},
+                    tolerate=("Resource.AlreadyAssociated:same vpc",),
+                    transient=SEEN_SOON,
+                ),
+            ),
+            on_create=True,
+        ),
+    ),
+    tags=tagged("internet-gateway"),
+    before_delete=(
+        Call(
+            "DetachInternetGateway",
+            {"InternetGatewayId": "id", "VpcId": "outputs.Attachments[0].VpcId"},
+            when="outputs.Attachments[0].VpcId",
+            tolerate=("Gateway.NotAttached", "InvalidVpcID.NotFound"),
+            transient=IN_USE,
+            patience_s=IN_USE_S,
+        ),
+    ),
+    observe={"VpcId": "Attachments[0].VpcId"},
+)
+
+ADDRESS = Row(
+    "meshaws:ec2:Address",
+    "ec2",
+    "EC2 API AllocateAddress",
+    create=making("AllocateAddress"),
+    id="answer.AllocationId",
+    read=Call("DescribeAddresses", {"AllocationIds": "[id]"}, path="Addresses[0]"),
+    delete=ending("ReleaseAddress", "AllocationId"),
+    adopt=found("DescribeAddresses", "Addresses", "AllocationId"),
+    not_found=("InvalidAllocationID.NotFound",),
+    tags=tagged("elastic-ip"),
+    noise=("AssociationId", "InstanceId", "NetworkInterfaceId", "NetworkInterfaceOwnerId", "PrivateIpAddress"),
+    delete_first=False,
+)
+
+NAT_GATEWAY = Row(
+    "meshaws:ec2:NatGateway",
+    "ec2",
+    "EC2 API CreateNatGateway",
+    create=making("CreateNatGateway"),
+    id="answer.NatGateway.NatGatewayId",
+    read=Call("DescribeNatGateways", {"NatGatewayIds": "[id]"}, path="NatGateways[0]"),
+    delete=ending("DeleteNatGateway", "NatGatewayId"),
+    adopt=Adopt(
+        by="tag",
+        first=True,
+        find=Call("DescribeNatGateways", {"Filter": BY_TAG}, path="NatGateways", paginate=True),
+        id="NatGatewayId",
+    ),
+    not_found=("NatGatewayNotFound", "InvalidNatGatewayID.NotFound"),
+    tags=tagged("natgateway"),
+    ready=Poll(
+        "State", ok=("available",), fail=("failed",), code="FailureCode", reason="FailureMessage", timeout_s=600
+    ),
+    gone=Poll("State", ok=("deleted",), fail=("failed",), timeout_s=900),
+    broken=("failed",),
+    observe={"AllocationId": "NatGatewayAddresses[0].AllocationId"},
+)
+
+ROUTE_TABLE = Row(
+    "meshaws:ec2:RouteTable",
+    "ec2",
+    "EC2 API CreateRouteTable",
+    create=making("CreateRouteTable"),
+    id="answer.RouteTable.RouteTableId",
+    read=Call("DescribeRouteTables", {"RouteTableIds": "[id]"}, path="RouteTables[0]"),
+    delete=ending("DeleteRouteTable", "RouteTableId"),
+    adopt=found("DescribeRouteTables", "RouteTables", "RouteTableId"),
+    not_found=("InvalidRouteTableID.NotFound",),
+    tags=tagged("route-table"),
+    noise=("Routes", "Associations", "PropagatingVgws"),  # resources of their own
+    delete_first=False,
+)
+
+ROUTE_TARGETS = (
+    "GatewayId",
+    "NatGatewayId",
+    "TransitGatewayId",
+    "VpcPeeringConnectionId",
+    "NetworkInterfaceId",
+    "VpcEndpointId",
+)
+ROUTE = Row(
+    "meshaws:ec2:Route",
+    "ec2",
+    "EC2 API CreateRoute, ReplaceRoute",
+    create=making("CreateRoute"),
+    id="join('|', [inputs.RouteTableId, inputs.DestinationCidrBlock])",
+    read=Call(
+        "DescribeRouteTables",
+        {"RouteTableIds": "[parts[0]]"},
+        path="RouteTables[0].Routes[?DestinationCidrBlock==${parts[1]}] | [0]",
+    ),
+    delete=Call("DeleteRoute", {"RouteTableId": "parts[0]", "DestinationCidrBlock": "parts[1]"}),
+    adopt=Adopt(by="same", exists=("RouteAlreadyExists",)),
+    not_found=("InvalidRouteTableID.NotFound", "InvalidRoute.NotFound"),
+    hidden=(
+        "DestinationIpv6CidrBlock",
+        "DestinationPrefixListId",
+        "LocalGatewayId",
+        "CarrierGatewayId",
+        "CoreNetworkArn",
+        "OdbNetworkArn",
+        "EgressOnlyInternetGatewayId",
+        "InstanceId",
+    ),
+    required=("RouteTableId", "DestinationCidrBlock"),
+    settings=(Setting(ROUTE_TARGETS, (Call("ReplaceRoute", forward=True),)),),
+    opaque=("RouteTableId", "VpcEndpointId"),
+)
+
+ROUTE_TABLE_ASSOCIATION = Row(
+    "meshaws:ec2:RouteTableAssociation",
+    "ec2",
+    "EC2 API AssociateRouteTable",
+    create=making("AssociateRouteTable"),
+    id="answer.AssociationId",
+    read=Call(
+        "DescribeRouteTables",
+        {"Filters": "[{Name: 'association.route-table-association-id', Values: [id]}]"},
+        path="RouteTables[0].Associations[?RouteTableAssociationId==${id}] | [0]",
+    ),
+    delete=Call("DisassociateRouteTable", {"AssociationId": "id"}),
+    adopt=Adopt(
+        by="same",
+        exists=("Resource.AlreadyAssociated",),
+        find=Call(
+            "DescribeRouteTables",
+            {"Filters": "[{Name: 'association.subnet-id', Values: [inputs.SubnetId]}]"},
+            path="RouteTables[0].Associations[?SubnetId==${inputs.SubnetId}]",
+        ),
+        id="RouteTableAssociationId",
+    ),
+    not_found=("InvalidAssociationID.NotFound", "InvalidRouteTableID.NotFound"),
+    hidden=("GatewayId", "PublicIpv4Pool"),
+    required=("SubnetId",),
+)
+
+SECURITY_GROUP = Row(
+    "meshaws:ec2:SecurityGroup",
+    "ec2",
+    "EC2 API CreateSecurityGroup",
+    create=making("CreateSecurityGroup"),
+    id="answer.GroupId",
+    read=Call("DescribeSecurityGroups", {"GroupIds": "[id]"}, path="SecurityGroups[0]"),
+    delete=ending("DeleteSecurityGroup", "GroupId"),
+    adopt=Adopt(
+        by="name",
+        exists=("InvalidGroup.Duplicate",),
+        first=True,
+        find=Call(
+            "DescribeSecurityGroups",
+            {"Filters": "[{Name: 'group-name', Values: [inputs.GroupName]}, {Name: 'vpc-id', Values: [inputs.VpcId]}]"},
+            path="SecurityGroups",
+        ),
+        id="GroupId",
+    ),
+    not_found=("InvalidGroup.NotFound", "InvalidGroupId.NotFound"),
+    required=("VpcId",),
+    tags=tagged("security-group"),
+    noise=("IpPermissions", "IpPermissionsEgress"),  # resources of their own
+)
+
+
+def security_group_rules(way: str) -> Row:
+    egress = "true" if way == "Egress" else "false"
+    ours = f"SecurityGroupRules[?IsEgress==`{egress}` && contains(not_null(Tags, `[]`)[].Value, ${{owner}})]"
+    return Row(
+        f"meshaws:ec2:SecurityGroup{way}",
+        "ec2",
+        f"EC2 API AuthorizeSecurityGroup{way}",
+        create=making(f"AuthorizeSecurityGroup{way}"),
+        id="join('|', [inputs.GroupId, join('|', answer.SecurityGroupRules[].SecurityGroupRuleId)])",
+        read=Call(
+            "DescribeSecurityGroupRules",
+            {"SecurityGroupRuleIds": "parts[1:]"},
+            path="{SecurityGroupRules: SecurityGroupRules, Tags: SecurityGroupRules[0].Tags}",
+        ),
+        delete=Call(f"RevokeSecurityGroup{way}", {"GroupId": "parts[0]", "SecurityGroupRuleIds": "parts[1:]"}),
+        adopt=Adopt(
+            by="tag",
+            first=True,
+            find=Call(
+                "DescribeSecurityGroupRules",
+                {"Filters": "[{Name: 'group-id', Values: [inputs.GroupId]}]"},
+                path=f"[{{Tags: {ours}[] | [0].Tags, Rules: {ours}[]}}]",
+                paginate=True,
+            ),
+            id="join('|', [inputs.GroupId, join('|', Rules[].SecurityGroupRuleId)])",
+        ),
+        not_found=("InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound", "InvalidPermission.NotFound"),
+        hidden=(
+            "CidrIp",
+            "FromPort",
+            "GroupName",
+            "IpProtocol",
+            "SourceSecurityGroupName",
+            "SourceSecurityGroupOwnerId",
+            "ToPort",
+        ),
+        required=("GroupId", "IpPermissions"),
+        tags=tagged("security-group-rule", "parts[1:]"),
+        opaque=("GroupId", "IpPermissions"),
+        computed=("SecurityGroupRules",),
+    )
+
+
+PLACEMENT_GROUP = Row(
+    "meshaws:ec2:PlacementGroup",
+    "ec2",
+    "EC2 API CreatePlacementGroup",
+    create=making("CreatePlacementGroup"),
+    id="inputs.GroupName",
+    read=Call("DescribePlacementGroups", {"GroupNames": "[id]"}, path="PlacementGroups[0]"),
+    delete=ending("DeletePlacementGroup", "GroupName"),
+    adopt=Adopt(by="name", exists=("InvalidPlacementGroup.Duplicate",)),
+    not_found=("InvalidPlacementGroup.Unknown",),
+    required=("GroupName",),
+    tags=tagged("placement-group", "[outputs.GroupId]"),
+    ready=Poll("State", ok=("available",), every_s=2, timeout_s=120),
+    gone=Poll("State", ok=("deleted",), timeout_s=300),
+)
+
+
+def _version_data(context: Context) -> Any:
+    return context["inputs"]["LaunchTemplateData"]
+
+
+LAUNCH_TEMPLATE = Row(
+    "meshaws:ec2:LaunchTemplate",
+    "ec2",
+    "EC2 API CreateLaunchTemplate, CreateLaunchTemplateVersion",
+    create=making("CreateLaunchTemplate"),
+    id="answer.LaunchTemplate.LaunchTemplateId",
+    read=Call("DescribeLaunchTemplates", {"LaunchTemplateIds": "[id]"}, path="LaunchTemplates[0]"),
+    delete=ending("DeleteLaunchTemplate", "LaunchTemplateId"),
+    adopt=Adopt(
+        by="name",
+        exists=("InvalidLaunchTemplateName.AlreadyExistsException",),
+        find=Call(
+            "DescribeLaunchTemplates",
+            {"Filters": "[{Name: 'launch-template-name', Values: [inputs.LaunchTemplateName]}]"},
+            path="LaunchTemplates",
+        ),
+        id="LaunchTemplateId",
+    ),
+    not_found=("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"),
+    hidden=("Operator",),
+    settings=(
+        Setting(
+            ("LaunchTemplateData", "VersionDescription"),
+            (
+                Call(
+                    "CreateLaunchTemplateVersion",
+                    {
+                        "LaunchTemplateId": "id",
+                        "LaunchTemplateData": _version_data,
+                        "VersionDescription": "inputs.VersionDescription",
+                    },
+                ),
+                Call(
+                    "ModifyLaunchTemplate",
+                    {
+                        "LaunchTemplateId": "id",
+                        "DefaultVersion": "to_string(answer.LaunchTemplateVersion.VersionNumber)",
+                    },
+                ),
+            ),
+            get=Call(
+                "DescribeLaunchTemplateVersions",
+                {"LaunchTemplateId": "id", "Versions": "['$Default']"},
+                path="LaunchTemplateVersions[0].LaunchTemplateData",
+            ),
+        ),
+    ),
+    tags=tagged("launch-template"),
+    volatile=("LatestVersionNumber", "DefaultVersionNumber"),
+)
+
+
+def _added(name: str) -> Any:
+    return lambda c: sorted(set(c["inputs"].get(name) or []) - set(c["outputs"].get(name) or [])) or None
+
+
+def _removed(name: str) -> Any:
+    return lambda c: sorted(set(c["outputs"].get(name) or []) - set(c["inputs"].get(name) or [])) or None
+
+
+VPC_ENDPOINT = Row(
+    "meshaws:ec2:VpcEndpoint",
+    "ec2",
+    "EC2 API CreateVpcEndpoint, ModifyVpcEndpoint",
+    create=making("CreateVpcEndpoint"),
+    id="answer.VpcEndpoint.VpcEndpointId",
+    read=Call("DescribeVpcEndpoints", {"VpcEndpointIds": "[id]"}, path="VpcEndpoints[0]"),
+    delete=Call("DeleteVpcEndpoints", {"VpcEndpointIds": "[id]"}, failed="Unsuccessful[0].Error"),
+    delete_reads=True,
+    adopt=found("DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId"),
+    not_found=("InvalidVpcEndpointId.NotFound", "InvalidVpcEndpoint.NotFound"),
+    settings=(
+        Setting(
+            ("RouteTableIds", "SubnetIds", "PolicyDocument", "PrivateDnsEnabled"),
+            (
+                Call(
+                    "ModifyVpcEndpoint",
+                    {
+                        "VpcEndpointId": "id",
+                        "AddRouteTableIds": _added("RouteTableIds"),
+                        "RemoveRouteTableIds": _removed("RouteTableIds"),
+                        "AddSubnetIds": _added("SubnetIds"),
+                        "RemoveSubnetIds": _removed("SubnetIds"),
+                        "PolicyDocument": "inputs.PolicyDocument",
+                        "PrivateDnsEnabled": "inputs.PrivateDnsEnabled",
+                    },
+                ),
+            ),
+        ),
+    ),
+    required=("VpcId", "ServiceName"),
+    tags=tagged("vpc-endpoint"),
+    ready=Poll("State", ok=("available", "pendingAcceptance"), fail=("failed", "rejected"), timeout_s=600),
+    gone=Poll("State", ok=("deleted",), fail=("failed",), timeout_s=900),
+    opaque=("SecurityGroupIds",),
+    delete_first=True,
+)
+
+ROWS: tuple[Row, ...] = (
+    VPC,
+    SUBNET,
+    INTERNET_GATEWAY,
+    ADDRESS,
+    NAT_GATEWAY,
+    ROUTE_TABLE,
+    ROUTE,
+    ROUTE_TABLE_ASSOCIATION,
+    SECURITY_GROUP,
+    security_group_rules("Ingress"),
+    security_group_rules("Egress"),
+    PLACEMENT_GROUP,
+    LAUNCH_TEMPLATE,
+    VPC_ENDPOINT,
+)

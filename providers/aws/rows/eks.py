@@ -1,0 +1,351 @@
+"""EKS: clusters, node groups, add-ons, access. Source: EKS API reference, API version 2017-11-01. PURE.
+
+Inputs are named as the API names them (`name`, `roleArn`, `resourcesVpcConfig`); tags are `Tags`, as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.base.row import Adopt, Call, Context, Param, Poll, Row, Setting, Tags
+
+NOT_FOUND = ("ResourceNotFoundException",)
+TAKEN = ("ResourceInUseException",)
+BUSY = ("ResourceInUseException",)
+# A role made a moment ago isn't known to EKS yet, or its trust isn't.
+CLUSTER_ROLE_SOON = ("InvalidParameterException:role", "InvalidParameterException:assume")
+ROLE_SOON = (*CLUSTER_ROLE_SOON, "InvalidRequestException:role")
+
+
+def tags_of(arn: str) -> Tags:
+    return Tags(
+        create={"tags": "tags"},
+        path="tags",
+        put=Call("TagResource", {"resourceArn": f"outputs.{arn}", "tags": "put_tags"}),
+        remove=Call("UntagResource", {"resourceArn": f"outputs.{arn}", "tagKeys": "gone_tag_keys"}),
+    )
+
+
+def update_done(**names: str) -> Poll:
+    """Waits for the update that the answer names; its error code is what the user needs."""
+    return Poll(
+        "status",
+        ok=("Successful",),
+        fail=("Failed", "Cancelled"),
+        code="errors[0].errorCode",
+        reason="errors[0].errorMessage",
+        every_s=15,
+        timeout_s=3600,
+        call=Call("DescribeUpdate", {"updateId": "answer.update.id", **names}, path="update"),
+    )
+
+
+def cluster_update(operation: str, name: str) -> Setting:
+    return Setting(
+        (name,),
+        (
+            Call(
+                operation,
+                {"name": "id", name: f"inputs.{name}"},
+                transient=BUSY,
+                patience_s=1800,
+                tolerate=("InvalidParameterException:already at the desired", "InvalidParameterException:No changes"),
+            ),
+        ),
+        wait=update_done(name="id"),
+    )
+
+
+CLUSTER = Row(
+    "meshaws:eks:Cluster",
+    "eks",
+    "EKS API CreateCluster",
+    create=Call("CreateCluster", forward=True, transient=CLUSTER_ROLE_SOON),
+    id="inputs.name",
+    read=Call("DescribeCluster", {"name": "id"}, path="cluster"),
+    delete=Call("DeleteCluster", {"name": "id"}, transient=BUSY, patience_s=1800),
+    adopt=Adopt(by="name", exists=TAKEN),
+    not_found=NOT_FOUND,
+    settings=(
+        cluster_update("UpdateClusterVersion", "version"),
+        cluster_update("UpdateClusterConfig", "logging"),
+        cluster_update("UpdateClusterConfig", "accessConfig"),
+        cluster_update("UpdateClusterConfig", "resourcesVpcConfig"),
+        cluster_update("UpdateClusterConfig", "upgradePolicy"),
+        cluster_update("UpdateClusterConfig", "deletionProtection"),
+    ),
+    tags=tags_of("arn"),
+    ready=Poll(
+        "status",
+        ok=("ACTIVE",),
+        fail=("FAILED",),
+        code="health.issues[0].code",
+        reason="join('; ', health.issues[].message)",
+        every_s=15,
+        timeout_s=2400,
+    ),
+    gone=Poll("status", fail=("FAILED",), every_s=15, timeout_s=1800),
+    broken=("FAILED",),
+    noise=("health",),
+    opaque=("bootstrapSelfManagedAddons",),
+)
+
+
+def _changed_labels(context: Context) -> Any:
+    new, old = context["inputs"].get("labels") or {}, context["old_inputs"].get("labels") or {}
+    removed = sorted(set(old) - set(new))
+    changed = {key: value for key, value in new.items() if old.get(key) != value}
+    found = {"addOrUpdateLabels": changed, "removeLabels": removed}
+    return {key: value for key, value in found.items() if value} or None
+
+
+def _changed_taints(context: Context) -> Any:
+    new, old = context["inputs"].get("taints") or [], context["old_inputs"].get("taints") or []
+    wanted = {(taint.get("key"), taint.get("effect")) for taint in new}
+    removed = [taint for taint in old if (taint.get("key"), taint.get("effect")) not in wanted]
+    changed = [taint for taint in new if taint not in old]
+    found = {"addOrUpdateTaints": changed, "removeTaints": removed}
+    return {key: value for key, value in found.items() if value} or None
+
+
+NODEGROUP_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "nodegroupName": "parts[1]"}
+NODEGROUP_UPDATE = update_done(name="parts[0]", nodegroupName="parts[1]")
+
+
+def _launch_template(context: Context) -> Any:
+    """The template by id alone, with its version: the update takes either name or id."""
+    template = context["inputs"].get("launchTemplate")
+    if not isinstance(template, dict):
+        return template
+    return {key: template[key] for key in ("id", "name", "version") if key in template}
+
+
+NODEGROUP = Row(
+    "meshaws:eks:Nodegroup",
+    "eks",
+    "EKS API CreateNodegroup",
+    create=Call("CreateNodegroup", forward=True, transient=ROLE_SOON),
+    id="join('|', [inputs.clusterName, inputs.nodegroupName])",
+    read=Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
+    delete=Call("DeleteNodegroup", NODEGROUP_NAMES, transient=BUSY, patience_s=1800),
+    adopt=Adopt(by="name", exists=TAKEN),
+    not_found=NOT_FOUND,
+    settings=(
+        Setting(
+            ("scalingConfig", "labels", "taints", "updateConfig", "nodeRepairConfig"),
+            (
+                Call(
+                    "UpdateNodegroupConfig",
+                    {
+                        **NODEGROUP_NAMES,
+                        "scalingConfig": "inputs.scalingConfig",
+                        "labels": _changed_labels,
+                        "taints": _changed_taints,
+                        "updateConfig": "inputs.updateConfig",
+                        "nodeRepairConfig": "inputs.nodeRepairConfig",
+                    },
+                    transient=BUSY,
+                    patience_s=1800,
+                ),
+            ),
+            wait=NODEGROUP_UPDATE,
+        ),
+        Setting(
+            ("launchTemplate", "version", "releaseVersion"),
+            (
+                Call(
+                    "UpdateNodegroupVersion",
+                    {
+                        **NODEGROUP_NAMES,
+                        "launchTemplate": _launch_template,
+                        "version": "inputs.version",
+                        "releaseVersion": "inputs.releaseVersion",
+                    },
+                    transient=BUSY,
+                    patience_s=1800,
+                ),
+            ),
+            wait=NODEGROUP_UPDATE,
+        ),
+    ),
+    tags=tags_of("nodegroupArn"),
+    ready=Poll(
+        "status",
+        ok=("ACTIVE",),
+        fail=("CREATE_FAILED", "DEGRADED", "DELETE_FAILED"),
+        code="health.issues[0].code",
+        reason="join('; ', health.issues[].message)",
+        every_s=15,
+        timeout_s=3600,
+    ),
+    gone=Poll(
+        "status",
+        fail=("DELETE_FAILED",),
+        code="health.issues[0].code",
+        reason="join('; ', health.issues[].message)",
+        every_s=15,
+        timeout_s=3600,
+    ),
+    broken=("CREATE_FAILED",),
+    noise=("modifiedAt",),
+)
+
+ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}
+
+ADDON = Row(
+    "meshaws:eks:Addon",
+    "eks",
+    "EKS API CreateAddon",
+    create=Call("CreateAddon", forward=True, transient=ROLE_SOON),
+    id="join('|', [inputs.clusterName, inputs.addonName])",
+    read=Call("DescribeAddon", ADDON_NAMES, path="addon"),
+    delete=Call("DeleteAddon", ADDON_NAMES),
+    adopt=Adopt(by="name", exists=TAKEN),
+    not_found=NOT_FOUND,
+    settings=(
+        Setting(
+            ("addonVersion", "configurationValues", "serviceAccountRoleArn", "resolveConflicts"),
+            (
+                Call(
+                    "UpdateAddon",
+                    {
+                        **ADDON_NAMES,
+                        "addonVersion": "inputs.addonVersion",
+                        "configurationValues": "inputs.configurationValues",
+                        "serviceAccountRoleArn": "inputs.serviceAccountRoleArn",
+                        "resolveConflicts": "inputs.resolveConflicts",
+                    },
+                    transient=BUSY,
+                    patience_s=900,
+                ),
+            ),
+            wait=update_done(name="parts[0]", addonName="parts[1]"),
+        ),
+    ),
+    tags=tags_of("addonArn"),
+    # DEGRADED is right for an add-on with pods while the cluster has no node yet (InsufficientNumberOfReplicas).
+    ready=Poll(
+        "status",
+        ok=("ACTIVE", "DEGRADED"),
+        fail=("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"),
+        code="health.issues[0].code",
+        reason="join('; ', health.issues[].message)",
+        every_s=10,
+        timeout_s=1200,
+    ),
+    gone=Poll("status", fail=("DELETE_FAILED",), every_s=10, timeout_s=900),
+    broken=("CREATE_FAILED",),
+    noise=("modifiedAt", "health"),
+    opaque=("resolveConflicts", "podIdentityAssociations"),
+)
+
+ENTRY_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "principalArn": "parts[1]"}
+
+ACCESS_ENTRY = Row(
+    "meshaws:eks:AccessEntry",
+    "eks",
+    "EKS API CreateAccessEntry",
+    create=Call("CreateAccessEntry", forward=True, transient=("InvalidParameterException:principal",)),
+    id="join('|', [inputs.clusterName, inputs.principalArn])",
+    read=Call("DescribeAccessEntry", ENTRY_NAMES, path="accessEntry"),
+    delete=Call("DeleteAccessEntry", ENTRY_NAMES),
+    adopt=Adopt(by="name", exists=TAKEN),
+    not_found=NOT_FOUND,
+    settings=(
+        Setting(
+            ("kubernetesGroups", "username"),
+            (
+                Call(
+                    "UpdateAccessEntry",
+                    {
+                        **ENTRY_NAMES,
+                        "kubernetesGroups": "inputs.kubernetesGroups || `[]`",
+                        "username": "inputs.username",
+                    },
+                ),
+            ),
+        ),
+    ),
+    tags=tags_of("accessEntryArn"),
+    noise=("modifiedAt",),
+)
+
+ACCESS_POLICY_ASSOCIATION = Row(
+    "meshaws:eks:AccessPolicyAssociation",
+    "eks",
+    "EKS API AssociateAccessPolicy",
+    create=Call("AssociateAccessPolicy", forward=True, transient=("ResourceNotFoundException:principal",)),
+    id="join('|', [inputs.clusterName, inputs.principalArn, inputs.policyArn])",
+    read=Call(
+        "ListAssociatedAccessPolicies",
+        ENTRY_NAMES,
+        path="associatedAccessPolicies[?policyArn==${parts[2]}] | [0]",
+        paginate=True,
+    ),
+    delete=Call("DisassociateAccessPolicy", {**ENTRY_NAMES, "policyArn": "parts[2]"}),
+    adopt=Adopt(by="upsert"),
+    not_found=NOT_FOUND,
+    settings=(Setting(("accessScope",), (Call("AssociateAccessPolicy", forward=True),)),),
+    noise=("modifiedAt",),
+)
+
+POD_IDENTITY_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "associationId": "parts[1]"}
+
+POD_IDENTITY_ASSOCIATION = Row(
+    "meshaws:eks:PodIdentityAssociation",
+    "eks",
+    "EKS API CreatePodIdentityAssociation",
+    create=Call("CreatePodIdentityAssociation", forward=True, transient=ROLE_SOON),
+    id="join('|', [inputs.clusterName, answer.association.associationId])",
+    read=Call("DescribePodIdentityAssociation", POD_IDENTITY_NAMES, path="association"),
+    delete=Call("DeletePodIdentityAssociation", POD_IDENTITY_NAMES),
+    adopt=Adopt(
+        by="name",
+        exists=TAKEN,
+        find=Call(
+            "ListPodIdentityAssociations",
+            {
+                "clusterName": "inputs.clusterName",
+                "namespace": "inputs.namespace",
+                "serviceAccount": "inputs.serviceAccount",
+            },
+            path="associations",
+        ),
+        id="join('|', [inputs.clusterName, associationId])",
+    ),
+    not_found=NOT_FOUND,
+    settings=(
+        Setting(
+            ("roleArn", "targetRoleArn", "disableSessionTags"),
+            (
+                Call(
+                    "UpdatePodIdentityAssociation",
+                    {
+                        **POD_IDENTITY_NAMES,
+                        "roleArn": "inputs.roleArn",
+                        "targetRoleArn": "inputs.targetRoleArn",
+                        "disableSessionTags": "inputs.disableSessionTags",
+                    },
+                    transient=ROLE_SOON,
+                ),
+            ),
+        ),
+    ),
+    tags=Tags(
+        create={"tags": "tags"},
+        path="tags",
+        get=Call("DescribePodIdentityAssociation", POD_IDENTITY_NAMES, path="association.tags"),
+        put=Call("TagResource", {"resourceArn": "outputs.associationArn", "tags": "put_tags"}),
+        remove=Call("UntagResource", {"resourceArn": "outputs.associationArn", "tagKeys": "gone_tag_keys"}),
+    ),
+    noise=("modifiedAt",),
+)
+
+ROWS: tuple[Row, ...] = (
+    CLUSTER,
+    NODEGROUP,
+    ADDON,
+    ACCESS_ENTRY,
+    ACCESS_POLICY_ASSOCIATION,
+    POD_IDENTITY_ASSOCIATION,
+)

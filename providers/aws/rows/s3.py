@@ -1,0 +1,164 @@
+"""S3: buckets with their settings. Source: Amazon S3 API reference, API version 2006-03-01. PURE, but for the hooks
+below.
+
+Made for compatible stores too: what the inputs don't name isn't called, and tags that a store lacks are left out. A
+bucket can't be
+tagged by the call that creates it; one that an interrupted run left without tags is ours if the account owns it and it
+is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.base.provider import ProviderError
+from providers.base.row import Adopt, Call, Context, Param, Row, Setting, Tags
+
+NAME: dict[str, Param] = {"Bucket": "id"}
+NOT_FOUND = ("NoSuchBucket", "404", "NotFound")
+TAGGING = {"Tagging": "{TagSet: put_tag_list}"}
+
+
+def _location(context: Context) -> Any:
+    """us-east-1 must not be named; every other region must."""
+    given = context["inputs"].get("CreateBucketConfiguration")
+    region = context["region"]
+    return given or ({"LocationConstraint": region} if region not in ("", "us-east-1") else None)
+
+
+def is_unused(client: Any, context: Context) -> bool:
+    """Whether an untagged bucket of this account holds nothing: left behind between its creation and its tags.
+
+    Raises:
+        botocore ClientError: the bucket can't be looked into.
+    """
+    bucket = context["id"]
+    if context["tags"] or client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount", 0):
+        return False
+    return any(own["Name"] == bucket for own in client.list_buckets()["Buckets"])
+
+
+def empty_if_asked(client: Any, context: Context) -> None:
+    """With ForceDestroy: deletes every object, version and upload. Without: nothing; a bucket in use stays
+    (BucketNotEmpty).
+    """
+    if context["inputs"].get("ForceDestroy") is not True:
+        return
+    bucket = context["id"]
+    try:
+        _delete_versions(client, bucket)
+    except client.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in NOT_FOUND:
+            return
+        if code not in ("NotImplemented", "MethodNotAllowed", "501"):
+            raise
+    _delete_objects(client, bucket)
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for upload in page.get("Uploads", []):
+            client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def _delete_versions(client: Any, bucket: str) -> None:
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        _delete(client, bucket, [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found])
+
+
+def _delete_objects(client: Any, bucket: str) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        _delete(client, bucket, [{"Key": item["Key"]} for item in page.get("Contents", [])])
+
+
+def _delete(client: Any, bucket: str, objects: list[dict[str, str]]) -> None:
+    if not objects:
+        return
+    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    for failed in answer.get("Errors", []):
+        raise ProviderError(
+            failed.get("Code", "DeleteFailed"), f"DeleteObjects: {failed.get('Message', failed['Key'])}"
+        )
+
+
+def setting(
+    name: str, operation: str, member: str, *, get: str, path: str, clear: str = "", unset: str = ""
+) -> Setting:
+    return Setting(
+        (name,),
+        (Call(operation, {**NAME, member: f"inputs.{name}"}),),
+        clear=Call(clear, NAME) if clear else None,
+        get=Call(get, NAME, path=path),
+        unset=(unset,) if unset else (),
+        on_create=True,
+        optional=True,
+    )
+
+
+BUCKET = Row(
+    "meshaws:s3:Bucket",
+    "s3",
+    "S3 API CreateBucket, PutBucketEncryption, PutPublicAccessBlock, PutBucketVersioning, PutBucketOwnershipControls",
+    create=Call("CreateBucket", {"CreateBucketConfiguration": _location}, forward=True),
+    id="inputs.Bucket",
+    read=Call("HeadBucket", NAME),
+    delete=Call("DeleteBucket", NAME),
+    adopt=Adopt(
+        by="name",
+        first=True,
+        exists=("BucketAlreadyOwnedByYou",),
+        find=Call("HeadBucket", {"Bucket": "inputs.Bucket"}),
+        id="inputs.Bucket",
+        proof=is_unused,
+        taken=("BucketAlreadyExists", "403", "Forbidden"),
+    ),
+    not_found=NOT_FOUND,
+    extra_inputs=("ForceDestroy",),
+    settings=(
+        setting(
+            "BucketEncryption",
+            "PutBucketEncryption",
+            "ServerSideEncryptionConfiguration",
+            get="GetBucketEncryption",
+            path="ServerSideEncryptionConfiguration",
+            clear="DeleteBucketEncryption",
+            unset="ServerSideEncryptionConfigurationNotFoundError",
+        ),
+        setting(
+            "PublicAccessBlock",
+            "PutPublicAccessBlock",
+            "PublicAccessBlockConfiguration",
+            get="GetPublicAccessBlock",
+            path="PublicAccessBlockConfiguration",
+            clear="DeletePublicAccessBlock",
+            unset="NoSuchPublicAccessBlockConfiguration",
+        ),
+        setting(
+            "Versioning",
+            "PutBucketVersioning",
+            "VersioningConfiguration",
+            get="GetBucketVersioning",
+            path="{Status: Status}",
+        ),
+        setting(
+            "OwnershipControls",
+            "PutBucketOwnershipControls",
+            "OwnershipControls",
+            get="GetBucketOwnershipControls",
+            path="OwnershipControls",
+            clear="DeleteBucketOwnershipControls",
+            unset="OwnershipControlsNotFoundError",
+        ),
+        Setting(("ForceDestroy",), ()),
+    ),
+    tags=Tags(
+        path="TagSet",
+        get=Call("GetBucketTagging", NAME, path="TagSet"),
+        put=Call("PutBucketTagging", {**NAME, **TAGGING}),
+        unset=("NoSuchTagSet", "NoSuchTagSetError"),
+        optional=True,
+    ),
+    before_delete=(empty_if_asked,),
+    opaque=("ForceDestroy", "CreateBucketConfiguration", "ACL", "ObjectOwnership", "ObjectLockEnabledForBucket"),
+)
+
+ROWS: tuple[Row, ...] = (BUCKET,)

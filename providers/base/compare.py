@@ -1,0 +1,86 @@
+"""Old against new inputs, and described values against inputs. Called by `crud` for diff, read and adoption. PURE."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from providers.base.provider import Kind
+from providers.base.row import OWNER_TAG
+from providers.base.values import UNKNOWN, Path, contains_unknown, path_text
+
+
+def normal(value: Any) -> Any:
+    """The value with JSON text read (policies may be given as text or as an object), so that spelling makes no
+    difference.
+    """
+    if isinstance(value, str) and value[:1] in "{[" and value[-1:] in "}]":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def same(left: Any, right: Any) -> bool:
+    return bool(normal(left) == normal(right)) and not contains_unknown(left) and not contains_unknown(right)
+
+
+def changes(old: Any, new: Any, path: Path) -> dict[str, Kind]:
+    """Paths that differ, as deep as both sides are objects or lists of one length."""
+    left, right = normal(old), normal(new)
+    if same(left, right):
+        return {}
+    if isinstance(left, Mapping) and isinstance(right, Mapping) and left and right:
+        found: dict[str, Kind] = {}
+        for key in [*left, *(key for key in right if key not in left)]:
+            if key not in right:
+                found[path_text((*path, key))] = Kind.DELETE
+            elif key not in left:
+                found[path_text((*path, key))] = Kind.ADD
+            else:
+                found |= changes(left[key], right[key], (*path, key))
+        return found
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        found = {}
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            found |= changes(one, other, (*path, index))
+        return found
+    return {path_text(path): Kind.UPDATE}
+
+
+def observed(described: Any, wanted: Any) -> Any:
+    """`wanted` where the description agrees with it, else what is described. Only what `wanted` names is compared.
+
+    Services add defaults, reorder lists of names and answer policies decoded: none of that is a difference.
+    """
+    plain, want = normal(described), normal(wanted)
+    if isinstance(want, Mapping) and isinstance(plain, Mapping):
+        if isinstance(wanted, str):
+            return wanted if plain == want else described
+        return {key: observed(plain[key], item) if key in plain else item for key, item in want.items()}
+    if isinstance(want, list) and isinstance(plain, Sequence) and not isinstance(plain, str):
+        return _observed_list(list(plain), want)
+    if plain == want or str(plain) == str(want) or wanted is UNKNOWN:
+        return wanted
+    return described
+
+
+def _observed_list(described: list[Any], wanted: list[Any]) -> list[Any]:
+    if len(described) != len(wanted):
+        return described
+    if all(isinstance(item, str | int | float) for item in [*described, *wanted]):
+        return wanted if sorted(map(str, described)) == sorted(map(str, wanted)) else described
+    return [observed(one, other) for one, other in zip(described, wanted, strict=True)]
+
+
+def tag_map(tags: Any) -> dict[str, str]:
+    """Tags as {key: value}, from a map or a list of {Key, Value}; AWS's own tags left out."""
+    pairs = tags.items() if isinstance(tags, Mapping) else [(tag["Key"], tag.get("Value", "")) for tag in tags or []]
+    return {key: value for key, value in pairs if not key.startswith("aws:")}
+
+
+def observed_tags(described: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The wanted tags as they are now. Tags that others put there (cloud controllers do) aren't ours to judge."""
+    return {key: described[key] for key in wanted if key in described and key != OWNER_TAG}

@@ -1,0 +1,182 @@
+"""The types of a row: one resource as data over an AWS API. Written in providers.aws.rows, checked by `lint`, run by
+`crud`. PURE.
+
+Every `str` parameter and path is a JMESPath expression over the context of a call:
+
+    id, parts     the resource's id, and the id split at `|`          inputs        the new inputs
+    outputs       the last known description                          old_inputs    the inputs before this change
+    answer        the answer of the call before                       owner         the value of our `meshctl:urn` tag
+    tags          {key: value}, the owner's tag included              tag_list      the same as [{Key, Value}]
+    region        the configured region, or empty
+    put_tags, put_tag_list, gone_tag_keys     what changed in the tags
+
+`${expression}` inside a path is replaced by the expression's value as a quoted string. A parameter that evaluates to
+null is left out.
+Where an expression isn't enough, a named function (context) -> value stands in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Context = Mapping[str, Any]
+Param = str | Callable[[Context], Any]
+Hook = Callable[[Any, Context], None]  # (boto3 client, context): for the little that no call expresses
+
+OWNER_TAG = "meshctl:urn"
+SEPARATOR = "|"  # between the parts of an id; no AWS name or ARN has it
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API operation.
+
+    forward: passes every input that the operation has a member for; `params` come on top.
+    path: the part of the answer that matters; empty for the whole answer.
+    tolerate: error codes that mean "already so".
+    transient: error codes, or `Code:part of the message`, that pass by themselves; retried for `patience_s`.
+    paginate: the operation lists; all pages are read.
+    failed: path of a {Code, Message} that the answer reports instead of an error.
+    when: a path; the call is left out where it leads to nothing.
+    """
+
+    operation: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    path: str = ""
+    forward: bool = False
+    tolerate: tuple[str, ...] = ()
+    transient: tuple[str, ...] = ()
+    patience_s: float = 120
+    paginate: bool = False
+    failed: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Poll:
+    """Waiting for a state. `state`, `code` and `reason` are paths in what `call` (or the row's read) describes.
+
+    States compare without case (EC2's model and answers differ in it). Empty `state`: only "not found" ends the wait.
+    """
+
+    state: str
+    ok: tuple[str, ...] = ()
+    fail: tuple[str, ...] = ()
+    code: str = ""
+    reason: str = ""
+    every_s: float = 15
+    timeout_s: float = 1200
+    call: Call | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Inputs that can change in place.
+
+    puts: the calls that set them, in order. clear: unsets when the input goes away (without it, the value stays as it
+    is).
+    get: reads the (single) input back where the row's description lacks it. unset: codes of `get` that mean "not set".
+    on_create: applied after the create call too (the create call can't set it). wait: after the last put.
+    """
+
+    inputs: tuple[str, ...]
+    puts: tuple[Call, ...]
+    clear: Call | None = None
+    get: Call | None = None
+    unset: tuple[str, ...] = ()
+    on_create: bool = False
+    wait: Poll | None = None
+    optional: bool = False  # compatible stores may lack it: "not implemented" is tolerated with a warning
+
+
+@dataclass(frozen=True)
+class Tags:
+    """How a resource is tagged. `create`: parameters added to the create call. `path`: tags in the description, or
+    `get` reads them.
+    """
+
+    create: Mapping[str, Param] = field(default_factory=dict)
+    path: str = "Tags"
+    get: Call | None = None
+    put: Call | None = None
+    remove: Call | None = None
+    unset: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """How to tell an object that an interrupted run left behind from someone else's.
+
+    by "tag": `find` lists candidates before create; the one with our owner tag is ours.
+    by "name": the create call refuses a taken name (`exists` codes), or `find` looks first; ours only with our owner
+    tag, or `proof`.
+    by "same": two equal objects can't exist; one with equal inputs is the one wanted, another is a conflict.
+    by "upsert": creating twice is the same call twice.
+    id: path of the id in what `find` found.
+    first: looks before the first create call, not only where that says "exists" or its answer was lost.
+    """
+
+    by: Literal["tag", "name", "same", "upsert"]
+    find: Call | None = None
+    id: str = ""
+    exists: tuple[str, ...] = ()
+    proof: Callable[[Any, Context], bool] | None = None
+    first: bool = False
+    taken: tuple[str, ...] = ()  # codes that mean: exists and isn't even ours to look at
+
+
+@dataclass(frozen=True)
+class Row:
+    """One resource. Inputs are the members of the create operation (minus `hidden`), the settings' inputs and
+    `extra_inputs`.
+
+    An input that no setting covers replaces the resource when it changes. `Tags` is always a map {key: value}.
+
+    id: over the context with `answer` = the create call's answer.  read.path: the description; null means "not found".
+    created: a wait on the create call's answer, before `ready`.
+    delete_reads: the delete call needs the description as it is now, in `answer`.
+    ready, gone: the waits after create/update and delete; a description in `gone.ok` counts as "not found" too.
+    broken: states (of ready.state) in which the resource can only be made anew at the next `up`.
+    observe: how to read an input from the description where names differ.  opaque: inputs never read back.
+    volatile: outputs that an update changes.  noise: described fields left out of the outputs, since they change by
+    themselves.
+    derived: more names for the context, computed from the rest of it.
+    delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
+    description's shape.
+    """
+
+    token: str
+    service: str
+    source: str
+    create: Call
+    id: str
+    read: Call
+    delete: Call
+    adopt: Adopt
+    not_found: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    extra_inputs: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    tags: Tags | None = None
+    created: Poll | None = None
+    delete_reads: bool = False
+    ready: Poll | None = None
+    gone: Poll | None = None
+    broken: tuple[str, ...] = ()
+    before_delete: tuple[Call | Hook, ...] = ()
+    observe: Mapping[str, str] = field(default_factory=dict)
+    opaque: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    derived: Mapping[str, Param] = field(default_factory=dict)
+    delete_first: bool = True
+    computed: tuple[str, ...] = ()
+
+    @property
+    def changeable(self) -> frozenset[str]:
+        names = {name for setting in self.settings for name in setting.inputs}
+        return frozenset(names | ({"Tags"} if self.tags else set()))
