@@ -1,6 +1,6 @@
 """A Deployment as Kubernetes objects. PURE: templates in, checked values out; nothing is read but the templates.
 
-Called by `stacks.platform`, which declares the objects; `meshctl.migrate` renders its movers with the same `templates.render`.
+Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may render with `templates.render` too.
 
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     nodepool_objects(deployment)    CoreWeave: one NodePool for each pool

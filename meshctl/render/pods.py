@@ -16,6 +16,8 @@ POOL_LABEL = "meshctl.dev/pool"
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
+# storage in a mesh is named with a letter first, so these can't meet one of its names
+_MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 _RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 
 
@@ -27,21 +29,27 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "name": workload.name,
         "workload": workload,
         "labels": labels(deployment, workload),
+        "pod_labels": pod_labels(deployment, workload),
         "selector": selector(deployment, workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": {POOL_LABEL: pool.name},
         "tolerations": [
-            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect} for taint in pool.taints
+            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
+            for taint in pool.taints
         ],
         "zones": list(pool.zones),
         "env": environment(deployment, workload, pool),
         "staging_env": _object_storage_env(deployment, workload),
         "staged": staged,
         "resources": resources(workload, pool),
-        "volumes": volumes(deployment, workload),
-        "volume_mounts": [_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)],
-        "shared_memory": workload.accelerators > 0,
-        "hugepages": _hugepages_mib(workload, pool) > 0,
+        "volumes": [*volumes(deployment, workload), *memory_volumes(workload, pool)],
+        "volume_mounts": [
+            *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
+            *(
+                {"name": volume["name"], "mountPath": _MEMORY[volume["name"]]}
+                for volume in memory_volumes(workload, pool)
+            ),
+        ],
         "locks_memory": locks_memory(workload, pool),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
         "health_port": workload.ports[workload.health.port] if workload.health else None,
@@ -52,6 +60,14 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
 
 def labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
     return {**common_labels(deployment), **selector(deployment, workload)}
+
+
+def pod_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """On pods. A job's pods carry only what never changes: a new label would start the training anew."""
+    if workload.kind in ("inference", "service"):
+        return labels(deployment, workload)
+    fixed = common_labels(deployment.model_copy(update={"labels": {}}))
+    return {**fixed, **selector(deployment, workload)}
 
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
@@ -120,7 +136,8 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     cpu = {"cpu": _cpu(workload.cpu)} if workload.cpu else {}
     if hugepages and not cpu and not memory:
         cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
-    return {"requests": {**cpu, **memory, **devices}, "limits": {**memory, **devices}}
+    asked = {"requests": {**cpu, **memory, **devices}, "limits": {**memory, **devices}}
+    return {key: amounts for key, amounts in asked.items() if amounts}
 
 
 def _cpu(cores: float) -> str:
@@ -134,7 +151,7 @@ def _memory(gib: float) -> str:
 
 
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
-    """The container's variables, each name once: the contract's own win, then the user's, then what the platform sets."""
+    """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
     entries: dict[str, dict[str, Any]] = {"HOME": {"value": "/tmp"}}  # noqa: S108  user 1000 has no home in most images
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
@@ -175,8 +192,8 @@ def _object_storage_env(deployment: Deployment, workload: Workload) -> list[dict
         entries.append({"name": "AWS_REQUEST_CHECKSUM_CALCULATION", "value": "when_required"})
         entries.append({"name": "AWS_RESPONSE_CHECKSUM_VALIDATION", "value": "when_required"})
     if deployment.provider != "aws":
-        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            entries.append({"name": key, **_from_secret(OBJECT_STORAGE_SECRET, key)})
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        entries += [{"name": key, **_from_secret(OBJECT_STORAGE_SECRET, key)} for key in keys]
     return entries
 
 
@@ -238,6 +255,16 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     return found
 
 
+def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+    """Shared memory, for NCCL and data loaders that outgrow a container's 64 MiB; huge pages, for EFA."""
+    if not workload.accelerators:
+        return []
+    shared: list[dict[str, Any]] = [{"name": "0-shm", "emptyDir": {"medium": "Memory"}}]
+    if _hugepages_mib(workload, pool):
+        shared.append({"name": "0-hugepages", "emptyDir": {"medium": "HugePages-2Mi"}})
+    return shared
+
+
 def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> list[dict[str, Any]]:
     block = block_of(deployment, mount.storage)
     if block.ephemeral:  # lives and dies with its pod
@@ -279,7 +306,7 @@ def grace_s(workload: Workload) -> int:
 
 
 def stop_command(workload: Workload) -> list[str]:
-    """A command that sends the checkpoint's signal before the kubelet sends its SIGTERM, and waits for the program's end.
+    """A command that sends the checkpoint's signal before the kubelet's SIGTERM, and waits for the end.
 
     Empty where SIGTERM is the signal. The name is one of `signal.Signals`, never text of the user's.
     """

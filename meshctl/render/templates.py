@@ -100,7 +100,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         keys = [key.value for key, _ in node.value]
         if len(keys) != len(set(keys)):
-            raise yaml.constructor.ConstructorError(None, None, f"a key is given twice: {sorted(keys)}", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a key is given twice: {sorted(keys)}", node.start_mark
+            )
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
@@ -116,7 +118,7 @@ def render(template: str, kinds: tuple[str, ...], values: Mapping[str, Any]) -> 
     """The objects of one template, which must be of exactly `kinds`. Raises MeshError when a value doesn't fit."""
     text = _environment().get_template(template).render(values)
     try:
-        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]  # noqa: S506
+        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except yaml.YAMLError as error:
         raise MeshError(f"can't render {template}", why=str(error), hint="report this") from error
     if [document.get("kind") for document in documents] != list(kinds):

@@ -1,0 +1,287 @@
+"""Everything of a deployment that lives inside its cluster. PURE.
+
+Called by `stacks.platform`. Order of the result: what others stand on comes first.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from meshctl.errors import MeshError
+from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.render import pods
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import render
+
+NAMESPACE = "platform:namespace"
+
+# importance: what serves users goes before what can be repeated; training never pushes others out
+_PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
+
+# read by the cloud controller that every EKS control plane runs: nothing more to install for a network load balancer
+_NLB_ANNOTATIONS = {
+    "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+    "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+}
+
+
+def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
+    """Every object, what it needs before it. Raises MeshError when a value of the mesh can't be one of Kubernetes."""
+    objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
+    for system in deployment.file_systems:
+        objects += _file_system(deployment, system)
+    for workload in deployment.workloads:
+        objects += _workload_objects(deployment, workload)
+    _check_names(objects)
+    return tuple(objects)
+
+
+def _check_names(objects: list[PlatformObject]) -> None:
+    """Two things of a mesh may want one Kubernetes name: workload `a-public` beside workload `a` with an endpoint."""
+    owners: dict[tuple[str, str], PlatformObject] = {}
+    for item in objects:
+        name = str(item.manifest["metadata"]["name"])
+        other = owners.setdefault((item.kind, name), item)
+        if other is not item:
+            why = f"both {other.subject} and {item.subject} would be the {item.kind} {name}"
+            raise MeshError("two objects have the same name", why=why, hint=f"rename {item.subject}")
+
+
+def service_accounts(deployment: Deployment) -> list[str]:
+    """The accounts that workloads run under, in the deployment's namespace."""
+    return [workload.name for workload in deployment.workloads]
+
+
+def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    (manifest,) = render(f"platform/{template}.yaml.j2", (kind,), values)
+    return manifest
+
+
+def _base(deployment: Deployment) -> list[PlatformObject]:
+    kinds = sorted({workload.kind for workload in deployment.workloads})
+    locking = [w.name for w in deployment.workloads if pods.locks_memory(w, deployment.pool(w.pool))]
+    reason = f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}" if locking else ""
+    values = {
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        # no level between allows IPC_LOCK; `warn` shows whatever else would not keep to `restricted`
+        "security_level": "privileged" if locking else "restricted",
+        "security_reason": reason,
+        "accounts": [{"name": w.name, "labels": pods.labels(deployment, w)} for w in deployment.workloads],
+        "priorities": [_priority(deployment, kind) for kind in kinds],
+    }
+    expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
+    namespace, *others = render("platform/base.yaml.j2", expected, values)
+    objects = [PlatformObject(NAMESPACE, namespace)]
+    for manifest in others:
+        name = manifest["metadata"]["name"]
+        if manifest["kind"] == "ServiceAccount":
+            objects.append(PlatformObject(f"workload/{name}:service-account", manifest, depends_on=(NAMESPACE,)))
+        else:
+            kind = name.removeprefix(f"{deployment.mesh}-")
+            objects.append(PlatformObject(f"platform:priority-{kind}", manifest))
+    return objects
+
+
+def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
+    return {
+        "name": f"{deployment.mesh}-{kind}",
+        "value": _PRIORITIES[kind],
+        "preemption": "PreemptLowerPriority" if kind in ("inference", "service") else "Never",
+        "description": f"{kind} workloads of the mesh {deployment.mesh}",
+    }
+
+
+def _object_storage(deployment: Deployment) -> list[PlatformObject]:
+    if deployment.provider == "aws" or not deployment.object_stores:
+        return []
+    entries = [
+        ("AWS_ACCESS_KEY_ID", "object_storage.access_key_id"),
+        ("AWS_SECRET_ACCESS_KEY", "object_storage.secret_access_key"),
+    ]
+    return [_secret(deployment, "platform:object-storage", pods.OBJECT_STORAGE_SECRET, entries)]
+
+
+def _secret(deployment: Deployment, logical: str, name: str, entries: list[tuple[str, str]]) -> PlatformObject:
+    values = {
+        "name": name,
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        "entries": entries,
+    }
+    return PlatformObject(logical, _one("secret", "Secret", values), depends_on=(NAMESPACE,))
+
+
+def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
+    """On AWS, the classes of the blocks: a new EKS cluster has none of type gp3. Elsewhere classes are given."""
+    if deployment.provider != "aws":
+        return []
+    names = sorted({block.storage_class for block in deployment.blocks})
+    labels = pods.common_labels(deployment)
+    return [
+        PlatformObject(
+            f"platform:storage-class-{name}", _one("storage-class", "StorageClass", {"name": name, "labels": labels})
+        )
+        for name in names
+    ]
+
+
+def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
+    static = system.service != "storage-class"
+    values = {
+        "name": system.name,
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        "service": system.service,
+        "size": f"{system.size_gib}Gi",
+        "volume": f"{deployment.mesh}-{system.name}" if static else "",
+        "storage_class": "" if static else system.storage_class,
+    }
+    kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
+    *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
+    volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
+    objects = [PlatformObject(volume_name, volume) for volume in volumes]
+    needs = (NAMESPACE, *(item.name for item in objects))
+    # not waited for: many classes bind only when the first pod comes
+    return [*objects, PlatformObject(claim_name, claim, depends_on=needs)]
+
+
+def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    objects = [*_workload_secret(deployment, workload), *_block_claims(deployment, workload)]
+    needs = [
+        NAMESPACE,
+        f"workload/{workload.name}:service-account",
+        f"platform:priority-{workload.kind}",
+        *(item.name for item in objects),
+        *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
+    ]
+    if deployment.provider != "aws" and deployment.object_stores:
+        needs.append("platform:object-storage")
+    if deployment.provider == "aws":
+        blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
+        needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
+    runs = _job(deployment, workload) if workload.kind in ("training", "batch") else _server(deployment, workload)
+    named = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
+    return [*objects, named, *_services(deployment, workload, named), *_budget(deployment, workload)]
+
+
+def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    if not workload.secrets:
+        return []
+    entries = [(variable, f"secret.{name}") for variable, name in sorted(workload.secrets.items())]
+    return [_secret(deployment, f"workload/{workload.name}:secrets", f"{workload.name}-secrets", entries)]
+
+
+def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """One claim for each lasting block of a job. A job of several pods can't have a lasting one for each."""
+    if pods.is_stateful(deployment, workload):
+        return []
+    objects = []
+    for block in pods.lasting_blocks(deployment, workload):
+        if workload.replicas > 1:
+            raise MeshError(
+                f"workload {workload.name} can't keep the block storage {block.name}",
+                why=f"it is a {workload.kind} job of {workload.replicas} pods; Kubernetes gives jobs no claim per pod",
+                hint=f"say `ephemeral: true` on storage.{block.name}, or use `kind: filesystem`",
+            )
+        values = {
+            "name": f"{workload.name}-{block.name}",
+            "namespace": deployment.namespace,
+            "labels": pods.labels(deployment, workload),
+            "claim": pods.claim_spec(block),
+        }
+        manifest = _one("block-claim", "PersistentVolumeClaim", values)
+        objects.append(PlatformObject(f"storage/{block.name}:claim-{workload.name}", manifest, depends_on=(NAMESPACE,)))
+    return objects
+
+
+def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
+    whole = pods.takes_whole_node(workload, deployment.pool(workload.pool))
+    stateful = pods.is_stateful(deployment, workload)
+    lasting = pods.lasting_blocks(deployment, workload)
+    values = {
+        **pods.pod_values(deployment, workload),
+        "namespace": deployment.namespace,
+        "replicas": 0 if workload.paused else workload.replicas,
+        "max_unavailable": 1 if whole else 0,
+        "max_surge": 0 if whole else 1,
+        "headless": f"{workload.name}-pods",
+        "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
+        "restart_policy": "",
+        "subdomain": "",
+    }
+    template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
+    manifest = _one(template, kind, values)
+    return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
+
+
+def _job(deployment: Deployment, workload: Workload) -> PlatformObject:
+    signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
+    values = {
+        **pods.pod_values(deployment, workload),
+        "namespace": deployment.namespace,
+        "pods": workload.replicas,
+        "paused": workload.paused,
+        # one lost node fails the whole gang at once: three such losses
+        "backoff_limit": 3 * workload.replicas,
+        "signal_exit_codes": sorted(128 + number for number in signals),
+        "restart_policy": "Never",
+        "subdomain": workload.name if workload.kind == "training" else "",
+    }
+    # not waited for: a job is done when its work is
+    return PlatformObject(f"workload/{workload.name}:job", _one("job", "Job", values))
+
+
+def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+    name = workload.name
+    objects = []
+    if workload.kind == "training":
+        objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
+    elif workload.ports:
+        objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
+    if runs.kind == "StatefulSet":
+        objects.append(_service(deployment, workload, "pods", f"{name}-pods", "headless", workload.ports, ()))
+    public = {endpoint.port for endpoint in deployment.endpoints if endpoint.workload == name}
+    if public:
+        ports = {port: number for port, number in workload.ports.items() if port in public}
+        # after the pods: its wait ends when it has an address and somebody to send requests to
+        objects.append(_service(deployment, workload, "load-balancer", f"{name}-public", "public", ports, (runs.name,)))
+    return objects
+
+
+def _service(
+    deployment: Deployment,
+    workload: Workload,
+    detail: str,
+    name: str,
+    form: str,
+    ports: dict[str, int],
+    needs: tuple[str, ...],
+) -> PlatformObject:
+    values = {
+        "name": name,
+        "namespace": deployment.namespace,
+        "labels": pods.labels(deployment, workload),
+        "selector": pods.selector(deployment, workload),
+        "form": form,
+        "annotations": _NLB_ANNOTATIONS if form == "public" and deployment.provider == "aws" else {},
+        "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
+    }
+    manifest = _one("service", "Service", values)
+    # only the address is worth waiting for; a paused workload has no pods that a wait could end with
+    wait = form == "public" and not workload.paused
+    return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
+
+
+def _budget(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    if workload.replicas < 2 or workload.kind not in ("inference", "service"):
+        return []
+    values = {
+        "name": workload.name,
+        "namespace": deployment.namespace,
+        "labels": pods.labels(deployment, workload),
+        "selector": pods.selector(deployment, workload),
+    }
+    manifest = _one("disruption-budget", "PodDisruptionBudget", values)
+    return [PlatformObject(f"workload/{workload.name}:disruption-budget", manifest, depends_on=(NAMESPACE,))]

@@ -1,0 +1,129 @@
+"""The Kubernetes layer that all environments share: declares what `meshctl.render` made. Decides nothing.
+
+Called by the programs of each provider. Objects are declared by their type token instead of through the SDK's classes:
+the same resources on the wire, without importing a class for every kind of object there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from meshctl import render
+from meshctl.model.deployment import Deployment
+from meshctl.render import LateValue, PlatformObject
+
+
+class KubernetesObject(pulumi.CustomResource):
+    """One object of the package `kubernetes`, as the official SDK would declare it."""
+
+    def __init__(self, token: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
+        super().__init__(token, name, {"status": None, **inputs}, opts)
+
+    @property
+    def status(self) -> pulumi.Output[Any]:
+        found: pulumi.Output[Any] = self.__dict__["status"]
+        return found
+
+    def translate_input_property(self, prop: str) -> str:
+        return prop
+
+    def translate_output_property(self, prop: str) -> str:
+        return prop
+
+
+def declare(
+    deployment: Deployment,
+    *,
+    provider: pulumi.ProviderResource,
+    late: Mapping[str, pulumi.Input[Any]],
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> dict[str, pulumi.Output[str]]:
+    """Declare everything inside the cluster; returns the address of each endpoint.
+
+    `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
+    before the first object, and outlives the last.
+    """
+    objects = render.platform_objects(deployment)
+    missing = [name for name in render.late_names(objects) if name not in late]
+    if missing:
+        raise ValueError(f"no value for {', '.join(missing)}")
+    declared = _declare(objects, provider, late, depends_on)
+    return {
+        endpoint.name: declared[f"workload/{endpoint.workload}:load-balancer"].status.apply(address)
+        for endpoint in deployment.endpoints
+    }
+
+
+def declare_node_pools(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
+    """CoreWeave: the pools."""
+    return list(_declare(render.nodepool_objects(deployment), provider, {}, ()).values())
+
+
+def declare_node_labels(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
+    """Existing clusters: the pool's label on its nodes."""
+    return list(_declare(render.node_label_objects(deployment), provider, {}, ()).values())
+
+
+def service_accounts(deployment: Deployment) -> list[str]:
+    """The names that workloads run under, in the deployment's namespace: who gets access to the buckets."""
+    return render.service_accounts(deployment)
+
+
+def address(status: Any) -> str:
+    """The load balancer's host name or IP in a Service's status; "" while it has none."""
+    ingress = ((status or {}).get("loadBalancer") or {}).get("ingress") or [{}]
+    return str(ingress[0].get("hostname") or ingress[0].get("ip") or "")
+
+
+def token(item: PlatformObject) -> str:
+    """The type in the package `kubernetes`: the core group is called `core` there."""
+    api_version = item.manifest["apiVersion"]
+    group = api_version if "/" in api_version else f"core/{api_version}"
+    return f"kubernetes:{group}:{item.kind}{'Patch' if item.patch else ''}"
+
+
+def _declare(
+    objects: Sequence[PlatformObject],
+    provider: pulumi.ProviderResource,
+    late: Mapping[str, pulumi.Input[Any]],
+    depends_on: Sequence[pulumi.Resource],
+) -> dict[str, KubernetesObject]:
+    declared: dict[str, KubernetesObject] = {}
+    for item in objects:
+        needs = [declared[name] for name in item.depends_on]
+        opts = pulumi.ResourceOptions(
+            provider=provider,
+            # what depends on another object waits for `depends_on` through it
+            depends_on=needs or list(depends_on),
+            ignore_changes=list(item.ignore_changes),
+            # names are fixed, so the old object must go before the new one can come
+            delete_before_replace=True,
+            additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
+        )
+        declared[item.name] = KubernetesObject(token(item), item.name, _inputs(item, late), opts)
+    return declared
+
+
+def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
+    inputs: dict[str, Any] = _filled(item.manifest, late)
+    if not item.wait and not item.patch:
+        metadata = inputs["metadata"]
+        annotations = {**metadata.get("annotations", {}), "pulumi.com/skipAwait": "true"}
+        inputs["metadata"] = {**metadata, "annotations": annotations}
+    if item.kind == "Secret":
+        inputs["stringData"] = pulumi.Output.secret(inputs["stringData"])
+    return inputs
+
+
+def _filled(value: Any, late: Mapping[str, pulumi.Input[Any]]) -> Any:
+    """The manifest with every late value put in."""
+    if isinstance(value, LateValue):
+        return late[value.name]
+    if isinstance(value, dict):
+        return {key: _filled(inner, late) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, late) for inner in value]
+    return value

@@ -1,0 +1,250 @@
+"""The portable contract of a container, and the rules of each object, on every provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from meshctl import render
+from meshctl.errors import MeshError
+from meshctl.model.deployment import Deployment, Mount, Provider
+from meshctl.render import LateValue, PlatformObject
+from tests.golden_files import assert_golden
+from tests.unit.render.sample import sample
+
+PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem", "kubernetes")
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(LateValue, lambda dumper, late: dumper.represent_scalar("!output", late.name))
+
+
+def text(objects: tuple[PlatformObject, ...]) -> str:
+    """The objects as one YAML file; each begins with how it is declared."""
+    documents = []
+    for item in objects:
+        facts = f"# {item.name}" + " wait" * item.wait + " patch" * item.patch
+        facts += f"\n# after: {', '.join(item.depends_on)}" if item.depends_on else ""
+        facts += f"\n# ignores: {', '.join(item.ignore_changes)}" if item.ignore_changes else ""
+        documents.append(f"---\n{facts}\n{yaml.dump(item.manifest, Dumper=_Dumper, sort_keys=False, width=120)}")
+    return "".join(documents)
+
+
+def named(deployment: Deployment, name: str) -> PlatformObject:
+    return {item.name: item for item in render.platform_objects(deployment)}[name]
+
+
+def pod(item: PlatformObject) -> dict[str, Any]:
+    spec: dict[str, Any] = item.manifest["spec"]["template"]["spec"]
+    return spec
+
+
+def env(item: PlatformObject) -> dict[str, Any]:
+    entries = pod(item)["containers"][0]["env"]
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in entries}
+
+
+def changed(deployment: Deployment, workload: str, **update: Any) -> Deployment:
+    workloads = tuple(w.model_copy(update=update) if w.name == workload else w for w in deployment.workloads)
+    return deployment.model_copy(update={"workloads": workloads})
+
+
+@pytest.mark.parametrize("provider", ["aws", "coreweave", "onprem"])
+def test_golden(provider: Provider) -> None:
+    deployment = sample(provider)
+    nodes = {"coreweave": render.nodepool_objects, "onprem": render.node_label_objects}
+    objects = nodes[provider](deployment) if provider in nodes else ()
+    assert_golden(f"render/{provider}.yaml", text((*objects, *render.platform_objects(deployment))))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_object_comes_after_what_it_needs_and_names_are_unique(provider: Provider) -> None:
+    seen: set[str] = set()
+    for item in render.platform_objects(sample(provider)):
+        assert set(item.depends_on) <= seen
+        assert item.name not in seen
+        seen.add(item.name)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_contract_of_a_training_container(provider: Provider) -> None:
+    variables = env(named(sample(provider), "workload/pretrain:job"))
+    assert variables["MESH_ENVIRONMENT"] == f"{provider}-1"
+    assert variables["MESH_POOL"] == "train"
+    assert variables["MESH_NODES"] == "4"
+    assert variables["MESH_LEADER"] == "pretrain-0.pretrain"
+    assert variables["MESH_RANK"]["fieldRef"]["fieldPath"].endswith("['batch.kubernetes.io/job-completion-index']")
+    assert variables["MESH_WEIGHTS_URL"] == "s3://llm-weights/v2"
+    assert variables["MESH_CHECKPOINTS_URL"] == "s3://llm-checkpoints"
+
+
+def test_credentials_come_from_a_secret_outside_aws_and_from_pod_identity_on_aws() -> None:
+    outside = env(named(sample("coreweave"), "workload/pretrain:job"))
+    assert outside["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "object-storage", "key": "AWS_ACCESS_KEY_ID"}}
+    assert outside["AWS_ENDPOINT_URL_S3"] == "http://cwlota.com"
+    inside = env(named(sample("aws"), "workload/pretrain:job"))
+    assert not [name for name in inside if "KEY" in name or "ENDPOINT" in name]
+
+
+def test_late_values() -> None:
+    assert render.late_names(render.platform_objects(sample("aws"))) == (
+        "secret.hf-token",
+        "shared.dns_name",
+        "shared.file_system_id",
+        "shared.mount_name",
+    )
+    assert render.late_names(render.platform_objects(sample("onprem"))) == (
+        "object_storage.access_key_id",
+        "object_storage.secret_access_key",
+        "secret.hf-token",
+    )
+
+
+def test_the_users_variables_win_over_the_platforms_but_not_over_the_contract() -> None:
+    own = {"NCCL_SOCKET_IFNAME": "bond0", "HOME": "/home/me", "MESH_POOL": "stolen"}
+    variables = env(named(changed(sample("coreweave"), "pretrain", env=own), "workload/pretrain:job"))
+    assert variables["NCCL_SOCKET_IFNAME"] == "bond0"
+    assert variables["HOME"] == "/home/me"
+    assert variables["MESH_POOL"] == "train"
+
+
+def test_read_only_object_mounts_are_staged_and_writable_ones_are_urls() -> None:
+    chat = pod(named(sample("onprem"), "workload/chat:deployment"))
+    (stage,) = chat["initContainers"]
+    assert stage["args"][:3] == ["copy", ":s3:llm-weights/v2", "/models"]
+    settings = {entry["name"]: entry.get("value") for entry in stage["env"]}
+    assert settings["RCLONE_S3_ENDPOINT"] == "https://s3.dc1.example"
+    assert settings["RCLONE_S3_FORCE_PATH_STYLE"] == "true"
+    pretrain = pod(named(sample("onprem"), "workload/pretrain:job"))
+    assert "initContainers" not in pretrain
+    assert "/ckpt" not in [mount["mountPath"] for mount in pretrain["containers"][0]["volumeMounts"]]
+
+
+def test_paused_changes_nothing_but_the_number_of_pods() -> None:
+    running = sample("aws")
+    paused = running.paused(frozenset(w.name for w in running.workloads))
+    before = {item.name: item.manifest for item in render.platform_objects(running)}
+    after = {item.name: item for item in render.platform_objects(paused)}
+    assert after["workload/chat:deployment"].manifest["spec"].pop("replicas") == 0
+    assert after["workload/index:statefulset"].manifest["spec"].pop("replicas") == 0
+    assert after["workload/pretrain:job"].manifest["spec"].pop("suspend") is True
+    assert after["workload/embed:job"].manifest["spec"].pop("suspend") is True
+    for manifest in before.values():
+        manifest.get("spec", {}).pop("replicas", None)
+        manifest.get("spec", {}).pop("suspend", None)
+    assert {name: item.manifest for name, item in after.items()} == before
+    assert not any(item.wait for item in after.values())
+
+
+def test_a_pod_that_takes_the_whole_node_is_replaced_one_goes_first() -> None:
+    deployment = sample("aws")
+    strategy = named(deployment, "workload/chat:deployment").manifest["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxUnavailable": 1, "maxSurge": 0}
+    half = changed(deployment, "chat", accelerators=4)
+    strategy = named(half, "workload/chat:deployment").manifest["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_half_a_node_gets_half_of_the_fabric() -> None:
+    half = named(changed(sample("aws"), "chat", accelerators=4), "workload/chat:deployment")
+    limits = pod(half)["containers"][0]["resources"]["limits"]
+    assert limits["vpc.amazonaws.com/efa"] == "16"
+    assert limits["hugepages-2Mi"] == "2560Mi"
+    none = named(changed(sample("aws"), "chat", accelerators=0), "workload/chat:deployment")
+    assert set(pod(none)["containers"][0]["resources"]["limits"]) == {"memory"}
+    assert "FI_PROVIDER" not in env(none)
+
+
+@pytest.mark.parametrize(("provider", "level"), [("aws", "restricted"), ("onprem", "privileged")])
+def test_the_namespace_enforces_the_strictest_level_its_pods_keep_to(provider: Provider, level: str) -> None:
+    deployment = sample(provider)
+    namespace = named(deployment, "platform:namespace").manifest["metadata"]
+    assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == level
+    assert ("meshctl.dev/pod-security-reason" in namespace.get("annotations", {})) == (level == "privileged")
+    for item in render.platform_objects(deployment):
+        if "template" in item.manifest.get("spec", {}):
+            assert _restricted(pod(item)) or level == "privileged"
+
+
+def _restricted(spec: dict[str, Any]) -> bool:
+    """The checks of the restricted Pod Security Standard that these pods could break."""
+    containers = [*spec["containers"], *spec.get("initContainers", [])]
+    contexts = [container["securityContext"] for container in containers]
+    volumes = {key for volume in spec.get("volumes", []) for key in volume if key != "name"}
+    return (
+        spec["securityContext"].get("runAsNonRoot") is True
+        and spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        and all(context["capabilities"] == {"drop": ["ALL"]} for context in contexts)
+        and all(context["allowPrivilegeEscalation"] is False for context in contexts)
+        and volumes <= {"emptyDir", "ephemeral", "persistentVolumeClaim"}
+    )
+
+
+def test_a_mesh_label_can_not_replace_ours_and_never_restarts_a_training() -> None:
+    deployment = sample("aws")
+    relabelled = deployment.model_copy(update={"labels": {"team": "other", "app.kubernetes.io/name": "mine"}})
+    job = named(relabelled, "workload/pretrain:job").manifest
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == "pretrain"
+    assert job["metadata"]["labels"]["team"] == "other"
+    assert job["spec"]["template"] == named(deployment, "workload/pretrain:job").manifest["spec"]["template"]
+
+
+def test_stopping_by_another_signal_than_sigterm() -> None:
+    job = named(sample("aws"), "workload/pretrain:job")
+    assert pod(job)["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][2].startswith("kill -s USR1 1")
+    rules = job.manifest["spec"]["podFailurePolicy"]["rules"]
+    assert rules[1]["onExitCodes"]["values"] == [138, 143]
+
+
+def test_a_lasting_block_for_each_pod_of_a_job_is_refused_with_a_way_out() -> None:
+    mounts = (Mount(storage="rows", kind="block", path="/rows"),)
+    one = changed(sample("onprem"), "embed", mounts=mounts)
+    assert named(one, "storage/rows:claim-embed").kind == "PersistentVolumeClaim"
+    with pytest.raises(MeshError) as caught:
+        render.platform_objects(changed(sample("onprem"), "pretrain", mounts=mounts))
+    assert "ephemeral: true" in caught.value.hint
+
+
+def test_two_things_that_want_one_name_are_refused() -> None:
+    deployment = sample("aws")
+    chat = deployment.workload("chat")
+    twin = chat.model_copy(update={"name": "chat-public"})
+    with pytest.raises(MeshError) as caught:
+        render.platform_objects(deployment.model_copy(update={"workloads": (chat, twin)}))
+    assert "workload/chat-public" in caught.value.why
+
+
+def test_nodepools() -> None:
+    pools = {item.name: item for item in render.nodepool_objects(sample("coreweave"))}
+    train, serve = pools["pool/train:nodepool"], pools["pool/serve:nodepool"]
+    assert train.manifest["metadata"]["name"] == "llm-prod-train"
+    assert train.manifest["spec"]["nodeLabels"]["meshctl.dev/pool"] == "train"
+    assert train.manifest["spec"]["targetNodes"] == 4
+    assert (train.manifest["spec"]["autoscaling"], train.ignore_changes) == (False, ())
+    assert (serve.manifest["spec"]["autoscaling"], serve.ignore_changes) == (True, ("spec.targetNodes",))
+    assert (serve.manifest["spec"]["minNodes"], serve.manifest["spec"]["maxNodes"]) == (2, 6)
+
+
+def test_racks_do_not_scale_and_reserved_labels_are_left_out() -> None:
+    deployment = sample("coreweave")
+    labels = {"node.coreweave.cloud/type": "x", "meshctl.dev/pool": "serve", "own": "1"}
+    racks = deployment.pool("serve").model_copy(update={"machine": "gb200-4x", "labels": labels})
+    (item,) = render.nodepool_objects(deployment.model_copy(update={"pools": (racks,)}))
+    assert item.manifest["spec"]["autoscaling"] is False
+    assert item.manifest["spec"]["nodeLabels"] == {"meshctl.dev/pool": "serve", "own": "1"}
+
+
+def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
+    items = render.node_label_objects(sample("onprem"))
+    assert len(items) == 8
+    assert items[0].name == "pool/train:node-train-0"
+    assert items[0].patch
+    metadata = items[0].manifest["metadata"]
+    assert metadata["labels"] == {"meshctl.dev/pool": "train"}
+    assert set(items[0].manifest) == {"apiVersion", "kind", "metadata"}
