@@ -294,8 +294,8 @@ def serve(provider: Provider, arguments: list[str] | None = None) -> None:
     if engine:
         provider.host = EngineLog(engine)
     stop = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which tells us by Cancel
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM):  # the engine ends its plugins by SIGINT and waits 5 s for each
+        signal.signal(number, lambda *_: stop.set())
     server, port = start(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
