@@ -49,9 +49,8 @@ def open_store(url: str) -> Store:
     """The store behind `s3://bucket/prefix`. Addressing is by path unless AWS_S3_ADDRESSING_STYLE says otherwise."""
     parts = urlsplit(url)
     style = os.environ.get("AWS_S3_ADDRESSING_STYLE", "path" if _endpoint() else "auto")
-    config = Config(
-        s3={"addressing_style": style}, retries={"total_max_attempts": 5}, connect_timeout=3, read_timeout=20
-    )  # type: ignore[typeddict-item]
+    s3: Any = {"addressing_style": style}
+    config = Config(s3=s3, retries={"total_max_attempts": 5}, connect_timeout=3, read_timeout=20)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return Store(boto3.client("s3", region_name=region, config=config), parts.netloc, parts.path.strip("/"))
 

@@ -1,0 +1,59 @@
+"""Two addresses for every pod: one of the pod range for the API, one of loopback where its process listens. EDGE.
+
+Kubernetes refuses loopback addresses in EndpointSlices, so the API sees 10.240.x.y. The table
+`<root>/pods/addresses.json` (pod address -> loopback address) is read by the lab's load balancers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+PER_BLOCK = 250
+
+
+class Addresses:
+    """The address table of one lab. Labs on one machine use different loopback networks (127.<n>.0.0/16)."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "pods" / "addresses.json"
+        self.network = 64 + hashlib.sha256(str(root).encode()).digest()[0] % 128
+        self.next = 0
+        self.table: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self.next = json.loads(self.path.read_text()).get("next", 0)
+
+    def assign(self, uid: str) -> tuple[str, str]:
+        """(pod address, loopback address) of the pod with this uid."""
+        if uid not in self.owners:
+            high, low = divmod(self.next % (PER_BLOCK * PER_BLOCK), PER_BLOCK)
+            self.next += 1
+            self.owners[uid] = f"10.240.{high}.{low + 2}"
+            self.table[self.owners[uid]] = f"127.{self.network}.{high}.{low + 2}"
+            self._save()
+        address = self.owners[uid]
+        return address, self.table[address]
+
+    def release(self, uid: str) -> None:
+        address = self.owners.pop(uid, None)
+        if address:
+            self.table.pop(address, None)
+            self._save()
+
+    def _save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps({"next": self.next, "addresses": self.table}))
+        fresh.replace(self.path)
+
+
+def read(root: Path) -> dict[str, str]:
+    """Pod address -> loopback address, as the runner last wrote it."""
+    try:
+        table: dict[str, str] = json.loads((root / "pods" / "addresses.json").read_text())["addresses"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return table

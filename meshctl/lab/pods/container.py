@@ -1,0 +1,197 @@
+"""One container as a process: start, probes, restarts, stop. EDGE. Made by `lifecycle`; starts `launch`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meshctl.lab.pods import launch, lifetime, probes, status
+
+Object = dict[str, Any]
+HEALTHY_S = 60  # a process that lived this long starts its backoff anew
+Report = Callable[[str, str, str], None]  # (event type, reason, message)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to execute: `mounts` are (source, path inside, read only)."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    mounts: list[tuple[str, str, bool]]
+
+
+@dataclass
+class Container:
+    """`spec` is the Kubernetes container; `folder` the pod's on this machine; `changed` is called on every new state."""
+
+    spec: Object
+    program: Program
+    folder: Path
+    address: str
+    state: status.ContainerState
+    changed: Callable[[], None]
+    report: Report
+    process: asyncio.subprocess.Process | None = None
+    stopping: bool = False
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def keep(self, policy: str) -> None:
+        """Run until it needs no further start: restart policy Always, OnFailure or Never."""
+        failures = 0
+        while True:
+            begun = time.monotonic()
+            code = await self.run_once()
+            again = not self.stopping and (policy == "Always" or (policy == "OnFailure" and code != 0))
+            self.state.finished = not again
+            self.changed()
+            if not again:
+                return
+            failures = 1 if time.monotonic() - begun > HEALTHY_S else failures + 1
+            await self._back_off(failures)
+            if self.stopping:
+                self.state.finished = True
+                return
+            self.state.restarts += 1
+
+    async def _back_off(self, failures: int) -> None:
+        wait_s = status.backoff_s(failures)
+        await asyncio.sleep(min(0.3, wait_s))  # long enough for the terminated state to be seen
+        self.state.last, self.state.terminated = self.state.terminated, {}
+        self.state.waiting_reason = "CrashLoopBackOff"
+        self.state.message = f"back-off {wait_s:g}s restarting failed container={self.state.name}"
+        self.report("Warning", "BackOff", f"Back-off restarting failed container {self.state.name}")
+        self.changed()
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and not self.stopping:
+            await asyncio.sleep(0.1)
+
+    async def run_once(self) -> int:
+        """One life of the process, from start to exit. Returns the exit code (128 + signal when killed)."""
+        log_path = self.folder / f"{self.state.name}.log"
+        with log_path.open("ab") as log:
+            process = await self._spawn(self.program.argv, log)
+        self.process = process
+        lifetime.record(self.folder / f"{self.state.name}.pid.json", process.pid)
+        self.state.running_since = status.timestamp()
+        self.state.terminated, self.state.message = {}, ""
+        self.state.container_id = f"lab://{process.pid}-{time.time_ns()}"
+        self.changed()
+        self.tasks = [asyncio.ensure_future(self._watch_over())]
+        returned = await process.wait()
+        for task in self.tasks:
+            task.cancel()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it left behind ends with it, as in a container
+        self.process = None
+        return self._ended(returned)
+
+    def _ended(self, returned: int) -> int:
+        code = returned if returned >= 0 else 128 - returned
+        self.state.terminated = {
+            "exitCode": code,
+            "reason": "Completed" if code == 0 else "Error",
+            "startedAt": self.state.running_since,
+            "finishedAt": status.timestamp(),
+            "containerID": self.state.container_id,
+        }
+        self.state.running_since, self.state.ready, self.state.started = "", False, False
+        return code
+
+    async def _spawn(self, argv: list[str], output: Any) -> asyncio.subprocess.Process:
+        spec = {
+            "argv": argv,
+            "env": self.program.env,
+            "cwd": self.program.cwd,
+            "parent": os.getpid(),
+            "root": str(self.folder / "root"),
+            "mounts": self.program.mounts,
+        }
+        path = self.folder / f"{self.state.name}.{time.monotonic_ns()}.spec.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # it holds secret values
+            json.dump(spec, file)
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", launch.__file__, str(path),
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+
+    async def execute(self, argv: list[str], timeout_s: float) -> int:
+        """Run a command inside the container: exec probes and hooks. Raises TimeoutError."""
+        process = await self._spawn(argv, asyncio.subprocess.DEVNULL)
+        try:
+            return await asyncio.wait_for(process.wait(), timeout_s)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    async def _watch_over(self) -> None:
+        """Startup probe first, then readiness and liveness side by side."""
+        startup = self.spec.get("startupProbe")
+        if startup and not await probes.until_passed(startup, lambda: self._probe(startup)):
+            self._unhealthy("Startup")
+            return
+        self.state.started = True
+        readiness, liveness = self.spec.get("readinessProbe"), self.spec.get("livenessProbe")
+        if readiness:
+            self._follow(readiness, self._set_ready, passing=False)
+        else:
+            self._set_ready(ready=True)
+        if liveness:
+            self._follow(liveness, lambda alive: None if alive else self._unhealthy("Liveness"), passing=True)
+        self.changed()
+
+    def _follow(self, probe: Object, report: Callable[[bool], None], *, passing: bool) -> None:
+        follow = probes.follow(probe, lambda: self._probe(probe), report, passing=passing)
+        self.tasks.append(asyncio.ensure_future(follow))
+
+    async def _probe(self, probe: Object) -> bool:
+        return await probes.check(probe, self.spec, self.address, self.execute)
+
+    def _set_ready(self, ready: bool) -> None:  # noqa: FBT001 (a callback's argument)
+        self.state.ready = ready
+        self.changed()
+
+    def _unhealthy(self, which: str) -> None:
+        self.report("Warning", "Unhealthy", f"{which} probe failed; container {self.state.name} will be restarted")
+        self.tasks.append(asyncio.ensure_future(self._end(10)))
+
+    async def stop(self, grace_s: float) -> None:
+        """End it for good: preStop hook, SIGTERM, and SIGKILL once `grace_s` is over."""
+        self.stopping = True
+        deadline = time.monotonic() + grace_s
+        hook = self.spec.get("lifecycle", {}).get("preStop", {})
+        if self.process and grace_s > 0:
+            with contextlib.suppress(TimeoutError, OSError):
+                await self._hook(hook, grace_s)
+        await self._end(max(0.0, deadline - time.monotonic()))
+
+    async def _hook(self, hook: Object, grace_s: float) -> None:
+        if "sleep" in hook:
+            await asyncio.sleep(min(hook["sleep"]["seconds"], grace_s))
+        elif "exec" in hook:
+            await self.execute(hook["exec"]["command"], grace_s)
+        elif "httpGet" in hook:
+            await probes.check(hook | {"timeoutSeconds": grace_s}, self.spec, self.address, self.execute)
+
+    async def _end(self, grace_s: float) -> None:
+        process = self.process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if grace_s > 0:
+                process.terminate()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), grace_s)
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

@@ -1,0 +1,130 @@
+"""A container's environment and command line, as the kubelet would make them. PURE.
+
+Called by `lifecycle` once the Secrets and ConfigMaps that `references` names have been read.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Object = dict[str, Any]
+Data = Mapping[
+    tuple[str, str], Mapping[str, bytes] | None
+]  # ("Secret" | "ConfigMap", name) -> its values; None: missing
+VARIABLE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
+SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+
+
+class MissingReferenceError(Exception):
+    """A Secret, ConfigMap or key that a container needs and that doesn't exist (yet)."""
+
+
+def references(pod: Object) -> set[tuple[str, str]]:
+    """Every Secret and ConfigMap that the pod's containers and volumes name."""
+    spec = pod["spec"]
+    found: set[tuple[str, str]] = set()
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        found.update(_container_references(container))
+    for volume in spec.get("volumes", []):
+        sources = volume["projected"].get("sources", []) if "projected" in volume else [volume]
+        for source in sources:
+            if "secret" in source:
+                found.add(("Secret", source["secret"].get("secretName") or source["secret"]["name"]))
+            if "configMap" in source:
+                found.add(("ConfigMap", source["configMap"]["name"]))
+    return found
+
+
+def _container_references(container: Object) -> Iterator[tuple[str, str]]:
+    for variable in container.get("env", []):
+        source = variable.get("valueFrom", {})
+        if "secretKeyRef" in source:
+            yield "Secret", source["secretKeyRef"]["name"]
+        if "configMapKeyRef" in source:
+            yield "ConfigMap", source["configMapKeyRef"]["name"]
+    for source in container.get("envFrom", []):
+        if "secretRef" in source:
+            yield "Secret", source["secretRef"]["name"]
+        if "configMapRef" in source:
+            yield "ConfigMap", source["configMapRef"]["name"]
+
+
+def values_of(kind: str, found: Object | None) -> Mapping[str, bytes] | None:
+    """The values of a Secret or ConfigMap object."""
+    if found is None:
+        return None
+    if kind == "Secret":
+        return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
+    plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}
+    return plain | {key: base64.b64decode(text) for key, text in (found.get("binaryData") or {}).items()}
+
+
+def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
+    """The container's environment. Raises MissingReferenceError."""
+    result: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        result.update(_env_from(source, data))
+    for variable in container.get("env", []):
+        if "valueFrom" in variable:
+            value = _value_from(variable["valueFrom"], container, pod, data)
+            if value is not None:
+                result[variable["name"]] = value
+        else:
+            result[variable["name"]] = expand(variable.get("value", ""), result)
+    return result
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$(NAME)` is a literal `$(NAME)`."""
+
+    def put(match: re.Match[str]) -> str:
+        if match.group(0) == "$$":
+            return "$"
+        return values.get(match.group(1), match.group(0))
+
+    return VARIABLE.sub(put, text)
+
+
+def _env_from(source: Object, data: Data) -> dict[str, str]:
+    kind = "Secret" if "secretRef" in source else "ConfigMap"
+    reference = source["secretRef" if kind == "Secret" else "configMapRef"]
+    values = data.get((kind, reference["name"]))
+    if values is None:
+        if reference.get("optional"):
+            return {}
+        raise MissingReferenceError(f'{kind.lower()} "{reference["name"]}" not found')
+    return {f"{source.get('prefix', '')}{key}": value.decode() for key, value in values.items()}
+
+
+def _value_from(source: Object, container: Object, pod: Object, data: Data) -> str | None:
+    if "fieldRef" in source:
+        return field(pod, source["fieldRef"]["fieldPath"])
+    if "resourceFieldRef" in source:
+        section, _, name = source["resourceFieldRef"]["resource"].partition(".")
+        return str(container.get("resources", {}).get(section, {}).get(name, "0"))
+    kind = "Secret" if "secretKeyRef" in source else "ConfigMap"
+    reference = source["secretKeyRef" if kind == "Secret" else "configMapKeyRef"]
+    values = data.get((kind, reference["name"]))
+    if values is not None and reference["key"] in values:
+        return values[reference["key"]].decode()
+    if reference.get("optional"):
+        return None
+    missing = "not found" if values is None else f"has no key {reference['key']}"
+    raise MissingReferenceError(f'{kind.lower()} "{reference["name"]}" {missing}')
+
+
+def field(pod: Object, path: str) -> str:
+    """The downward API's field of a pod; "" when it isn't set."""
+    match = SUBSCRIPT.fullmatch(path)
+    if match:
+        return str(pod["metadata"].get(match.group(1), {}).get(match.group(2), ""))
+    if path in {"metadata.labels", "metadata.annotations"}:
+        items = sorted(pod["metadata"].get(path.split(".")[1], {}).items())
+        return "\n".join(f'{key}="{value}"' for key, value in items)
+    found: Any = pod
+    for part in path.split("."):
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+    return str(found) if isinstance(found, str) else ""

@@ -1,0 +1,135 @@
+"""Start one container process in a file system view of its own; run as a script with the path of a JSON spec. EDGE.
+
+Started by `meshctl.lab.pods.container`; becomes the container's program by exec. Uses the standard library only (it runs
+with `-I -S`, so that it is up in 15 ms). The spec: `argv`, `env`, `cwd`, `parent` (process id), `root` (an empty folder),
+`mounts` ([[source, path, read_only], …]: folder or file of the machine, absolute path inside).
+
+The view is a tmpfs root onto which the machine's folders are bound, so that mount points can be made anywhere without
+leaving a trace on the machine. As root a mount namespace is enough; else a user namespace gives the right to it.
+"""
+
+# ruff: noqa: PTH (pathlib would double the start-up time)
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+
+MS_RDONLY, MS_NOSUID, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18  # mount(2)
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000  # unshare(2)
+PR_SET_PDEATHSIG = 1  # prctl(2)
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def call(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    done = LIBC.mount(
+        source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None
+    )
+    call(done, f"mount {source} at {target}")
+
+
+def die_with(parent: int) -> None:
+    LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the pod runner is gone")
+
+
+def unshare() -> None:
+    """A mount namespace; for an ordinary user inside a user namespace that maps only this user."""
+    user, group = os.geteuid(), os.getegid()
+    call(LIBC.unshare(CLONE_NEWNS if user == 0 else CLONE_NEWNS | CLONE_NEWUSER), "unshare")
+    if user != 0:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+
+
+class View:
+    """The new root being put together at `root`. `made` holds the paths (inside) that are folders of the tmpfs itself."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.made: set[str] = set()
+
+    def inside(self, path: str) -> str:
+        return self.root + path
+
+    def open_up(self, path: str) -> None:
+        """Make the folder `path` one of the tmpfs, showing what the machine has in it."""
+        os.makedirs(self.inside(path), exist_ok=True)
+        if path != "/":
+            mount("tmpfs", self.inside(path), "tmpfs", MS_NOSUID, "mode=755")
+        self.made.add(path)
+        for entry in os.scandir(path) if os.path.isdir(path) else ():
+            self.show(os.path.join(path, entry.name), entry)
+
+    def show(self, path: str, entry: os.DirEntry[str]) -> None:
+        target = self.inside(path)
+        if entry.is_symlink():
+            os.symlink(os.readlink(path), target)
+            return
+        if entry.is_dir():
+            os.mkdir(target)
+        elif entry.is_file():
+            open(target, "w").close()
+        else:
+            return
+        mount(path, target, flags=MS_BIND | MS_REC)
+
+    def place(self, source: str, path: str, read_only: bool) -> None:  # noqa: FBT001 (a field of the spec)
+        """Bind `source` at `path`, which is made where the machine has no such path."""
+        path = os.path.realpath(path)
+        parts = path.strip("/").split("/")
+        for depth in range(1, len(parts) + 1):
+            step, parent = "/" + "/".join(parts[:depth]), "/" + "/".join(parts[: depth - 1])
+            if os.path.lexists(self.inside(step)):
+                continue
+            if parent not in self.made:
+                self.open_up(parent)
+            if depth < len(parts) or os.path.isdir(source):
+                os.mkdir(self.inside(step))
+                self.made.add(step)
+            else:
+                open(self.inside(step), "w").close()
+        self.made.discard(path)
+        mount(source, self.inside(path), flags=MS_BIND | MS_REC)
+        if read_only:
+            mount("none", self.inside(path), flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+
+def build(root: str, mounts: list[list[str | bool]]) -> None:
+    os.makedirs(root, exist_ok=True)
+    mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755")
+    view = View(root)
+    view.open_up("/")
+    for source, path, read_only in sorted(mounts, key=lambda each: str(each[1]).count("/")):
+        view.place(str(source), str(path), bool(read_only))
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        spec = json.load(file)
+    die_with(spec["parent"])
+    if sys.platform.startswith("linux"):
+        unshare()
+        build(spec["root"], spec["mounts"])
+        os.chroot(spec["root"])
+    os.chdir(spec["cwd"] if os.path.isdir(spec["cwd"]) else "/")
+    try:
+        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
+    except FileNotFoundError:
+        sys.stderr.write(f'exec: "{spec["argv"][0]}": executable file not found in $PATH\n')
+        sys.exit(127)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The life of one pod as real processes, from binding to deletion. EDGE. Made by `runner` for each pod of known images."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from meshctl.lab import images
+from meshctl.lab.pods import api, environment, identity, status, volumes
+from meshctl.lab.pods.container import Container, Program
+
+log = logging.getLogger(__name__)
+Object = dict[str, Any]
+RETRY_S = 0.5
+PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pod runs: `address` is the API's, `loopback` the one its processes listen on."""
+
+    root: Path
+    cluster: api.Cluster
+    client: httpx.AsyncClient
+    folder: Path
+    address: str
+    loopback: str
+
+
+class PodRun:
+    """One pod. `run` plays it; `update` takes a newer version of the object; `terminate` ends it."""
+
+    def __init__(self, pod: Object, place: Place) -> None:
+        self.pod = pod
+        self.place = place
+        self.inits = [self._state(each, "initContainerStatuses") for each in pod["spec"].get("initContainers", [])]
+        self.mains = [self._state(each, "containerStatuses") for each in pod["spec"]["containers"]]
+        self.containers: list[Container] = []
+        self.dirty = asyncio.Event()
+        self.ending: asyncio.Task[None] | None = None
+        self.told: dict[str, float] = {}
+        self.playing = asyncio.ensure_future(self._play())
+        self.publishing = asyncio.ensure_future(self._publish())
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.pod['metadata']['namespace']}/pods/{self.pod['metadata']['name']}"
+
+    def _state(self, spec: Object, section: str) -> status.ContainerState:
+        """The first state; a pod that ran before the runner was restarted goes on counting its restarts."""
+        state = status.ContainerState(spec["name"], spec["image"])
+        for each in self.pod.get("status", {}).get(section, []):
+            if each["name"] == spec["name"] and each.get("containerID"):
+                state.restarts = each["restartCount"] + 1
+        return state
+
+    def update(self, pod: Object) -> None:
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp") and self.ending is None:
+            self.ending = asyncio.ensure_future(self.terminate(pod["metadata"].get("deletionGracePeriodSeconds", 30)))
+
+    async def _play(self) -> None:
+        self.dirty.set()
+        try:
+            await self._pull()
+            self.containers = await self._prepare()
+            split = len(self.inits)
+            policy = self.pod["spec"].get("restartPolicy", "Always")
+            for container in self.containers[:split]:
+                await self._initialize(container, policy)
+            if not any(each.exit_code for each in self.inits):
+                await asyncio.gather(*(each.keep(policy) for each in self.containers[split:]))
+        except api.TRANSPORT_ERRORS as error:
+            log.warning("pod %s: %r", self.path, error)
+
+    async def _initialize(self, container: Container, policy: str) -> None:
+        if container.spec.get("restartPolicy") == "Always":  # a sidecar: runs beside the others
+            sidecar = asyncio.ensure_future(container.keep("Always"))
+            sidecar.add_done_callback(lambda _: None)
+            container.state.finished = True
+            return
+        await container.keep("Never" if policy == "Never" else "OnFailure")
+
+    async def _pull(self) -> None:
+        """Wait for ever on an image that doesn't exist, as a cluster would."""
+        missing = [each for each in [*self.inits, *self.mains] if not images.pullable(each.image)]
+        delay_s = 1.0
+        while missing:
+            for reason in ("ErrImagePull", "ImagePullBackOff"):
+                for state in missing:
+                    state.waiting_reason, state.message = reason, f'failed to pull image "{state.image}": not found'
+                    self.report("Warning", "Failed", state.message)
+                self.dirty.set()
+                await asyncio.sleep(delay_s)
+            delay_s = min(30, delay_s * 2)
+
+    async def _prepare(self) -> list[Container]:
+        """Volumes and environment; retried until everything that the pod names exists."""
+        while True:
+            try:
+                return await self._containers()
+            except volumes.VolumeNotReadyError as error:
+                self._wait("ContainerCreating", "FailedMount", str(error))
+            except environment.MissingReferenceError as error:
+                self._wait("CreateContainerConfigError", "Failed", str(error))
+            except api.TRANSPORT_ERRORS as error:
+                self._wait("ContainerCreating", "FailedMount", repr(error))
+            await asyncio.sleep(RETRY_S)
+
+    def _wait(self, reason: str, event: str, message: str) -> None:
+        for state in [*self.inits, *self.mains]:
+            state.waiting_reason, state.message = reason, message
+        self.report("Warning", event, message)
+        self.dirty.set()
+
+    async def _containers(self) -> list[Container]:
+        pod, place = self.pod, self.place
+        pod.setdefault("status", {}).update(podIP=place.address, hostIP=place.address)
+        data = await self._data()
+        account = pod["spec"].get("serviceAccountName", "default")
+        aws = await identity.variables(place.root, place.cluster, pod["metadata"]["namespace"], account)
+        where = volumes.Place(place.root, place.folder, place.client)
+        folders = await volumes.prepare(pod, where, data)
+        specs = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+        made = []
+        for spec, state in zip(specs, [*self.inits, *self.mains], strict=True):
+            program = self._program(spec, data, folders, aws)
+            made.append(Container(spec, program, place.folder, place.loopback, state, self.dirty.set, self.report))
+        return made
+
+    async def _data(self) -> dict[tuple[str, str], Any]:
+        base = f"/api/v1/namespaces/{self.pod['metadata']['namespace']}"
+        found = {}
+        for kind, name in environment.references(self.pod):
+            value = await api.get(self.place.client, f"{base}/{kind.lower()}s/{name}")
+            found[kind, name] = environment.values_of(kind, value)
+        return found
+
+    def _program(self, spec: Object, data: environment.Data, folders: dict[str, Path], aws: dict[str, str]) -> Program:
+        image = images.known(spec["image"])
+        if image is None:
+            raise environment.MissingReferenceError(f"the lab can't run image {spec['image']}")
+        own = {
+            "PATH": PATH,
+            "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
+            "HOME": "/root",
+        }
+        given = environment.variables(spec, self.pod, data)
+        values = own | aws | given | {"POD_ADDRESS": self.place.loopback}
+        command = [environment.expand(each, given) for each in spec.get("command", [])]
+        args = [environment.expand(each, given) for each in spec.get("args", [])]
+        mounts = volumes.mounts(spec, folders, values)
+        mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
+        argv = images.argv(image, command, args, sys.executable)
+        return Program(argv, values, spec.get("workingDir", "/"), mounts)
+
+    def report(self, kind: str, reason: str, message: str) -> None:
+        """Post an Event; the same one at most every 30 s."""
+        now = time.monotonic()
+        if now - self.told.get(message, -100) > 30:
+            self.told[message] = now
+            asyncio.ensure_future(self._post(kind, reason, message))  # noqa: RUF006 (an Event may be lost)
+
+    async def _post(self, kind: str, reason: str, message: str) -> None:
+        metadata = self.pod["metadata"]
+        involved = {"apiVersion": "v1", "kind": "Pod"} | {key: metadata[key] for key in ("name", "namespace", "uid")}
+        event = {
+            "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+            "involvedObject": involved,
+            "type": kind,
+            "reason": reason,
+            "message": message,
+            "source": {"component": "kubelet", "host": self.pod["spec"]["nodeName"]},
+            "firstTimestamp": status.timestamp(),
+            "lastTimestamp": status.timestamp(),
+            "count": 1,
+        }
+        with contextlib.suppress(*api.TRANSPORT_ERRORS):
+            await api.post(self.place.client, f"/api/v1/namespaces/{metadata['namespace']}/events", event)
+
+    async def _publish(self) -> None:
+        while True:
+            await self.dirty.wait()
+            self.dirty.clear()
+            if not await self.flush():
+                self.dirty.set()
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(0.02)  # changes that come together are one patch
+
+    async def flush(self) -> bool:
+        """Patch the status. False when the API did not take it."""
+        body = status.pod_status(self.pod, self.inits, self.mains, address=self.place.address)
+        body = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": body}
+        try:
+            result = await api.patch(self.place.client, f"{self.path}/status", body, api.STRATEGIC)
+        except api.TRANSPORT_ERRORS as error:
+            log.warning("status of %s: %r", self.path, error)
+            return False
+        if result is not None:
+            self.pod["status"] = result["status"]
+        return True
+
+    async def terminate(self, grace_s: float) -> None:
+        """Stop all containers within `grace_s`, publish the last status, remove the object."""
+        await self.end(grace_s)
+        for state in [*self.inits, *self.mains]:
+            state.ready = False
+            state.finished = True
+            if not state.terminated:  # never started
+                state.terminated = {"exitCode": 137, "reason": "ContainerStatusUnknown"}
+        await self.flush()
+        for delay_s in (0.2, 0.5, 1, 2, 5, 10):
+            try:
+                await api.delete_now(self.place.client, self.path, self.pod["metadata"]["uid"])
+                return
+            except api.TRANSPORT_ERRORS:
+                await asyncio.sleep(delay_s)
+
+    async def end(self, grace_s: float) -> None:
+        """Stop the processes only."""
+        await asyncio.gather(*(each.stop(grace_s) for each in self.containers))
+        for task in (self.playing, self.publishing):
+            task.cancel()
+        await asyncio.gather(self.playing, self.publishing, return_exceptions=True)
+        volumes.discard(self.place.folder)
+
+
+Make = Callable[[Object], PodRun]

@@ -1,0 +1,96 @@
+"""Startup, readiness and liveness probes. EDGE. Run by `container` while the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2 as httpx
+
+Object = dict[str, Any]
+Exec = Callable[[list[str], float], Awaitable[int]]  # (argv, timeout_s) -> exit code, inside the container
+
+
+@dataclass
+class Streak:
+    """Counts results in a row. `passing` changes after successThreshold or failureThreshold equal ones."""
+
+    success_threshold: int
+    failure_threshold: int
+    passing: bool
+    successes: int = 0
+    failures: int = 0
+
+    def add(self, *, ok: bool) -> bool:
+        self.successes, self.failures = (self.successes + 1, 0) if ok else (0, self.failures + 1)
+        if self.successes >= self.success_threshold:
+            self.passing = True
+        if self.failures >= self.failure_threshold:
+            self.passing = False
+        return self.passing
+
+
+def streak(probe: Object, *, passing: bool) -> Streak:
+    return Streak(probe.get("successThreshold", 1), probe.get("failureThreshold", 3), passing)
+
+
+def port_number(port: int | str, container: Object) -> int:
+    """A probe's port by number or by the name of a container port."""
+    if isinstance(port, int) or str(port).isdigit():
+        return int(port)
+    named = {each.get("name"): each["containerPort"] for each in container.get("ports", [])}
+    return int(named[port])
+
+
+async def check(probe: Object, container: Object, address: str, execute: Exec) -> bool:
+    """One probe, bounded by its timeoutSeconds."""
+    timeout_s = float(probe.get("timeoutSeconds", 1))
+    try:
+        if "exec" in probe:
+            return await execute(probe["exec"]["command"], timeout_s) == 0
+        if "httpGet" in probe:
+            return await _http(probe["httpGet"], container, address, timeout_s)
+        if "tcpSocket" in probe:
+            port = port_number(probe["tcpSocket"]["port"], container)
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
+            writer.close()
+        return True  # gRPC: no image of the lab speaks it
+    except (OSError, TimeoutError, KeyError, httpx.HTTPError):
+        return False
+
+
+async def _http(get: Object, container: Object, address: str, timeout_s: float) -> bool:
+    url = f"{get.get('scheme', 'HTTP').lower()}://{address}:{port_number(get['port'], container)}{get.get('path', '/')}"
+    headers = {each["name"]: each["value"] for each in get.get("httpHeaders", [])}
+    async with httpx.AsyncClient(verify=False, trust_env=False, timeout=timeout_s) as client:
+        response = await client.get(url, headers=headers)
+    return 200 <= response.status_code < 400
+
+
+async def until_passed(probe: Object, once: Callable[[], Awaitable[bool]]) -> bool:
+    """The startup probe: True once it passes, False when failureThreshold is reached."""
+    await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+    counted = streak(probe, passing=True)
+    while not await once():
+        if not counted.add(ok=False):
+            return False
+        await asyncio.sleep(probe.get("periodSeconds", 10))
+    return True
+
+
+async def follow(
+    probe: Object, once: Callable[[], Awaitable[bool]], report: Callable[[bool], None], *, passing: bool
+) -> None:
+    """Readiness (`passing` False at first) or liveness (True): call `report` on every change, for ever."""
+    await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+    counted = streak(probe, passing=passing)
+    while True:
+        before = counted.passing
+        if counted.add(ok=await once()) != before:
+            report(counted.passing)
+        # a pod that is not ready yet is asked more often, as the kubelet does after a start
+        await asyncio.sleep(
+            probe.get("periodSeconds", 10) if counted.passing else min(1, probe.get("periodSeconds", 10))
+        )

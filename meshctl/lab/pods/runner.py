@@ -1,0 +1,131 @@
+"""Watches the pods of every cluster and plays those whose images the lab knows. EDGE. Run by `__main__`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from meshctl.lab import images
+from meshctl.lab.pods import addresses, api, lifetime, names
+from meshctl.lab.pods.lifecycle import Place, PodRun
+
+log = logging.getLogger(__name__)
+Object = dict[str, Any]
+OVER = {"Succeeded", "Failed"}
+
+
+def is_ours(pod: Object) -> bool:
+    """Bound to a node, and every image is known."""
+    spec = pod["spec"]
+    containers = [*spec.get("initContainers", []), *spec["containers"]]
+    return bool(spec.get("nodeName")) and all(images.known(each["image"]) for each in containers)
+
+
+class Runner:
+    """All pods of one lab. `runs` holds the live ones by uid."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.addresses = addresses.Addresses(root)
+        self.runs: dict[str, PodRun] = {}
+        self.peers: dict[str, names.Peer] = {}
+
+    def end_orphans(self) -> None:
+        """Processes that an earlier runner left: they end with it, but a kill may have come in between."""
+        for path in (self.root / "pods").glob("*/*.pid.json"):
+            lifetime.end_recorded(path)
+
+    async def serve(self) -> None:
+        self.end_orphans()
+        await asyncio.gather(api.follow_clusters(self.root, self.play), self.keep_names())
+
+    async def play(self, cluster: api.Cluster) -> None:
+        client = api.connect(cluster)
+        try:
+            await asyncio.gather(self.follow_pods(cluster, client), self.follow_nodes(cluster, client))
+        finally:
+            for uid in [uid for uid, run in self.runs.items() if run.place.cluster == cluster]:
+                await self.forget(uid)
+            await client.aclose()
+
+    async def follow_pods(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+        async for event in api.watch(client, "/api/v1/pods"):
+            if event.kind == "SYNCED":
+                present = {pod["metadata"]["uid"] for pod in event.objects}
+                gone = [uid for uid, run in self.runs.items() if run.place.cluster == cluster and uid not in present]
+                for uid in gone:
+                    await self.forget(uid)
+                for pod in event.objects:
+                    self.see(cluster, client, pod)
+            elif event.kind == "DELETED":
+                await self.forget(event.object["metadata"]["uid"])
+            else:
+                self.see(cluster, client, event.object)
+
+    def see(self, cluster: api.Cluster, client: httpx.AsyncClient, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        if uid in self.runs:
+            self.runs[uid].update(pod)
+            return
+        if not is_ours(pod):
+            return
+        if pod.get("status", {}).get("phase") in OVER and not pod["metadata"].get("deletionTimestamp"):
+            return
+        folder = self.root / "pods" / uid
+        folder.mkdir(parents=True, exist_ok=True)
+        address, loopback = self.addresses.assign(uid)
+        self.peers[uid] = names.peer_of(cluster.name, pod, loopback)
+        self.write_names()
+        if pod["metadata"].get("deletionTimestamp"):  # deleted before, or ended: nothing to start
+            asyncio.ensure_future(self._remove(client, pod))  # noqa: RUF006 (retried at the next event)
+            return
+        self.runs[uid] = PodRun(pod, Place(self.root, cluster, client, folder, address, loopback))
+        log.info("pod %s/%s of %s at %s", pod["metadata"]["namespace"], pod["metadata"]["name"], cluster.name, loopback)
+
+    async def _remove(self, client: httpx.AsyncClient, pod: Object) -> None:
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+        try:
+            await api.delete_now(client, path, pod["metadata"]["uid"])
+        except api.TRANSPORT_ERRORS as error:
+            log.warning("%s: %r", path, error)
+
+    async def forget(self, uid: str) -> None:
+        """The object is gone: kill what still runs."""
+        run = self.runs.pop(uid, None)
+        self.peers.pop(uid, None)
+        self.addresses.release(uid)
+        if run:
+            await run.end(0)
+
+    async def follow_nodes(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+        """A node that vanishes takes its pods along, without a signal to them."""
+        async for event in api.watch(client, "/api/v1/nodes"):
+            if event.kind == "SYNCED":
+                present = {node["metadata"]["name"] for node in event.objects}
+                lost = {
+                    run.pod["spec"]["nodeName"] for run in self.runs.values() if run.place.cluster == cluster
+                } - present
+            elif event.kind == "DELETED":
+                lost = {event.object["metadata"]["name"]}
+            else:
+                continue
+            for run in [each for each in self.runs.values() if each.place.cluster == cluster]:
+                if run.pod["spec"]["nodeName"] in lost and run.ending is None:
+                    run.ending = asyncio.ensure_future(run.terminate(0))
+
+    async def keep_names(self) -> None:
+        while True:
+            self.write_names()
+            await asyncio.sleep(0.5)
+
+    def write_names(self) -> None:
+        services = names.read_services(self.root)
+        peers = list(self.peers.values())
+        for uid, own in self.peers.items():
+            folder = self.root / "pods" / uid
+            if folder.exists():
+                names.write(folder / "hosts", names.hosts(own, peers, services))

@@ -1,0 +1,152 @@
+"""A pod's volumes as folders of this machine. EDGE.
+
+Called by `lifecycle` before the containers start; `launch` binds the folders at the containers' mount paths.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from meshctl.lab.pods import api, environment
+
+Object = dict[str, Any]
+TOKEN_LIFETIME_S = 3600
+
+
+class VolumeNotReadyError(Exception):
+    """A volume can't be mounted yet: the claim is not bound, or what it names doesn't exist."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where volumes of a pod live: `folder` for the pod's own, `root`/volumes for persistent ones."""
+
+    root: Path
+    folder: Path
+    client: httpx.AsyncClient
+
+
+async def prepare(pod: Object, place: Place, data: environment.Data) -> dict[str, Path]:
+    """Volume name -> folder, all made. Raises VolumeNotReadyError."""
+    result: dict[str, Path] = {}
+    for volume in pod["spec"].get("volumes", []):
+        own = place.folder / "volumes" / volume["name"]
+        if "persistentVolumeClaim" in volume:
+            claim = volume["persistentVolumeClaim"]["claimName"]
+            result[volume["name"]] = await _claim(pod, claim, place)
+        elif "ephemeral" in volume:
+            result[volume["name"]] = await _claim(pod, f"{pod['metadata']['name']}-{volume['name']}", place)
+        elif "hostPath" in volume:
+            node = place.root / "nodes" / pod["spec"]["nodeName"]
+            result[volume["name"]] = _made(node / volume["hostPath"]["path"].strip("/"))
+        else:
+            await _fill(pod, volume, own, place, data)
+            result[volume["name"]] = own
+    return result
+
+
+async def _claim(pod: Object, claim: str, place: Place) -> Path:
+    namespace = pod["metadata"]["namespace"]
+    found = await api.get(place.client, f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
+    if found is None:
+        raise VolumeNotReadyError(f'persistentvolumeclaim "{claim}" not found')
+    name = found["spec"].get("volumeName")
+    if found.get("status", {}).get("phase") != "Bound" or not name:
+        raise VolumeNotReadyError(f'persistentvolumeclaim "{claim}" is not bound')
+    volume = await api.get(place.client, f"/api/v1/persistentvolumes/{name}")
+    if volume is None:
+        raise VolumeNotReadyError(f'persistentvolume "{name}" not found')
+    return _made(folder_of(volume, place.root))
+
+
+def folder_of(volume: Object, root: Path) -> Path:
+    """The folder that holds a PersistentVolume: a path below the lab's root as it is, all else in `<root>/volumes`."""
+    spec = volume["spec"]
+    path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
+    if path and Path(path).is_relative_to(root):
+        return Path(path)
+    return root / "volumes" / str(volume["metadata"]["name"])
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+async def _fill(pod: Object, volume: Object, folder: Path, place: Place, data: environment.Data) -> None:
+    _made(folder)
+    sources = volume["projected"].get("sources", []) if "projected" in volume else [volume]
+    for source in sources:
+        if "secret" in source:
+            name = source["secret"].get("secretName") or source["secret"]["name"]
+            _write(folder, "Secret", name, source["secret"], data)
+        elif "configMap" in source:
+            _write(folder, "ConfigMap", source["configMap"]["name"], source["configMap"], data)
+        elif "downwardAPI" in source:
+            for item in source["downwardAPI"].get("items", []):
+                if "fieldRef" in item:
+                    _put(folder / item["path"], environment.field(pod, item["fieldRef"]["fieldPath"]).encode())
+        elif "serviceAccountToken" in source:
+            token = await _token(pod, source["serviceAccountToken"], place)
+            _put(folder / source["serviceAccountToken"]["path"], token.encode())
+
+
+def _write(folder: Path, kind: str, name: str, source: Object, data: environment.Data) -> None:
+    values = data.get((kind, name))
+    if values is None:
+        # the certificate bundle of the service account is published by a controller that the lab need not run
+        if source.get("optional") or name == "kube-root-ca.crt":
+            return
+        raise VolumeNotReadyError(f'{kind.lower()} "{name}" not found')
+    for key, path in {each["key"]: each["path"] for each in source.get("items", [])}.items() or {
+        k: k for k in values
+    }.items():
+        if key not in values:
+            raise VolumeNotReadyError(f'{kind.lower()} "{name}" has no key {key}')
+        _put(folder / path, values[key])
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o600)
+
+
+async def _token(pod: Object, source: Object, place: Place) -> str:
+    account = pod["spec"].get("serviceAccountName", "default")
+    path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/serviceaccounts/{account}/token"
+    wanted: Object = {"expirationSeconds": source.get("expirationSeconds", TOKEN_LIFETIME_S)}
+    if source.get("audience"):
+        wanted["audiences"] = [source["audience"]]
+    wanted["boundObjectRef"] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": pod["metadata"]["name"],
+        "uid": pod["metadata"]["uid"],
+    }
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted}
+    return str((await api.post(place.client, path, request))["status"]["token"])
+
+
+def mounts(container: Object, folders: dict[str, Path], variables: dict[str, str]) -> list[tuple[str, str, bool]]:
+    """(folder or file, path inside, read only) for each of the container's volume mounts, sub-paths resolved."""
+    result = []
+    for mount in container.get("volumeMounts", []):
+        source = folders[mount["name"]]
+        below = mount.get("subPath") or environment.expand(mount.get("subPathExpr", ""), variables)
+        if below:
+            source = source / below
+            if not source.exists():
+                source.mkdir(parents=True)
+        result.append((str(source), mount["mountPath"].rstrip("/") or "/", bool(mount.get("readOnly"))))
+    return result
+
+
+def discard(folder: Path) -> None:
+    """Remove the pod's own volumes (emptyDir, secrets); its logs stay for whoever wants to know why it ended."""
+    shutil.rmtree(folder / "volumes", ignore_errors=True)
