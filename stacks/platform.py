@@ -41,7 +41,7 @@ def declare(
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource] = (),
 ) -> dict[str, pulumi.Output[str]]:
-    """Declare everything inside the cluster; returns the address of each endpoint.
+    """Declare everything inside the cluster; returns the address of each workload that has an endpoint.
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
     before the first object, and outlives the last.
@@ -51,10 +51,8 @@ def declare(
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
     declared = _declare(objects, provider, late, depends_on)
-    return {
-        endpoint.name: declared[f"workload/{endpoint.workload}:load-balancer"].status.apply(address)
-        for endpoint in deployment.endpoints
-    }
+    public = {endpoint.workload for endpoint in deployment.endpoints}
+    return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
 
 
 def declare_node_pools(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
