@@ -44,11 +44,11 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
     settings: dict[str, Any] = {}
     if deployment.provider == "aws":
         settings = {
-            "ServerSideEncryptionConfiguration": {
+            "BucketEncryption": {
                 "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}]
             },
-            "PublicAccessBlockConfiguration": _ALL_BLOCKED,
-            "VersioningConfiguration": {"Status": "Enabled"},
+            "PublicAccessBlock": _ALL_BLOCKED,
+            "Versioning": {"Status": "Enabled"},
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         }
     return AwsResource(

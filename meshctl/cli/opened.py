@@ -79,7 +79,7 @@ def opened(context: Context, *, break_lock: bool = False) -> Iterator[Opened]:
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         context.say("interrupted: finishing what is in flight (once more ends it at once)")
-        session.pulumi.interrupt()
+        session.program.interrupt()
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -84,8 +84,6 @@ class PulumiProgram(automation.PulumiCommand):
 
 
 def _drain(process: subprocess.Popen[str], on_output: OnOutput | None, on_error: OnOutput | None) -> tuple[str, str]:
-    assert process.stdout is not None
-    assert process.stderr is not None
     out: list[str] = []
     err: list[str] = []
     readers = [
@@ -100,7 +98,9 @@ def _drain(process: subprocess.Popen[str], on_output: OnOutput | None, on_error:
     return "\n".join(out), "\n".join(err)
 
 
-def _read(stream: IO[str], lines: list[str], tell: OnOutput | None) -> None:
+def _read(stream: IO[str] | None, lines: list[str], tell: OnOutput | None) -> None:
+    if stream is None:
+        return
     with stream:
         for line in stream:
             lines.append(line.rstrip())

@@ -23,7 +23,7 @@ from meshctl.errors import (
 _CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
 _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
 
-_CAPACITY = "ask for another machine type, zone or a capacity reservation (`capacity: reserved`), or run `meshctl up` again later"
+_CAPACITY = "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
 _QUOTA = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
 _CREDENTIALS = (
     "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
@@ -35,7 +35,7 @@ HINTS = {
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
-    "BucketAlreadyExists": "bucket names are global: set `name:` of that storage's bucket under the environment, or another mesh name",
+    "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "BucketNotEmpty": "the bucket holds data: `meshctl destroy ENV --allow-data-loss` deletes it, or empty it first",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,

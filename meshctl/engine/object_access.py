@@ -51,8 +51,8 @@ def access(store: ObjectStore) -> ObjectAccess:
             prefix=store.prefix,
             endpoint="" if ".amazonaws.com" in endpoint else endpoint,
             region=store.region,
-            access_key=frozen.access_key,
-            secret_key=frozen.secret_key,
+            access_key=str(frozen.access_key),
+            secret_key=str(frozen.secret_key),
             session_token=frozen.token or "",
             addressing=store.addressing,
         )
@@ -71,7 +71,7 @@ def with_endpoints(deployment: Deployment) -> Deployment:
 
 
 def _with_endpoint(store: ObjectStore) -> ObjectStore:
-    config = _session(store.profile, store.region)._session.get_scoped_config()  # noqa: SLF001 (boto3 has no public way)
+    config = _session(store.profile, store.region)._session.get_scoped_config()
     endpoint = str(config.get("endpoint_url") or "").rstrip("/")
     if not endpoint:
         raise UsageError(
@@ -134,8 +134,10 @@ def _session(profile: str, region: str) -> boto3.Session:
 
 
 def _config(addressing: str) -> Config:
-    style = {} if addressing == "auto" else {"s3": {"addressing_style": addressing}}
-    return Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}, **style)
+    config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
+    if addressing in ("path", "virtual"):
+        config = config.merge(Config(s3={"addressing_style": "path" if addressing == "path" else "virtual"}))
+    return config
 
 
 def _no_credentials(profile: str) -> CredentialsError:

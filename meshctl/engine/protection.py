@@ -75,5 +75,7 @@ def _ephemeral(state: Mapping[str, Any]) -> set[str]:
     if not saved:
         return set()
     deployment = Deployment.model_validate(saved)
-    things = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
-    return {f"storage/{thing.name}" for thing in things if thing.ephemeral}
+    names = [store.name for store in deployment.object_stores if store.ephemeral]
+    names += [system.name for system in deployment.file_systems if system.ephemeral]
+    names += [block.name for block in deployment.blocks if block.ephemeral]
+    return {f"storage/{name}" for name in names}

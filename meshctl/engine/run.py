@@ -113,8 +113,7 @@ class StackRun:
                 why="the engine finished what was in flight and saved its state",
                 hint=f"`meshctl {operation} {self.name}` goes on from there",
             )
-        found = failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
-        return found
+        return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
         """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to

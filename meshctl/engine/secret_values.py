@@ -1,7 +1,7 @@
 """The values that may be in no file, plan or log: workload secrets, credentials for pods. EDGE.
 
-Called by `session`, which marks them secret before the stack sees them. Names are those that `meshctl.render` gives its late values:
-`secret.<name>`, `object_storage.access_key_id`, `object_storage.secret_access_key`.
+Called by `session`, which marks them secret before the stack sees them. Names are those that `meshctl.render` gives
+its late values: `secret.<name>`, `object_storage.access_key_id`, `object_storage.secret_access_key`.
 """
 
 from __future__ import annotations

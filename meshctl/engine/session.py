@@ -24,6 +24,7 @@ import stacks.onprem
 from meshctl.changes import Plan, group
 from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
+from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.protection import data_at_risk
 from meshctl.engine.run import StackRun, stack_outputs
@@ -59,7 +60,7 @@ class Session:
     environments: Environments
     on_progress: OnProgress | None = None
     break_lock: bool = False
-    pulumi: workspace.PulumiProgram = field(default_factory=workspace.pulumi_program)
+    program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
     def __post_init__(self) -> None:
         # relative paths in kubeconfigs and profiles count from here, also for the engine's plugins
@@ -206,8 +207,8 @@ class Session:
         return self._run(deployment.environment, program)
 
     def _run(self, stack: str, program: Program) -> StackRun:
-        opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.pulumi)
-        return StackRun(opened, self.pulumi, self.on_progress, self.break_lock)
+        opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
+        return StackRun(opened, self.program, self.on_progress, self.break_lock)
 
 
 def _nothing() -> None:

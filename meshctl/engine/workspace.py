@@ -52,7 +52,7 @@ class StackWorkspace(automation.LocalWorkspace):
     """A LocalWorkspace whose stacks are named on every call, never selected: one program run less for each
     command."""
 
-    def select_stack(self, stack_name: str, show_secrets: bool | None = None) -> None:  # noqa: ARG002
+    def select_stack(self, stack_name: str, show_secrets: bool | None = None) -> None:  # noqa: ARG002, FBT001
         return None
 
 
@@ -144,7 +144,7 @@ def _passphrase(backend: Backend) -> dict[str, str]:
         raise UsageError(
             "the state's secrets are locked by a passphrase, and none is given",
             why=f"the state is shared ({backend.url}), so meshctl can't make one up",
-            hint="set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE, or name a key service under state.secrets",
+            hint="set PULUMI_CONFIG_PASSPHRASE (or …_FILE), or name a key service under state.secrets",
         )
     file = backend.folder / ".meshctl" / "passphrase"
     if not file.exists():

@@ -29,10 +29,9 @@ class Network:
         return [self.subnet_ids[s.name] for s in self.subnets]
 
 
-def tagged(kind: str, name: str, **more: str) -> list[dict[str, Any]]:
-    """EC2 `TagSpecifications` with a Name, as the console shows it."""
-    tags = [{"Key": "Name", "Value": name}, *({"Key": key, "Value": value} for key, value in more.items())]
-    return [{"ResourceType": kind, "Tags": tags}]
+def named(name: str, **more: str) -> dict[str, str]:
+    """Tags with a Name, as the console shows it; a row's `Tags` is a map for every API."""
+    return {"Name": name, **more}
 
 
 def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvider) -> Network:
@@ -44,7 +43,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
             "CidrBlock": network.cidr,
             "EnableDnsSupport": True,
             "EnableDnsHostnames": True,
-            "TagSpecifications": tagged("vpc", prefix),
+            "Tags": named(prefix),
         },
         outputs=["VpcId"],
         provider=aws,
@@ -53,7 +52,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
     gateway = AwsResource(
         "ec2:InternetGateway",
         "network:internet-gateway",
-        {"VpcId": vpc_id, "TagSpecifications": tagged("internet-gateway", prefix)},
+        {"VpcId": vpc_id, "Tags": named(prefix)},
         outputs=["InternetGatewayId"],
         provider=aws,
     )
@@ -80,7 +79,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
             "ServiceName": f"com.amazonaws.{deployment.region}.s3",
             "VpcEndpointType": "Gateway",
             "RouteTableIds": private_tables,
-            "TagSpecifications": tagged("vpc-endpoint", f"{prefix}-s3"),
+            "Tags": named(f"{prefix}-s3"),
         },
         provider=aws,
     )
@@ -97,7 +96,7 @@ def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsPro
             "CidrBlock": subnet.cidr,
             "AvailabilityZone": subnet.zone,
             "MapPublicIpOnLaunch": subnet.public,
-            "TagSpecifications": tagged("subnet", f"{prefix}-{subnet.name}", **{role: "1"}),
+            "Tags": named(f"{prefix}-{subnet.name}", **{role: "1"}),
         },
         outputs=["SubnetId"],
         provider=aws,
@@ -110,7 +109,7 @@ def _nat_gateway(
     address = AwsResource(
         "ec2:Address",
         f"network:nat-address-{subnet.name}",
-        {"Domain": "vpc", "TagSpecifications": tagged("elastic-ip", f"{prefix}-{subnet.name}")},
+        {"Domain": "vpc", "Tags": named(f"{prefix}-{subnet.name}")},
         outputs=["AllocationId"],
         provider=aws,
     )
@@ -120,7 +119,7 @@ def _nat_gateway(
         {
             "SubnetId": public_subnet_id,
             "AllocationId": address.get("AllocationId"),
-            "TagSpecifications": tagged("natgateway", f"{prefix}-{subnet.name}"),
+            "Tags": named(f"{prefix}-{subnet.name}"),
         },
         outputs=["NatGatewayId"],
         provider=aws,
@@ -132,7 +131,7 @@ def _route_table(name: str, prefix: str, vpc_id: pulumi.Output[str], aws: AwsPro
     return AwsResource(
         "ec2:RouteTable",
         f"network:routes-{name}",
-        {"VpcId": vpc_id, "TagSpecifications": tagged("route-table", f"{prefix}-{name}")},
+        {"VpcId": vpc_id, "Tags": named(f"{prefix}-{name}")},
         outputs=["RouteTableId"],
         provider=aws,
     )

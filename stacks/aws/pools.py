@@ -11,7 +11,7 @@ from typing import Any
 
 from meshctl.model.deployment import Deployment, Pool
 from stacks.aws.cluster import Eks
-from stacks.aws.network import Network, tagged
+from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource
 
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
@@ -53,7 +53,7 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
             "GroupName": f"{deployment.cluster.name}-fabric",
             "Description": "EFA traffic between the nodes of a pool",
             "VpcId": network.vpc_id,
-            "TagSpecifications": tagged("security-group", f"{deployment.cluster.name}-fabric"),
+            "Tags": named(f"{deployment.cluster.name}-fabric"),
         },
         outputs=["GroupId"],
         provider=aws,
@@ -124,7 +124,12 @@ def _launch_template(
                 },
             }
         ],
-        "TagSpecifications": tagged("instance", name, **{"meshctl.dev/pool": pool.name}),
+        "TagSpecifications": [
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": "Name", "Value": name}, {"Key": "meshctl.dev/pool", "Value": pool.name}],
+            }
+        ],
         **_network(pool, eks, fabric_group),
         **_placement(deployment, pool, aws),
         **_reservation(pool),

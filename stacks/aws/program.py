@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pulumi
-
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
 from stacks.aws import cluster, network, pools, storage
 from stacks.buckets import declare_buckets
+from stacks.exports import export
 from stacks.resources import AwsProvider
 
 
@@ -32,12 +31,10 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     buckets = declare_buckets(deployment, tags)
     identities = storage.declare_bucket_access(deployment, buckets, platform.service_accounts(deployment), eks, aws)
     kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
-    endpoints = platform.declare(
+    addresses = platform.declare(
         deployment,
         provider=kubernetes_provider,
         late={**late, **file_systems},
         depends_on=[*node_groups, *addons, *identities, *buckets.values()],
     )
-    pulumi.export("deployment", deployment.model_dump(mode="json"))
-    pulumi.export("endpoints", endpoints)
-    pulumi.export("kubeconfig", eks.kubeconfig)
+    export(deployment, addresses, eks.kubeconfig)

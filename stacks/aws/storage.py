@@ -9,7 +9,7 @@ import pulumi
 
 from meshctl.model.deployment import Deployment, FileSystem
 from stacks.aws.cluster import Eks, declare_role, trust
-from stacks.aws.network import Network, tagged
+from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource
 
 _LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
@@ -47,7 +47,7 @@ def _lustre(
             "SubnetIds": network.private((system.zone,) if system.zone else ())[:1],
             "SecurityGroupIds": [group.get("GroupId")],
             "LustreConfiguration": configuration,
-            "Tags": [{"Key": "Name", "Value": f"{deployment.cluster.name}-{system.name}"}],
+            "Tags": named(f"{deployment.cluster.name}-{system.name}"),
         },
         outputs=["FileSystemId", "DNSName", "MountName"],
         provider=aws,
@@ -72,7 +72,7 @@ def _efs(
         {
             "Encrypted": True,
             "ThroughputMode": "elastic",
-            "Tags": [{"Key": "Name", "Value": f"{deployment.cluster.name}-{system.name}"}],
+            "Tags": named(f"{deployment.cluster.name}-{system.name}"),
         },
         outputs=["FileSystemId"],
         provider=aws,
@@ -105,7 +105,7 @@ def _group(
             "GroupName": name,
             "Description": f"access to the file system {system.name}",
             "VpcId": network.vpc_id,
-            "TagSpecifications": tagged("security-group", name),
+            "Tags": named(name),
         },
         outputs=["GroupId"],
         provider=aws,

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pulumi
-
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
 from stacks.buckets import declare_buckets
+from stacks.exports import export
 
 
 def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
@@ -23,6 +22,5 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     provider = kubernetes.provider(deployment)
     pools = platform.declare_node_pools(deployment, provider=provider)
     buckets = declare_buckets(deployment, {})
-    endpoints = platform.declare(deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()])
-    pulumi.export("deployment", deployment.model_dump(mode="json"))
-    pulumi.export("endpoints", endpoints)
+    addresses = platform.declare(deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()])
+    export(deployment, addresses)

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pulumi
-
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
 from stacks.buckets import declare_buckets
+from stacks.exports import export
 
 
 def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
@@ -24,6 +23,5 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     provider = kubernetes.provider(deployment)
     labels = platform.declare_node_labels(deployment, provider=provider)
     buckets = declare_buckets(deployment, {})
-    endpoints = platform.declare(deployment, provider=provider, late=late, depends_on=[*labels, *buckets.values()])
-    pulumi.export("deployment", deployment.model_dump(mode="json"))
-    pulumi.export("endpoints", endpoints)
+    addresses = platform.declare(deployment, provider=provider, late=late, depends_on=[*labels, *buckets.values()])
+    export(deployment, addresses)
