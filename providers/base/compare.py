@@ -75,6 +75,15 @@ def _observed_list(described: list[Any], wanted: list[Any]) -> list[Any]:
     return [observed(one, other) for one, other in zip(described, wanted, strict=True)]
 
 
+def merged(described: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with the inputs laid over it: what was asked for as it was asked for, and what the service adds."""
+    result = dict(described)
+    for key, value in inputs.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
 def tag_map(tags: Any) -> dict[str, str]:
     """Tags as {key: value}, from a map or a list of {Key, Value}; AWS's own tags left out."""
     pairs = tags.items() if isinstance(tags, Mapping) else [(tag["Key"], tag.get("Value", "")) for tag in tags or []]

@@ -19,7 +19,7 @@ import jmespath  # type: ignore[import-untyped]
 
 from providers.base.calls import THROTTLED, UNREACHABLE, Caller, Clients, call_error, evaluate, matches, search
 from providers.base.checks import input_names
-from providers.base.compare import observed, observed_tags, same, tag_map
+from providers.base.compare import merged, observed, observed_tags, same, tag_map
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
 from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
 from providers.base.row import OWNER_TAG, SEPARATOR, Call, Poll, Row, Setting
@@ -345,8 +345,7 @@ class Crud:
         kept: Properties = {key: value for key, value in description.items() if key not in self.row.noise}
         if self.row.tags is not None:
             kept.pop(self.row.tags.path, None)
-        kept.update(context["inputs"])
-        return kept
+        return merged(kept, context["inputs"])
 
     # ---- read ------------------------------------------------------------------------------------------------------
 
