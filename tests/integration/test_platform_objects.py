@@ -1,0 +1,118 @@
+"""The rendered objects meet a real API server: strict field validation, Pod Security admission, controllers, Pulumi."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from meshctl import render
+from meshctl.model.deployment import Deployment, Provider
+from meshctl.render import LateValue, PlatformObject
+from tests.contract.kubernetes_recording.control_plane import ControlPlane, running
+from tests.unit.render.sample import sample
+
+PLURALS = {"StorageClass": "storageclasses", "PriorityClass": "priorityclasses"}
+CLUSTER_SCOPED = ("Namespace", "Node", "PersistentVolume", "PriorityClass", "StorageClass")
+POD_WAIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with running(tmp_path_factory.mktemp("plane"), node_names=("train-0", "serve-0", "web-0")) as started:
+        yield started
+
+
+def filled(value: Any) -> Any:
+    if isinstance(value, LateValue):
+        return f"value-of-{value.name}"
+    if isinstance(value, dict):
+        return {key: filled(inner) for key, inner in value.items()}
+    return [filled(inner) for inner in value] if isinstance(value, list) else value
+
+
+def path(item: PlatformObject) -> str:
+    version, metadata = item.manifest["apiVersion"], item.manifest["metadata"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    space = "" if item.kind in CLUSTER_SCOPED else f"/namespaces/{metadata['namespace']}"
+    return f"{root}{space}/{PLURALS.get(item.kind, item.kind.lower() + 's')}/{metadata['name']}"
+
+
+def apply(plane: ControlPlane, item: PlatformObject) -> None:
+    query = "?fieldManager=test&force=true&fieldValidation=Strict"
+    try:
+        plane.call("PATCH", path(item) + query, filled(item.manifest), "application/apply-patch+yaml")
+    except urllib.error.HTTPError as error:
+        pytest.fail(f"{item.name}: {json.loads(error.read())['message']}")
+
+
+def in_namespace(provider: Provider) -> Deployment:
+    """The sample in a namespace of its own: all three share one control plane."""
+    deployment = sample(provider)
+    return deployment.model_copy(update={"mesh": f"llm-{provider}"})
+
+
+def until(check: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + POD_WAIT_S
+    while True:
+        found = check()
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("provider", ["aws", "coreweave", "onprem"])
+def test_the_api_server_takes_every_object_and_admits_every_pod(plane: ControlPlane, provider: Provider) -> None:
+    deployment = in_namespace(provider)
+    for item in render.platform_objects(deployment):
+        apply(plane, item)
+    wanted = sum(workload.replicas for workload in deployment.workloads)
+    space = f"/api/v1/namespaces/{deployment.namespace}"
+
+    def pods() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = plane.call("GET", f"{space}/pods")["items"]
+        return found if len(found) >= wanted else []
+
+    found = until(pods)
+    events = plane.call("GET", f"{space}/events")["items"]
+    refused = [event["message"] for event in events if event["reason"] == "FailedCreate"]
+    assert len(found) == wanted, refused
+    ranks = {
+        pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]: pod for pod in of(found, "pretrain")
+    }
+    assert sorted(ranks) == ["0", "1", "2", "3"]
+    assert ranks["0"]["spec"]["hostname"] == "pretrain-0"
+    assert ranks["0"]["spec"]["subdomain"] == "pretrain"
+
+
+def of(pods: list[dict[str, Any]], workload: str) -> list[dict[str, Any]]:
+    return [pod for pod in pods if pod["metadata"]["labels"]["app.kubernetes.io/name"] == workload]
+
+
+@pytest.mark.lab
+def test_suspending_a_training_removes_its_pods_and_resuming_brings_them_back(plane: ControlPlane) -> None:
+    deployment = sample("aws").model_copy(update={"mesh": "llm-pause"})
+    space = f"/api/v1/namespaces/{deployment.namespace}/pods"
+    for item in render.platform_objects(deployment):
+        apply(plane, item)
+    assert until(lambda: len(of(plane.call("GET", space)["items"], "pretrain")) == 4)
+    for item in render.platform_objects(deployment.paused(frozenset({"pretrain"}))):
+        apply(plane, item)
+    assert until(lambda: not of(plane.call("GET", space)["items"], "pretrain"))
+    for item in render.platform_objects(deployment):
+        apply(plane, item)
+    assert until(lambda: len(of(plane.call("GET", space)["items"], "pretrain")) == 4)
+
+
+@pytest.mark.lab
+def test_node_labels(plane: ControlPlane) -> None:
+    deployment = sample("onprem")
+    items = [item for item in render.node_label_objects(deployment) if item.name.endswith("-0")]
+    for item in items:
+        apply(plane, item)
+    assert plane.call("GET", "/api/v1/nodes/serve-0")["metadata"]["labels"]["meshctl.dev/pool"] == "serve"
