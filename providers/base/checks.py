@@ -33,6 +33,11 @@ class TolerantValidator(ParamValidator):
         if params is not UNKNOWN:
             super()._validate(params, shape, errors, name)  # type: ignore[misc]
 
+    def _validate_list(self, param: Any, shape: Any, errors: Any, name: str) -> None:
+        # botocore looks at scalar members itself, without `_validate`
+        known = [item for item in param if item is not UNKNOWN] if isinstance(param, list) else param
+        super()._validate_list(known, shape, errors, name)  # type: ignore[misc]
+
 
 def create_members(row: Row, model: Any) -> tuple[str, ...]:
     if not row.create.forward:
@@ -57,7 +62,8 @@ def check_inputs(row: Row, model: Any, inputs: Properties) -> list[CheckFailure]
     context = check_context(row, inputs)
     found = _check_call(row.create, model, context)
     for setting in row.settings:
-        if any(inputs.get(name) is not None for name in setting.inputs):
+        # the others are inputs of the create call, whose shape may have more members than that of their update
+        if setting.on_create and any(inputs.get(name) is not None for name in setting.inputs):
             for call in setting.puts[: 1 if setting.wait else None]:
                 found += _check_call(call, model, context)
     unique = {(failure.path, failure.reason): failure for failure in found}
