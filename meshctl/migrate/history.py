@@ -1,0 +1,96 @@
+"""What a journal says: how far a migration is, which way it goes, what its steps left. PURE.
+
+Read by `run` (what to skip), `outline` (what a rollback must undo), `migration` and `parity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from meshctl.migrate.journal import Record
+from meshctl.migrate.plan import MigrationPlan
+
+Direction = Literal["forward", "rollback", "finish"]
+LAST_FORWARD = "observe/health"
+
+
+@dataclass(frozen=True)
+class History:
+    """One migration's records, read. `done` maps a step to its `done` record; `options` are those of `direction`."""
+
+    records: tuple[Record, ...]
+    plan: MigrationPlan
+    direction: Direction
+    options: dict[str, Any]
+    done: dict[str, Record]
+    intents: frozenset[str]  # steps that were begun at least once
+    open_intent: str  # a step that was begun and neither done nor failed; "" if there is none
+    decided: dict[str, str]  # step -> "done" | "again", where a person answered and nothing followed yet
+    failed: Record | None  # the last failure, if nothing was done after it
+    outcome: str = ""  # finished | rolled-back, once closed
+    failures: dict[str, Record] = field(default_factory=dict)  # each step's failure, if the step is not done since
+
+    @property
+    def state(self) -> str:
+        """running | waiting | rolling-back | finishing | finished | rolled-back."""
+        if self.outcome:
+            return self.outcome
+        if self.direction != "forward":
+            return {"rollback": "rolling-back", "finish": "finishing"}[self.direction]
+        return "waiting" if LAST_FORWARD in self.done else "running"
+
+    @property
+    def source_lost(self) -> bool:
+        return bool(self.options.get("source_lost"))
+
+    def began(self, *steps: str) -> bool:
+        return any(step in self.intents or step in self.done for step in steps)
+
+
+def read_history(records: Sequence[Record]) -> History:
+    """Fold the records. The first must be `begin`."""
+    done: dict[str, Record] = {}
+    intents: set[str] = set()
+    decided: dict[str, str] = {}
+    failures: dict[str, Record] = {}
+    direction: Direction = "forward"
+    options: dict[str, Any] = {}
+    open_intent = outcome = ""
+    failed: Record | None = None
+    for record in records[1:]:
+        if record.kind == "intent":
+            intents.add(record.step)
+            decided.pop(record.step, None)
+            open_intent, failed = record.step, None
+        elif record.kind == "done":
+            done[record.step] = record
+            failures.pop(record.step, None)
+            open_intent, failed = "", None
+            decided.pop(record.step, None)
+        elif record.kind == "failed":
+            failed = failures[record.step] = record
+            # a failed check makes the steps it checks void: they are done again
+            for step in record.data.get("again", ()):
+                done.pop(step, None)
+        elif record.kind == "decided":
+            decided[record.step] = record.data["as"]
+        elif record.kind == "direction":
+            direction, options = record.data["to"], {**options, **record.data}
+            open_intent, failed = "", None
+        elif record.kind == "closed":
+            outcome = record.data["outcome"]
+    return History(
+        records=tuple(records),
+        plan=MigrationPlan.model_validate(records[0].data["plan"]),
+        direction=direction,
+        options=options,
+        done=done,
+        intents=frozenset(intents),
+        open_intent=open_intent,
+        decided=decided,
+        failed=failed,
+        outcome=outcome,
+        failures=failures,
+    )

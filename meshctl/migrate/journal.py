@@ -1,0 +1,91 @@
+"""The journal of one migration: numbered records that are only ever added. EDGE; `Record` is a value.
+
+Written by `run` before and after each step, read by `history`. One file for each record:
+
+    migrations/<mesh>/<id>/0007-seed.weights-intent.json
+
+A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
+before it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from meshctl.errors import LockedError, MigrationError
+from meshctl.migrate.state_store import StateStore
+
+Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "closed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """`begin` opens the journal (`data`: the plan); `direction` turns it (`data.to`: forward, rollback, finish);
+    `decided` is a person's answer to an undecidable step; `closed` ends it. `at` is in seconds since the epoch."""
+
+    number: int
+    step: str
+    kind: Kind
+    at: float
+    owner: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Journal:
+    """One migration's records, oldest first. `owner` names this run in what it adds."""
+
+    store: StateStore
+    mesh: str
+    migration: str
+    owner: str
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def prefix(self) -> str:
+        return f"migrations/{self.mesh}/{self.migration}"
+
+    def add(self, step: str, kind: Kind, at: float, data: dict[str, Any] | None = None) -> Record:
+        """Append; durable when it returns. Raises: LockedError when another run wrote meanwhile."""
+        number = self.records[-1].number + 1 if self.records else 0
+        record = Record(number, step, kind, at, self.owner, data or {})
+        path = f"{self.prefix}/{number:04d}-{step.replace('/', '.')}-{kind}.json"
+        newest = max((_number(path) for path in self.store.paths(self.prefix)), default=-1)
+        text = json.dumps(asdict(record), indent=1, sort_keys=True)
+        if newest >= number or not self.store.create(path, text):
+            raise LockedError(
+                f"another run goes on with migration {self.migration}",
+                why=f"it wrote record {newest} in the meantime",
+                hint=f"`meshctl migrations show {self.migration}`",
+            )
+        self.records.append(record)
+        return record
+
+
+def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:
+    """Read a journal; an empty one for a new migration. Raises: MigrationError when a record is unreadable."""
+    journal = Journal(store, mesh, migration, owner)
+    for path in store.paths(journal.prefix):
+        journal.records.append(_record(path, store.read(path) or ""))
+    return journal
+
+
+def migrations(store: StateStore, mesh: str) -> list[str]:
+    """The ids of all migrations of the mesh, oldest first."""
+    found = {path.split("/")[2] for path in store.paths(f"migrations/{mesh}") if path.count("/") == 3}
+    return sorted(found - {"locks"})
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit("/", 1)[1].split("-", 1)[0])
+
+
+def _record(path: str, text: str) -> Record:
+    try:
+        return Record(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise MigrationError(
+            f"the journal record {path} can't be read", why=str(error), hint="was it made by a newer meshctl?"
+        ) from error

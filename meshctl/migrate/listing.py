@@ -1,0 +1,120 @@
+"""Full listings of object stores, and what two of them have in common. EDGE, but for `compare`'s set arithmetic.
+
+Used by `migration` (facts for the plan), `sync` (what to copy again) and `verify`. A listing is held in memory: about
+200 bytes for each object. Keys that end in "/" and hold nothing are folder markers of consoles, and no data: left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.errors import CredentialsError, MigrationError, UnreachableError
+from meshctl.migrate.plan import StoreFacts
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object: `etag` without quotes, as the store gives it."""
+
+    size: int
+    etag: str
+
+
+Listing = dict[str, Item]  # key below the prefix -> item
+
+
+def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
+    config = Config(
+        connect_timeout=5,
+        read_timeout=120,
+        max_pool_connections=connections,
+        retries={"mode": "standard", "max_attempts": 5},
+        s3={"addressing_style": access.addressing},
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=access.endpoint or None,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+        aws_session_token=access.session_token or None,
+        config=config,
+    )
+
+
+def folder(access: ObjectAccess) -> str:
+    """The prefix as it stands before every key: empty, or ending in "/"."""
+    prefix = access.prefix.strip("/")
+    return f"{prefix}/" if prefix else ""
+
+
+def list_objects(access: ObjectAccess) -> Listing:
+    """Every object below the prefix. Raises: MigrationError when there is no such bucket."""
+    found: Listing = {}
+    start = folder(access)
+    with named(access):
+        pages = s3_client(access).get_paginator("list_objects_v2").paginate(Bucket=access.bucket, Prefix=start)
+        for page in pages:
+            for item in page.get("Contents", ()):
+                key = item["Key"][len(start) :]
+                if key and not (key.endswith("/") and item["Size"] == 0):
+                    found[key] = Item(item["Size"], item["ETag"].strip('"'))
+    return found
+
+
+def list_if_there(access: ObjectAccess) -> Listing:
+    """As `list_objects`; empty while the bucket does not exist yet."""
+    try:
+        return list_objects(access)
+    except NoBucketError:
+        return {}
+
+
+def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
+    """What the plan must know of a store."""
+    here = list_objects(source)
+    place = (source.endpoint, source.bucket, folder(source))
+    if place == (target.endpoint, target.bucket, folder(target)):
+        return StoreFacts(store=store, objects=len(here), total_bytes=_total(here), shared=True)
+    there = list_if_there(target)
+    return StoreFacts(
+        store=store,
+        objects=len(here),
+        total_bytes=_total(here),
+        target_objects=len(there),
+        foreign_objects=len(there.keys() - here.keys()),
+    )
+
+
+def _total(listing: Listing) -> int:
+    return sum(item.size for item in listing.values())
+
+
+class NoBucketError(MigrationError):
+    """The bucket does not exist."""
+
+
+@contextmanager
+def named(access: ObjectAccess) -> Iterator[None]:
+    """boto's errors as ours. Raises: CredentialsError, UnreachableError, NoBucketError, MigrationError."""
+    where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
+    try:
+        yield
+    except botocore.exceptions.HTTPClientError as error:
+        raise UnreachableError(f"{where} does not answer", why=str(error), hint="check the network") from error
+    except botocore.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("NoSuchBucket", "404"):
+            raise NoBucketError(f"{where} does not exist", hint="`meshctl up` makes it") from error
+        if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403"):
+            hint = "renew the profile's keys, or check its rights"
+            raise CredentialsError(f"{where} refused", why=f"[{code}] {error}", hint=hint) from error
+        raise MigrationError(f"{where}: {error}", why=f"[{code}]", hint="check the store") from error

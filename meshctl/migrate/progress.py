@@ -1,0 +1,77 @@
+"""What a migration tells while it runs, and how it is stopped. PURE but for the flag.
+
+`run`, `sync` and the actions emit `Event`s to a callback that the CLI gives; `progress_text` is their text form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from meshctl.errors import InterruptedByUserError
+
+
+@dataclass(frozen=True)
+class Event:
+    """One moment. `kind` started | done | failed concern the step as a whole; `copying` carries the numbers so far;
+    `message` a line of what is going on below. `eta_s` None = unknown."""
+
+    kind: Literal["started", "done", "failed", "copying", "message"]
+    step: str
+    title: str
+    elapsed_s: float = 0
+    text: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+    done_objects: int = 0
+    total_objects: int = 0
+    eta_s: float | None = None
+
+
+Report = Callable[[Event], None]
+Say = Callable[[str], None]
+OnCopied = Callable[
+    [int, int, int, int, "float | None"], None
+]  # done bytes, total, done objects, total, ETA in seconds
+
+
+class Stop:
+    """Set by Ctrl-C; asked between steps and in every wait."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self) -> None:
+        self.requested = True
+
+    def check(self) -> None:
+        """Raises: InterruptedByUserError once stopping was asked for."""
+        if self.requested:
+            raise InterruptedByUserError("stopped at a safe point")
+
+
+def progress_text(event: Event) -> str:
+    """One line, without its end."""
+    head = f"{event.step:<24}"
+    if event.kind == "started":
+        return f"{head}{event.title}"
+    if event.kind == "done":
+        tail = f"  {event.text}" if event.text else ""
+        return f"{head}done in {event.elapsed_s:.1f} s{tail}"
+    if event.kind == "failed":
+        return f"{head}FAILED after {event.elapsed_s:.1f} s: {event.text}"
+    if event.kind == "message":
+        return f"{head}  {event.text}"
+    eta = "" if event.eta_s is None else f", {event.eta_s:.0f} s left"
+    files = f"{event.done_objects}/{event.total_objects} objects"
+    return f"{head}  {size_text(event.done_bytes)} of {size_text(event.total_bytes)}, {files}{eta}"
+
+
+def size_text(size: float) -> str:
+    """Bytes in binary units, as `storage` sizes are written."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError(size)

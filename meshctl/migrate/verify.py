@@ -1,0 +1,131 @@
+"""Compares two object stores in full: every key, every checksum. EDGE but for `checksums` and `digest` (PURE).
+
+Called by the compare steps, the gate before anything starts at the target. Where both stores give the same MD5 ETag of
+an object, that is its checksum; everything else (multipart uploads, encrypted objects, differing ETags) is read on both
+sides and hashed with SHA-256. `deep` reads every object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.migrate.listing import Item, Listing, folder, list_objects, named, s3_client
+from meshctl.migrate.progress import OnCopied, Stop
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
+_READERS = 8
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class SideSummary:
+    """One side of the parity table. `digest`: SHA-256 over the sorted lines "key, size, checksum"."""
+
+    objects: int
+    total_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`missing`: at the source only; `extra`: at the target only; `differing`: other content. Keys, sorted."""
+
+    source: SideSummary
+    target: SideSummary
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    differing: tuple[str, ...]
+    read_bytes: int  # of each side, for objects whose ETags say nothing
+
+    @property
+    def equal(self) -> bool:
+        return not (self.missing or self.extra or self.differing)
+
+    def document(self) -> dict[str, Any]:
+        """For the journal: the summaries, not the keys."""
+        return {"source": asdict(self.source), "target": asdict(self.target), "read_bytes": self.read_bytes}
+
+
+def compare(
+    source: ObjectAccess,
+    target: ObjectAccess,
+    *,
+    deep: bool = False,
+    on_read: OnCopied | None = None,
+    stop: Stop | None = None,
+) -> Comparison:
+    """List both sides and compare all content. Raises: UnreachableError, CredentialsError, InterruptedByUserError."""
+    here, there = list_objects(source), list_objects(target)
+    common = here.keys() & there.keys()
+    same_size = [key for key in common if here[key].size == there[key].size]
+    to_read = sorted(key for key in same_size if deep or not proves_equal(here[key], there[key]))
+    sums = _read_both(source, target, {key: here[key].size for key in to_read}, on_read, stop or Stop())
+    ours = checksums(here, {key: pair[0] for key, pair in sums.items()})
+    theirs = checksums(there, {key: pair[1] for key, pair in sums.items()})
+    return Comparison(
+        source=SideSummary(len(here), sum(i.size for i in here.values()), digest(here, ours)),
+        target=SideSummary(len(there), sum(i.size for i in there.values()), digest(there, theirs)),
+        missing=tuple(sorted(here.keys() - there.keys())),
+        extra=tuple(sorted(there.keys() - here.keys())),
+        differing=tuple(sorted(k for k in common if here[k].size != there[k].size or ours[k] != theirs[k])),
+        read_bytes=sum(here[key].size for key in to_read),
+    )
+
+
+def proves_equal(one: Item, other: Item) -> bool:
+    """Whether the ETags alone say that the content is the same: equal MD5s, or equal MD5s of equal parts."""
+    return one.etag == other.etag and bool(_MD5.fullmatch(one.etag) or _MULTIPART.fullmatch(one.etag))
+
+
+def checksums(listing: Listing, read: Mapping[str, str]) -> dict[str, str]:
+    """Checksum by key: what was read counts, else the ETag."""
+    return {key: f"sha256:{read[key]}" if key in read else f"etag:{item.etag}" for key, item in listing.items()}
+
+
+def digest(listing: Listing, sums: Mapping[str, str]) -> str:
+    lines = hashlib.sha256()
+    for key in sorted(listing):
+        lines.update(f"{key}\0{listing[key].size}\0{sums[key]}\n".encode())
+    return lines.hexdigest()
+
+
+def _read_both(
+    source: ObjectAccess, target: ObjectAccess, sizes: Mapping[str, int], on_read: OnCopied | None, stop: Stop
+) -> dict[str, tuple[str, str]]:
+    """SHA-256 of each key on either side, several at a time."""
+    readers = (_reader(source, stop), _reader(target, stop))
+    found: dict[str, tuple[str, str]] = {}
+    total, done = sum(sizes.values()), 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        for key, pair in zip(sizes, pool.map(lambda key: (readers[0](key), readers[1](key)), sizes), strict=True):
+            found[key] = pair
+            done += sizes[key]
+            if on_read is not None:
+                on_read(done, total, len(found), len(sizes), None)
+    return found
+
+
+def _reader(access: ObjectAccess, stop: Stop) -> Callable[[str], str]:
+    client, start = s3_client(access), folder(access)
+
+    def sha256(key: str) -> str:
+        with named(access):
+            body = client.get_object(Bucket=access.bucket, Key=start + key)["Body"]
+            return _hash(body.iter_chunks(_BLOCK), stop)
+
+    return sha256
+
+
+def _hash(blocks: Iterable[bytes], stop: Stop) -> str:
+    found = hashlib.sha256()
+    for block in blocks:
+        stop.check()
+        found.update(block)
+    return found.hexdigest()

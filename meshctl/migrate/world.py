@@ -1,0 +1,86 @@
+"""What a migration needs from the outside: environments, names, pods, object stores, a clock. Only types.
+
+Implemented on the engine by `meshctl.migrate.engine_world`; used by every step. Each call tells what is there *now*: an
+API that does not answer raises UnreachableError and is never read as "nothing there".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
+
+if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
+    from meshctl.engine.clusters import PodState
+    from meshctl.engine.object_access import ObjectAccess
+
+Say = Callable[[str], None]  # one line of progress for a person
+
+
+@dataclass(frozen=True)
+class UpResult:
+    """After `up`: the environment's addresses by endpoint name (an IP address or a load balancer's host name)."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EndpointTarget:
+    """Where an endpoint's name points: the environment's name and the address in the record."""
+
+    environment: str
+    address: str
+
+
+class World(Protocol):
+    """The environments of one mesh, as a migration sees them."""
+
+    def deployment(self, environment: str) -> Deployment:
+        """The mesh resolved for `environment` as its files stand now. Raises: InfeasibleError, UsageError."""
+
+    def deployed(self, environment: str) -> Deployment | None:
+        """What the last complete `up` left there, with its `paused` marks. None when nothing was ever brought up, or
+        when it was retired."""
+
+    def up(self, deployment: Deployment, say: Say) -> UpResult:
+        """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are
+        not touched. Raises: ResourcesFailedError, InterruptedByUserError, LockedError."""
+
+    def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
+        """Destroy the environment. `keep_data`: protected storage that holds data stays. Names are not touched."""
+
+    def addresses(self, deployment: Deployment) -> Mapping[str, str]:
+        """The environment's own address for each endpoint, as its load balancers have it now."""
+
+    def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
+        """Write the names of these endpoints (name -> address) as belonging to `deployment`'s environment. Other
+        endpoints' names stay."""
+
+    def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
+        """Where each endpoint's name points now, by endpoint name."""
+
+    def endpoint_ttl_s(self) -> int:
+        """How long, in seconds, resolvers may keep an old answer."""
+
+    def resolve_dns(self, host: str) -> Sequence[str]:
+        """What the zone's own name server answers for `host`: addresses, or the name that it is an alias of."""
+
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+        """HTTP status of GET `path` at `address`, asked as the endpoint's host; 0 when nothing answered."""
+
+    def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
+        """The workload's pods, ended ones too."""
+
+    def object_access(self, store: ObjectStore) -> ObjectAccess:
+        """Endpoint and fresh credentials. Raises: CredentialsError."""
+
+    def take_over(self) -> None:
+        """Called when the run that held this migration is known to be dead: stack locks that it left may be broken."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
