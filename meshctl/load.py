@@ -86,7 +86,7 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     for where, message in references.check_mesh(mesh.data):
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
-    known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else []
+    known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
     for where, message in references.check_environments(environments.data, known):
         environments.report(where, message)
 

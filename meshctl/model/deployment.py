@@ -285,6 +285,7 @@ class Resolution(Value):
     environment: str
     deployment: Deployment | None
     gaps: tuple[Gap, ...] = ()
+    pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit
     storage_as: dict[str, str] = {}  # storage name -> what carries it here, in words
     notes: tuple[str, ...] = ()  # things a user should know that are no gaps

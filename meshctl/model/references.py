@@ -29,14 +29,13 @@ def check_mesh(data: object) -> list[Problem]:
     return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh)]
 
 
-def check_environments(data: object, pools: Iterable[str]) -> list[Problem]:
-    """Problems between the parts of environments.yaml, and of its references to the mesh's `pools`."""
+def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
+    """Problems between the parts of environments.yaml, and of its references to `pools` (None: unreadable)."""
     document = _mapping(data)
     problems: list[Problem] = []
-    known = list(pools)
     for name, environment in _items(document, "environments"):
         at: Path = ("environments", name)
-        problems.extend(_reservations(environment, at, known))
+        problems.extend(_reservations(environment, at, pools))
         if environment.get("provider") == "onprem" and not {"inventory", "kubernetes"} & environment.keys():
             problems.append((at, 'needs "inventory" (SSH hosts) or "kubernetes" (an existing cluster)'))
         region = environment.get("region")
@@ -51,12 +50,12 @@ def check_environments(data: object, pools: Iterable[str]) -> list[Problem]:
     return problems
 
 
-def _reservations(environment: dict[str, Any], at: Path, pools: list[str]) -> Iterator[Problem]:
+def _reservations(environment: dict[str, Any], at: Path, pools: list[str] | None) -> Iterator[Problem]:
     capacity = _mapping(environment.get("capacity"))
     for kind in ("reservations", "blocks"):
         for index, item in enumerate(_sequence(capacity.get(kind))):
             pool = _mapping(item).get("pool")
-            if isinstance(pool, str) and pool not in pools:
+            if pools is not None and isinstance(pool, str):
                 yield from _missing((*at, "capacity", kind, index, "pool"), "pool", pool, pools)
 
 

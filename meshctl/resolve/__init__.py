@@ -69,6 +69,7 @@ def resolve(
         environment=name,
         deployment=None if over else deployment,
         gaps=(*gaps, *over),
+        pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
         notes=(*made.notes, *_notes(mesh, deployment)),

@@ -109,11 +109,12 @@ def list_price(machine: Machine, market: Market, region: str) -> ListPrice | Non
     return machine.price("on-demand" if market == "reserved" else market, region)
 
 
-def _rank(machine: Machine, region: str, requirement: Requirement) -> tuple[int, float, str]:
+def _rank(machine: Machine, region: str, requirement: Requirement) -> tuple[int, bool, float, str]:
     """Preferred model first, then the cheapest known. Another region's price only orders, it is never shown."""
     preference = next((i for i, wanted in enumerate(requirement.models) if _answers(machine, wanted)), 0)
-    price = list_price(machine, requirement.market, region) or next(iter(machine.prices), None)
-    return preference, price.usd_per_hour if price else float("inf"), machine.name
+    known = list_price(machine, requirement.market, region)
+    price = known or next(iter(machine.prices), None)
+    return preference, known is None, price.usd_per_hour if price else float("inf"), machine.name
 
 
 def _answers(machine: Machine, wanted: str) -> bool:

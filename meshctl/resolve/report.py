@@ -36,7 +36,7 @@ class JsonReport:
 
     def _environment(self, resolution: Resolution) -> Iterator[str]:
         deployment = resolution.deployment
-        made = {pool.name: pool for pool in deployment.pools} if deployment else {}
+        made = {pool.name: pool for pool in resolution.pools}
         parts = {
             "feasible": deployment is not None,
             "gaps": [gap.model_dump() for gap in resolution.gaps],
@@ -49,7 +49,7 @@ class JsonReport:
             yield f'"{key}": {json.dumps(value)},\n '
         yield '"pools": {'
         separator = "\n  "
-        for name in list(made) or list(resolution.rejected):
+        for name in dict.fromkeys([*resolution.rejected, *made]):
             yield f"{separator}{json.dumps(name)}: "
             yield from self._pool(name, made.get(name), resolution)
             separator = ",\n  "
@@ -97,8 +97,7 @@ def _table(mesh: str, resolutions: list[Resolution]) -> str:
 
 def _column(resolution: Resolution) -> dict[str, str]:
     """Subject -> what it became in this environment."""
-    deployment = resolution.deployment
-    cells = {f"pool/{pool.name}": _placement(pool) for pool in deployment.pools} if deployment else {}
+    cells = {f"pool/{pool.name}": _placement(pool) for pool in resolution.pools}
     return cells | {f"storage/{name}": words for name, words in resolution.storage_as.items()}
 
 

@@ -1,0 +1,117 @@
+"""`meshctl check` and `meshctl schema` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from meshctl.cli.check import check
+from meshctl.cli.context import Context
+from meshctl.cli.schema import schema
+from meshctl.errors import DiagnosticsError, ProtectedDataError, UsageError
+from tests.golden_files import GOLDEN, assert_golden
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
+app = typer.Typer()
+app.command()(check)
+app.command()(schema)
+
+
+def context(folder: Path, prefix: str = "", **more) -> Context:
+    return Context(folder / f"{prefix}mesh.yaml", folder / f"{prefix}environments.yaml", **more)
+
+
+def run(given: Context, *arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(arguments), obj=given)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def test_the_example_side_by_side() -> None:
+    assert_golden("check/example.txt", run(context(EXAMPLE), "check"))
+
+
+def test_the_example_in_detail() -> None:
+    assert_golden("check/example-verbose.txt", run(context(EXAMPLE, verbose=True), "check", "aws-east"))
+
+
+def test_the_example_as_json() -> None:
+    text = run(context(EXAMPLE, output="json"), "check")
+    document = json.loads(text)
+    assert document["meshctl"] == 1
+    assert list(document["environments"]) == ["aws-east", "cw", "dc1"]
+    for found in document["environments"].values():
+        assert found["feasible"] is True
+        assert set(found) >= {"gaps", "pools", "storage", "hourly_usd", "price_sources"}
+        assert set(found["pools"]["train"]) >= {"machine", "nodes", "rejected"}
+        assert set(found["storage"]["weights"]) == {"as"}
+    assert_golden("check/example.json", json.dumps(document, indent=1) + "\n")
+
+
+def test_gaps_exit_65() -> None:
+    given = context(GOLDEN / "check", "infeasible-")
+    assert_golden("check/infeasible.txt", run(given, "check", code=65))
+    found = json.loads(run(context(GOLDEN / "check", "infeasible-", output="json"), "check", code=65))
+    assert not any(environment["feasible"] for environment in found["environments"].values())
+    assert set(found["environments"]["aws"]["gaps"][0]) == {"subject", "wanted", "best", "hint"}
+    assert found["environments"]["aws"]["hourly_usd"] is None
+
+
+def test_only_the_environments_asked_about_count(tmp_path) -> None:
+    text = (EXAMPLE / "environments.yaml").read_text(encoding="utf-8")
+    bad = "  bad: {provider: aws, region: us-east-1, zones: [us-east-1a]}\n"
+    (tmp_path / "environments.yaml").write_text(
+        text.replace("environments:\n", f"environments:\n{bad}", 1), encoding="utf-8"
+    )
+    given = Context(EXAMPLE / "mesh.yaml", tmp_path / "environments.yaml")
+    assert "bad" not in run(given, "check", "cw", "dc1")
+    run(given, "check", code=65)
+
+
+def test_many_environments_are_shown_one_below_the_other(tmp_path) -> None:
+    names = [f"e{index}" for index in range(6)]
+    entries = "".join(
+        f"  {name}: {{provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}}\n" for name in names
+    )
+    (tmp_path / "mesh.yaml").write_text(
+        "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools:\n  p: {nodes: 1}\n", encoding="utf-8"
+    )
+    (tmp_path / "environments.yaml").write_text(
+        f"apiVersion: meshctl/v1\nkind: Environments\nenvironments:\n{entries}", encoding="utf-8"
+    )
+    lines = run(context(tmp_path), "check").splitlines()
+    assert sum(line.startswith("pool/p") for line in lines) == 6
+    assert len(json.loads(run(context(tmp_path, output="json"), "check"))["environments"]) == 6
+
+
+def test_errors_reach_the_caller(tmp_path) -> None:
+    with pytest.raises(DiagnosticsError):
+        run(context(tmp_path), "check")
+    with pytest.raises(UsageError, match="no environment"):
+        run(context(EXAMPLE), "check", "nowhere")
+    with pytest.raises(UsageError, match="no schema"):
+        run(context(EXAMPLE), "schema", "other")
+
+
+@pytest.mark.parametrize("name", ["mesh", "environments"])
+def test_schema(name) -> None:
+    document = json.loads(run(context(EXAMPLE), "schema", name))
+    assert document["type"] == "object"
+    assert "apiVersion" in document["properties"]
+
+
+def test_questions_need_a_terminal(monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", open("/dev/null", encoding="utf-8"))  # noqa: SIM115, PTH123
+    with pytest.raises(UsageError, match="must be confirmed"):
+        Context().confirm("apply?")
+    with pytest.raises(ProtectedDataError):
+        Context(yes=True).confirm_name("aws-east", "", "data is lost")
+    with pytest.raises(ProtectedDataError):
+        Context().confirm_name("aws-east", "aws-west", "data is lost")
+    Context().confirm_name("aws-east", "aws-east", "data is lost")

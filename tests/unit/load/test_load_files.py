@@ -1,0 +1,116 @@
+"""Reading user files: everything that is wrong, with its place, in one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshctl.errors import DiagnosticsError
+from meshctl.load import load, load_mesh
+from tests.golden_files import GOLDEN, assert_golden
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
+MESH = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools:\n  p: {nodes: 1}\n"
+ENVIRONMENTS = (
+    "apiVersion: meshctl/v1\nkind: Environments\n"
+    "environments:\n  e: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}\n"
+)
+
+
+def problems(folder: Path, monkeypatch, mesh: str | bytes = MESH, environments: str = ENVIRONMENTS) -> list[str]:
+    monkeypatch.chdir(folder)
+    Path("mesh.yaml").write_bytes(mesh if isinstance(mesh, bytes) else mesh.encode())
+    Path("environments.yaml").write_text(environments, encoding="utf-8")
+    try:
+        load(Path("mesh.yaml"), Path("environments.yaml"))
+    except DiagnosticsError as error:
+        return [str(diagnostic) for diagnostic in error.diagnostics]
+    return []
+
+
+def test_the_example_is_valid() -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    assert mesh.pools["serve"].nodes.max == 6
+    assert mesh.pools["train"].accelerator is not None
+    assert mesh.pools["train"].accelerator.model == ("H100",)
+    assert list(environments.environments) == ["aws-east", "cw", "dc1"]
+    assert environments.secret_source("hf-token").env == "HF_TOKEN"
+    assert environments.secret_source("other-token").env == "MESHCTL_SECRET_OTHER_TOKEN"
+
+
+def test_every_diagnostic_in_one_run(tmp_path, monkeypatch) -> None:
+    folder = GOLDEN / "check" / "diagnostics"
+    mesh, environments = (folder / "mesh.yaml").read_text(), (folder / "environments.yaml").read_text()
+    found = problems(tmp_path, monkeypatch, mesh, environments)
+    assert_golden("check/diagnostics/diagnostics.txt", "\n".join(found) + "\n")
+
+
+def test_a_reference_to_nothing_names_the_nearest(tmp_path, monkeypatch) -> None:
+    mesh = MESH.replace("{nodes: 1}", "{nodes: 1, fabric: backnd}") + "fabrics:\n  backend: {kind: rdma}\n"
+    assert problems(tmp_path, monkeypatch, mesh) == [
+        'mesh.yaml:5:25: pools.p.fabric: no fabric named "backnd"; did you mean "backend"?'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "mesh.yaml:1:1: is empty"),
+        ("# only a comment\n", "mesh.yaml:1:1: is empty"),
+        ("- a\n", "mesh.yaml:1:1: must be a mapping, not a list"),
+        ("a: [\nb: }\n", "mesh.yaml:2:4: not valid YAML: did not find expected node content"),
+        ("a: 1\n---\nb: 2\n", "mesh.yaml:2:1: not valid YAML: but found another document"),
+        (b"\xff\xfe\x00", "mesh.yaml:1:1: is not UTF-8 text"),
+        (
+            "a: \x01\n",
+            "mesh.yaml:1:1: not valid YAML: unacceptable character #x0001: control characters are not allowed",
+        ),
+        (MESH + "x: &a [*a]\n", "mesh.yaml:6:4: x.0: an alias that contains itself"),
+        (MESH + "labels: {a: !!python/object:x y}\n", "mesh.yaml:6:13: labels.a: the tag"),
+        (MESH + "labels: {? [a] : b}\n", "a key must be text"),
+    ],
+)
+def test_broken_files(tmp_path, monkeypatch, text, says) -> None:
+    found = problems(tmp_path, monkeypatch, text)
+    assert any(says in line for line in found), found
+
+
+def test_aliases_cannot_expand_without_end(tmp_path, monkeypatch) -> None:
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    found = problems(tmp_path, monkeypatch, "\n".join(levels))
+    assert sum("expands without end" in line for line in found) >= 1
+
+
+def test_missing_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DiagnosticsError) as caught:
+        load(Path("mesh.yaml"), Path("there/environments.yaml"))
+    assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
+        "mesh.yaml:1:1: no such file; `meshctl init` writes one",
+        "there/environments.yaml:1:1: no such file; `meshctl init` writes one",
+    ]
+
+
+def test_plain_words_are_text_as_in_yaml_1_2(tmp_path) -> None:
+    file = tmp_path / "mesh.yaml"
+    file.write_text(MESH + "labels: {a: on, b: no, c: 12:30, d: 0x1f, e: 2026-11-24}\n", encoding="utf-8")
+    assert load_mesh(file).labels == {"a": "on", "b": "no", "c": "12:30", "d": "0x1f", "e": "2026-11-24"}
+
+
+def test_paths_are_relative_to_the_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "mesh.yaml").write_text(MESH, encoding="utf-8")
+    (tmp_path / "environments.yaml").write_text(
+        "apiVersion: meshctl/v1\nkind: Environments\nenvironments:\n"
+        "  a: {provider: kubernetes, kubernetes: {kubeconfig: ~/.kube/a}}\n"
+        "  b: {provider: onprem, kubernetes: {kubeconfig: kube/b, context: b}}\n"
+        "  c: {provider: kubernetes}\n"
+        "secrets: {token: {file: secrets/token}}\n",
+        encoding="utf-8",
+    )
+    _, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
+    found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[union-attr]
+    assert found == {"a": str(tmp_path / "home/.kube/a"), "b": str(tmp_path / "kube/b"), "c": None}
+    assert environments.secret_source("token").file == str(tmp_path / "secrets/token")

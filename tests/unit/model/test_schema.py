@@ -1,0 +1,25 @@
+"""The JSON Schema that editors use says what the models say."""
+
+from __future__ import annotations
+
+from meshctl.model.environment import Environments
+from meshctl.model.mesh import Mesh
+
+
+def test_keys_are_camel_case_and_closed() -> None:
+    schema = Mesh.model_json_schema()
+    assert set(schema["required"]) == {"apiVersion", "kind", "name", "pools"}
+    assert schema["additionalProperties"] is False
+    assert "readOnly" in schema["$defs"]["Mount"]["properties"]
+    assert schema["$defs"]["Cpu"]["properties"]["memory"]["anyOf"][0]["type"] == "string"
+
+
+def test_nodes_are_a_number_or_a_range() -> None:
+    nodes = Mesh.model_json_schema()["$defs"]["Pool"]["properties"]["nodes"]
+    assert [form["type"] for form in nodes["anyOf"]] == ["integer", "object"]
+
+
+def test_environments_are_told_apart_by_provider() -> None:
+    schema = Environments.model_json_schema()
+    (section,) = schema["properties"]["environments"]["patternProperties"].values()
+    assert set(section["discriminator"]["mapping"]) == {"aws", "coreweave", "kubernetes", "onprem"}

@@ -1,0 +1,315 @@
+"""One test for each rule of resolving."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from meshctl.catalog import load_catalog
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Resolution
+from meshctl.model.environment import Environments
+from meshctl.model.mesh import Mesh
+from meshctl.model.observed import Facts, ObservedNode, StorageClass
+from meshctl.resolve import resolve
+
+CATALOG = load_catalog()
+AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
+CW = {"provider": "coreweave", "region": "US-EAST-04A", "objectStorage": {"profile": "cw"}}
+DC = {
+    "provider": "onprem",
+    "kubernetes": {"context": "dc"},
+    "objectStorage": {"endpoint": "https://s3.dc.example"},
+    "storageClasses": {"filesystem": "nfs", "block": "local-path"},
+}
+A100 = {"accelerator": {"model": "A100", "count": 8, "memory": "80GB"}}
+GB200 = {"accelerator": {"model": "GB200", "count": 4}, "arch": "arm64"}
+H100 = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
+
+
+def resolved(pools: dict[str, Any], environment: dict[str, Any], facts: Facts | None = None, **more: Any) -> Resolution:
+    dns = more.pop("dns", None)
+    mesh = Mesh.model_validate({"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": pools, **more})
+    document = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": environment}}
+    environments = Environments.model_validate({**document, **({"dns": dns} if dns else {})})
+    return resolve(mesh, environments, "e", CATALOG, facts)
+
+
+def machine(pool: dict[str, Any], environment: dict[str, Any], **more: Any) -> str:
+    return resolved({"p": pool}, environment, **more).pools[0].machine
+
+
+def gap(resolution: Resolution, subject: str):
+    return next(gap for gap in resolution.gaps if gap.subject == subject)
+
+
+def reason(resolution: Resolution, name: str) -> str:
+    return next(row.reason for row in resolution.rejected["p"] if row.machine == name)
+
+
+def test_the_cheapest_that_fits() -> None:
+    assert machine({"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}, AWS) == "m7i.4xlarge"
+    assert machine({"nodes": 1, "cpu": {"cores": 16, "memory": "65GiB"}}, AWS) == "r7i.4xlarge"
+    assert machine(H100, AWS) == "p5.48xlarge"
+    assert machine(H100, CW) == "gd-8xh100ib-i128"
+
+
+def test_models_are_in_order_of_preference() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": ["H200", "H100"], "count": 8}}
+    assert machine(pool, AWS) == "p5en.48xlarge"  # the priced one of two
+    found = resolved({"p": pool}, AWS).pools[0]
+    assert found.alternatives[-1] == "p5.48xlarge"
+
+
+@pytest.mark.parametrize("name", ["h100", "NVIDIA H100", "H100-80GB"])
+def test_a_model_has_several_names(name) -> None:
+    assert machine({"nodes": 1, "accelerator": {"model": name, "count": 8}}, AWS) == "p5.48xlarge"
+
+
+def test_the_reason_for_each_rejected_machine() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": "H100", "count": 8, "memory": "80GB"}, "cpu": {"cores": 192}}
+    found = resolved({"p": pool}, AWS)
+    assert reason(found, "p5.4xlarge") == "1 x H100, wanted 8"
+    assert reason(found, "p4d.24xlarge") == "A100, wanted H100"
+    assert reason(found, "m7i.xlarge") == "no GPU, wanted H100"
+    assert len(found.rejected["p"]) == len(CATALOG.machines["aws"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "environment", "name", "says"),
+    [
+        (A100, AWS, "p4d.24xlarge", "40 GiB per GPU, wanted 74.5 GiB"),
+        ({"accelerator": {"model": "L4", "count": 1}}, AWS, "g6f.large", "only 0.125 of a L4"),
+        ({"arch": "arm64"}, AWS, "m7i.xlarge", "amd64, wanted arm64"),
+        ({"cpu": {"cores": 32}}, AWS, "m7i.4xlarge", "16 cores, wanted 32"),
+        ({"cpu": {"memory": "1TiB"}}, AWS, "m7i.4xlarge", "64 GiB memory, wanted 1 TiB"),
+        ({"scratch": "10TB"}, AWS, "i3en.2xlarge", "5000 GB local NVMe, wanted 10000 GB"),
+        ({"fabric": "fast"}, AWS, "m7i.4xlarge", "no RDMA"),
+        ({"fabric": "fast"}, AWS, "i3en.12xlarge", "50 Gbit/s, wanted 400"),
+        ({"fabric": "slow"}, AWS, "m7i.4xlarge", "12.5 Gbit/s only in bursts"),
+        ({"fabric": "slow"}, CW, "turin-gp", "network bandwidth not known, wanted 10 Gbit/s"),
+        ({}, CW, "cd-gp-i96-icelake", "not listed in US-EAST-04A (listed in RNO2A)"),
+        ({"capacity": "spot"}, CW, "turin-gp", "not sold as spot (only on-demand)"),
+        (GB200, {**CW, "region": "US-EAST-01A"}, "gb200-4x", "sold in racks of 18 nodes, wanted 2"),
+    ],
+)
+def test_what_must_fit(pool, environment, name, says) -> None:
+    fabrics = {
+        "fast": {"kind": "rdma", "bandwidth": "400Gbps"},
+        "slow": {"kind": "ethernet", "bandwidth": "10Gbps"},
+    }
+    assert reason(resolved({"p": {"nodes": 2, **pool}}, environment, fabrics=fabrics), name) == says
+
+
+def test_a_rack_of_nodes_fits() -> None:
+    assert machine({**GB200, "nodes": 18}, {**CW, "region": "US-EAST-01A"}) == "gb200-4x"
+
+
+def test_a_gap_names_the_nearest_and_a_hint() -> None:
+    found = resolved({"p": {"nodes": 1, "accelerator": {"model": "H100", "count": 8}, "cpu": {"cores": 400}}}, AWS)
+    assert found.deployment is None
+    assert gap(found, "pool/p").best == "p5.48xlarge: 192 cores, wanted 400"
+    assert gap(found, "pool/p").hint == "lower cpu.cores"
+    found = resolved({"p": {"nodes": 1, "accelerator": {"model": "H1000", "count": 8}}}, AWS)
+    assert gap(found, "pool/p").best == "nothing"
+    assert 'did you mean "H100"?' in gap(found, "pool/p").hint
+
+
+def test_list_price_contract_price_and_unknown() -> None:
+    price = resolved({"p": H100}, AWS).pools[0].price
+    assert (price.usd_per_hour, price.date) == (110.08, "2026-07-20")
+    price = resolved({"p": H100}, {**AWS, "prices": {"p5.48xlarge": "30 USD/h"}}).pools[0].price
+    assert (price.usd_per_hour, price.source) == (60, "contract rate in environments.yaml")
+    price = resolved({"p": H100}, {**AWS, "prices": {"p5.48xlarge": "30 USD/h", "p": "20 USD/h"}}).pools[0].price
+    assert price.usd_per_hour == 40
+    west = {**AWS, "region": "us-west-2", "zones": ["us-west-2a", "us-west-2b"]}
+    found = resolved({"p": H100}, west)
+    assert found.pools[0].price.usd_per_hour is None
+    assert found.deployment is not None
+    assert found.deployment.hourly_usd is None
+    assert resolved({"p": {**H100, "capacity": "spot"}}, CW).pools[0].price.usd_per_hour == 2 * 19.71
+
+
+def test_the_limit_on_cost() -> None:
+    found = resolved({"p": H100}, AWS, limits={"hourly": "100 USD"})
+    assert found.deployment is None
+    assert gap(found, "limits/hourly").best == "110.08 USD/h"
+    assert resolved({"p": H100}, AWS, limits={"hourly": "111 USD"}).deployment is not None
+    unknown = resolved({"p": H100}, DC, limits={"hourly": "1 USD"})
+    assert unknown.deployment is not None
+    assert any("limits.hourly can't be checked" in note for note in unknown.notes)
+
+
+def test_rdma_on_aws_is_efa_in_one_zone() -> None:
+    pools = {"p": {**H100, "fabric": "f"}, "web": {"nodes": 2}}
+    found = resolved(pools, AWS, fabrics={"f": {"kind": "rdma", "placement": "cluster"}})
+    train, web = found.pools
+    assert train.zones == ("us-east-1a",)
+    assert web.zones == ("us-east-1a", "us-east-1b")
+    assert train.fabric is not None
+    assert (train.fabric.kind, train.fabric.resource, train.fabric.resource_count) == (
+        "efa",
+        "vpc.amazonaws.com/efa",
+        32,
+    )
+    assert train.fabric.env["FI_PROVIDER"] == "efa"
+    interfaces = train.fabric.interfaces
+    assert (interfaces[0].interface_type, interfaces[0].device_index) == ("efa", 0)
+    assert {(i.interface_type, i.device_index) for i in interfaces[1:]} == {("efa-only", 1)}
+    assert [i.network_card_index for i in interfaces] == list(range(32))
+    assert (train.ami_type, web.ami_type) == ("AL2023_x86_64_NVIDIA", "AL2023_x86_64_STANDARD")
+    assert train.taints
+    assert not web.taints
+
+
+def test_a_primary_card_without_efa() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": "B300", "count": 8}, "fabric": "f"}
+    fabric = resolved({"p": pool}, AWS, fabrics={"f": {"kind": "rdma"}}).pools[0].fabric
+    assert fabric is not None
+    assert [i.interface_type for i in fabric.interfaces] == ["interface", *["efa-only"] * 16]
+    assert {i.device_index for i in fabric.interfaces} == {0}
+
+
+def test_rdma_on_coreweave_is_one_boolean_resource() -> None:
+    fabric = resolved({"p": {**H100, "fabric": "f"}}, CW, fabrics={"f": {"kind": "rdma"}}).pools[0].fabric
+    assert fabric is not None
+    assert (fabric.kind, fabric.resource, fabric.resource_count) == ("infiniband", "rdma/ib", 1)
+    assert fabric.env["UCX_NET_DEVICES"].count("ibp") == 8
+
+
+def test_reservations_go_to_reserved_pools() -> None:
+    pools = {"a": {**H100, "capacity": "reserved"}, "b": {**H100, "capacity": "reserved"}, "c": H100}
+    capacity = {"reservations": [{"id": "cr-b", "pool": "b", "zone": "us-east-1b"}], "blocks": ["cr-block"]}
+    found = {pool.name: pool for pool in resolved(pools, {**AWS, "capacity": capacity}).pools}
+    assert (found["a"].market, found["a"].reservation) == ("capacity-block", "cr-block")
+    assert (found["b"].market, found["b"].reservation, found["b"].zones) == ("reserved", "cr-b", ("us-east-1b",))
+    assert (found["c"].market, found["c"].reservation) == ("on-demand", "")
+    missing = resolved(pools, AWS)
+    assert gap(missing, "pool/a").wanted == "reserved capacity"
+    assert resolved({"p": {**H100, "capacity": "reserved"}}, CW).deployment is not None
+
+
+def test_the_network_has_a_public_and_a_private_subnet_for_each_zone() -> None:
+    found = resolved({"p": {"nodes": 1}}, AWS).deployment
+    assert found is not None
+    assert found.network is not None
+    assert [(s.name, s.cidr) for s in found.network.subnets] == [
+        ("public-a", "10.64.128.0/20"),
+        ("private-a", "10.64.0.0/20"),
+        ("public-b", "10.64.144.0/20"),
+        ("private-b", "10.64.16.0/20"),
+    ]
+    more = resolved({"p": {"nodes": 1}}, {**AWS, "zones": ["us-east-1a", "us-east-1b", "us-east-1c"]}).deployment
+    assert more is not None
+    assert more.network is not None
+    assert more.network.subnets[:4] == found.network.subnets
+
+
+@pytest.mark.parametrize(
+    ("environment", "subject"),
+    [
+        ({**AWS, "zones": ["us-east-1a"]}, "network"),
+        ({**AWS, "network": {"adopt": {"vpc": "vpc-1"}}}, "network"),
+        ({**AWS, "capacity": {"blocks": [{"id": "cr-1", "zone": "us-east-1f"}]}}, "capacity/cr-1"),
+        ({"provider": "onprem", "inventory": "hosts.yaml"}, "environment"),
+    ],
+)
+def test_what_an_environment_cannot_be(environment, subject) -> None:
+    found = resolved({"p": {"nodes": 1}}, environment)
+    assert found.deployment is None
+    assert gap(found, subject).hint
+
+
+def test_ssh_hosts_are_refused_clearly() -> None:
+    found = resolved({"p": {"nodes": 1}}, {"provider": "onprem", "inventory": "hosts.yaml"})
+    hint = "SSH hosts are not supported yet: give `kubernetes: {kubeconfig: …}`"
+    assert gap(found, "environment").hint == hint
+
+
+def test_names_need_a_zone() -> None:
+    more: dict[str, Any] = {
+        "workloads": {"w": {"kind": "service", "pool": "p", "image": "i", "ports": {"http": 80}}},
+        "endpoints": {"w": {"host": "w.example.com", "workload": "w", "port": "http"}},
+    }
+    pools = {"p": {"nodes": 1}}
+    assert gap(resolved(pools, AWS, **more), "endpoint/w").best == "no dns section"
+    for zone, fits in (("example.com", True), ("Z0123456", True), ("example.org", False), ("ample.com", False)):
+        found = resolved(pools, AWS, **more, dns={"provider": "route53", "zone": zone})
+        assert (found.deployment is not None) is fits, zone
+
+
+def test_unfinished_features_are_gaps() -> None:
+    assert gap(resolved({"p": {"nodes": 1}}, AWS, blueprints={"rag": {}}), "blueprints").wanted == "rag"
+
+
+def test_an_unknown_environment() -> None:
+    mesh = Mesh.model_validate({"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": {"p": {"nodes": 1}}})
+    document = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"aws-east": AWS}}
+    with pytest.raises(UsageError, match='did you mean "aws-east"'):
+        resolve(mesh, Environments.model_validate(document), "aws-est", CATALOG)
+
+
+def test_a_range_of_nodes_starts_at_its_minimum() -> None:
+    pool = resolved({"p": {**H100, "nodes": {"min": 2, "max": 6}}}, AWS).pools[0]
+    assert (pool.nodes, pool.nodes_min, pool.nodes_max) == (2, 2, 6)
+
+
+def node(name: str, **more: Any) -> ObservedNode:
+    return ObservedNode(**{"name": name, "cpu_cores": 64, "memory_gib": 500.0, **more})
+
+
+def gpu_node(name: str, **more: Any) -> ObservedNode:
+    more = {"gpu_model": "H100", "gpu_count": 8, "rdma_resource": "rdma/hca", "rdma_count": 1, **more}
+    return node(name, **more)
+
+
+def test_existing_nodes_are_chosen_by_hardware() -> None:
+    nodes = [gpu_node("g3"), gpu_node("g1"), gpu_node("g2", ready=False), gpu_node("g4"), node("c1"), node("c2")]
+    pools = {"train": {**H100, "fabric": "f"}, "web": {"nodes": 1}}
+    found = resolved(pools, DC, Facts(nodes=tuple(nodes)), fabrics={"f": {"kind": "rdma"}})
+    train, web = found.pools
+    assert train.node_names == ("g1", "g3")
+    assert web.node_names == ("c1",)
+    assert train.fabric is not None
+    assert train.fabric.resource == "rdma/hca"
+    assert train.machine == "gpu-node-h100"
+    again = resolved(pools, DC, Facts(nodes=tuple(reversed(nodes))), fabrics={"f": {"kind": "rdma"}})
+    assert again.pools == found.pools
+
+
+def test_a_node_stays_with_the_pool_whose_label_it_has() -> None:
+    nodes = (gpu_node("g1"), gpu_node("g2", labels={"meshctl.dev/pool": "b"}), gpu_node("g3"))
+    pools = {"a": {**H100, "nodes": 1}, "b": {**H100, "nodes": 1}}
+    found = {pool.name: pool.node_names for pool in resolved(pools, DC, Facts(nodes=nodes)).pools}
+    assert found == {"a": ("g1",), "b": ("g2",)}
+
+
+def test_too_few_nodes_are_a_gap() -> None:
+    found = resolved({"p": H100}, DC, Facts(nodes=(gpu_node("g1"), node("c1"))))
+    assert found.deployment is None
+    assert gap(found, "pool/p").best == "1 nodes: g1"
+    assert reason(found, "c1") == "no GPU, wanted H100"
+
+
+def test_offline_an_existing_cluster_is_taken_to_fit() -> None:
+    found = resolved({"p": H100}, {**DC, "prices": {"gpu-node-h100": "21.50 USD/h"}})
+    assert found.deployment is not None
+    assert found.pools[0].price.usd_per_hour == 43
+    assert any("found by their hardware at plan and up" in note for note in found.notes)
+
+
+def test_storage_classes_are_found_in_the_cluster() -> None:
+    classes = (
+        StorageClass(name="fast", provisioner="x", default=True),
+        StorageClass(name="nfs", provisioner="nfs.csi.k8s.io"),
+    )
+    environment = {key: value for key, value in copy.deepcopy(DC).items() if key != "storageClasses"}
+    storage = {"fs": {"kind": "filesystem", "size": "1TiB"}, "disk": {"kind": "block", "size": "1GiB"}}
+    facts = Facts(nodes=(node("c1"),), storage_classes=classes)
+    found = resolved({"p": {"nodes": 1}}, environment, facts, storage=storage).deployment
+    assert found is not None
+    assert found.file_systems[0].storage_class == "nfs"
+    assert found.blocks[0].storage_class == "fast"
+    assert gap(resolved({"p": {"nodes": 1}}, environment, storage=storage), "storage/disk").hint
