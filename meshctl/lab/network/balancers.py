@@ -1,0 +1,176 @@
+"""Load balancers of all clusters: Services get an address, connections go to ready endpoints. EDGE. Run by `__main__`.
+
+A Service of type LoadBalancer gets the address in its status (EKS: a host name that the lab's DNS answers). Every other
+Service with a cluster address gets a forwarder too, by which process pods reach it under its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from meshctl.lab.network import allocation
+from meshctl.lab.network.forwarder import Endpoint, Forwarder
+from meshctl.lab.pods import addresses, api
+
+log = logging.getLogger(__name__)
+Object = dict[str, Any]
+SERVICE_LABEL = "kubernetes.io/service-name"
+EKS = {"aws", "eks"}
+
+
+def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
+    """(pod address, port) of every ready endpoint, sorted; `port_name` is the Service port's ("" when it has none)."""
+    found: set[Endpoint] = set()
+    for each in slices:
+        ports = [port["port"] for port in each.get("ports") or [] if (port.get("name") or "") == port_name]
+        for endpoint in each.get("endpoints") or []:
+            if endpoint.get("conditions", {}).get("ready", True):
+                found.update((address, port) for address in endpoint["addresses"] for port in ports)
+    return sorted(found)
+
+
+def is_forwarded(service: Object) -> bool:
+    """Whether it has a cluster address and chooses pods: not headless, not external, not the API server's own."""
+    spec = service["spec"]
+    return bool(spec.get("selector")) and spec.get("clusterIP") not in {None, "", "None"} and bool(spec.get("ports"))
+
+
+@dataclass
+class ClusterState:
+    """What a cluster has now; `slices` by "namespace/service" and then by their own name."""
+
+    cluster: api.Cluster
+    client: httpx.AsyncClient
+    services: dict[str, Object] = field(default_factory=dict)
+    slices: dict[str, dict[str, Object]] = field(default_factory=dict)
+    forwarders: dict[tuple[str, int, str], Forwarder] = field(default_factory=dict)
+
+
+class Balancers:
+    """`hostnames`: name of an AWS load balancer -> its loopback address; read by the DNS server."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.allocation = allocation.Allocation(root)
+        self.hostnames: dict[str, str] = {}
+        self.clusters: dict[str, ClusterState] = {}
+        self.pods: dict[str, str] = {}
+        self.pods_version = -1.0
+
+    async def play(self, cluster: api.Cluster) -> None:
+        state = ClusterState(cluster, api.connect(cluster))
+        self.clusters[cluster.name] = state
+        try:
+            await asyncio.gather(self._follow_services(state), self._follow_slices(state))
+        finally:
+            for forwarder in state.forwarders.values():
+                forwarder.close()
+            del self.clusters[cluster.name]
+            await state.client.aclose()
+
+    async def _follow_services(self, state: ClusterState) -> None:
+        async for event in api.watch(state.client, "/api/v1/services"):
+            if event.kind == "SYNCED":
+                state.services = {name_of(each): each for each in event.objects}
+            elif event.kind == "DELETED":
+                state.services.pop(name_of(event.object), None)
+            else:
+                state.services[name_of(event.object)] = event.object
+            await self.reconcile(state)
+
+    async def _follow_slices(self, state: ClusterState) -> None:
+        async for event in api.watch(state.client, "/apis/discovery.k8s.io/v1/endpointslices"):
+            if event.kind == "SYNCED":
+                state.slices = {}
+                for each in event.objects:
+                    state.slices.setdefault(service_of(each), {})[each["metadata"]["name"]] = each
+                continue
+            own = state.slices.setdefault(service_of(event.object), {})
+            if event.kind == "DELETED":
+                own.pop(event.object["metadata"]["name"], None)
+            else:
+                own[event.object["metadata"]["name"]] = event.object
+
+    async def reconcile(self, state: ClusterState) -> None:
+        """Forwarders and statuses as the Services want them."""
+        wanted: dict[tuple[str, int, str], str] = {}
+        for name, service in state.services.items():
+            if is_forwarded(service) and not service["metadata"].get("deletionTimestamp"):
+                address = self.allocation.address(f"{state.cluster.name}/{name}")
+                for port in service["spec"]["ports"]:
+                    if port.get("protocol", "TCP") == "TCP":
+                        wanted[name, port["port"], port.get("name") or ""] = address
+        for key in set(state.forwarders) - set(wanted):
+            state.forwarders.pop(key).close()
+        for key in set(wanted) - set(state.forwarders):
+            await self._open(state, key, wanted[key])
+        self._forget(state, {name for name, _, _ in wanted})
+        for name in {name for name, _, _ in wanted}:
+            await self._publish(state, name)
+        self._write_services()
+
+    async def _open(self, state: ClusterState, key: tuple[str, int, str], address: str) -> None:
+        name, port, port_name = key
+        forwarder = Forwarder(address, port, lambda: self.endpoints(state, name, port_name))
+        try:
+            await forwarder.open()
+            state.forwarders[key] = forwarder
+        except OSError as error:
+            log.warning("service %s of %s: %s", name, state.cluster.name, error)
+
+    def endpoints(self, state: ClusterState, name: str, port_name: str) -> list[Endpoint]:
+        """Where a new connection may go: loopback addresses of ready process pods. Simulated pods have no process."""
+        table = self._pod_addresses()
+        found = ready_endpoints(list(state.slices.get(name, {}).values()), port_name)
+        return [(table[address], port) for address, port in found if address in table]
+
+    def _pod_addresses(self) -> dict[str, str]:
+        try:
+            version = (self.root / "pods" / "addresses.json").stat().st_mtime
+        except OSError:
+            return self.pods
+        if version != self.pods_version:
+            self.pods, self.pods_version = addresses.read(self.root), version
+        return self.pods
+
+    def _forget(self, state: ClusterState, present: set[str]) -> None:
+        for key in [each for each in self.allocation.table if each.split("/", 1)[0] == state.cluster.name]:
+            if key.split("/", 1)[1] not in present:
+                self.allocation.release(key)
+                self.hostnames.pop(allocation.hostname(key), None)
+
+    async def _publish(self, state: ClusterState, name: str) -> None:
+        service = state.services[name]
+        if service["spec"].get("type") != "LoadBalancer":
+            return
+        key = f"{state.cluster.name}/{name}"
+        address = self.allocation.address(key)
+        ingress: Object = {"ip": address}
+        if state.cluster.provider in EKS:
+            ingress = {"hostname": allocation.hostname(key)}
+            self.hostnames[ingress["hostname"]] = address
+        present = [
+            {k: v for k, v in each.items() if k in {"ip", "hostname"}}
+            for each in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+        ]
+        if present != [ingress]:
+            namespace, short = name.split("/")
+            path = f"/api/v1/namespaces/{namespace}/services/{short}/status"
+            await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
+
+    def _write_services(self) -> None:
+        allocation.write(self.root / "network" / "services.json", self.allocation.table)
+
+
+def name_of(service: Object) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+
+
+def service_of(each: Object) -> str:
+    return f"{each['metadata']['namespace']}/{each['metadata'].get('labels', {}).get(SERVICE_LABEL, '')}"

@@ -1,0 +1,133 @@
+"""The lab's DNS server, UDP and TCP, over the zones of the lab's Route 53. EDGE. Run by `__main__`.
+
+Record sets are read from the AWS API when a question comes, at most every `FRESH_S`; when the API doesn't answer, the
+answer is SERVFAIL: an unreachable API is never read as "no such name".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from meshctl.lab.network import zones
+
+log = logging.getLogger(__name__)
+FRESH_S = 0.3
+UDP_BYTES = 1232
+
+
+class Route53:
+    """The record sets of every hosted zone, read again after `FRESH_S`."""
+
+    def __init__(self, endpoint: str) -> None:
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=3)
+        self.client: Any = boto3.client(
+            "route53",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="LABDNS00000000000001",
+            aws_secret_access_key="lab",  # noqa: S106 (the lab's AWS API checks no signatures)
+            config=config,
+        )
+        self.lock = asyncio.Lock()
+        self.read_at = -FRESH_S
+        self.zones = zones.Zones({})
+
+    async def current(self) -> zones.Zones:
+        """Raises BotoCoreError or ClientError when the API can't be asked."""
+        async with self.lock:
+            if time.monotonic() - self.read_at >= FRESH_S:
+                self.zones = await asyncio.to_thread(self._read)
+                self.read_at = time.monotonic()
+            return self.zones
+
+    def _read(self) -> zones.Zones:
+        found: list[dict[str, Any]] = []
+        for page in self.client.get_paginator("list_hosted_zones").paginate():
+            for zone in page["HostedZones"]:
+                records = self.client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone["Id"])
+                found.extend(each for part in records for each in part["ResourceRecordSets"])
+        return zones.from_api(found)
+
+
+class DnsServer:
+    """`balancers` is the live table of load balancer names."""
+
+    def __init__(self, route53: Route53, balancers: Mapping[str, str]) -> None:
+        self.route53 = route53
+        self.balancers = balancers
+
+    async def respond(self, wire: bytes) -> bytes | None:
+        """The response in wire format; None for what is no DNS query."""
+        try:
+            query = dns.message.from_wire(wire)
+        except (dns.exception.DNSException, ValueError):
+            return None
+        try:
+            return zones.answer(query, await self.route53.current(), self.balancers).to_wire()
+        except (BotoCoreError, ClientError) as error:
+            log.warning("Route 53 does not answer: %s", error)
+            failed = dns.message.make_response(query)
+            failed.set_rcode(dns.rcode.SERVFAIL)
+            return failed.to_wire()
+
+    async def serve(self, address: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: Udp(self), local_addr=(address, port))
+        server = await asyncio.start_server(self._stream, address, port)
+        try:
+            await server.serve_forever()
+        finally:
+            transport.close()
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                length = int.from_bytes(await reader.readexactly(2))
+                response = await self.respond(await reader.readexactly(length))
+                if response is None:
+                    break
+                writer.write(len(response).to_bytes(2) + response)
+                await writer.drain()
+        writer.close()
+
+
+class Udp(asyncio.DatagramProtocol):
+    def __init__(self, server: DnsServer) -> None:
+        self.server = server
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        task = asyncio.ensure_future(self._answer(data, addr))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, data: bytes, addr: tuple[str, int]) -> None:
+        response = await self.server.respond(data)
+        if response is not None and self.transport:
+            self.transport.sendto(response if len(response) <= UDP_BYTES else truncated(response), addr)
+
+
+def truncated(response: bytes) -> bytes:
+    """The same response without records, flagged so that the client asks again by TCP."""
+    message = dns.message.from_wire(response)
+    for section in (message.answer, message.authority, message.additional):
+        section.clear()
+    message.flags |= dns.flags.TC
+    return message.to_wire()

@@ -1,0 +1,65 @@
+"""A TCP load balancer: one listening port, round robin over what is ready. EDGE. Made by `balancers`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from itertools import count
+
+CONNECT_TIMEOUT_S = 1.0
+CHUNK_BYTES = 65536
+Endpoint = tuple[str, int]
+
+
+class Forwarder:
+    """Listens at `address`:`port`. `endpoints` is asked for every connection, so that a removed endpoint gets no new
+    ones while those that it has go on until they end."""
+
+    def __init__(self, address: str, port: int, endpoints: Callable[[], list[Endpoint]]) -> None:
+        self.address = address
+        self.port = port
+        self.endpoints = endpoints
+        self.turn = count()
+        self.server: asyncio.Server | None = None
+        self.connections: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Raises OSError when the address is taken."""
+        self.server = await asyncio.start_server(self._serve, self.address, self.port, backlog=1024)
+
+    def close(self) -> None:
+        """Stop listening; connections that exist go on."""
+        if self.server:
+            self.server.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The next ready endpoint that accepts; None when there is none."""
+        found = self.endpoints()
+        first = next(self.turn)
+        for offset in range(len(found)):
+            host, port = found[(first + offset) % len(found)]
+            with contextlib.suppress(OSError, TimeoutError):
+                return await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_TIMEOUT_S)
+        return None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream = await self._connect()
+        if upstream is None:
+            writer.transport.abort()
+            return
+        await asyncio.gather(pump(reader, upstream[1]), pump(upstream[0], writer))
+        for each in (writer, upstream[1]):
+            each.close()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy until the end of the stream, then pass the end on; a broken side breaks the other."""
+    try:
+        while data := await reader.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.transport.abort()

@@ -1,0 +1,115 @@
+"""Answers to DNS questions from Route 53 record sets. PURE. Called by `dns` with what the lab's AWS API returned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+Object = dict[str, Any]
+ALIAS_TTL_S = (
+    60  # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
+)
+BALANCER_TTL_S = 60  # what ELB names are served with
+LONGEST_CHAIN = 8
+
+
+@dataclass(frozen=True)
+class Zones:
+    """`records`: (name without final dot, type) -> the ResourceRecordSets with that name and type."""
+
+    records: Mapping[tuple[str, str], list[Object]]
+
+    def names(self) -> set[str]:
+        return {name for name, _ in self.records}
+
+
+def plain(name: str) -> str:
+    """A name as a key: lower case, no final dot; Route 53 writes `*` as an octal escape."""
+    return name.rstrip(".").lower().replace("\\052", "*")
+
+
+def from_api(record_sets: list[Object]) -> Zones:
+    records: dict[tuple[str, str], list[Object]] = {}
+    for each in record_sets:
+        records.setdefault((plain(each["Name"]), each["Type"]), []).append(each)
+    return Zones(records)
+
+
+def choose(record_sets: list[Object], roll: float) -> Object | None:
+    """One of several record sets of a name: by weight where they have weights (`roll` in [0, 1)), else the first."""
+    weighted = [each for each in record_sets if each.get("Weight")]
+    if not weighted:
+        return None if any("Weight" in each for each in record_sets) and len(record_sets) > 1 else record_sets[0]
+    rest = roll * sum(each["Weight"] for each in weighted)
+    for each in weighted:
+        rest -= each["Weight"]
+        if rest < 0:
+            return each
+    return weighted[-1]
+
+
+def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str]) -> dns.message.Message:
+    """The response to `query`. `balancers`: load balancer name -> address. A CNAME is followed as far as we know the way."""
+    response = dns.message.make_response(query)
+    response.flags |= dns.flags.AA | dns.flags.RA
+    if not query.question:
+        response.set_rcode(dns.rcode.FORMERR)
+        return response
+    question = query.question[0]
+    name, kind = plain(question.name.to_text()), dns.rdatatype.to_text(question.rdtype)
+    exists = False
+    for _ in range(LONGEST_CHAIN):
+        rrset, following = lookup(name, kind, zones, balancers)
+        exists = exists or known(name, zones, balancers)
+        if rrset is not None:
+            response.answer.append(rrset)
+        if not following:
+            break
+        name = following
+    if not exists:
+        response.set_rcode(dns.rcode.NXDOMAIN)
+    return response
+
+
+def known(name: str, zones: Zones, balancers: Mapping[str, str]) -> bool:
+    return name in balancers or name in zones.names() or wildcard(name) in zones.names()
+
+
+def wildcard(name: str) -> str:
+    return "*." + name.partition(".")[2]
+
+
+def lookup(name: str, kind: str, zones: Zones, balancers: Mapping[str, str]) -> tuple[dns.rrset.RRset | None, str]:
+    """The records of a name and type, and the name to go on with ("" at the end of the chain)."""
+    if name in balancers:
+        return (rrset_of(name, BALANCER_TTL_S, "A", [balancers[name]]) if kind == "A" else None), ""
+    for owner in (name, wildcard(name)):
+        found = zones.records.get((owner, kind)) or zones.records.get((owner, "CNAME"))
+        record_set = choose(found, random.random()) if found else None  # noqa: S311 (load sharing)
+        if record_set is None:
+            continue
+        if "AliasTarget" in record_set:
+            target = plain(record_set["AliasTarget"]["DNSName"])
+            address, following = lookup(target, kind, zones, balancers)
+            own = address and rrset_of(name, ALIAS_TTL_S, kind, [each.to_text() for each in address])
+            return own, following
+        values = [each["Value"] for each in record_set.get("ResourceRecords", [])]
+        following = plain(values[0]) if record_set["Type"] == "CNAME" and kind != "CNAME" else ""
+        return rrset_of(name, int(record_set.get("TTL", ALIAS_TTL_S)), record_set["Type"], values), following
+    return None, ""
+
+
+def rrset_of(name: str, ttl_s: int, kind: str, values: list[str]) -> dns.rrset.RRset:
+    if kind == "CNAME":
+        values = [dns.name.from_text(each).to_text() for each in values]
+    return dns.rrset.from_text_list(dns.name.from_text(name), ttl_s, dns.rdataclass.IN, kind, values)
