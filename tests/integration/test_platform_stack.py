@@ -1,0 +1,84 @@
+"""`stacks.platform` under Pulumi and a real API server: nothing left to change after `up`, no secret in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi import automation
+
+from meshctl.engine import workspace
+from meshctl.model.deployment import Deployment
+from stacks import kubernetes, platform
+from tests.contract.kubernetes_recording.control_plane import ControlPlane, running
+from tests.unit.render.sample import sample
+
+SECRETS = ("object_storage.access_key_id", "object_storage.secret_access_key", "secret.hf-token")
+PLANTED = "planted-value"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    nodes = tuple(node for pool in sample("onprem").pools for node in pool.node_names)
+    with running(tmp_path_factory.mktemp("plane"), node_names=nodes) as started:
+        yield started
+
+
+class Program:
+    """An environment without its buckets; `deployment` may be changed between runs."""
+
+    def __init__(self, deployment: Deployment, folder: Path) -> None:
+        self.deployment = deployment
+        backend = workspace.Backend(f"file://{folder}/state", "passphrase", folder)
+        self.stack = workspace.open_stack(backend, "llm", "s", self.declare, workspace.pulumi_program())
+        self.stack.workspace.create_stack("s")
+
+    def declare(self) -> None:
+        provider = kubernetes.provider(self.deployment)
+        labels = platform.declare_node_labels(self.deployment, provider=provider)
+        late = {name: pulumi.Output.secret(PLANTED) for name in SECRETS}
+        addresses = platform.declare(self.deployment, provider=provider, late=late, depends_on=labels)
+        pulumi.export("addresses", addresses)
+
+    def up(self) -> dict[str, int]:
+        changes = self.stack.up(on_output=ignore).summary.resource_changes or {}
+        return {str(op): count for op, count in changes.items()}
+
+    def preview(self) -> dict[str, int]:
+        return {str(op): count for op, count in self.stack.preview(on_output=ignore).change_summary.items()}
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+def label(plane: ControlPlane, node: str) -> Any:
+    return plane.call("GET", f"/api/v1/nodes/{node}")["metadata"]["labels"].get("meshctl.dev/pool")
+
+
+@pytest.mark.lab
+def test_up_pause_change_destroy(plane: ControlPlane, tmp_path: Path) -> None:
+    cluster = sample("onprem").cluster.model_copy(update={"kubeconfig": str(plane.kubeconfig)})
+    running_mesh = sample("onprem").model_copy(update={"cluster": cluster})
+    everything = frozenset(workload.name for workload in running_mesh.workloads)
+    program = Program(running_mesh.paused(everything), tmp_path)
+
+    assert set(program.up()) == {"create"}
+    assert set(program.preview()) == {automation.OpType.SAME.value}
+    assert label(plane, "serve-0") == "serve"
+    assert not [file for file in (tmp_path / "state").rglob("*") if file.is_file() and PLANTED in file.read_text()]
+
+    program.deployment = running_mesh.paused(frozenset({"chat", "index"}))  # no scheduler here to make them ready
+    assert program.up()["update"] == 2
+    assert set(program.preview()) == {automation.OpType.SAME.value}
+
+    workloads = tuple(w.model_copy(update={"image": "other:1"}) for w in program.deployment.workloads)
+    program.deployment = program.deployment.model_copy(update={"workloads": workloads})
+    changes = program.up()
+    assert (changes["replace"], changes["update"]) == (2, 2)  # jobs can't be changed in place, the others can
+
+    program.stack.destroy(on_output=ignore)
+    assert label(plane, "serve-0") is None
