@@ -1,0 +1,150 @@
+"""Steady request load on an endpoint, resolving its name as a client would: through DNS, for as long as the TTL says. EDGE.
+
+    python -m meshctl.lab.load --url http://chat.example.com/v1/completions --rate 50 --seconds 10 --dns 127.0.0.1:PORT
+
+Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+import httpx2 as httpx
+
+BODY = {"model": "default", "prompt": "hello", "max_tokens": 8}
+TIMEOUT_S = 35.0
+
+
+@dataclass
+class Result:
+    """`errors`: what went wrong -> how often; `by_environment`: which environment answered -> how often."""
+
+    requests: int = 0
+    failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    by_environment: dict[str, int] = field(default_factory=dict)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Load:
+    """Open-loop load: `rate` requests per second whether or not earlier ones have been answered.
+
+    `dns_server`: "address:port", "" for the machine's own resolver. `keep_alive` reuses connections to the address that the
+    name has now. `start` returns at once, `stop` waits for what is in flight.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float,
+        dns_server: str = "",
+        keep_alive: bool = False,
+        body: dict[str, Any] | None = None,
+    ) -> None:
+        self.url = urlsplit(url)
+        self.rate = rate
+        self.dns_server = dns_server
+        self.keep_alive = keep_alive
+        self.body = json.dumps(BODY if body is None else body).encode()
+        self.errors: Counter[str] = Counter()
+        self.environments: Counter[str] = Counter()
+        self.latencies: list[float] = []
+        self.requests = 0
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def start(self) -> Load:
+        self.thread.start()
+        return self
+
+    def stop(self) -> Result:
+        self.stopping.set()
+        self.thread.join(TIMEOUT_S + 5)
+        return self.result()
+
+    def result(self) -> Result:
+        """What has happened so far."""
+        times = sorted(self.latencies)
+        percentiles = {
+            name: round(times[int(part * (len(times) - 1))] * 1000, 1) for name, part in PERCENTILES if times
+        }
+        return Result(self.requests, sum(self.errors.values()), dict(self.errors), dict(self.environments), percentiles)
+
+    def _resolver(self) -> dns.asyncresolver.Resolver:
+        if not self.dns_server:
+            resolver = dns.asyncresolver.Resolver()
+        else:
+            address, _, port = self.dns_server.rpartition(":")
+            resolver = dns.asyncresolver.Resolver(configure=False)
+            resolver.nameservers = [address]
+            resolver.port = int(port)
+        resolver.cache = dns.resolver.Cache()  # keeps an answer for the smallest TTL of its chain
+        resolver.lifetime = 5
+        return resolver
+
+    async def _run(self) -> None:
+        resolver = self._resolver()
+        limits = httpx.Limits(max_keepalive_connections=100 if self.keep_alive else 0, max_connections=None)
+        tasks: set[asyncio.Task[None]] = set()
+        begun = time.monotonic()
+        async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False) as client:
+            while not self.stopping.is_set():
+                task = asyncio.ensure_future(self._once(client, resolver))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                self.requests += 1
+                await asyncio.sleep(max(0.0, begun + self.requests / self.rate - time.monotonic()))
+            await asyncio.gather(*tasks)
+
+    async def _once(self, client: httpx.AsyncClient, resolver: dns.asyncresolver.Resolver) -> None:
+        begun = time.monotonic()
+        try:
+            answer = await resolver.resolve(self.url.hostname or "", "A")
+            url = self.url._replace(netloc=f"{answer[0].to_text()}:{self.url.port or 80}").geturl()
+            headers = {"Host": self.url.netloc, "Content-Type": "application/json"}
+            response = await client.post(url, content=self.body, headers=headers)
+            if response.status_code >= 400:
+                self.errors[f"HTTP {response.status_code}"] += 1
+            else:
+                self.environments[response.json().get("environment", "")] += 1
+        except (httpx.HTTPError, dns.exception.DNSException, OSError, ValueError) as error:
+            self.errors[type(error).__name__] += 1
+        self.latencies.append(time.monotonic() - begun)
+
+
+PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="meshctl.lab.load")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--dns", default="")
+    parser.add_argument("--keep-alive", action="store_true")
+    options = parser.parse_args()
+    load = Load(options.url, rate=options.rate, dns_server=options.dns, keep_alive=options.keep_alive).start()
+    try:
+        time.sleep(options.seconds)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopping\n")
+    result = load.stop()
+    sys.stdout.write(json.dumps(asdict(result)) + "\n")
+    return 1 if result.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
