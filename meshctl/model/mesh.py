@@ -18,7 +18,8 @@ from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _HOST = r"^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
 _ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
 def _dns_label(text: str) -> str:
@@ -45,6 +46,30 @@ def _env_name(text: str) -> str:
     return text
 
 
+def _label_key(text: str) -> str:
+    if not re.match(_LABEL_KEY, text):
+        raise ValueError(f'"{text}" is not a label name: at most 63 letters, digits, "-", "_", "."')
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not re.match(_LABEL_VALUE, text):
+        raise ValueError(f'"{text}" is not a label value: at most 63 letters, digits, "-", "_", "."')
+    return text
+
+
+def _port_name(text: str) -> str:
+    if len(text) > 15:
+        raise ValueError(f'"{text}" has {len(text)} characters; the name of a port has at most 15')
+    return _dns_label(text)
+
+
+def _image(text: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        raise ValueError(f'"{text}" is not an image like vllm/vllm-openai:v0.11.0')
+    return text
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/") or ".." in text.split("/") or text.rstrip("/") == "":
         raise ValueError(f'"{text}" is not an absolute path below /')
@@ -63,6 +88,9 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": "^/.+"})]
+Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
+PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
+Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": r"^\S+$"})]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -179,13 +207,13 @@ class Workload(Section):
     pool: Text
     replicas: Count | None = None
     nodes: Count | None = None
-    image: Text
+    image: Image
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: dict[EnvName, str] = {}
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
-    ports: dict[DnsLabel, Port] = {}
+    ports: dict[PortName, Port] = {}
     health: Health | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
@@ -207,7 +235,7 @@ class Mesh(Section):
     api_version: Literal["meshctl/v1"]
     kind: Literal["Mesh"]
     name: DnsLabel
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     pools: Annotated[dict[DnsLabel, Pool], Field(min_length=1)]
     fabrics: dict[DnsLabel, Fabric] = {}
     storage: dict[DnsLabel, Storage] = {}

@@ -15,6 +15,7 @@ from meshctl.model.units import format_gib
 from meshctl.resolve.machines import Requirement, same_model
 
 POOL_LABEL: Final = "meshctl.dev/pool"
+MESH_LABEL: Final = "meshctl.dev/mesh"
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
 
 
@@ -33,15 +34,16 @@ def hardware_name(models: tuple[str, ...] | tuple[()], model: str = "") -> str:
     return f"gpu-node-{name.lower().replace(' ', '-')}" if name else "cpu-node"
 
 
-def choose(facts: Facts, wanted: dict[str, tuple[int, Requirement]]) -> Chosen:
+def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) -> Chosen:
     """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
 
+    Nodes that carry the label of another mesh are left to it.
     `wanted`: pool name -> (number of nodes, what each must have).
     """
     chosen = Chosen()
     candidates: dict[str, list[ObservedNode]] = {}
     for pool, (_, requirement) in wanted.items():
-        reasons = {node.name: _unfit(node, requirement) for node in facts.nodes}
+        reasons = {node.name: _taken(node, mesh) or _unfit(node, requirement) for node in facts.nodes}
         candidates[pool] = [node for node in facts.nodes if not reasons[node.name]]
         chosen.rejected[pool] = tuple(
             Rejected(machine=name, reason=why) for name, why in sorted(reasons.items()) if why
@@ -78,6 +80,11 @@ def _rank(node: ObservedNode, requirement: Requirement, *, sticky: bool) -> tupl
 
 def _answers(node: ObservedNode, model: str) -> bool:
     return same_model(model, node.gpu_model, node.gpu_memory_gib)
+
+
+def _taken(node: ObservedNode, mesh: str) -> str:
+    owner = node.labels.get(MESH_LABEL, mesh)
+    return f"serves mesh {owner}" if owner != mesh else ""
 
 
 def _unfit(node: ObservedNode, want: Requirement) -> str:

@@ -132,7 +132,7 @@ def _ami_type(machine: Machine) -> str:
 
 
 def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
-    return {"meshctl.dev/mesh": mesh.name, existing.POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
+    return {existing.MESH_LABEL: mesh.name, existing.POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
 
 
 def _from_cluster(
@@ -149,7 +149,7 @@ def _from_cluster(
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        chosen = existing.choose(facts, wanted)
+        chosen = existing.choose(facts, mesh.name, wanted)
     pools.gaps, pools.rejected = chosen.gaps, chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
     if any(pool.fabric and pool.fabric.bandwidth_gbps for pool in pools.made):

@@ -36,7 +36,7 @@ def of_hardware(subject: str, pool: str, nodes: int, hardware: str, contract: di
     rate = contract_rate(pool, hardware, contract)
     if rate is not None:
         return Price(subject=subject, usd_per_hour=round(rate * nodes, 4), source=CONTRACT)
-    source = f'unknown: no rate for "{hardware}" in the environment\'s prices'
+    source = f'no rate for "{hardware}" in the environment\'s prices'
     return Price(subject=subject, usd_per_hour=None, source=source)
 
 
@@ -49,6 +49,6 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
     """Price of stored data for one hour, from the list price for a GB and month."""
     row = catalog.storage_price(provider, service, region)
     if row is None:
-        return Price(subject=subject, usd_per_hour=None, source=f"unknown: no list price of {service} on {provider}")
+        return Price(subject=subject, usd_per_hour=None, source=f"no list price of {service} on {provider}")
     usd = row.usd_per_gb_month * size_gib * 2**30 / 1e9 / HOURS_PER_MONTH
     return Price(subject=subject, usd_per_hour=round(usd, 4), source=f"list price ({row.source})", date=row.date)

@@ -95,8 +95,9 @@ def test_missing_files(tmp_path, monkeypatch) -> None:
 
 def test_plain_words_are_text_as_in_yaml_1_2(tmp_path) -> None:
     file = tmp_path / "mesh.yaml"
-    file.write_text(MESH + "labels: {a: on, b: no, c: 12:30, d: 0x1f, e: 2026-11-24}\n", encoding="utf-8")
-    assert load_mesh(file).labels == {"a": "on", "b": "no", "c": "12:30", "d": "0x1f", "e": "2026-11-24"}
+    workload = "{kind: batch, pool: p, image: i, env: {a: on, b: no, c: 12:30, d: 0x1f, e: 2026-11-24}}"
+    file.write_text(f"{MESH}workloads:\n  w: {workload}\n", encoding="utf-8")
+    assert load_mesh(file).workloads["w"].env == {"a": "on", "b": "no", "c": "12:30", "d": "0x1f", "e": "2026-11-24"}
 
 
 def test_paths_are_relative_to_the_file(tmp_path, monkeypatch) -> None:

@@ -286,6 +286,13 @@ def test_a_node_stays_with_the_pool_whose_label_it_has() -> None:
     assert found == {"a": ("g1",), "b": ("g2",)}
 
 
+def test_nodes_of_another_mesh_are_left_to_it() -> None:
+    labels = {"meshctl.dev/mesh": "other", "meshctl.dev/pool": "p"}
+    found = resolved({"p": {**H100, "nodes": 1}}, DC, Facts(nodes=(gpu_node("g1", labels=labels), gpu_node("g2"))))
+    assert found.pools[0].node_names == ("g2",)
+    assert reason(found, "g1") == "serves mesh other"
+
+
 def test_too_few_nodes_are_a_gap() -> None:
     found = resolved({"p": H100}, DC, Facts(nodes=(gpu_node("g1"), node("c1"))))
     assert found.deployment is None
