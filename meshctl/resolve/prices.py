@@ -24,9 +24,7 @@ def of_machine(
         return Price(subject=subject, usd_per_hour=round(rate * nodes, 4), source=CONTRACT)
     listed = machines.list_price(machine, market, region)
     if listed is None:
-        return Price(
-            subject=subject, usd_per_hour=None, source=f"unknown: no {market} list price of {machine.name} in {region}"
-        )
+        return Price(subject=subject, usd_per_hour=None, source=f"no {market} list price of {machine.name} in {region}")
     source = f"{listed.market} list price ({listed.source})"
     return Price(subject=subject, usd_per_hour=round(listed.usd_per_hour * nodes, 4), source=source, date=listed.date)
 

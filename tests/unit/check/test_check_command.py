@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,11 @@ def test_questions_need_a_terminal(monkeypatch) -> None:
     with pytest.raises(ProtectedDataError):
         Context().confirm_name("aws-east", "aws-west", "data is lost")
     Context().confirm_name("aws-east", "aws-east", "data is lost")
+
+
+def test_commands_are_light_to_import() -> None:
+    """`meshctl --help` imports every command module: models, SDKs and YAML must wait until a command runs."""
+    program = "import sys, meshctl.cli.check, meshctl.cli.schema, meshctl.cli.context; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    heavy = {"pydantic", "yaml", "boto3", "pulumi", "grpc", "rich", "httpx"}
+    assert heavy.isdisjoint(done.stdout.split())
