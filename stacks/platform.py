@@ -13,7 +13,7 @@ import pulumi
 
 from meshctl import render
 from meshctl.model.deployment import Deployment
-from meshctl.render import LateValue, PlatformObject
+from meshctl.render import ENDPOINT, LateValue, PlatformObject
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -47,12 +47,19 @@ def declare(
     before the first object, and outlives the last.
     """
     objects = render.platform_objects(deployment)
+    late = {**late, ENDPOINT: _endpoint(deployment, late)}
     missing = [name for name in render.late_names(objects) if name not in late]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
     declared = _declare(objects, provider, late, depends_on)
     public = {endpoint.workload for endpoint in deployment.endpoints}
     return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
+
+
+def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:
+    region = deployment.object_stores[0].region if deployment.object_stores else deployment.region
+    given = pulumi.Output.from_input(late.get(ENDPOINT, ""))
+    return given.apply(lambda endpoint: endpoint or f"https://s3.{region}.amazonaws.com")
 
 
 def declare_node_pools(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:

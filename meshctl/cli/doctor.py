@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from typing import TYPE_CHECKING
 
 import typer
+
+from meshctl.cli.context import Context
 
 if TYPE_CHECKING:
     from meshctl.diagnosis import Finding
@@ -21,11 +21,11 @@ def doctor(ctx: typer.Context) -> None:
 
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
-    if getattr(ctx.find_root().obj, "output", "human") == "json":
-        document = {"meshctl": 1, "ok": not missing, "findings": [dataclasses.asdict(finding) for finding in findings]}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    context: Context = ctx.obj
+    if context.output == "json":
+        context.print_json({"ok": not missing, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
-        sys.stdout.write(human(findings))
+        context.print(human(findings))
     if missing:
         raise typer.Exit(1)
 

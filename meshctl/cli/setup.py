@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
 from meshctl import tools
+from meshctl.cli.context import Context
 from meshctl.errors import UsageError
 
 
@@ -24,10 +23,10 @@ def setup(
     unknown = [name for name in names or () if name not in tools.TOOLS]
     if unknown:
         raise UsageError(f"no program named {', '.join(unknown)}", hint=f"one of: {', '.join(tools.TOOLS)}")
-    paths = tools.ensure(names or list(tools.TOOLS), lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
-    if getattr(ctx.find_root().obj, "output", "human") == "json":
-        document = {"meshctl": 1, "programs": {name: str(path) for name, path in paths.items()}}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    context: Context = ctx.obj
+    paths = tools.ensure(names or list(tools.TOOLS), context.say)
+    if context.output == "json":
+        context.print_json({"programs": {name: str(path) for name, path in paths.items()}})
     else:
         width = max(len(name) for name in paths)
-        sys.stdout.write("".join(f"{name:<{width}}  {path}\n" for name, path in paths.items()))
+        context.print("".join(f"{name:<{width}}  {path}\n" for name, path in paths.items()))

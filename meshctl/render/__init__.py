@@ -11,6 +11,7 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
 
     <storage>.file_system_id  <storage>.dns_name  <storage>.mount_name       file systems on AWS
     object_storage.access_key_id  object_storage.secret_access_key           object stores outside AWS (secret)
+    object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
 """
 
@@ -18,9 +19,10 @@ from __future__ import annotations
 
 from meshctl.render.nodes import node_label_objects, nodepool_objects
 from meshctl.render.objects import LateValue, PlatformObject, late_names
-from meshctl.render.platform import platform_objects, service_accounts
+from meshctl.render.platform import ENDPOINT, platform_objects, service_accounts
 
 __all__ = [
+    "ENDPOINT",
     "LateValue",
     "PlatformObject",
     "late_names",

@@ -15,6 +15,7 @@ from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
+ENDPOINT = "object_storage.endpoint"
 
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
@@ -100,6 +101,8 @@ def _object_storage(deployment: Deployment) -> list[PlatformObject]:
         ("AWS_ACCESS_KEY_ID", "object_storage.access_key_id"),
         ("AWS_SECRET_ACCESS_KEY", "object_storage.secret_access_key"),
     ]
+    if any(pods.endpoint_is_late(deployment, store) for store in deployment.object_stores):
+        entries.append(("AWS_ENDPOINT_URL_S3", ENDPOINT))
     return [_secret(deployment, "platform:object-storage", pods.OBJECT_STORAGE_SECRET, entries)]
 
 

@@ -185,9 +185,9 @@ def _object_storage_env(deployment: Deployment, workload: Workload) -> list[dict
         return []
     store = _store_of(deployment, workload)
     entries: list[dict[str, Any]] = [{"name": "AWS_REGION", "value": store.region}]
-    endpoint = store.pod_endpoint or store.endpoint
+    endpoint = _endpoint(deployment, store)
     if endpoint:
-        entries.append({"name": "AWS_ENDPOINT_URL_S3", "value": endpoint})
+        entries.append({"name": "AWS_ENDPOINT_URL_S3", **endpoint})
         # stores that only speak S3 may not know the checksums that AWS SDKs add since 2025
         entries.append({"name": "AWS_REQUEST_CHECKSUM_CALCULATION", "value": "when_required"})
         entries.append({"name": "AWS_RESPONSE_CHECKSUM_VALIDATION", "value": "when_required"})
@@ -195,6 +195,19 @@ def _object_storage_env(deployment: Deployment, workload: Workload) -> list[dict
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         entries += [{"name": key, **_from_secret(OBJECT_STORAGE_SECRET, key)} for key in keys]
     return entries
+
+
+def endpoint_is_late(deployment: Deployment, store: ObjectStore) -> bool:
+    """Whether only the store's AWS profile, on the operator's machine, says where it is."""
+    return deployment.provider != "aws" and not (store.pod_endpoint or store.endpoint)
+
+
+def _endpoint(deployment: Deployment, store: ObjectStore) -> dict[str, Any]:
+    """The value of a variable that names the store's endpoint; empty where it is AWS's own."""
+    if endpoint_is_late(deployment, store):
+        return _from_secret(OBJECT_STORAGE_SECRET, "AWS_ENDPOINT_URL_S3")
+    endpoint = store.pod_endpoint or store.endpoint
+    return {"value": endpoint} if endpoint else {}
 
 
 def _store_of(deployment: Deployment, workload: Workload) -> ObjectStore:
@@ -222,19 +235,22 @@ def _is_mounted(mount: Mount) -> bool:
 def _staging(deployment: Deployment, mount: Mount) -> dict[str, Any]:
     """One init container that fills a folder from a bucket. rclone is configured by variables: nothing to quote."""
     store = deployment.object_store(mount.storage)
-    endpoint = store.pod_endpoint or store.endpoint
-    settings = {"RCLONE_S3_PROVIDER": "Other" if endpoint else "AWS", "RCLONE_S3_ENV_AUTH": "true"}
-    settings["RCLONE_S3_REGION"] = store.region
+    endpoint = _endpoint(deployment, store)
+    settings: dict[str, dict[str, Any]] = {
+        "RCLONE_S3_PROVIDER": {"value": "Other" if endpoint else "AWS"},
+        "RCLONE_S3_ENV_AUTH": {"value": "true"},
+        "RCLONE_S3_REGION": {"value": store.region},
+    }
     if endpoint:
         settings["RCLONE_S3_ENDPOINT"] = endpoint
     if store.addressing != "auto":
-        settings["RCLONE_S3_FORCE_PATH_STYLE"] = "true" if store.addressing == "path" else "false"
+        settings["RCLONE_S3_FORCE_PATH_STYLE"] = {"value": "true" if store.addressing == "path" else "false"}
     return {
         "name": f"stage-{store.name}",
         "source": f":s3:{store.bucket}/{store.prefix}".rstrip("/"),
         "path": mount.path,
         "volume": store.name,
-        "env": [{"name": name, "value": value} for name, value in sorted(settings.items())],
+        "env": [{"name": name, **value} for name, value in sorted(settings.items())],
     }
 
 

@@ -92,6 +92,18 @@ def test_credentials_come_from_a_secret_outside_aws_and_from_pod_identity_on_aws
     assert not [name for name in inside if "KEY" in name or "ENDPOINT" in name]
 
 
+def test_an_endpoint_that_only_the_profile_knows_comes_with_the_credentials() -> None:
+    deployment = sample("onprem")
+    stores = tuple(store.model_copy(update={"endpoint": ""}) for store in deployment.object_stores)
+    unknown = deployment.model_copy(update={"object_stores": stores})
+    assert "object_storage.endpoint" in render.late_names(render.platform_objects(unknown))
+    reference = {"secretKeyRef": {"name": "object-storage", "key": "AWS_ENDPOINT_URL_S3"}}
+    chat = named(unknown, "workload/chat:deployment")
+    assert env(chat)["AWS_ENDPOINT_URL_S3"] == reference
+    staging = {entry["name"]: entry for entry in pod(chat)["initContainers"][0]["env"]}
+    assert staging["RCLONE_S3_ENDPOINT"]["valueFrom"] == reference
+
+
 def test_late_values() -> None:
     assert render.late_names(render.platform_objects(sample("aws"))) == (
         "secret.hf-token",
