@@ -85,7 +85,7 @@ class AwsClients:
             read_timeout=READ_TIMEOUT_S,
             max_pool_connections=POOL,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS if retries else 1},
-            s3={"addressing_style": self.settings.s3_addressing or "auto"},  # type: ignore[arg-type,typeddict-item]
+            s3={"addressing_style": self.settings.s3_addressing or "auto"},  # type: ignore[arg-type]
             user_agent_extra="meshctl",
         )
         try:
@@ -99,6 +99,7 @@ class AwsClients:
     def _boto_session(self) -> boto3.Session:
         if self._session is None:
             core = botocore.session.Session(profile=self.settings.profile or None)
+            core.register_component("data_loader", _loader)  # one copy of the service models, loaded once
             self._session = boto3.Session(
                 botocore_session=core,
                 region_name=self.settings.region or None,

@@ -89,9 +89,7 @@ class AwsProvider(Provider):
         news: Properties,
         ignore_changes: Sequence[str],
     ) -> Diff:
-        return diffs.diff(
-            self.row(token), old_inputs=old_inputs, old_outputs=old_outputs, news=news, ignore=ignore_changes
-        )
+        return diffs.diff(self.row(token), old_inputs=old_inputs, old_outputs=old_outputs, news=news)
 
     def create(self, token: str, *, urn: str, inputs: Properties, timeout_s: float, preview: bool) -> Created:
         crud = self._crud(token, urn, timeout_s)

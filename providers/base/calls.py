@@ -140,6 +140,8 @@ def render(call: Call, shape: Any, context: Context) -> dict[str, Any]:
 
 def _as_text(shape: Any, value: Any) -> Any:
     if shape is not None and shape.type_name == "string" and isinstance(value, dict | list):
+        if contains_unknown(value):
+            return UNKNOWN
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
     return value
 
@@ -171,7 +173,7 @@ class Caller:
         Raises:
             ProviderError: what the API said, or Cancelled.
         """
-        if call.when and not search(call.when, context):
+        if call.when and not evaluate(call.when, context):
             return None
         deadline = time.monotonic() + call.patience_s
         delay_s = 0.5

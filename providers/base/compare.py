@@ -76,7 +76,7 @@ def _observed_list(described: list[Any], wanted: list[Any]) -> list[Any]:
 
 
 def merged(described: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with the inputs laid over it: what was asked for as it was asked for, and what the service adds."""
+    """The description with the inputs laid over it: what was asked for, as it was asked for, and what AWS adds."""
     result = dict(described)
     for key, value in inputs.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)

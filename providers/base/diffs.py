@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jmespath  # type: ignore[import-untyped]
 
 from providers.base.compare import changes, observed, same
@@ -36,10 +34,11 @@ def _already(row: Row, name: str, outputs: Properties, wanted: object) -> bool:
     return described is not None and same(observed(described, wanted), wanted)
 
 
-def diff(
-    row: Row, *, old_inputs: Properties, old_outputs: Properties, news: Properties, ignore: Sequence[str] = ()
-) -> Diff:
-    """What an update would change; a broken resource is always replaced."""
+def diff(row: Row, *, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Diff:
+    """What an update would change; a broken resource is always replaced.
+
+    Ignored changes never arrive here: the engine puts the old value in the inputs before it asks.
+    """
     if is_broken(row, old_outputs):
         state = row.ready.state if row.ready else ""
         return Diff(
@@ -49,14 +48,13 @@ def diff(
             delete_before_replace=row.delete_first,
             input_diff=False,
         )
-    ignored = {path.split(".")[0].split("[")[0] for path in ignore}
-    names = [name for name in changed_inputs(row, old_inputs, old_outputs, news) if name not in ignored]
+    names = changed_inputs(row, old_inputs, old_outputs, news)
     detailed: dict[str, Kind] = {}
     for name in names:
         detailed |= _detail(row, name, old_inputs, news)
     if old_outputs.get(UNFINISHED):
         detailed[UNFINISHED] = Kind.DELETE
-    replaces = tuple(name for name in names if name not in row.changeable)
+    replaces = tuple(name for name in names if _replaces(detailed, name))
     return Diff(
         changes=bool(detailed),
         replaces=replaces,
@@ -79,6 +77,14 @@ def _detail(row: Row, name: str, old_inputs: Properties, news: Properties) -> di
         kinds = {name: Kind.DELETE}
     else:
         kinds = changes(old_inputs[name], news[name], (name,)) or {name: Kind.UPDATE}
-    if name in row.changeable:
-        return kinds
-    return {path: kind.replacing() for path, kind in kinds.items()}
+    return {path: kind.replacing() if _is_fixed(row, name, path) else kind for path, kind in kinds.items()}
+
+
+def _is_fixed(row: Row, name: str, path: str) -> bool:
+    return name not in row.changeable or any(path == fixed or path.startswith(f"{fixed}.") for fixed in row.fixed)
+
+
+def _replaces(detailed: dict[str, Kind], name: str) -> bool:
+    return any(
+        path.split(".")[0].split("[")[0] == name and kind.value.endswith("_REPLACE") for path, kind in detailed.items()
+    )

@@ -89,7 +89,11 @@ def _params(row: Row, call: Call, operation: Any, names: frozenset[str]) -> Iter
     for name in sorted(required - given - forwarded):
         yield f"{call.operation}: required member {name} isn't given"
     expressions = [param for param in call.params.values() if isinstance(param, str)]
-    for expression in [*expressions, *re.findall(r"\$\{(.+?)\}", call.path), *([call.when] if call.when else [])]:
+    for expression in [
+        *expressions,
+        *re.findall(r"\$\{(.+?)\}", call.path),
+        *([call.when] if isinstance(call.when, str) and call.when else []),
+    ]:
         yield from _expression(row, call.operation, expression, names)
 
 

@@ -39,7 +39,7 @@ class Call:
     transient: error codes, or `Code:part of the message`, that pass by themselves; retried for `patience_s`.
     paginate: the operation lists; all pages are read.
     failed: path of a {Code, Message} that the answer reports instead of an error.
-    when: a path; the call is left out where it leads to nothing.
+    when: a path or function; the call is left out where it leads to nothing.
     """
 
     operation: str
@@ -51,7 +51,7 @@ class Call:
     patience_s: float = 120
     paginate: bool = False
     failed: str = ""
-    when: str = ""
+    when: Param = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ class Row:
     observe: how to read an input from the description where names differ.  opaque: inputs never read back.
     volatile: outputs that an update changes.  noise: described fields left out of the outputs, since they change by
     themselves.
+    fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`).
     derived: more names for the context, computed from the rest of it.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
@@ -172,6 +173,7 @@ class Row:
     opaque: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     derived: Mapping[str, Param] = field(default_factory=dict)
     delete_first: bool = True
     computed: tuple[str, ...] = ()

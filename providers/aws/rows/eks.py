@@ -40,13 +40,30 @@ def update_done(**names: str) -> Poll:
     )
 
 
-def cluster_update(operation: str, name: str) -> Setting:
+def vpc_update(*names: str) -> Call:
+    def changed(context: Context) -> Any:
+        new = context["inputs"].get("resourcesVpcConfig") or {}
+        old = context["old_inputs"].get("resourcesVpcConfig") or {}
+        if all(new.get(name) == old.get(name) for name in names):
+            return None
+        return {name: new[name] for name in names if name in new}
+
+    return Call(
+        "UpdateClusterConfig",
+        {"name": "id", "resourcesVpcConfig": changed},
+        when=changed,
+        transient=BUSY,
+        patience_s=1800,
+    )
+
+
+def cluster_update(operation: str, name: str, value: str = "") -> Setting:
     return Setting(
         (name,),
         (
             Call(
                 operation,
-                {"name": "id", name: f"inputs.{name}"},
+                {"name": "id", name: value or f"inputs.{name}"},
                 transient=BUSY,
                 patience_s=1800,
                 tolerate=("InvalidParameterException:already at the desired", "InvalidParameterException:No changes"),
@@ -69,8 +86,18 @@ CLUSTER = Row(
     settings=(
         cluster_update("UpdateClusterVersion", "version"),
         cluster_update("UpdateClusterConfig", "logging"),
-        cluster_update("UpdateClusterConfig", "accessConfig"),
-        cluster_update("UpdateClusterConfig", "resourcesVpcConfig"),
+        cluster_update(
+            "UpdateClusterConfig", "accessConfig", "{authenticationMode: inputs.accessConfig.authenticationMode}"
+        ),
+        Setting(
+            ("resourcesVpcConfig",),
+            # one update changes either the endpoint's access or the network, not both
+            (
+                vpc_update("endpointPublicAccess", "endpointPrivateAccess", "publicAccessCidrs"),
+                vpc_update("subnetIds", "securityGroupIds"),
+            ),
+            wait=update_done(name="id"),
+        ),
         cluster_update("UpdateClusterConfig", "upgradePolicy"),
         cluster_update("UpdateClusterConfig", "deletionProtection"),
     ),

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from providers.base.row import Adopt, Call, Poll, Row, Setting, Tags
+from typing import Any
+
+from providers.base.row import Adopt, Call, Context, Poll, Row, Setting, Tags
+
+CHANGEABLE = (
+    "WeeklyMaintenanceStartTime",
+    "DailyAutomaticBackupStartTime",
+    "AutomaticBackupRetentionDays",
+    "AutoImportPolicy",
+    "DataCompressionType",
+    "LogConfiguration",
+    "RootSquashConfiguration",
+    "PerUnitStorageThroughput",
+    "MetadataConfiguration",
+    "ThroughputCapacity",
+)
+
+
+def _changed_lustre(context: Context) -> Any:
+    """The members that differ; one update takes only what can change."""
+    new, old = context["inputs"]["LustreConfiguration"], context["old_inputs"].get("LustreConfiguration") or {}
+    return {key: new[key] for key in CHANGEABLE if key in new and new[key] != old.get(key)} or None
+
 
 FILE_SYSTEM = Row(
     "meshaws:fsx:FileSystem",
@@ -26,6 +48,16 @@ FILE_SYSTEM = Row(
             ("StorageCapacity",),
             (Call("UpdateFileSystem", {"FileSystemId": "id", "StorageCapacity": "inputs.StorageCapacity"}),),
         ),
+        Setting(
+            ("LustreConfiguration",),
+            (
+                Call(
+                    "UpdateFileSystem",
+                    {"FileSystemId": "id", "LustreConfiguration": _changed_lustre},
+                    when=_changed_lustre,
+                ),
+            ),
+        ),
     ),
     tags=Tags(
         create={"Tags": "tag_list"},
@@ -42,6 +74,19 @@ FILE_SYSTEM = Row(
     ),
     gone=Poll("Lifecycle", fail=("FAILED",), reason="FailureDetails.Message", every_s=20, timeout_s=3600),
     broken=("FAILED",),
+    fixed=tuple(
+        f"LustreConfiguration.{name}"
+        for name in (
+            "DeploymentType",
+            "ImportPath",
+            "ExportPath",
+            "ImportedFileChunkSize",
+            "DriveCacheType",
+            "CopyTagsToBackups",
+            "EfaEnabled",
+            "DataReadCacheConfiguration",
+        )
+    ),
     opaque=("SecurityGroupIds",),
     noise=("AdministrativeActions",),
     delete_first=False,

@@ -1,0 +1,107 @@
+"""Tells an object that an interrupted run left behind from someone else's. Called by `crud` around create. EDGE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.base.calls import call_error, matches, search
+from providers.base.compare import same
+from providers.base.live import Live, find
+from providers.base.provider import ProviderError
+from providers.base.row import OWNER_TAG, SEPARATOR
+from providers.base.values import Properties
+
+
+def id_of(live: Live, context: dict[str, Any]) -> str:
+    """The row's id over the context.
+
+    Raises:
+        ProviderError: NoId, the answer lacks it.
+    """
+    id = search(live.row.id, context)  # noqa: A001
+    if not isinstance(id, str) or not id:
+        raise ProviderError("NoId", f"{live.row.create.operation}: the answer names no {live.row.id}")
+    return id
+
+
+def ours(live: Live, context: dict[str, Any]) -> str | None:
+    """The id of the object that this very resource made before, or None.
+
+    Raises:
+        ProviderError: an object of the same name exists and is someone else's.
+    """
+    adopt = live.row.adopt
+    for candidate in _candidates(live, context):
+        if candidate is None or live.is_gone(candidate):
+            continue
+        id = str(find(adopt.id, {**context, **candidate}) if adopt.id else id_of(live, context))  # noqa: A001
+        known = context | {"id": id, "parts": id.split(SEPARATOR), "outputs": candidate}
+        if _owned(live, known, candidate):
+            return id
+    return None
+
+
+def _candidates(live: Live, context: dict[str, Any]) -> list[Any]:
+    adopt = live.row.adopt
+    if adopt.find is None:
+        id = id_of(live, context)  # noqa: A001
+        return [live.describe(context | {"id": id, "parts": id.split(SEPARATOR)})]
+    try:
+        found = live.run(adopt.find, context)
+    except ProviderError as error:
+        if matches(error, adopt.taken):
+            raise conflict(live, context, error.code) from error
+        if matches(error, live.row.not_found):
+            return []
+        raise
+    return found if isinstance(found, list) else [found]
+
+
+def _owned(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
+    """By "tag", others' objects are passed by; by "name" and "same", someone else's object is a conflict."""
+    adopt = live.row.adopt
+    if adopt.by == "same":
+        if _equal(live, context, candidate):
+            return True
+        raise conflict(live, context, "AlreadyExists")
+    tags = live.tags(context, candidate)
+    if tags.get(OWNER_TAG) == live.owner:
+        return True
+    if adopt.by == "tag":
+        return False
+    if adopt.proof is not None and OWNER_TAG not in tags and _proven(live, context | {"tags": tags}):
+        return True
+    raise conflict(live, context, (adopt.exists or ("AlreadyExists",))[0], tags.get(OWNER_TAG, ""))
+
+
+def _proven(live: Live, context: dict[str, Any]) -> bool:
+    proof = live.row.adopt.proof
+    try:
+        return proof is not None and proof(live.clients.client(live.row.service), context)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise call_error(error, f"looking at {context['id']}") from error
+
+
+def _equal(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
+    return all(
+        same(live.observe(name, candidate, value), value)
+        for name, value in context["inputs"].items()
+        if name not in live.row.opaque and name != "Tags"
+    )
+
+
+def conflict(live: Live, context: dict[str, Any], code: str, owner: str = "") -> ProviderError:
+    """The error that names what is in the way, and whose it is where that is known."""
+    name = context.get("id") or _name(context["inputs"])
+    if live.row.adopt.by == "same":
+        whose = "has other values"
+    else:
+        whose = f"belongs to {owner}" if owner else f"carries no {OWNER_TAG} tag of this resource"
+    return ProviderError(code, f"{live.noun} {name} exists already and {whose}; import it, or choose another name")
+
+
+def _name(inputs: Properties) -> str:
+    names = [value for key, value in inputs.items() if key.lower().endswith("name") or key in ("Bucket", "Url")]
+    return str(names[0]) if names else "with these inputs"

@@ -1,0 +1,209 @@
+"""One object as the API tells it: description, tags, inputs as they are now, waiting for a state. Called by `crud`,
+`adopt`. EDGE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jmespath  # type: ignore[import-untyped]
+from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
+
+from providers.base.calls import Caller, Clients, evaluate, matches
+from providers.base.checks import input_names
+from providers.base.compare import observed, observed_tags, tag_map
+from providers.base.provider import ProviderError
+from providers.base.row import OWNER_TAG, SEPARATOR, Call, Poll, Row, Setting
+from providers.base.values import Properties
+
+FIRST_POLL_S = 0.2
+SEEN_AFTER_S = 30.0  # what was made a moment ago may not be described yet
+NOT_IMPLEMENTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented", "501", "UnsupportedOperation")
+EXISTS = Poll("`there`", ok=("there",), every_s=2, timeout_s=SEEN_AFTER_S)
+
+
+def owner_of(urn: str) -> str:
+    """The owner tag's value: the URN in the letters that every service takes, at most 256 of them."""
+    text = re.sub(r"[^\w.:/=+\-@ ]", "/", urn, flags=re.ASCII)
+    if len(text) <= 256:
+        return text
+    return f"{text[:215]}-{hashlib.sha256(urn.encode()).hexdigest()[:40]}"
+
+
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def find(path: str, description: Any) -> Any:
+    """What a path leads to; nothing where a function meets a null."""
+    try:
+        return jmespath.search(path, description) if path else None
+    except JMESPathError:
+        return None
+
+
+class Live:
+    """The live side of one resource. `deadline`: a monotonic time that bounds every wait, or None for the row's own
+    limits.
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        clients: Clients,
+        *,
+        owner: str,
+        caller: Caller,
+        say: Callable[[str], None],
+        deadline: float | None,
+    ) -> None:
+        self.row = row
+        self.clients = clients
+        self.model = clients.model(row.service)
+        self.owner = owner
+        self.caller = caller
+        self.say = say
+        self.deadline = deadline
+
+    @property
+    def noun(self) -> str:
+        return self.row.token.rsplit(":", 1)[-1]
+
+    def context(self, id: str, inputs: Properties) -> dict[str, Any]:  # noqa: A002
+        """The context of the row's calls (see `row`)."""
+        tags = {**(inputs.get("Tags") or {}), OWNER_TAG: self.owner}
+        context: dict[str, Any] = {
+            "id": id,
+            "parts": id.split(SEPARATOR),
+            "inputs": inputs,
+            "old_inputs": {},
+            "outputs": {},
+            "answer": {},
+            "owner": self.owner,
+            "region": self.clients.region,
+            "tags": tags,
+            "tag_list": tag_list(tags),
+        }
+        for name, param in self.row.derived.items():
+            context[name] = evaluate(param, context) if inputs else None
+        return context
+
+    def run(self, call: Call, context: dict[str, Any], *, retries: bool = True) -> Any:
+        return self.caller.run(self.row.service, call, context, retries=retries)
+
+    def describe(self, context: dict[str, Any]) -> Any:
+        """The description, or None where the API says "not found" (and only there)."""
+        try:
+            description = self.run(self.row.read, context)
+        except ProviderError as error:
+            if matches(error, self.row.not_found):
+                return None
+            raise
+        return None if description is None or self.is_gone(description) else description
+
+    def is_gone(self, description: Any) -> bool:
+        gone = self.row.gone
+        if gone is None or not isinstance(description, dict):
+            return False
+        return str(find(gone.state, description) or "").lower() in {ok.lower() for ok in gone.ok}
+
+    def tags(self, context: dict[str, Any], description: Properties) -> dict[str, str]:
+        tags = self.row.tags
+        if tags is None:
+            return {}
+        if tags.get is None:
+            return tag_map(find(tags.path, description))
+        try:
+            return tag_map(self.run(tags.get, context))
+        except ProviderError as error:
+            if matches(error, tags.unset) or (tags.optional and matches(error, NOT_IMPLEMENTED)):
+                return {}
+            raise
+
+    # ---- inputs as they are now ------------------------------------------------------------------------------------
+
+    def inputs_now(self, context: dict[str, Any], description: Properties) -> Properties:
+        """The given inputs with their live values; what was unset meanwhile is left out."""
+        getters = {setting.inputs[0]: setting for setting in self.row.settings if setting.get is not None}
+        now: Properties = {}
+        for name, value in context["inputs"].items():
+            if name == "Tags" and self.row.tags is not None:
+                tags = self.tags(context, description)
+                now[name] = observed_tags(tags, value) if tags or not self.row.tags.optional else value
+            elif name in getters:
+                live = self._setting_now(getters[name], context)
+                if live is not None:
+                    now[name] = observed(live, value)
+            else:
+                now[name] = self.observe(name, description, value)
+        return now
+
+    def _setting_now(self, setting: Setting, context: dict[str, Any]) -> Any:
+        if setting.get is None:
+            return None
+        try:
+            return self.run(setting.get, context)
+        except ProviderError as error:
+            if matches(error, setting.unset):
+                return None
+            if setting.optional and matches(error, NOT_IMPLEMENTED):
+                return context["inputs"][setting.inputs[0]]
+            raise
+
+    def observe(self, name: str, description: Properties, value: Any) -> Any:
+        if name in self.row.opaque:
+            return value
+        live = self._described(name, description)
+        return value if live is None else observed(live, value)
+
+    def _described(self, name: str, description: Properties) -> Any:
+        return find(self.row.observe[name], description) if name in self.row.observe else description.get(name)
+
+    def inputs_of_import(self, description: Properties) -> Properties:
+        """What the create call needs at least; the program says the rest, compared with the description then."""
+        needed = self.model.operation_model(self.row.create.operation).input_shape.required_members
+        taken = input_names(self.row, self.model)
+        names = [*(name for name in needed if name in taken), *self.row.required]
+        values = {name: self._described(name, description) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    # ---- waits -----------------------------------------------------------------------------------------------------
+
+    def poll(self, poll: Poll, context: dict[str, Any], *, gone: bool = False) -> Any:
+        """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim.
+
+        Raises:
+            ProviderError: a state of `poll.fail` (with the API's own code and reason), Timeout, Interrupted, NotFound.
+        """
+        started = time.monotonic()
+        limit = self.deadline or started + poll.timeout_s
+        every_s = FIRST_POLL_S
+        what = f"{self.noun} {context['id']}"
+        while True:
+            description = self.run(poll.call, context) if poll.call else self.describe(context)
+            state = str(find(poll.state, description) or "")
+            if self._reached(poll, description, state, gone=gone):
+                return description
+            waited_s = time.monotonic() - started
+            if description is None and waited_s > SEEN_AFTER_S:
+                raise ProviderError("NotFound", f"{what} isn't there")
+            if time.monotonic() > limit:
+                raise ProviderError("Timeout", f"{what} is still {state or 'there'} after {waited_s:.0f} s")
+            self.say(f"waiting for {what}: {state or '…'} ({waited_s:.0f} s)")
+            self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
+            every_s = min(every_s * 1.5, poll.every_s)
+
+    def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool) -> bool:
+        if description is None:
+            return gone
+        if state.lower() in {ok.lower() for ok in poll.ok}:
+            return True
+        if state.lower() in {fail.lower() for fail in poll.fail}:
+            code = find(poll.code, description) or state
+            reason = find(poll.reason, description) or f"its state is {state}"
+            raise ProviderError(str(code), f"{self.noun} {state}: {reason}")
+        return False
