@@ -28,10 +28,15 @@ class Chosen:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def hardware_name(models: tuple[str, ...] | tuple[()], model: str = "") -> str:
+def model_of(models: tuple[str, ...], nodes: tuple[ObservedNode, ...]) -> str:
+    """The accelerator of a pool in the mesh's own words: the wanted name that its nodes answer to, else the first."""
+    answered = (model for model in models if nodes and _answers(nodes[0], model))
+    return next(answered, models[0] if models else "")
+
+
+def hardware_name(model: str) -> str:
     """The name by which environments.yaml prices hardware: `gpu-node-h100`, `cpu-node`."""
-    name = model or (models[0] if models else "")
-    return f"gpu-node-{name.lower().replace(' ', '-')}" if name else "cpu-node"
+    return f"gpu-node-{model.lower().replace(' ', '-')}" if model else "cpu-node"
 
 
 def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) -> Chosen:
@@ -53,13 +58,24 @@ def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) 
     for pool in sorted(wanted, key=lambda name: (len(candidates[name]), name)):
         count, requirement = wanted[pool]
         free = [n for n in candidates[pool] if n.name not in taken and held.get(n.name, pool) == pool]
-        free.sort(key=lambda node: _rank(node, requirement, sticky=held.get(node.name) == pool))
-        picked = tuple(sorted(free[:count], key=lambda node: node.name))
+        own = frozenset(node.name for node in free if held.get(node.name) == pool)
+        picked = _pick(free, own, count, requirement)
         taken.update(node.name for node in picked)
         chosen.nodes[pool] = picked
         if len(picked) < count:
             chosen.gaps.append(_shortage(pool, count, requirement, picked))
     return chosen
+
+
+def _pick(
+    free: list[ObservedNode], own: frozenset[str], count: int, requirement: Requirement
+) -> tuple[ObservedNode, ...]:
+    """`count` nodes in name order: those the pool has already, then enough of one model, then a mixture of models."""
+    free.sort(key=lambda node: _rank(node, requirement, sticky=node.name in own))
+    groups = [[node for node in free if _answers(node, model)] for model in requirement.models] or [free]
+    groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
+    picked = next((group for group in groups if len(group) >= count), free) if len(own) < count else free
+    return tuple(sorted(picked[:count], key=lambda node: node.name))
 
 
 def _shortage(pool: str, count: int, requirement: Requirement, picked: tuple[ObservedNode, ...]) -> Gap:

@@ -78,14 +78,21 @@ def requirement_of(pool: mesh_model.Pool, fabric: mesh_model.Fabric | None, mark
 
 
 def same_model(wanted: str, model: str, memory_gib: float) -> bool:
-    """Whether an accelerator answers to a name: `H100`, `h100`, `NVIDIA H100`, `A100-80GB`."""
-    name = _plain(wanted)
-    labels = {round(memory_gib), round(memory_gib * 2**30 / 1e9)}
-    return bool(model) and name in {_plain(model), *(f"{_plain(model)}{label}GB" for label in labels)}
+    """Whether an accelerator answers to a name.
+
+    `H100`, `h100`, `NVIDIA H100` and `H100-80GB` name a catalog's `H100` of 80 GB and a node's `NVIDIA-H100-80GB-HBM3`
+    (label nvidia.com/gpu.product): every word of the name must be a word of the model or its memory.
+    """
+    words = _words(model)
+    if not words:
+        return False
+    sizes = {f"{round(memory_gib)}GB", f"{round(memory_gib * 2**30 / 1e9)}GB"} if memory_gib else set()
+    return _words(wanted) <= words | sizes
 
 
-def _plain(model: str) -> str:
-    return model.upper().replace("NVIDIA", "").replace("-", "").replace(" ", "")
+@lru_cache(maxsize=4096)
+def _words(model: str) -> frozenset[str]:
+    return frozenset(model.upper().replace("-", " ").split()) - {"NVIDIA", "TESLA"}
 
 
 @lru_cache(maxsize=8192)

@@ -166,8 +166,8 @@ def _pool_of_nodes(
     """A pool of the nodes chosen: what all of them have. Without nodes: what the mesh asks for."""
     pool = mesh.pools[name]
     accelerator = pool.accelerator
-    models = accelerator.model if accelerator else ()
-    hardware = existing.hardware_name(models, nodes[0].gpu_model if nodes else "")
+    model = existing.model_of(accelerator.model if accelerator else (), nodes)
+    hardware = existing.hardware_name(model)
     return Pool(
         name=name,
         role=pool.role,
@@ -176,7 +176,7 @@ def _pool_of_nodes(
         nodes_min=pool.nodes.min,
         nodes_max=pool.nodes.max,
         nodes=pool.nodes.min,
-        gpu_model=(nodes[0].gpu_model if nodes else models[0]) if accelerator else "",
+        gpu_model=model,
         gpus_per_node=min((node.gpu_count for node in nodes), default=accelerator.count if accelerator else 0),
         gpu_memory_gib=(accelerator.memory_gib or 0) if accelerator else 0,
         cpu_cores=min((node.cpu_cores for node in nodes), default=pool.cpu.cores or 0),

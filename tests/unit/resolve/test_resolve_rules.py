@@ -63,7 +63,7 @@ def test_models_are_in_order_of_preference() -> None:
     assert found.alternatives[-1] == "p5.48xlarge"
 
 
-@pytest.mark.parametrize("name", ["h100", "NVIDIA H100", "H100-80GB"])
+@pytest.mark.parametrize("name", ["h100", "NVIDIA H100", "H100-80GB", "nvidia-h100-80gb"])
 def test_a_model_has_several_names(name) -> None:
     assert machine({"nodes": 1, "accelerator": {"model": name, "count": 8}}, AWS) == "p5.48xlarge"
 
@@ -284,6 +284,24 @@ def test_a_node_stays_with_the_pool_whose_label_it_has() -> None:
     pools = {"a": {**H100, "nodes": 1}, "b": {**H100, "nodes": 1}}
     found = {pool.name: pool.node_names for pool in resolved(pools, DC, Facts(nodes=nodes)).pools}
     assert found == {"a": ("g1",), "b": ("g2",)}
+
+
+def test_nodes_are_known_by_the_product_label_of_nvidia() -> None:
+    product = {"gpu_model": "NVIDIA-H100-80GB-HBM3", "gpu_memory_gib": 79.6}
+    environment = {**DC, "prices": {"gpu-node-h100": "20 USD/h"}}
+    found = resolved({"p": H100}, environment, Facts(nodes=(gpu_node("g1", **product), gpu_node("g2", **product))))
+    pool = found.pools[0]
+    assert (pool.gpu_model, pool.machine, pool.price.usd_per_hour) == ("H100", "gpu-node-h100", 40)
+    assert pool.machine == resolved({"p": H100}, environment).pools[0].machine
+
+
+def test_a_pool_is_of_one_model_where_it_can() -> None:
+    wanted = {"nodes": 2, "accelerator": {"model": ["H100", "H200"], "count": 8}}
+    nodes = (gpu_node("a"), gpu_node("b", gpu_model="H200"), gpu_node("c", gpu_model="H200"))
+    assert resolved({"p": wanted}, DC, Facts(nodes=nodes)).pools[0].node_names == ("b", "c")
+    own = gpu_node("a", labels={"meshctl.dev/mesh": "m", "meshctl.dev/pool": "p"})
+    assert resolved({"p": wanted}, DC, Facts(nodes=(own, *nodes[1:]))).pools[0].node_names == ("b", "c")
+    assert resolved({"p": wanted}, DC, Facts(nodes=nodes[:2])).pools[0].node_names == ("a", "b")
 
 
 def test_nodes_of_another_mesh_are_left_to_it() -> None:
