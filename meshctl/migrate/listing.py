@@ -32,12 +32,13 @@ Listing = dict[str, Item]  # key below the prefix -> item
 
 
 def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
+    style: Any = {"addressing_style": access.addressing}
     config = Config(
         connect_timeout=5,
         read_timeout=120,
         max_pool_connections=connections,
         retries={"mode": "standard", "max_attempts": 5},
-        s3={"addressing_style": access.addressing},
+        s3=style,
     )
     return boto3.session.Session().client(
         "s3",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.migrate.rates import COPY_RATE, egress_rate
-from meshctl.model.deployment import Deployment, Endpoint, Gap, ObjectStore, Value, Workload
+from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
 
 _GB = 1e9
 
@@ -87,6 +87,12 @@ class MigrationPlan(Value):
         return next(move for move in self.moves if move.store == store)
 
 
+def storage_of(deployment: Deployment) -> tuple[ObjectStore | FileSystem | Block, ...]:
+    found: tuple[ObjectStore | FileSystem | Block, ...]
+    found = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
+    return found
+
+
 def written_stores(workload: Workload) -> frozenset[str]:
     names = {mount.storage for mount in workload.mounts if mount.kind == "object" and not mount.read_only}
     return frozenset(names | ({workload.checkpoint.storage} if workload.checkpoint else set()))
@@ -130,9 +136,7 @@ def plan_migration(
 
 def runs_alone(deployment: Deployment, workload: Workload) -> bool:
     """Whether two copies of it must never run at once: it writes data that is moved, or it is a job."""
-    kept = {
-        s.name for s in (*deployment.object_stores, *deployment.file_systems, *deployment.blocks) if not s.ephemeral
-    }
+    kept = {storage.name for storage in storage_of(deployment) if not storage.ephemeral}
     writes = any(not mount.read_only and mount.storage in kept for mount in workload.mounts)
     return writes or workload.checkpoint is not None or workload.kind in ("training", "batch")
 
@@ -144,58 +148,57 @@ def _warm(source: Deployment, stopped: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _storage_gaps(source: Deployment, target: Deployment) -> list[Gap]:
-    found = []
     kinds = [("file system", s) for s in source.file_systems] + [("block volume", s) for s in source.blocks]
-    for kind, volume in kinds:
-        if not volume.ephemeral:
-            found.append(
-                Gap(
-                    subject=f"storage/{volume.name}",
-                    wanted=f"moving a {kind}",
-                    best=f"moving {kind}s is not supported yet; only object storage is moved",
-                    hint=f"mark storage.{volume.name} `ephemeral: true` if its data may be left behind, "
-                    "or keep the data in object storage",
-                )
-            )
+    volumes = [
+        Gap(
+            subject=f"storage/{volume.name}",
+            wanted=f"moving a {kind}",
+            best=f"moving {kind}s is not supported yet; only object storage is moved",
+            hint=f"mark storage.{volume.name} `ephemeral: true` if its data may be left behind, "
+            "or keep the data in object storage",
+        )
+        for kind, volume in kinds
+        if not volume.ephemeral
+    ]
     there = {s.name for s in target.object_stores}
-    for store in source.object_stores:
-        if store.name not in there and not store.ephemeral:
-            found.append(
-                Gap(
-                    subject=f"storage/{store.name}",
-                    wanted=f"an object store of that name in {target.environment}",
-                    best=f"{target.environment} has {', '.join(sorted(there)) or 'no object store'}",
-                    hint=f"keep {store.name} in mesh.yaml until it has moved",
-                )
-            )
-    return found
+    stores = [
+        Gap(
+            subject=f"storage/{store.name}",
+            wanted=f"an object store of that name in {target.environment}",
+            best=f"{target.environment} has {', '.join(sorted(there)) or 'no object store'}",
+            hint=f"keep {store.name} in mesh.yaml until it has moved",
+        )
+        for store in source.object_stores
+        if store.name not in there and not store.ephemeral
+    ]
+    return [*volumes, *stores]
 
 
 def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
-    found = []
-    workloads = {w.name for w in target.workloads}
+    names = {w.name for w in target.workloads}
     hosts = {e.name: e.host for e in target.endpoints}
-    for workload in source.workloads:
-        if workload.name not in workloads:
-            found.append(
-                Gap(
-                    subject=f"workload/{workload.name}",
-                    wanted=f"the same workload in {target.environment}",
-                    best="mesh.yaml no longer has it",
-                    hint=f"put it back, or bring the source up to date first: `meshctl up {source.environment}`",
-                )
-            )
-    for endpoint in source.endpoints:
-        if hosts.get(endpoint.name) != endpoint.host:
-            found.append(
-                Gap(
-                    subject=f"endpoint/{endpoint.name}",
-                    wanted=f"the name {endpoint.host} in {target.environment}",
-                    best=hosts.get(endpoint.name, "no such endpoint"),
-                    hint=f"bring the source up to date first: `meshctl up {source.environment}`",
-                )
-            )
-    return found
+    refresh = f"bring the source up to date first: `meshctl up {source.environment}`"
+    workloads = [
+        Gap(
+            subject=f"workload/{workload.name}",
+            wanted=f"the same workload in {target.environment}",
+            best="mesh.yaml no longer has it",
+            hint=f"put it back, or {refresh}",
+        )
+        for workload in source.workloads
+        if workload.name not in names
+    ]
+    endpoints = [
+        Gap(
+            subject=f"endpoint/{endpoint.name}",
+            wanted=f"the name {endpoint.host} in {target.environment}",
+            best=hosts.get(endpoint.name, "no such endpoint"),
+            hint=refresh,
+        )
+        for endpoint in source.endpoints
+        if hosts.get(endpoint.name) != endpoint.host
+    ]
+    return [*workloads, *endpoints]
 
 
 def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> list[Gap]:
@@ -256,7 +259,7 @@ def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...],
 
 
 def _stays(source: Deployment, facts: dict[str, StoreFacts]) -> tuple[str, ...]:
-    stores = (*source.object_stores, *source.file_systems, *source.blocks)
+    stores = storage_of(source)
     shared = [
         f"{s.name}: both environments use {s.url}"
         for s in source.object_stores

@@ -98,9 +98,8 @@ def _s3(url: str, query: dict[str, str]) -> Store:
 
     session = boto3.Session(profile_name=query.get("profile") or None, region_name=query.get("region") or None)
     insecure = query.get("disableSSL") == "true"
-    endpoint = (
-        query.get("endpoint") or session.client("s3", region_name=session.region_name or "us-east-1").meta.endpoint_url
-    )
+    region = session.region_name or "us-east-1"
+    endpoint = query.get("endpoint") or session.client("s3", region_name=region).meta.endpoint_url
     if "://" not in endpoint:
         endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
     options: dict[str, Any] = {} if ".amazonaws.com" in endpoint else {"endpoint": endpoint}

@@ -1,0 +1,190 @@
+"""`meshctl migrate` and `meshctl migrations …`. No logic: see `migrate.migration`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshctl.cli.context import Context
+
+if TYPE_CHECKING:
+    from meshctl.migrate.history import History
+    from meshctl.migrate.migration import Migrations
+    from meshctl.migrate.progress import Event
+
+migrations_app = typer.Typer(no_args_is_help=True, help="Look at migrations, go on, go back, finish.")
+
+_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
+_Id = Annotated[str, typer.Argument(help="The migration's id; the last one by default.", metavar="[ID]")]
+_COPYING_EVERY_S = 2.0
+
+
+def migrate(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="The environment to move from.", metavar="SRC")],
+    target: Annotated[str, typer.Argument(help="The environment to move to.", metavar="DST")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
+    observe: Annotated[int, typer.Option("--observe", help="Watch the target this long, in seconds.", min=0)] = 30,
+    deep_verify: Annotated[
+        bool, typer.Option("--deep-verify", help="Read every byte on both sides, whatever the stores' checksums say.")
+    ] = False,
+    replace_target_data: Annotated[
+        bool, typer.Option("--replace-target-data", help="Delete objects at the target that the source lacks.")
+    ] = False,
+    break_lock: _BreakLock = False,
+) -> None:
+    """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
+    from meshctl.migrate import views  # with all below it: boto3 and Pulumi, too slow for `meshctl --help`
+    from meshctl.migrate.plan import Options
+
+    context: Context = ctx.obj
+    options = Options(observe_s=observe, deep_verify=deep_verify, replace_target_data=replace_target_data)
+    with _migrations(context, break_lock=break_lock) as migrations:
+        plan = migrations.plan(source, target, options)
+        if dry_run:
+            _show(context, views.plan_document(plan), views.plan_text(plan))
+            return
+        if context.must_confirm:
+            context.say(views.plan_text(plan))
+            context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
+        migration = migrations.start(plan)
+        _, history = migrations.history(migration)
+    _show_detail(context, migration, history)
+
+
+@migrations_app.command("list")
+def list_migrations(ctx: typer.Context) -> None:
+    """All migrations of this mesh."""
+    from meshctl.migrate import views
+
+    context: Context = ctx.obj
+    with _migrations(context) as migrations:
+        rows = [views.summary_document(*migrations.history(migration)) for migration in migrations.ids()]
+    _show(context, {"migrations": rows}, views.list_text(rows))
+
+
+@migrations_app.command()
+def show(ctx: typer.Context, migration: _Id = "") -> None:
+    """Steps, and source and target side by side."""
+    context: Context = ctx.obj
+    with _migrations(context) as migrations:
+        found = migrations.history(migration)
+    _show_detail(context, *found)
+
+
+@migrations_app.command()
+def resume(
+    ctx: typer.Context,
+    migration: _Id = "",
+    again: Annotated[str, typer.Option("--again", help="Do this undecidable step.", metavar="STEP")] = "",
+    done: Annotated[str, typer.Option("--done", help="Take this undecidable step as done.", metavar="STEP")] = "",
+    source_lost: Annotated[
+        bool, typer.Option("--source-lost", help="Leave a dead source behind; its data must have been copied once.")
+    ] = False,
+    break_lock: _BreakLock = False,
+) -> None:
+    """Go on with a migration that stopped, whichever way it went."""
+    context: Context = ctx.obj
+    with _migrations(context, break_lock=break_lock) as migrations:
+        migrations.resume(migration, done=done, again=again, source_lost=source_lost)
+        found = migrations.history(migration)
+    _show_detail(context, *found)
+
+
+@migrations_app.command()
+def rollback(
+    ctx: typer.Context,
+    migration: _Id = "",
+    destroy_target: Annotated[
+        bool, typer.Option("--destroy-target", help="Destroy the target in the end, instead of pausing it.")
+    ] = False,
+    break_lock: _BreakLock = False,
+) -> None:
+    """Back to the source: its workloads, then the names, then the target is paused."""
+    context: Context = ctx.obj
+    with _migrations(context, break_lock=break_lock) as migrations:
+        migrations.rollback(migration, destroy_target=destroy_target)
+        found = migrations.history(migration)
+    _show_detail(context, *found)
+
+
+@migrations_app.command()
+def finish(
+    ctx: typer.Context,
+    migration: _Id = "",
+    delete_source_data: Annotated[
+        bool, typer.Option("--delete-source-data", help="Delete the source's protected storage, too.")
+    ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --delete-source-data: the source's name.", metavar="ENV")
+    ] = "",
+    break_lock: _BreakLock = False,
+) -> None:
+    """Retire the source: it is destroyed, its data kept unless you say otherwise, by name."""
+    context: Context = ctx.obj
+    with _migrations(context, break_lock=break_lock) as migrations:
+        _, history = migrations.history(migration)
+        source = history.plan.source.environment
+        if delete_source_data:
+            context.confirm_name(source, confirm, f"the data in {source} is deleted for good")
+        elif context.must_confirm:
+            context.confirm(f"destroy {source} (its data is kept)?")
+        migrations.finish(migration, delete_data=delete_source_data)
+        found = migrations.history(migration)
+    _show_detail(context, *found)
+
+
+@contextmanager
+def _migrations(context: Context, *, break_lock: bool = False) -> Iterator[Migrations]:
+    """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine."""
+    from meshctl.migrate.engine_world import build_world
+
+    from meshctl.cli.opened import opened
+    from meshctl.migrate.migration import Migrations
+    from meshctl.migrate.state_store import open_state_store
+
+    with opened(context, break_lock=break_lock) as mesh:
+        store = open_state_store(mesh.environments.state.backend, context.folder)
+        migrations = Migrations(mesh.mesh.name, build_world(mesh), store, _reporter(context), break_lock=break_lock)
+        to_engine = signal.getsignal(signal.SIGINT)
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            migrations.stop.request()
+            if callable(to_engine):
+                to_engine(number, frame)
+
+        signal.signal(signal.SIGINT, interrupt)
+        yield migrations  # `opened` puts the former handler back
+
+
+def _reporter(context: Context) -> Callable[[Event], None]:
+    from meshctl.migrate.progress import progress_text
+
+    said_s: dict[str, float] = {}
+
+    def report(event: Event) -> None:
+        if event.kind == "copying":  # several a second: one line now and then is enough
+            if event.elapsed_s - said_s.get(event.step, -_COPYING_EVERY_S) < _COPYING_EVERY_S:
+                return
+            said_s[event.step] = event.elapsed_s
+        context.say(progress_text(event))
+
+    return report
+
+
+def _show_detail(context: Context, migration: str, history: History) -> None:
+    from meshctl.migrate import views
+
+    _show(context, views.detail_document(migration, history), views.detail_text(migration, history))
+
+
+def _show(context: Context, document: dict[str, object], text: str) -> None:
+    if context.output == "json":
+        context.print_json(document)
+    else:
+        context.print(text)

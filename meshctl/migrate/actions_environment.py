@@ -1,0 +1,229 @@
+"""Steps that bring environments up, stop workloads, check and watch them. EDGE: through `World` alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
+from meshctl.migrate.plan import read_stores
+from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
+from meshctl.model.deployment import Deployment, Endpoint
+
+_READY_S = 3600  # images and weights of a large model
+_PROBE_S = 600
+_STOP_MARGIN_S = 120  # beyond the workload's own grace
+_FAILURES = 3  # in a row, while observing
+
+
+def observe_up(work: Work) -> Observation:
+    """Compare with what was brought up last, then with the pods. A change by someone else can't be judged."""
+    found = _deployed(work)
+    if found.state is not State.DONE:
+        return found
+    return NOT_DONE if missing_pods(work) else DONE
+
+
+def act_up(work: Work) -> dict[str, Any]:
+    work.world.up(work.deployment, work.say)
+    return {}
+
+
+def verify_up(work: Work) -> dict[str, Any]:
+    if _deployed(work).state is not State.DONE:
+        raise MigrationError(f"{work.deployment.environment} is not what was brought up", why=_deployed(work).reason)
+    names = ", ".join(sorted(work.step.workloads)) or "nothing"
+    hint = f"`meshctl status {work.deployment.environment}` shows why"
+    work.until(f"{names} ready in {work.deployment.environment}", lambda: missing_pods(work), _READY_S, hint)
+    return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
+
+
+def _deployed(work: Work) -> Observation:
+    wanted = work.deployment
+    found = work.world.deployed(wanted.environment)
+    if found is None or found == wanted:
+        return NOT_DONE if found is None else DONE
+    if found.paused(frozenset()) == wanted.paused(frozenset()) or work.step.name == "provision/target":
+        return NOT_DONE
+    return Observation(
+        State.AMBIGUOUS,
+        reason=f"{wanted.environment} was changed by something else since the migration was planned",
+        ask=f"whether it may be set back to what it was: `meshctl status {wanted.environment}`",
+    )
+
+
+def _fit(work: Work, workload: str) -> list[str]:
+    pods = work.world.pods(work.deployment, workload)
+    return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
+
+
+def missing_pods(work: Work) -> str:
+    """The first of the step's workloads that lacks ready pods, in words; "" when none does."""
+    for name in sorted(work.step.workloads):
+        wanted = work.deployment.workload(name).replicas
+        ready = len(_fit(work, name))
+        if ready < wanted:
+            pods = work.world.pods(work.deployment, name)
+            reason = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
+            return f"{name} has {ready} of {wanted} pods ready{reason}"
+    return ""
+
+
+def observe_stop(work: Work) -> Observation:
+    found = _deployed(work)
+    if found.state is not State.DONE:
+        return found
+    return NOT_DONE if _running(work) else DONE
+
+
+def verify_stop(work: Work) -> dict[str, Any]:
+    """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out."""
+    workloads = [work.deployment.workload(name) for name in work.step.workloads]
+    grace_s = max((w.checkpoint.grace_s for w in workloads if w.checkpoint), default=30)
+    try:
+        work.until("pods ended", lambda: _running(work), grace_s + _STOP_MARGIN_S)
+    except NotReadyError as error:
+        lost = [pod.name for name in work.step.workloads for pod in _alive(work, name) if pod.phase == "Unknown"]
+        if not lost:
+            raise
+        raise AmbiguousStepError(
+            f"can't tell whether {', '.join(lost)} still run{'s' * (len(lost) == 1)}",
+            why=f"the node is lost, the cluster of {work.deployment.environment} knows no more",
+            hint="find out whether the process is gone",
+        ) from error
+    return {}
+
+
+def _alive(work: Work, name: str) -> list[Any]:
+    return alive(list(work.world.pods(work.deployment, name)))
+
+
+def _running(work: Work) -> str:
+    left = [pod.name for name in sorted(work.step.workloads) for pod in _alive(work, name)]
+    return f"still running: {', '.join(left)}" if left else ""
+
+
+def check_running(work: Work) -> dict[str, Any]:
+    """The source must be what the plan was made from; whether it is healthy is no condition."""
+    found = work.world.deployed(work.plan.source.environment)
+    if found != work.plan.source:
+        raise MigrationError(
+            f"{work.plan.source.environment} is no longer what the migration was planned from",
+            why="nothing is deployed there" if found is None else "something brought it up anew in the meantime",
+            hint="roll this migration back and plan a new one",
+        )
+    pods = {w.name: len(_alive(work, w.name)) for w in work.plan.source.workloads}
+    return {"pods": pods}
+
+
+def check_free(work: Work) -> dict[str, Any]:
+    """What runs in one environment at a time must not run at the target already: provisioning would pause it."""
+    found = work.world.deployed(work.plan.target.environment)
+    running = [w.name for w in found.workloads if w.name in work.plan.stopped and not w.paused] if found else []
+    if running:
+        raise MigrationError(
+            f"{work.plan.target.environment} already runs {', '.join(running)}",
+            why="it would be paused, and its data replaced by the source's",
+            hint=f"`meshctl destroy {work.plan.target.environment}` first, or move from there",
+        )
+    return {"exists": found is not None}
+
+
+def observe_refresh(work: Work) -> Observation:
+    return NOT_DONE if _stale(work) else DONE
+
+
+def act_refresh(work: Work) -> dict[str, Any]:
+    """Stop the warm workloads whose data changed after they read it; the next step starts them with all others."""
+    stale = _stale(work)
+    current = work.plan.workloads - work.step.workloads
+    work.world.up(work.of("target").paused(current | stale), work.say)
+    work.until("pods ended", lambda: _left(work, stale), _STOP_MARGIN_S + 30)
+    return {"restarted": sorted(stale)}
+
+
+def _left(work: Work, names: frozenset[str]) -> str:
+    left = [pod.name for name in sorted(names) for pod in _alive(work, name)]
+    return f"still running: {', '.join(left)}" if left else ""
+
+
+def _stale(work: Work) -> frozenset[str]:
+    changed = set()
+    for move in work.plan.moves:
+        record = work.history.done.get(f"sync/{move.store}")
+        if record is not None and (record.data.get("objects") or record.data.get("deleted")):
+            changed.add(move.store)
+    warm = (work.plan.target.workload(name) for name in work.step.workloads)
+    return frozenset(w.name for w in warm if read_stores(w) & changed)
+
+
+def observe_retire(work: Work) -> Observation:
+    return DONE if work.world.deployed(work.deployment.environment) is None else NOT_DONE
+
+
+def act_retire(work: Work) -> dict[str, Any]:
+    keep_data = not work.history.options.get("delete_data") or work.step.side == "target"
+    work.world.retire(work.of(work.step.side), keep_data=keep_data, say=work.say)
+    return {"data_kept": keep_data}
+
+
+def verify_retire(work: Work) -> dict[str, Any]:
+    if work.world.deployed(work.deployment.environment) is not None:
+        raise MigrationError(f"{work.deployment.environment} is still there", hint="look at `meshctl status`")
+    return {}
+
+
+def verify_probe(work: Work) -> dict[str, Any]:
+    """The health path, then one request as a user would send it, both at the target's own address."""
+    answers: dict[str, Any] = {}
+    for endpoint in endpoints(work):
+        health = health_path(work.deployment, endpoint)
+        if health:
+            work.until(f"{endpoint.host} healthy", lambda e=endpoint, p=health: _asked(work, e, p, 400), _PROBE_S)  # type: ignore[misc]
+        work.until(f"{endpoint.host} answers", lambda e=endpoint: _asked(work, e, "/", 500), _PROBE_S)  # type: ignore[misc]
+        answers[endpoint.name] = {"health": health, "canary": "/"}
+    return {"answered": answers}
+
+
+def endpoints(work: Work) -> list[Endpoint]:
+    return [e for e in work.deployment.endpoints if e.name in work.step.endpoints]
+
+
+def health_path(deployment: Deployment, endpoint: Endpoint) -> str:
+    """The health path, if health is asked on the endpoint's own port; "" otherwise."""
+    health = deployment.workload(endpoint.workload).health
+    return health.path if health is not None and health.port == endpoint.port else ""
+
+
+def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
+    address = work.world.addresses(work.deployment).get(endpoint.name, "")
+    if not address:
+        return f"{endpoint.name} has no address yet"
+    status = work.world.probe(work.deployment, endpoint, address, path)
+    return "" if 0 < status < below else f"{path} at {address}: {status or 'no answer'}"
+
+
+def act_observe(work: Work) -> dict[str, Any]:
+    """Watch pods and health for as long as the plan says. Raises: MigrationError after three failures in a row."""
+    end = work.world.now() + work.plan.options.observe_s
+    checks = failures = 0
+    while True:
+        trouble = missing_pods(work) or _unhealthy(work)
+        checks, failures = checks + 1, failures + 1 if trouble else 0
+        if failures == _FAILURES:
+            raise MigrationError(
+                f"{work.deployment.environment} does not stay healthy after the cutover",
+                why=trouble,
+                hint=f"`meshctl status {work.deployment.environment}`; {work.plan.source.environment} is still there",
+            )
+        if work.world.now() >= end and not failures:
+            return {"checks": checks}
+        work.pause(POLL_S)
+
+
+def _unhealthy(work: Work) -> str:
+    for endpoint in endpoints(work):
+        path = health_path(work.deployment, endpoint)
+        trouble = _asked(work, endpoint, path, 400) if path else _asked(work, endpoint, "/", 500)
+        if trouble:
+            return trouble
+    return ""

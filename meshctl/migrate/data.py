@@ -1,0 +1,56 @@
+"""The data side of a migration: copy, list, compare. The protocol, and the real one over S3. EDGE.
+
+The actions call `Data`; `S3Data` is what runs, through rclone and boto3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.migrate import listing, sync, verify
+from meshctl.migrate.plan import StoreFacts
+from meshctl.migrate.progress import OnCopied, Stop
+
+Access = Callable[[], ObjectAccess]
+
+
+class Data(Protocol):
+    """Each call takes accessors, not credentials: they may expire on the way."""
+
+    def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
+        """What the plan must know of a store."""
+
+    def copy(
+        self, source: Access, target: Access, *, delete: bool, again: Sequence[str], on_copied: OnCopied, stop: Stop
+    ) -> sync.Copied:
+        """See `sync.copy`."""
+
+    def listing(self, side: Access) -> listing.Listing:
+        """Every object of one side."""
+
+    def compare(
+        self, source: Access, target: Access, *, deep: bool, on_read: OnCopied, stop: Stop
+    ) -> verify.Comparison:
+        """See `verify.compare`."""
+
+
+class S3Data:
+    """Between S3 stores, through this machine."""
+
+    def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
+        return listing.facts(store, source(), target())
+
+    def copy(
+        self, source: Access, target: Access, *, delete: bool, again: Sequence[str], on_copied: OnCopied, stop: Stop
+    ) -> sync.Copied:
+        return sync.copy(source, target, delete=delete, again=again, on_copied=on_copied, stop=stop)
+
+    def listing(self, side: Access) -> listing.Listing:
+        return listing.list_objects(side())
+
+    def compare(
+        self, source: Access, target: Access, *, deep: bool, on_read: OnCopied, stop: Stop
+    ) -> verify.Comparison:
+        return verify.compare(source(), target(), deep=deep, on_read=on_read, stop=stop)

@@ -1,0 +1,212 @@
+"""What the CLI calls: plan a migration, start it, go on, go back, finish it, look at it. EDGE.
+
+`Migrations` belongs to one mesh and one command. Everything that acts holds the mesh's lock; every error that stops a
+begun migration names the commands that go on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from meshctl.errors import InterruptedByUserError, LockedError, MeshError, MigrationError, UsageError
+from meshctl.migrate import lock
+from meshctl.migrate.data import Data, S3Data
+from meshctl.migrate.history import Direction, History, read_history
+from meshctl.migrate.journal import Journal, migrations, open_journal
+from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
+from meshctl.migrate.progress import Event, Report, Stop
+from meshctl.migrate.run import Runner
+from meshctl.migrate.state_store import StateStore
+from meshctl.migrate.world import World
+
+_CLOSED_AS: dict[Direction, str] = {"rollback": "rolled-back", "finish": "finished"}
+
+
+def _silent(_event: Event) -> None:
+    return None
+
+
+@dataclass
+class Migrations:
+    """The migrations of one mesh."""
+
+    mesh: str
+    world: World
+    store: StateStore
+    report: Report = _silent
+    stop: Stop = field(default_factory=Stop)
+    break_lock: bool = False
+    data: Data = field(default_factory=S3Data)
+
+    def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
+        """Read both sides and decide. Changes nothing. Raises: InfeasibleError, MigrationError, UsageError."""
+        here = self.world.deployed(source)
+        if here is None:
+            raise MigrationError(
+                f"nothing is deployed in {source}",
+                why="a migration moves what runs",
+                hint=f"`meshctl up {source}`, or just `meshctl up {target}`",
+            )
+        there = self.world.deployment(target)
+        known = {store.name: store for store in there.object_stores}
+        facts: list[StoreFacts] = []
+        for store in here.object_stores:
+            if store.ephemeral or store.name not in known:
+                continue
+            access = partial(self.world.object_access, store), partial(self.world.object_access, known[store.name])
+            facts.append(self.data.facts(store.name, *access))
+        return plan_migration(here, there, tuple(facts), options)
+
+    def start(self, plan: MigrationPlan) -> str:
+        """Begin, and go up to the wait for `finish`; returns the migration's id. Raises: UsageError, MigrationError…"""
+        with self._locked() as held:
+            self._refuse_second(plan)
+            source, target = plan.source.environment, plan.target.environment
+            migration = self._new_id(f"{source}-{target}")
+            journal = Journal(self.store, self.mesh, migration, str(held.owner))
+            journal.add("migration", "begin", self.world.now(), {"plan": plan.model_dump(mode="json")})
+            self._run(journal)
+            return migration
+
+    def resume(self, migration: str = "", *, done: str = "", again: str = "", source_lost: bool = False) -> History:
+        """Go on, whichever way the migration went. `done`, `again`: a step that a person found out about."""
+        with self._locked() as held:
+            journal = self._journal(migration, str(held.owner))
+            self._open(journal)
+            now = self.world.now()
+            for step, answer in ((done, "done"), (again, "again")):
+                if step:
+                    journal.add(step, "decided", now, {"as": answer})
+            if source_lost:
+                self._leave_source(journal)
+            return self._run(journal)
+
+    def rollback(self, migration: str = "", *, destroy_target: bool = False) -> History:
+        """Back to the source: its workloads first, then the names, then the target. Possible until `finish`."""
+        with self._locked() as held:
+            journal = self._journal(migration, str(held.owner))
+            history = self._open(journal)
+            if history.direction == "finish":
+                raise MigrationError(
+                    "the source is being retired, there is no way back to it",
+                    hint=f"`meshctl migrations resume {journal.migration}`",
+                )
+            return self._turn(journal, history, "rollback", {"destroy_target": destroy_target})
+
+    def finish(self, migration: str = "", *, delete_data: bool = False) -> History:
+        """Retire the source. Raises: MigrationError while the migration is not waiting for it."""
+        with self._locked() as held:
+            journal = self._journal(migration, str(held.owner))
+            history = self._open(journal)
+            if history.state not in ("waiting", "finishing"):
+                raise MigrationError(
+                    f"migration {journal.migration} is not at its end: it is {history.state}",
+                    hint=f"`meshctl migrations resume {journal.migration}`",
+                )
+            return self._turn(journal, history, "finish", {"delete_data": delete_data})
+
+    def ids(self) -> list[str]:
+        return migrations(self.store, self.mesh)
+
+    def history(self, migration: str = "") -> tuple[str, History]:
+        """The id and what happened; without an id, of the last migration. Raises: UsageError."""
+        journal = self._journal(migration, "")
+        return journal.migration, read_history(journal.records)
+
+    def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
+        if history.direction != to:
+            journal.add("migration", "direction", self.world.now(), {"to": to, **options})
+        return self._run(journal)
+
+    def _leave_source(self, journal: Journal) -> None:
+        history = read_history(journal.records)
+        unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
+        if unseeded or history.direction == "rollback":
+            raise MigrationError(
+                "the source can't be left behind",
+                why=f"{', '.join(unseeded)}: not copied yet" if unseeded else "the migration goes back to it",
+                hint="bring the source's storage back first",
+            )
+        to = {"to": history.direction, "source_lost": True}
+        journal.add("migration", "direction", self.world.now(), to)
+
+    def _run(self, journal: Journal) -> History:
+        runner = Runner(self.world, self.data, journal, self.report, self.stop)
+        with _explained(journal):
+            runner.run()
+            outcome = _CLOSED_AS.get(runner.history.direction)
+            if outcome:
+                runner.add("migration", "closed", {"outcome": outcome})
+        return runner.history
+
+    @contextmanager
+    def _locked(self) -> Iterator[lock.Held]:
+        with lock.locked(self.store, self.mesh, break_lock=self.break_lock) as held:
+            if held.taken_from is not None:
+                self.report(Event("message", "lock", "", text=f"taken over from {held.taken_from}, which is gone"))
+                self.world.take_over()
+            yield held
+
+    def _refuse_second(self, plan: MigrationPlan) -> None:
+        for migration in self.ids():
+            history = read_history(open_journal(self.store, self.mesh, migration, "").records)
+            if not history.outcome:
+                there = f"{history.plan.source.environment} -> {history.plan.target.environment}"
+                raise UsageError(
+                    f"migration {migration} ({there}) of {plan.source.mesh} is not finished: it is {history.state}",
+                    hint=f"`meshctl migrations resume {migration}`, `… rollback {migration}` or `… finish {migration}`",
+                )
+
+    def _new_id(self, tail: str) -> str:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self.world.now()))
+        migration = f"{stamp}-{tail}"
+        while migration in self.ids():
+            migration += "-2"
+        return migration
+
+    def _journal(self, migration: str, owner: str) -> Journal:
+        ids = self.ids()
+        if migration and migration not in ids:
+            raise UsageError(f"no migration {migration}", hint="`meshctl migrations list`")
+        if not ids:
+            raise UsageError("this mesh was never migrated", hint="`meshctl migrate SRC DST`")
+        return open_journal(self.store, self.mesh, migration or ids[-1], owner)
+
+    def _open(self, journal: Journal) -> History:
+        history = read_history(journal.records)
+        if history.outcome:
+            raise UsageError(
+                f"migration {journal.migration} is over: {history.outcome}", hint="`meshctl migrations list`"
+            )
+        return history
+
+
+@contextmanager
+def _explained(journal: Journal) -> Iterator[None]:
+    """Add to what stopped a run the commands that go on from there."""
+    migration = journal.migration
+    try:
+        yield
+    except LockedError:
+        raise
+    except InterruptedByUserError as error:
+        raise InterruptedByUserError(
+            f"migration {migration} stopped at a safe point", why="its journal is kept", hint=_next(migration, journal)
+        ) from error
+    except MigrationError as error:
+        error.hint = f"{error.hint}; {_next(migration, journal)}" if error.hint else _next(migration, journal)
+        raise
+    except MeshError as error:
+        hint = f"{error.hint}; {_next(migration, journal)}" if error.hint else _next(migration, journal)
+        raise MigrationError(f"migration {migration} stopped: {error.what}", why=error.why, hint=hint) from error
+
+
+def _next(migration: str, journal: Journal) -> str:
+    go_on = f"`meshctl migrations resume {migration}` goes on"
+    if read_history(journal.records).direction != "forward":
+        return go_on
+    return f"{go_on}, `meshctl migrations rollback {migration}` goes back"

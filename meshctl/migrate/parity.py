@@ -1,0 +1,91 @@
+"""The final report: is the target what the source was? PURE.
+
+Made from a migration's plan and journal; shown by `migrations show`, human and JSON. What can't be the same on two
+platforms (a machine type, a fabric) is shown with both values; `same` then is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshctl.migrate.history import History
+from meshctl.model.deployment import Deployment, Pool
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """`same`: True | False, or None where the platforms name a thing differently."""
+
+    subject: str
+    what: str
+    source: str
+    target: str
+    same: bool | None
+
+
+def parity(history: History) -> tuple[ParityRow, ...]:
+    """Workloads, pools, storage, in this order. Storage has rows once it was verified."""
+    source, target = history.plan.source, history.plan.target
+    return (*_workloads(source, target), *_pools(source, target), *_storage(history))
+
+
+def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
+    rows = []
+    there = {w.name: w for w in target.workloads}
+    for old in source.workloads:
+        new = there[old.name]
+        rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
+        rows.append(_row(f"workload/{old.name}", "pods", str(old.replicas), str(new.replicas)))
+    return rows
+
+
+def _pools(source: Deployment, target: Deployment) -> list[ParityRow]:
+    rows = []
+    there = {p.name: p for p in target.pools}
+    for old in source.pools:
+        if old.name in there:
+            new = there[old.name]
+            rows.append(_row(f"pool/{old.name}", "accelerators", _accelerators(old), _accelerators(new)))
+            rows.append(ParityRow(f"pool/{old.name}", "machine", old.machine, new.machine, None))
+            rows.append(ParityRow(f"pool/{old.name}", "fabric", _fabric(old), _fabric(new), None))
+    return rows
+
+
+def _storage(history: History) -> list[ParityRow]:
+    rows = []
+    for move in history.plan.moves:
+        record = history.done.get(f"verify/{move.store}")
+        if record is None or "source" not in record.data:
+            continue
+        here, there = record.data["source"], record.data["target"]
+        for what, key in (("objects", "objects"), ("bytes", "total_bytes"), ("checksum", "digest")):
+            rows.append(_row(f"storage/{move.store}", what, str(here[key]), str(there[key])))
+    return rows
+
+
+def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
+    return ParityRow(subject, what, source, target, source == target)
+
+
+def _accelerators(pool: Pool) -> str:
+    return f"{pool.nodes} × {pool.gpus_per_node} {pool.gpu_model}" if pool.gpus_per_node else f"{pool.nodes} × none"
+
+
+def _fabric(pool: Pool) -> str:
+    return f"{pool.fabric.kind} {pool.fabric.bandwidth_gbps:g} Gbit/s" if pool.fabric else "none"
+
+
+def parity_document(rows: tuple[ParityRow, ...]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]
+
+
+def parity_text(rows: tuple[ParityRow, ...]) -> str:
+    """One line for each row, aligned; checksums shortened."""
+    signs = {True: "=", False: "DIFFERS", None: "~"}
+    left = max((len(f"{row.subject} {row.what}") for row in rows), default=0)
+    middle = max((len(row.source[:20]) for row in rows), default=0)
+    return "".join(
+        f"  {f'{row.subject} {row.what}':<{left}}  {row.source[:20]:<{middle}}  {signs[row.same]:<7}  {row.target[:20]}\n"
+        for row in rows
+    )

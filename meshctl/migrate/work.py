@@ -1,0 +1,131 @@
+"""What a step has at hand while it runs: the world, the data, the plan, what happened so far. EDGE by what it holds.
+
+Made by `run` for each step; the actions of `actions_*` take it as their first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.errors import NotReadyError
+from meshctl.migrate.data import Data
+from meshctl.migrate.history import History
+from meshctl.migrate.outline import Step
+from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.progress import Event, Report, Stop
+from meshctl.migrate.world import World
+from meshctl.model.deployment import Deployment
+
+if TYPE_CHECKING:
+    from meshctl.engine.clusters import PodState
+
+POLL_S = 2.0
+
+
+class State(Enum):
+    DONE = "done"
+    NOT_DONE = "not done"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Whether the step's effect is in the world. `reason` and `ask` are for a person, where it can't be told."""
+
+    state: State
+    reason: str = ""
+    ask: str = ""  # what to find out
+
+
+DONE = Observation(State.DONE)
+NOT_DONE = Observation(State.NOT_DONE)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step's surroundings."""
+
+    world: World
+    data: Data
+    history: History
+    step: Step
+    report: Report
+    stop: Stop
+    started: float
+
+    @property
+    def plan(self) -> MigrationPlan:
+        return self.history.plan
+
+    @property
+    def deployment(self) -> Deployment:
+        """The environment that the step acts on, as it is planned, with the step's paused workloads."""
+        return self.of(self.step.side).paused(self.step.paused)
+
+    def of(self, side: str) -> Deployment:
+        return self.plan.source if side == "source" else self.plan.target
+
+    def access(self, side: str, store: str) -> Callable[[], ObjectAccess]:
+        return partial(self.world.object_access, self.of(side).object_store(store))
+
+    def say(self, text: str) -> None:
+        self.emit("message", text=text)
+
+    def on_copied(self, done: int, total: int, objects: int, of_objects: int, eta_s: float | None) -> None:
+        numbers = {"done_bytes": done, "total_bytes": total, "done_objects": objects, "total_objects": of_objects}
+        self.emit("copying", **numbers, eta_s=eta_s)
+
+    def emit(self, kind: Any, **fields: Any) -> None:
+        elapsed = self.world.now() - self.started
+        self.report(Event(kind, self.step.name, self.step.title, elapsed_s=elapsed, **fields))
+
+    def until(self, what: str, reached: Callable[[], str], timeout_s: float, hint: str = "") -> None:
+        """Wait until `reached` returns "" (otherwise: what is still missing). Raises: NotReadyError, Interrupted…"""
+        deadline = self.world.now() + timeout_s
+        said = ""
+        while missing := reached():
+            self.stop.check()
+            if missing != said:
+                self.say(missing)
+                said = missing
+            if self.world.now() >= deadline:
+                raise NotReadyError(f"{what}: not after {timeout_s:.0f} s", why=missing, hint=hint)
+            self.world.sleep(POLL_S)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but stop when asked to."""
+        end = self.world.now() + seconds
+        while (left := end - self.world.now()) > 0:
+            self.stop.check()
+            self.world.sleep(min(POLL_S, left))
+        self.stop.check()
+
+
+@dataclass(frozen=True)
+class Action:
+    """How one kind of step is observed, done and verified. `act` and `verify` return what the journal should keep.
+
+    observe: reads the world only; `act` must be harmless when repeated; `verify` raises unless the effect is there.
+    """
+
+    observe: Callable[[Work], Observation]
+    act: Callable[[Work], dict[str, Any]]
+    verify: Callable[[Work], dict[str, Any]]
+
+
+def never_done(_work: Work) -> Observation:
+    """For steps that are checks, or that find out themselves what is left to do."""
+    return NOT_DONE
+
+
+def nothing(_work: Work) -> dict[str, Any]:
+    return {}
+
+
+def alive(pods: list[PodState]) -> list[PodState]:
+    return [pod for pod in pods if pod.phase not in ("Succeeded", "Failed")]
