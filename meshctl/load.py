@@ -23,6 +23,7 @@ from meshctl.model.messages import message_of
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_MAX_DEPTH: Final = 100
 _MAX_NODES: Final = 2_000_000  # aliases expand: a few lines can otherwise become billions of values
 
 
@@ -32,7 +33,7 @@ class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)
 
 
-_INT = re.compile(r"^[-+]?\d+$")
+_INT = re.compile(r"^[-+]?\d{1,18}$")
 _FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
@@ -113,9 +114,13 @@ def _read(path: Path) -> _Document:
 
 
 def _parse(document: _Document, text: str) -> None:
-    loader = _Loader(text)
     try:
-        document.root = loader.get_single_node()
+        too_deep = _too_deep(text)
+        if too_deep is not None:
+            message = f"nested deeper than {_MAX_DEPTH} levels"
+            document.problems.append(Diagnostic(document.file, *too_deep, "", message))
+            return
+        document.root = _compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -124,14 +129,33 @@ def _parse(document: _Document, text: str) -> None:
     except yaml.YAMLError as error:
         document.report((), f"not valid YAML: {' '.join(str(error).split())}")
         return
-    finally:
-        loader.dispose()
     if document.root is None:
         document.report((), "is empty")
         return
     document.data = _Values(document).value(document.root, ())
     if not isinstance(document.data, dict) and not document.problems:
         document.report((), f"must be a mapping, not {_kind(document.data)}")
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+def _too_deep(text: str) -> tuple[int, int] | None:
+    """Line and column where the nesting goes too deep. Looked at event by event, as composing recurses and would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            return event.start_mark.line + 1, event.start_mark.column + 1
+    return None
 
 
 @dataclass
