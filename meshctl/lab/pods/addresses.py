@@ -22,9 +22,10 @@ class Addresses:
         self.network = 64 + hashlib.sha256(str(root).encode()).digest()[0] % 128
         self.next = 0
         self.table: dict[str, str] = {}
-        self.owners: dict[str, str] = {}
-        with contextlib.suppress(OSError, ValueError):
-            self.next = json.loads(self.path.read_text()).get("next", 0)
+        self.owners: dict[str, str] = {}  # pod uid -> its address; kept, as a pod's address can't change
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            kept = json.loads(self.path.read_text())
+            self.next, self.table, self.owners = kept["next"], kept["addresses"], kept["owners"]
 
     def assign(self, uid: str) -> tuple[str, str]:
         """(pod address, loopback address) of the pod with this uid."""
@@ -46,7 +47,7 @@ class Addresses:
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")
-        fresh.write_text(json.dumps({"next": self.next, "addresses": self.table}))
+        fresh.write_text(json.dumps({"next": self.next, "addresses": self.table, "owners": self.owners}))
         fresh.replace(self.path)
 
 

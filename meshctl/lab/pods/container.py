@@ -1,4 +1,7 @@
-"""One container as a process: start, probes, restarts, stop. EDGE. Made by `lifecycle`; starts `launch`."""
+"""One container as a process: start, probes, restarts, stop. EDGE. Made by `lifecycle`; starts `launch`.
+
+What runs here is the launcher; the program is its only child (see `launch`).
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ class Container:
     state: status.ContainerState
     changed: Callable[[], None]
     report: Report
+    grace_s: float = 30
     process: asyncio.subprocess.Process | None = None
     stopping: bool = False
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -80,7 +84,13 @@ class Container:
         """One life of the process, from start to exit. Returns the exit code (128 + signal when killed)."""
         log_path = self.folder / f"{self.state.name}.log"
         with log_path.open("ab") as log:
-            process = await self._spawn(self.program.argv, log)
+            process = await self._spawn(
+                self.program.argv,
+                log,
+                hostname=self.program.env["HOSTNAME"],
+                root=str(self.folder / "root"),
+                mounts=self.program.mounts,
+            )
         self.process = process
         lifetime.record(self.folder / f"{self.state.name}.pid.json", process.pid)
         self.state.running_since = status.timestamp()
@@ -108,17 +118,10 @@ class Container:
         self.state.running_since, self.state.ready, self.state.started = "", False, False
         return code
 
-    async def _spawn(self, argv: list[str], output: Any) -> asyncio.subprocess.Process:
-        spec = {
-            "argv": argv,
-            "env": self.program.env,
-            "cwd": self.program.cwd,
-            "parent": os.getpid(),
-            "root": str(self.folder / "root"),
-            "mounts": self.program.mounts,
-        }
-        path = self.folder / f"{self.state.name}.{time.monotonic_ns()}.spec.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # it holds secret values
+    async def _spawn(self, argv: list[str], output: Any, **more: Any) -> asyncio.subprocess.Process:
+        spec = {"argv": argv, "env": self.program.env, "cwd": self.program.cwd, "parent": os.getpid(), **more}
+        path = self.folder / f"{self.state.name}.{time.monotonic_ns()}.spec.json"  # read and removed by the launcher
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             json.dump(spec, file)
         return await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", launch.__file__, str(path),
@@ -127,7 +130,9 @@ class Container:
 
     async def execute(self, argv: list[str], timeout_s: float) -> int:
         """Run a command inside the container: exec probes and hooks. Raises TimeoutError."""
-        process = await self._spawn(argv, asyncio.subprocess.DEVNULL)
+        if self.process is None:
+            return 1
+        process = await self._spawn(argv, asyncio.subprocess.DEVNULL, enter=self.process.pid)
         try:
             return await asyncio.wait_for(process.wait(), timeout_s)
         finally:
@@ -163,7 +168,7 @@ class Container:
 
     def _unhealthy(self, which: str) -> None:
         self.report("Warning", "Unhealthy", f"{which} probe failed; container {self.state.name} will be restarted")
-        self.tasks.append(asyncio.ensure_future(self._end(10)))
+        self.tasks.append(asyncio.ensure_future(self._end(self.grace_s)))
 
     async def stop(self, grace_s: float) -> None:
         """End it for good: preStop hook, SIGTERM, and SIGKILL once `grace_s` is over."""

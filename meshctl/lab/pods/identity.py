@@ -33,8 +33,8 @@ async def variables(root: Path, cluster: api.Cluster, namespace: str, account: s
 def _variables(root: Path, cluster: api.Cluster, namespace: str, account: str) -> dict[str, str]:
     url = endpoint(root)
     config = Config(retries={"total_max_attempts": 2}, connect_timeout=2, read_timeout=5)
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    client = boto3.client("eks", endpoint_url=url, region_name=cluster.region, config=config, **keys)
+    session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=cluster.region)
+    client = session.client("eks", endpoint_url=url, config=config)
     try:
         clusters = client.list_clusters()["clusters"]
         for name in [cluster.name] if cluster.name in clusters else clusters:

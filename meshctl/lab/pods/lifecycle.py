@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +134,9 @@ class PodRun:
         made = []
         for spec, state in zip(specs, [*self.inits, *self.mains], strict=True):
             program = self._program(spec, data, folders, aws)
-            made.append(Container(spec, program, place.folder, place.loopback, state, self.dirty.set, self.report))
+            container = Container(spec, program, place.folder, place.loopback, state, self.dirty.set, self.report)
+            container.grace_s = pod["spec"].get("terminationGracePeriodSeconds", 30)
+            made.append(container)
         return made
 
     async def _data(self) -> dict[tuple[str, str], Any]:
@@ -233,6 +234,3 @@ class PodRun:
             task.cancel()
         await asyncio.gather(self.playing, self.publishing, return_exceptions=True)
         volumes.discard(self.place.folder)
-
-
-Make = Callable[[Object], PodRun]

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DOMAIN = "svc.cluster.local"
 
@@ -47,12 +48,10 @@ def _line(address: str, name: str, namespace: str, own_namespace: str) -> str:
     return " ".join([address, *forms, *([name] if namespace == own_namespace else [])])
 
 
-def peer_of(cluster: str, pod: dict[str, object], address: str) -> Peer:
+def peer_of(cluster: str, pod: dict[str, Any], address: str) -> Peer:
     metadata, spec = pod["metadata"], pod["spec"]
-    assert isinstance(metadata, dict)  # noqa: S101 (narrowing for the type checker)
-    assert isinstance(spec, dict)  # noqa: S101 (narrowing for the type checker)
-    names = (metadata["namespace"], metadata["name"], spec.get("hostname", ""), spec.get("subdomain", ""))
-    return Peer(cluster, *map(str, names), address=address)
+    hostname, subdomain = spec.get("hostname", ""), spec.get("subdomain", "")
+    return Peer(cluster, metadata["namespace"], metadata["name"], hostname, subdomain, address)
 
 
 def read_services(root: Path) -> dict[str, str]:

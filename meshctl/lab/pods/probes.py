@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -70,13 +71,16 @@ async def _http(get: Object, container: Object, address: str, timeout_s: float) 
 
 
 async def until_passed(probe: Object, once: Callable[[], Awaitable[bool]]) -> bool:
-    """The startup probe: True once it passes, False when failureThreshold is reached."""
+    """The startup probe: True once it passes, False after failureThreshold periods.
+
+    Asked at least every second, so that a start takes as long as it takes; the time until it has failed stays the same.
+    """
     await asyncio.sleep(probe.get("initialDelaySeconds", 0))
-    counted = streak(probe, passing=True)
+    deadline = time.monotonic() + probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10)
     while not await once():
-        if not counted.add(ok=False):
+        if time.monotonic() >= deadline:
             return False
-        await asyncio.sleep(probe.get("periodSeconds", 10))
+        await asyncio.sleep(min(1, probe.get("periodSeconds", 10)))
     return True
 
 

@@ -48,8 +48,8 @@ class Runner:
         try:
             await asyncio.gather(self.follow_pods(cluster, client), self.follow_nodes(cluster, client))
         finally:
-            for uid in [uid for uid, run in self.runs.items() if run.place.cluster == cluster]:
-                await self.forget(uid)
+            leaving = [uid for uid, run in self.runs.items() if run.place.cluster == cluster]
+            await asyncio.gather(*(self.runs.pop(uid).end(0) for uid in leaving))  # the pods go on in the next run
             await client.aclose()
 
     async def follow_pods(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
