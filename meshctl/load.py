@@ -146,14 +146,17 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _too_deep(text: str) -> tuple[int, int] | None:
-    """Line and column where the nesting goes too deep. Looked at event by event, as composing recurses and would end the process."""
+    """Line and column where the nesting goes too deep.
+
+    Looked for event by event: composing recurses, and would end the process.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH and event.start_mark is not None:
             return event.start_mark.line + 1, event.start_mark.column + 1
     return None
 
