@@ -26,6 +26,7 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
         found = object_access.access(deployment.object_stores[0])
         values["object_storage.access_key_id"] = found.access_key
         values["object_storage.secret_access_key"] = found.secret_key
+        values["object_storage.endpoint"] = found.endpoint
     return values
 
 

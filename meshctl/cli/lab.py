@@ -1,0 +1,71 @@
+"""`meshctl lab up|down|status|env`: the local twin. No logic: see `meshctl.lab`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from meshctl.cli.context import Context
+
+lab_app = typer.Typer(
+    no_args_is_help=True, help="A local twin of every environment, as ordinary processes on loopback."
+)
+
+
+@lab_app.command("up")
+def lab_up(ctx: typer.Context) -> None:
+    """Start the lab: an AWS API, three Kubernetes control planes, object stores, DNS."""
+    from meshctl.lab import up  # psutil, the clients: not for `meshctl --help`
+    from meshctl.lab.state import Lab, default_root
+
+    context: Context = ctx.obj
+    lab = Lab(default_root())
+    found = up.up(lab, context.say)
+    if context.output == "json":
+        context.print_json({"root": str(lab.root), **found})
+    else:
+        context.print(f'lab: {lab.root}\n  clusters: {", ".join(found["clusters"])}\n  next: eval "$(meshctl lab env)"')
+
+
+@lab_app.command("down")
+def lab_down(ctx: typer.Context) -> None:
+    """End the lab; no process and no file of it is left."""
+    from meshctl.lab import up
+    from meshctl.lab.state import Lab, default_root
+
+    lab = Lab(default_root())
+    up.down(lab)
+    ctx.obj.say(f"nothing left of the lab at {lab.root}")
+
+
+@lab_app.command("status")
+def lab_status(ctx: typer.Context) -> None:
+    """Say which of the lab's parts run, and where they listen."""
+    from meshctl.lab import up
+    from meshctl.lab.state import Lab, default_root
+
+    context: Context = ctx.obj
+    lab = Lab(default_root())
+    parts = up.status(lab)
+    if context.output == "json":
+        ports = lab.read()["ports"] if parts else {}
+        context.print_json(
+            {"root": str(lab.root), "up": bool(parts) and all(parts.values()), "parts": parts, "ports": ports}
+        )
+        return
+    if not parts:
+        context.print("no lab here")
+    for name, alive in parts.items():
+        context.print(f"  {'up  ' if alive else 'DOWN'}  {name}")
+
+
+@lab_app.command("env")
+def lab_env(ctx: typer.Context) -> None:
+    """Print the variables that point aws, kubectl and meshctl at the lab: eval "$(meshctl lab env)"."""
+    from meshctl.lab.environment import exports
+    from meshctl.lab.state import Lab, default_root
+
+    lab = Lab(default_root())
+    lab.read()
+    ctx.obj.print(exports(lab, Path.cwd()))

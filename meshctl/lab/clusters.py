@@ -1,0 +1,156 @@
+"""The lab's Kubernetes control planes: one for each environment, real, started by kwokctl with its binary runtime.
+EDGE.
+
+Called by `up`. The control plane for EKS accepts `k8s-aws-v1.` tokens through the lab's webhook (`token_webhook`) and
+is handed to the first EKS cluster that is created; `cw` and `dc1` are there from the start, as such clusters are.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from meshctl import tools
+from meshctl.errors import LabError
+from meshctl.lab import images
+from meshctl.lab.state import Lab, write_whole
+
+START_TIMEOUT_S = 120
+PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One control plane. `provider` is the platform that the lab's controllers play in it."""
+
+    name: str
+    provider: str
+    region: str
+
+
+PLANES = (
+    Plane("aws-east", "eks", "us-east-1"),
+    Plane("cw", "coreweave", "US-EAST-04A"),
+    Plane("dc1", "onprem", "dc1"),
+)
+
+
+def kubeconfig_of(lab: Lab, plane: Plane) -> Path:
+    """The administrator's kubeconfig: for the lab's own parts."""
+    return lab.root / "clusters" / plane.name / "kubeconfig"
+
+
+def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
+    """Start one control plane and wait until its API server answers. Raises: LabError, ToolError."""
+    folder = lab.root / "clusters" / plane.name
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "kwokctl.yaml"
+    config.write_text(_configuration(lab, plane, ports))
+    command = [str(tools.find("kwokctl")), "create", "cluster", "--name", plane.name, "--config", str(config)]
+    command += ["--kubeconfig", str(kubeconfig_of(lab, plane)), "--wait", f"{START_TIMEOUT_S}s"]
+    # started from its own folder: components that get no absolute path would write into the user's
+    environment = {**os.environ, "KWOK_WORKDIR": str(lab.root / "kwok"), "KUBECONFIG": str(kubeconfig_of(lab, plane))}
+    log = lab.logs / f"kwokctl-{plane.name}.log"
+    with log.open("w") as stream:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False
+        )
+    if done.returncode != 0:
+        raise LabError(
+            f"the control plane {plane.name} did not start",
+            why=log.read_text().strip().splitlines()[-1:][0] if log.read_text().strip() else f"exit code
+            {done.returncode}", hint=f"see {log}; `meshctl doctor` checks the programs",
+        )
+
+
+def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
+    found = {name: str(tools.find(name)) for name in PROGRAMS}
+    options: dict[str, Any] = {
+        "runtime": "binary",
+        "kubeApiserverPort": ports[f"apiserver_{plane.name}"],
+        "etcdBinary": found["etcd"],
+        "kubeApiserverBinary": found["kube-apiserver"],
+        "kubeControllerManagerBinary": found["kube-controller-manager"],
+        "kubeSchedulerBinary": found["kube-scheduler"],
+        "kwokControllerBinary": found["kwok"],
+        "kubectlBinary": found["kubectl"],
+        "kubeAuthorization": True,
+        "kubeAdmission": True,
+        "disableQPSLimits": True,
+    }
+    patches = [{"name": "kube-controller-manager", "extraArgs": [{"key": "node-monitor-grace-period", "value": "24h"}]}]
+    if plane.provider == "eks":
+        webhook = _webhook_configuration(lab, ports["webhook"])
+        arguments = {
+            "authentication-token-webhook-config-file": str(webhook),
+            "authentication-token-webhook-version": "v1",
+            "authentication-token-webhook-cache-ttl": "10s",
+        }
+        patches.append(
+            {"name": "kube-apiserver", "extraArgs": [{"key": key, "value": value} for key, value in arguments.items()]}
+        )
+    document = {
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokctlConfiguration",
+        "options": options,
+        "componentsPatches": patches,
+    }
+    stages = resources.files(__package__).joinpath("stages.yaml").read_text()
+    return f"{yaml.safe_dump(document)}---\n{_with_images(stages)}"
+
+
+def _with_images(stages: str) -> str:
+    documents = list(yaml.safe_load_all(stages))
+    for document in documents:
+        for expression in document["spec"]["selector"]["matchExpressions"]:
+            if expression["key"] == "IMAGES_OF_THE_LAB":
+                expression["key"] = images.JQ_ALL_KNOWN
+    return yaml.safe_dump_all(documents)
+
+
+def _webhook_configuration(lab: Lab, port: int) -> Path:
+    path = lab.root / "clusters" / "token-webhook.yaml"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": {"server": f"http://127.0.0.1:{port}/token"}}],
+        "users": [{"name": "apiserver", "user": {}}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "apiserver"}}],
+        "current-context": "lab",
+    }
+    write_whole(path, yaml.safe_dump(document))
+    return path
+
+
+def write_user_kubeconfig(lab: Lab) -> None:
+    """`<root>/kubeconfig`: the contexts `cw` and `dc1`, as a user has them for clusters that were there before."""
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for plane in PLANES:
+        if plane.provider == "eks":
+            continue
+        config = yaml.safe_load(kubeconfig_of(lab, plane).read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        merged["clusters"].append({"name": plane.name, "cluster": cluster})
+        merged["users"].append({"name": plane.name, "user": user})
+        merged["contexts"].append({"name": plane.name, "context": {"cluster": plane.name, "user": plane.name}})
+    merged["current-context"] = "cw"
+    write_whole(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
+
+
+def entries(lab: Lab) -> dict[str, Any]:
+    """What lab.json says of the clusters."""
+    return {
+        plane.name: {
+            "provider": plane.provider,
+            "region": plane.region,
+            "kubeconfig": str(kubeconfig_of(lab, plane)),
+            "context": "",
+        }
+        for plane in PLANES
+    }

@@ -1,0 +1,48 @@
+"""Runs all controllers until SIGTERM. EDGE."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from meshctl.lab import token_webhook
+from meshctl.lab.controllers import coreweave, eks, onprem, volumes
+from meshctl.lab.pods import api
+from meshctl.lab.state import Lab
+
+PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
+
+
+async def serve(lab: Lab) -> None:
+    async def play(cluster: api.Cluster) -> None:
+        async with api.connect(cluster) as client:
+            await asyncio.gather(PLATFORMS[cluster.provider](lab, cluster, client), volumes.play(lab, cluster, client))
+
+    task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="meshctl.lab.controllers")
+    parser.add_argument("--lab", type=Path, required=True)
+    lab = Lab(parser.parse_args().lab.absolute())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    for noisy in ("httpx2", "httpcore2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    webhook = token_webhook.server(lab, lab.read()["ports"]["webhook"])
+    threading.Thread(target=webhook.serve_forever, daemon=True).start()
+    asyncio.run(serve(lab))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""An on-prem cluster as one finds it: nodes that are there already, with hardware labels and storage classes of its
+own. EDGE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2 as httpx
+
+from meshctl.catalog import Machine
+from meshctl.lab.controllers.nodes import Group, keep
+from meshctl.lab.controllers.volumes import storage_class
+from meshctl.lab.pods import api
+from meshctl.lab.state import Lab
+
+EVERY_S = 2.0
+
+
+def _machine(name: str, *, gpus: int, cpu_cores: int, memory_gib: float, scratch_gb: float) -> Machine:
+    return Machine(
+        provider="onprem",
+        name=name,
+        gpu_model="H100" if gpus else "",
+        gpu_count=gpus,
+        gpu_memory_gib=80 if gpus else 0,
+        gpu_fraction=1,
+        cpu_cores=cpu_cores,
+        memory_gib=memory_gib,
+        scratch_gb=scratch_gb,
+        arch="amd64",
+        network_gbps=None,
+        network_burst=False,
+        network_cards=1,
+        rdma=None,
+        placements=(),
+        markets=(),
+        zones=None,
+        rack_nodes=0,
+        quota_code="",
+        prices=(),
+        source="the lab",
+        date="",
+        verified=True,
+    )
+
+
+# what NVIDIA's GPU feature discovery labels on an H100 node
+_GPU_LABELS = {
+    "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+    "nvidia.com/gpu.memory": "81559",
+    "nvidia.com/gpu.count": "8",
+    "feature.node.kubernetes.io/rdma.available": "true",
+}
+GPU_NODES = Group(
+    "gpu",
+    _machine("gpu-node-h100", gpus=8, cpu_cores=128, memory_gib=2048, scratch_gb=30720),
+    6,
+    "row-1",
+    "dc1",
+    _GPU_LABELS,
+)
+CPU_NODES = Group("cpu", _machine("cpu-node", gpus=0, cpu_cores=64, memory_gib=512, scratch_gb=2000), 2, "row-1", "dc1")
+
+
+async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+    """Make the nodes once, and again if one is lost."""
+    await storage_class(client, "nfs", "nfs.csi.k8s.io", waits=False)
+    await storage_class(client, "local-path", "rancher.io/local-path", waits=True)
+    while True:
+        await keep(client, GPU_NODES)
+        await keep(client, CPU_NODES)
+        await _rdma(client)
+        await asyncio.sleep(EVERY_S)
+
+
+async def _rdma(client: httpx.AsyncClient) -> None:
+    """The shared-device plugin's resource: one mark for each pod that wants InfiniBand."""
+    for number in range(GPU_NODES.count):
+        name = f"{GPU_NODES.name}-{number}"
+        node = await api.get(client, f"/api/v1/nodes/{name}")
+        if node and "rdma/ib" not in node["status"].get("capacity", {}):
+            amount = {"rdma/ib": "63"}
+            body = {"status": {"capacity": amount, "allocatable": amount}}
+            await api.patch(client, f"/api/v1/nodes/{name}/status", body)

@@ -1,0 +1,107 @@
+"""Storage provisioners: claims -> volumes, which are folders of the lab. EDGE.
+
+Plays every dynamic provisioner that the lab's clusters have a class of. A class with `WaitForFirstConsumer` is served
+once the scheduler has chosen a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import Any
+
+import httpx2 as httpx
+
+from meshctl.lab.pods import api
+from meshctl.lab.state import Lab
+
+EVERY_S = 0.5
+PROVISIONERS = (
+    "ebs.csi.aws.com",
+    "efs.csi.aws.com",
+    "fsx.csi.aws.com",
+    "vast.coreweave.lab",
+    "nfs.csi.k8s.io",
+    "rancher.io/local-path",
+)
+_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+_SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+
+
+async def storage_class(client: httpx.AsyncClient, name: str, provisioner: str, *, waits: bool) -> None:
+    """Make a class of the cluster, as its platform does; nothing happens when it is there."""
+    mode = "WaitForFirstConsumer" if waits else "Immediate"
+    body = {
+        "metadata": {"name": name},
+        "provisioner": provisioner,
+        "volumeBindingMode": mode,
+        "reclaimPolicy": "Delete",
+    }
+    await client.post(_CLASSES, json={"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **body})
+
+
+async def play(lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+    """Serve claims and clean up released volumes, for ever."""
+    while True:
+        classes = {item["metadata"]["name"]: item for item in await _items(client, _CLASSES)}
+        for claim in await _items(client, "/api/v1/persistentvolumeclaims"):
+            chosen = classes.get(claim["spec"].get("storageClassName") or "")
+            if chosen is not None and _is_waiting(claim, chosen):
+                await _provision(lab, client, claim, chosen)
+        for volume in await _items(client, "/api/v1/persistentvolumes"):
+            if _is_released(volume):
+                name = volume["metadata"]["name"]
+                await client.delete(f"/api/v1/persistentvolumes/{name}")
+                shutil.rmtree(lab.root / "volumes" / name, ignore_errors=True)
+        await asyncio.sleep(EVERY_S)
+
+
+async def _items(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = (await client.get(path)).raise_for_status().json()["items"]
+    return items
+
+
+def _is_waiting(claim: dict[str, Any], chosen: dict[str, Any]) -> bool:
+    if claim["status"].get("phase") != "Pending" or claim["spec"].get("volumeName"):
+        return False
+    if chosen["provisioner"] not in PROVISIONERS:
+        return False
+    waits = chosen.get("volumeBindingMode") == "WaitForFirstConsumer"
+    return not waits or _SELECTED_NODE in (claim["metadata"].get("annotations") or {})
+
+
+def _is_released(volume: dict[str, Any]) -> bool:
+    return (
+        volume["status"].get("phase") == "Released"
+        and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+        and (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) in PROVISIONERS
+    )
+
+
+async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> None:
+    metadata, spec = claim["metadata"], claim["spec"]
+    name = f"pvc-{metadata['uid']}"
+    (lab.root / "volumes" / name).mkdir(parents=True, exist_ok=True)
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "annotations": {_PROVISIONED_BY: chosen["provisioner"]}},
+        "spec": {
+            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+            "accessModes": spec["accessModes"],
+            "storageClassName": chosen["metadata"]["name"],
+            "persistentVolumeReclaimPolicy": chosen.get("reclaimPolicy", "Delete"),
+            "csi": {"driver": chosen["provisioner"], "volumeHandle": name},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+        },
+    }
+    answer = await client.post("/api/v1/persistentvolumes", json=volume)
+    if answer.status_code not in (201, 409):
+        answer.raise_for_status()

@@ -1,0 +1,21 @@
+"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig. Called
+by the stacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from meshctl.model.deployment import Deployment
+
+
+def export(
+    deployment: Deployment, addresses: Mapping[str, pulumi.Output[str]], kubeconfig: pulumi.Output[str] | None = None
+) -> None:
+    """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.engine.session`."""
+    pulumi.export("deployment", deployment.model_dump(mode="json"))
+    pulumi.export("endpoints", {endpoint.name: addresses[endpoint.workload] for endpoint in deployment.endpoints})
+    if kubeconfig is not None:
+        pulumi.export("kubeconfig", kubeconfig)
