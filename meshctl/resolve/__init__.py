@@ -10,7 +10,7 @@ from typing import Final
 
 from meshctl.catalog import Catalog
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Cluster, Deployment, Endpoint, Gap, Resolution
+from meshctl.model.deployment import Cluster, Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import AwsEnvironment, Environment, Environments, OnpremEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
@@ -42,26 +42,7 @@ def resolve(
         *stored.gaps,
         *workloads.gaps(carried, made.made),
     ]
-    deployment = None
-    if not gaps:
-        deployment = Deployment(
-            mesh=mesh.name,
-            environment=name,
-            provider=environment.provider,
-            region=environment.region or "",
-            profile=(environment.profile or "") if isinstance(environment, AwsEnvironment) else "",
-            labels=mesh.labels,
-            cluster=_cluster(mesh, name, environment),
-            network=network.plan(environment.network.cidr, environment.region, environment.zones)
-            if isinstance(environment, AwsEnvironment)
-            else None,
-            pools=tuple(made.made),
-            object_stores=tuple(stored.object_stores),
-            file_systems=tuple(stored.file_systems),
-            blocks=tuple(stored.blocks),
-            workloads=carried,
-            endpoints=_endpoints(mesh),
-        )
+    deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
@@ -73,6 +54,33 @@ def resolve(
         rejected=made.rejected,
         storage_as=stored.words,
         notes=(*made.notes, *_notes(mesh, deployment)),
+    )
+
+
+def _deployment(
+    mesh: Mesh,
+    name: str,
+    environment: Environment,
+    made: pools.Pools,
+    stored: storage.Storages,
+    carried: tuple[Workload, ...],
+) -> Deployment:
+    aws = environment if isinstance(environment, AwsEnvironment) else None
+    return Deployment(
+        mesh=mesh.name,
+        environment=name,
+        provider=environment.provider,
+        region=environment.region or "",
+        profile=(aws.profile or "") if aws else "",
+        labels=mesh.labels,
+        cluster=_cluster(mesh, name, environment),
+        network=network.plan(aws.network.cidr, aws.region, aws.zones) if aws else None,
+        pools=tuple(made.made),
+        object_stores=tuple(stored.object_stores),
+        file_systems=tuple(stored.file_systems),
+        blocks=tuple(stored.blocks),
+        workloads=carried,
+        endpoints=_endpoints(mesh),
     )
 
 
