@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from typing import Any
 
 from botocore.validate import ParamValidator, ValidationErrors
@@ -66,8 +67,16 @@ def check_inputs(row: Row, model: Any, inputs: Properties) -> list[CheckFailure]
         if setting.on_create and any(inputs.get(name) is not None for name in setting.inputs):
             for call in setting.puts[: 1 if setting.wait else None]:
                 found += _check_call(call, model, context)
+    found = [replace(failure, path=_as_input(failure.path, names)) for failure in found]
     unique = {(failure.path, failure.reason): failure for failure in found}
     return list(unique.values())
+
+
+def _as_input(path: str, names: frozenset[str]) -> str:
+    """The path from the input on: `ChangeBatch.Changes[0].ResourceRecordSet.TTL` is the input `TTL`."""
+    steps = path.split(".")
+    starts = [index for index, step in enumerate(steps) if step.split("[")[0] in names]
+    return ".".join(steps[starts[0] :]) if starts else path
 
 
 def check_context(row: Row, inputs: Properties) -> dict[str, Any]:

@@ -205,9 +205,7 @@ class Crud:
     # ---- read, update, delete --------------------------------------------------------------------------------------
 
     def read(self, id: str, inputs: Properties, outputs: Properties) -> Found:
-        """The object now, and the inputs that would make it so. An empty `Found.id` only where the API says "not
-        found".
-        """
+        """The object now, and the inputs that would make it so. `Found.id` is empty only if the API says "not found"."""
         context = self.live.context(id, inputs)
         description = self.live.describe(context)
         if description is None:
@@ -277,7 +275,7 @@ def _given(setting: Setting, inputs: Properties) -> bool:
 
 
 def _may_have_happened(error: ProviderError) -> bool:
-    """Whether a create may have taken effect (or was put off): look, then try again. Not where nothing listens at all."""
+    """Whether a create may have taken effect (or was put off): look, then try again. Not where nothing listens."""
     if error.code == UNREACHABLE:
         return "Could not connect" not in error.message
     return error.code in THROTTLED or matches(error, UNCERTAIN)

@@ -23,7 +23,7 @@ from providers.base.values import Properties
 FIRST_POLL_S = 0.2
 SEEN_AFTER_S = 30.0  # what was made a moment ago may not be described yet
 NOT_IMPLEMENTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented", "501", "UnsupportedOperation")
-EXISTS = Poll("`there`", ok=("there",), every_s=2, timeout_s=SEEN_AFTER_S)
+EXISTS = Poll("'there'", ok=("there",), every_s=2, timeout_s=SEEN_AFTER_S)
 
 
 def owner_of(urn: str) -> str:
