@@ -69,7 +69,7 @@ def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
 
 
 def _accelerators(pool: Pool) -> str:
-    return f"{pool.nodes} × {pool.gpus_per_node} {pool.gpu_model}" if pool.gpus_per_node else f"{pool.nodes} × none"
+    return f"{pool.nodes} nodes, {pool.gpus_per_node} {pool.gpu_model} each" if pool.gpus_per_node else "none"
 
 
 def _fabric(pool: Pool) -> str:
@@ -83,9 +83,16 @@ def parity_document(rows: tuple[ParityRow, ...]) -> list[dict[str, Any]]:
 def parity_text(rows: tuple[ParityRow, ...]) -> str:
     """One line for each row, aligned; checksums shortened."""
     signs = {True: "=", False: "DIFFERS", None: "~"}
-    left = max((len(f"{row.subject} {row.what}") for row in rows), default=0)
-    middle = max((len(row.source[:20]) for row in rows), default=0)
-    return "".join(
-        f"  {f'{row.subject} {row.what}':<{left}}  {row.source[:20]:<{middle}}  {signs[row.same]:<7}  {row.target[:20]}\n"
+    cells = [
+        (f"{row.subject} {row.what}", _short(row.what, row.source), signs[row.same], _short(row.what, row.target))
         for row in rows
+    ]
+    widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
+    return "".join(
+        f"  {subject:<{widths[0]}}  {source:<{widths[1]}}  {sign:<{widths[2]}}  {target}\n"
+        for subject, source, sign, target in cells
     )
+
+
+def _short(what: str, value: str) -> str:
+    return value[:16] if what == "checksum" else value

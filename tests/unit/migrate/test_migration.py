@@ -1,0 +1,324 @@
+"""A whole migration in memory, killed at every moment, in every direction; see `twin` for the rules checked all along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from obstore.store import MemoryStore
+
+from meshctl.errors import AmbiguousStepError, MigrationError, ParityError, UsageError
+from meshctl.migrate.history import History
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.plan import Options
+from meshctl.migrate.world import EndpointTarget
+from tests.unit.migrate.twin import Killed, MortalStore, Twin
+
+OPTIONS = Options(observe_s=6)
+EVERYTHING = ("chat", "pretrain")
+
+
+def migrations(twin: Twin, store: MemoryStore | None = None) -> Migrations:
+    return Migrations("demo", twin, MortalStore(store or MemoryStore(), None, twin), data=twin, break_lock=True)
+
+
+def moved(twin: Twin) -> Migrations:
+    found = migrations(twin)
+    found.start(found.plan("east", "west", OPTIONS))
+    return found
+
+
+def assert_at(twin: Twin, here: str, there: str) -> None:
+    """Everything runs at `here`; at `there` nothing that may not run twice."""
+    assert all(twin.running(here, name) for name in EVERYTHING)
+    assert not twin.running(there, "pretrain")
+    assert twin.names == {"chat": EndpointTarget(here, f"{here}-lb")}
+    assert twin.steps_written == list(range(1, len(twin.steps_written) + 1))
+    before = twin.steps_written[-1]
+    twin.tick()
+    assert twin.steps_written[-1] == before + 1
+
+
+def test_moves_everything_and_waits_for_finish() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    assert found.history()[1].state == "waiting"
+    assert_at(twin, "west", "east")
+    assert twin.running("east", "chat")  # keeps serving those who still have the old address
+    assert twin.buckets["west-weights"] == twin.buckets["east-weights"]
+
+
+def test_finish_destroys_the_source_and_keeps_its_data() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    assert found.finish().state == "finished"
+    assert twin.up_there["east"] is None
+    assert twin.retired_with_data == {"east": False}
+    with pytest.raises(UsageError, match="is over: finished"):
+        found.rollback()
+
+
+def test_finish_deletes_the_source_s_data_when_told_to() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    found.finish(delete_data=True)
+    assert twin.retired_with_data == {"east": True}
+
+
+def test_rollback_takes_what_was_trained_at_the_target_back() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    at_target = twin.steps_written[-1]
+    assert found.rollback().state == "rolled-back"
+    assert_at(twin, "east", "west")
+    assert not twin.running("west", "chat")
+    assert twin.steps_written[-1] > at_target
+
+
+def test_the_old_address_serves_until_no_resolver_can_hold_it() -> None:
+    twin = Twin().begin()
+    history = moved(twin).history()[1]
+    assert history.done["cutover/ttl"].at - history.done["cutover/dns"].at >= 30
+
+
+def _count_moments(action: Callable[[Twin], object]) -> int:
+    twin = Twin().begin()
+    action(twin)
+    return twin.moments
+
+
+def _killed(at: int, action: Callable[[Twin, Migrations], object]) -> tuple[Twin, Migrations]:
+    """A twin whose run was killed at its `at`th moment, and a fresh run on the same store."""
+    store = MemoryStore()
+    twin = Twin().begin()
+    twin.kill_at = at
+    with pytest.raises(Killed):
+        action(twin, migrations(twin, store))
+    twin.revive()
+    twin.sleep(5)
+    return twin, migrations(twin, store)
+
+
+def _move(_twin: Twin, found: Migrations) -> None:
+    found.start(found.plan("east", "west", OPTIONS))
+
+
+def _move_and_back(twin: Twin, found: Migrations) -> None:
+    _move(twin, found)
+    found.rollback()
+
+
+def _move_and_finish(twin: Twin, found: Migrations) -> None:
+    _move(twin, found)
+    found.finish()
+
+
+MOVE = _count_moments(lambda twin: _move(twin, migrations(twin)))
+BACK = _count_moments(lambda twin: _move_and_back(twin, migrations(twin)))
+FINISH = _count_moments(lambda twin: _move_and_finish(twin, migrations(twin)))
+
+
+def _go_on(found: Migrations) -> History | None:
+    """Resume what was begun; None when the kill came before the journal began."""
+    return found.resume() if found.ids() else None
+
+
+@pytest.mark.parametrize("at", range(1, MOVE + 1))
+def test_killed_at_any_moment_and_resumed_it_ends_the_same(at: int) -> None:
+    twin, found = _killed(at, _move)
+    if _go_on(found) is None:
+        _move(twin, found)
+    assert found.history()[1].state == "waiting"
+    assert_at(twin, "west", "east")
+    assert twin.running("east", "chat")
+    _each_step_done_once(found)
+    assert_fresh(twin)
+
+
+@pytest.mark.parametrize("at", range(1, MOVE + 1))
+def test_killed_at_any_moment_and_rolled_back_nothing_is_lost(at: int) -> None:
+    twin, found = _killed(at, _move)
+    if found.ids():
+        found.rollback()
+        assert found.history()[1].state == "rolled-back"
+    assert_at(twin, "east", "west")
+    assert not twin.running("west", "chat")
+
+
+@pytest.mark.parametrize("at", range(MOVE + 1, BACK + 1))
+def test_a_rollback_killed_at_any_moment_goes_on(at: int) -> None:
+    twin, found = _killed(at, _move_and_back)
+    if found.history()[1].direction == "forward":
+        found.rollback()
+    elif not found.history()[1].outcome:
+        found.resume()
+    assert found.history()[1].state == "rolled-back"
+    assert_at(twin, "east", "west")
+
+
+@pytest.mark.parametrize("at", range(MOVE + 1, FINISH + 1))
+def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
+    twin, found = _killed(at, _move_and_finish)
+    if found.history()[1].direction == "forward":
+        found.finish()
+    elif not found.history()[1].outcome:
+        found.resume()
+    assert found.history()[1].state == "finished"
+    assert twin.up_there["east"] is None
+    assert all(twin.running("west", name) for name in EVERYTHING)
+
+
+def _each_step_done_once(found: Migrations) -> None:
+    done = [record.step for record in found.history()[1].records if record.kind == "done"]
+    assert len(done) == len(set(done))
+
+
+def assert_fresh(twin: Twin) -> None:
+    """The chat pods at the target that serve now have read the final weights."""
+    last = [seen for environment, seen in twin.reads if environment == "west"][-1]
+    assert last == twin.weights_seen("west")
+
+
+def test_warm_workloads_are_started_anew_when_their_data_changed_after_the_seed() -> None:
+    twin = Twin().begin()
+    original = twin.copy
+    calls = []
+
+    def copy(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs)  # type: ignore[arg-type]
+        calls.append(1)
+        if len(calls) == 2:  # both stores are seeded: now someone uploads new weights
+            twin.buckets["east-weights"]["w/new"] = b"new"
+        return result
+
+    twin.copy = copy  # type: ignore[method-assign, assignment]
+    found = moved(twin)
+    assert found.history()[1].done["start/refresh"].data["restarted"] == ["chat"]
+    assert_fresh(twin)
+
+
+def test_content_that_differs_at_the_same_size_stops_the_migration_and_is_healed_by_resume() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.buckets["west-weights"] = {"w/1": b"X" * 10}
+    with pytest.raises(ParityError) as error:
+        found.start(plan)
+    assert "w/1" in error.value.why
+    assert "migrations resume" in error.value.hint
+    assert error.value.exit_code == 3
+    assert twin.running("east", "chat")
+    found.resume()
+    assert_at(twin, "west", "east")
+
+
+def test_a_target_with_other_data_is_refused_unless_it_may_be_replaced() -> None:
+    twin = Twin().begin()
+    twin.buckets["west-weights"] = {"precious": b"1"}
+    found = migrations(twin)
+    with pytest.raises(Exception, match="a target without other data") as error:
+        found.plan("east", "west", OPTIONS)
+    assert getattr(error.value, "exit_code", 0) == 65
+    assert twin.buckets["west-weights"] == {"precious": b"1"}
+    options = OPTIONS.model_copy(update={"replace_target_data": True})
+    found.start(found.plan("east", "west", options))
+    assert twin.buckets["west-weights"] == twin.buckets["east-weights"]
+
+
+def test_names_that_someone_else_moved_are_not_touched_until_a_person_decides() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.names["chat"] = EndpointTarget("third", "third-lb")
+    twin.check = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(AmbiguousStepError) as error:
+        found.start(plan)
+    assert "--again cutover/names" in error.value.hint
+    assert twin.names["chat"].environment == "third"
+    with pytest.raises(AmbiguousStepError):
+        found.resume()
+    found.resume(again="cutover/names")
+    assert twin.names["chat"].environment == "west"
+
+
+def test_a_source_that_changed_since_the_plan_is_refused() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.up_there["east"] = twin.declared["east"].model_copy(update={"labels": {"team": "other"}})
+    with pytest.raises(MigrationError, match="no longer what the migration was planned from"):
+        found.start(plan)
+
+
+def test_an_unhealthy_target_gets_no_traffic_and_the_way_back_is_named() -> None:
+    twin = Twin().begin()
+    twin.healthy = False
+    found = migrations(twin)
+    with pytest.raises(MigrationError) as error:
+        found.start(found.plan("east", "west", OPTIONS))
+    assert "503" in error.value.why
+    assert "migrations rollback" in error.value.hint
+    assert twin.names["chat"].environment == "east"
+    found.rollback()
+    assert_at(twin, "east", "west")
+
+
+def test_a_second_migration_waits_for_the_first() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    with pytest.raises(UsageError, match="is not finished: it is waiting"):
+        found.start(found.plan("east", "west", OPTIONS.model_copy(update={"replace_target_data": True})))
+
+
+def test_a_lost_source_can_be_left_behind_once_its_data_was_copied() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    original = twin.copy
+
+    def lost(*args: object, **kwargs: object) -> object:
+        if len(twin.buckets["west-checkpoints"]):
+            raise MigrationError("east does not answer")
+        return original(*args, **kwargs)  # type: ignore[arg-type]
+
+    twin.copy = lost  # type: ignore[method-assign, assignment]
+    with pytest.raises(MigrationError, match="east does not answer"):
+        found.start(plan)
+    twin.copy = original  # type: ignore[method-assign]
+    twin.up_there["east"] = None
+    twin.names.clear()
+    twin.ending.clear()
+    twin.steps_written = twin.steps_written[: max(int(k[5:]) for k in twin.buckets["west-checkpoints"])]
+    assert found.resume(source_lost=True).state == "waiting"
+    assert all(twin.running("west", name) for name in EVERYTHING)
+    with pytest.raises(MigrationError, match="no way back"):
+        found.rollback()
+
+
+def test_stopping_is_at_a_safe_point_and_names_the_next_command() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    found.report = lambda event: found.stop.request() if event.step == "sync/weights" else None
+    with pytest.raises(BaseException, match="stopped at a safe point") as error:
+        found.start(plan)
+    assert getattr(error.value, "exit_code", 0) == 130
+    assert "migrations resume" in getattr(error.value, "hint", "")
+    again = Migrations("demo", twin, found.store, data=twin, break_lock=True)
+    again.resume()
+    assert_at(twin, "west", "east")
+
+
+def test_the_journal_is_on_disk_and_holds_no_credentials(tmp_path: Path) -> None:
+    from meshctl.migrate.state_store import open_state_store
+
+    twin = Twin().begin()
+    store = open_state_store("file://./.meshctl/state", tmp_path)
+    found = Migrations("demo", twin, store, data=twin)
+    migration = found.start(found.plan("east", "west", OPTIONS))
+    files = sorted((tmp_path / ".meshctl/state/migrations/demo" / migration).iterdir())
+    assert files[0].name == "0000-migration-begin.json"
+    assert any(f.name.endswith("-cutover.names-intent.json") for f in files)
+    assert not any('"secret"' in f.read_text() for f in files)
+    assert not list((tmp_path / ".meshctl/state/migrations/demo/locks").iterdir())

@@ -1,0 +1,303 @@
+"""Two environments in memory, with workloads that really write, and a kill at any moment. For tests only.
+
+Time passes only in `sleep` and in calls; every tick the trainers that run write their next step, and the rules that
+must hold at every moment are checked: no trainer in two places, the environment that a name leads to serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshctl.engine.clusters import PodState
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.migrate.listing import Item, Listing
+from meshctl.migrate.plan import StoreFacts
+from meshctl.migrate.progress import OnCopied, Stop
+from meshctl.migrate.state_store import StateStore
+from meshctl.migrate.sync import Copied
+from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
+from meshctl.migrate.world import EndpointTarget, UpResult
+from meshctl.model.deployment import Checkpoint, Cluster, Deployment, Endpoint, Health, Mount, ObjectStore, Pool, Price, Workload
+
+TTL_S = 30
+GRACE_TICKS = 2  # a stopping trainer writes once more, then ends
+
+
+class Killed(BaseException):
+    """kill -9: nothing of ours may handle it."""
+
+
+def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployment:
+    price = Price(subject="pool/train", usd_per_hour=10.0 if environment == "east" else 8.0, source="contract")
+
+    def store(name: str, *, ephemeral: bool = False) -> ObjectStore:
+        free = Price(subject=f"storage/{name}", usd_per_hour=None, source="unknown")
+        return ObjectStore(
+            name=name, bucket=f"{environment}-{name}", size_gib=1, region="r1", ephemeral=ephemeral, price=free
+        )
+
+    chat = Workload(
+        name="chat",
+        kind="inference",
+        pool="serve",
+        replicas=2,
+        image="vllm:1",
+        ports={"http": 8000},
+        health=Health(path="/health", port="http"),
+        mounts=(Mount(storage="weights", kind="object", path="/models", read_only=True),),
+    )
+    pretrain = Workload(
+        name="pretrain",
+        kind="training",
+        pool="train",
+        replicas=2,
+        image="train:1",
+        mounts=(Mount(storage="checkpoints", kind="object", path="/ckpt"),),
+        checkpoint=Checkpoint(storage="checkpoints", grace_s=10),
+    )
+    pool = Pool(name="train", role="training", machine=f"gpu-{environment}", market="on-demand", nodes_min=2, nodes_max=2,
+                nodes=2, gpu_model="H100", gpus_per_node=8, cpu_cores=96, memory_gib=1024, price=price)
+    return Deployment(
+        mesh="demo",
+        environment=environment,
+        provider="aws" if environment == "east" else "coreweave",
+        region="r1",
+        cluster=Cluster(name=environment),
+        pools=(pool,),
+        object_stores=(store("weights", ephemeral=ephemeral_weights), store("checkpoints")),
+        workloads=(chat, pretrain),
+        endpoints=(Endpoint(name="chat", host="chat.example.com", workload="chat", port="http"),),
+    )
+
+
+@dataclass
+class Twin:
+    """The `World` and the `Data` of a migration. `kill_at` counts the moments at which a kill may fall."""
+
+    declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
+    up_there: dict[str, Deployment | None] = field(default_factory=lambda: {"east": None, "west": None})
+    buckets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    names: dict[str, EndpointTarget] = field(default_factory=dict)
+    dns: dict[str, str] = field(default_factory=dict)
+    ending: dict[tuple[str, str], int] = field(default_factory=dict)
+    clock: float = 1_800_000_000.0
+    steps_written: list[int] = field(default_factory=list)  # of the trainer, wherever it ran
+    reads: list[tuple[str, int]] = field(default_factory=list)  # weights that a chat pod saw when it started
+    moments: int = 0
+    kill_at: int = -1
+    dead: bool = False
+    taken_over: int = 0
+    retired_with_data: dict[str, bool] = field(default_factory=dict)
+    healthy: bool = True
+
+    def begin(self) -> Twin:
+        """The source as it was before anyone thought of moving."""
+        self.buckets["east-weights"] = {f"w/{n}": bytes([n]) * 10 for n in range(5)}
+        self.buckets["east-checkpoints"] = {"step-0001": b"1"}
+        self.steps_written = [1]
+        self.up(self.declared["east"], lambda _: None)
+        self.point_endpoints(self.declared["east"], {"chat": "east-lb"})
+        self.tick()
+        self.moments = 0
+        return self
+
+    # moments -------------------------------------------------------------------------------------------------------
+    def moment(self) -> None:
+        self.moments += 1
+        if self.moments == self.kill_at:
+            self.dead = True
+            raise Killed
+        if self.dead:
+            raise Killed
+
+    def revive(self) -> None:
+        self.dead, self.kill_at = False, -1
+
+    def running(self, environment: str, workload: str) -> bool:
+        there = self.up_there[environment]
+        return there is not None and not there.workload(workload).paused or (environment, workload) in self.ending
+
+    def tick(self) -> None:
+        self.clock += 1
+        self.check()
+        for environment in ("east", "west"):
+            if self.running(environment, "pretrain"):
+                self.write_step(environment)
+        self.ending = {key: left - 1 for key, left in self.ending.items() if left > 1}
+
+    def write_step(self, environment: str) -> None:
+        bucket = self.buckets[f"{environment}-checkpoints"]
+        step = max((int(key.removeprefix("step-")) for key in bucket), default=0) + 1
+        assert step == self.steps_written[-1] + 1, f"step {step} at {environment} after {self.steps_written[-1]}"
+        self.steps_written.append(step)
+        bucket[f"step-{step:04d}"] = str(step).encode()
+        for old in sorted(bucket)[:-3]:  # trainers keep the last three
+            del bucket[old]
+
+    def check(self) -> None:
+        assert not (self.running("east", "pretrain") and self.running("west", "pretrain")), "the trainer runs twice"
+        for name, target in self.names.items():
+            assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
+
+    # World ---------------------------------------------------------------------------------------------------------
+    def deployment(self, environment: str) -> Deployment:
+        return self.declared[environment]
+
+    def deployed(self, environment: str) -> Deployment | None:
+        return self.up_there[environment]
+
+    def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        self.moment()
+        here = deployment.environment
+        before = self.up_there[here]
+        for store in deployment.object_stores:
+            self.buckets.setdefault(store.bucket, {})
+        for workload in deployment.workloads:
+            was = before is not None and not before.workload(workload.name).paused
+            if was and workload.paused:
+                self.ending[here, workload.name] = GRACE_TICKS
+            elif not was and not workload.paused and workload.name == "chat":
+                self.reads.append((here, self.weights_seen(here)))
+        self.up_there[here] = deployment
+        self.check()
+        self.tick()
+        self.moment()
+        return UpResult(self.addresses(deployment))
+
+    def weights_seen(self, environment: str) -> int:
+        found = self.buckets[f"{environment}-weights"]
+        return hash(tuple(sorted((key, value) for key, value in found.items())))
+
+    def retire(self, deployment: Deployment, *, keep_data: bool, say: Callable[[str], None]) -> None:
+        self.moment()
+        self.up_there[deployment.environment] = None
+        self.retired_with_data[deployment.environment] = not keep_data
+        self.check()
+        self.moment()
+
+    def addresses(self, deployment: Deployment) -> Mapping[str, str]:
+        return {e.name: f"{deployment.environment}-lb" for e in deployment.endpoints}
+
+    def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
+        self.moment()
+        for name, address in addresses.items():
+            self.names[name] = EndpointTarget(deployment.environment, address)
+            self.dns["chat.example.com"] = address
+        self.check()
+        self.moment()
+
+    def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
+        return dict(self.names)
+
+    def endpoint_ttl_s(self) -> int:
+        return TTL_S
+
+    def resolve_dns(self, host: str) -> Sequence[str]:
+        return [self.dns[host]]
+
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+        if not self.healthy and deployment.environment == "west":
+            return 503
+        return 200 if self.running(deployment.environment, endpoint.workload) else 0
+
+    def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
+        here = deployment.environment
+        if not self.running(here, workload):
+            return []
+        count = self.declared[here].workload(workload).replicas
+        ready = (here, workload) not in self.ending
+        return [PodState(f"{workload}-{n}", workload, "Running", ready, "node", 0) for n in range(count)]
+
+    def object_access(self, store: ObjectStore) -> ObjectAccess:
+        return ObjectAccess(store.bucket, "", "", "r1", "key", "secret")
+
+    def take_over(self) -> None:
+        self.taken_over += 1
+
+    def now(self) -> float:
+        return self.clock
+
+    def sleep(self, seconds: float) -> None:
+        self.clock += seconds - 1
+        self.tick()
+
+    # Data ----------------------------------------------------------------------------------------------------------
+    def facts(self, store: str, source: Callable[[], ObjectAccess], target: Callable[[], ObjectAccess]) -> StoreFacts:
+        here = self.buckets[source().bucket]
+        there = self.buckets.get(target().bucket, {})
+        return StoreFacts(
+            store=store,
+            objects=len(here),
+            total_bytes=sum(map(len, here.values())),
+            target_objects=len(there),
+            foreign_objects=len(there.keys() - here.keys()),
+        )
+
+    def copy(
+        self,
+        source: Callable[[], ObjectAccess],
+        target: Callable[[], ObjectAccess],
+        *,
+        delete: bool,
+        again: Sequence[str],
+        on_copied: OnCopied,
+        stop: Stop,
+    ) -> Copied:
+        """Like rclone: an object of the same size counts as the same, unless named in `again`."""
+        here, there = self.buckets[source().bucket], self.buckets[target().bucket]
+        listed = dict(here)
+        copied = 0
+        for key, content in listed.items():
+            if key not in there or len(there[key]) != len(content) or key in again:
+                self.moment()
+                there[key] = content
+                copied += 1
+        gone = [key for key in there if key not in listed] if delete else []
+        for key in gone:
+            self.moment()
+            del there[key]
+        self.tick()
+        return Copied(copied, 0, len(gone))
+
+    def listing(self, side: Callable[[], ObjectAccess]) -> Listing:
+        found = self.buckets[side().bucket]
+        return {key: Item(len(content), hashlib.md5(content).hexdigest()) for key, content in found.items()}  # noqa: S324
+
+    def compare(
+        self,
+        source: Callable[[], ObjectAccess],
+        target: Callable[[], ObjectAccess],
+        *,
+        deep: bool,
+        on_read: OnCopied,
+        stop: Stop,
+    ) -> Comparison:
+        here, there = self.listing(source), self.listing(target)
+        ours, theirs = digest(here, checksums(here, {})), digest(there, checksums(there, {}))
+        return Comparison(
+            SideSummary(len(here), 0, ours),
+            SideSummary(len(there), 0, theirs),
+            tuple(sorted(here.keys() - there.keys())),
+            tuple(sorted(there.keys() - here.keys())),
+            tuple(sorted(key for key in here.keys() & there.keys() if here[key] != there[key])),
+            0,
+        )
+
+
+@dataclass(frozen=True)
+class MortalStore(StateStore):
+    """The journal's store: a kill may fall before or after each write; after it, nothing reaches the store."""
+
+    twin: Twin = None  # type: ignore[assignment]
+
+    def create(self, path: str, text: str) -> bool:
+        self.twin.moment()
+        made = super().create(path, text)
+        self.twin.moment()
+        return made
+
+    def delete(self, path: str) -> None:
+        if not self.twin.dead:
+            super().delete(path)
