@@ -21,7 +21,7 @@ async def serve(root: Path) -> None:
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    await asyncio.gather(*(run.end(0) for run in runner.runs.values()))
+    await asyncio.gather(*(run.leave() for run in runner.runs.values()))
 
 
 def main() -> int:

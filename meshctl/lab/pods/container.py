@@ -92,17 +92,19 @@ class Container:
                 mounts=self.program.mounts,
             )
         self.process = process
-        lifetime.record(self.folder / f"{self.state.name}.pid.json", process.pid)
-        self.state.running_since = status.timestamp()
-        self.state.terminated, self.state.message = {}, ""
-        self.state.container_id = f"lab://{process.pid}-{time.time_ns()}"
-        self.changed()
-        self.tasks = [asyncio.ensure_future(self._watch_over())]
-        returned = await process.wait()
-        for task in self.tasks:
-            task.cancel()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it left behind ends with it, as in a container
+        try:
+            lifetime.record(self.folder / f"{self.state.name}.pid.json", process.pid)
+            self.state.running_since = status.timestamp()
+            self.state.terminated, self.state.message = {}, ""
+            self.state.container_id = f"lab://{process.pid}-{time.time_ns()}"
+            self.changed()
+            self.tasks = [asyncio.ensure_future(self._watch_over())]
+            returned = await process.wait()
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self.process = None
         return self._ended(returned)
 

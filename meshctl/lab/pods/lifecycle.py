@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+from botocore.exceptions import BotoCoreError
 
 from meshctl.lab import images
 from meshctl.lab.pods import api, environment, identity, status, volumes
@@ -112,7 +113,7 @@ class PodRun:
                 self._wait("ContainerCreating", "FailedMount", str(error))
             except environment.MissingReferenceError as error:
                 self._wait("CreateContainerConfigError", "Failed", str(error))
-            except api.TRANSPORT_ERRORS as error:
+            except (BotoCoreError, *api.TRANSPORT_ERRORS) as error:
                 self._wait("ContainerCreating", "FailedMount", repr(error))
             await asyncio.sleep(RETRY_S)
 
@@ -213,7 +214,9 @@ class PodRun:
 
     async def terminate(self, grace_s: float) -> None:
         """Stop all containers within `grace_s`, publish the last status, remove the object."""
-        await self.end(grace_s)
+        await asyncio.gather(*(each.stop(grace_s) for each in self.containers))
+        await self._cancel(self.playing, self.publishing)
+        volumes.discard(self.place.folder)
         for state in [*self.inits, *self.mains]:
             state.ready = False
             state.finished = True
@@ -227,10 +230,14 @@ class PodRun:
             except api.TRANSPORT_ERRORS:
                 await asyncio.sleep(delay_s)
 
-    async def end(self, grace_s: float) -> None:
-        """Stop the processes only."""
-        await asyncio.gather(*(each.stop(grace_s) for each in self.containers))
-        for task in (self.playing, self.publishing):
-            task.cancel()
-        await asyncio.gather(self.playing, self.publishing, return_exceptions=True)
+    async def leave(self) -> None:
+        """Kill the processes without a word to the API: the object is gone, or the next runner plays the pod."""
+        await self._cancel(self.publishing, *([self.ending] if self.ending else []))
+        await asyncio.gather(*(each.stop(0) for each in self.containers))
+        await self._cancel(self.playing)
         volumes.discard(self.place.folder)
+
+    async def _cancel(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -49,7 +49,7 @@ class Runner:
             await asyncio.gather(self.follow_pods(cluster, client), self.follow_nodes(cluster, client))
         finally:
             leaving = [uid for uid, run in self.runs.items() if run.place.cluster == cluster]
-            await asyncio.gather(*(self.runs.pop(uid).end(0) for uid in leaving))  # the pods go on in the next run
+            await asyncio.gather(*(self.runs.pop(uid).leave() for uid in leaving))  # the pods go on in the next run
             await client.aclose()
 
     async def follow_pods(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
@@ -99,7 +99,7 @@ class Runner:
         self.peers.pop(uid, None)
         self.addresses.release(uid)
         if run:
-            await run.end(0)
+            await run.leave()
 
     async def follow_nodes(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
         """A node that vanishes takes its pods along, without a signal to them."""
