@@ -205,7 +205,7 @@ class Crud:
     # ---- read, update, delete --------------------------------------------------------------------------------------
 
     def read(self, id: str, inputs: Properties, outputs: Properties) -> Found:
-        """The object now, and the inputs that would make it so. `Found.id` is empty only if the API says "not found"."""
+        """The object now and the inputs that would make it so. `Found.id` is empty only if the API says "not found"."""
         context = self.live.context(id, inputs)
         description = self.live.describe(context)
         if description is None:
