@@ -89,6 +89,7 @@ class AwsProvider(Provider):
         news: Properties,
         ignore_changes: Sequence[str],
     ) -> Diff:
+        news = _with_ignored(news, old_inputs, ignore_changes)
         return diffs.diff(self.row(token), old_inputs=old_inputs, old_outputs=old_outputs, news=news)
 
     def create(self, token: str, *, urn: str, inputs: Properties, timeout_s: float, preview: bool) -> Created:
@@ -115,6 +116,7 @@ class AwsProvider(Provider):
         ignore_changes: Sequence[str],
     ) -> Properties:
         crud = self._crud(token, urn, timeout_s)
+        news = _with_ignored(news, old_inputs, ignore_changes)
         if preview:
             return crud.preview_update(old_inputs, old_outputs, news)
         _refuse_unknown(news)
@@ -124,6 +126,12 @@ class AwsProvider(Provider):
         self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties, timeout_s: float
     ) -> None:
         self._crud(token, urn, timeout_s).delete(id, inputs, outputs)
+
+
+def _with_ignored(news: Properties, old_inputs: Properties, ignore: Sequence[str]) -> Properties:
+    """Inputs whose changes are ignored, as they were (the engine does so before the check, which adds default tags)."""
+    kept = {key: value for key, value in news.items() if key not in ignore}
+    return kept | {key: old_inputs[key] for key in ignore if key in old_inputs}
 
 
 def _refuse_unknown(inputs: Any) -> None:

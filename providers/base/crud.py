@@ -21,7 +21,7 @@ from providers.base.compare import merged, same
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
 from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
 from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
-from providers.base.row import SEPARATOR, Call, Row, Setting
+from providers.base.row import OWNER_TAG, SEPARATOR, Call, Row, Setting
 from providers.base.shapes import described
 from providers.base.values import UNKNOWN, Properties
 
@@ -212,8 +212,10 @@ class Crud:
             return Found("")
         context["outputs"] = description
         live = self.live
-        now = live.inputs_now(context, description) if inputs else live.inputs_of_import(description)
+        now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
         told = self._outputs(context | {"inputs": now}, description)
+        if not inputs and self.row.tags is not None:  # an import compares them with the program's
+            told["Tags"] = {key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG}
         if outputs.get(UNFINISHED):
             told[UNFINISHED] = True
         return Found(id, told, now)

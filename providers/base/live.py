@@ -38,6 +38,13 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
+def id_inputs(row: Row) -> list[str]:
+    """The inputs that the parts of an id are, in order; empty names for parts that are none."""
+    joined = re.fullmatch(r"join\('\|', \[(.*)\]\)", row.id)
+    parts = joined[1].split(", ") if joined else [row.id]
+    return [match[1] if (match := re.fullmatch(r"inputs\.(\w+)", part)) else "" for part in parts]
+
+
 def find(path: str, description: Any) -> Any:
     """What a path leads to; nothing where a function meets a null."""
     try:
@@ -163,13 +170,14 @@ class Live:
     def _described(self, name: str, description: Properties) -> Any:
         return find(self.row.observe[name], description) if name in self.row.observe else description.get(name)
 
-    def inputs_of_import(self, description: Properties) -> Properties:
+    def inputs_of_import(self, context: dict[str, Any], description: Properties) -> Properties:
         """What the create call needs at least; the program says the rest, compared with the description then."""
         needed = self.model.operation_model(self.row.create.operation).input_shape.required_members
         taken = input_names(self.row, self.model)
         names = [*(name for name in needed if name in taken), *self.row.required]
         values = {name: self._described(name, description) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+        named = dict(zip(id_inputs(self.row), context["parts"], strict=False))
+        return {name: value for name, value in (values | named).items() if name and value is not None}
 
     # ---- waits -----------------------------------------------------------------------------------------------------
 

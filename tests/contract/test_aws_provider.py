@@ -509,9 +509,9 @@ def declare(
     token: str,
     name: str,
     inputs: dict[str, Any],
-    timeouts: pulumi.CustomTimeouts | None = None,
+    **options: Any,
 ) -> Thing:
-    return Thing(token, name, inputs, pulumi.ResourceOptions(provider=provider, custom_timeouts=timeouts))
+    return Thing(token, name, inputs, pulumi.ResourceOptions(provider=provider, **options))
 
 
 @pytest.mark.lab
@@ -577,7 +577,9 @@ def test_what_was_not_ready_is_waited_for_by_the_next_up(
     bench: Bench, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = pulumi.CustomTimeouts(create="1s")
-    engine.declare = lambda aws: declare(aws, "meshaws:ec2:Vpc", "vpc", {"CidrBlock": "10.1.0.0/16"}, impatient)
+    engine.declare = lambda aws: declare(
+        aws, "meshaws:ec2:Vpc", "vpc", {"CidrBlock": "10.1.0.0/16"}, custom_timeouts=impatient
+    )
     send, slow = Caller._send, [True]
 
     def pending(client: Any, call: Any, params: Any) -> Any:
@@ -595,3 +597,26 @@ def test_what_was_not_ready_is_waited_for_by_the_next_up(
     assert engine.outputs("vpc")["VpcId"] == made
     assert UNFINISHED not in engine.outputs("vpc")
     assert engine.ops(engine.stack.up) == {"vpc": "same"}
+
+
+@pytest.mark.lab
+def test_existing_infrastructure_is_imported_without_change(bench: Bench, engine: Engine) -> None:
+    ec2 = bench.api("ec2")
+    tags = [{"ResourceType": "vpc", "Tags": [{"Key": "Name", "Value": "old"}, {"Key": "other", "Value": "x"}]}]
+    vpc = ec2.create_vpc(CidrBlock="10.3.0.0/16", TagSpecifications=tags)["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.3.1.0/24")["Subnet"]["SubnetId"]
+    bench.api("s3").create_bucket(Bucket="theirs")
+    bench.api("s3").put_object(Bucket="theirs", Key="k", Body=b"x")
+
+    def program(aws: pulumi.ProviderResource) -> None:
+        network = {"CidrBlock": "10.3.0.0/16", "Tags": {"Name": "old"}}
+        declare(aws, "meshaws:ec2:Vpc", "vpc", network, import_=vpc)
+        place = {"VpcId": vpc, "CidrBlock": "10.3.1.0/24", "MapPublicIpOnLaunch": False}
+        declare(aws, "meshaws:ec2:Subnet", "subnet", place, import_=subnet)
+        declare(aws, "meshaws:s3:Bucket", "bucket", {"Bucket": "theirs"}, import_="theirs")
+
+    engine.declare = program
+    assert set(engine.ops(engine.stack.up).values()) == {"import"}
+    assert set(engine.ops(engine.stack.up).values()) == {"same"}
+    found = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
+    assert {tag["Key"] for tag in found["Tags"]} == {"Name", "other"}

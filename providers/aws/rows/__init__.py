@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from providers.aws.rows import ec2, efs, eks, fsx, iam, route53, s3
+from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, route53, s3
 from providers.base.row import Row
 
-ALL: tuple[Row, ...] = (*ec2.ROWS, *iam.ROWS, *eks.ROWS, *s3.ROWS, *fsx.ROWS, *efs.ROWS, *route53.ROWS)
+ALL: tuple[Row, ...] = (
+    *ec2.ROWS,
+    *ec2_compute.ROWS,
+    *iam.ROWS,
+    *eks.ROWS,
+    *s3.ROWS,
+    *fsx.ROWS,
+    *efs.ROWS,
+    *route53.ROWS,
+)

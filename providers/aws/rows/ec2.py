@@ -1,4 +1,4 @@
-"""EC2: networks, security groups, placement groups, launch templates. Source: EC2 API reference, API version
+"""EC2: networks. Security groups, placement groups and launch templates are in `ec2_compute`. Source: EC2 API reference, API version
 2016-11-15. PURE.
 
 EC2 declares no error shapes, so its not-found codes can't be linted; the contract tests prove them. Nothing here but
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Poll, Row, Setting, Tags
+from providers.base.row import Adopt, Call, Poll, Row, Setting, Tags
 
 # What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
 SEEN_SOON = ("Invalid*.NotFound", "InvalidVpcID.NotFound", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound")
@@ -259,147 +259,6 @@ ROUTE_TABLE_ASSOCIATION = Row(
     required=("SubnetId",),
 )
 
-SECURITY_GROUP = Row(
-    "meshaws:ec2:SecurityGroup",
-    "ec2",
-    "EC2 API CreateSecurityGroup",
-    create=making("CreateSecurityGroup"),
-    id="answer.GroupId",
-    read=Call("DescribeSecurityGroups", {"GroupIds": "[id]"}, path="SecurityGroups[0]"),
-    delete=ending("DeleteSecurityGroup", "GroupId"),
-    adopt=Adopt(
-        by="name",
-        exists=("InvalidGroup.Duplicate",),
-        first=True,
-        find=Call(
-            "DescribeSecurityGroups",
-            {"Filters": "[{Name: 'group-name', Values: [inputs.GroupName]}, {Name: 'vpc-id', Values: [inputs.VpcId]}]"},
-            path="SecurityGroups",
-        ),
-        id="GroupId",
-    ),
-    not_found=("InvalidGroup.NotFound", "InvalidGroupId.NotFound"),
-    required=("VpcId",),
-    tags=tagged("security-group"),
-    noise=("IpPermissions", "IpPermissionsEgress"),  # resources of their own
-)
-
-
-def security_group_rules(way: str) -> Row:
-    egress = "true" if way == "Egress" else "false"
-    ours = f"SecurityGroupRules[?IsEgress==`{egress}` && contains(not_null(Tags, `[]`)[].Value, ${{owner}})]"
-    return Row(
-        f"meshaws:ec2:SecurityGroup{way}",
-        "ec2",
-        f"EC2 API AuthorizeSecurityGroup{way}",
-        create=making(f"AuthorizeSecurityGroup{way}"),
-        id="join('|', [inputs.GroupId, join('|', answer.SecurityGroupRules[].SecurityGroupRuleId)])",
-        read=Call(
-            "DescribeSecurityGroupRules",
-            {"SecurityGroupRuleIds": "parts[1:]"},
-            path="{SecurityGroupRules: SecurityGroupRules, Tags: SecurityGroupRules[0].Tags}",
-        ),
-        delete=Call(f"RevokeSecurityGroup{way}", {"GroupId": "parts[0]", "SecurityGroupRuleIds": "parts[1:]"}),
-        adopt=Adopt(
-            by="tag",
-            first=True,
-            find=Call(
-                "DescribeSecurityGroupRules",
-                {"Filters": "[{Name: 'group-id', Values: [inputs.GroupId]}]"},
-                path=f"[{{Tags: {ours}[] | [0].Tags, Rules: {ours}[]}}]",
-                paginate=True,
-            ),
-            id="join('|', [inputs.GroupId, join('|', Rules[].SecurityGroupRuleId)])",
-        ),
-        not_found=("InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound", "InvalidPermission.NotFound"),
-        hidden=(
-            "CidrIp",
-            "FromPort",
-            "GroupName",
-            "IpProtocol",
-            "SourceSecurityGroupName",
-            "SourceSecurityGroupOwnerId",
-            "ToPort",
-        ),
-        required=("GroupId", "IpPermissions"),
-        tags=tagged("security-group-rule", "parts[1:]"),
-        opaque=("GroupId", "IpPermissions"),
-        computed=("SecurityGroupRules",),
-    )
-
-
-PLACEMENT_GROUP = Row(
-    "meshaws:ec2:PlacementGroup",
-    "ec2",
-    "EC2 API CreatePlacementGroup",
-    create=making("CreatePlacementGroup"),
-    id="inputs.GroupName",
-    read=Call("DescribePlacementGroups", {"GroupNames": "[id]"}, path="PlacementGroups[0]"),
-    delete=ending("DeletePlacementGroup", "GroupName"),
-    adopt=Adopt(by="name", exists=("InvalidPlacementGroup.Duplicate",)),
-    not_found=("InvalidPlacementGroup.Unknown",),
-    required=("GroupName",),
-    tags=tagged("placement-group", "[outputs.GroupId]"),
-    ready=Poll("State", ok=("available",), every_s=2, timeout_s=120),
-    gone=Poll("State", ok=("deleted",), timeout_s=300),
-)
-
-
-def _version_data(context: Context) -> Any:
-    return context["inputs"]["LaunchTemplateData"]
-
-
-LAUNCH_TEMPLATE = Row(
-    "meshaws:ec2:LaunchTemplate",
-    "ec2",
-    "EC2 API CreateLaunchTemplate, CreateLaunchTemplateVersion",
-    create=making("CreateLaunchTemplate"),
-    id="answer.LaunchTemplate.LaunchTemplateId",
-    read=Call("DescribeLaunchTemplates", {"LaunchTemplateIds": "[id]"}, path="LaunchTemplates[0]"),
-    delete=ending("DeleteLaunchTemplate", "LaunchTemplateId"),
-    adopt=Adopt(
-        by="name",
-        exists=("InvalidLaunchTemplateName.AlreadyExistsException",),
-        find=Call(
-            "DescribeLaunchTemplates",
-            {"Filters": "[{Name: 'launch-template-name', Values: [inputs.LaunchTemplateName]}]"},
-            path="LaunchTemplates",
-        ),
-        id="LaunchTemplateId",
-    ),
-    not_found=("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"),
-    hidden=("Operator",),
-    settings=(
-        Setting(
-            ("LaunchTemplateData", "VersionDescription"),
-            (
-                Call(
-                    "CreateLaunchTemplateVersion",
-                    {
-                        "LaunchTemplateId": "id",
-                        "LaunchTemplateData": _version_data,
-                        "VersionDescription": "inputs.VersionDescription",
-                    },
-                ),
-                Call(
-                    "ModifyLaunchTemplate",
-                    {
-                        "LaunchTemplateId": "id",
-                        "DefaultVersion": "to_string(answer.LaunchTemplateVersion.VersionNumber)",
-                    },
-                ),
-            ),
-            get=Call(
-                "DescribeLaunchTemplateVersions",
-                {"LaunchTemplateId": "id", "Versions": "['$Default']"},
-                path="LaunchTemplateVersions[0].LaunchTemplateData",
-            ),
-        ),
-    ),
-    tags=tagged("launch-template"),
-    volatile=("LatestVersionNumber", "DefaultVersionNumber"),
-)
-
 
 def _added(name: str) -> Any:
     return lambda c: sorted(set(c["inputs"].get(name) or []) - set(c["outputs"].get(name) or [])) or None
@@ -456,10 +315,5 @@ ROWS: tuple[Row, ...] = (
     ROUTE_TABLE,
     ROUTE,
     ROUTE_TABLE_ASSOCIATION,
-    SECURITY_GROUP,
-    security_group_rules("Ingress"),
-    security_group_rules("Egress"),
-    PLACEMENT_GROUP,
-    LAUNCH_TEMPLATE,
     VPC_ENDPOINT,
 )
