@@ -45,11 +45,15 @@ def from_api(record_sets: list[Object]) -> Zones:
     return Zones(records)
 
 
-def choose(record_sets: list[Object], roll: float) -> Object | None:
-    """One of several record sets of a name: by weight where they have weights (`roll` in [0, 1)), else the first."""
+def choose(record_sets: list[Object], roll: float) -> Object:
+    """One of several record sets of a name: by weight where they have weights (`roll` in [0, 1)), else the first.
+
+    Weight 0 gets nothing, unless all have it: then each is as likely
+    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html).
+    """
     weighted = [each for each in record_sets if each.get("Weight")]
     if not weighted:
-        return None if any("Weight" in each for each in record_sets) and len(record_sets) > 1 else record_sets[0]
+        return record_sets[int(roll * len(record_sets)) if "Weight" in record_sets[0] else 0]
     rest = roll * sum(each["Weight"] for each in weighted)
     for each in weighted:
         rest -= each["Weight"]
@@ -59,7 +63,7 @@ def choose(record_sets: list[Object], roll: float) -> Object | None:
 
 
 def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str]) -> dns.message.Message:
-    """The response to `query`. `balancers`: load balancer name -> address. A CNAME is followed as far as we know the way."""
+    """The response to `query`, CNAMEs followed as far as we know the way. `balancers`: load balancer name -> address."""
     response = dns.message.make_response(query)
     response.flags |= dns.flags.AA | dns.flags.RA
     if not query.question:

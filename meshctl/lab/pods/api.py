@@ -147,8 +147,9 @@ async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]
 
 
 async def _guarded(cluster: Cluster, play: Callable[[Cluster], Awaitable[None]]) -> None:
+    """One cluster's trouble (a kubeconfig half written, an API server going away) must not stop the others."""
     try:
         await play(cluster)
-    except (ConfigError, *TRANSPORT_ERRORS) as error:
-        log.warning("cluster %s: %r", cluster.name, error)
+    except Exception:
+        log.exception("cluster %s; trying again", cluster.name)
         await asyncio.sleep(RETRY_S)
