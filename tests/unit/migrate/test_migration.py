@@ -1,4 +1,4 @@
-"""A whole migration in memory, killed at every moment, in every direction; see `twin` for the rules checked all along."""
+"""A whole migration in memory, killed at every moment, in every direction; `twin` checks the rules all along."""
 
 from __future__ import annotations
 

@@ -19,7 +19,18 @@ from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.sync import Copied
 from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
 from meshctl.migrate.world import EndpointTarget, UpResult
-from meshctl.model.deployment import Checkpoint, Cluster, Deployment, Endpoint, Health, Mount, ObjectStore, Pool, Price, Workload
+from meshctl.model.deployment import (
+    Checkpoint,
+    Cluster,
+    Deployment,
+    Endpoint,
+    Health,
+    Mount,
+    ObjectStore,
+    Pool,
+    Price,
+    Workload,
+)
 
 TTL_S = 30
 GRACE_TICKS = 2  # a stopping trainer writes once more, then ends
@@ -57,8 +68,20 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
         mounts=(Mount(storage="checkpoints", kind="object", path="/ckpt"),),
         checkpoint=Checkpoint(storage="checkpoints", grace_s=10),
     )
-    pool = Pool(name="train", role="training", machine=f"gpu-{environment}", market="on-demand", nodes_min=2, nodes_max=2,
-                nodes=2, gpu_model="H100", gpus_per_node=8, cpu_cores=96, memory_gib=1024, price=price)
+    pool = Pool(
+        name="train",
+        role="training",
+        machine=f"gpu-{environment}",
+        market="on-demand",
+        nodes_min=2,
+        nodes_max=2,
+        nodes=2,
+        gpu_model="H100",
+        gpus_per_node=8,
+        cpu_cores=96,
+        memory_gib=1024,
+        price=price,
+    )
     return Deployment(
         mesh="demo",
         environment=environment,
@@ -117,7 +140,7 @@ class Twin:
 
     def running(self, environment: str, workload: str) -> bool:
         there = self.up_there[environment]
-        return there is not None and not there.workload(workload).paused or (environment, workload) in self.ending
+        return (there is not None and not there.workload(workload).paused) or (environment, workload) in self.ending
 
     def tick(self) -> None:
         self.clock += 1
