@@ -218,6 +218,10 @@ def pod_troubles(obj: Json) -> list[str]:
             found.append(_line(obj, *trouble))
     if status.get("phase") == "Failed" and not found:
         found.append(_line(obj, str(status.get("message") or "the pod failed"), str(status.get("reason") or "Failed")))
+    ready = condition(obj, "Ready")
+    if ready.get("status") == "False" and ready.get("reason") != "PodCompleted" and not found:
+        why = str(ready.get("message") or "it runs but is not ready")
+        found.append(_line(obj, why, str(ready.get("reason") or "NotReady")))
     return found
 
 

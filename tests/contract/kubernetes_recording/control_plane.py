@@ -100,12 +100,12 @@ def _start(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
     client, peer, port = free_port(), free_port(), free_port()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(root / "ca.crt"))
-    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(root / "server.pem"))
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(root / "server.pem")
+    )
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     (root / "sa.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     token = secrets.token_hex(16)
     (root / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
@@ -135,8 +135,14 @@ def _start(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
     run(
         "kube-controller-manager", f"--kubeconfig={plane.kubeconfig}", "--secure-port=0",
         "--leader-elect=false", "--use-service-account-credentials=false",
+        "--controllers=*,-node-lifecycle-controller",  # a slow machine must not make nodes look dead
     )  # fmt: skip
-    run("kwok", f"--kubeconfig={plane.kubeconfig}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{free_port()}")
+    run(
+        "kwok",
+        f"--kubeconfig={plane.kubeconfig}",
+        "--manage-all-nodes=true",
+        f"--server-address=127.0.0.1:{free_port()}",
+    )
     return plane
 
 
