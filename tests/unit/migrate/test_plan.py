@@ -1,0 +1,130 @@
+"""What a plan decides and refuses, and how plans and migrations look (tests/golden/migrate)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from obstore.store import MemoryStore
+
+from meshctl.errors import InfeasibleError, UsageError
+from meshctl.migrate import views
+from meshctl.migrate.outline import forward
+from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration, runs_alone
+from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
+from tests.golden_files import assert_golden
+from tests.unit.migrate.test_migration import migrations
+from tests.unit.migrate.twin import Twin, deployment
+
+FACTS = (
+    StoreFacts(store="weights", objects=120, total_bytes=140 * 2**30),
+    StoreFacts(store="checkpoints", objects=3, total_bytes=3 * 2**40, target_objects=2),
+)
+PRICE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
+
+
+def plan(source: Deployment | None = None, target: Deployment | None = None, **options: bool) -> MigrationPlan:
+    return plan_migration(source or deployment("east"), target or deployment("west"), FACTS, Options(**options))
+
+
+def test_plan_as_text_and_document() -> None:
+    assert_golden("migrate/plan.txt", views.plan_text(plan()))
+    assert_golden("migrate/plan.json", json.dumps(views.plan_document(plan()), indent=2) + "\n")
+
+
+def test_migration_as_text_and_document() -> None:
+    twin = Twin().begin()
+    found = migrations(twin, MemoryStore())
+    migration = found.start(found.plan("east", "west", Options(observe_s=6)))
+    _, history = found.history(migration)
+    assert_golden("migrate/show.txt", views.detail_text(migration, history))
+    assert_golden("migrate/show.json", json.dumps(views.detail_document(migration, history), indent=2) + "\n")
+    assert_golden("migrate/list.txt", views.list_text([views.summary_document(migration, history)]))
+
+
+def test_equal_inputs_give_equal_plans() -> None:
+    assert plan().model_dump_json() == plan().model_dump_json()
+
+
+def test_unknown_prices_stay_unknown() -> None:
+    source = deployment("east").model_copy(update={"provider": "onprem"})
+    pool = source.pools[0].model_copy(update={"price": PRICE})
+    target = deployment("west").model_copy(update={"pools": (pool,)})
+    found = plan(source, target)
+    assert [move.egress_usd for move in found.moves] == [None, None]
+    assert found.costs[0].usd is None
+    assert "price of pool train is unknown" in found.costs[0].source
+    assert "egress unknown" in views.plan_text(found)
+
+
+def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> None:
+    volumes = {
+        "file_systems": (FileSystem(name="shared", service="efs", size_gib=10, price=PRICE),),
+        "blocks": (
+            Block(name="disk", size_gib=10, storage_class="gp3", price=PRICE),
+            Block(name="cache", size_gib=10, storage_class="gp3", ephemeral=True, price=PRICE),
+        ),
+    }
+    target = deployment("west").model_copy(update={"object_stores": (), "endpoints": ()})
+    with pytest.raises(InfeasibleError) as error:
+        plan(deployment("east").model_copy(update=volumes), target)
+    gaps = [gap.subject for gap in error.value.gaps]  # type: ignore[attr-defined]
+    assert gaps == ["storage/shared", "storage/disk", "storage/weights", "storage/checkpoints", "endpoint/chat"]
+    assert "moving file systems is not supported yet" in error.value.why
+    assert "mark storage.shared `ephemeral: true`" in error.value.hint
+
+
+def test_ephemeral_and_shared_storage_is_named_as_not_moved() -> None:
+    source = deployment("east", ephemeral_weights=True)
+    facts = (StoreFacts(store="checkpoints", objects=1, total_bytes=1, shared=True),)
+    found = plan_migration(source, deployment("west"), facts, Options())
+    assert found.moves == ()
+    assert found.stays == ("weights: ephemeral", "checkpoints: both environments use s3://east-checkpoints")
+    assert not [step for step in forward(found) if step.phase in ("seed", "sync", "verify")]
+
+
+def test_foreign_objects_at_the_target_are_refused_until_they_may_be_replaced() -> None:
+    facts = tuple(fact.model_copy(update={"foreign_objects": 4}) for fact in FACTS)
+    with pytest.raises(InfeasibleError, match="a target without other data"):
+        plan_migration(deployment("east"), deployment("west"), facts, Options())
+    found = plan_migration(deployment("east"), deployment("west"), facts, Options(replace_target_data=True))
+    assert [move.store for move in found.moves] == ["weights", "checkpoints"]
+
+
+def test_an_environment_is_not_moved_onto_itself() -> None:
+    with pytest.raises(UsageError):
+        plan(deployment("east"), deployment("east"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mount", "alone"),
+    [
+        ("inference", Mount(storage="weights", kind="object", path="/m", read_only=True), False),
+        ("inference", Mount(storage="weights", kind="object", path="/m"), True),
+        ("inference", Mount(storage="cache", kind="block", path="/m"), False),  # ephemeral: no one misses it
+        ("batch", None, True),
+        ("service", None, False),
+    ],
+)
+def test_what_must_not_run_twice(kind: str, mount: Mount | None, *, alone: bool) -> None:
+    cache = Block(name="cache", size_gib=1, storage_class="gp3", ephemeral=True, price=PRICE)
+    there = deployment("east").model_copy(update={"blocks": (cache,)})
+    mounts = (mount,) if mount else ()
+    workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)  # type: ignore[arg-type]
+    assert runs_alone(there, workload) is alone
+
+
+def test_readers_of_a_store_that_is_written_are_not_started_warm() -> None:
+    east = deployment("east")
+    mount = Mount(storage="checkpoints", kind="object", path="/models", read_only=True)
+    chat = east.workload("chat").model_copy(update={"mounts": (mount,)})
+    source = east.model_copy(update={"workloads": (chat, east.workload("pretrain"))})
+    assert plan(source).warm == ()
+    assert plan().warm == ("chat",)
+
+
+def test_workloads_paused_at_the_source_stay_paused() -> None:
+    found = plan(deployment("east").paused(frozenset({"pretrain"})))
+    start = next(step for step in forward(found) if step.name == "start/target")
+    assert start.paused == {"pretrain"}
+    assert "quiesce/stop" not in [step.name for step in forward(found)]
