@@ -1,9 +1,8 @@
-"""EC2: networks. Security groups, placement groups and launch templates are in `ec2_compute`. Source: EC2 API reference, API version
-2016-11-15. PURE.
+"""EC2: networks; security groups and what launches nodes are in `ec2_compute`. PURE.
 
-EC2 declares no error shapes, so its not-found codes can't be linted; the contract tests prove them. Nothing here but
-NAT gateways
-and endpoints has an idempotency token: objects are found by our tag, which the create call sets itself.
+EC2 declares no error shapes, so its not-found codes can't be linted; the contract tests prove them. Few of its creates
+have an idempotency token: objects are found by our tag, which the create call sets itself.
+Source: EC2 API reference, API version 2016-11-15.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from providers.base.row import Adopt, Call, Context, Param, Row, Setting, Tags
 
 NAME: dict[str, Param] = {"Bucket": "id"}
 NOT_FOUND = ("NoSuchBucket", "404", "NotFound")
+NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "501")
 TAGGING = {"Tagging": "{TagSet: put_tag_list}"}
 
 
@@ -38,41 +39,57 @@ def is_unused(client: Any, context: Context) -> bool:
     return any(own["Name"] == bucket for own in client.list_buckets()["Buckets"])
 
 
-def empty_if_asked(client: Any, context: Context) -> None:
-    """With ForceDestroy: deletes every object, version and upload. Without: nothing; a bucket in use stays
-    (BucketNotEmpty).
+def guard_data(client: Any, context: Context) -> None:
+    """Before a bucket goes: with ForceDestroy, deletes every object, version and upload; without, refuses if there is one.
+
+    Not left to DeleteBucket: SeaweedFS deletes a bucket with all that is in it.
+
+    Raises:
+        ProviderError: BucketNotEmpty.
     """
-    if context["inputs"].get("ForceDestroy") is not True:
-        return
     bucket = context["id"]
+    force = context["inputs"].get("ForceDestroy") is True
     try:
-        _delete_versions(client, bucket)
+        versions = _versions(client, bucket)
+        objects = [] if versions else _objects(client, bucket)
     except client.exceptions.ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in NOT_FOUND:
+        if error.response["Error"]["Code"] in NOT_FOUND:
             return
-        if code not in ("NotImplemented", "MethodNotAllowed", "501"):
-            raise
-    _delete_objects(client, bucket)
+        raise
+    if not force and (versions or objects):
+        raise ProviderError("BucketNotEmpty", f"DeleteBucket: {bucket} holds data, such as {(versions or objects)[0]}")
+    while force and (versions or objects):
+        _delete(client, bucket, versions or objects)
+        versions = _versions(client, bucket)
+        objects = [] if versions else _objects(client, bucket)
+    if force:
+        _abort_uploads(client, bucket)
+
+
+def _versions(client: Any, bucket: str) -> list[dict[str, str]]:
+    """Up to 1000 versions and delete markers; none where the store has no versions."""
+    try:
+        page = client.list_object_versions(Bucket=bucket)
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in NO_VERSIONS:
+            return []
+        raise
+    found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+
+
+def _objects(client: Any, bucket: str) -> list[dict[str, str]]:
+    page = client.list_objects_v2(Bucket=bucket)
+    return [{"Key": item["Key"]} for item in page.get("Contents", [])]
+
+
+def _abort_uploads(client: Any, bucket: str) -> None:
     for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
         for upload in page.get("Uploads", []):
             client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def _delete_versions(client: Any, bucket: str) -> None:
-    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        _delete(client, bucket, [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found])
-
-
-def _delete_objects(client: Any, bucket: str) -> None:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        _delete(client, bucket, [{"Key": item["Key"]} for item in page.get("Contents", [])])
-
-
 def _delete(client: Any, bucket: str, objects: list[dict[str, str]]) -> None:
-    if not objects:
-        return
     answer = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
     for failed in answer.get("Errors", []):
         raise ProviderError(
@@ -157,7 +174,7 @@ BUCKET = Row(
         unset=("NoSuchTagSet", "NoSuchTagSetError"),
         optional=True,
     ),
-    before_delete=(empty_if_asked,),
+    before_delete=(guard_data,),
     opaque=("ForceDestroy", "CreateBucketConfiguration", "ACL", "ObjectOwnership", "ObjectLockEnabledForBucket"),
 )
 
