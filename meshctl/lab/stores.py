@@ -1,7 +1,7 @@
 """The lab's S3 object stores (SeaweedFS): one for CoreWeave, one for the on-prem site, each with keys of its own. EDGE.
 
-`lab up` starts `python -m meshctl.lab.stores --lab ROOT`; it ends with SIGTERM and takes the stores along. `keys` gives the
-credentials that belong into the profiles of the lab's AWS files.
+`lab up` starts `python -m meshctl.lab.stores --lab ROOT`; it ends with SIGTERM and takes the stores along. `keys`
+gives the credentials that belong into the profiles of the lab's AWS files.
 """
 
 from __future__ import annotations
@@ -96,8 +96,9 @@ def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
     # "mini" is ready in 0.4 s where "server" takes 6 s or more; small volumes, no telemetry, nothing but S3
     command = [
         str(program()), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}",
-        f"-s3.config={root / 'stores' / f'{name}.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false",
-        "-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", *arguments,
+        f"-s3.config={root / 'stores' / f'{name}.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-s3.autoCreateBucket=false", "-volume.preStopSeconds=0", "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64", *arguments,
     ]  # fmt: skip
     with (root / "stores" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(

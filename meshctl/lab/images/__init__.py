@@ -56,8 +56,8 @@ def pullable(image: str) -> bool:
 def argv(image: Image, command: list[str], args: list[str], python: str) -> list[str]:
     """What to execute for a container of `image` with Kubernetes' `command` and `args`.
 
-    The image's own files don't exist here, so an interpreter and a script that lead the command are replaced by the module
-    that stands for them; a shell is run as it is.
+    The image's own files don't exist here, so an interpreter and a script that lead the command are replaced by the
+    module that stands for them; a shell is run as it is.
     """
     words = [*command, *args]
     if command and PurePosixPath(command[0]).name in SHELLS:

@@ -1,7 +1,8 @@
 """What the lab runs for an inference image: a small OpenAI-style server with real weights on disk or in S3. EDGE.
 
-Started by `meshctl.lab.pods` in place of `vllm/vllm-openai`. `/health` is 200 once the weights are read; `/v1/models` says
-which bytes were loaded and where it runs. SIGTERM: goes on answering for DRAIN_SECONDS, finishes what is in flight, exit 0.
+Started by `meshctl.lab.pods` in place of `vllm/vllm-openai`. `/health` is 200 once the weights are read; `/v1/models`
+says which bytes were loaded and where it runs. SIGTERM: it goes on answering for DRAIN_SECONDS, finishes what is in
+flight and exits with 0.
 """
 
 from __future__ import annotations

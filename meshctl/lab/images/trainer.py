@@ -1,6 +1,6 @@
 """What the lab runs for a training image: steps, checkpoints to S3, resumes at the last one. EDGE.
 
-Started by `meshctl.lab.pods` in place of `ghcr.io/acme/train`. Every rank steps; rank 0 writes `step-%08d.json` and then
+Started by `meshctl.lab.pods` in place of `ghcr.io/acme/train`. Every rank steps; rank 0 writes `step-%08d.json`, then
 `latest` (JSON: step, digest) to its object store. SIGTERM: checkpoint of the current step, exit 0.
 """
 
@@ -20,7 +20,7 @@ LATEST = "latest"
 
 
 def store_url(name: str | None) -> str:
-    """URL of the checkpoints: MESH_<NAME>_URL of the named store, else MESH_CHECKPOINTS_URL, else the first MESH_*_URL."""
+    """MESH_<NAME>_URL of the named store, else MESH_CHECKPOINTS_URL, else the first MESH_*_URL; "" without any."""
     if name:
         return os.environ[f"MESH_{name.upper().replace('-', '_')}_URL"]
     if "MESH_CHECKPOINTS_URL" in os.environ:
@@ -90,9 +90,8 @@ def main() -> int:
     parser.add_argument("--step-seconds", type=float, default=0.1)
     options, _ = parser.parse_known_args()
     url = store_url(options.store)
-    say(
-        f"rank {rank()} of {os.environ.get('MESH_NODES', '1')}, leader {os.environ.get('MESH_LEADER', '')}, checkpoints {url}"
-    )
+    nodes, leader = os.environ.get("MESH_NODES", "1"), os.environ.get("MESH_LEADER", "")
+    say(f"rank {rank()} of {nodes}, leader {leader}, checkpoints {url}")
     every = int(os.environ.get("CHECKPOINT_EVERY", "10"))
     return train(s3.open_store(url) if url else None, every=every, steps=options.steps, step_s=options.step_seconds)
 

@@ -63,7 +63,7 @@ def choose(record_sets: list[Object], roll: float) -> Object:
 
 
 def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str]) -> dns.message.Message:
-    """The response to `query`, CNAMEs followed as far as we know the way. `balancers`: load balancer name -> address."""
+    """The response, CNAMEs followed as far as we know the way. `balancers`: load balancer name -> address."""
     response = dns.message.make_response(query)
     response.flags |= dns.flags.AA | dns.flags.RA
     if not query.question:

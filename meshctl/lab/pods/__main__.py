@@ -1,4 +1,4 @@
-"""`python -m meshctl.lab.pods --lab ROOT`: the lab's pod runner; ends with SIGTERM and takes its processes along. EDGE."""
+"""`python -m meshctl.lab.pods --lab ROOT`: the pod runner; SIGTERM ends it and the processes it started. EDGE."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Program:
 
 @dataclass
 class Container:
-    """`spec` is the Kubernetes container; `folder` the pod's on this machine; `changed` is called on every new state."""
+    """`spec` is the Kubernetes container, `folder` the pod's here; `changed` is called on every new state."""
 
     spec: Object
     program: Program

@@ -1,6 +1,6 @@
 """Start one container process with namespaces of its own; run as a script with the path of a JSON spec. EDGE.
 
-Started by `meshctl.lab.pods.container`. Uses the standard library only (it runs with `-I -S`, so that it is up in 15 ms).
+Started by `meshctl.lab.pods.container`. Standard library only (it runs with `-I -S`, so that it is up in 15 ms).
 The spec: `argv`, `env`, `cwd`, `parent` (process id of the runner), `hostname`, `root` (an empty folder), `mounts`
 ([[source, path, read_only], …]: folder or file of the machine, absolute path inside); or, to run one more command in a
 container that is up, `enter` (process id of its launcher).
@@ -11,7 +11,8 @@ The file system is a tmpfs root onto which the machine's folders are bound, so t
 without leaving a trace on the machine. As root the namespaces need nothing else; others get a user namespace.
 """
 
-# ruff: noqa: PTH (pathlib would double the start-up time)
+# pathlib would double the start-up time
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import ctypes
@@ -72,7 +73,7 @@ def enter(launcher: int) -> None:
 
 
 class View:
-    """The new root being put together at `root`. `made` holds the paths (inside) that are folders of the tmpfs itself."""
+    """The new root being put together at `root`. `made`: the paths inside that are folders of the tmpfs itself."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -147,7 +148,7 @@ def execute(spec: dict[str, Any]) -> None:
     os.chdir(spec["cwd"] if os.path.isdir(spec["cwd"]) else "/")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
+        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 (that is its purpose)
     except OSError as error:
         sys.stderr.write(f'exec "{spec["argv"][0]}": {error.strerror}\n')
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)

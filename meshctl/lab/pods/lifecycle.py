@@ -1,4 +1,4 @@
-"""The life of one pod as real processes, from binding to deletion. EDGE. Made by `runner` for each pod of known images."""
+"""The life of one pod as real processes, from binding to deletion. EDGE. Made by `runner` for each of its pods."""
 
 from __future__ import annotations
 

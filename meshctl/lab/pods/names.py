@@ -1,7 +1,7 @@
 """How process pods find each other: an /etc/hosts file for each, kept up to date. PURE except `write`.
 
-Headless Services by `hostname.subdomain`; every other Service by the loopback address that the lab's load balancer gave it
-(`<root>/network/services.json`).
+Headless Services by `hostname.subdomain`; every other Service by the loopback address that the lab's load balancer gave
+it (`<root>/network/services.json`).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def phase(inits: list[ContainerState], mains: list[ContainerState]) -> str:
 
 
 def pod_status(pod: Object, inits: list[ContainerState], mains: list[ContainerState], *, address: str) -> Object:
-    """The `status` to patch (strategic merge: conditions are merged by type). `address`: the pod's, of the pod range."""
+    """The `status` to patch; strategic merge merges conditions by type. `address`: the pod's, of the pod range."""
     now = phase(inits, mains)
     initialized = all(each.finished and not each.exit_code for each in inits)
     ready = bool(mains) and all(each.ready for each in mains)
