@@ -97,7 +97,8 @@ def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
     command = [
         str(program()), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}",
         f"-s3.config={root / 'stores' / f'{name}.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        "-s3.autoCreateBucket=false", "-volume.preStopSeconds=0", "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
+        "-volume.preStopSeconds=0",
+        "-s3.autoCreateBucket=false", "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64", *arguments,
     ]  # fmt: skip
     with (root / "stores" / f"{name}.log").open("ab") as log:

@@ -12,7 +12,7 @@ without leaving a trace on the machine. As root the namespaces need nothing else
 """
 
 # pathlib would double the start-up time
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH103, PTH108, PTH112, PTH115, PTH118, PTH123, PTH211
 from __future__ import annotations
 
 import ctypes
