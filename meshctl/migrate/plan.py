@@ -238,7 +238,7 @@ def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFac
 def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...], options: Options) -> tuple[Cost, ...]:
     """Both environments run from `provision` to `finish`: the part until the end of `observe` can be foreseen."""
     hours = (2 * sum(move.minutes for move in moves) + options.observe_s / 60) / 60
-    span = f"about {hours * 60:.0f} min: seed and verify at the assumed rate, {options.observe_s} s of observing"
+    span = f"about {span_text(hours * 60)}: seed and verify at the assumed rate, {options.observe_s} s of observing"
     usd = None if target.hourly_usd is None else round(target.hourly_usd * hours, 2)
     unknown = sorted(p.name for p in target.pools if p.price.usd_per_hour is None)
     why = "; ".join(f"the price of pool {name} is unknown" for name in unknown)
@@ -256,6 +256,10 @@ def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...],
             source="a pool's price is unknown" if source.hourly_usd is None else "prices of its pools and storage",
         ),
     )
+
+
+def span_text(minutes: float) -> str:
+    return f"{minutes / 60:.1f} h" if minutes > 120 else f"{minutes:g} min" if minutes < 10 else f"{minutes:.0f} min"
 
 
 def _stays(source: Deployment, facts: dict[str, StoreFacts]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
-from meshctl.migrate.plan import MigrationPlan, StoreMove
+from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.progress import size_text
 
 
@@ -67,7 +67,7 @@ def _move_lines(move: StoreMove) -> list[str]:
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
         f"    {move.objects} objects, {size_text(move.total_bytes)}{there}",
-        f"    about {move.minutes:g} min ({move.minutes_source})",
+        f"    about {span_text(move.minutes)} ({move.minutes_source})",
         f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
     ]
 
@@ -133,10 +133,12 @@ def detail_text(migration: str, history: History) -> str:
     """`migrations show`."""
     source, target = history.plan.source.environment, history.plan.target.environment
     lines = [f"{migration}: {source} -> {target}, {history.state}, begun {_utc(history.records[0].at)}"]
-    for step in outline(history):
+    steps = outline(history)
+    width = max(len(step.name) for step in steps)
+    for step in steps:
         record = history.done.get(step.name)
         state = _utc(record.at) if record else "begun" if step.name == history.open_intent else "-"
-        lines.append(f"  {state:<20}  {step.name:<24}  {step.title}")
+        lines.append(f"  {state:<20}  {step.name:<{width}}  {step.title}")
     if history.failed is not None:
         lines.append(f"failed: {history.failed.step}: {history.failed.data.get('what', '')}")
         lines += [f"  why: {why}" for why in (history.failed.data.get("why"),) if why]

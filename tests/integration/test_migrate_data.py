@@ -9,16 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import MigrationError
+from meshctl.errors import LockedError, MigrationError
 from meshctl.lab import stores
-from meshctl.migrate import listing, sync, verify
+from meshctl.migrate import listing, lock, sync, verify
+from meshctl.migrate.journal import open_journal
 from meshctl.migrate.listing import s3_client
+from meshctl.migrate.state_store import open_state_store
 
 SMALL = 200
 LARGE_MIB = 24
@@ -195,3 +198,28 @@ def test_rclone_ends_when_the_copying_process_is_killed(pair: tuple[ObjectAccess
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
+
+
+def test_journal_and_lock_beside_a_state_in_a_bucket(
+    servers: tuple[ObjectAccess, ObjectAccess], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    access = _in_bucket(servers[0], "pulumi-state")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", access.secret_key)
+    query = f"endpoint={access.endpoint.removeprefix('http://')}&disableSSL=true&s3ForcePathStyle=true&region=us-east-1"
+    store = open_state_store(f"s3://pulumi-state/team?{query}", tmp_path)
+    with lock.locked(store, "demo"):
+        with pytest.raises(LockedError), lock.locked(store, "demo"):
+            pass
+        first = open_journal(store, "demo", "m1", "first")
+        first.add("seed/weights", "intent", 1.0)
+        open_journal(store, "demo", "m1", "second").add("seed/weights", "done", 2.0)
+        with pytest.raises(LockedError):
+            first.add("sync/weights", "intent", 3.0)
+    keys = sorted(listing.list_objects(access))
+    assert keys == [
+        f"team/migrations/demo/m1/000{n}-seed.weights-{kind}.json" for n, kind in enumerate(("intent", "done"))
+    ]
+    assert store.create("once", "a")
+    assert not store.create("once", "b")
+    assert store.read("once") == "a"

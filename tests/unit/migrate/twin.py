@@ -300,8 +300,8 @@ class Twin:
         here, there = self.listing(source), self.listing(target)
         ours, theirs = digest(here, checksums(here, {})), digest(there, checksums(there, {}))
         return Comparison(
-            SideSummary(len(here), 0, ours),
-            SideSummary(len(there), 0, theirs),
+            SideSummary(len(here), sum(item.size for item in here.values()), ours),
+            SideSummary(len(there), sum(item.size for item in there.values()), theirs),
             tuple(sorted(here.keys() - there.keys())),
             tuple(sorted(there.keys() - here.keys())),
             tuple(sorted(key for key in here.keys() & there.keys() if here[key] != there[key])),
