@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -218,11 +219,9 @@ def down(twin: Twin) -> None:
         process.terminate()
     for process in twin.processes.values():
         process.wait(15)
-    for process in [*twin.lab.processes()]:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    for left in list(twin.lab.processes()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 @pytest.fixture(scope="module")

@@ -102,3 +102,25 @@ def test_load_counts_what_fails(twin: Twin) -> None:
     result = load.stop()
     assert result.failed == result.requests
     assert set(result.errors) == {"NXDOMAIN"}
+
+
+def test_a_load_balancer_of_eks_has_a_name_that_the_dns_knows(twin: Twin) -> None:
+    document = twin.lab.read()
+    document["clusters"]["cw"]["provider"] = "eks"
+    twin.lab.write(document)
+    twin.apply(*chat("named", 1))
+    twin.ready("app=named", 1)
+
+    def look() -> str:
+        ingress = twin.get("service", "named")["status"]["loadBalancer"].get("ingress", [{}])
+        return str(ingress[0].get("hostname", ""))
+
+    hostname = twin.wait(look)
+    assert hostname.endswith(".elb.amazonaws.com")
+    set_record(twin, "named.example.com", "CNAME", hostname)
+    twin.wait(lambda: ask(twin, "named.example.com")[1][:1] == [f"{hostname}."])
+    load = Load("http://named.example.com/v1/completions", rate=20, dns_server=f"127.0.0.1:{twin.ports['dns']}").start()
+    twin.wait(lambda: load.requests >= 10)
+    result = load.stop()
+    assert result.errors == {}
+    assert result.by_environment == {"cw": result.requests}

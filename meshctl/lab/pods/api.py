@@ -139,8 +139,10 @@ async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]
     running: dict[Cluster, asyncio.Task[None]] = {}
     while True:
         wanted = set(read_clusters(root).values())
-        for cluster in [each for each in running if each not in wanted or running[each].done()]:
-            running.pop(cluster).cancel()
+        leaving = [running.pop(each) for each in list(running) if each not in wanted or running[each].done()]
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)  # what it holds is free before its successor starts
         for cluster in wanted - set(running):
             running[cluster] = asyncio.ensure_future(_guarded(cluster, play))
         await asyncio.sleep(0.5)
