@@ -21,6 +21,7 @@ ACTIONS: Mapping[str, Action] = {
     "retire": Action(environment.observe_retire, environment.act_retire, environment.verify_retire),
     "probe": Action(never_done, nothing, environment.verify_probe),
     "observe": Action(never_done, environment.act_observe, nothing),
+    "seed": Action(never_done, data.act_seed, nothing),
     "copy": Action(never_done, data.act_copy, nothing),
     "copy-back": Action(never_done, data.act_copy_back, nothing),
     "settle": Action(never_done, data.act_settle, nothing),

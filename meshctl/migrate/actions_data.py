@@ -12,6 +12,11 @@ _SETTLE_TIMEOUT_S = 600
 _SHOWN = 5
 
 
+def act_seed(work: Work) -> dict[str, Any]:
+    """Copy what is there while the source runs; nothing is deleted yet."""
+    return _copy(work, "source", "target", delete=False, live=True)
+
+
 def act_copy(work: Work) -> dict[str, Any]:
     return _copy(work, "source", "target", delete=True, check=f"verify/{work.step.store}")
 
@@ -20,14 +25,16 @@ def act_copy_back(work: Work) -> dict[str, Any]:
     return _copy(work, "target", "source", delete=False, check=f"rollback/verify.{work.step.store}")
 
 
-def _copy(work: Work, origin: str, to: str, *, delete: bool, check: str) -> dict[str, Any]:
+def _copy(work: Work, origin: str, to: str, *, delete: bool, live: bool = False, check: str = "") -> dict[str, Any]:
     here, there = work.access(origin, work.step.store), work.access(to, work.step.store)
     again: tuple[str, ...] = ()
     if check in work.history.failures:
         # an earlier comparison failed: size and time did not show the difference, so find it by content
         found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
         again = found.differing
-    copied = work.data.copy(here, there, delete=delete, again=again, on_copied=work.on_copied, stop=work.stop)
+    copied = work.data.copy(
+        here, there, delete=delete, live=live, again=again, on_copied=work.on_copied, stop=work.stop
+    )
     return {"objects": copied.objects, "bytes": copied.total_bytes, "deleted": copied.deleted}
 
 

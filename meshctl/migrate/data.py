@@ -23,7 +23,15 @@ class Data(Protocol):
         """What the plan must know of a store."""
 
     def copy(
-        self, source: Access, target: Access, *, delete: bool, again: Sequence[str], on_copied: OnCopied, stop: Stop
+        self,
+        source: Access,
+        target: Access,
+        *,
+        delete: bool,
+        live: bool,
+        again: Sequence[str],
+        on_copied: OnCopied,
+        stop: Stop,
     ) -> sync.Copied:
         """See `sync.copy`."""
 
@@ -43,9 +51,17 @@ class S3Data:
         return listing.facts(store, source(), target())
 
     def copy(
-        self, source: Access, target: Access, *, delete: bool, again: Sequence[str], on_copied: OnCopied, stop: Stop
+        self,
+        source: Access,
+        target: Access,
+        *,
+        delete: bool,
+        live: bool,
+        again: Sequence[str],
+        on_copied: OnCopied,
+        stop: Stop,
     ) -> sync.Copied:
-        return sync.copy(source, target, delete=delete, again=again, on_copied=on_copied, stop=stop)
+        return sync.copy(source, target, delete=delete, live=live, again=again, on_copied=on_copied, stop=stop)
 
     def listing(self, side: Access) -> listing.Listing:
         return listing.list_objects(side())

@@ -57,7 +57,7 @@ def forward(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("preflight/target", "check-free", "nothing at the target is in the way", side="target"),
         Step("provision/target", "up", "target up, workloads paused", side="target", paused=everything),
     ]
-    steps += [Step(f"seed/{s}", "copy", f"copy {s} while the source runs", side="target", store=s) for s in stores]
+    steps += [Step(f"seed/{s}", "seed", f"copy {s} while the source runs", side="target", store=s) for s in stores]
     if warm:
         title = f"start {_names(warm)} warm at the target"
         steps += [Step("quiesce/warm", "up", title, side="target", paused=everything - warm, workloads=warm)]

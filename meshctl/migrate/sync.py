@@ -4,7 +4,10 @@ Called by the copy steps. rclone gets both stores as remotes SOURCE and TARGET t
 in an argument list or on disk, and the user's own rclone settings play no part. A copy that was cut off is simply run
 again: what is there already (same size and time) is passed over.
 
-Deleting: a forward copy makes the target's prefix equal to the source's, deletions included, since an object that the
+Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
+after the source stopped copies what is left; there everything must succeed.
+
+Deleting: that sync makes the target's prefix equal to the source's, deletions included, since an object that the
 source dropped after the seed must not come back to life. That is safe because planning refuses a target that holds
 anything else, unless the user said to replace it. A copy back to the source never deletes.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +29,9 @@ from meshctl.migrate.progress import OnCopied, Stop
 
 Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session tokens expire
 _ATTEMPTS = 3
+_CHANGED = re.compile(
+    r"NoSuchKey|not found|404|differ|being updated|Attempt \d|failed with \d+ error|not deleting", re.IGNORECASE
+)  # what rclone says of objects that vanished or changed while it copied, and its summaries
 _OPTIONS = (
     "--config=",  # no file
     "--metadata",  # content type and user metadata go along
@@ -58,6 +65,7 @@ def copy(
     target: Access,
     *,
     delete: bool,
+    live: bool = False,
     again: Sequence[str] = (),
     on_copied: OnCopied | None = None,
     stop: Stop | None = None,
@@ -67,7 +75,7 @@ def copy(
     Raises: MigrationError with rclone's own words after three attempts, InterruptedByUserError.
     """
     verb = "sync" if delete else "copy"
-    run = _Run(on_copied or (lambda *_: None), stop or Stop())
+    run = _Run(on_copied or (lambda *_: None), stop or Stop(), live=live)
     first = run.attempts(source, target, [verb])
     if not again:
         return first
@@ -101,6 +109,7 @@ def _is_virtual(access: ObjectAccess) -> bool:
 class _Run:
     on_copied: OnCopied
     stop: Stop
+    live: bool
 
     def attempts(self, source: Access, target: Access, verb: list[str], stdin: bytes = b"") -> Copied:
         errors: list[str] = []
@@ -140,7 +149,7 @@ class _Run:
             if process.poll() is None:
                 process.terminate()
             code = process.wait()
-        if code != 0:
+        if code != 0 and not (self.live and errors and all(_CHANGED.search(error) for error in errors)):
             return None, errors or [f"rclone ended with code {code}"]
         return Copied(int(stats.get("transfers", 0)), int(stats.get("bytes", 0)), int(stats.get("deletes", 0))), []
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +146,31 @@ def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAcc
     assert (found.missing, found.extra) == (("small/3/object 003 ü+&.txt",), ("stranger",))
     facts = listing.facts("data", source, target)
     assert (facts.objects, facts.target_objects, facts.foreign_objects) == (SMALL + 2, SMALL + 2, 1)
+
+
+def test_a_seed_bears_objects_that_come_and_go(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = pair
+    ended = threading.Event()
+
+    def train() -> None:
+        s3 = s3_client(source)
+        for step in itertools.count():
+            s3.put_object(Bucket=source.bucket, Key=f"a/step-{step:06d}", Body=os.urandom(1 << 18))
+            s3.put_object(Bucket=source.bucket, Key="a/latest", Body=f"{step:06d}".encode())
+            s3.delete_object(Bucket=source.bucket, Key=f"a/step-{step - 2:06d}")
+            if ended.is_set():
+                return
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        for _ in range(3):
+            moved(source, target, delete=False, live=True)
+    finally:
+        ended.set()
+        trainer.join()
+    moved(source, target)
+    assert verify.compare(source, target).equal
 
 
 def test_a_copy_back_deletes_nothing(pair: tuple[ObjectAccess, ObjectAccess]) -> None:

@@ -264,6 +264,7 @@ class Twin:
         target: Callable[[], ObjectAccess],
         *,
         delete: bool,
+        live: bool,
         again: Sequence[str],
         on_copied: OnCopied,
         stop: Stop,
