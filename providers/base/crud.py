@@ -81,7 +81,8 @@ class Crud:
         id = adopt.id_of(self.live, context)
         context |= {"id": id, "parts": id.split(SEPARATOR)}
         settings = [setting for setting in self.row.settings if setting.on_create and _given(setting, inputs)]
-        return Created(id, self._finish(context, settings))
+        untagged = self.row.tags is not None and not self.row.tags.create
+        return Created(id, self._finish(context, settings, retag=untagged))
 
     def _create(self, context: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """The create call. A lost answer is looked for before the call is made again: (id of the object found,
@@ -135,17 +136,18 @@ class Crud:
             if _given(setting, inputs)
             and any(name in differing or (setting.on_create and name not in seen) for name in setting.inputs)
         ]
-        return Created(id, self._finish(context, needed, retag=True))
+        tags = self.live.tags(context, description)
+        retag = any(tags.get(key) != value for key, value in context["tags"].items())
+        return Created(id, self._finish(context, needed, retag=retag))
 
-    def _finish(self, context: dict[str, Any], settings: list[Setting], *, retag: bool = False) -> Properties:
+    def _finish(self, context: dict[str, Any], settings: list[Setting], *, retag: bool) -> Properties:
         """All that comes after the object exists; any failure here keeps the object in the state."""
         try:
             if self.row.created is not None and context["answer"]:
                 self.live.poll(self.row.created, context)
-            tagged = self.row.tags is None or (self.row.tags.create and not retag)
-            if settings or not tagged:  # without any, the wait at the end is enough
+            if settings or retag:  # without any, the wait at the end is enough
                 context["outputs"] = self._ready(context)
-            if not tagged:
+            if retag:
                 self._retag(context, {})
             for setting in settings:
                 self._apply(setting, context)

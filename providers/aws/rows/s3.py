@@ -34,13 +34,13 @@ def is_unused(client: Any, context: Context) -> bool:
         botocore ClientError: the bucket can't be looked into.
     """
     bucket = context["id"]
-    if context["tags"] or client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount", 0):
+    if context["tags"] or _versions(client, bucket) or _objects(client, bucket):
         return False
     return any(own["Name"] == bucket for own in client.list_buckets()["Buckets"])
 
 
 def guard_data(client: Any, context: Context) -> None:
-    """Before a bucket goes: with ForceDestroy, deletes every object, version and upload; without, refuses if there is one.
+    """Before a bucket goes: with ForceDestroy, deletes all that is in it; without, refuses if anything is.
 
     Not left to DeleteBucket: SeaweedFS deletes a bucket with all that is in it.
 
