@@ -1,4 +1,4 @@
-"""The verbs on objects of one API server, with paths found by discovery. Called by `apply`, `waiting`, `provider`. EDGE."""
+"""The verbs on objects of one API server, paths found by discovery. Called by `apply`, `waiting`, `provider`. EDGE."""
 
 from __future__ import annotations
 

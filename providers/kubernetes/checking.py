@@ -1,4 +1,4 @@
-"""Checked inputs: default namespace, automatic names. Called by `provider.check`; the result is stored and diffed. PURE."""
+"""Checked inputs: default namespace, automatic names. Called by `provider.check`; stored, later diffed. PURE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CLUSTER_KINDS: frozenset[tuple[str, str]] = frozenset(
     for group, kinds in {
         "": "Namespace Node PersistentVolume ComponentStatus",
         "admissionregistration.k8s.io": "MutatingWebhookConfiguration ValidatingWebhookConfiguration "
-        "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding MutatingAdmissionPolicy MutatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding "
+        "MutatingAdmissionPolicy MutatingAdmissionPolicyBinding",
         "apiextensions.k8s.io": "CustomResourceDefinition",
         "apiregistration.k8s.io": "APIService",
         "authentication.k8s.io": "SelfSubjectReview TokenReview",
@@ -75,7 +76,7 @@ def checked(
 
 
 def _name(meta: Json, urn: str, olds: Mapping[str, Any]) -> None:
-    """The name of last time, or a new one with a random end: a replacement must not meet the object that it replaces."""
+    """The name of last time, or one with a random end: a replacement must not meet the object that it replaces."""
     old = objects.name_of(olds) if objects.is_true(olds, AUTONAMED) else ""
     if meta.get("annotations") is UNKNOWN:
         return

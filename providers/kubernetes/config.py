@@ -1,5 +1,6 @@
-"""The provider's configuration, in the words of the official plugin. Called by `provider`. PURE but for reading environment
-variables, which the official plugin reads too.
+"""The provider's configuration, in the words of the official plugin. Called by `provider`.
+
+PURE but for reading environment variables, which the official plugin reads too, and kubeconfigs that are compared.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from providers.base.provider import CheckFailure, Diff, Kind
 from providers.base.values import UNKNOWN
 from providers.kubernetes import kubeconfig
 
-SECRETIVE: Final = ("kubeconfig",)
 UNSUPPORTED: Final = ("renderYamlToDirectory",)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`kubeconfig`: content, path or several paths; empty means `$KUBECONFIG` or ~/.kube/config; None: not known yet."""
+    """`kubeconfig`: content, path or paths; empty means `$KUBECONFIG` or ~/.kube/config; None: not known yet."""
 
     kubeconfig: str | None = ""
     context: str = ""

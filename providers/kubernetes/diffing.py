@@ -1,7 +1,7 @@
 """What changes between old and new inputs, and what of it needs a new object. Called by `provider.diff`. PURE.
 
-Source of the rules: behaviour of the official plugin 4.34.2 (tests/contract/kubernetes_recording) and the API reference's
-words "immutable" for StorageClass.
+Source of the rules: behaviour of the official plugin 4.34.2 (tests/contract/kubernetes_recording); for StorageClass
+what the API server refuses to update.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from providers.kubernetes import objects
 from providers.kubernetes.objects import AUTONAMED
 
 _VOLUME_SOURCES = (
-    "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker gcePersistentDisk glusterfs hostPath iscsi local"
-    " nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
+    "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker gcePersistentDisk glusterfs "
+    "hostPath iscsi local nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
 )
 _POD = (
-    "affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases hostIPC hostNetwork hostPID hostname"
-    " imagePullSecrets nodeName nodeSelector overhead preemptionPolicy priority priorityClassName readinessGates restartPolicy"
-    " runtimeClassName schedulerName securityContext serviceAccount serviceAccountName shareProcessNamespace subdomain"
-    " terminationGracePeriodSeconds volumes"
+    "affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases hostIPC hostNetwork "
+    "hostPID hostname imagePullSecrets nodeName nodeSelector overhead preemptionPolicy priority priorityClassName "
+    "readinessGates restartPolicy runtimeClassName schedulerName securityContext serviceAccount "
+    "serviceAccountName shareProcessNamespace subdomain terminationGracePeriodSeconds volumes"
 )
 _CONTAINER = (
-    "args command env image imagePullPolicy lifecycle livenessProbe ports readinessProbe resources securityContext stdin stdinOnce"
-    " terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
+    "args command env image imagePullPolicy lifecycle livenessProbe ports readinessProbe resources "
+    "securityContext stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
+    "volumeMounts workingDir"
 )
 Rule = tuple[str, ...]
 

@@ -1,6 +1,7 @@
 """Kubeconfig: which API server, how to trust it, who we are. Called by `config` (identity) and `connection`. EDGE.
 
-lightkube is imported where it is used: it takes a fifth of a second, which a preview with an unknown cluster needn't spend.
+lightkube is imported where it is used: it takes a fifth of a second, which a preview with an unknown cluster needn't
+spend.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def _wrong(message: str) -> ProviderError:
 
 
 def documents(given: str) -> list[dict[str, Any]]:
-    """The kubeconfigs that `given` names: YAML or JSON content, or paths joined by `:`; empty is what kubectl would read.
+    """The kubeconfigs that `given` names: YAML or JSON content, or paths joined by `:`; empty is what kubectl would
+    read.
 
     Raises:
         ProviderError: not there, not readable, not a kubeconfig.

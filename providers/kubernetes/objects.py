@@ -1,4 +1,5 @@
-"""Kubernetes objects as Pulumi holds them: names, ids, the shape of the state. Called by every module of the package. PURE.
+"""Kubernetes objects as Pulumi holds them: names, ids, the shape of the state. Called by every module of the package.
+PURE.
 
 Source of the state's shape: the official plugin 4.34.2, as recorded in tests/contract/kubernetes_recording.
 """

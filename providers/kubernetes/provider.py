@@ -1,4 +1,6 @@
-"""The operations of the `kubernetes` package. Called by `providers.base.serve`; calls `apply`, `waiting` and the pure modules."""
+"""The operations of the `kubernetes` package. Called by `providers.base.serve`; calls `apply`, `waiting` and the pure
+modules.
+"""
 
 # ruff: noqa: A002, ARG002 (`id` is the protocol's word; the base's signatures)
 
@@ -115,7 +117,9 @@ class KubernetesProvider(Provider):
         self._declared_scopes[str(spec.get("group")), str(kind)] = spec.get("scope") != "Cluster"
 
     def _namespaced(self, gvk: Gvk) -> bool:
-        """Known kinds and definitions of this program first; then the API server; a kind nobody knows counts as namespaced."""
+        """Known kinds and definitions of this program first; then the API server; a kind nobody knows counts as
+        namespaced.
+        """
         known = checking.built_in_scope(gvk.group, gvk.kind)
         if known is None:
             known = self._declared_scopes.get((gvk.group, gvk.kind))

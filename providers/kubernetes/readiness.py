@@ -1,6 +1,7 @@
 """Is an object ready, and if not, why? One rule for each kind. Called by `waiting` and `provider.read`. PURE.
 
-Source of the rules: kubectl rollout status, the API reference's status fields, and the official plugin's documented await logic.
+Source of the rules: kubectl rollout status, the API reference's status fields, and the official plugin's documented
+await logic.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from providers.kubernetes.objects import Json, metadata, name_of
 
 TROUBLE: Final = frozenset(
     {
-        "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "CrashLoopBackOff",
+        "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
+        "CrashLoopBackOff",
         "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "RegistryUnavailable",
     }
 )  # fmt: skip

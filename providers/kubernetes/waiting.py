@@ -1,4 +1,5 @@
-"""The one wait loop: until ready, failed, out of time, cancelled, or gone. Called by `provider` after it changed an object. EDGE.
+"""The one wait loop: until ready, failed, out of time, cancelled, or gone. Called by `provider` after it changed an
+object. EDGE.
 
 A wait that ends badly gives reasons, never an error: the object exists and belongs in the state.
 """

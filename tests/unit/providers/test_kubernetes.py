@@ -1,0 +1,259 @@
+"""The pure core of the `kubernetes` stand-in: names, checks, diffs, readiness, ownership of fields."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.base.provider import Kind, ProviderError
+from providers.base.values import UNKNOWN, Secret
+from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness
+
+URN = "urn:pulumi:dev::llm::kubernetes:core/v1:ConfigMap::settings"
+
+
+def config_map(**more: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("kubernetes:core/v1:Namespace", ("", "v1", "Namespace")),
+        ("kubernetes:apps/v1:Deployment", ("apps", "v1", "Deployment")),
+        ("kubernetes:meshctl.dev/v1:Thing", ("meshctl.dev", "v1", "Thing")),
+    ],
+)
+def test_a_token_names_a_kind(token: str, expected: tuple[str, str, str]) -> None:
+    found = objects.token_gvk(token)
+    assert (found.group, found.version, found.kind) == expected
+
+
+def test_a_helm_release_needs_the_official_plugin() -> None:
+    with pytest.raises(ProviderError, match="official kubernetes plugin"):
+        objects.token_gvk("kubernetes:helm.sh/v3:Release")
+
+
+def test_a_patch_is_told_by_its_token_not_by_a_kind_that_ends_alike() -> None:
+    assert objects.is_patch("kubernetes:core/v1:NodePatch", {"kind": "Node"})
+    assert not objects.is_patch("kubernetes:example.com/v1:SecurityPatch", {"kind": "SecurityPatch"})
+
+
+def test_text_of_a_secret_becomes_data_and_is_marked() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "eA=="}, "stringData": {"b": "y", "c": UNKNOWN}}
+    found = objects.normalise(secret)
+    assert found["data"] == {"a": "eA==", "b": "eQ==", "c": UNKNOWN}
+    assert objects.marked(found)["data"] == Secret(found["data"])
+
+
+def test_schema_extensions_have_dashes_for_the_server_and_underscores_for_programs() -> None:
+    schema = {"x_kubernetes_preserve_unknown_fields": True}
+    assert objects.from_pulumi(schema) == {"x-kubernetes-preserve-unknown-fields": True}
+    assert objects.to_pulumi(objects.from_pulumi(schema)) == schema
+
+
+def test_the_field_manager_is_the_resources_own_and_stays() -> None:
+    fresh = objects.field_manager(URN, {}, {})
+    assert fresh == objects.field_manager(URN, {}, {}) != objects.field_manager(URN + "2", {}, {})
+    assert objects.field_manager(URN, {}, {"__fieldManager": "pulumi-kubernetes-00"}) == "pulumi-kubernetes-00"
+    noted = {"metadata": {"annotations": {"pulumi.com/patchFieldManager": "mine"}}}
+    assert objects.field_manager(URN, noted, {"__fieldManager": "other"}) == "mine"
+
+
+def test_pruning_takes_live_values_of_the_fields_that_were_asked_for() -> None:
+    live = {"spec": {"replicas": 3, "containers": [{"name": "sidecar"}, {"name": "c", "image": "b", "tty": False}]}}
+    asked = {"spec": {"replicas": 1, "containers": [{"name": "c", "image": "a"}], "gone": 1}}
+    assert objects.prune(live, asked) == {"spec": {"replicas": 3, "containers": [{"name": "c", "image": "b"}]}}
+
+
+def checked(inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    options = {"olds": {}, "namespaced": True, "default_namespace": "default", "patch": False, **more}
+    found, failures = checking.checked(urn=URN, inputs=inputs, **options)
+    assert not failures
+    return found
+
+
+def test_a_name_is_drawn_once_and_kept() -> None:
+    first = checked({"kind": "ConfigMap", "metadata": {}})
+    assert first["metadata"]["name"].startswith("settings-")
+    assert first["metadata"]["namespace"] == "default"
+    assert checked({"kind": "ConfigMap"}, olds=first) == first
+    assert checked({"kind": "ConfigMap"})["metadata"]["name"] != first["metadata"]["name"]
+
+
+def test_names_that_are_given_or_not_known_yet_stay() -> None:
+    assert checked({"metadata": {"name": "a", "namespace": "n"}})["metadata"] == {"name": "a", "namespace": "n"}
+    unknown = {"name": UNKNOWN, "namespace": UNKNOWN}
+    assert checked({"metadata": unknown})["metadata"] == unknown
+    assert checked({"metadata": {"generateName": "x-"}})["metadata"] == {"generateName": "x-", "namespace": "default"}
+
+
+def test_a_patch_without_a_name_is_refused() -> None:
+    _, failures = checking.checked(
+        urn=URN, inputs={"metadata": {}}, olds={}, namespaced=False, default_namespace="", patch=True
+    )
+    assert [failure.path for failure in failures] == ["metadata.name"]
+
+
+def diff(old: dict[str, Any], new: dict[str, Any], **more: Any) -> Any:
+    options = {"mutable_config_maps": False, "mutable_secrets": False, "unready": False, **more}
+    return diffing.diff(old=old, new=new, **options)
+
+
+def test_equal_inputs_have_no_difference() -> None:
+    found = diff(config_map(data={"a": "1"}), config_map(data={"a": "1"}))
+    assert not found.changes
+    assert found.detailed == {}
+
+
+def test_data_of_a_config_map_needs_a_new_one_unless_configured_otherwise() -> None:
+    old, new = config_map(data={"a": "1"}), config_map(data={"a": "2"})
+    assert diff(old, new).detailed == {"data.a": Kind.UPDATE_REPLACE}
+    assert diff(old, new).delete_before_replace
+    assert diff(old, new, mutable_config_maps=True).detailed == {"data.a": Kind.UPDATE}
+    assert diff({**old, "immutable": True}, {**new, "immutable": True}, mutable_config_maps=True).replaces == (
+        "data.a",
+    )
+
+
+def test_a_new_name_lets_the_old_object_stay_until_the_new_one_is_there() -> None:
+    moved = {**config_map(), "metadata": {"name": "b", "namespace": "n"}}
+    found = diff(config_map(), moved)
+    assert found.replaces == ("metadata.name",)
+    assert not found.delete_before_replace
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "spec", "changed", "replaces"),
+    [
+        ("apps/v1", "Deployment", {"selector": {"x": "1"}}, {"selector": {"x": "2"}}, True),
+        ("apps/v1", "Deployment", {"replicas": 1}, {"replicas": 2}, False),
+        ("batch/v1", "Job", {"template": {"x": 1}}, {"template": {"x": 2}}, True),
+        ("batch/v1", "Job", {"suspend": True}, {"suspend": False}, False),
+        ("v1", "PersistentVolumeClaim", {"storageClassName": "a"}, {"storageClassName": "b"}, True),
+        ("v1", "PersistentVolumeClaim", {"resources": {"x": 1}}, {"resources": {"x": 2}}, False),
+        ("v1", "Service", {"clusterIP": "None"}, {"clusterIP": ""}, True),
+        ("v1", "Pod", {"containers": [{"image": "a"}]}, {"containers": [{"image": "b"}]}, True),
+    ],
+)  # fmt: skip
+def test_fields_that_cannot_change(
+    api_version: str, kind: str, spec: dict[str, Any], changed: dict[str, Any], *, replaces: bool
+) -> None:
+    old = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    found = diff(old, {**old, "spec": changed})
+    assert found.changes
+    assert bool(found.replaces) is replaces
+
+
+def test_lists_differ_by_position_and_keys_with_dots_are_quoted() -> None:
+    old = {"metadata": {"labels": {"meshctl.dev/pool": "a"}}, "items": [1, {"x": 1}]}
+    new = {"metadata": {"labels": {"meshctl.dev/pool": "b"}}, "items": [1, {"x": 2}, 3]}
+    assert set(diff(old, new).detailed) == {'metadata.labels["meshctl.dev/pool"]', "items[1].x", "items[2]"}
+
+
+def test_a_failed_object_is_replaced_on_request() -> None:
+    found = diff(config_map(), config_map(), unready=True)
+    assert found.changes
+    assert found.replaces == ("metadata",)
+
+
+def cluster(server: str, token: str = "t") -> str:  # noqa: S107 (no real one)
+    return json.dumps(
+        {
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
+            "current-context": "x",
+        }
+    )
+
+
+def test_only_another_cluster_replaces_what_lives_in_it() -> None:
+    old = {"kubeconfig": cluster("https://a")}
+    assert not config.diff(olds=old, news=old).changes
+    renewed = config.diff(olds=old, news={"kubeconfig": cluster("https://a", "new")})
+    assert renewed.changes
+    assert not renewed.replaces
+    assert config.diff(olds=old, news={"kubeconfig": cluster("https://b")}).replaces == ("kubeconfig",)
+    assert config.diff(olds=old, news={"kubeconfig": UNKNOWN}).replaces == ("kubeconfig",)
+    named = {"clusterIdentifier": "one"}
+    assert not config.diff(olds={**old, **named}, news={"kubeconfig": UNKNOWN, **named}).replaces
+    assert not config.diff(olds=old, news={**old, "namespace": "n"}).replaces
+
+
+def test_flags_arrive_as_text_or_as_themselves() -> None:
+    assert config.settings({}).server_side_apply
+    assert not config.settings({"enableServerSideApply": "false"}).server_side_apply
+    assert config.settings({"deleteUnreachable": True}).delete_unreachable
+    assert config.settings({"kubeconfig": UNKNOWN}).kubeconfig is None
+
+
+def test_several_kubeconfigs_are_one_and_the_first_wins(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text(cluster("https://first"))
+    second.write_text(cluster("https://second").replace('"name": "x"', '"name": "y"'))
+    loaded = kubeconfig.load(f"{first}:{second}", context="y", cluster="")
+    assert loaded.cluster.server == "https://first"
+    assert loaded.namespace == "team"
+    with pytest.raises(ProviderError, match="has no context 'z'; it has x, y"):
+        kubeconfig.load(f"{first}:{second}", context="z", cluster="")
+
+
+def workload(status: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "d", "generation": 2}, "spec": {"replicas": 2, **spec}, "status": status}
+
+
+def test_a_deployment_is_ready_when_all_new_replicas_are_available() -> None:
+    done = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    assert readiness.deployment(workload(done)).ready
+    assert not readiness.deployment(workload({**done, "observedGeneration": 1})).ready
+    assert readiness.deployment(workload({**done, "replicas": 3})).message == "old replicas still run"
+    stuck = {**done, "availableReplicas": 0, "conditions": [
+        {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}  # fmt: skip
+    assert readiness.deployment(workload(stuck)).failed
+    none = {"observedGeneration": 2}
+    assert readiness.deployment(workload(none, replicas=0)).ready
+
+
+def test_a_job_is_done_or_failed_by_its_conditions() -> None:
+    assert readiness.job({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}).ready
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "no more"}
+    found = readiness.job({"status": {"conditions": [failed]}})
+    assert (found.failed, found.code) == (True, "BackoffLimitExceeded")
+
+
+def test_pods_say_what_is_wrong_with_them() -> None:
+    waiting = {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/4 nodes"}
+    pod = {"metadata": {"name": "p"}, "status": {"conditions": [unscheduled], "containerStatuses": [waiting]}}
+    assert readiness.pod_troubles(pod) == [
+        "pod p: 0/4 nodes [code=Unschedulable]",
+        "pod p: container c: ImagePullBackOff: no such image [code=ImagePullBackOff]",
+    ]
+
+
+def test_a_service_waits_for_pods_only_where_it_selects_some() -> None:
+    assert readiness.needs_endpoints({"kind": "Service", "spec": {"selector": {"a": "b"}}})
+    assert not readiness.needs_endpoints({"kind": "Service", "spec": {"selector": {"a": "b"}, "clusterIP": "None"}})
+    assert not readiness.needs_endpoints({"kind": "Service", "spec": {}})
+
+
+def test_what_our_post_set_moves_to_the_applying_manager() -> None:
+    entries = [
+        {"manager": "pulumi-kubernetes", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}},
+        {"manager": "m", "operation": "Apply", "fieldsV1": {"f:data": {"f:b": {}}}},
+        {"manager": "kubectl", "operation": "Update", "fieldsV1": {}},
+    ]
+    moved = apply.taken_over(entries, "m")
+    assert moved[0] == {"manager": "m", "operation": "Apply", "fieldsV1": {"f:data": {"f:a": {}, "f:b": {}}}}
+    assert [entry["manager"] for entry in moved] == ["m", "kubectl"]
+    assert apply.taken_over(moved, "m") == moved
+
+
+def test_a_merge_patch_turns_old_into_new() -> None:
+    old = {"a": 1, "b": {"c": 1, "d": 2}, "gone": 1}
+    new = {"a": 1, "b": {"c": 2, "d": 2}, "list": [1]}
+    assert apply.merge_patch(old, new) == {"gone": None, "b": {"c": 2}, "list": [1]}
