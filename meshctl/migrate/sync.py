@@ -2,7 +2,8 @@
 
 Called by the copy steps. rclone gets both stores as remotes SOURCE and TARGET through its environment: no credential is
 in an argument list or on disk, and the user's own rclone settings play no part. A copy that was cut off is simply run
-again: what is there already (same size and time) is passed over.
+again: what is there already (same size and time) is passed over. Times tell whole seconds apart, so the checksums
+that listings give are compared in the end.
 
 Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
 after the source stopped copies what is left; there everything must succeed.
@@ -25,6 +26,7 @@ from typing import Any
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError
+from meshctl.migrate.listing import list_objects, overlooked
 from meshctl.migrate.progress import OnCopied, Stop
 
 Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session tokens expire
@@ -77,6 +79,8 @@ def copy(
     verb = "sync" if delete else "copy"
     run = _Run(on_copied or (lambda *_: None), stop or Stop(), live=live)
     first = run.attempts(source, target, [verb])
+    if not live:
+        again = sorted({*again, *overlooked(list_objects(source()), list_objects(target()))})
     if not again:
         return first
     # NUL between keys: they may hold anything else

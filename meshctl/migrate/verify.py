@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.migrate.listing import Item, Listing, folder, list_objects, named, s3_client
+from meshctl.migrate.listing import MD5, Item, Listing, folder, list_objects, named, s3_client
 from meshctl.migrate.progress import OnCopied, Stop
 
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 _READERS = 8
 _BLOCK = 1 << 20
@@ -81,7 +80,7 @@ def compare(
 
 def proves_equal(one: Item, other: Item) -> bool:
     """Whether the ETags alone say that the content is the same: equal MD5s, or equal MD5s of equal parts."""
-    return one.etag == other.etag and bool(_MD5.fullmatch(one.etag) or _MULTIPART.fullmatch(one.etag))
+    return one.etag == other.etag and bool(MD5.fullmatch(one.etag) or _MULTIPART.fullmatch(one.etag))
 
 
 def checksums(listing: Listing, read: Mapping[str, str]) -> dict[str, str]:
