@@ -421,3 +421,54 @@ def test_a_stack_of_the_official_plugin_previews_as_unchanged(stack_folder: Path
     stack.import_stack(auto.Deployment(version=3, deployment=state))
     summary = stack.preview().change_summary
     assert {key: count for key, count in summary.items() if count} == {"same": len(state["resources"])}
+
+
+def test_a_wait_that_ended_badly_goes_on_in_the_next_run(
+    plane: control_plane.ControlPlane, stack_folder: Path
+) -> None:
+    """The Deployment's pod finds no node in time; the state keeps it, and the next `up` waits for the same object."""
+    limits = pulumi.CustomTimeouts(create="2s", update="20s")
+
+    def waiting() -> None:
+        cluster = k8s.Provider("cluster", kubeconfig=str(plane.kubeconfig), namespace="default")
+        options = pulumi.ResourceOptions(provider=cluster, custom_timeouts=limits)
+        spec = deployment("default", node=None)["spec"]
+        k8s.apps.v1.Deployment("slow", metadata={"name": "slow"}, spec=spec, opts=options)
+
+    stack = open_stack(stack_folder, waiting)
+    with pytest.raises(auto.CommandError, match=r"default/slow is not ready after 2 s.*\[code=Timeout\]"):
+        stack.up()
+    kept = [item for item in stack.export_stack().deployment["resources"] if item.get("id") == "default/slow"]
+    assert "Timeout" in kept[0]["initErrors"][0]
+    uid = kept[0]["outputs"]["metadata"]["uid"]
+    threading.Timer(2.0, bind_pods, [plane, "default"]).start()
+    assert stack.up().summary.resource_changes == {"same": 2, "update": 1}
+    assert plane.call("GET", "/apis/apps/v1/namespaces/default/deployments/slow")["metadata"]["uid"] == uid
+    stack.destroy()
+
+
+def bind_pods(plane: control_plane.ControlPlane, namespace: str) -> None:
+    """What the scheduler would do."""
+    for pod in plane.call("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]:
+        name = pod["metadata"]["name"]
+        target = {"apiVersion": "v1", "kind": "Node", "name": "gd-0"}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+        plane.call("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", body)
+
+
+def test_a_cluster_that_is_not_known_yet_is_said_to_be_so(
+    plane: control_plane.ControlPlane, stack_folder: Path
+) -> None:
+    def chained() -> None:
+        first = k8s.Provider("first", kubeconfig=str(plane.kubeconfig), namespace="default")
+        options = pulumi.ResourceOptions(provider=first)
+        made = k8s.core.v1.ConfigMap("made", metadata={"name": "made"}, opts=options)
+        later = k8s.Provider("later", kubeconfig=made.id.apply(lambda _: plane.kubeconfig.read_text()))
+        k8s.core.v1.ConfigMap("inside", metadata={"name": "inside"}, opts=pulumi.ResourceOptions(provider=later))
+
+    stack = open_stack(stack_folder, chained)
+    preview = stack.preview()
+    assert preview.change_summary == {"create": 5}
+    assert "the cluster isn't known yet" in " ".join(preview.stdout.split())
+    assert stack.up().summary.resource_changes == {"create": 5}
+    stack.destroy()
