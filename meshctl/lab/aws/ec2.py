@@ -1,0 +1,247 @@
+"""What moto's EC2 lacks: placement groups, capacity reservations, dependencies that stop a deletion. EDGE.
+
+Called by `server` in front of moto's EC2, whose backend holds the rest of the state, tags of all resources included.
+Source: EC2 API reference, API version 2016-11-15; error codes: "Error codes for the Amazon EC2 API".
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+import secrets
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+
+from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.service import Service
+
+STRATEGIES = ("cluster", "spread", "partition")
+
+
+def backend_of(region: str) -> Any:
+    """Moto's EC2 of a region."""
+    return ec2_backends[DEFAULT_ACCOUNT_ID][region]
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}-0{secrets.token_hex(8)}"
+
+
+class Ec2(Service):
+    name: ClassVar[str] = "ec2"
+    invalid: ClassVar[str] = "InvalidParameterValue"
+    whole: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
+        self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
+
+    # ---- placement groups ------------------------------------------------------------------------------------------
+
+    def create_placement_group(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        name, strategy = given.get("GroupName", ""), given.get("Strategy", "cluster")
+        if not name:
+            raise ApiError("MissingParameter", "The request must contain the parameter groupName")
+        if strategy not in STRATEGIES:
+            raise ApiError("InvalidParameterValue", f"Value ({strategy}) for parameter strategy is invalid.")
+        if (call.region, name) in self.placement_groups:
+            raise ApiError("InvalidPlacementGroup.Duplicate", f"The placement group '{name}' already exists.")
+        id = new_id("pg")  # noqa: A001
+        found = {
+            "GroupName": name,
+            "GroupId": id,
+            "GroupArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:placement-group/{name}",
+            "State": "available",
+            "Strategy": strategy,
+        }
+        if strategy == "partition":
+            found["PartitionCount"] = given.get("PartitionCount", 2)
+        if strategy == "spread":
+            found["SpreadLevel"] = given.get("SpreadLevel", "rack")
+        self.placement_groups[call.region, name] = found
+        tag(call.region, id, given, "placement-group")
+        return {"PlacementGroup": tagged(call.region, found, "GroupId")}
+
+    def describe_placement_groups(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        here = [found for (region, _), found in self.placement_groups.items() if region == call.region]
+        for key, wanted in (("GroupName", given.get("GroupNames")), ("GroupId", given.get("GroupIds"))):
+            for unknown in set(wanted or ()) - {found[key] for found in here}:
+                raise ApiError("InvalidPlacementGroup.Unknown", f"The Placement Group '{unknown}' is unknown.")
+            here = [found for found in here if not wanted or found[key] in wanted]
+        all_ = [tagged(call.region, found, "GroupId") for found in here]
+        names = {"group-name": "GroupName", "group-arn": "GroupArn", "state": "State", "strategy": "Strategy"}
+        return {"PlacementGroups": list(filtered(all_, given.get("Filters", []), names))}
+
+    def delete_placement_group(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        name = given["GroupName"]
+        found = self.placement_groups.pop((call.region, name), None)
+        if found is None:
+            raise ApiError("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
+        backend_of(call.region).tags.pop(found["GroupId"], None)
+        return {}
+
+    # ---- capacity reservations -------------------------------------------------------------------------------------
+
+    def create_capacity_reservation(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        zone = given.get("AvailabilityZone", "")
+        if not zone.startswith(call.region):
+            raise ApiError("InvalidParameterValue", f"The availability zone '{zone}' is not in {call.region}")
+        id = new_id("cr")  # noqa: A001
+        found = {
+            "CapacityReservationId": id,
+            "CapacityReservationArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:capacity-reservation/{id}",
+            "OwnerId": DEFAULT_ACCOUNT_ID,
+            "InstanceType": given["InstanceType"],
+            "InstancePlatform": given["InstancePlatform"],
+            "AvailabilityZone": zone,
+            "Tenancy": given.get("Tenancy", "default"),
+            "TotalInstanceCount": given["InstanceCount"],
+            "AvailableInstanceCount": given["InstanceCount"],
+            "EbsOptimized": given.get("EbsOptimized", False),
+            "EphemeralStorage": False,
+            "State": "active",
+            "StartDate": datetime.datetime.now(datetime.UTC),
+            "CreateDate": datetime.datetime.now(datetime.UTC),
+            "EndDateType": given.get("EndDateType", "unlimited"),
+            "InstanceMatchCriteria": given.get("InstanceMatchCriteria", "open"),
+            "ReservationType": "default",
+        }
+        self.reservations[call.region, id] = found
+        tag(call.region, id, given, "capacity-reservation")
+        return {"CapacityReservation": tagged(call.region, found, "CapacityReservationId")}
+
+    def describe_capacity_reservations(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        wanted = given.get("CapacityReservationIds")
+        here = [found for (region, _), found in self.reservations.items() if region == call.region]
+        for unknown in set(wanted or ()) - {found["CapacityReservationId"] for found in here}:
+            raise ApiError(
+                "InvalidCapacityReservationId.NotFound", f"The capacity reservation '{unknown}' does not exist"
+            )
+        all_ = [tagged(call.region, found, "CapacityReservationId") for found in here]
+        if wanted:
+            all_ = [found for found in all_ if found["CapacityReservationId"] in wanted]
+        names = {"instance-type": "InstanceType", "state": "State", "availability-zone": "AvailabilityZone"}
+        return {"CapacityReservations": list(filtered(all_, given.get("Filters", []), names))}
+
+    def cancel_capacity_reservation(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        id = given["CapacityReservationId"]  # noqa: A001
+        if (call.region, id) not in self.reservations:
+            raise ApiError("InvalidCapacityReservationId.NotFound", f"The capacity reservation '{id}' does not exist")
+        self.reservations[call.region, id]["State"] = "cancelled"
+        return {"Return": True}
+
+    # ---- NAT gateways ----------------------------------------------------------------------------------------------
+
+    def delete_nat_gateway(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        """Gives back the gateway's address and interface, which moto keeps."""
+        backend, id = backend_of(call.region), given["NatGatewayId"]  # noqa: A001
+        gateway = backend.nat_gateways.get(id)
+        if gateway is None or gateway.state == "deleted":
+            raise ApiError("NatGatewayNotFound", f"The Nat Gateway {id} was not found")
+        for address in gateway.address_set:
+            if address.get("associationId"):
+                backend.disassociate_address(association_id=address["associationId"])
+        backend.enis.pop(gateway._eni.id, None)
+        gateway.state = "deleted"
+        return {"NatGatewayId": id}
+
+    # ---- what stops a deletion -------------------------------------------------------------------------------------
+
+    def before(self, call: Call) -> None:
+        guard = GUARDS.get(call.operation)
+        if guard is not None:
+            guard(backend_of(call.region), self.given(call))
+
+
+def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None:  # noqa: A002
+    """Tags at creation, kept where moto keeps all tags."""
+    for specification in given.get("TagSpecifications", []):
+        if specification.get("ResourceType") != resource_type:
+            raise ApiError(
+                "InvalidParameterValue", f"'{specification.get('ResourceType')}' is not a valid taggable resource type"
+            )
+        backend_of(region).create_tags([id], {item["Key"]: item["Value"] for item in specification.get("Tags", [])})
+
+
+def tagged(region: str, found: dict[str, Any], key: str) -> dict[str, Any]:
+    tags = backend_of(region).tags.get(found[key], {})
+    return {**found, "Tags": [{"Key": name, "Value": value} for name, value in tags.items()]}
+
+
+def filtered(
+    found: Iterable[dict[str, Any]], filters: list[dict[str, Any]], names: dict[str, str]
+) -> Iterable[dict[str, Any]]:
+    """Those that match every filter. `names`: filter -> member. Raises: ApiError for a filter that isn't known."""
+    for item in found:
+        tags = {entry["Key"]: entry["Value"] for entry in item["Tags"]}
+        values = {name: [str(item[member])] for name, member in names.items()}
+        values |= {"tag-key": list(tags), **{f"tag:{key}": [value] for key, value in tags.items()}}
+        if all(_matches(wanted, values) for wanted in filters):
+            yield item
+
+
+def _matches(wanted: dict[str, Any], values: dict[str, list[str]]) -> bool:
+    name = wanted.get("Name", "")
+    if name not in values and not name.startswith("tag:"):
+        raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    live = values.get(name, [])
+    return any(fnmatch.fnmatchcase(value, pattern) for value in live for pattern in wanted.get("Values", []))
+
+
+def _refuse(what: str, id: str) -> None:  # noqa: A002
+    raise ApiError("DependencyViolation", f"The {what} '{id}' has dependencies and cannot be deleted.")
+
+
+def _vpc(backend: Any, given: dict[str, Any]) -> None:
+    vpc = given["VpcId"]
+    gateways = any(gateway.vpc and gateway.vpc.id == vpc for gateway in backend.internet_gateways.values())
+    groups = any(group.name != "default" for group in backend.groups.get(vpc, {}).values())
+    endpoints = any(
+        endpoint.vpc_id == vpc and endpoint.state != "deleted" for endpoint in backend.vpc_end_points.values()
+    )
+    if gateways or groups or endpoints:
+        _refuse("vpc", vpc)
+
+
+def _subnet(backend: Any, given: dict[str, Any]) -> None:
+    subnet = given["SubnetId"]
+    if any(eni.subnet.id == subnet for eni in backend.enis.values()):
+        _refuse("subnet", subnet)
+
+
+def _security_group(backend: Any, given: dict[str, Any]) -> None:
+    id = given.get("GroupId", "")  # noqa: A001
+    if any(group.id == id for eni in backend.enis.values() for group in eni.group_set):
+        raise ApiError("DependencyViolation", f"resource {id} has a dependent object")
+    for groups in backend.groups.values():
+        for group in groups.values():
+            rules = [*group.ingress_rules, *group.egress_rules]
+            named = {(rule.source_group or {}).get("GroupId") for rule in rules}
+            if group.id != id and id in named:
+                raise ApiError("DependencyViolation", f"resource {id} has a dependent object")
+
+
+def _internet_gateway(backend: Any, given: dict[str, Any]) -> None:
+    """A VPC whose NAT gateways hold public addresses can't lose its internet gateway."""
+    vpc = given["VpcId"]
+    if any(nat.vpc_id == vpc and nat.state != "deleted" for nat in backend.nat_gateways.values()):
+        raise ApiError("DependencyViolation", f"Network {vpc} has some mapped public address(es).")
+
+
+def _address(backend: Any, given: dict[str, Any]) -> None:
+    for address in backend.addresses:
+        if address.allocation_id == given.get("AllocationId") and address.association_id:
+            raise ApiError("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
+
+
+GUARDS = {
+    "DeleteVpc": _vpc,
+    "DeleteSubnet": _subnet,
+    "DeleteSecurityGroup": _security_group,
+    "DetachInternetGateway": _internet_gateway,
+    "ReleaseAddress": _address,
+}

@@ -1,0 +1,259 @@
+"""EKS clusters and their updates. Served through `Eks`. EDGE."""
+
+# ruff: noqa: ARG002 (every operation is given the call)
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import Any
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.exceptions import EC2ClientError
+from moto.iam.models import iam_backends
+
+from meshctl.lab.aws import control_plane
+from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.credentials import principal
+from meshctl.lab.aws.ec2 import backend_of
+from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
+from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, now, soon
+from meshctl.lab.aws.errors import ApiError
+
+CREATE_S = 1.5
+DEFAULT_VERSION = "1.35"
+LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+
+
+class Clusters(Base):
+    def create_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        self.settle()
+        name = given["name"]
+        if name in self.clusters:
+            raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}", clusterName=name)
+        require_role(given["roleArn"])
+        version = given.get("version", DEFAULT_VERSION)
+        if not re.fullmatch(r"1\.\d+", version):
+            raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}", clusterName=name)
+        network = _network(call.region, given["resourcesVpcConfig"])
+        taken = {cluster.control_plane for cluster in self.clusters.values()}
+        plane = control_plane.free(self.root, call.region, taken)
+        if plane is None:
+            raise ApiError(
+                "ResourceLimitExceededException", "Cluster limit exceeded: the lab has no control plane left"
+            )
+        network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
+        described = _describe(call.region, given, version, network)
+        described |= {"endpoint": plane.endpoint, "certificateAuthority": {"data": plane.ca_data}}
+        ready_at = time.monotonic() + CREATE_S
+        cluster = Cluster(described, call.region, plane.name, ready_at, self.failing("CreateCluster"))
+        self._admit_creator(call, cluster)
+        self.clusters[name] = cluster
+        self.write()
+        return {"cluster": _shown(cluster)}
+
+    def describe_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        return {"cluster": _shown(self.cluster(call, given["name"]))}
+
+    def list_clusters(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        self.settle()
+        return {"clusters": [name for name, cluster in self.clusters.items() if cluster.region == call.region]}
+
+    def delete_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster = self.cluster(call, given["name"])
+        if cluster.nodegroups:
+            raise ApiError(
+                "ResourceInUseException", "Cluster has nodegroups attached", clusterName=cluster.described["name"]
+            )
+        if cluster.described.get("deletionProtection"):
+            raise ApiError("InvalidRequestException", "Cluster has deletion protection enabled")
+        cluster.described["status"] = "DELETING"
+        cluster.changes_at = soon()
+        self.write()
+        return {"cluster": cluster.described}
+
+    def free(self, cluster: Cluster) -> None:
+        """The cluster's security group goes with it; its control plane is free for the next one."""
+        ec2 = backend_of(cluster.region)
+        group = cluster.described["resourcesVpcConfig"]["clusterSecurityGroupId"]
+        try:
+            ec2.delete_security_group(group_id=group)
+        except EC2ClientError:  # deleted by its owner meanwhile
+            return
+        ec2.tags.pop(group, None)
+
+    # ---- updates -----------------------------------------------------------------------------------------------------
+
+    def update_cluster_version(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster = self.active(call, given["name"])
+        old, new = cluster.described["version"], given["version"]
+        if old == new:
+            raise ApiError("InvalidParameterException", "Cluster is already at the desired configuration")
+        if not re.fullmatch(r"1\.\d+", new) or int(new[2:]) != int(old[2:]) + 1:
+            raise ApiError(
+                "InvalidParameterException", f"Unsupported Kubernetes minor version update from {old} to {new}"
+            )
+        update = self.start_update(cluster, "VersionUpdate", {"Version": new}, operation="UpdateClusterVersion")
+        if cluster.updates[update["id"]].failed is None:
+            cluster.described["version"] = new
+        return {"update": update}
+
+    def update_cluster_config(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster = self.active(call, given["name"])
+        asked = {key: value for key, value in given.items() if key not in ("name", "clientRequestToken")}
+        if len(asked) != 1:
+            raise ApiError("InvalidParameterException", "Only one type of update can be allowed")
+        key, value = next(iter(asked.items()))
+        kind = "VpcConfigUpdate" if key == "resourcesVpcConfig" else f"{key[0].upper()}{key[1:]}Update"
+        live = cluster.described.get(key) or {}
+        if key == "resourcesVpcConfig":
+            new: Any = {**live, **_changed_network(call.region, live, value)}
+        elif key == "logging":
+            new = _logging(value, live)
+        else:
+            new = {**live, **value} if isinstance(value, dict) else value
+        if new == live:
+            raise ApiError("InvalidParameterException", f"No changes needed for the {key} config provided")
+        update = self.start_update(cluster, kind, {key: value}, operation="UpdateClusterConfig")
+        if cluster.updates[update["id"]].failed is None:
+            cluster.described[key] = new
+        return {"update": update}
+
+    def describe_update(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster = self.cluster(call, given["name"])
+        update = cluster.updates.get(given["updateId"])
+        if update is None:
+            raise ApiError("ResourceNotFoundException", f"No update found for ID: {given['updateId']}")
+        return {"update": update.described}
+
+    def list_updates(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster = self.cluster(call, given["name"])
+        kinds = {"nodegroup": given.get("nodegroupName"), "addon": given.get("addonName")}
+        owner = next((f"{kind}/{name}" for kind, name in kinds.items() if name), "")
+        return {"updateIds": [id for id, update in cluster.updates.items() if update.owner == owner]}  # noqa: A001
+
+    def _admit_creator(self, call: Call, cluster: Cluster) -> None:
+        config = cluster.described["accessConfig"]
+        if not config["bootstrapClusterCreatorAdminPermissions"]:
+            return
+        entry = new_entry(cluster, principal(call.access_key), {})
+        creator = AccessEntry(entry, call.access_key, {ADMIN_POLICY: _admin()})
+        cluster.creator = creator
+        if config["authenticationMode"] != "CONFIG_MAP":
+            cluster.entries[entry["principalArn"]] = creator
+
+
+def _admin() -> dict[str, Any]:
+    scope = {"type": "cluster", "namespaces": []}
+    return {"policyArn": ADMIN_POLICY, "accessScope": scope, "associatedAt": now(), "modifiedAt": now()}
+
+
+def require_role(role_arn: str) -> None:
+    """Raises: ApiError, as EKS does when it can't assume the role."""
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    if not any(role.arn == role_arn for role in iam.roles.values()):
+        raise ApiError(
+            "InvalidParameterException",
+            f"Role with arn: {role_arn}, could not be assumed because it does not exist or"
+            " the trusted entity is not correct",
+        )
+
+
+def _shown(cluster: Cluster) -> dict[str, Any]:
+    """A cluster that is being created has no endpoint yet."""
+    if cluster.described["status"] != "CREATING":
+        return cluster.described
+    return {key: value for key, value in cluster.described.items() if key not in ("endpoint", "certificateAuthority")}
+
+
+def subnets_of(region: str, ids: list[str]) -> list[Any]:
+    """Raises: ApiError when one doesn't exist."""
+    known = {id: subnet for zone in backend_of(region).subnets.values() for id, subnet in zone.items()}  # noqa: A001
+    for id in ids:  # noqa: A001
+        if id not in known:
+            raise ApiError("InvalidParameterException", f"The subnet ID '{id}' does not exist")
+    return [known[id] for id in ids]  # noqa: A001
+
+
+def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
+    subnets = subnets_of(region, given.get("subnetIds", []))
+    if len({subnet.availability_zone for subnet in subnets}) < 2:
+        raise ApiError(
+            "InvalidParameterException", "Subnets specified must be in at least two different AZs", status=400
+        )
+    if len({subnet.vpc_id for subnet in subnets}) != 1:
+        raise ApiError("InvalidParameterException", "Subnets specified must be in the same VPC")
+    _require_groups(region, given.get("securityGroupIds", []))
+    return {
+        "subnetIds": given["subnetIds"],
+        "securityGroupIds": given.get("securityGroupIds", []),
+        "vpcId": subnets[0].vpc_id,
+        "endpointPublicAccess": given.get("endpointPublicAccess", True),
+        "endpointPrivateAccess": given.get("endpointPrivateAccess", False),
+        "publicAccessCidrs": given.get("publicAccessCidrs", ["0.0.0.0/0"]),
+    }
+
+
+def _changed_network(region: str, live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    asked = {**live, **given}
+    return {key: value for key, value in _network(region, asked).items() if key in given}
+
+
+def _require_groups(region: str, ids: list[str]) -> None:
+    for id in ids:  # noqa: A001
+        if backend_of(region).get_security_group_from_id(id) is None:
+            raise ApiError("InvalidParameterException", f"The security group '{id}' does not exist")
+
+
+def _security_group(region: str, cluster: str, vpc_id: str) -> str:
+    """The cluster's own group: all traffic between its members."""
+    ec2 = backend_of(region)
+    name = f"eks-cluster-sg-{cluster}-{secrets.randbelow(10**9):09d}"
+    tags = {"Name": name, "aws:eks:cluster-name": cluster, f"kubernetes.io/cluster/{cluster}": "owned"}
+    text = "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes"
+    group = ec2.create_security_group(name, f"{text}, as well as any managed workloads.", vpc_id=vpc_id, tags=tags)
+    ec2.authorize_security_group_ingress(
+        group.id, "-1", None, None, [], source_groups=[{"GroupId": group.id}], vpc_id=vpc_id
+    )
+    return str(group.id)
+
+
+def _logging(given: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+    on = {kind for setup in live.get("clusterLogging", []) if setup["enabled"] for kind in setup["types"]}
+    for setup in given.get("clusterLogging", []):
+        kinds = set(setup.get("types", []))
+        on = on | kinds if setup.get("enabled") else on - kinds
+    named = [
+        {"types": [kind for kind in LOG_TYPES if kind in on], "enabled": True},
+        {"types": [kind for kind in LOG_TYPES if kind not in on], "enabled": False},
+    ]
+    return {"clusterLogging": [setup for setup in named if setup["types"]]}
+
+
+def _describe(region: str, given: dict[str, Any], version: str, network: dict[str, Any]) -> dict[str, Any]:
+    name = given["name"]
+    access = given.get("accessConfig", {})
+    kubernetes = given.get("kubernetesNetworkConfig", {})
+    optional = ("encryptionConfig", "deletionProtection", "zonalShiftConfig", "computeConfig", "storageConfig")
+    return {
+        "name": name,
+        "arn": arn(region, f"cluster/{name}"),
+        "createdAt": now(),
+        "version": version,
+        "roleArn": given["roleArn"],
+        "resourcesVpcConfig": network,
+        "kubernetesNetworkConfig": {"serviceIpv4Cidr": "172.20.0.0/16", "ipFamily": "ipv4", **kubernetes},
+        "logging": _logging(given.get("logging", {}), {}),
+        "identity": {"oidc": {"issuer": f"https://oidc.eks.{region}.amazonaws.com/id/{secrets.token_hex(16).upper()}"}},
+        "status": "CREATING",
+        "platformVersion": "eks.1",
+        "tags": given.get("tags", {}),
+        "health": {"issues": []},
+        "accessConfig": {
+            "authenticationMode": access.get("authenticationMode", "CONFIG_MAP"),
+            "bootstrapClusterCreatorAdminPermissions": access.get("bootstrapClusterCreatorAdminPermissions", True),
+        },
+        "upgradePolicy": given.get("upgradePolicy", {"supportType": "EXTENDED"}),
+        **{key: given[key] for key in optional if key in given},
+    }

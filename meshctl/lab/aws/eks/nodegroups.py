@@ -1,0 +1,189 @@
+"""EKS managed node groups. Served through `Eks`; the lab's node controller makes and removes the nodes. EDGE."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.ec2 import backend_of
+from meshctl.lab.aws.eks.clusters import require_role, subnets_of
+from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, now, soon
+from meshctl.lab.aws.errors import ApiError
+
+DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
+
+
+class Nodegroups(Base):
+    def create_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster, name = self.active(call, given["clusterName"]), given["nodegroupName"]
+        if name in cluster.nodegroups:
+            raise ApiError(
+                "ResourceInUseException",
+                f"NodeGroup already exists with name {name} and cluster name {given['clusterName']}",
+                nodegroupName=name,
+            )
+        require_role(given["nodeRole"])
+        subnets = subnets_of(call.region, given["subnets"])
+        if {subnet.vpc_id for subnet in subnets} != {cluster.described["resourcesVpcConfig"]["vpcId"]}:
+            raise ApiError("InvalidParameterException", "The node group's subnets must be in the cluster's VPC")
+        chosen, template = launch_template(call.region, given.get("launchTemplate"))
+        types = given.get("instanceTypes", [])
+        if types and template.get("InstanceType"):
+            raise ApiError(
+                "InvalidParameterException",
+                "Instance types cannot be specified both in the launch template and in the node group",
+            )
+        described = _describe(call.region, cluster, given, template)
+        described |= {"launchTemplate": chosen} if chosen else {}
+        zones = sorted({str(subnet.availability_zone) for subnet in subnets})
+        nodegroup = Nodegroup(described, zones, template, self.failing("CreateNodegroup"), soon())
+        cluster.nodegroups[name] = nodegroup
+        self.write()
+        return {"nodegroup": described}
+
+    def describe_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "nodegroup": self._nodegroup(self.cluster(call, given["clusterName"]), given["nodegroupName"]).described
+        }
+
+    def list_nodegroups(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        return {"nodegroups": list(self.cluster(call, given["clusterName"]).nodegroups)}
+
+    def delete_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        nodegroup = self._nodegroup(self.cluster(call, given["clusterName"]), given["nodegroupName"])
+        nodegroup.described["status"] = "DELETING"
+        nodegroup.changes_at = soon()
+        self.write()
+        return {"nodegroup": nodegroup.described}
+
+    def update_nodegroup_config(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster, name = self.active(call, given["clusterName"]), given["nodegroupName"]
+        nodegroup = self._changeable(cluster, name)
+        scaling = {**nodegroup.described["scalingConfig"], **given.get("scalingConfig", {})}
+        _check_scaling(scaling)
+        labels = _labels(nodegroup.described["labels"], given.get("labels", {}))
+        taints = _taints(nodegroup.described["taints"], given.get("taints", {}))
+        more: dict[str, Any] = {key: given[key] for key in ("updateConfig", "nodeRepairConfig") if key in given}
+        params = {"DesiredSize": str(scaling["desiredSize"]), "MinSize": str(scaling["minSize"])}
+        update = self.start_update(
+            cluster,
+            "ConfigUpdate",
+            {**params, "MaxSize": str(scaling["maxSize"])},
+            operation="UpdateNodegroupConfig",
+            owner=f"nodegroup/{name}",
+            done=lambda: self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"],
+        )
+        if cluster.updates[update["id"]].failed is None:
+            changed = {"scalingConfig": scaling, "labels": labels, "taints": taints, "modifiedAt": now()}
+            nodegroup.described |= {**changed, **more}
+        self.write()
+        return {"update": update}
+
+    def update_nodegroup_version(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        cluster, name = self.active(call, given["clusterName"]), given["nodegroupName"]
+        nodegroup = self._changeable(cluster, name)
+        chosen, template = launch_template(call.region, given.get("launchTemplate"))
+        version = given.get("version", cluster.described["version"])
+        params = {"Version": version}
+        if chosen:
+            params["LaunchTemplateVersion"] = chosen["version"]
+        update = self.start_update(
+            cluster, "VersionUpdate", params, operation="UpdateNodegroupVersion", owner=f"nodegroup/{name}"
+        )
+        if cluster.updates[update["id"]].failed is None:
+            nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": _release(given, version)}
+            if chosen:
+                nodegroup.described["launchTemplate"], nodegroup.template = chosen, template
+        self.write()
+        return {"update": update}
+
+    def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
+        found = self._nodegroup(cluster, name)
+        if found.described["status"] not in ("ACTIVE", "DEGRADED"):
+            raise ApiError(
+                "ResourceInUseException",
+                f"Nodegroup cannot be updated as it is currently not in Active State: {found.described['status']}",
+                nodegroupName=name,
+            )
+        return found
+
+    def _nodegroup(self, cluster: Cluster, name: str) -> Nodegroup:
+        found = cluster.nodegroups.get(name)
+        if found is None:
+            raise ApiError("ResourceNotFoundException", f"No node group found for name: {name}.", nodegroupName=name)
+        return found
+
+
+def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The template as the node group names it (id, name, version) and its data. Raises: ApiError when there is none."""
+    if not given:
+        return {}, {}
+    for template in backend_of(region).launch_templates.values():
+        if given.get("id") == template.id or given.get("name") == template.name:
+            break
+    else:
+        raise ApiError("InvalidParameterException", f"Launch template {given.get('id') or given.get('name')} not found")
+    number = str(given.get("version") or template.default_version_number)
+    if number not in {str(version.number) for version in template.versions}:
+        raise ApiError("InvalidParameterException", f"Launch template {template.id} has no version {number}")
+    data: dict[str, Any] = next(version.data for version in template.versions if str(version.number) == number)
+    return {"id": template.id, "name": template.name, "version": number}, data
+
+
+def _describe(region: str, cluster: Cluster, given: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
+    scaling = {**DEFAULT_SCALING, **given.get("scalingConfig", {})}
+    _check_scaling(scaling)
+    name, id = given["nodegroupName"], uuid.uuid4()  # noqa: A001
+    version = given.get("version", cluster.described["version"])
+    types = given.get("instanceTypes") or ([] if template.get("InstanceType") else ["t3.medium"])
+    described = {
+        "nodegroupName": name,
+        "nodegroupArn": arn(region, f"nodegroup/{given['clusterName']}/{name}/{id}"),
+        "clusterName": given["clusterName"],
+        "version": version,
+        "releaseVersion": _release(given, version),
+        "createdAt": now(),
+        "modifiedAt": now(),
+        "status": "CREATING",
+        "capacityType": given.get("capacityType", "ON_DEMAND"),
+        "scalingConfig": scaling,
+        "instanceTypes": types,
+        "subnets": given["subnets"],
+        "amiType": "CUSTOM" if template.get("ImageId") else given.get("amiType", "AL2023_x86_64_STANDARD"),
+        "nodeRole": given["nodeRole"],
+        "labels": given.get("labels", {}),
+        "taints": given.get("taints", []),
+        "resources": {"autoScalingGroups": [{"name": f"eks-{name}-{id}"}]},
+        "health": {"issues": []},
+        "updateConfig": given.get("updateConfig", {"maxUnavailable": 1}),
+        "tags": given.get("tags", {}),
+    }
+    described |= {key: given[key] for key in ("nodeRepairConfig", "remoteAccess") if key in given}
+    if not given.get("launchTemplate"):
+        described["diskSize"] = given.get("diskSize", 20)
+    return described
+
+
+def _release(given: dict[str, Any], version: str) -> str:
+    return str(given.get("releaseVersion") or f"{version}.0-20261101")
+
+
+def _check_scaling(scaling: dict[str, int]) -> None:
+    least, most, desired = scaling["minSize"], scaling["maxSize"], scaling["desiredSize"]
+    if not least <= desired <= most:
+        raise ApiError(
+            "InvalidParameterException",
+            f"Minimum capacity {least} can't be greater than desired size {desired}, nor that than maximum {most}",
+        )
+
+
+def _labels(live: dict[str, str], given: dict[str, Any]) -> dict[str, str]:
+    kept = {key: value for key, value in live.items() if key not in given.get("removeLabels", [])}
+    return {**kept, **given.get("addOrUpdateLabels", {})}
+
+
+def _taints(live: list[dict[str, str]], given: dict[str, Any]) -> list[dict[str, str]]:
+    changed = given.get("addOrUpdateTaints", [])
+    gone = {(taint.get("key"), taint.get("effect")) for taint in [*given.get("removeTaints", []), *changed]}
+    return [*(taint for taint in live if (taint.get("key"), taint.get("effect")) not in gone), *changed]

@@ -1,0 +1,307 @@
+"""What EKS knows, how it changes by itself, and `ROOT/eks.json`, in which the lab's other parts read it. EDGE.
+
+Every part of the service derives from `Base`. `eks.json`:
+
+    {"clusters": {NAME: {"control_plane", "region", "arn", "status", "version", "issuer", "vpc_id"}},
+     "nodegroups": {"CLUSTER/NAME": {"cluster", "name", "desired_size", "instance_types": […], "zones": […], "subnets",
+        "labels": {}, "taints": [{"key", "value", "effect"}], "capacity_type", "ami_type", "version", "status",
+        "placement_group", "capacity_reservation"}},
+     "access": [{"cluster", "principalArn", "access_key", "access_keys": […], "username", "groups": […],
+        "policies": [{"policyArn", "scope": {"type", "namespaces"}}]}]}
+
+`nodes.json` comes back from the node controller: {"nodegroups": {"CLUSTER/NAME": READY_COUNT}}.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.faults import Faults
+from meshctl.lab.aws.service import Service
+from meshctl.lab.state import read_json, write_whole
+
+CHANGE_S = 0.5  # how long what needs no nodes takes
+EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
+
+
+@dataclass
+class Update:
+    """`done` tells whether what was asked for has been reached."""
+
+    described: dict[str, Any]
+    owner: str  # "", "nodegroup/NAME" or "addon/NAME"
+    done: Callable[[], bool]
+    failed: dict[str, Any] | None = None
+
+
+@dataclass
+class Nodegroup:
+    described: dict[str, Any]
+    zones: list[str]
+    template: dict[str, Any]
+    failing: dict[str, Any] | None = None
+    changes_at: float = 0.0
+
+
+@dataclass
+class Addon:
+    described: dict[str, Any]
+    changes_at: float
+    failing: dict[str, Any] | None = None
+
+
+@dataclass
+class AccessEntry:
+    described: dict[str, Any]
+    access_key: str = ""  # of the cluster's creator
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Cluster:
+    """`described` is what DescribeCluster answers, here as in the other parts."""
+
+    described: dict[str, Any]
+    region: str
+    control_plane: str
+    changes_at: float
+    failing: dict[str, Any] | None = None
+    nodegroups: dict[str, Nodegroup] = field(default_factory=dict)
+    addons: dict[str, Addon] = field(default_factory=dict)
+    entries: dict[str, AccessEntry] = field(default_factory=dict)
+    associations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    updates: dict[str, Update] = field(default_factory=dict)
+    creator: AccessEntry | None = None  # the administrator of a cluster that has no access entries
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def soon() -> float:
+    return time.monotonic() + CHANGE_S
+
+
+def arn(region: str, resource: str) -> str:
+    return f"arn:aws:eks:{region}:{DEFAULT_ACCOUNT_ID}:{resource}"
+
+
+class Base(Service):
+    """Clusters by name, and the files that the other parts of the lab read and write."""
+
+    name: ClassVar[str] = "eks"
+    invalid: ClassVar[str] = "InvalidParameterException"
+
+    def __init__(self, root: Path, credentials: Credentials, faults: Faults) -> None:
+        self.root = root
+        self.credentials = credentials
+        self.faults = faults
+        self.clusters: dict[str, Cluster] = {}
+        self._written = ""
+        self.write()
+
+    def cluster(self, call: Call, name: str) -> Cluster:
+        """Raises: ApiError when there is none of that name in the call's region."""
+        self.settle()
+        found = self.clusters.get(name)
+        if found is None or found.region != call.region:
+            raise ApiError("ResourceNotFoundException", f"No cluster found for name: {name}.", clusterName=name)
+        return found
+
+    def active(self, call: Call, name: str) -> Cluster:
+        """A cluster that can be changed. Raises: ApiError."""
+        found = self.cluster(call, name)
+        status = found.described["status"]
+        if status in ("CREATING", "DELETING", "FAILED"):
+            raise ApiError("InvalidRequestException", f"Cluster '{name}' is not in ACTIVE status", clusterName=name)
+        return found
+
+    def failing(self, operation: str) -> dict[str, Any] | None:
+        """The issue that an accepted call is to end with, when a fault says so."""
+        fault = self.faults.take("eks", operation, later=True)
+        return {"code": fault.error, "message": fault.message} if fault else None
+
+    def start_update(
+        self,
+        cluster: Cluster,
+        kind: str,
+        params: dict[str, Any],
+        *,
+        operation: str,
+        owner: str = "",
+        done: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """The update as the API describes it. Raises: ApiError while another one runs on the same thing."""
+        for other in cluster.updates.values():
+            if other.owner == owner and other.described["status"] == "InProgress":
+                raise ApiError(
+                    "ResourceInUseException",
+                    f"Cannot {kind}: {owner or 'cluster'} currently has update {other.described['id']} in progress",
+                    clusterName=cluster.described["name"],
+                )
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+        id = str(uuid.uuid4())  # noqa: A001
+        described: dict[str, Any] = {
+            "id": id,
+            "status": "InProgress",
+            "type": kind,
+            "params": [{"type": key, "value": text} for key, text in texts.items()],
+            "createdAt": now(),
+            "errors": [],
+        }
+        at = soon()
+        reached = done or (lambda: True)
+        update = Update(described, owner, lambda: time.monotonic() >= at and reached(), self.failing(operation))
+        cluster.updates[id] = update
+        return described
+
+    # ---- what happens by itself --------------------------------------------------------------------------------------
+
+    def ready_nodes(self) -> dict[str, int]:
+        """Ready nodes by `CLUSTER/NODEGROUP`, as the node controller last wrote it."""
+        found: dict[str, int] = read_json(self.root / "nodes.json").get("nodegroups", {})
+        return found
+
+    def settle(self) -> None:
+        """Move on whatever was waiting for time or nodes, then write `eks.json` if it says something new."""
+        ready = self.ready_nodes()
+        for name, cluster in list(self.clusters.items()):
+            for nodegroup_name, nodegroup in list(cluster.nodegroups.items()):
+                if _settled_nodegroup(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
+                    del cluster.nodegroups[nodegroup_name]
+            for addon_name, addon in list(cluster.addons.items()):
+                if _settled_addon(addon):
+                    del cluster.addons[addon_name]
+            for update in cluster.updates.values():
+                _settle_update(update)
+            if _settled_cluster(cluster):
+                self.free(cluster)
+                del self.clusters[name]
+        self.write()
+
+    def free(self, cluster: Cluster) -> None:
+        """What goes with a deleted cluster."""
+
+    def write(self) -> None:
+        document = {
+            "clusters": {name: _cluster_entry(cluster) for name, cluster in self.clusters.items()},
+            "nodegroups": {
+                f"{name}/{nodegroup_name}": _nodegroup_entry(nodegroup)
+                for name, cluster in self.clusters.items()
+                for nodegroup_name, nodegroup in cluster.nodegroups.items()
+            },
+            "access": [entry for cluster in self.clusters.values() for entry in self._access(cluster)],
+        }
+        text = json.dumps(document, indent=2, sort_keys=True)
+        if text != self._written:
+            write_whole(self.root / "eks.json", text)
+            self._written = text
+
+    def _access(self, cluster: Cluster) -> list[dict[str, Any]]:
+        entries = list(cluster.entries.values())
+        if cluster.creator is not None and cluster.creator.described["principalArn"] not in cluster.entries:
+            entries.append(cluster.creator)
+        return [
+            {
+                "cluster": cluster.described["name"],
+                "principalArn": entry.described["principalArn"],
+                "access_key": entry.access_key,
+                "access_keys": self.credentials.keys_of(entry.described["principalArn"]),
+                "username": entry.described["username"],
+                "groups": entry.described["kubernetesGroups"],
+                "policies": [
+                    {"policyArn": policy["policyArn"], "scope": policy["accessScope"]}
+                    for policy in entry.policies.values()
+                ],
+            }
+            for entry in entries
+        ]
+
+
+def _settled_cluster(cluster: Cluster) -> bool:
+    """Whether it is gone now."""
+    status = cluster.described["status"]
+    if time.monotonic() < cluster.changes_at:
+        return False
+    if status == "CREATING":
+        cluster.described["status"] = "FAILED" if cluster.failing else "ACTIVE"
+        cluster.described["health"] = {"issues": [cluster.failing] if cluster.failing else []}
+    return bool(status == "DELETING")
+
+
+def _settled_nodegroup(nodegroup: Nodegroup, ready: int) -> bool:
+    described = nodegroup.described
+    if time.monotonic() < nodegroup.changes_at:
+        return False
+    if described["status"] == "CREATING" and nodegroup.failing:
+        described["status"] = "CREATE_FAILED"
+        described["health"] = {"issues": [{**nodegroup.failing, "resourceIds": described["subnets"]}]}
+    elif described["status"] == "CREATING" and ready >= described["scalingConfig"]["desiredSize"]:
+        described["status"] = "ACTIVE"
+    return bool(described["status"] == "DELETING" and ready == 0)
+
+
+def _settled_addon(addon: Addon) -> bool:
+    if time.monotonic() < addon.changes_at:
+        return False
+    if addon.described["status"] == "CREATING":
+        addon.described["status"] = "CREATE_FAILED" if addon.failing else "ACTIVE"
+        addon.described["health"] = {"issues": [addon.failing] if addon.failing else []}
+    return bool(addon.described["status"] == "DELETING")
+
+
+def _settle_update(update: Update) -> None:
+    if update.described["status"] != "InProgress":
+        return
+    if update.failed:
+        update.described["status"] = "Failed"
+        issue = {"errorCode": update.failed["code"], "errorMessage": update.failed["message"], "resourceIds": []}
+        update.described["errors"] = [issue]
+    elif update.done():
+        update.described["status"] = "Successful"
+
+
+def _cluster_entry(cluster: Cluster) -> dict[str, Any]:
+    described = cluster.described
+    return {
+        "control_plane": cluster.control_plane,
+        "region": cluster.region,
+        "arn": described["arn"],
+        "status": described["status"],
+        "version": described["version"],
+        "issuer": described["identity"]["oidc"]["issuer"],
+        "vpc_id": described["resourcesVpcConfig"]["vpcId"],
+    }
+
+
+def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
+    described, template = nodegroup.described, nodegroup.template
+    target = (template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
+    return {
+        "cluster": described["clusterName"],
+        "name": described["nodegroupName"],
+        "desired_size": described["scalingConfig"]["desiredSize"],
+        "instance_types": described.get("instanceTypes") or [template.get("InstanceType", "t3.medium")],
+        "subnets": described["subnets"],
+        "zones": nodegroup.zones,
+        "labels": described["labels"],
+        "taints": [{**taint, "effect": EFFECTS.get(taint["effect"], taint["effect"])} for taint in described["taints"]],
+        "capacity_type": described["capacityType"],
+        "ami_type": described["amiType"],
+        "version": described["version"],
+        "status": described["status"],
+        "placement_group": (template.get("Placement") or {}).get("GroupName", ""),
+        "capacity_reservation": target.get("CapacityReservationId", ""),
+    }

@@ -1,0 +1,74 @@
+"""The WSGI layer in front of moto: credentials, faults, then the lab's own services or moto's. EDGE.
+
+Started by `__main__`. Every call but S3's runs alone: moto's backends look into each other and know no locks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Response
+
+from meshctl.lab.aws import errors, zones
+from meshctl.lab.aws.call import Call, identify
+from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.ec2 import Ec2
+from meshctl.lab.aws.eks import Eks
+from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.faults import Faults
+from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.service import Service
+
+OPEN = ("/moto-api",)  # moto's own page, for readiness: no AWS API
+
+
+class LabApi:
+    """The WSGI application."""
+
+    def __init__(self, root: Path) -> None:
+        default_user_config["iam"]["load_aws_managed_policies"] = True  # the stacks attach AWS's own policies
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.credentials = Credentials(root)
+        self.faults = Faults(root)
+        self.eks = Eks(root, self.credentials, self.faults)
+        self.services: dict[str, Service] = {"ec2": Ec2(), "eks": self.eks, "fsx": Fsx()}
+        self.lock = threading.RLock()
+        zones.create()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith(OPEN):
+            answer: Iterable[bytes] = self.moto(environ, start_response)
+            return answer
+        call = identify(environ)
+        if call.service == "s3":
+            return self._answer(call, start_response)
+        call.body  # noqa: B018 (read before the lock is taken: a slow client holds up nobody)
+        with self.lock:
+            return self._answer(call, start_response)
+
+    def settle(self) -> None:
+        """Let time pass for what becomes ready by itself."""
+        with self.lock:
+            self.eks.settle()
+
+    def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            with self.lock:
+                self.credentials.check(call)
+                self.faults.check(call)
+            own = self.services.get(call.service)
+            if own is not None and (own.whole or own.handles(call)):
+                response: Response = own.respond(call)
+            else:
+                if own is not None:
+                    own.before(call)
+                answer: Iterable[bytes] = self.moto(call.environ, start_response)
+                return answer
+        except ApiError as error:
+            response = errors.response(call, error)
+        return response(call.environ, start_response)

@@ -1,0 +1,347 @@
+"""The lab's AWS API as a process of its own, called by boto3 over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
+ACCOUNT = "123456789012"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+CA = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nlab\n-----END CERTIFICATE-----\n").decode()
+
+
+@dataclass
+class Aws:
+    """The running API and its lab folder."""
+
+    root: Path
+    port: int
+
+    def client(self, service: str, key: str = KEY, region: str = REGION, **config: Any) -> Any:
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=key,
+            aws_secret_access_key="secret",
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
+
+    def eks_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.root / "eks.json").read_text())
+        return found
+
+    def nodes(self, **ready: int) -> None:
+        counts = {name.replace("__", "/").replace("_", "-"): count for name, count in ready.items()}
+        (self.root / "nodes.json").write_text(json.dumps({"nodegroups": counts}))
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        (self.root / "faults.json").write_text(json.dumps(faults))
+
+
+def lab_folder(root: Path) -> None:
+    """A lab with one control plane for EKS, as `meshctl lab up` describes it."""
+    kubeconfig = root / "kubeconfig-eks"
+    cluster = {"name": "k", "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority-data": CA}}
+    context = {"name": "k", "context": {"cluster": "k", "user": "k"}}
+    kubeconfig.write_text(yaml.safe_dump({"clusters": [cluster], "contexts": [context], "current-context": "k"}))
+    plane = {"provider": "eks", "region": REGION, "kubeconfig": str(kubeconfig), "context": ""}
+    (root / "lab.json").write_text(json.dumps({"clusters": {"aws-east": plane}}))
+    (root / "aws").mkdir()
+    (root / "aws" / "credentials").write_text(f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = secret\n")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    root = tmp_path_factory.mktemp("lab")
+    lab_folder(root)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "meshctl.lab.aws", "--port", str(port), "--lab", str(root)]
+    with (root / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: answers(port) or process.poll() is not None)
+        assert process.poll() is None, (root / "log").read_text()
+        yield Aws(root, port)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def aws(server: Aws) -> Iterator[Aws]:
+    yield server
+    for name in ("faults.json", "nodes.json"):
+        (server.root / name).unlink(missing_ok=True)
+    clean_eks(server)
+
+
+def clean_eks(aws: Aws) -> None:
+    eks = aws.client("eks")
+    for name in eks.list_clusters()["clusters"]:
+        for nodegroup in eks.list_nodegroups(clusterName=name)["nodegroups"]:
+            eks.delete_nodegroup(clusterName=name, nodegroupName=nodegroup)
+        wait_until(lambda name=name: not eks.list_nodegroups(clusterName=name)["nodegroups"])
+        eks.delete_cluster(name=name)
+    wait_until(lambda: not eks.list_clusters()["clusters"])
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/") as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(reached: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while not (found := reached()):
+        if time.monotonic() > deadline:
+            raise AssertionError("still waiting")
+        time.sleep(0.1)
+    return found
+
+
+def code_of(call: Callable[..., Any], **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def make_network(aws: Aws) -> dict[str, Any]:
+    ec2, iam = aws.client("ec2"), aws.client("iam")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]
+        for number, zone in enumerate("ab")
+    ]
+    try:
+        role = iam.create_role(RoleName="role", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    except iam.exceptions.EntityAlreadyExistsException:
+        role = iam.get_role(RoleName="role")["Role"]["Arn"]
+    return {"vpc": vpc, "subnets": [subnet["SubnetId"] for subnet in subnets], "role": role}
+
+
+def make_cluster(aws: Aws, name: str = "c1", **more: Any) -> dict[str, Any]:
+    network, eks = make_network(aws), aws.client("eks")
+    given: dict[str, Any] = {
+        "roleArn": network["role"],
+        "resourcesVpcConfig": {"subnetIds": network["subnets"]},
+        "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"},
+    }
+    eks.create_cluster(name=name, **given | more)
+    wait_until(lambda: eks.describe_cluster(name=name)["cluster"]["status"] == "ACTIVE")
+    return network
+
+
+class TestClusters:
+    def test_life(self, aws: Aws) -> None:
+        network, eks, ec2 = make_cluster(aws, tags={"a": "b"}), aws.client("eks"), aws.client("ec2")
+        cluster = eks.describe_cluster(name="c1")["cluster"]
+        assert cluster["endpoint"] == "https://127.0.0.1:6443"
+        assert cluster["certificateAuthority"]["data"] == CA
+        assert cluster["identity"]["oidc"]["issuer"].startswith("https://oidc.eks.us-east-1.amazonaws.com/id/")
+        assert cluster["tags"] == {"a": "b"}
+        assert cluster["resourcesVpcConfig"]["vpcId"] == network["vpc"]
+        group = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
+        assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["VpcId"] == network["vpc"]
+        assert aws.eks_json()["clusters"]["c1"]["control_plane"] == "aws-east"
+        eks.delete_cluster(name="c1")
+        wait_until(lambda: not eks.list_clusters()["clusters"])
+        assert code_of(eks.describe_cluster, name="c1") == "ResourceNotFoundException"
+        assert code_of(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
+        assert aws.eks_json() == {"clusters": {}, "nodegroups": {}, "access": []}
+
+    def test_refusals(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        given = {"roleArn": network["role"], "resourcesVpcConfig": {"subnetIds": network["subnets"]}}
+        assert code_of(eks.create_cluster, name="c1", **given) == "ResourceInUseException"
+        assert code_of(eks.create_cluster, name="c2", **given) == "ResourceLimitExceededException"
+        one = given | {"resourcesVpcConfig": {"subnetIds": network["subnets"][:1]}}
+        assert code_of(eks.create_cluster, name="c2", **one) == "InvalidParameterException"
+        nobody = given | {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/nobody"}
+        assert code_of(eks.create_cluster, name="c2", **nobody) == "InvalidParameterException"
+        assert code_of(aws.client("eks", region="eu-west-1").describe_cluster, name="c1") == "ResourceNotFoundException"
+        with pytest.raises(eks.exceptions.ResourceNotFoundException) as caught:
+            eks.describe_nodegroup(clusterName="c1", nodegroupName="n")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+    def test_updates(self, aws: Aws) -> None:
+        make_cluster(aws, version="1.33")
+        eks = aws.client("eks")
+        done = eks.update_cluster_version(name="c1", version="1.34")["update"]
+        assert code_of(eks.update_cluster_version, name="c1", version="1.35") == "ResourceInUseException"
+        wait_until(lambda: status_of_update(eks, done) == "Successful")
+        assert eks.describe_cluster(name="c1")["cluster"]["version"] == "1.34"
+        assert code_of(eks.update_cluster_version, name="c1", version="1.36") == "InvalidParameterException"
+        logging = {"clusterLogging": [{"types": ["api"], "enabled": True}]}
+        wait_update = eks.update_cluster_config(name="c1", logging=logging)["update"]
+        wait_until(lambda: status_of_update(eks, wait_update) == "Successful")
+        assert eks.describe_cluster(name="c1")["cluster"]["logging"]["clusterLogging"][0] == logging["clusterLogging"][0]
+        assert code_of(eks.update_cluster_config, name="c1", logging=logging) == "InvalidParameterException"
+        arn = eks.describe_cluster(name="c1")["cluster"]["arn"]
+        eks.tag_resource(resourceArn=arn, tags={"x": "1", "y": "2"})
+        eks.untag_resource(resourceArn=arn, tagKeys=["x"])
+        assert eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"y": "2"}
+
+
+def status_of_update(eks: Any, update: dict[str, Any], **names: str) -> str:
+    return str(eks.describe_update(name="c1", updateId=update["id"], **names)["update"]["status"])
+
+
+class TestNodegroups:
+    def make(self, aws: Aws, network: dict[str, Any], **more: Any) -> None:
+        aws.client("eks").create_nodegroup(
+            clusterName="c1",
+            nodegroupName="train",
+            nodeRole=network["role"],
+            subnets=network["subnets"],
+            scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 2},
+            labels={"meshctl.dev/pool": "train"},
+            taints=[{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}],
+            **more,
+        )
+
+    def status(self, aws: Aws) -> str:
+        found = aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName="train")
+        return str(found["nodegroup"]["status"])
+
+    def test_active_when_the_nodes_are_ready_and_gone_when_they_are_gone(self, aws: Aws) -> None:
+        network, eks, ec2 = make_cluster(aws), aws.client("eks"), aws.client("ec2")
+        data = {"Placement": {"GroupName": "pg"}, "EbsOptimized": True}
+        made = ec2.create_launch_template(LaunchTemplateName="lt", LaunchTemplateData=data)["LaunchTemplate"]
+        template = {"id": made["LaunchTemplateId"], "version": "1"}
+        self.make(aws, network, instanceTypes=["p5.48xlarge"], launchTemplate=template)
+        entry = aws.eks_json()["nodegroups"]["c1/train"]
+        assert entry["desired_size"] == 2
+        assert entry["instance_types"] == ["p5.48xlarge"]
+        assert entry["zones"] == ["us-east-1a", "us-east-1b"]
+        assert entry["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}]
+        assert entry["placement_group"] == "pg"
+        aws.nodes(c1__train=1)
+        time.sleep(1)
+        assert self.status(aws) == "CREATING"
+        aws.nodes(c1__train=2)
+        wait_until(lambda: aws.eks_json()["nodegroups"]["c1/train"]["status"] == "ACTIVE")
+        assert code_of(eks.delete_cluster, name="c1") == "ResourceInUseException"
+        eks.delete_nodegroup(clusterName="c1", nodegroupName="train")
+        time.sleep(1)
+        assert self.status(aws) == "DELETING"
+        aws.nodes()
+        wait_until(lambda: not aws.eks_json()["nodegroups"])
+        assert code_of(eks.describe_nodegroup, clusterName="c1", nodegroupName="train") == "ResourceNotFoundException"
+
+    def test_updates(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        aws.nodes(c1__train=2)
+        self.make(aws, network)
+        wait_until(lambda: self.status(aws) == "ACTIVE")
+        update = eks.update_nodegroup_config(
+            clusterName="c1",
+            nodegroupName="train",
+            scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 3},
+            labels={"addOrUpdateLabels": {"a": "b"}, "removeLabels": ["meshctl.dev/pool"]},
+            taints={"removeTaints": [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]},
+        )["update"]
+        entry = aws.eks_json()["nodegroups"]["c1/train"]
+        assert (entry["desired_size"], entry["labels"], entry["taints"]) == (3, {"a": "b"}, [])
+        time.sleep(1)
+        assert status_of_update(eks, update, nodegroupName="train") == "InProgress"
+        aws.nodes(c1__train=3)
+        wait_until(lambda: status_of_update(eks, update, nodegroupName="train") == "Successful")
+
+    def test_no_capacity(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        fault = {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "no p5"}
+        aws.faults(fault | {"async": True})
+        self.make(aws, network)
+        wait_until(lambda: self.status(aws) == "CREATE_FAILED")
+        issue = eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["health"]["issues"][0]
+        assert (issue["code"], issue["message"]) == ("InsufficientInstanceCapacity", "no p5")
+
+
+class TestAccess:
+    def test_the_creator_is_an_administrator(self, aws: Aws) -> None:
+        make_cluster(aws)
+        eks, caller = aws.client("eks"), aws.client("sts").get_caller_identity()["Arn"]
+        assert caller == f"arn:aws:iam::{ACCOUNT}:user/default"
+        assert eks.list_access_entries(clusterName="c1")["accessEntries"] == [caller]
+        entry = aws.eks_json()["access"][0]
+        assert (entry["principalArn"], entry["access_key"], entry["access_keys"]) == (caller, KEY, [KEY])
+        assert entry["policies"][0]["policyArn"].endswith("/AmazonEKSClusterAdminPolicy")
+
+    def test_entries_and_policies(self, aws: Aws) -> None:
+        make_cluster(aws)
+        eks = aws.client("eks")
+        who = {"clusterName": "c1", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/ops"}
+        eks.create_access_entry(**who, kubernetesGroups=["ops"], tags={"t": "1"})
+        assert code_of(eks.create_access_entry, **who) == "ResourceInUseException"
+        eks.update_access_entry(**who, kubernetesGroups=["ops", "more"])
+        assert eks.describe_access_entry(**who)["accessEntry"]["kubernetesGroups"] == ["ops", "more"]
+        policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+        eks.associate_access_policy(**who, policyArn=policy, accessScope={"type": "namespace", "namespaces": ["n"]})
+        found = eks.list_associated_access_policies(**who)["associatedAccessPolicies"]
+        assert [item["accessScope"]["namespaces"] for item in found] == [["n"]]
+        eks.disassociate_access_policy(**who, policyArn=policy)
+        assert eks.list_associated_access_policies(**who)["associatedAccessPolicies"] == []
+        eks.delete_access_entry(**who)
+        assert code_of(eks.describe_access_entry, **who) == "ResourceNotFoundException"
+
+    def test_config_map_clusters_have_no_entries(self, aws: Aws) -> None:
+        make_cluster(aws, accessConfig={"authenticationMode": "CONFIG_MAP"})
+        eks = aws.client("eks")
+        assert code_of(eks.list_access_entries, clusterName="c1") == "InvalidRequestException"
+        assert [entry["access_key"] for entry in aws.eks_json()["access"]] == [KEY]
+
+
+def test_addons(aws: Aws) -> None:
+    make_cluster(aws)
+    eks, names = aws.client("eks"), {"clusterName": "c1", "addonName": "vpc-cni"}
+    eks.create_addon(**names, resolveConflicts="OVERWRITE")
+    wait_until(lambda: eks.describe_addon(**names)["addon"]["status"] == "ACTIVE")
+    update = eks.update_addon(**names, configurationValues='{"env": {"A": "1"}}')["update"]
+    wait_until(lambda: status_of_update(eks, update, addonName="vpc-cni") == "Successful")
+    assert eks.describe_addon(**names)["addon"]["configurationValues"] == '{"env": {"A": "1"}}'
+    assert code_of(eks.create_addon, clusterName="c1", addonName="nonsense") == "InvalidParameterException"
+    eks.delete_addon(**names)
+    wait_until(lambda: eks.list_addons(clusterName="c1")["addons"] == [])
+
+
+def test_pod_identity(aws: Aws) -> None:
+    network = make_cluster(aws)
+    eks = aws.client("eks")
+    who = {"clusterName": "c1", "namespace": "n", "serviceAccount": "s"}
+    made = eks.create_pod_identity_association(**who, roleArn=network["role"], tags={"a": "b"})["association"]
+    assert code_of(eks.create_pod_identity_association, **who, roleArn=network["role"]) == "ResourceInUseException"
+    names = {"clusterName": "c1", "associationId": made["associationId"]}
+    eks.tag_resource(resourceArn=made["associationArn"], tags={"c": "d"})
+    assert eks.describe_pod_identity_association(**names)["association"]["tags"] == {"a": "b", "c": "d"}
+    assert len(eks.list_pod_identity_associations(**who)["associations"]) == 1
+    assert eks.list_pod_identity_associations(**who | {"namespace": "other"})["associations"] == []
+    eks.update_pod_identity_association(**names, disableSessionTags=True)
+    assert eks.describe_pod_identity_association(**names)["association"]["disableSessionTags"] is True
+    eks.delete_pod_identity_association(**names)
+    assert code_of(eks.describe_pod_identity_association, **names) == "ResourceNotFoundException"
