@@ -20,8 +20,10 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import images
 from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
+_PORT_OPTIONS = ("etcdPort", "etcdPeerPort", "kubeControllerManagerPort", "kubeSchedulerPort", "kwokControllerPort")
 PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 
 
@@ -62,10 +64,11 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
             command, cwd=folder, env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False
         )
     if done.returncode != 0:
+        lines = log.read_text().strip().splitlines()
         raise LabError(
             f"the control plane {plane.name} did not start",
-            why=log.read_text().strip().splitlines()[-1:][0] if log.read_text().strip() else f"exit code
-            {done.returncode}", hint=f"see {log}; `meshctl doctor` checks the programs",
+            why=lines[-1] if lines else f"exit code {done.returncode}",
+            hint=f"see {log}; `meshctl doctor` checks the programs",
         )
 
 
@@ -74,6 +77,8 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
     options: dict[str, Any] = {
         "runtime": "binary",
         "kubeApiserverPort": ports[f"apiserver_{plane.name}"],
+        # kwokctl looks for free ports by itself, but two that start at once may find the same ones: planes with one etcd
+        **dict(zip(_PORT_OPTIONS, free_ports(len(_PORT_OPTIONS)), strict=True)),
         "etcdBinary": found["etcd"],
         "kubeApiserverBinary": found["kube-apiserver"],
         "kubeControllerManagerBinary": found["kube-controller-manager"],
