@@ -196,6 +196,17 @@ def checkpoint(*, inputs: Mapping[str, Any], live: Mapping[str, Any], manager: s
     }
 
 
+def state(asked: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
+    """`checkpoint`, with the API version under which the object was first created."""
+    first = olds.get("__initialApiVersion") or asked.get("apiVersion") or live.get("apiVersion")
+    return checkpoint(inputs=asked, live=live, manager=manager, initial_api_version=str(first))
+
+
+def preview_state(asked: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
+    """Without status: a dry run's is empty, and a program that reads it would take that for the answer."""
+    return state(asked, {key: value for key, value in live.items() if key != "status"}, manager, olds)
+
+
 def prune(live: Any, inputs: Any) -> Any:
     """What the live object says of the fields that `inputs` set: the inputs that would make it so."""
     if isinstance(inputs, dict) and isinstance(live, dict):

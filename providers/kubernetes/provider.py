@@ -10,36 +10,23 @@ import contextlib
 import functools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.base.values import Properties, contains_unknown
-from providers.kubernetes import checking, config, diffing, kubeconfig, objects, readiness
+from providers.kubernetes import checking, config, diffing, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
+from providers.kubernetes.session import UNKNOWN_CLUSTER, Session, load_libraries, open_session
 
 if TYPE_CHECKING:
-    from providers.kubernetes.api import Api
-    from providers.kubernetes.waiting import Outcome, Waiter
+    from providers.kubernetes.waiting import Outcome
 
-UNKNOWN_CLUSTER: Final = (
-    "the cluster isn't known yet: its objects are previewed as to be created, unseen by its API server"
-)
 UNREACHABLE_HINT: Final = (
     "If the cluster is gone for good, set PULUMI_K8S_DELETE_UNREACHABLE=true to drop its objects from the state"
 )
-
-
-@dataclass(frozen=True)
-class Session:
-    """What talks to the cluster; made once, at the first call that needs it."""
-
-    api: Api
-    waiter: Waiter
-    namespace: str
 
 
 class KubernetesProvider(Provider):
@@ -68,7 +55,7 @@ class KubernetesProvider(Provider):
 
     def configure(self, config_: Properties) -> None:
         self._settings = config.settings(config_)
-        threading.Thread(target=_load_libraries, daemon=True).start()
+        threading.Thread(target=load_libraries, daemon=True).start()
 
     def _warn_once(self, urn: str, message: str) -> None:
         if message not in self._warned:
@@ -177,7 +164,7 @@ class KubernetesProvider(Provider):
             live = self._previewed(
                 asked, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, asked, manager)
             )
-            return Created("", inputs if live is None else _preview_state(asked, live, manager, {}))
+            return Created("", inputs if live is None else objects.preview_state(asked, live, manager, {}))
         from providers.kubernetes import apply
 
         session = self._open()
@@ -220,7 +207,7 @@ class KubernetesProvider(Provider):
             if preview:
                 call = functools.partial(change, dry_run=True)
                 live = self._previewed(asked, patch=patch, urn=urn, call=call)
-                return news if live is None else _preview_state(asked, live, manager, old_outputs)
+                return news if live is None else objects.preview_state(asked, live, manager, old_outputs)
             live = change(self._open(), dry_run=False)
         except ProviderError as error:
             what = f'the Kubernetes API server reported that "{id}" failed to fully initialize or become live'
@@ -287,7 +274,7 @@ class KubernetesProvider(Provider):
             CreatedNotReady: it isn't; the state is kept and the next run waits again.
         """
         outcome = self._wait(gvk, asked, live, urn=urn, timeout_s=timeout_s)
-        outputs = _state(asked, outcome.live or live, manager, olds)
+        outputs = objects.state(asked, outcome.live or live, manager, olds)
         if outcome.reasons:
             raise CreatedNotReady(id=objects.object_id(live), outputs=outputs, reasons=outcome.reasons)
         return outputs
@@ -300,7 +287,7 @@ class KubernetesProvider(Provider):
         return self._open().waiter.until_ready(
             gvk,
             live,
-            timeout_s=_timeout_s(timeout_s, asked, gvk),
+            timeout_s=readiness.timeout_s(timeout_s, asked, gvk),
             status=functools.partial(self.host.status, urn),
         )
 
@@ -324,7 +311,7 @@ class KubernetesProvider(Provider):
             return Found("")
         found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
         manager = self._manager(urn, asked, outputs)
-        state = _state(found, live, manager, outputs)
+        state = objects.state(found, live, manager, outputs)
         reasons = self._unready(gvk, asked, live)
         if reasons:
             raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(found))
@@ -391,7 +378,7 @@ class KubernetesProvider(Provider):
         if objects.is_true(asked, objects.SKIP_AWAIT):
             return
         status = functools.partial(self.host.status, urn)
-        limit_s = _timeout_s(timeout_s, asked, None)
+        limit_s = readiness.timeout_s(timeout_s, asked, None)
         outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
         if outcome.reasons:
             raise ProviderError("", "; ".join(outcome.reasons))
@@ -406,27 +393,6 @@ class KubernetesProvider(Provider):
         return {"result": found}
 
 
-def _load_libraries() -> None:
-    """Brings in what the first call will need while the engine is still busy with the program."""
-    from providers.kubernetes import apply, connection, waiting
-
-    _ = (apply, connection, waiting)
-
-
-def open_session(settings: Settings, cancelled: threading.Event) -> Session:
-    """Raises ProviderError: the cluster isn't known yet, or the kubeconfig is wrong."""
-    from providers.kubernetes.api import Api
-    from providers.kubernetes.connection import Connection
-    from providers.kubernetes.waiting import Waiter
-
-    if settings.kubeconfig is None:
-        raise ProviderError("UnknownCluster", UNKNOWN_CLUSTER)
-    chosen = kubeconfig.load(settings.kubeconfig, context=settings.context, cluster=settings.cluster)
-    connection = Connection(chosen, cancelled)
-    api = Api(connection)
-    return Session(api, Waiter(api, cancelled), settings.namespace or connection.namespace)
-
-
 def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json | None:
     from providers.kubernetes import apply
 
@@ -435,23 +401,3 @@ def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json |
 
 def _because(error: ProviderError, what: str) -> ProviderError:
     return ProviderError(error.code, f"{what}: {error.message}")
-
-
-def _timeout_s(asked_s: float, inputs: Json, gvk: Gvk | None) -> float:
-    """customTimeouts, then the annotation, then the kind's own."""
-    if asked_s > 0:
-        return asked_s
-    noted = objects.annotation(inputs, objects.TIMEOUT_SECONDS)
-    if noted.isdigit():
-        return float(noted)
-    return readiness.TIMEOUTS_S.get(str(gvk), readiness.DEFAULT_TIMEOUT_S)
-
-
-def _state(asked: Json, live: Json, manager: str, olds: Properties) -> Json:
-    first = olds.get("__initialApiVersion") or asked.get("apiVersion") or live.get("apiVersion")
-    return objects.checkpoint(inputs=asked, live=live, manager=manager, initial_api_version=str(first))
-
-
-def _preview_state(asked: Json, live: Json, manager: str, olds: Properties) -> Json:
-    """Without status: a dry run's is empty, and a program that reads it would take that for the answer."""
-    return _state(asked, {key: value for key, value in live.items() if key != "status"}, manager, olds)

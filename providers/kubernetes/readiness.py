@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.kubernetes.objects import Json, metadata, name_of
+from providers.kubernetes.objects import TIMEOUT_SECONDS, Gvk, Json, annotation, metadata, name_of
 
 TROUBLE: Final = frozenset(
     {
@@ -186,6 +186,16 @@ RULES: Final[dict[str, Rule]] = {
 }
 TIMEOUTS_S: Final[dict[str, float]] = {"v1/PersistentVolumeClaim": 300, "v1/PersistentVolume": 300, "v1/Pod": 300}
 DEFAULT_TIMEOUT_S: Final = 600.0
+
+
+def timeout_s(asked_s: float, inputs: Json, gvk: Gvk | None) -> float:
+    """customTimeouts, then the annotation, then the kind's own."""
+    if asked_s > 0:
+        return asked_s
+    noted = annotation(inputs, TIMEOUT_SECONDS)
+    if noted.isdigit():
+        return float(noted)
+    return TIMEOUTS_S.get(str(gvk), DEFAULT_TIMEOUT_S)
 
 
 def needs_endpoints(obj: Json) -> bool:
