@@ -113,6 +113,8 @@ CLUSTER = Row(
     ),
     gone=Poll("status", fail=("FAILED",), every_s=15, timeout_s=1800),
     broken=("FAILED",),
+    # described with the types that are off, too
+    observe={"logging": "logging && {clusterLogging: logging.clusterLogging[?enabled]}"},
     noise=("health",),
     opaque=("bootstrapSelfManagedAddons",),
 )
