@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
@@ -423,9 +424,7 @@ def test_a_stack_of_the_official_plugin_previews_as_unchanged(stack_folder: Path
     assert {key: count for key, count in summary.items() if count} == {"same": len(state["resources"])}
 
 
-def test_a_wait_that_ended_badly_goes_on_in_the_next_run(
-    plane: control_plane.ControlPlane, stack_folder: Path
-) -> None:
+def test_a_wait_that_ended_badly_goes_on_in_the_next_run(plane: control_plane.ControlPlane, stack_folder: Path) -> None:
     """The Deployment's pod finds no node in time; the state keeps it, and the next `up` waits for the same object."""
     limits = pulumi.CustomTimeouts(create="2s", update="20s")
 
@@ -472,3 +471,36 @@ def test_a_cluster_that_is_not_known_yet_is_said_to_be_so(
     assert "the cluster isn't known yet" in " ".join(preview.stdout.split())
     assert stack.up().summary.resource_changes == {"create": 5}
     stack.destroy()
+
+
+def test_a_killed_run_loses_nothing_and_doubles_nothing(plane: control_plane.ControlPlane, stack_folder: Path) -> None:
+    plane.call("POST", "/api/v1/namespaces", {"metadata": {"name": "killed"}})
+
+    def many() -> None:
+        cluster = k8s.Provider("cluster", kubeconfig=str(plane.kubeconfig), namespace="killed")
+        options = pulumi.ResourceOptions(provider=cluster)
+        for index in range(60):
+            k8s.core.v1.ConfigMap(f"k{index}", metadata={"name": f"k{index}"}, data={"a": "1"}, opts=options)
+
+    def made() -> int:
+        items = plane.call("GET", "/api/v1/namespaces/killed/configmaps")["items"]
+        return sum(item["metadata"]["name"].startswith("k") and "a" in item["data"] for item in items)
+
+    def kill() -> None:
+        while made() < 20:
+            time.sleep(0.02)
+        for child in psutil.Process().children(recursive=True):
+            if child.name().startswith("pulumi") or "providers.kubernetes" in " ".join(child.cmdline()):
+                child.kill()
+
+    stack = open_stack(stack_folder, many)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(auto.CommandError):
+        stack.up()
+    killer.join()
+    stack.cancel()
+    stack.up()
+    assert made() == 60
+    stack.destroy()
+    assert made() == 0
