@@ -1,5 +1,6 @@
 """The lab's AWS API as a process of its own, called by boto3 over HTTP."""
 
+# ruff: noqa: S310 (addresses of the test itself)
 from __future__ import annotations
 
 import base64
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -200,7 +202,9 @@ class TestClusters:
         logging = {"clusterLogging": [{"types": ["api"], "enabled": True}]}
         wait_update = eks.update_cluster_config(name="c1", logging=logging)["update"]
         wait_until(lambda: status_of_update(eks, wait_update) == "Successful")
-        assert eks.describe_cluster(name="c1")["cluster"]["logging"]["clusterLogging"][0] == logging["clusterLogging"][0]
+        assert (
+            eks.describe_cluster(name="c1")["cluster"]["logging"]["clusterLogging"][0] == logging["clusterLogging"][0]
+        )
         assert code_of(eks.update_cluster_config, name="c1", logging=logging) == "InvalidParameterException"
         arn = eks.describe_cluster(name="c1")["cluster"]["arn"]
         eks.tag_resource(resourceArn=arn, tags={"x": "1", "y": "2"})
@@ -345,3 +349,227 @@ def test_pod_identity(aws: Aws) -> None:
     assert eks.describe_pod_identity_association(**names)["association"]["disableSessionTags"] is True
     eks.delete_pod_identity_association(**names)
     assert code_of(eks.describe_pod_identity_association, **names) == "ResourceNotFoundException"
+
+
+class TestRefusals:
+    """Each protocol's own form: botocore reads the code out of it."""
+
+    CALLS = (
+        ("ec2", "DescribeVpcs", lambda client: client.describe_vpcs()),
+        ("iam", "ListRoles", lambda client: client.list_roles()),
+        ("sts", "GetCallerIdentity", lambda client: client.get_caller_identity()),
+        ("efs", "DescribeFileSystems", lambda client: client.describe_file_systems()),
+        ("fsx", "DescribeFileSystems", lambda client: client.describe_file_systems()),
+        ("eks", "ListClusters", lambda client: client.list_clusters()),
+        ("route53", "ListHostedZones", lambda client: client.list_hosted_zones()),
+        ("s3", "ListBuckets", lambda client: client.list_buckets()),
+        ("s3", "ListObjectsV2", lambda client: client.list_objects_v2(Bucket="nothing")),
+    )
+
+    @pytest.mark.parametrize(("service", "operation", "call"), CALLS, ids=[f"{c[0]}.{c[1]}" for c in CALLS])
+    @pytest.mark.parametrize("code", ["RequestLimitExceeded", "ExpiredToken", "VcpuLimitExceeded"])
+    def test_faults(self, aws: Aws, service: str, operation: str, call: Any, code: str) -> None:
+        aws.faults({"operation": operation, "service": service, "error": code, "message": "so it is", "times": 2})
+        client = aws.client(service)
+        for _ in range(2):
+            with pytest.raises(ClientError) as caught:
+                call(client)
+            assert caught.value.response["Error"]["Code"] == code
+            assert caught.value.response["Error"]["Message"] == "so it is"
+        if operation == "ListObjectsV2":
+            assert code_of(client.list_objects_v2, Bucket="nothing") == "NoSuchBucket"
+        else:
+            call(client)
+
+    @pytest.mark.parametrize(("service", "operation", "call"), CALLS, ids=[f"{c[0]}.{c[1]}" for c in CALLS])
+    def test_unknown_access_keys(self, aws: Aws, service: str, operation: str, call: Any) -> None:
+        with pytest.raises(ClientError) as caught:
+            call(aws.client(service, key="AKIAUNKNOWN000000001"))
+        assert caught.value.response["Error"]["Code"] == (
+            "InvalidAccessKeyId" if service == "s3" else "InvalidClientTokenId"
+        )
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+    def test_a_fault_ends_with_its_file(self, aws: Aws) -> None:
+        aws.faults({"operation": "DescribeVpcs", "error": "Throttling", "times": 100})
+        ec2 = aws.client("ec2")
+        assert code_of(ec2.describe_vpcs) == "Throttling"
+        (aws.root / "faults.json").unlink()
+        ec2.describe_vpcs()
+
+    def test_keys_written_later_are_known(self, aws: Aws) -> None:
+        file = aws.root / "aws" / "credentials"
+        before = file.read_text()
+        file.write_text(f"{before}\n[ops]\naws_access_key_id = AKIALABOPS0000000001\naws_secret_access_key = s\n")
+        caller = aws.client("sts", key="AKIALABOPS0000000001").get_caller_identity()
+        assert caller["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/ops"
+        file.write_text(before)
+
+    def test_a_presigned_caller_identity(self, aws: Aws) -> None:
+        url = aws.client("sts").generate_presigned_url("get_caller_identity")
+        request = urllib.request.Request(url, headers={"Accept": "application/json", "x-k8s-aws-id": "c1"})
+        with urllib.request.urlopen(request) as answer:
+            assert f"arn:aws:iam::{ACCOUNT}:user/default" in answer.read().decode()
+
+
+class TestEc2:
+    def test_placement_groups(self, aws: Aws) -> None:
+        ec2 = aws.client("ec2")
+        tags = [{"ResourceType": "placement-group", "Tags": [{"Key": "Name", "Value": "x"}]}]
+        made = ec2.create_placement_group(GroupName="pg1", Strategy="cluster", TagSpecifications=tags)["PlacementGroup"]
+        assert code_of(ec2.create_placement_group, GroupName="pg1") == "InvalidPlacementGroup.Duplicate"
+        ec2.create_tags(Resources=[made["GroupId"]], Tags=[{"Key": "a", "Value": "b"}])
+        found = ec2.describe_placement_groups(Filters=[{"Name": "tag:Name", "Values": ["x"]}])["PlacementGroups"]
+        assert [group["GroupName"] for group in found] == ["pg1"]
+        assert {tag["Key"] for tag in found[0]["Tags"]} == {"Name", "a"}
+        assert (found[0]["State"], found[0]["Strategy"]) == ("available", "cluster")
+        ec2.delete_placement_group(GroupName="pg1")
+        assert code_of(ec2.describe_placement_groups, GroupNames=["pg1"]) == "InvalidPlacementGroup.Unknown"
+
+    def test_capacity_reservations(self, aws: Aws) -> None:
+        ec2 = aws.client("ec2")
+        made = ec2.create_capacity_reservation(
+            InstanceType="p5.48xlarge",
+            InstancePlatform="Linux/UNIX",
+            AvailabilityZone="us-east-1a",
+            InstanceCount=4,
+        )["CapacityReservation"]
+        ids = [made["CapacityReservationId"]]
+        found = ec2.describe_capacity_reservations(CapacityReservationIds=ids)["CapacityReservations"]
+        assert [(item["State"], item["TotalInstanceCount"]) for item in found] == [("active", 4)]
+        ec2.cancel_capacity_reservation(CapacityReservationId=ids[0])
+        found = ec2.describe_capacity_reservations(CapacityReservationIds=ids)["CapacityReservations"]
+        assert [item["State"] for item in found] == ["cancelled"]
+
+    def test_a_network_comes_down_only_from_the_top(self, aws: Aws) -> None:
+        ec2 = aws.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        nat = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+        one, two = (
+            ec2.create_security_group(GroupName=name, Description="d", VpcId=vpc)["GroupId"] for name in ("one", "two")
+        )
+        permissions = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": one}]}]
+        rules = ec2.authorize_security_group_ingress(GroupId=two, IpPermissions=permissions)["SecurityGroupRules"]
+        assert ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]["State"] == "available"
+        assert code_of(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
+        assert code_of(ec2.release_address, AllocationId=address) == "InvalidIPAddress.InUse"
+        attached = {"InternetGatewayId": gateway, "VpcId": vpc}
+        assert code_of(ec2.detach_internet_gateway, **attached) == "DependencyViolation"
+        assert code_of(ec2.delete_security_group, GroupId=one) == "DependencyViolation"
+        ec2.delete_nat_gateway(NatGatewayId=nat)
+        assert ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]["State"] == "deleted"
+        ec2.release_address(AllocationId=address)
+        ec2.delete_subnet(SubnetId=subnet)
+        assert code_of(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+        ec2.detach_internet_gateway(**attached)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway)
+        assert code_of(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+        ids = [rule["SecurityGroupRuleId"] for rule in rules]
+        ec2.revoke_security_group_ingress(GroupId=two, SecurityGroupRuleIds=ids)
+        for group in (one, two):
+            ec2.delete_security_group(GroupId=group)
+        ec2.delete_vpc(VpcId=vpc)
+        assert code_of(ec2.describe_vpcs, VpcIds=[vpc]) == "InvalidVpcID.NotFound"
+
+
+def test_lustre(aws: Aws) -> None:
+    network, fsx = make_network(aws), aws.client("fsx")
+    given = {
+        "FileSystemType": "LUSTRE",
+        "StorageCapacity": 1200,
+        "SubnetIds": network["subnets"][:1],
+        "LustreConfiguration": {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 125},
+        "Tags": [{"Key": "a", "Value": "b"}],
+    }
+    made = fsx.create_file_system(**given)["FileSystem"]
+    ids = [made["FileSystemId"]]
+    found = fsx.describe_file_systems(FileSystemIds=ids)["FileSystems"][0]
+    assert (found["Lifecycle"], found["VpcId"], found["SubnetIds"]) == ("AVAILABLE", network["vpc"], given["SubnetIds"])
+    assert found["DNSName"] == f"{ids[0]}.fsx.us-east-1.amazonaws.com"
+    assert found["LustreConfiguration"]["MountName"]
+    fsx.tag_resource(ResourceARN=made["ResourceARN"], Tags=[{"Key": "c", "Value": "d"}])
+    fsx.update_file_system(FileSystemId=ids[0], StorageCapacity=2400)
+    found = fsx.describe_file_systems()["FileSystems"][0]
+    assert found["StorageCapacity"] == 2400
+    assert found["Tags"] == [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]
+    fsx.delete_file_system(FileSystemId=ids[0])
+    assert code_of(fsx.describe_file_systems, FileSystemIds=ids) == "FileSystemNotFound"
+    assert code_of(fsx.create_file_system, **given | {"SubnetIds": [f"subnet-{0:017x}"]}) == "InvalidNetworkSettings"
+
+
+def test_efs(aws: Aws) -> None:
+    network, efs = make_network(aws), aws.client("efs")
+    made = efs.create_file_system(CreationToken="t", Encrypted=True, ThroughputMode="elastic")["FileSystemId"]
+    names = {"FileSystemId": made, "SubnetId": network["subnets"][0]}
+    target = efs.create_mount_target(**names)["MountTargetId"]
+    assert efs.describe_file_systems(FileSystemId=made)["FileSystems"][0]["LifeCycleState"] == "available"
+    assert efs.describe_mount_targets(FileSystemId=made)["MountTargets"][0]["LifeCycleState"] == "available"
+    assert code_of(efs.create_mount_target, **names) == "MountTargetConflict"
+    assert code_of(efs.delete_file_system, FileSystemId=made) == "FileSystemInUse"
+    efs.delete_mount_target(MountTargetId=target)
+    efs.delete_file_system(FileSystemId=made)
+    assert code_of(efs.describe_file_systems, FileSystemId=made) == "FileSystemNotFound"
+
+
+def test_the_hosted_zone(aws: Aws) -> None:
+    route53 = aws.client("route53")
+    zone = route53.list_hosted_zones_by_name(DNSName="example.com.")["HostedZones"][0]
+    assert zone["Name"] == "example.com."
+    record = {"Name": "a.example.com.", "Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "127.0.0.1"}]}
+    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+    change = route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)["ChangeInfo"]
+    assert route53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "INSYNC"
+    names = [
+        found["Name"] for found in route53.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
+    ]
+    assert "a.example.com." in names
+
+
+class TestS3:
+    @pytest.mark.parametrize("checksum", ["when_supported", "when_required"])
+    def test_a_large_object_comes_back_as_it_was(self, aws: Aws, tmp_path: Path, checksum: str) -> None:
+        s3 = aws.client("s3", request_checksum_calculation=checksum, s3={"addressing_style": "path"})
+        bucket = f"large-{checksum.replace('_', '-')}"
+        s3.create_bucket(Bucket=bucket)
+        sent, back = tmp_path / "sent", tmp_path / "back"
+        sent.write_bytes(os.urandom(1 << 20) * 200)
+        s3.upload_file(str(sent), bucket, "folder/a b+c", ExtraArgs={"Metadata": {"k": "v"}})
+        head = s3.head_object(Bucket=bucket, Key="folder/a b+c")
+        assert (head["ContentLength"], head["Metadata"]) == (200 << 20, {"k": "v"})
+        s3.download_file(bucket, "folder/a b+c", str(back))
+        assert back.read_bytes() == sent.read_bytes()
+        s3.delete_object(Bucket=bucket, Key="folder/a b+c")
+
+    def test_rclone(self, aws: Aws, tmp_path: Path) -> None:
+        aws.client("s3").create_bucket(Bucket="rclone")
+        sent, back = tmp_path / "sent", tmp_path / "back"
+        sent.mkdir()
+        (sent / "large").write_bytes(os.urandom(1 << 20) * 200)
+        (sent / "small").write_bytes(b"x")
+        (sent / "empty").write_bytes(b"")
+        remote = f":s3,provider=Other,endpoint='http://127.0.0.1:{aws.port}',region={REGION}"
+        remote += f",access_key_id={KEY},secret_access_key=secret,force_path_style=true:rclone/x"
+        rclone = [str(Path(sys.executable).with_name("rclone")), "--config", os.devnull]
+        for words in (["copy", str(sent), remote], ["check", str(sent), remote], ["copy", remote, str(back)]):
+            done = subprocess.run([*rclone, *words], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        for name in ("large", "small", "empty"):
+            assert (back / name).read_bytes() == (sent / name).read_bytes()
+
+    def test_buckets_in_the_host_name(self, aws: Aws) -> None:
+        s3 = aws.client("s3")
+        s3.create_bucket(Bucket="virtual")
+        s3.put_object(Bucket="virtual", Key="k/1", Body=b"body")
+        url = s3.generate_presigned_url("get_object", Params={"Bucket": "virtual", "Key": "k/1"})
+        request = urllib.request.Request(url.replace("/virtual/k/1", "/k/1"), headers={"Host": "virtual.localhost"})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.read() == b"body"
+
+    def test_no_credentials(self, aws: Aws) -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/bucket/key")
+        assert caught.value.code == 403

@@ -14,11 +14,16 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
 
+# CreateTags, which is moto's, takes ids that it knows the prefix of.
+PREFIXES = {"placement-group": "pg", "capacity-reservation": "cr"}
+EC2_RESOURCE_TO_PREFIX.update(PREFIXES)
+EC2_PREFIX_TO_RESOURCE.update({prefix: resource for resource, prefix in PREFIXES.items()})
 STRATEGIES = ("cluster", "spread", "partition")
 
 
