@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generate_route_id
 
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
@@ -154,7 +154,23 @@ class Ec2(Service):
         gateway.state = "deleted"
         return {"NatGatewayId": id}
 
-    # ---- what stops a deletion -------------------------------------------------------------------------------------
+    # ---- gateway endpoints -----------------------------------------------------------------------------------------
+
+    def delete_vpc_endpoints(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+        """Says what isn't there; moto ends the call at a route that is gone."""
+        backend, failed = backend_of(call.region), []
+        for id in given["VpcEndpointIds"]:  # noqa: A001
+            endpoint = backend.vpc_end_points.get(id)
+            if endpoint is None or endpoint.state == "deleted":
+                error = {"Code": "InvalidVpcEndpoint.NotFound", "Message": f"The VpcEndpoint Id '{id}' does not exist"}
+                failed.append({"ResourceId": id, "Error": error})
+                continue
+            routed = [table for table in endpoint.route_table_ids or [] if _has_route(backend, endpoint, table)]
+            endpoint.route_table_ids = routed
+            backend.delete_vpc_endpoints([id])
+        return {"Unsuccessful": failed}
+
+    # ---- before moto: what stops a deletion, what it would forget ---------------------------------------------------
 
     def before(self, call: Call) -> None:
         guard = GUARDS.get(call.operation)
@@ -243,7 +259,27 @@ def _address(backend: Any, given: dict[str, Any]) -> None:
             raise ApiError("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
 
 
+def _has_route(backend: Any, endpoint: Any, table_id: str) -> bool:
+    table = backend.route_tables.get(table_id)
+    return table is not None and generate_route_id(table_id, endpoint.destination_prefix_list_id) in table._routes
+
+
+def _endpoint_routes(backend: Any, given: dict[str, Any]) -> None:
+    """A gateway endpoint's routes follow its tables: moto notes the tables only."""
+    endpoint = backend.vpc_end_points.get(given["VpcEndpointId"])
+    if endpoint is None or not endpoint.destination_prefix_list_id:
+        return
+    prefixes = {"destination_prefix_list_id": endpoint.destination_prefix_list_id}
+    for table in given.get("AddRouteTableIds", []):
+        if not _has_route(backend, endpoint, table):
+            backend.create_route(table, None, gateway_id=endpoint.id, **prefixes)
+    for table in given.get("RemoveRouteTableIds", []):
+        if _has_route(backend, endpoint, table):
+            backend.delete_route(table, None, **prefixes)
+
+
 GUARDS = {
+    "ModifyVpcEndpoint": _endpoint_routes,
     "DeleteVpc": _vpc,
     "DeleteSubnet": _subnet,
     "DeleteSecurityGroup": _security_group,
