@@ -31,7 +31,7 @@ from providers.base.values import Secrets, decode, encode
 
 THREADS = 128  # the engine runs as many calls at once as its --parallel says, and a waiting create holds its thread
 MAX_MESSAGE_BYTES = 400 * 1024 * 1024  # the engine's own limit
-ENGINE_CHECK_EVERY_S = 5.0
+ENGINE_CHECK_EVERY_S = 2.0
 Answer = TypeVar("Answer")
 
 
@@ -49,7 +49,9 @@ class EngineLog(Host):
 
     def _send(self, urn: str, message: str, severity: engine_pb2.LogSeverity.ValueType, *, ephemeral: bool) -> None:
         request = engine_pb2.LogRequest(severity=severity, message=message, urn=urn, ephemeral=ephemeral)
-        self._stub.Log.future(request, timeout=5)
+        sent = self._stub.Log.future(request, timeout=5)
+        if not ephemeral:  # delivered before the call returns: the engine may end the plugin right after it
+            sent.exception()
 
 
 class Status(grpc.Status):  # type: ignore[misc]
