@@ -5,6 +5,7 @@ Started by `__main__`. Every call but S3's runs alone: moto's backends look into
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +25,7 @@ from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
 from meshctl.lab.aws.service import Service
 
+log = logging.getLogger(__name__)
 OPEN = ("/moto-api",)  # moto's own page, for readiness: no AWS API
 
 
@@ -54,7 +56,10 @@ class LabApi:
     def settle(self) -> None:
         """Let time pass for what becomes ready by itself."""
         with self.lock:
-            self.eks.settle()
+            try:
+                self.eks.settle()
+            except Exception:  # tried again a moment later
+                log.exception("settling EKS")
 
     def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -71,4 +76,7 @@ class LabApi:
                 return answer
         except ApiError as error:
             response = errors.response(call, error)
+        except Exception as error:  # the API stays up, its clients see a server's error
+            log.exception("%s %s", call.service, call.operation)
+            response = errors.response(call, ApiError("InternalFailure", f"{type(error).__name__}: {error}"))
         return response(call.environ, start_response)

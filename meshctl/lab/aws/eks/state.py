@@ -2,12 +2,15 @@
 
 Every part of the service derives from `Base`. `eks.json`:
 
-    {"clusters": {NAME: {"control_plane", "region", "arn", "status", "version", "issuer", "vpc_id"}},
-     "nodegroups": {"CLUSTER/NAME": {"cluster", "name", "desired_size", "instance_types": […], "zones": […], "subnets",
-        "labels": {}, "taints": [{"key", "value", "effect"}], "capacity_type", "ami_type", "version", "status",
-        "placement_group", "capacity_reservation"}},
-     "access": [{"cluster", "principalArn", "access_key", "access_keys": […], "username", "groups": […],
-        "policies": [{"policyArn", "scope": {"type", "namespaces"}}]}]}
+    {"clusters": {NAME: {"control_plane", "region", "arn", "status", "version", "issuer", "vpcId",
+        "access": [{"access_key", "principalArn", "username", "groups": […], "policies": [ARN of cluster-wide ones…],
+            "namespacePolicies": {ARN: [namespace…]}}],
+        "nodegroups": {NAME: {"desiredSize", "instanceTypes": […], "zones": […], "subnets": […], "labels": {}, "taints":
+            [{"key", "value", "effect"}], "capacityType", "amiType", "version", "status", "placementGroup",
+            "capacityReservation"}}}}}
+
+Names and values are the API's own. `access` has one entry for each access key that acts as the principal, or one with
+an empty key where the lab knows none.
 
 `nodes.json` comes back from the node controller: {"nodegroups": {"CLUSTER/NAME": READY_COUNT}}.
 """
@@ -33,7 +36,6 @@ from meshctl.lab.aws.service import Service
 from meshctl.lab.state import read_json, write_whole
 
 CHANGE_S = 0.5  # how long what needs no nodes takes
-EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
 @dataclass
@@ -195,39 +197,50 @@ class Base(Service):
         """What goes with a deleted cluster."""
 
     def write(self) -> None:
-        document = {
-            "clusters": {name: _cluster_entry(cluster) for name, cluster in self.clusters.items()},
-            "nodegroups": {
-                f"{name}/{nodegroup_name}": _nodegroup_entry(nodegroup)
-                for name, cluster in self.clusters.items()
-                for nodegroup_name, nodegroup in cluster.nodegroups.items()
-            },
-            "access": [entry for cluster in self.clusters.values() for entry in self._access(cluster)],
-        }
+        document = {"clusters": {name: self._summary(cluster) for name, cluster in self.clusters.items()}}
         text = json.dumps(document, indent=2, sort_keys=True)
         if text != self._written:
             write_whole(self.root / "eks.json", text)
             self._written = text
 
-    def _access(self, cluster: Cluster) -> list[dict[str, Any]]:
-        entries = list(cluster.entries.values())
-        if cluster.creator is not None and cluster.creator.described["principalArn"] not in cluster.entries:
-            entries.append(cluster.creator)
+    def _summary(self, cluster: Cluster) -> dict[str, Any]:
+        described = cluster.described
+        return {
+            "control_plane": cluster.control_plane,
+            "region": cluster.region,
+            "arn": described["arn"],
+            "status": described["status"],
+            "version": described["version"],
+            "issuer": described["identity"]["oidc"]["issuer"],
+            "vpcId": described["resourcesVpcConfig"]["vpcId"],
+            "access": [access for entry in _entries(cluster) for access in self._access(entry)],
+            "nodegroups": {name: _nodegroup_entry(nodegroup) for name, nodegroup in cluster.nodegroups.items()},
+        }
+
+    def _access(self, entry: AccessEntry) -> list[dict[str, Any]]:
+        who = entry.described["principalArn"]
+        keys = {*self.credentials.keys_of(who), entry.access_key} - {""}
+        scopes = {arn: policy["accessScope"] for arn, policy in entry.policies.items()}
         return [
             {
-                "cluster": cluster.described["name"],
-                "principalArn": entry.described["principalArn"],
-                "access_key": entry.access_key,
-                "access_keys": self.credentials.keys_of(entry.described["principalArn"]),
+                "access_key": key,
+                "principalArn": who,
                 "username": entry.described["username"],
                 "groups": entry.described["kubernetesGroups"],
-                "policies": [
-                    {"policyArn": policy["policyArn"], "scope": policy["accessScope"]}
-                    for policy in entry.policies.values()
-                ],
+                "policies": [arn for arn, scope in scopes.items() if scope["type"] == "cluster"],
+                "namespacePolicies": {
+                    arn: scope["namespaces"] for arn, scope in scopes.items() if scope["type"] == "namespace"
+                },
             }
-            for entry in entries
+            for key in sorted(keys) or [""]
         ]
+
+
+def _entries(cluster: Cluster) -> list[AccessEntry]:
+    entries = list(cluster.entries.values())
+    if cluster.creator is not None and cluster.creator.described["principalArn"] not in cluster.entries:
+        entries.append(cluster.creator)
+    return entries
 
 
 def _settled_cluster(cluster: Cluster) -> bool:
@@ -273,35 +286,20 @@ def _settle_update(update: Update) -> None:
         update.described["status"] = "Successful"
 
 
-def _cluster_entry(cluster: Cluster) -> dict[str, Any]:
-    described = cluster.described
-    return {
-        "control_plane": cluster.control_plane,
-        "region": cluster.region,
-        "arn": described["arn"],
-        "status": described["status"],
-        "version": described["version"],
-        "issuer": described["identity"]["oidc"]["issuer"],
-        "vpc_id": described["resourcesVpcConfig"]["vpcId"],
-    }
-
-
 def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
     described, template = nodegroup.described, nodegroup.template
     target = (template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
     return {
-        "cluster": described["clusterName"],
-        "name": described["nodegroupName"],
-        "desired_size": described["scalingConfig"]["desiredSize"],
-        "instance_types": described.get("instanceTypes") or [template.get("InstanceType", "t3.medium")],
-        "subnets": described["subnets"],
+        "desiredSize": described["scalingConfig"]["desiredSize"],
+        "instanceTypes": described["instanceTypes"] or [template.get("InstanceType", "t3.medium")],
         "zones": nodegroup.zones,
+        "subnets": described["subnets"],
         "labels": described["labels"],
-        "taints": [{**taint, "effect": EFFECTS.get(taint["effect"], taint["effect"])} for taint in described["taints"]],
-        "capacity_type": described["capacityType"],
-        "ami_type": described["amiType"],
+        "taints": described["taints"],
+        "capacityType": described["capacityType"],
+        "amiType": described["amiType"],
         "version": described["version"],
         "status": described["status"],
-        "placement_group": (template.get("Placement") or {}).get("GroupName", ""),
-        "capacity_reservation": target.get("CapacityReservationId", ""),
+        "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
+        "capacityReservation": target.get("CapacityReservationId", ""),
     }
