@@ -122,7 +122,7 @@ def lab_environment(story: Story) -> dict[str, str]:
 def bring_up(story: Story) -> str:
     """Buckets first, then the weights, then everything; returns the weights' hash."""
     story.chapter("Up on AWS: the buckets first, so that the weights are there when the model server starts")
-    story.meshctl("up", "aws-east", "--yes", "--only", "storage/weights", "--only", "storage/checkpoints", tail=3)
+    story.meshctl("up", "aws-east", "--yes", "--object-storage-only")
     digest = upload_weights(story)
     print(f"    {WEIGHTS_MIB} MiB of weights in S3, sha256 {digest[:16]}…")
     story.meshctl("up", "aws-east", "--yes")

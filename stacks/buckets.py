@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
 from meshctl.model.deployment import Deployment, ObjectStore
-from stacks.resources import AwsProvider, AwsResource
+from stacks.resources import AwsProvider, AwsResource, aws_tags
 
 _ALL_BLOCKED = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
 
 
-def declare_buckets(deployment: Deployment, tags: dict[str, str]) -> dict[str, AwsResource]:
+def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
+    """The program of `up --object-storage-only`: the buckets, with the stack's outputs left as they are.
+
+    To be run with the buckets as its targets: everything else of the stack is not declared here, and must stay.
+    """
+    declare_buckets(deployment)
+    for name, value in outputs.items():
+        pulumi.export(name, value)
+
+
+def declare_buckets(deployment: Deployment) -> dict[str, AwsResource]:
     """One bucket for each object store, by store name.
 
     A bucket outlives the machine that made it: it is never replaced on the way (`delete_before_replace` stays off).
@@ -24,7 +35,8 @@ def declare_buckets(deployment: Deployment, tags: dict[str, str]) -> dict[str, A
     for store in deployment.object_stores:
         key = (store.endpoint, store.profile, store.region)
         if key not in providers:
-            providers[key] = _provider(store, tags if deployment.provider == "aws" else {}, number=len(providers))
+            tags = aws_tags(deployment) if deployment.provider == "aws" else {}
+            providers[key] = _provider(store, tags, number=len(providers))
         buckets[store.name] = _bucket(deployment, store, providers[key])
     return buckets
 
@@ -58,7 +70,3 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
         outputs=["Bucket"],
         provider=provider,
     )
-
-
-def bucket_names(buckets: dict[str, AwsResource]) -> dict[str, pulumi.Output[str]]:
-    return {name: bucket.get("Bucket") for name, bucket in buckets.items()}

@@ -12,6 +12,14 @@ from typing import Any
 
 import pulumi
 
+from meshctl.model.deployment import Deployment
+
+
+def aws_tags(deployment: Deployment) -> dict[str, str]:
+    """On every AWS resource: whose it is, and the mesh's own labels."""
+    ours = {"meshctl.dev/mesh": deployment.mesh, "meshctl.dev/environment": deployment.environment}
+    return {**deployment.labels, **ours}
+
 
 class AwsProvider(pulumi.ProviderResource):
     """The `meshaws` package configured for one region and profile."""
@@ -82,3 +90,14 @@ class AwsResource(pulumi.CustomResource):
 
     def translate_input_property(self, prop: str) -> str:
         return prop
+
+
+def part(output: pulumi.Output[Any], *path: str) -> pulumi.Output[Any]:
+    """A value inside a structured output; None where it is missing, which the provider's check then names."""
+
+    def walk(value: Any) -> Any:
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    return output.apply(walk)

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from meshctl.cli.check import check
-from meshctl.cli.context import Context
-from meshctl.cli.eks_token import eks_token
-from meshctl.cli.lab import lab_app
-from meshctl.cli.migrate import migrate, migrations_app
-from meshctl.cli.schema import schema
 from typer import exceptions
 
 from meshctl import __version__
+from meshctl.cli.check import check
+from meshctl.cli.context import Context
 from meshctl.cli.doctor import doctor
+from meshctl.cli.eks_token import eks_token
+from meshctl.cli.lab import lab_app
+from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
+from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
 from meshctl.cli.status import status
 from meshctl.cli.up import destroy, up
@@ -58,7 +58,7 @@ def _global(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (read in `main`)
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 (its callback does it all)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -85,13 +85,32 @@ app.add_typer(migrations_app, name="migrations")
 app.add_typer(lab_app, name="lab")
 
 
+_FLAGS = {"--yes", "-y", "--verbose", "-v", "--no-color", "--debug"}
+_VALUED = {"--output", "-C", "--mesh", "--environments"}
+
+
+def global_first(arguments: list[str]) -> list[str]:
+    """The same arguments with the global options before the command: people write them where they think of them."""
+    before: list[str] = []
+    after: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            after += [argument, *rest]
+        elif argument in _FLAGS or (argument.partition("=")[0] in _VALUED and "=" in argument):
+            before.append(argument)
+        elif argument in _VALUED:
+            before += [argument, *([value] if (value := next(rest, None)) is not None else [])]
+        else:
+            after.append(argument)
+    return before + after
+
+
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
-    arguments = sys.argv[1:]
-    as_json = any(
-        a == "--output=json" or (a == "--output" and b == "json")
-        for a, b in zip(arguments, [*arguments[1:], ""], strict=True)
-    )
+    arguments = global_first(sys.argv[1:])
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    as_json = any(a == "--output=json" or (a, b) == ("--output", "json") for a, b in pairs)
     try:
         code = app(args=arguments, standalone_mode=False)
     except MeshError as error:
@@ -104,6 +123,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed reader is no error
         code = 0
+    except Exception as error:
+        bug = MeshError(f"internal error: {error!r}", hint="this is a bug; the same command with --debug shows where")
+        bug.__cause__ = error
+        code = _report(bug, as_json=as_json, debug="--debug" in arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 

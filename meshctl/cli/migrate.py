@@ -142,9 +142,8 @@ def finish(
 @contextmanager
 def _migrations(context: Context, *, break_lock: bool = False) -> Iterator[Migrations]:
     """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine."""
-    from meshctl.migrate.engine_world import build_world
-
     from meshctl.cli.opened import opened
+    from meshctl.migrate.engine_world import build_world
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.state_store import open_state_store
 

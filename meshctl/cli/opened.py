@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
 
-from meshctl.cli.context import Context
-
 from meshctl.catalog import Catalog, load_catalog
+from meshctl.cli.context import Context
 from meshctl.engine import clusters, object_access
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError, UsageError
@@ -63,7 +62,7 @@ class Opened:
             first = gaps[0]
             more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
             raise InfeasibleError(
-                f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}, the best there is: {first.best}{more}",
+                f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}; best: {first.best}{more}",
                 gaps=gaps,
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from meshctl.cli.context import Context
+
+if TYPE_CHECKING:
+    from meshctl.changes import Plan
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
 
@@ -15,15 +19,14 @@ def up(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment to bring up.", metavar="ENV")],
     plan: Annotated[Path | None, typer.Option("--plan", help="Apply only what this saved plan says.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--only", help="Only this subject (`storage/weights`); repeatable.", metavar="SUBJECT"),
-    ] = None,
+    object_storage_only: Annotated[
+        bool, typer.Option("--object-storage-only", help="Only the buckets: to fill them before the workloads start.")
+    ] = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.changes import done_text, plan_text
+    from meshctl.changes import plan_text
     from meshctl.cli.opened import opened
     from meshctl.engine import plan_file
 
@@ -37,13 +40,23 @@ def up(
             elif preview.pending:
                 context.say(plan_text(preview))
                 context.confirm(f"apply to {environment}?")
-        result = mesh.session.up(deployment, only=tuple(only or ()))
+        if object_storage_only:
+            _show(context, mesh.session.up_object_storage(deployment), {})
+            return
+        result = mesh.session.up(deployment)
+    _show(context, result.plan, result.addresses)
+    if context.output != "json":
+        for endpoint in deployment.endpoints:
+            context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def _show(context: Context, plan: Plan, addresses: dict[str, str]) -> None:
+    from meshctl.changes import done_text
+
     if context.output == "json":
-        context.print_json({**result.plan.document(), "endpoints": result.addresses})
-        return
-    context.print(done_text(result.plan))
-    for endpoint in deployment.endpoints:
-        context.print(f"  http://{endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+        context.print_json({**plan.document(), "endpoints": addresses})
+    else:
+        context.print(done_text(plan))
 
 
 def destroy(

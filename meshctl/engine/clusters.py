@@ -59,6 +59,14 @@ class ClusterAccess:
             return lightkube.Client(config=config, timeout=httpx2.Timeout(20, connect=5), trust_env=False)
 
     def _config(self) -> KubeConfig:
+        config = self._read()
+        for user in config.users.values():
+            # lightkube knows the exec API up to v1beta1; v1 differs in a field that only terminals need
+            if user.exec is not None and user.exec.apiVersion == "client.authentication.k8s.io/v1":
+                user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
+        return config
+
+    def _read(self) -> KubeConfig:
         if self.kubeconfig.lstrip().startswith("{"):
             return KubeConfig.from_dict(json.loads(self.kubeconfig))
         if self.kubeconfig:

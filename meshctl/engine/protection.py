@@ -25,6 +25,7 @@ class Risk:
     """Storage with something in it. `store` is set for buckets."""
 
     subject: str
+    urn: str
     what: str
     store: ObjectStore | None = None
 
@@ -39,6 +40,22 @@ def data_at_risk(state: Mapping[str, Any]) -> list[Risk]:
     return list(found.values())
 
 
+def needed_by(state: Mapping[str, Any], urns: list[str]) -> frozenset[str]:
+    """The resources of these URNs and all that they stand on: dependencies, parents, providers."""
+    resources = {resource["urn"]: resource for resource in state.get("resources") or ()}
+    found: set[str] = set()
+    waiting = list(urns)
+    while waiting:
+        urn = waiting.pop()
+        if urn in found or urn not in resources:
+            continue
+        found.add(urn)
+        resource = resources[urn]
+        provider = str(resource.get("provider") or "").rpartition("::")[0]
+        waiting += [*(resource.get("dependencies") or ()), str(resource.get("parent") or ""), provider]
+    return frozenset(found)
+
+
 def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
     resources = list(state.get("resources") or ())
     providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}
@@ -48,9 +65,9 @@ def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
             store = _store(resource, providers.get(resource.get("provider", ""), {}))
             count = object_access.object_count(store)
             if count:
-                yield Risk(subject, f"{'at least ' if count >= 1000 else ''}{count} objects", store)
+                yield Risk(subject, resource["urn"], f"{'at least ' if count >= 1000 else ''}{count} objects", store)
         elif resource["type"] in _FILE_SYSTEMS:
-            yield Risk(subject, "a file system, whose content can't be seen from here")
+            yield Risk(subject, resource["urn"], "a file system, whose content can't be seen from here")
 
 
 def _store(resource: Mapping[str, Any], provider: Mapping[str, Any]) -> ObjectStore:

@@ -59,17 +59,21 @@ class StackRun:
                 continue_on_error=True,
                 suppress_outputs=True,
                 suppress_progress=True,
-                target=[f"urn:pulumi:**::{subject}:*" for subject in subjects] or None,
+                target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
             ),
         )
 
-    def destroy(self) -> Recorder:
-        """Delete every resource of the stack; the stack's name and history stay."""
+    def destroy(self, urns: tuple[str, ...] = ()) -> Recorder:
+        """Delete every resource of the stack, or just `urns`; the stack's name and history stay."""
         self._forget_pending()
         return self._run(
             "destroy",
             lambda record: self.stack.destroy(
-                on_event=record, parallel=self.parallel, continue_on_error=True, suppress_progress=True
+                on_event=record,
+                parallel=self.parallel,
+                continue_on_error=True,
+                suppress_progress=True,
+                target=list(urns) or None,
             ),
         )
 

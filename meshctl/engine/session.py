@@ -18,6 +18,7 @@ from typing import Any
 import pulumi
 
 import stacks.aws
+import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
@@ -26,7 +27,7 @@ from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import data_at_risk
+from meshctl.engine.protection import data_at_risk, needed_by
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import EngineError, MeshError, ProtectedDataError
 from meshctl.model.deployment import Deployment
@@ -34,6 +35,7 @@ from meshctl.model.environment import Dns, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 _DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any]], None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
@@ -73,31 +75,41 @@ class Session:
 
     def plan(self, deployment: Deployment) -> Plan:
         """What `up` would do, with no change made. Raises: EngineError and its leaves."""
-        run = self._environment_run(deployment)
+        run = self._environment_run(deployment, quiet=True)  # a preview is over before its progress is read
         with ThreadPoolExecutor(max_workers=2) as pool:
             edge = pool.submit(self.endpoint_names)
             state = pool.submit(run.state)
             record = run.preview()
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
 
-    def up(self, deployment: Deployment, *, only: tuple[str, ...] = (), set_names: bool = True) -> UpResult:
-        """Bring the environment up, or only some subjects of it. `set_names`: also point unowned and own names at it.
+    def up(self, deployment: Deployment, *, set_names: bool = True) -> UpResult:
+        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it.
 
         Raises: ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
         InterruptedByUserError.
         """
         run = self._environment_run(deployment)
         before = run.outputs()
-        record = run.up(only)
+        record = run.up()
         outputs = run.outputs()
-        addresses = {name: str(address) for name, address in (outputs.get("endpoints") or {}).items() if address}
+        addresses = known_addresses(outputs)
         if outputs.get("kubeconfig"):
             kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
-        current = self.endpoint_names() if deployment.endpoints else {}
-        plan = self._plan(deployment, record.steps, before, current, addresses)
-        if set_names and not only and deployment.endpoints:
+        named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
+        current = self.endpoint_names() if named.endpoints else {}
+        plan = self._plan(named, record.steps, before, current, addresses)
+        if named.endpoints:
             self.set_names(names.after_up(deployment, current, addresses))
         return UpResult(addresses, outputs, plan)
+
+    def up_object_storage(self, deployment: Deployment) -> Plan:
+        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
+        before = self._run(deployment.environment, _nothing).outputs()
+        program = partial(stacks.buckets.declare_alone, deployment, before)
+        run = self._run(deployment.environment, program)
+        record = run.up(tuple(f"storage/{store.name}" for store in deployment.object_stores))
+        without_names = deployment.model_copy(update={"endpoints": ()})
+        return self._plan(without_names, record.steps, before, {}, {})
 
     def destroy_plan(self, environment: str) -> tuple[list[Step], list[str]]:
         """What `destroy` would delete, and the storage that holds data."""
@@ -131,9 +143,27 @@ class Session:
         kubeconfig.remove_context(self.folder, environment)
         return record
 
+    def retire(self, environment: str, *, keep_data: bool) -> None:
+        """Destroy the environment; names are not touched. With `keep_data`, storage that holds data stays in its
+        stack."""
+        run = self._run(environment, _nothing)
+        state = run.state()
+        risks = data_at_risk(state)
+        if not keep_data:
+            for risk in risks:
+                if risk.store is not None:
+                    object_access.empty(risk.store)
+        kept = needed_by(state, [risk.urn for risk in risks]) if keep_data else frozenset()
+        if kept:
+            run.destroy(tuple(r["urn"] for r in state["resources"] if r["urn"] not in kept))
+        elif state.get("resources"):
+            run.destroy()
+        kubeconfig.remove_context(self.folder, environment)
+
     def outputs(self, environment: str) -> dict[str, Any]:
-        """The environment's stack outputs; empty when it was never brought up."""
-        return self._run(environment, _nothing).outputs()
+        """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
+        state = self._run(environment, _nothing).state()
+        return stack_outputs(state) if _runs_workloads(state) else {}
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last complete `up` brought up there."""
@@ -182,7 +212,7 @@ class Session:
         addresses: Mapping[str, str] | None = None,
     ) -> Plan:
         old = before.get("deployment")
-        known = addresses if addresses is not None else (before.get("endpoints") or {})
+        known = addresses if addresses is not None else known_addresses(before)
         notes = []
         unknown = next((step for step in steps if step.op == "create" and step.type == "meshaws:eks:Cluster"), None)
         if unknown is not None and addresses is None:
@@ -197,18 +227,29 @@ class Session:
             notes=tuple(notes),
         )
 
-    def _environment_run(self, deployment: Deployment) -> StackRun:
+    def _environment_run(self, deployment: Deployment, *, quiet: bool = False) -> StackRun:
         values = secret_values.collect(deployment, self.environments)
 
         def program() -> None:
             late = {name: pulumi.Output.secret(value) for name, value in values.items()}
             _DECLARE[deployment.provider](deployment, late)
 
-        return self._run(deployment.environment, program)
+        return self._run(deployment.environment, program, quiet=quiet)
 
-    def _run(self, stack: str, program: Program) -> StackRun:
+    def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
-        return StackRun(opened, self.program, self.on_progress, self.break_lock)
+        return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+
+
+def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """The endpoints' addresses, without those that a partial `up` left unknown."""
+    found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
+    return {name: address for name, address in found.items() if address and address != _UNKNOWN}
+
+
+def _runs_workloads(state: Mapping[str, Any]) -> bool:
+    """Whether the state has the namespace that all workloads live in: not after `up --only`, nor once retired."""
+    return any(resource["urn"].endswith("::platform:namespace") for resource in state.get("resources") or ())
 
 
 def _nothing() -> None:

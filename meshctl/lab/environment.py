@@ -58,6 +58,7 @@ def variables(lab: Lab, folder: Path) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": str(aws_folder(lab) / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "KUBECONFIG": os.pathsep.join([str(lab.kubeconfig), str(own)]),
+        "MESHCTL_DNS_SERVER": f"127.0.0.1:{lab.read()['ports']['dns']}",
         "MESHCTL_LAB_ROOT": str(lab.root),
     }
 

@@ -10,7 +10,7 @@ import pulumi
 
 from meshctl.model.deployment import Deployment
 from stacks.aws.network import Network
-from stacks.resources import AwsProvider, AwsResource
+from stacks.resources import AwsProvider, AwsResource, part
 
 # Managed policies by name; the ARN prefix is the partition's.
 _CLUSTER_POLICIES = ("AmazonEKSClusterPolicy",)
@@ -73,12 +73,11 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         timeout_s=1800,
     )
     name = cluster.get("name")
-    vpc_config = cluster.get("resourcesVpcConfig")
     AwsResource(
         "iam:OpenIDConnectProvider",
         "cluster:oidc-provider",
         {
-            "Url": cluster.get("identity").apply(lambda identity: identity["oidc"]["issuer"]),
+            "Url": part(cluster.get("identity"), "oidc", "issuer"),
             "ClientIDList": ["sts.amazonaws.com"],
         },
         provider=aws,
@@ -87,7 +86,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
     return Eks(
         cluster=cluster,
         name=name,
-        security_group_id=vpc_config.apply(lambda config: config["clusterSecurityGroupId"]),
+        security_group_id=part(cluster.get("resourcesVpcConfig"), "clusterSecurityGroupId"),
         kubeconfig=_kubeconfig(deployment, cluster),
         node_role=node_role,
         before_nodes=(*node_policies, *before),
@@ -161,7 +160,7 @@ def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[s
                         "name": name,
                         "cluster": {
                             "server": parts["endpoint"],
-                            "certificate-authority-data": parts["authority"]["data"],
+                            "certificate-authority-data": parts["authority"],
                         },
                     }
                 ],
@@ -186,5 +185,7 @@ def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[s
         )
 
     return pulumi.Output.all(
-        name=cluster.get("name"), endpoint=cluster.get("endpoint"), authority=cluster.get("certificateAuthority")
+        name=cluster.get("name"),
+        endpoint=cluster.get("endpoint"),
+        authority=part(cluster.get("certificateAuthority"), "data"),
     ).apply(build)

@@ -104,7 +104,7 @@ def declare_pool(
 
 def _version_text(number: Any) -> str:
     """Numbers travel as doubles; EKS wants the version as text."""
-    return str(int(number))
+    return str(int(number)) if number is not None else ""
 
 
 def _launch_template(

@@ -10,7 +10,7 @@ from stacks import kubernetes, platform
 from stacks.aws import cluster, network, pools, storage
 from stacks.buckets import declare_buckets
 from stacks.exports import export
-from stacks.resources import AwsProvider
+from stacks.resources import AwsProvider, aws_tags
 
 
 def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
@@ -20,15 +20,14 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     """
     if deployment.network is None:
         raise ValueError("a deployment on AWS has a network")
-    tags = {"meshctl.dev/mesh": deployment.mesh, "meshctl.dev/environment": deployment.environment, **deployment.labels}
-    aws = AwsProvider("aws", region=deployment.region, profile=deployment.profile, tags=tags)
+    aws = AwsProvider("aws", region=deployment.region, profile=deployment.profile, tags=aws_tags(deployment))
     net = network.declare_network(deployment, deployment.network, aws)
     eks = cluster.declare_cluster(deployment, net, aws)
     fabric_group = pools.declare_fabric_group(deployment, net, aws)
     node_groups = [pools.declare_pool(deployment, pool, net, eks, fabric_group, aws) for pool in deployment.pools]
     addons = cluster.declare_addons(deployment, eks, node_groups, aws)
     file_systems = storage.declare_file_systems(deployment, net, eks, aws)
-    buckets = declare_buckets(deployment, tags)
+    buckets = declare_buckets(deployment)
     identities = storage.declare_bucket_access(deployment, buckets, platform.service_accounts(deployment), eks, aws)
     kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
     addresses = platform.declare(

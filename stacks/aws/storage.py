@@ -10,7 +10,7 @@ import pulumi
 from meshctl.model.deployment import Deployment, FileSystem
 from stacks.aws.cluster import Eks, declare_role, trust
 from stacks.aws.network import Network, named
-from stacks.resources import AwsProvider, AwsResource
+from stacks.resources import AwsProvider, AwsResource, part
 
 _LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
 _NFS_PORTS = ((2049, 2049),)
@@ -57,7 +57,7 @@ def _lustre(
         f"{system.name}.file_system_id": lustre.get("FileSystemId"),
         f"{system.name}.dns_name": lustre.get("DNSName"),
         # known only once the file system is: read from the state, which keeps the API's own description
-        f"{system.name}.mount_name": lustre.get("LustreConfiguration").apply(lambda found: found.get("MountName", "")),
+        f"{system.name}.mount_name": part(lustre.get("LustreConfiguration"), "MountName"),
     }
     return found
 

@@ -21,6 +21,6 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     `stacks.aws.program.declare`."""
     provider = kubernetes.provider(deployment)
     pools = platform.declare_node_pools(deployment, provider=provider)
-    buckets = declare_buckets(deployment, {})
+    buckets = declare_buckets(deployment)
     addresses = platform.declare(deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()])
     export(deployment, addresses)

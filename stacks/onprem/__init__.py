@@ -22,6 +22,6 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
     `stacks.aws.program.declare`."""
     provider = kubernetes.provider(deployment)
     labels = platform.declare_node_labels(deployment, provider=provider)
-    buckets = declare_buckets(deployment, {})
+    buckets = declare_buckets(deployment)
     addresses = platform.declare(deployment, provider=provider, late=late, depends_on=[*labels, *buckets.values()])
     export(deployment, addresses)

@@ -1,0 +1,206 @@
+"""The world of a migration on the real engine: stacks, clusters, object stores, DNS. EDGE.
+
+Made by `cli.migrate`; the steps see only the protocol (`world.World`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import dns.exception
+import dns.resolver
+import httpx2
+
+from meshctl.engine import clusters, object_access
+from meshctl.engine.clusters import PodState
+from meshctl.engine.events import Progress
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.engine.session import Session
+from meshctl.errors import UnreachableError
+from meshctl.migrate.world import EndpointTarget, Say, UpResult
+from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
+from meshctl.model.environment import Environments
+
+DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a view of their own
+_PROBE_TIMEOUT_S = 10
+_DNS_TIMEOUT_S = 5
+
+
+class Opened(Protocol):
+    """What `cli.opened` has: a mesh that resolves its environments, and its session."""
+
+    session: Session
+    environments: Environments
+
+    def deployment(self, environment: str) -> Deployment: ...
+
+
+def build_world(mesh: Opened) -> EngineWorld:
+    return EngineWorld(mesh)
+
+
+class EngineWorld:
+    """See `world.World` for what each method promises."""
+
+    def __init__(self, mesh: Opened) -> None:
+        self._mesh = mesh
+        self._session = mesh.session
+
+    def deployment(self, environment: str) -> Deployment:
+        return self._mesh.deployment(environment)
+
+    def deployed(self, environment: str) -> Deployment | None:
+        return self._session.deployed(environment)
+
+    def up(self, deployment: Deployment, say: Say) -> UpResult:
+        with _telling(self._session, say):
+            return UpResult(self._session.up(deployment, set_names=False).addresses)
+
+    def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
+        with _telling(self._session, say):
+            self._session.retire(deployment.environment, keep_data=keep_data)
+
+    def addresses(self, deployment: Deployment) -> Mapping[str, str]:
+        access = self._access(deployment)
+        found = {
+            endpoint.name: clusters.load_balancer(access, deployment.namespace, f"{endpoint.workload}-public")
+            for endpoint in deployment.endpoints
+        }
+        return {name: address for name, address in found.items() if address}
+
+    def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
+        self._session.move_names(deployment, addresses)
+
+    def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
+        names = self._session.endpoint_names()
+        return {endpoint: EndpointTarget(name.environment, name.address) for endpoint, name in names.items()}
+
+    def endpoint_ttl_s(self) -> int:
+        settings = self._mesh.environments.dns
+        return int(settings.ttl_s) if settings is not None else 0
+
+    def resolve_dns(self, host: str) -> Sequence[str]:
+        return resolve(host)
+
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+        port = deployment.workload(endpoint.workload).ports[endpoint.port]
+        try:
+            target = _ip_address(address)
+            with httpx2.Client(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
+                url = f"http://{target}:{port}{path}"
+                return client.get(url, headers={"Host": f"{endpoint.host}:{port}"}).status_code
+        except (httpx2.HTTPError, UnreachableError):
+            return 0
+
+    def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
+        return clusters.pods(self._access(deployment), deployment.namespace, workload)
+
+    def object_access(self, store: ObjectStore) -> ObjectAccess:
+        return object_access.access(store)
+
+    def take_over(self) -> None:
+        self._session.break_lock = True
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _access(self, deployment: Deployment) -> clusters.ClusterAccess:
+        return clusters.access(deployment, self._session.outputs(deployment.environment))
+
+
+class _telling:  # noqa: N801 (a context manager, read as a verb)
+    """While it lasts, the engine's waits and failures go to `say`; its many small steps stay silent."""
+
+    def __init__(self, session: Session, say: Say) -> None:
+        self._session = session
+        self._say = say
+        self._before: Callable[[Progress], None] | None = None
+
+    def __enter__(self) -> None:
+        self._before = self._session.on_progress
+        self._session.on_progress = self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._session.on_progress = self._before
+
+    def _tell(self, moment: Progress) -> None:
+        if moment.state == "message":
+            self._say(f"{moment.subject}: {moment.action}")
+        elif moment.state == "failed":
+            self._say(f"{moment.detail}: failed")
+
+
+def resolve(host: str) -> list[str]:
+    """What DNS answers for `host` now: addresses, or the name that it is an alias of; nothing when it has no record.
+
+    Asked is the zone's own server, so that no cache answers, or the server that MESHCTL_DNS_SERVER names.
+    Raises: UnreachableError when no server answers.
+    """
+    resolver = _resolver(host)
+    for kind in ("CNAME", "A", "AAAA"):
+        try:
+            answer = resolver.resolve(host, kind, search=False)
+        except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
+            continue
+        except dns.exception.DNSException as error:
+            raise UnreachableError(
+                f"DNS does not answer for {host}", why=str(error), hint="check the network"
+            ) from error
+        found = [str(record.target if kind == "CNAME" else record.address) for record in answer]
+        return [text.rstrip(".") for text in found]
+    return []
+
+
+def _resolver(host: str) -> dns.resolver.Resolver:
+    given = os.environ.get(DNS_SERVER, "")
+    resolver = dns.resolver.Resolver(configure=not given)
+    resolver.lifetime = _DNS_TIMEOUT_S
+    resolver.cache = None
+    if given:
+        address, _, port = given.rpartition(":")
+        resolver.nameservers, resolver.port = [address], int(port)
+        return resolver
+    try:
+        zone = dns.resolver.zone_for_name(host, resolver=resolver)
+        servers = [str(record.target) for record in resolver.resolve(zone, "NS")]
+        resolver.nameservers = [str(record.address) for record in dns.resolver.resolve(servers[0], "A")]
+    except dns.exception.DNSException as error:
+        raise UnreachableError(
+            f"no name server found for {host}", why=str(error), hint="check the zone's NS records"
+        ) from error
+    return resolver
+
+
+def _ip_address(address: str) -> str:
+    """An IP address to connect to: `address` itself, or what its name resolves to."""
+    seen = address
+    for _ in range(8):  # aliases of aliases
+        try:
+            parsed = ipaddress.ip_address(seen)
+        except ValueError:
+            found = _lookup(seen)
+            if not found:
+                raise UnreachableError(
+                    f"{seen} has no address", hint="a new load balancer's name takes a minute"
+                ) from None
+            seen = found[0]
+            continue
+        return f"[{parsed}]" if parsed.version == 6 else str(parsed)
+    raise UnreachableError(f"{address} is an alias without end")
+
+
+def _lookup(name: str) -> list[str]:
+    """Like `resolve`, but through the machine's own resolver: load balancers' zones are not ours."""
+    if os.environ.get(DNS_SERVER):
+        return resolve(name)
+    try:
+        return [str(record.address) for record in dns.resolver.resolve(name, "A")]
+    except dns.exception.DNSException:
+        return []

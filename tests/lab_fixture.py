@@ -1,0 +1,89 @@
+"""The lab as a pytest fixture: started once for a run, ended with it.
+
+`MESHCTL_LAB_ROOT` names a lab that is up already: it is used and left running, which makes work on one test quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from meshctl import tools
+from meshctl.lab import environment, up
+from meshctl.lab.state import Lab
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A lab, and the usual tools pointed at it. `folder` is where a mesh's files may be put."""
+
+    lab: Lab
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The process environment with the lab's variables, for subprocesses run in `folder`."""
+        hidden = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        base = {name: value for name, value in os.environ.items() if name not in hidden}
+        return {**base, **environment.variables(self.lab, self.folder)}
+
+    @property
+    def ports(self) -> dict[str, int]:
+        ports: dict[str, int] = self.lab.read()["ports"]
+        return ports
+
+    def boto3(self, service: str, profile: str = "default") -> Any:
+        """A client that reads only the lab's AWS files."""
+        names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED")
+        os.environ.update({name: self.env[name] for name in names})
+        return boto3.Session(profile_name=profile, region_name="us-east-1").client(service)
+
+    def meshctl(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run the command line in `folder`; with `check`, anything but exit code 0 fails the test with its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "meshctl.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"meshctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.meshctl("--output", "json", *arguments).stdout)
+
+    def kubectl(self, context: str, *arguments: str) -> str:
+        command = [str(tools.find("kubectl")), "--context", context, *arguments]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=True).stdout
+
+    def at(self, folder: Path) -> RunningLab:
+        """The same lab for another mesh's folder."""
+        return RunningLab(self.lab, folder)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    given = os.environ.get("MESHCTL_LAB_ROOT")
+    folder = tmp_path_factory.mktemp("mesh")
+    if given:
+        yield RunningLab(Lab(Path(given).absolute()), folder)
+        return
+    own = Lab(tmp_path_factory.mktemp("lab") / "root")
+    up.up(own, lambda line: print(line, file=sys.stderr))
+    try:
+        yield RunningLab(own, folder)
+    finally:
+        up.down(own)
