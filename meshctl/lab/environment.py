@@ -12,6 +12,7 @@ import shlex
 from pathlib import Path
 
 from meshctl.lab import stores
+from meshctl.lab.network import dns_server
 from meshctl.lab.pods import identity
 from meshctl.lab.state import Lab, write_whole
 
@@ -27,6 +28,7 @@ def write_aws_files(lab: Lab, ports: dict[str, int]) -> None:
     key = secrets.token_hex(8).upper()
     credentials = [("default", f"AKIALAB{key[:13]}", secrets.token_hex(20))]
     credentials += [("lab-pod-identity", identity.ACCESS_KEY, identity.SECRET_KEY)]
+    credentials += [("lab-dns", dns_server.ACCESS_KEY, dns_server.SECRET_KEY)]
     config = [_profile("default", "us-east-1", ports["aws"])]
     for profile, (store, region) in STORE_PROFILES.items():
         keys = stores.keys(lab.root, store)
