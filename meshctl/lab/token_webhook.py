@@ -83,9 +83,10 @@ def _cluster(lab: Lab) -> str:
 
 
 def _user(lab: Lab, cluster: str, access_key: str) -> dict[str, Any]:
-    for entry in read_json(lab.root / "eks.json").get("access") or ():
-        if entry["cluster"] == cluster and access_key in entry["access_keys"]:
-            policies = [str(policy["policyArn"]).rsplit("/", 1)[-1] for policy in entry["policies"]]
+    found = (read_json(lab.root / "eks.json").get("clusters") or {}).get(cluster, {})
+    for entry in found.get("access", ()):
+        if entry["access_key"] == access_key:
+            policies = [str(policy).rsplit("/", 1)[-1] for policy in entry["policies"]]
             admin = any(policy in ADMIN_POLICIES for policy in policies)
             return {"username": entry["username"], "groups": [*entry["groups"], *(["system:masters"] if admin else [])]}
     raise RefusedError("the cluster has no access entry for the key's owner")

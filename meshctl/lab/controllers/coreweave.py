@@ -54,7 +54,7 @@ async def _reconcile(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, 
     target = int(spec.get("targetNodes", 0))
     problem = _problem(lab, spec, known=machine is not None)
     ready = 0
-    if machine is not None and not problem:
+    if machine is not None and not problem[0]:
         labels = {
             **spec.get("nodeLabels", {}),
             "compute.coreweave.com/node-pool": name,

@@ -18,6 +18,7 @@ from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json, write_whole
 
 EVERY_S = 0.3
+EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
 async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
@@ -42,22 +43,28 @@ async def _remove(client: httpx.AsyncClient, name: str) -> None:
 def _groups(document: dict[str, Any], region: str) -> dict[str, Group]:
     """`<cluster>/<node group>` -> the nodes it wants; those being deleted want none."""
     found = {}
-    for key, nodegroup in (document.get("nodegroups") or {}).items():
-        machine = load_catalog().machine("aws", (nodegroup["instance_types"] or [""])[0])
-        if machine is None or nodegroup["status"] == "CREATE_FAILED":
-            continue
-        labels = {
-            **nodegroup["labels"],
-            "eks.amazonaws.com/nodegroup": nodegroup["name"],
-            "eks.amazonaws.com/capacityType": nodegroup["capacity_type"],
-        }
-        found[key] = Group(
-            name=nodegroup["name"],
-            machine=machine,
-            count=0 if nodegroup["status"] == "DELETING" else int(nodegroup["desired_size"]),
-            zone=(nodegroup["zones"] or [f"{region}a"])[0],
-            region=region,
-            labels=labels,
-            taints=tuple({k: v for k, v in taint.items() if v} for taint in nodegroup["taints"] or ()),
-        )
+    for cluster_name, cluster in (document.get("clusters") or {}).items():
+        for name, nodegroup in (cluster.get("nodegroups") or {}).items():
+            machine = load_catalog().machine("aws", (nodegroup.get("instanceTypes") or [""])[0])
+            if machine is None or nodegroup.get("status") == "CREATE_FAILED":
+                continue
+            labels = {
+                **nodegroup.get("labels", {}),
+                "eks.amazonaws.com/nodegroup": name,
+                "eks.amazonaws.com/capacityType": nodegroup.get("capacityType", "ON_DEMAND"),
+            }
+            found[f"{cluster_name}/{name}"] = Group(
+                name=name,
+                machine=machine,
+                count=0 if nodegroup.get("status") == "DELETING" else int(nodegroup.get("desiredSize", 0)),
+                zone=(nodegroup.get("zones") or [f"{region}a"])[0],
+                region=region,
+                labels=labels,
+                taints=tuple(_taint(taint) for taint in nodegroup.get("taints") or ()),
+            )
     return found
+
+
+def _taint(taint: dict[str, str]) -> dict[str, str]:
+    made = {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
+    return {key: value for key, value in made.items() if value}
