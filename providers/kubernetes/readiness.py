@@ -20,6 +20,10 @@ TROUBLE: Final = frozenset(
     }
 )  # fmt: skip
 
+WAIT_FOR: Final = "pulumi.com/waitFor"
+# conditions that say, when they are False, that waiting is no use (CoreWeave's NodePool: spec rejected, no quota)
+REFUSING: Final = ("Validated", "Quota")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -169,6 +173,34 @@ def load_balancer(obj: Json) -> Verdict:
 
 def definition(obj: Json) -> Verdict:
     return READY if _is_true(obj, "Established") else _not_yet("the definition is not established yet")
+
+
+def condition_rule(kind: str, value: str = "True") -> Rule:
+    """The rule of the annotation `pulumi.com/waitFor: condition=KIND[=VALUE]`."""
+
+    def judge(obj: Json) -> Verdict:
+        found = condition(obj, kind)
+        if found.get("status") == value:
+            return READY
+        refused = next((item for item in REFUSING if condition(obj, item).get("status") == "False"), "")
+        if refused and refused != kind:
+            why = condition(obj, refused)
+            return Verdict(
+                ready=False, message=f"{refused}: {why.get('message') or why.get('reason')}", failed=True, code=refused
+            )
+        said = found.get("message") or found.get("reason") or "not reported yet"
+        return _not_yet(f"condition {kind} is not {value}: {said}")
+
+    return judge
+
+
+def asked_rule(obj: Json) -> Rule | None:
+    """The rule that the object itself asks for. Of the annotation's forms only `condition=` is known here."""
+    asked = annotation(obj, WAIT_FOR)
+    if not asked.startswith("condition="):
+        return None
+    kind, _, value = asked.removeprefix("condition=").partition("=")
+    return condition_rule(kind, value or "True")
 
 
 RULES: Final[dict[str, Rule]] = {

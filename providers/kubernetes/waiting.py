@@ -47,7 +47,7 @@ class Waiter:
 
     def verdict(self, gvk: Gvk, live: Json) -> Verdict:
         """Point-in-time readiness; asks for what else it depends on (storage class, endpoints)."""
-        rule = readiness.RULES.get(str(gvk))
+        rule = readiness.asked_rule(live) or readiness.RULES.get(str(gvk))
         if rule is None:
             return READY
         found = rule(live)

@@ -257,3 +257,28 @@ def test_a_merge_patch_turns_old_into_new() -> None:
     old = {"a": 1, "b": {"c": 1, "d": 2}, "gone": 1}
     new = {"a": 1, "b": {"c": 2, "d": 2}, "list": [1]}
     assert apply.merge_patch(old, new) == {"gone": None, "b": {"c": 2}, "list": [1]}
+
+
+def node_pool(**conditions: tuple[str, str]) -> dict[str, object]:
+    listed = [{"type": k, "status": status, "message": message} for k, (status, message) in conditions.items()]
+    annotations = {"pulumi.com/waitFor": "condition=AtTarget"}
+    return {"kind": "NodePool", "metadata": {"annotations": annotations}, "status": {"conditions": listed}}
+
+
+def test_an_object_may_name_the_condition_to_wait_for() -> None:
+    waiting = node_pool(AtTarget=("False", "1 of 4 nodes"))
+    rule = readiness.asked_rule(waiting)
+    assert rule is not None
+    assert (rule(waiting).ready, rule(waiting).failed) == (False, False)
+    assert "1 of 4 nodes" in rule(waiting).message
+    assert rule(node_pool(AtTarget=("True", ""))).ready
+    assert readiness.asked_rule({"metadata": {}}) is None
+
+
+def test_a_pool_without_quota_is_not_waited_for() -> None:
+    pool = node_pool(AtTarget=("False", ""), Quota=("False", "no quota for gd-8xh100ib-i128"))
+    rule = readiness.asked_rule(pool)
+    assert rule is not None
+    verdict = rule(pool)
+    assert (verdict.failed, verdict.code) == (True, "Quota")
+    assert "no quota for gd-8xh100ib-i128" in verdict.message
