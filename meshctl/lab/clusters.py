@@ -1,19 +1,23 @@
 """The lab's Kubernetes control planes: one for each environment, real, started by kwokctl with its binary runtime.
 EDGE.
 
-Called by `up`. The control plane for EKS accepts `k8s-aws-v1.` tokens through the lab's webhook (`token_webhook`) and
-is handed to the first EKS cluster that is created; `cw` and `dc1` are there from the start, as such clusters are.
+Called by `up`, and by the lab's AWS API for EKS clusters. Control planes of EKS accept `k8s-aws-v1.` tokens through the
+lab's webhook (`token_webhook`). One stands ready for the first EKS cluster that is created, later ones are started with
+their clusters; `cw` and `dc1` are there from the start, as such clusters are.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shutil
 import subprocess
+from collections.abc import Container
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from meshctl import tools
@@ -23,6 +27,7 @@ from meshctl.lab.state import Lab, write_whole
 from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
+END_TIMEOUT_S = 10
 _PORT_OPTIONS = ("etcdPort", "etcdPeerPort", "kubeControllerManagerPort", "kubeSchedulerPort", "kwokControllerPort")
 PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 
@@ -43,6 +48,11 @@ PLANES = (
 )
 
 
+def home(lab: Lab, name: str) -> Path:
+    """Where kwokctl keeps a control plane: programs, data, logs, process ids."""
+    return lab.root / "kwok" / "clusters" / name
+
+
 def kubeconfig_of(lab: Lab, plane: Plane) -> Path:
     """The administrator's kubeconfig: for the lab's own parts."""
     return lab.root / "clusters" / plane.name / "kubeconfig"
@@ -57,7 +67,11 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
     command = [str(tools.find("kwokctl")), "create", "cluster", "--name", plane.name, "--config", str(config)]
     command += ["--kubeconfig", str(kubeconfig_of(lab, plane)), "--wait", f"{START_TIMEOUT_S}s"]
     # started from its own folder: components that get no absolute path would write into the user's
-    environment = {**os.environ, "KWOK_WORKDIR": str(lab.root / "kwok"), "KUBECONFIG": str(kubeconfig_of(lab, plane))}
+    environment = {
+        **lab.environment(),
+        "KWOK_WORKDIR": str(lab.root / "kwok"),
+        "KUBECONFIG": str(kubeconfig_of(lab, plane)),
+    }
     log = lab.logs / f"kwokctl-{plane.name}.log"
     with log.open("w") as stream:
         done = subprocess.run(
@@ -72,12 +86,34 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
         )
 
 
+def alive(lab: Lab, name: str, living: Container[int]) -> bool:
+    """Whether each of the control plane's programs is among the lab's living process ids."""
+    pids = _pids(lab, name)
+    return bool(pids) and all(pid in living for pid in pids)
+
+
+def end(lab: Lab, name: str) -> None:
+    """End a control plane; nothing of it is left."""
+    pids = _pids(lab, name)
+    processes = [process for process in lab.processes() if process.pid in pids]
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
+    shutil.rmtree(home(lab, name), ignore_errors=True)
+    shutil.rmtree(lab.root / "clusters" / name, ignore_errors=True)
+
+
+def _pids(lab: Lab, name: str) -> set[int]:
+    return {int(file.read_text()) for file in (home(lab, name) / "pids").glob("*.pid")}
+
+
 def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
     found = {name: str(tools.find(name)) for name in PROGRAMS}
     options: dict[str, Any] = {
         "runtime": "binary",
         "kubeApiserverPort": ports[f"apiserver_{plane.name}"],
-        # kwokctl looks for free ports by itself, but two that start at once may find the same ones: planes with one etcd
+        # kwokctl looks for free ports by itself, but two that start at once may find the same: planes with one etcd
         **dict(zip(_PORT_OPTIONS, free_ports(len(_PORT_OPTIONS)), strict=True)),
         "etcdBinary": found["etcd"],
         "kubeApiserverBinary": found["kube-apiserver"],
@@ -91,7 +127,7 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
     }
     patches = [{"name": "kube-controller-manager", "extraArgs": [{"key": "node-monitor-grace-period", "value": "24h"}]}]
     if plane.provider == "eks":
-        webhook = _webhook_configuration(lab, ports["webhook"])
+        webhook = _webhook_configuration(lab, plane, ports["webhook"])
         arguments = {
             "authentication-token-webhook-config-file": str(webhook),
             "authentication-token-webhook-version": "v1",
@@ -119,12 +155,12 @@ def _with_images(stages: str) -> str:
     return yaml.safe_dump_all(documents)
 
 
-def _webhook_configuration(lab: Lab, port: int) -> Path:
-    path = lab.root / "clusters" / "token-webhook.yaml"
+def _webhook_configuration(lab: Lab, plane: Plane, port: int) -> Path:
+    path = lab.root / "clusters" / plane.name / "token-webhook.yaml"
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "lab", "cluster": {"server": f"http://127.0.0.1:{port}/token"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": f"http://127.0.0.1:{port}/token/{plane.name}"}}],
         "users": [{"name": "apiserver", "user": {}}],
         "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "apiserver"}}],
         "current-context": "lab",
@@ -148,14 +184,7 @@ def write_user_kubeconfig(lab: Lab) -> None:
     write_whole(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
 
 
-def entries(lab: Lab) -> dict[str, Any]:
-    """What lab.json says of the clusters."""
-    return {
-        plane.name: {
-            "provider": plane.provider,
-            "region": plane.region,
-            "kubeconfig": str(kubeconfig_of(lab, plane)),
-            "context": "",
-        }
-        for plane in PLANES
-    }
+def entry(lab: Lab, plane: Plane) -> dict[str, str]:
+    """What lab.json says of a cluster."""
+    kubeconfig = str(kubeconfig_of(lab, plane))
+    return {"provider": plane.provider, "region": plane.region, "kubeconfig": kubeconfig, "context": ""}

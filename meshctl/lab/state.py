@@ -5,6 +5,8 @@ Used by every part of the lab. `lab.json` says which ports and clusters there ar
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +17,11 @@ from typing import Any
 import psutil
 
 from meshctl.errors import LabError
+
+# In the environment of every process of a lab, with the lab's root: children have it too, whoever started them, and
+# what a user points at the lab (a shell with `meshctl lab env`, an editor on one of its files) has not.
+MARK = "MESHCTL_LAB_PROCESS"
+READY_FOLDER = "ready"  # a file for each cluster whose platform stands, written by the controllers
 
 
 def default_root() -> Path:
@@ -52,14 +59,35 @@ class Lab:
     def write(self, document: dict[str, Any]) -> None:
         write_whole(self.file, json.dumps(document, indent=2))
 
+    def environment(self) -> dict[str, str]:
+        """The variables for a process of this lab."""
+        return {**os.environ, MARK: str(self.root)}
+
     def processes(self) -> Iterator[psutil.Process]:
-        """Every process that was started with a path of this lab on its command line; the caller itself is not one."""
+        """Every process of this lab that lives; the caller itself is not one."""
         own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        inside = f"{self.root}{os.sep}"
-        for process in psutil.process_iter(["pid", "cmdline"]):
-            words = process.info["cmdline"] or []
-            if process.info["pid"] not in own and any(word == str(self.root) or inside in word for word in words):
-                yield process
+        for process in psutil.process_iter():
+            # another user's, or one that has just ended
+            with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess, OSError):
+                if process.pid not in own and process.environ().get(MARK) == str(self.root):
+                    yield process
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """One command at a time starts or ends a lab. Raises: LabError when another one is at it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(folder)
+            raise LabError(
+                "the lab is being started or ended", why=f"another command holds {self.root}", hint="wait for it to end"
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(folder)
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:

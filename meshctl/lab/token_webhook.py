@@ -25,30 +25,30 @@ from meshctl.lab.environment import aws_folder
 from meshctl.lab.state import Lab, read_json
 
 TOLERANCE_S = 900  # the authenticator accepts a URL for a quarter of an hour after it was signed
-ADMIN_POLICIES = ("AmazonEKSClusterAdminPolicy", "AmazonEKSAdminPolicy")
+ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"
+POLICY_GROUP = "lab:eks-access-policy:"  # + the policy's name: the group that `controllers.eks` binds its role to
 
 
 class RefusedError(Exception):
     """Why a token is not accepted."""
 
 
-def identify(lab: Lab, token: str, now: datetime.datetime) -> dict[str, Any]:
-    """`{"username": …, "groups": […]}`. Raises: RefusedError."""
+def identify(lab: Lab, plane: str, token: str, now: datetime.datetime) -> dict[str, Any]:
+    """`{"username": …, "groups": […]}` for a token shown to the control plane `plane`. Raises: RefusedError."""
     url = _url(token)
     query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     access_key = query.get("X-Amz-Credential", "").split("/")[0]
     secret = _secrets(lab).get(access_key)
     if secret is None:
         raise RefusedError("the access key is not known")
-    cluster = _cluster(lab)
-    if not hmac.compare_digest(
-        _signature(url, query, Credentials(access_key, secret), cluster), query.get("X-Amz-Signature", "")
-    ):
+    name, cluster = _cluster(lab, plane)
+    signature = _signature(url, query, Credentials(access_key, secret), name)
+    if not hmac.compare_digest(signature, query.get("X-Amz-Signature", "")):
         raise RefusedError("the signature is not right, or it is for another cluster")
     signed = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
     if not -60 <= (now - signed).total_seconds() <= TOLERANCE_S:
         raise RefusedError("the token has expired")
-    return _user(lab, cluster, access_key)
+    return _user(cluster, access_key)
 
 
 def _url(token: str) -> str:
@@ -77,29 +77,34 @@ def _secrets(lab: Lab) -> dict[str, str]:
     return {parser[name]["aws_access_key_id"]: parser[name]["aws_secret_access_key"] for name in parser.sections()}
 
 
-def _cluster(lab: Lab) -> str:
-    clusters = read_json(lab.root / "eks.json").get("clusters") or {}
-    return next(iter(clusters), "")
+def _cluster(lab: Lab, plane: str) -> tuple[str, dict[str, Any]]:
+    """The EKS cluster that runs on this control plane."""
+    clusters: dict[str, dict[str, Any]] = read_json(lab.root / "eks.json").get("clusters") or {}
+    for name, cluster in clusters.items():
+        if cluster["control_plane"] == plane:
+            return name, cluster
+    raise RefusedError("no EKS cluster runs here")
 
 
-def _user(lab: Lab, cluster: str, access_key: str) -> dict[str, Any]:
-    found = (read_json(lab.root / "eks.json").get("clusters") or {}).get(cluster, {})
-    for entry in found.get("access", ()):
+def _user(cluster: dict[str, Any], access_key: str) -> dict[str, Any]:
+    for entry in cluster["access"]:
         if entry["access_key"] == access_key:
-            policies = [str(policy).rsplit("/", 1)[-1] for policy in entry["policies"]]
-            admin = any(policy in ADMIN_POLICIES for policy in policies)
-            return {"username": entry["username"], "groups": [*entry["groups"], *(["system:masters"] if admin else [])]}
+            policies = [arn.rsplit("/", 1)[-1] for arn in entry["policies"]]
+            groups = [f"{POLICY_GROUP}{policy}" for policy in policies]
+            masters = ["system:masters"] if ADMIN_POLICY in policies else []
+            return {"username": entry["username"], "groups": [*entry["groups"], *groups, *masters]}
     raise RefusedError("the cluster has no access entry for the key's owner")
 
 
 class _Handler(BaseHTTPRequestHandler):
     lab: Lab
 
-    def do_POST(self) -> None:  # noqa: N802 (the base class's name)
+    def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         status: dict[str, Any]
         try:
-            user = identify(self.lab, review["spec"]["token"], datetime.datetime.now(datetime.UTC))
+            plane, now = urlsplit(self.path).path.rsplit("/", 1)[-1], datetime.datetime.now(datetime.UTC)
+            user = identify(self.lab, plane, review["spec"]["token"], now)
             status = {"authenticated": True, "user": user}
         except (RefusedError, KeyError, IndexError) as error:
             status = {"authenticated": False, "error": str(error)}

@@ -1,19 +1,20 @@
 """Starts and ends a lab. EDGE.
 
-Called by `meshctl.cli.lab` and by the tests' fixture. `up` on a lab that is up does nothing; on one that crashed it
-cleans first. `down` leaves no process and no file behind.
+Called by `meshctl.cli.lab`. `up` on a lab that is up does nothing; on one that crashed it cleans first and starts anew
+on the same ports. `down` leaves no process and no file behind.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ import psutil
 from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import clusters, environment
-from meshctl.lab.state import Lab
-from meshctl.lab.stores import free_ports
+from meshctl.lab.network.ports import free_ports, is_free
+from meshctl.lab.state import READY_FOLDER, Lab, read_json
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -33,48 +34,74 @@ END_TIMEOUT_S = 10
 # name -> the module that runs it, and the port that answers once it is ready ("" = it has none)
 PARTS = {
     "aws": ("meshctl.lab.aws", "aws"),
-    "stores": ("meshctl.lab.stores", "store_cw"),
+    "stores": ("meshctl.lab.stores", "store_dc1"),
     "controllers": ("meshctl.lab.controllers", "webhook"),
     "network": ("meshctl.lab.network", "dns"),
     "pods": ("meshctl.lab.pods", ""),
 }
+PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.name}" for plane in clusters.PLANES))
 
 
 def up(lab: Lab, say: Say) -> dict[str, Any]:
     """Start the lab; returns lab.json. Raises: LabError, ToolError."""
-    if is_up(lab):
-        say(f"the lab is up already ({lab.root})")
+    with lab.held():
+        if is_up(lab):
+            say(f"the lab is up already ({lab.root})")
+            return lab.read()
+        for program in clusters.PROGRAMS:
+            tools.find(program)  # says at once what is missing
+        before: dict[str, int] = read_json(lab.file).get("ports", {})
+        if any(lab.root.iterdir()):
+            say("cleaning up after a lab that did not end well")
+            _clean(lab)
+        began = time.monotonic()
+        try:
+            _start(lab, _ports(before), say)
+        except BaseException:
+            say("the lab did not start; ending what did")
+            _end(lab.processes())
+            raise
+        say(f"the lab is up after {time.monotonic() - began:.1f} s")
         return lab.read()
-    if lab.root.exists():
-        say("cleaning up after a lab that did not end well")
-        down(lab)
-    for program in clusters.PROGRAMS:
-        tools.find(program)  # says at once what is missing
-    lab.logs.mkdir(parents=True)
-    began = time.monotonic()
-    names = [
-        "aws",
-        "dns",
-        "webhook",
-        "store_cw",
-        "store_dc1",
-        *(f"apiserver_{plane.name}" for plane in clusters.PLANES),
-    ]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    try:
-        _start(lab, ports, say)
-    except BaseException:
-        say("the lab did not start; ending what did")
-        for process in list(lab.processes()):
-            _end(process)
-        raise
-    say(f"the lab is up after {time.monotonic() - began:.1f} s")
-    return lab.read()
+
+
+def down(lab: Lab) -> None:
+    """End every process of the lab and remove its folder. Raises: LabError for a folder that isn't a lab's."""
+    if not lab.root.exists():
+        _end(lab.processes())  # whoever removed the folder left them
+        return
+    with lab.held():
+        _clean(lab)
+        with contextlib.suppress(FileNotFoundError):
+            lab.root.rmdir()
+
+
+def is_up(lab: Lab) -> bool:
+    """Whether every part and every control plane has its processes."""
+    return lab.file.exists() and all(status(lab).values())
+
+
+def status(lab: Lab) -> dict[str, bool]:
+    """Part or control plane -> whether its processes live. Empty when there is no lab."""
+    if not lab.file.exists():
+        return {}
+    living = {process.pid: _command_line(process) for process in lab.processes()}
+    parts = {name: any(module in words for words in living.values()) for name, (module, _) in PARTS.items()}
+    return parts | {name: clusters.alive(lab, name, living) for name in read_json(lab.file).get("clusters", {})}
+
+
+def _ports(before: dict[str, int]) -> dict[str, int]:
+    """Those of the lab that was here, as far as nobody took them."""
+    kept = {name: port for name, port in before.items() if name in PORTS and is_free(port)}
+    missing = [name for name in PORTS if name not in kept]
+    return kept | dict(zip(missing, free_ports(len(missing)), strict=True))
 
 
 def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
+    entries = {plane.name: clusters.entry(lab, plane) for plane in clusters.PLANES}
+    lab.write({"ports": ports, "clusters": entries})
+    lab.logs.mkdir(parents=True)
     environment.write_aws_files(lab, ports)
-    lab.write({"ports": ports, "clusters": clusters.entries(lab)})
     with ThreadPoolExecutor(max_workers=len(clusters.PLANES)) as pool:
         say(f"control planes: {', '.join(plane.name for plane in clusters.PLANES)}")
         planes = [pool.submit(clusters.start, lab, plane, ports) for plane in clusters.PLANES]
@@ -83,8 +110,13 @@ def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
         for plane in planes:
             plane.result()
     clusters.write_user_kubeconfig(lab)
-    for name, process in processes.items():
-        _wait(lab, name, process, ports)
+    for name, (_, port) in PARTS.items():
+        if port:
+            _wait(lab, name, processes[name], functools.partial(_answers, ports[port], http=name == "aws"))
+    say("platforms: nodes, storage classes, custom resources")
+    for name in entries:
+        ready = lab.root / READY_FOLDER / name
+        _wait(lab, "controllers", processes["controllers"], ready.exists)
 
 
 def start_part(lab: Lab, name: str) -> subprocess.Popen[bytes]:
@@ -95,19 +127,27 @@ def start_part(lab: Lab, name: str) -> subprocess.Popen[bytes]:
         command += ["--port", str(lab.read()["ports"]["aws"])]
     with (lab.logs / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=lab.root, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=lab.root,
+            env=lab.environment(),
+            start_new_session=True,
         )
 
 
-def _wait(lab: Lab, name: str, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
-    _, port = PARTS[name]
+def _wait(lab: Lab, name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while port and not _answers(ports[port], http=name == "aws"):
-        if process.poll() is not None or time.monotonic() > deadline:
+    while not ready():
+        ended = process.poll() is not None
+        if ended or time.monotonic() > deadline:
             log = lab.logs / f"{name}.log"
             lines = log.read_text(errors="replace").strip().splitlines()
             raise LabError(
-                f"the lab's part {name} did not start", why=lines[-1] if lines else "it said nothing", hint=f"see {log}"
+                f"the lab's part {name} {'ended' if ended else f'was not ready within {READY_TIMEOUT_S} s'}",
+                why=lines[-1] if lines else "it said nothing",
+                hint=f"see {log}",
             )
         time.sleep(0.05)
 
@@ -126,52 +166,43 @@ def _answers(port: int, *, http: bool) -> bool:
         return False
 
 
-def is_up(lab: Lab) -> bool:
-    """Whether every part and every control plane has a process."""
-    return lab.file.exists() and all(status(lab).values())
-
-
-def status(lab: Lab) -> dict[str, bool]:
-    """Part or control plane -> whether its process lives. Empty when there is no lab."""
-    if not lab.file.exists():
-        return {}
-    lines = [" ".join(_command_line(process)) for process in lab.processes()]
-    parts = {name: any(f"-m {module} " in line for line in lines) for name, (module, _) in PARTS.items()}
-    home = str(lab.root / "kwok" / "clusters")
-    planes = {
-        plane.name: any("kube-apiserver" in line and f"{home}/{plane.name}/" in line for line in lines)
-        for plane in clusters.PLANES
-    }
-    return parts | planes
-
-
-def down(lab: Lab) -> None:
-    """End every process of the lab and remove its folder."""
-    processes = list(lab.processes())
+def _clean(lab: Lab) -> None:
+    """End what runs, remove what lies in the folder; `lab.json`, which says that this is a lab, at last."""
+    if any(lab.root.iterdir()) and not lab.file.exists():
+        raise LabError(
+            "this folder is not a lab's", why=f"{lab.root} has files but no lab.json", hint="set MESHCTL_LAB_ROOT"
+        )
+    parts = {module for module, _ in PARTS.values()}
     # first those that have children of their own to end
-    for process in [p for p in processes if "meshctl.lab" in " ".join(_command_line(p))]:
+    ending = [process for process in lab.processes() if parts & set(_command_line(process))]
+    for process in ending:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    psutil.wait_procs([p for p in processes if "meshctl.lab" in " ".join(_command_line(p))], timeout=END_TIMEOUT_S)
-    for process in list(lab.processes()):
-        _end(process)
-    psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
-    _remove(lab.root)
+    psutil.wait_procs(ending, timeout=END_TIMEOUT_S)
+    _end(lab.processes())
+    for entry in list(lab.root.iterdir()):
+        if entry != lab.file:
+            _remove(entry)
+    lab.file.unlink(missing_ok=True)
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    killed = list(processes)
+    for process in killed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(killed, timeout=END_TIMEOUT_S)
 
 
 def _command_line(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.NoSuchProcess:
         return []
 
 
-def _end(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
-
-
-def _remove(root: Path) -> None:
-    shutil.rmtree(root, ignore_errors=True)
-    if root.exists():  # a process wrote a last line between
-        shutil.rmtree(root)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -14,15 +14,17 @@ from pathlib import Path
 from meshctl.lab import token_webhook
 from meshctl.lab.controllers import coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
-from meshctl.lab.state import Lab
+from meshctl.lab.state import READY_FOLDER, Lab, write_whole
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
 
 
 async def serve(lab: Lab) -> None:
     async def play(cluster: api.Cluster) -> None:
-        async with api.connect(cluster) as client:
-            await asyncio.gather(PLATFORMS[cluster.provider](lab, cluster, client), volumes.play(lab, cluster, client))
+        ready = lab.root / READY_FOLDER / cluster.name
+        async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
+            tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
+            tasks.create_task(volumes.play(lab, cluster, client))
 
     task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,8 @@
 """CoreWeave NodePools -> nodes, with the conditions that CKS reports. EDGE.
 
 Source of the fields and conditions: docs.coreweave.com, products/cks/reference/node-pool. A fault `{"operation":
-"NodePool", "error": "NotSet"}` in `faults.json` plays a missing quota: the pool is accepted and never fills.
+"NodePool", "error": "NotSet"}` in `faults.json` plays a missing quota: the pool is accepted and never fills. With
+`"condition": "Capacity", "error": "QueuedAwaitingCapacity"` it waits for capacity.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -16,7 +19,7 @@ import httpx2 as httpx
 import yaml
 
 from meshctl.catalog import load_catalog
-from meshctl.lab.controllers.nodes import GROUP_LABEL, Group, keep
+from meshctl.lab.controllers.nodes import Group, keep
 from meshctl.lab.controllers.volumes import storage_class
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
@@ -26,19 +29,29 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POOLS = "/apis/compute.coreweave.com/v1alpha1/nodepools"
 
 
-async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+@dataclass(frozen=True)
+class Problem:
+    """The condition that is False, and why."""
+
+    condition: str
+    reason: str
+    message: str
+
+
+async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
     """Keep the pools at their targets, for ever."""
     await _install(client)
-    known: set[str] = set()
+    while (await client.get(POOLS)).status_code != 200:
+        await asyncio.sleep(EVERY_S)
+    stands()
     while True:
-        listing = await client.get(POOLS)
-        if listing.status_code == 200:
-            pools = {pool["metadata"]["name"]: pool for pool in listing.json()["items"]}
-            for pool in pools.values():
-                await _reconcile(lab, cluster, client, pool)
-            for gone in known - set(pools):
-                await client.request("DELETE", "/api/v1/nodes", params={"labelSelector": f"{GROUP_LABEL}={gone}"})
-            known = set(pools)
+        pools = (await client.get(POOLS)).raise_for_status().json()["items"]
+        problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
+        filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
+        ready = await keep(client, filling)
+        for pool in pools:
+            name = pool["metadata"]["name"]
+            await _report(client, pool, ready.get(name, 0), problems[name])
         await asyncio.sleep(EVERY_S)
 
 
@@ -48,37 +61,45 @@ async def _install(client: httpx.AsyncClient) -> None:
     await storage_class(client, "shared-vast", "vast.coreweave.lab", waits=False)
 
 
-async def _reconcile(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, pool: dict[str, Any]) -> None:
+def target_of(spec: dict[str, Any]) -> int:
+    """Nodes: `targetNodes`, or `targetRacks` of the machine type's size."""
+    machine = load_catalog().machine("coreweave", spec["instanceType"])
+    if "targetRacks" in spec and machine is not None:
+        return int(spec["targetRacks"]) * max(machine.rack_nodes, 1)
+    return int(spec.get("targetNodes", 0))
+
+
+def group_of(pool: dict[str, Any], region: str) -> Group:
+    """A pool's nodes, labelled as CKS does. Raises: KeyError for an instance type that the catalog hasn't."""
     spec, name = pool["spec"], pool["metadata"]["name"]
-    machine = load_catalog().machine("coreweave", spec.get("instanceType", ""))
-    target = int(spec.get("targetNodes", 0))
-    problem = _problem(lab, spec, known=machine is not None)
-    ready = 0
-    if machine is not None and not problem[0]:
-        labels = {
-            **spec.get("nodeLabels", {}),
-            "compute.coreweave.com/node-pool": name,
-            "node.coreweave.cloud/class": "gpu" if machine.gpu_count else "cpu",
-            "node.coreweave.cloud/state": "production",
-            "node.coreweave.cloud/type": machine.name,
-        }
-        if machine.rdma and machine.rdma.kind == "infiniband":
-            labels |= {"backend.coreweave.cloud/flavor": "infiniband", "backend.coreweave.cloud/fabric": "fabric-1"}
-        taints = tuple({k: v for k, v in taint.items() if v} for taint in spec.get("nodeTaints") or ())
-        group = Group(name, machine, target, cluster.region, cluster.region, labels, taints)
-        ready = await keep(client, group)
-    await _report(client, pool, ready, target, problem)
+    machine = load_catalog().machine("coreweave", spec["instanceType"])
+    if machine is None:
+        raise KeyError(spec["instanceType"])
+    labels = {
+        **spec.get("nodeLabels", {}),
+        "compute.coreweave.com/node-pool": name,
+        "compute.coreweave.com/node-pool-uid": pool["metadata"]["uid"],
+        "node.coreweave.cloud/class": "gpu" if machine.gpu_count else "cpu",
+        "node.coreweave.cloud/state": "production",
+        "node.coreweave.cloud/type": machine.name,
+    }
+    if machine.rdma and machine.rdma.kind == "infiniband":
+        labels |= {"backend.coreweave.cloud/flavor": "infiniband", "backend.coreweave.cloud/fabric": "fabric-1"}
+    taints = tuple({key: value for key, value in taint.items() if value} for taint in spec.get("nodeTaints") or ())
+    return Group(name, machine, target_of(spec), (region,), region, labels, taints)
 
 
-def _problem(lab: Lab, spec: dict[str, Any], *, known: bool) -> tuple[str, str, str]:
-    """(condition, reason, message) of what keeps a pool from filling; () when nothing does."""
-    if not known:
-        return ("Validated", "Invalid", f"unknown instance type {spec.get('instanceType')!r}")
+def problem(lab: Lab, spec: dict[str, Any]) -> Problem | None:
+    """What keeps a pool from filling."""
+    if load_catalog().machine("coreweave", spec["instanceType"]) is None:
+        return Problem("Validated", "Invalid", f"unknown instance type {spec['instanceType']!r}")
+    if ("targetRacks" in spec) == ("targetNodes" in spec):
+        return Problem("Validated", "Invalid", "exactly one of targetNodes and targetRacks must be set")
     for fault in _faults(lab):
         if fault.get("operation") == "NodePool":
             message = fault.get("message") or f"no quota for {spec['instanceType']} in this zone"
-            return ("Quota", str(fault.get("error", "NotSet")), message)
-    return ("", "", "")
+            return Problem(fault.get("condition", "Quota"), str(fault.get("error", "NotSet")), message)
+    return None
 
 
 def _faults(lab: Lab) -> list[dict[str, Any]]:
@@ -89,33 +110,36 @@ def _faults(lab: Lab) -> list[dict[str, Any]]:
     return found
 
 
-async def _report(
-    client: httpx.AsyncClient, pool: dict[str, Any], ready: int, target: int, problem: tuple[str, str, str]
-) -> None:
-    kind, reason, message = problem
+async def _report(client: httpx.AsyncClient, pool: dict[str, Any], ready: int, trouble: Problem | None) -> None:
+    """Write the status that CKS would: the five conditions and the counts."""
+    target, live = target_of(pool["spec"]), pool.get("status", {})
+    reached = trouble is None and ready == target
+    held_by = trouble.condition if trouble else ""
     states = {
-        "Validated": (kind != "Validated", "Valid"),
-        "Quota": (kind != "Quota", "Under"),
-        "Capacity": (not kind, "Sufficient"),
-        "AtTarget": (not kind and ready == target, "TargetMet" if ready == target else "ScalingUp"),
-        "Ready": (not kind and ready == target, "Ready"),
+        "Validated": (held_by != "Validated", "Valid"),
+        "Quota": (held_by not in ("Validated", "Quota"), "Under"),
+        "Capacity": (trouble is None, "Sufficient"),
+        "AtTarget": (reached, "TargetMet" if reached else "ScalingUp" if ready < target else "ScalingDown"),
+        "Ready": (reached, "Ready" if reached else "NotReady"),
     }
-    old = {item["type"]: item for item in pool.get("status", {}).get("conditions", [])}
+    before = {item["type"]: item for item in live.get("conditions", [])}
     conditions = []
-    for name, (true, good) in states.items():
-        status = "True" if true else "False"
-        why = reason if name == kind else good
-        before = old.get(name, {})
-        since = before.get("lastTransitionTime") if before.get("status") == status else None
+    for name, (true, reason) in states.items():
+        status, text = "True" if true else "False", f"{ready} of {target} nodes"
+        if trouble is not None and name == held_by:
+            reason, text = trouble.reason, trouble.message
+        old = before.get(name, {})
+        since = old.get("lastTransitionTime") if old.get("status") == status else None
         stamp = since or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        text = message if name == kind else f"{ready} of {target} nodes"
-        conditions.append({"type": name, "status": status, "reason": why, "message": text, "lastTransitionTime": stamp})
-    status_now = {
+        conditions.append(
+            {"type": name, "status": status, "reason": reason, "message": text, "lastTransitionTime": stamp}
+        )
+    now = {
         "currentNodes": ready,
-        "queuedNodes": 0,
-        "inProgress": target - ready if not kind else 0,
+        "queuedNodes": target - ready if held_by == "Capacity" else 0,
+        "inProgress": max(target - ready, 0) if trouble is None else 0,
         "conditions": conditions,
         "observedGeneration": pool["metadata"].get("generation", 1),
     }
-    if pool.get("status") != status_now:
-        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": status_now})
+    if live != now:
+        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": now})

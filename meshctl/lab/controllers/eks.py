@@ -1,4 +1,4 @@
-"""EKS managed node groups -> nodes in the cluster's control plane. EDGE.
+"""EKS managed node groups -> nodes in the cluster's control plane; access policies -> roles. EDGE.
 
 The lab's AWS API writes the node groups that it was asked for to `eks.json`; this controller makes the nodes and
 writes how many are ready to `nodes.json`, on which the API calls the node group ACTIVE.
@@ -8,60 +8,95 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
 
 from meshctl.catalog import load_catalog
-from meshctl.lab.controllers.nodes import GROUP_LABEL, Group, keep
+from meshctl.lab.controllers.nodes import Group, keep
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json, write_whole
+from meshctl.lab.token_webhook import POLICY_GROUP
 
 EVERY_S = 0.3
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+# EKS access policy -> the ClusterRole that comes nearest (EKS user guide, "Access policy permissions"); the cluster
+# administrators' is `system:masters`, which needs none
+ROLES = {
+    "AmazonEKSAdminPolicy": "admin",
+    "AmazonEKSEditPolicy": "edit",
+    "AmazonEKSViewPolicy": "view",
+    "AmazonEKSAdminViewPolicy": "view",
+}
 EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
-async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
     """Follow `eks.json` for ever."""
-    known: set[str] = set()
-    while True:
-        groups = _groups(read_json(lab.root / "eks.json"), cluster.region)
-        ready: dict[str, int] = {}
-        for key, group in groups.items():
-            ready[key] = await keep(client, group)
-        for gone in known - set(groups):
-            await _remove(client, gone.split("/")[1])
-        known = set(groups)
-        write_whole(lab.root / "nodes.json", json.dumps({"nodegroups": ready}))
-        await asyncio.sleep(EVERY_S)
+    await _bind_roles(client)
+    stands()
+    counted: dict[str, int] = {}
+    try:
+        while True:
+            name, described = _cluster_on(cluster.name, read_json(lab.root / "eks.json"))
+            ready = await keep(client, groups(described, cluster.region))
+            counted = _report(lab, counted, {f"{name}/{group}": count for group, count in ready.items() if name})
+            await asyncio.sleep(EVERY_S)
+    finally:
+        _report(lab, counted, {})
 
 
-async def _remove(client: httpx.AsyncClient, name: str) -> None:
-    await client.request("DELETE", "/api/v1/nodes", params={"labelSelector": f"{GROUP_LABEL}={name}"})
+async def _bind_roles(client: httpx.AsyncClient) -> None:
+    for policy, role in ROLES.items():
+        body = {
+            "metadata": {"name": f"eks:{policy}"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": f"{POLICY_GROUP}{policy}"}],
+        }
+        await client.post(BINDINGS, json=body)  # 409 when it is there from an earlier start
 
 
-def _groups(document: dict[str, Any], region: str) -> dict[str, Group]:
-    """`<cluster>/<node group>` -> the nodes it wants; those being deleted want none."""
-    found = {}
-    for cluster_name, cluster in (document.get("clusters") or {}).items():
-        for name, nodegroup in (cluster.get("nodegroups") or {}).items():
-            machine = load_catalog().machine("aws", (nodegroup.get("instanceTypes") or [""])[0])
-            if machine is None or nodegroup.get("status") == "CREATE_FAILED":
-                continue
-            labels = {
-                **nodegroup.get("labels", {}),
-                "eks.amazonaws.com/nodegroup": name,
-                "eks.amazonaws.com/capacityType": nodegroup.get("capacityType", "ON_DEMAND"),
-            }
-            found[f"{cluster_name}/{name}"] = Group(
+def _cluster_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The EKS cluster that runs on a control plane; empty while it waits for one."""
+    clusters: dict[str, dict[str, Any]] = document.get("clusters") or {}
+    return next(((name, each) for name, each in clusters.items() if each["control_plane"] == plane), ("", {}))
+
+
+def _report(lab: Lab, before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    """Replace what this control plane last said in `nodes.json` (this process alone writes it)."""
+    if now != before:
+        others = read_json(lab.root / "nodes.json").get("nodegroups", {})
+        kept = {key: count for key, count in others.items() if key not in before}
+        write_whole(lab.root / "nodes.json", json.dumps({"nodegroups": kept | now}))
+    return now
+
+
+def groups(cluster: dict[str, Any], region: str) -> list[Group]:
+    """The nodes that a cluster of `eks.json` wants; node groups that are being deleted want none."""
+    found = []
+    for name, nodegroup in (cluster.get("nodegroups") or {}).items():
+        machine = load_catalog().machine("aws", nodegroup["instanceTypes"][0])
+        if machine is None or nodegroup["status"] == "CREATE_FAILED":
+            continue
+        labels = {
+            **nodegroup["labels"],
+            "eks.amazonaws.com/nodegroup": name,
+            "eks.amazonaws.com/capacityType": nodegroup["capacityType"],
+        }
+        zones = tuple(nodegroup["zones"]) or (f"{region}a",)
+        found.append(
+            Group(
                 name=name,
                 machine=machine,
-                count=0 if nodegroup.get("status") == "DELETING" else int(nodegroup.get("desiredSize", 0)),
-                zone=(nodegroup.get("zones") or [f"{region}a"])[0],
+                count=0 if nodegroup["status"] == "DELETING" else int(nodegroup["desiredSize"]),
+                # a placement group (cluster) lies in one zone
+                zones=zones[:1] if nodegroup["placementGroup"] else zones,
                 region=region,
                 labels=labels,
-                taints=tuple(_taint(taint) for taint in nodegroup.get("taints") or ()),
+                taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
             )
+        )
     return found
 
 

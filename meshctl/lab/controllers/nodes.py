@@ -1,13 +1,15 @@
-"""Node objects with the hardware of a machine type, and keeping a group of them at a size. EDGE (`keep`), else PURE.
+"""Node objects with the hardware of a machine type, and keeping groups of them at their sizes. EDGE.
 
 Used by the controllers of each platform. kwok, which runs beside each control plane, makes the nodes Ready and keeps
-them so.
+them so. A node that has to go is drained first, as the platforms do it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import datetime
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,38 +19,52 @@ from meshctl.catalog import Machine
 from meshctl.lab.pods import api
 
 GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
+# What the group last gave the node: a label that someone changed since is left alone, as the platforms do
+APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
+DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
+DRAIN_S = 60.0  # then a node goes with whatever runs on it
 _RESERVED = 0.98  # of the memory on the label, what a node has left for pods (platform facts: 2-3% under)
+_OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Equal nodes. `name` is unique in its cluster."""
+    """Equal nodes, spread over `zones` in turn. `name` is unique in its cluster."""
 
     name: str
     machine: Machine
     count: int
-    zone: str
+    zones: tuple[str, ...]
     region: str
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
+    extended: Mapping[str, str] = field(default_factory=dict)  # resources that the machine type doesn't tell
+
+    def node_names(self) -> list[str]:
+        return [f"{self.name}-{number}" for number in range(self.count)]
 
 
-def manifest(group: Group, name: str) -> dict[str, Any]:
-    """A node as its platform would register it."""
+def manifest(group: Group, number: int) -> dict[str, Any]:
+    """The node `number` of a group as its platform would register it."""
+    name = f"{group.name}-{number}"
     labels = {
         **group.machine.node_labels,
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "topology.kubernetes.io/region": group.region,
-        "topology.kubernetes.io/zone": group.zone,
+        "topology.kubernetes.io/zone": group.zones[number % len(group.zones)],
         **group.labels,
         GROUP_LABEL: group.name,
     }
-    resources = capacity(group.machine)
+    resources = {**capacity(group.machine), **group.extended}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}},
+        "metadata": {
+            "name": name,
+            "labels": labels,
+            "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group)},
+        },
         "spec": {"taints": [dict(taint) for taint in group.taints]} if group.taints else {},
         "status": {"capacity": resources, "allocatable": resources},
     }
@@ -73,18 +89,30 @@ def capacity(machine: Machine) -> dict[str, str]:
     return found
 
 
-async def keep(client: httpx.AsyncClient, group: Group) -> int:
-    """Make or remove nodes until the group has its size and labels; returns how many of them are ready."""
-    listing = await client.get("/api/v1/nodes", params={"labelSelector": f"{GROUP_LABEL}={group.name}"})
+async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> dict[str, int]:
+    """Make, renew and remove nodes until these groups, and no others, have their sizes.
+
+    Shape: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that
+    are still draining.
+    """
+    listing = await client.get("/api/v1/nodes", params={"labelSelector": GROUP_LABEL})
     nodes = {item["metadata"]["name"]: item for item in listing.raise_for_status().json()["items"]}
-    wanted = [f"{group.name}-{number}" for number in range(group.count)]
-    missing = [name for name in wanted if name not in nodes]
-    await asyncio.gather(*(_create(client, manifest(group, name)) for name in missing))
-    surplus = [name for name in nodes if name not in wanted]
-    await asyncio.gather(*(client.delete(f"/api/v1/nodes/{name}") for name in surplus))
-    stale = [name for name in wanted if name in nodes and _differs(nodes[name], group)]
-    await asyncio.gather(*(_renew(client, manifest(group, name)) for name in stale))
-    return sum(is_ready(nodes[name]) for name in wanted if name in nodes)
+    ready: dict[str, int] = {}
+    wanted: set[str] = set()
+    for group in groups:
+        names = group.node_names()
+        wanted.update(names)
+        missing = [number for number, name in enumerate(names) if name not in nodes]
+        await asyncio.gather(*(_create(client, manifest(group, number)) for number in missing))
+        stale = [nodes[name] for name in names if name in nodes and _differs(nodes[name], group)]
+        await asyncio.gather(*(_renew(client, node, group) for node in stale))
+        ready[group.name] = sum(is_ready(nodes[name]) for name in names if name in nodes)
+    surplus = [node for name, node in nodes.items() if name not in wanted]
+    await asyncio.gather(*(_remove(client, node) for node in surplus))
+    for node in surplus:
+        name = node["metadata"]["labels"][GROUP_LABEL]
+        ready[name] = ready.get(name, 0) + 1
+    return ready
 
 
 async def _create(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
@@ -93,17 +121,61 @@ async def _create(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
         answer.raise_for_status()
 
 
+def _applied(group: Group) -> str:
+    return json.dumps({"labels": dict(group.labels), "taints": [dict(taint) for taint in group.taints]}, sort_keys=True)
+
+
 def _differs(node: dict[str, Any], group: Group) -> bool:
-    labels = node["metadata"].get("labels", {})
-    taints = [t for t in node["spec"].get("taints", []) if not t["key"].startswith("node.kubernetes.io/")]
-    wanted = [{key: value for key, value in taint.items() if value} for taint in group.taints]
-    return any(labels.get(key) != value for key, value in group.labels.items()) or taints != wanted
+    annotations = node["metadata"].get("annotations", {})
+    return annotations.get(APPLIED_ANNOTATION) != _applied(group) or DRAIN_ANNOTATION in annotations
 
 
-async def _renew(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
+async def _renew(client: httpx.AsyncClient, node: dict[str, Any], group: Group) -> None:
+    """Labels and taints as the group has them now; back in service if it was draining."""
+    old = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
+    labels = {**dict.fromkeys(old["labels"]), **group.labels}  # null removes
+    annotations = {APPLIED_ANNOTATION: _applied(group), DRAIN_ANNOTATION: None}
+    conditions = [taint for taint in node["spec"].get("taints", ()) if taint["key"].startswith("node.kubernetes.io/")]
+    spec = {"taints": [*conditions, *(dict(taint) for taint in group.taints)], "unschedulable": None}
     path = f"/api/v1/nodes/{node['metadata']['name']}"
-    spec = {"taints": node["spec"].get("taints", [])}
-    await api.patch(client, path, {"metadata": {"labels": node["metadata"]["labels"]}, "spec": spec})
+    await api.patch(client, path, {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
+
+
+async def _remove(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
+    """One step: cordon, evict, and delete once it is empty or its time is up. DaemonSets' pods stay to the end."""
+    name, now = node["metadata"]["name"], datetime.datetime.now(datetime.UTC)
+    since = node["metadata"].get("annotations", {}).get(DRAIN_ANNOTATION)
+    path = f"/api/v1/nodes/{name}"
+    if since is None:
+        note = {"annotations": {DRAIN_ANNOTATION: now.isoformat()}}
+        await api.patch(client, path, {"metadata": note, "spec": {"unschedulable": True}})
+        return
+    listing = await client.get("/api/v1/pods", params={"fieldSelector": f"spec.nodeName={name}"})
+    pods = listing.raise_for_status().json()["items"]
+    running = [pod for pod in pods if _is_in_the_way(pod)]
+    if running and (now - datetime.datetime.fromisoformat(since)).total_seconds() < DRAIN_S:
+        await asyncio.gather(*(_evict(client, pod) for pod in running))
+        return
+    for pod in pods:
+        metadata = pod["metadata"]
+        place = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
+        await api.delete_now(client, place, metadata["uid"])
+    await client.delete(path)
+
+
+def _is_in_the_way(pod: dict[str, Any]) -> bool:
+    owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences", ())}
+    return "DaemonSet" not in owners and pod["status"].get("phase") not in _OVER
+
+
+async def _evict(client: httpx.AsyncClient, pod: dict[str, Any]) -> None:
+    """Refused (429) while a PodDisruptionBudget forbids it: asked again in the next step."""
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return
+    name = {"name": metadata["name"], "namespace": metadata["namespace"]}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": name}
+    await client.post(f"/api/v1/namespaces/{name['namespace']}/pods/{name['name']}/eviction", json=body)
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ own. EDGE.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httpx2 as httpx
 
@@ -15,6 +16,7 @@ from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 
 EVERY_S = 2.0
+START_EVERY_S = 0.2
 
 
 def _machine(name: str, *, gpus: int, cpu_cores: int, memory_gib: float, scratch_gb: float) -> Machine:
@@ -52,34 +54,32 @@ _GPU_LABELS = {
     "nvidia.com/gpu.count": "8",
     "feature.node.kubernetes.io/rdma.available": "true",
 }
+# the shared-device plugin's resource: one mark for each pod that wants InfiniBand
 GPU_NODES = Group(
-    "gpu",
-    _machine("gpu-node-h100", gpus=8, cpu_cores=128, memory_gib=2048, scratch_gb=30720),
-    6,
-    "row-1",
-    "dc1",
-    _GPU_LABELS,
+    name="gpu",
+    machine=_machine("gpu-node-h100", gpus=8, cpu_cores=128, memory_gib=2048, scratch_gb=30720),
+    count=6,
+    zones=("row-1",),
+    region="dc1",
+    labels=_GPU_LABELS,
+    extended={"rdma/ib": "63"},
 )
-CPU_NODES = Group("cpu", _machine("cpu-node", gpus=0, cpu_cores=64, memory_gib=512, scratch_gb=2000), 2, "row-1", "dc1")
+CPU_NODES = Group(
+    name="cpu",
+    machine=_machine("cpu-node", gpus=0, cpu_cores=64, memory_gib=512, scratch_gb=2000),
+    count=2,
+    zones=("row-1",),
+    region="dc1",
+)
 
 
-async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
     """Make the nodes once, and again if one is lost."""
     await storage_class(client, "nfs", "nfs.csi.k8s.io", waits=False)
     await storage_class(client, "local-path", "rancher.io/local-path", waits=True)
+    while sum((await keep(client, (GPU_NODES, CPU_NODES))).values()) < GPU_NODES.count + CPU_NODES.count:
+        await asyncio.sleep(START_EVERY_S)
+    stands()
     while True:
-        await keep(client, GPU_NODES)
-        await keep(client, CPU_NODES)
-        await _rdma(client)
         await asyncio.sleep(EVERY_S)
-
-
-async def _rdma(client: httpx.AsyncClient) -> None:
-    """The shared-device plugin's resource: one mark for each pod that wants InfiniBand."""
-    for number in range(GPU_NODES.count):
-        name = f"{GPU_NODES.name}-{number}"
-        node = await api.get(client, f"/api/v1/nodes/{name}")
-        if node and "rdma/ib" not in node["status"].get("capacity", {}):
-            amount = {"rdma/ib": "63"}
-            body = {"status": {"capacity": amount, "allocatable": amount}}
-            await api.patch(client, f"/api/v1/nodes/{name}/status", body)
+        await keep(client, (GPU_NODES, CPU_NODES))

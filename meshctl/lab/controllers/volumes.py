@@ -7,6 +7,7 @@ once the scheduler has chosen a node.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx2 as httpx
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 
+log = logging.getLogger(__name__)
 EVERY_S = 0.5
 PROVISIONERS = (
     "ebs.csi.aws.com",
@@ -103,5 +105,5 @@ async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any],
         },
     }
     answer = await client.post("/api/v1/persistentvolumes", json=volume)
-    if answer.status_code not in (201, 409):
-        answer.raise_for_status()
+    if answer.status_code not in (201, 409):  # said again at every try; the other claims go on
+        log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], answer.text)

@@ -13,7 +13,6 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.exceptions import EC2ClientError
 from moto.iam.models import iam_backends
 
-from meshctl.lab.aws import control_plane
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.credentials import principal
 from meshctl.lab.aws.ec2 import backend_of
@@ -37,24 +36,19 @@ class Clusters(Base):
         if not re.fullmatch(r"1\.\d+", version):
             raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}", clusterName=name)
         network = _network(call.region, given["resourcesVpcConfig"])
-        taken = {cluster.control_plane for cluster in self.clusters.values()}
-        plane = control_plane.free(self.root, call.region, taken)
-        if plane is None:
-            raise ApiError(
-                "ResourceLimitExceededException", "Cluster limit exceeded: the lab has no control plane left"
-            )
         network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
         described = _describe(call.region, given, version, network)
-        described |= {"endpoint": plane.endpoint, "certificateAuthority": {"data": plane.ca_data}}
+        taken = {cluster.control_plane for cluster in self.clusters.values()}
+        plane_name, plane = self.planes.take(name, call.region, taken)
         ready_at = time.monotonic() + CREATE_S
-        cluster = Cluster(described, call.region, plane.name, ready_at, self.failing("CreateCluster"))
+        cluster = Cluster(described, call.region, plane_name, plane, ready_at, self.failing("CreateCluster"))
         self._admit_creator(call, cluster)
         self.clusters[name] = cluster
         self.write()
-        return {"cluster": _shown(cluster)}
+        return {"cluster": described}
 
     def describe_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        return {"cluster": _shown(self.cluster(call, given["name"]))}
+        return {"cluster": self.cluster(call, given["name"]).described}
 
     def list_clusters(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         self.settle()
@@ -66,15 +60,19 @@ class Clusters(Base):
             raise ApiError(
                 "ResourceInUseException", "Cluster has nodegroups attached", clusterName=cluster.described["name"]
             )
+        if cluster.described["status"] == "CREATING":
+            raise ApiError("ResourceInUseException", "Cluster is being created", clusterName=given["name"])
         if cluster.described.get("deletionProtection"):
             raise ApiError("InvalidRequestException", "Cluster has deletion protection enabled")
-        cluster.described["status"] = "DELETING"
-        cluster.changes_at = soon()
+        if cluster.described["status"] != "DELETING":
+            cluster.described["status"] = "DELETING"
+            cluster.changes_at = soon()
+            cluster.ending = self.planes.give_back(cluster.control_plane)
         self.write()
         return {"cluster": cluster.described}
 
     def free(self, cluster: Cluster) -> None:
-        """The cluster's security group goes with it; its control plane is free for the next one."""
+        """The cluster's security group goes with it."""
         ec2 = backend_of(cluster.region)
         group = cluster.described["resourcesVpcConfig"]["clusterSecurityGroupId"]
         try:
@@ -158,13 +156,6 @@ def require_role(role_arn: str) -> None:
             f"Role with arn: {role_arn}, could not be assumed because it does not exist or"
             " the trusted entity is not correct",
         )
-
-
-def _shown(cluster: Cluster) -> dict[str, Any]:
-    """A cluster that is being created has no endpoint yet."""
-    if cluster.described["status"] != "CREATING":
-        return cluster.described
-    return {key: value for key, value in cluster.described.items() if key not in ("endpoint", "certificateAuthority")}
 
 
 def subnets_of(region: str, ids: list[str]) -> list[Any]:

@@ -21,6 +21,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import Any, ClassVar
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.control_plane import ControlPlane, ControlPlanes
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
@@ -78,6 +80,7 @@ class Cluster:
     described: dict[str, Any]
     region: str
     control_plane: str
+    plane: Future[ControlPlane]
     changes_at: float
     failing: dict[str, Any] | None = None
     nodegroups: dict[str, Nodegroup] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class Cluster:
     entries: dict[str, AccessEntry] = field(default_factory=dict)
     associations: dict[str, dict[str, Any]] = field(default_factory=dict)
     updates: dict[str, Update] = field(default_factory=dict)
+    ending: Future[None] | None = None  # the control plane's end
     creator: AccessEntry | None = None  # the administrator of a cluster that has no access entries
 
 
@@ -110,6 +114,7 @@ class Base(Service):
         self.root = root
         self.credentials = credentials
         self.faults = faults
+        self.planes = ControlPlanes(root)
         self.clusters: dict[str, Cluster] = {}
         self._written = ""
         self.write()
@@ -248,10 +253,19 @@ def _settled_cluster(cluster: Cluster) -> bool:
     status = cluster.described["status"]
     if time.monotonic() < cluster.changes_at:
         return False
-    if status == "CREATING":
-        cluster.described["status"] = "FAILED" if cluster.failing else "ACTIVE"
-        cluster.described["health"] = {"issues": [cluster.failing] if cluster.failing else []}
-    return bool(status == "DELETING")
+    if status == "CREATING" and cluster.plane.done():
+        _settle_creation(cluster)
+    return bool(status == "DELETING" and cluster.ending is not None and cluster.ending.done())
+
+
+def _settle_creation(cluster: Cluster) -> None:
+    error = cluster.plane.exception()
+    failing = cluster.failing or ({"code": "Other", "message": str(error)} if error else None)
+    cluster.described["status"] = "FAILED" if failing else "ACTIVE"
+    cluster.described["health"] = {"issues": [failing] if failing else []}
+    if error is None:
+        plane = cluster.plane.result()
+        cluster.described |= {"endpoint": plane.endpoint, "certificateAuthority": {"data": plane.ca_data}}
 
 
 def _settled_nodegroup(nodegroup: Nodegroup, ready: int) -> bool:
