@@ -81,6 +81,13 @@ def _is_released(volume: dict[str, Any]) -> bool:
     )
 
 
+def _source(lab: Lab, provisioner: str, name: str) -> dict[str, Any]:
+    """A CSI volume; a path on the node for the provisioners that are none (their names are no CSI driver's)."""
+    if "/" in provisioner:
+        return {"hostPath": {"path": str(lab.root / "volumes" / name), "type": "DirectoryOrCreate"}}
+    return {"csi": {"driver": provisioner, "volumeHandle": name}}
+
+
 async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> None:
     metadata, spec = claim["metadata"], claim["spec"]
     name = f"pvc-{metadata['uid']}"
@@ -94,7 +101,7 @@ async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any],
             "accessModes": spec["accessModes"],
             "storageClassName": chosen["metadata"]["name"],
             "persistentVolumeReclaimPolicy": chosen.get("reclaimPolicy", "Delete"),
-            "csi": {"driver": chosen["provisioner"], "volumeHandle": name},
+            **_source(lab, chosen["provisioner"], name),
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
