@@ -53,7 +53,7 @@ class Stop:
 
 def progress_text(event: Event) -> str:
     """One line, without its end."""
-    head = f"{event.step:<24}"
+    head = f"{event.step:<27} "
     if event.kind == "started":
         return f"{head}{event.title}"
     if event.kind == "done":
