@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 
 from meshctl import tools
-from meshctl.lab import environment, up
+from meshctl.lab import environment
 from meshctl.lab.state import Lab
 
 
@@ -42,10 +43,11 @@ class RunningLab:
         return ports
 
     def boto3(self, service: str, profile: str = "default") -> Any:
-        """A client that reads only the lab's AWS files."""
-        names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED")
-        os.environ.update({name: self.env[name] for name in names})
-        return boto3.Session(profile_name=profile, region_name="us-east-1").client(service)
+        """A client that reads only the lab's AWS files; the test's own environment stays as it is."""
+        core = botocore.session.Session(profile=profile)
+        core.set_config_variable("config_file", self.env["AWS_CONFIG_FILE"])
+        core.set_config_variable("credentials_file", self.env["AWS_SHARED_CREDENTIALS_FILE"])
+        return boto3.Session(botocore_session=core, region_name="us-east-1").client(service)
 
     def meshctl(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the command line in `folder`; with `check`, anything but exit code 0 fails the test with its output."""
@@ -81,9 +83,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     if given:
         yield RunningLab(Lab(Path(given).absolute()), folder)
         return
-    own = Lab(tmp_path_factory.mktemp("lab") / "root")
-    up.up(own, lambda line: print(line, file=sys.stderr))
+    root = tmp_path_factory.mktemp("lab") / "root"
+    command_line(root, "up")
     try:
-        yield RunningLab(own, folder)
+        yield RunningLab(Lab(root), folder)
     finally:
-        up.down(own)
+        command_line(root, "down")
+
+
+def command_line(root: Path, *arguments: str, json_output: bool = False) -> str:
+    """`meshctl lab …` for the lab at `root`, as a user runs it; what it prints."""
+    form = "json" if json_output else "human"
+    command = [sys.executable, "-m", "meshctl.cli.main", "--output", form, "lab", *arguments]
+    env = {**os.environ, "MESHCTL_LAB_ROOT": str(root)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"meshctl lab {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout

@@ -36,6 +36,8 @@ COMPONENTS = (
     "admin.port",
     "admin.port.grpc",
 )
+PORTS_SUFFIX = ".ports.json"
+SOCKETS = Path("/tmp")  # noqa: S108 (written into SeaweedFS; it knows no flag and no variable for it)
 READY_TIMEOUT_S = 20
 
 
@@ -80,10 +82,13 @@ def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
     data.mkdir(parents=True, exist_ok=True)
     pid_file = root / "stores" / f"{name}.pid.json"
     lifetime.end_recorded(pid_file)
-    arguments = [f"-{flag}={free}" for flag, free in zip(COMPONENTS, free_ports(len(COMPONENTS)), strict=True)]
+    ports = free_ports(len(COMPONENTS))
+    (root / "stores" / f"{name}{PORTS_SUFFIX}").write_text(json.dumps([port, *ports]))
+    arguments = [f"-{flag}={free}" for flag, free in zip(COMPONENTS, ports, strict=True)]
     # "mini" is ready in 0.4 s where "server" takes 6 s or more; small volumes, no telemetry, nothing but S3
     command = [
-        str(program()), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}",
+        str(program()), "-logtostderr=true", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        f"-s3.port={port}",
         f"-s3.config={root / 'stores' / f'{name}.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-volume.preStopSeconds=0",
         "-s3.autoCreateBucket=false", "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
@@ -100,6 +105,14 @@ def start(root: Path, name: str, port: int) -> subprocess.Popen[bytes]:
         )
     lifetime.record(pid_file, process.pid)
     return process
+
+
+def remove_sockets(root: Path) -> None:
+    """What the stores leave in the machine's folder for temporary files: Unix sockets, named after their ports."""
+    for file in (root / "stores").glob(f"*{PORTS_SUFFIX}"):
+        for port in json.loads(file.read_text()):
+            for socket in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                socket.unlink(missing_ok=True)
 
 
 def healthy(port: int) -> bool:
@@ -146,6 +159,8 @@ def serve(root: Path) -> int:
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
+    remove_sockets(root)
     return 0 if stopped else 1
 
 

@@ -24,8 +24,8 @@ import psutil
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import clusters, environment
-from meshctl.lab.network.ports import free_ports, is_free
+from meshctl.lab import clusters, environment, stores
+from meshctl.lab.network.ports import free_ports
 from meshctl.lab.state import READY_FOLDER, Lab, read_json
 
 Say = Callable[[str], None]
@@ -92,9 +92,20 @@ def status(lab: Lab) -> dict[str, bool]:
 
 def _ports(before: dict[str, int]) -> dict[str, int]:
     """Those of the lab that was here, as far as nobody took them."""
-    kept = {name: port for name, port in before.items() if name in PORTS and is_free(port)}
+    kept = {name: port for name, port in before.items() if name in PORTS and _can_listen(port)}
     missing = [name for name in PORTS if name not in kept]
     return kept | dict(zip(missing, free_ports(len(missing)), strict=True))
+
+
+def _can_listen(port: int) -> bool:
+    """As servers see it: connections that have ended a moment ago are no obstacle."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
@@ -180,6 +191,7 @@ def _clean(lab: Lab) -> None:
             process.terminate()
     psutil.wait_procs(ending, timeout=END_TIMEOUT_S)
     _end(lab.processes())
+    stores.remove_sockets(lab.root)
     for entry in list(lab.root.iterdir()):
         if entry != lab.file:
             _remove(entry)
