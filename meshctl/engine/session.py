@@ -27,7 +27,7 @@ from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import data_at_risk, needed_by
+from meshctl.engine.protection import Risk, data_at_risk, needed_by
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import EngineError, MeshError, ProtectedDataError
 from meshctl.model.deployment import Deployment
@@ -113,7 +113,7 @@ class Session:
 
     def destroy_plan(self, environment: str) -> tuple[list[Step], list[str]]:
         """What `destroy` would delete, and the storage that holds data."""
-        run = self._run(environment, _nothing)
+        run = self._run(environment, _nothing, quiet=True)
         state = run.state()
         steps = run.preview_destroy().steps if state.get("resources") else []
         return steps, [risk.subject for risk in data_at_risk(state)]
@@ -136,10 +136,7 @@ class Session:
         left = names.after_destroy(environment, current)
         if left != current:
             self.set_names(left)
-        for risk in risks:
-            if risk.store is not None:
-                object_access.empty(risk.store)
-        record = run.destroy() if state.get("resources") else Recorder()
+        record = self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
@@ -149,16 +146,31 @@ class Session:
         run = self._run(environment, _nothing)
         state = run.state()
         risks = data_at_risk(state)
-        if not keep_data:
-            for risk in risks:
-                if risk.store is not None:
-                    object_access.empty(risk.store)
-        kept = needed_by(state, [risk.urn for risk in risks]) if keep_data else frozenset()
-        if kept:
-            run.destroy(tuple(r["urn"] for r in state["resources"] if r["urn"] not in kept))
-        elif state.get("resources"):
-            run.destroy()
+        if keep_data and risks:
+            kept = needed_by(state, [risk.urn for risk in risks])
+            self._destroy_all_but(run, state, kept)
+        else:
+            self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, environment)
+
+    def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
+        """Delete everything. Buckets with data come last: what still runs would write into an emptied one."""
+        if not state.get("resources"):
+            return Recorder()
+        stores = [risk for risk in risks if risk.store is not None]
+        if not stores:
+            return run.destroy()
+        kept = needed_by(state, [risk.urn for risk in stores])
+        first = self._destroy_all_but(run, state, kept)
+        for risk in stores:
+            if risk.store is not None:
+                object_access.empty(risk.store)
+        last = run.destroy()
+        return Recorder(steps=[*first.steps, *last.steps])
+
+    def _destroy_all_but(self, run: StackRun, state: Mapping[str, Any], kept: frozenset[str]) -> Recorder:
+        going = tuple(resource["urn"] for resource in state["resources"] if resource["urn"] not in kept)
+        return run.destroy(going) if going else Recorder()  # no target at all would mean everything
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
