@@ -1,0 +1,111 @@
+"""Runs and times programs in turns, so that a busy moment of the machine hits both sides of a ratio. EDGE.
+
+Used by every row of `tests.bench`; what comes out is an `Outcome`, which `table` prints.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PYTHON = (sys.executable,)
+MESHCTL = (sys.executable, "-m", "meshctl.cli.main")
+
+
+class NotMeasured(Exception):  # noqa: N818 (an outcome, not an error)
+    """A row that can't be measured here, and why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row of the table. `holds` is None where nothing was measured."""
+
+    row: str
+    goal: str
+    measured: str
+    baseline: str = ""
+    ratio: float | None = None
+    holds: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Values of one side, in the order of their measuring."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def text(self, unit: str = "s", digits: int = 2) -> str:
+        """Median, and in brackets the smallest and largest value."""
+        if len(self.values) == 1:
+            return f"{self.median:.{digits}f} {unit}"
+        low, high = min(self.values), max(self.values)
+        return f"{self.median:.{digits}f} {unit} ({low:.{digits}f}…{high:.{digits}f})"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that ran to its end: wall and CPU time in seconds, its largest resident size in MB.
+
+    CPU time and size are the process's own and those of children that it waited for.
+    """
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    stdout: str
+
+
+def interleaved(
+    sides: Mapping[str, Callable[[], float]], repetitions: int, *, warm_up: bool = True
+) -> dict[str, Samples]:
+    """Each side's values, measured a, b, a, b, … ; the first round warms caches and does not count."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(repetitions + warm_up):
+        for name, measure in sides.items():
+            value = measure()
+            if number >= warm_up:
+                found[name].append(value)
+    return {name: Samples(tuple(values)) for name, values in found.items()}
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    codes: Sequence[int] = (0,),
+) -> Ended:
+    """Run one program to its end. Raises: RuntimeError with its output when it ends with none of `codes`."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        list(command), cwd=cwd, env=dict(env or os.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    output = process.stdout.read().decode(errors="replace")
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in codes:
+        raise RuntimeError(f"{' '.join(command)}: exit {process.returncode}\n{output[-4000:]}")
+    return Ended(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+
+
+def machine() -> str:
+    """Cores, memory and load: what the numbers were measured on."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
+    )
