@@ -1,6 +1,7 @@
 """The main job, told in a page: one mesh up on AWS, moved to a CoreWeave-style cluster, nothing lost.
 
-Run by `nox -s demo` (`python -m examples.demo`). It uses the command line as a person would, against a lab of its own, and looks at the result with
+Run by `nox -s demo` (`python -m examples.demo`). It uses the command line as a person would, against a lab of its
+own, and looks at the result with
 other tools than ours: boto3, kubectl's API, HTTP through DNS. It ends with 1 if anything that it claims is untrue.
 `--keep` leaves the lab and the mesh's folder for a look around.
 """
@@ -27,7 +28,7 @@ WEIGHT_FILES = 4
 REQUESTS_PER_S = 25
 
 
-class Untrue(Exception):
+class UntrueError(Exception):
     """A claim of the demo that did not hold."""
 
 
@@ -52,7 +53,7 @@ class Story:
         )
         if done.returncode != 0:
             print(done.stdout + done.stderr)
-            raise Untrue(f"`meshctl {' '.join(arguments)}` ended with {done.returncode}")
+            raise UntrueError(f"`meshctl {' '.join(arguments)}` ended with {done.returncode}")
         lines = done.stdout.rstrip().splitlines()
         for line in [] if quiet else lines[-tail:]:
             print(f"    {line}")
@@ -63,7 +64,7 @@ class Story:
 
     def holds(self, claim: str, *, true: bool) -> None:
         if not true:
-            raise Untrue(claim)
+            raise UntrueError(claim)
         self.shown += 1
         print(f"    ok: {claim}", flush=True)
 
@@ -71,7 +72,7 @@ class Story:
         deadline = time.monotonic() + timeout_s
         while not check():
             if time.monotonic() > deadline:
-                raise Untrue(f"{claim} (waited {timeout_s:.0f} s)")
+                raise UntrueError(f"{claim} (waited {timeout_s:.0f} s)")
             time.sleep(0.5)
         self.holds(claim, true=True)
 
@@ -85,7 +86,7 @@ def main() -> int:
     story = Story(folder, {**os.environ, "HF_TOKEN": "hf_demo_secret_value", "MESHCTL_LAB_ROOT": str(folder / "lab")})
     try:
         tell(story)
-    except Untrue as untrue:
+    except UntrueError as untrue:
         print(f"\nUNTRUE: {untrue}", file=sys.stderr)
         return 1
     finally:
@@ -240,15 +241,18 @@ def chain_holds(story: Story) -> bool:
 
 def first_model(story: Story) -> dict[str, Any]:
     """What /v1/models says of the model, asked through the endpoint's name and the lab's DNS."""
-    from meshctl.lab.load import fetch
+    import httpx2
 
-    answer = fetch("http://chat.example.com:8000/v1/models", dns=dns(story))
-    data: dict[str, Any] = json.loads(answer)["data"][0]
+    from meshctl.migrate.engine_world import address_of
+
+    os.environ["MESHCTL_DNS_SERVER"] = dns(story)
+    answer = httpx2.get(f"http://{address_of('chat.example.com')}:8000/v1/models", trust_env=False)
+    data: dict[str, Any] = answer.json()["data"][0]
     return data
 
 
 def dns(story: Story) -> str:
-    return f"127.0.0.1:{story.json('lab', 'status')['ports']['dns']}"
+    return story.environment["MESHCTL_DNS_SERVER"]
 
 
 def start_load(story: Story) -> subprocess.Popen[str]:

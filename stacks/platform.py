@@ -40,8 +40,11 @@ def declare(
     provider: pulumi.ProviderResource,
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource] = (),
+    ready_timeout_s: int = 0,
 ) -> dict[str, pulumi.Output[str]]:
     """Declare everything inside the cluster; returns the address of each workload that has an endpoint.
+
+    `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider.
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
     before the first object, and outlives the last.
@@ -51,7 +54,7 @@ def declare(
     missing = [name for name in render.late_names(objects) if name not in late]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
-    declared = _declare(objects, provider, late, depends_on)
+    declared = _declare(objects, provider, late, depends_on, ready_timeout_s)
     public = {endpoint.workload for endpoint in deployment.endpoints}
     return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
 
@@ -95,7 +98,10 @@ def _declare(
     provider: pulumi.ProviderResource,
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource],
+    ready_timeout_s: int = 0,
 ) -> dict[str, KubernetesObject]:
+    limit = f"{ready_timeout_s}s"
+    timeouts = pulumi.CustomTimeouts(create=limit, update=limit) if ready_timeout_s else None
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
         needs = [declared[name] for name in item.depends_on]
@@ -104,6 +110,7 @@ def _declare(
             # what depends on another object waits for `depends_on` through it
             depends_on=needs or list(depends_on),
             ignore_changes=list(item.ignore_changes),
+            custom_timeouts=timeouts,
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,

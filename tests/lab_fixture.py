@@ -49,12 +49,17 @@ class RunningLab:
         core.set_config_variable("credentials_file", self.env["AWS_SHARED_CREDENTIALS_FILE"])
         return boto3.Session(botocore_session=core, region_name="us-east-1").client(service)
 
-    def meshctl(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run the command line in `folder`; with `check`, anything but exit code 0 fails the test with its output."""
+    def meshctl(
+        self, *arguments: str, check: bool = True, timeout_s: float = 300, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line in `folder`, with more environment `variables` if any are given.
+
+        With `check`, anything but exit code 0 fails the test with its output.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "meshctl.cli.main", *arguments],
             cwd=self.folder,
-            env=self.env,
+            env={**self.env, **variables},
             capture_output=True,
             text=True,
             timeout=timeout_s,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
     from meshctl.changes import Plan
@@ -22,6 +23,9 @@ def up(
     object_storage_only: Annotated[
         bool, typer.Option("--object-storage-only", help="Only the buckets: to fill them before the workloads start.")
     ] = False,
+    timeout: Annotated[
+        str, typer.Option("--timeout", help="How long each workload may take to get ready: 90s, 20m.", metavar="TIME")
+    ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date."""
@@ -32,6 +36,7 @@ def up(
 
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
+        mesh.session.ready_timeout_s = _seconds(timeout)
         deployment = mesh.deployment(environment)
         if plan is not None or context.must_confirm:
             preview = mesh.session.plan(deployment)
@@ -48,6 +53,16 @@ def up(
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def _seconds(text: str) -> int:
+    """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError."""
+    from meshctl.model.units import seconds
+
+    try:
+        return int(seconds(text)) if text else 0
+    except ValueError as error:
+        raise UsageError(f"--timeout {text}: {error}", hint="for example --timeout 20m") from error
 
 
 def _show(context: Context, plan: Plan, addresses: dict[str, str]) -> None:

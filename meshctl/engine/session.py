@@ -36,7 +36,7 @@ from stacks.edge import Name
 
 Program = Callable[[], None]
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
-_DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any]], None]] = {
+_DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any], int], None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
     "kubernetes": stacks.onprem.declare,
@@ -62,6 +62,7 @@ class Session:
     environments: Environments
     on_progress: OnProgress | None = None
     break_lock: bool = False
+    ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
     def __post_init__(self) -> None:
@@ -244,7 +245,7 @@ class Session:
 
         def program() -> None:
             late = {name: pulumi.Output.secret(value) for name, value in values.items()}
-            _DECLARE[deployment.provider](deployment, late)
+            _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s)
 
         return self._run(deployment.environment, program, quiet=quiet)
 

@@ -89,7 +89,7 @@ class EngineWorld:
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
         port = deployment.workload(endpoint.workload).ports[endpoint.port]
         try:
-            target = _ip_address(address)
+            target = address_of(address)
             with httpx2.Client(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
                 url = f"http://{target}:{port}{path}"
                 return client.get(url, headers={"Host": f"{endpoint.host}:{port}"}).status_code
@@ -178,7 +178,7 @@ def _resolver(host: str) -> dns.resolver.Resolver:
     return resolver
 
 
-def _ip_address(address: str) -> str:
+def address_of(address: str) -> str:
     """An IP address to connect to: `address` itself, or what its name resolves to."""
     seen = address
     for _ in range(8):  # aliases of aliases

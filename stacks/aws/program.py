@@ -13,7 +13,7 @@ from stacks.exports import export
 from stacks.resources import AwsProvider, aws_tags
 
 
-def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
+def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0) -> None:
     """Declare the whole environment and export `deployment`, `endpoints` and `kubeconfig`.
 
     `late` holds the values that may not be in a `Deployment`: secrets, by the names that the templates use.
@@ -35,5 +35,6 @@ def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
         provider=kubernetes_provider,
         late={**late, **file_systems},
         depends_on=[*node_groups, *addons, *identities, *buckets.values()],
+        ready_timeout_s=ready_timeout_s,
     )
     export(deployment, addresses, eks.kubeconfig)

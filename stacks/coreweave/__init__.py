@@ -16,11 +16,17 @@ from stacks.buckets import declare_buckets
 from stacks.exports import export
 
 
-def declare(deployment: Deployment, late: Mapping[str, Any]) -> None:
+def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0) -> None:
     """Declare the whole environment and export `deployment` and `endpoints`. `late`: see
     `stacks.aws.program.declare`."""
     provider = kubernetes.provider(deployment)
     pools = platform.declare_node_pools(deployment, provider=provider)
     buckets = declare_buckets(deployment)
-    addresses = platform.declare(deployment, provider=provider, late=late, depends_on=[*pools, *buckets.values()])
+    addresses = platform.declare(
+        deployment,
+        provider=provider,
+        late=late,
+        depends_on=[*pools, *buckets.values()],
+        ready_timeout_s=ready_timeout_s,
+    )
     export(deployment, addresses)

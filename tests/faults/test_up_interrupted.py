@@ -1,0 +1,167 @@
+"""`up` against clouds that refuse, and `up` that is killed: what was made is kept, nothing is made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab_fixture import RunningLab
+
+pytestmark = pytest.mark.lab
+
+MESH = """
+apiVersion: meshctl/v1
+kind: Mesh
+name: small
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4, memory: 16GiB}}
+storage:
+  assets: {kind: object, size: 10GiB}
+workloads:
+  site:
+    kind: service
+    pool: web
+    replicas: 1
+    image: ghcr.io/acme/site:1.0
+    ports: {http: 8080}
+    mounts: {assets: {path: /assets}}
+"""
+ENVIRONMENTS = """
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  aws-east: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
+  cw: {provider: coreweave, region: US-EAST-04A, kubernetes: {context: cw}, objectStorage: {profile: coreweave}}
+"""
+
+
+@pytest.fixture
+def small(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    """A mesh of one pool, one bucket, one workload, in a folder of its own; whatever is up is taken down again."""
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    here = lab.at(tmp_path)
+    faults(here)
+    yield here
+    faults(here)
+    for environment in ("aws-east", "cw"):
+        here.meshctl("destroy", environment, "--yes", timeout_s=300)
+
+
+def faults(here: RunningLab, *planned: dict[str, object]) -> None:
+    (here.lab.root / "faults.json").write_text(json.dumps(planned))
+
+
+def counts(here: RunningLab) -> dict[str, int]:
+    """How many of each kind of resource AWS has of this mesh."""
+    ec2, tagged = here.boto3("ec2"), [{"Name": "tag:meshctl.dev/mesh", "Values": ["small"]}]
+    buckets = [b["Name"] for b in here.boto3("s3").list_buckets()["Buckets"]]
+    roles = [r["RoleName"] for r in here.boto3("iam").list_roles()["Roles"]]
+    nats = ec2.describe_nat_gateways(Filters=tagged)["NatGateways"]
+    return {
+        "vpcs": len(ec2.describe_vpcs(Filters=tagged)["Vpcs"]),
+        "subnets": len(ec2.describe_subnets(Filters=tagged)["Subnets"]),
+        "nat gateways": sum(nat["State"] != "deleted" for nat in nats),
+        "launch templates": len(ec2.describe_launch_templates(Filters=tagged)["LaunchTemplates"]),
+        "clusters": sum(name.startswith("small-") for name in here.boto3("eks").list_clusters()["clusters"]),
+        "buckets": sum(name.startswith("small-") for name in buckets),
+        "roles": sum(name.startswith("small-") for name in roles),
+    }
+
+
+WHOLE = {
+    "vpcs": 1,
+    "subnets": 4,
+    "nat gateways": 2,
+    "launch templates": 1,
+    "clusters": 1,
+    "buckets": 1,
+    "roles": 3,
+}
+
+
+def test_missing_capacity_has_a_name_and_a_hint_and_the_next_up_goes_on(small: RunningLab) -> None:
+    fault = {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "no m7i in us-east-1a"}
+    faults(small, {**fault, "times": 1, "async": True})
+    failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False)
+    assert failed.returncode == 3
+    error = json.loads(failed.stdout)["error"]
+    assert error["code"] == "resources"
+    assert [(f["subject"], f["code"]) for f in error["failures"]] == [("pool/web", "InsufficientInstanceCapacity")]
+    assert "reserve" in error["hint"]
+    faults(small)
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
+    assert small.json("plan", "aws-east")["changes"] == []
+
+
+def test_throttling_is_waited_out(small: RunningLab) -> None:
+    faults(small, {"operation": "CreateSubnet", "error": "RequestLimitExceeded", "times": 3})
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
+
+
+def test_an_expired_token_is_no_deletion(small: RunningLab) -> None:
+    small.meshctl("up", "aws-east", "--yes")
+    faults(small, {"operation": "DescribeCluster", "error": "ExpiredToken", "times": 1000})
+    (small.folder / "mesh.yaml").write_text(MESH.replace("nodes: 1", "nodes: 2"))
+    refused = small.meshctl("--output", "json", "destroy", "aws-east", "--yes", check=False)
+    assert refused.returncode != 0
+    faults(small)
+    assert counts(small)["clusters"] == 1
+
+
+@pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
+def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
+    """`kill -9` of meshctl, the engine and its providers together, right after a resource of that kind was begun."""
+    command = [sys.executable, "-m", "meshctl.cli.main", "up", "aws-east", "--yes"]
+    process = subprocess.Popen(
+        command, cwd=small.folder, env=small.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    wanted = {"Vpc": "network:vpc", "Cluster": "cluster:eks", "Nodegroup": "pool/web:nodegroup"}[after]
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "started" in line and wanted in line:
+            break
+    time.sleep(0.3)  # in the middle of the call
+    for pid in [*children(process.pid), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert counts(small) == WHOLE
+    assert small.json("plan", "aws-east")["changes"] == []
+
+
+def children(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def test_a_pool_without_quota_says_so(small: RunningLab) -> None:
+    faults(small, {"operation": "NodePool", "error": "NotSet"})
+    failed = small.meshctl("--output", "json", "up", "cw", "--yes", check=False)
+    assert failed.returncode == 3
+    (failure,) = json.loads(failed.stdout)["error"]["failures"]
+    assert (failure["subject"], failure["code"]) == ("pool/web", "Quota")
+    faults(small)
+    small.meshctl("up", "cw", "--yes")
+
+
+def test_an_image_that_cannot_be_pulled_is_named(small: RunningLab) -> None:
+    (small.folder / "mesh.yaml").write_text(MESH.replace("acme/site:1.0", "acme/site:does-not-exist"))
+    failed = small.meshctl("--output", "json", "up", "cw", "--yes", "--timeout", "20s", check=False)
+    assert failed.returncode == 3
+    (failure,) = json.loads(failed.stdout)["error"]["failures"]
+    assert failure["code"] in ("ImagePull", "ImagePullBackOff", "ErrImagePull")
+    assert failure["subject"] == "workload/site"
+    (small.folder / "mesh.yaml").write_text(MESH)
+    small.meshctl("up", "cw", "--yes")

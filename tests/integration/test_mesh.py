@@ -1,0 +1,180 @@
+"""The example mesh on the lab's AWS and on its on-prem cluster, used as a person would and looked at with other tools.
+
+One environment is brought up once for the whole file: the tests go from what is there to what changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from meshctl.migrate.engine_world import address_of
+from tests.lab_fixture import RunningLab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
+SECRET = "hf_planted_7b1c2e9f"
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    folder = tmp_path_factory.mktemp("llm-prod")
+    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
+    os.environ["HF_TOKEN"] = SECRET
+    here = lab.at(folder)
+    here.meshctl("up", "aws-east", "--yes", "--object-storage-only")
+    upload_weights(here, "aws-east", "default")
+    here.meshctl("up", "aws-east", "--yes", timeout_s=600)
+    yield here
+    here.meshctl(
+        "destroy", "aws-east", "--yes", "--allow-data-loss", "--confirm", "aws-east", check=False, timeout_s=300
+    )
+
+
+def upload_weights(here: RunningLab, environment: str, profile: str) -> None:
+    client = here.boto3("s3", profile)
+    names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+    (bucket,) = [name for name in names if name.startswith(f"llm-prod-{environment}-weights")]
+    client.put_object(Bucket=bucket, Key="llama/model.safetensors", Body=os.urandom(1 << 20))
+
+
+def test_aws_tools_see_the_resources(mesh: RunningLab) -> None:
+    cluster = mesh.boto3("eks").describe_cluster(name="llm-prod-aws-east")["cluster"]
+    assert cluster["status"] == "ACTIVE"
+    groups = mesh.boto3("eks").list_nodegroups(clusterName="llm-prod-aws-east")["nodegroups"]
+    assert sorted(groups) == ["serve", "train", "web"]
+    ec2 = mesh.boto3("ec2")
+    mine = [{"Name": "tag:meshctl.dev/mesh", "Values": ["llm-prod"]}]
+    assert len(ec2.describe_vpcs(Filters=mine)["Vpcs"]) == 1
+    assert len(ec2.describe_subnets(Filters=mine)["Subnets"]) == 4
+    (template,) = ec2.describe_launch_template_versions(
+        LaunchTemplateName="llm-prod-aws-east-train", Versions=["$Latest"]
+    )["LaunchTemplateVersions"]
+    interfaces = template["LaunchTemplateData"]["NetworkInterfaces"]
+    assert len(interfaces) == 32
+    assert {interface["InterfaceType"] for interface in interfaces} <= {"efa", "efa-only", "interface"}
+
+
+def test_kubectl_sees_gpu_nodes_and_running_pods(mesh: RunningLab) -> None:
+    nodes = json.loads(mesh.kubectl("aws-east", "get", "nodes", "-o", "json"))["items"]
+    gpus: dict[str, list[str]] = {}
+    for node in nodes:
+        pool = node["metadata"]["labels"]["meshctl.dev/pool"]
+        gpus.setdefault(pool, []).append(node["status"]["allocatable"].get("nvidia.com/gpu", "0"))
+    assert gpus == {"train": ["8"] * 4, "serve": ["8"] * 2, "web": ["0"] * 2}
+    pods = json.loads(mesh.kubectl("aws-east", "get", "pods", "-n", "llm-prod", "-o", "json"))["items"]
+    running = [
+        pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods if pod["status"]["phase"] == "Running"
+    ]
+    assert sorted(running) == sorted(["chat"] * 2 + ["console"] * 2 + ["pretrain"] * 4)
+
+
+def test_the_service_answers_through_its_name(mesh: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_DNS_SERVER", mesh.env["MESHCTL_DNS_SERVER"])
+    url = f"http://{address_of('chat.example.com')}:8000/v1/models"
+    (model,) = httpx2.get(url, trust_env=False).json()["data"]
+    assert (model["environment"], model["pool"], model["bytes"]) == ("aws-east", "serve", 1 << 20)
+
+
+def test_a_second_up_changes_nothing(mesh: RunningLab) -> None:
+    done = mesh.json("up", "aws-east", "--yes")
+    assert done["changes"] == []
+    assert {action: count for action, count in done["counts"].items() if count and action != "same"} == {}
+
+
+def test_plan_exits_0_without_changes_and_2_after_an_edit(mesh: RunningLab) -> None:
+    assert mesh.meshctl("plan", "aws-east", "--detailed-exitcode", check=False).returncode == 0
+    file = mesh.folder / "mesh.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("    nodes: 2\n", "    nodes: 3\n", 1))
+    try:
+        done = mesh.meshctl("--output", "json", "plan", "aws-east", "--detailed-exitcode", check=False)
+        assert done.returncode == 2
+        (change,) = json.loads(done.stdout)["changes"]
+        assert change["subject"] == "pool/web"
+        assert {"path": "nodes", "old": 2, "new": 3, "forces_replace": False} in change["fields"]
+    finally:
+        file.write_text(before)
+
+
+def test_a_saved_plan_is_refused_once_the_mesh_has_changed(mesh: RunningLab) -> None:
+    mesh.meshctl("plan", "aws-east", "--out", "plan.json")
+    mesh.meshctl("up", "aws-east", "--plan", "plan.json", "--yes")
+    file = mesh.folder / "mesh.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("LOG_LEVEL: info", "LOG_LEVEL: debug"))
+    try:
+        refused = mesh.meshctl("up", "aws-east", "--plan", "plan.json", "--yes", check=False)
+        assert refused.returncode == 1
+        assert "the mesh changed since the plan was made" in refused.stderr
+    finally:
+        file.write_text(before)
+
+
+def test_no_secret_is_found_in_what_meshctl_writes(mesh: RunningLab) -> None:
+    mesh.meshctl("plan", "aws-east", "--out", "plan.json", "-v")
+    store_keys = mesh.boto3("s3", "coreweave")._request_signer._credentials.secret_key
+    for path in [*(mesh.folder / ".meshctl").rglob("*"), mesh.folder / "plan.json"]:
+        if path.is_file():
+            content = path.read_bytes()
+            assert SECRET.encode() not in content, path
+            assert store_keys.encode() not in content, path
+
+
+def test_the_secret_reaches_the_container(mesh: RunningLab) -> None:
+    secret = json.loads(mesh.kubectl("aws-east", "get", "secret", "chat-secrets", "-n", "llm-prod", "-o", "json"))
+    assert list(secret["data"]) == ["HF_TOKEN"]
+
+
+def test_status_says_what_runs(mesh: RunningLab) -> None:
+    found = mesh.json("status", "aws-east")["environments"]["aws-east"]
+    assert found["state"] == "up"
+    assert {(w["name"], w["ready"], w["wanted"]) for w in found["workloads"]} == {
+        ("chat", 2, 2),
+        ("pretrain", 4, 4),
+        ("console", 2, 2),
+    }
+    assert found["endpoints"][0]["points_at"] == "aws-east"
+
+
+def test_destroy_refuses_to_lose_data(mesh: RunningLab) -> None:
+    refused = mesh.meshctl("destroy", "aws-east", "--yes", check=False)
+    assert refused.returncode == 1
+    assert "storage/weights" in refused.stderr
+    refused = mesh.meshctl("destroy", "aws-east", "--yes", "--allow-data-loss", "--confirm", "cw", check=False)
+    assert refused.returncode == 1
+    assert mesh.json("status", "aws-east")["environments"]["aws-east"]["state"] == "up"
+
+
+def test_an_existing_cluster_runs_the_same_mesh_and_is_left_clean(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "dc1", "--yes", "--object-storage-only")
+    upload_weights(mesh, "dc1", "dc1")
+    mesh.meshctl("up", "dc1", "--yes", timeout_s=400)
+    found = mesh.json("status", "dc1")["environments"]["dc1"]
+    assert found["state"] == "up"
+    assert found["endpoints"][0]["points_at"] == "aws-east", "another environment's name is left alone"
+    mesh.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1", timeout_s=300)
+    assert "llm-prod" not in mesh.kubectl("dc1", "get", "namespaces", "-o", "name")
+    assert mesh.kubectl("dc1", "get", "nodes", "-l", "meshctl.dev/pool", "-o", "name") == ""
+    assert mesh.kubectl("dc1", "get", "pv", "-o", "name") == ""
+    assert mesh.boto3("s3", "dc1").list_buckets()["Buckets"] == []
+    assert mesh.json("status", "dc1")["environments"]["dc1"]["state"] == "absent"
+
+
+def test_a_missing_kubeconfig_and_a_silent_server_are_told_apart(mesh: RunningLab) -> None:
+    missing = mesh.meshctl("plan", "dc1", check=False, KUBECONFIG="/nonexistent")
+    assert missing.returncode == 1
+    assert 'no context "dc1"' in missing.stderr
+    silent = mesh.folder / "silent.yaml"
+    silent.write_text(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:9", mesh.lab.kubeconfig.read_text()))
+    unreachable = mesh.meshctl("plan", "dc1", check=False, KUBECONFIG=str(silent))
+    assert unreachable.returncode == 1
+    assert "does not answer" in unreachable.stderr
+    assert "hint:" in unreachable.stderr
