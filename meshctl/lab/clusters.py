@@ -23,7 +23,7 @@ import yaml
 from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import images
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, wait_ended, write_whole
 from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
@@ -99,7 +99,7 @@ def end(lab: Lab, name: str) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
+    wait_ended(processes, END_TIMEOUT_S)
     shutil.rmtree(home(lab, name), ignore_errors=True)
     shutil.rmtree(lab.root / "clusters" / name, ignore_errors=True)
 
@@ -131,7 +131,7 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
         arguments = {
             "authentication-token-webhook-config-file": str(webhook),
             "authentication-token-webhook-version": "v1",
-            "authentication-token-webhook-cache-ttl": "10s",
+            "authentication-token-webhook-cache-ttl": "2s",
         }
         patches.append(
             {"name": "kube-apiserver", "extraArgs": [{"key": key, "value": value} for key, value in arguments.items()]}

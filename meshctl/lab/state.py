@@ -9,7 +9,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,20 @@ class Lab:
             yield
         finally:
             os.close(folder)
+
+
+def wait_ended(processes: Iterable[psutil.Process], timeout_s: float) -> None:
+    """Return once all have ended, whether or not their parent has taken note of it, or after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while any(_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:

@@ -26,7 +26,7 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import clusters, environment, stores
 from meshctl.lab.network.ports import free_ports
-from meshctl.lab.state import READY_FOLDER, Lab, read_json
+from meshctl.lab.state import READY_FOLDER, Lab, read_json, wait_ended
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -189,7 +189,7 @@ def _clean(lab: Lab) -> None:
     for process in ending:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    psutil.wait_procs(ending, timeout=END_TIMEOUT_S)
+    wait_ended(ending, END_TIMEOUT_S)
     _end(lab.processes())
     stores.remove_sockets(lab.root)
     for entry in list(lab.root.iterdir()):
@@ -203,7 +203,7 @@ def _end(processes: Iterable[psutil.Process]) -> None:
     for process in killed:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(killed, timeout=END_TIMEOUT_S)
+    wait_ended(killed, END_TIMEOUT_S)
 
 
 def _command_line(process: psutil.Process) -> list[str]:
