@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import threading
 import time
@@ -137,11 +138,11 @@ def main() -> int:
     parser.add_argument("--dns", default="")
     parser.add_argument("--keep-alive", action="store_true")
     options = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # either way the account is given
+        signal.signal(number, lambda *_: ended.set())
     load = Load(options.url, rate=options.rate, dns_server=options.dns, keep_alive=options.keep_alive).start()
-    try:
-        time.sleep(options.seconds)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopping\n")
+    ended.wait(options.seconds)
     result = load.stop()
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
     return 1 if result.failed else 0

@@ -11,6 +11,7 @@ from typing import Any
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.render import pods
+from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -30,6 +31,8 @@ _NLB_ANNOTATIONS = {
 def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """Every object, what it needs before it. Raises MeshError when a value of the mesh can't be one of Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
+    if deployment.provider == "aws":
+        objects += device_plugin_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:

@@ -1,0 +1,53 @@
+"""The device plugins that EKS nodes need before pods can ask for GPUs and EFA devices. PURE.
+
+Called by `platform` for AWS only: CoreWeave brings its own, and on an existing cluster they are its operator's.
+The accelerated AL2023 images hold
+drivers but no plugins (EKS user guide, "Manage NVIDIA GPU devices"; chart aws-efa-k8s-device-plugin of
+aws/eks-charts).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl.model.deployment import Deployment
+from meshctl.render import pods
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import render
+
+GPU_IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
+# the chart's own default, whatever the region: the registry serves all of them
+EFA_IMAGE = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
+_KUBELET_SOCKETS = "/var/lib/kubelet/device-plugins"
+
+
+def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
+    """One DaemonSet for each kind of device that some pool has; none where there are no GPUs."""
+    gpu = [pool.name for pool in deployment.pools if pool.gpus_per_node]
+    efa = [pool.name for pool in deployment.pools if pool.fabric is not None and pool.fabric.kind == "efa"]
+    found = []
+    if gpu:
+        # a node whose GPU is broken must not take the plugin down on the others' schedule
+        env = [{"name": "FAIL_ON_INIT_ERROR", "value": "false"}]
+        found.append(_plugin(deployment, "gpu", GPU_IMAGE, gpu, [_KUBELET_SOCKETS], env))
+    if efa:
+        found.append(_plugin(deployment, "efa", EFA_IMAGE, efa, [_KUBELET_SOCKETS, "/dev/infiniband"], []))
+    return tuple(found)
+
+
+def _plugin(
+    deployment: Deployment, device: str, image: str, pools: list[str], host_paths: list[str], env: list[dict[str, Any]]
+) -> PlatformObject:
+    name = f"{deployment.mesh}-{device}-device-plugin"
+    values = {
+        "name": name,
+        "labels": pods.common_labels(deployment),
+        "selector": {"app.kubernetes.io/name": name},
+        "image": image,
+        "pools": sorted(pools),
+        "host_paths": host_paths,
+        "host_network": device == "efa",
+        "env": env,
+    }
+    (manifest,) = render("platform/device-plugin.yaml.j2", ("DaemonSet",), values)
+    return PlatformObject(f"platform:{device}-device-plugin", manifest, wait=True)
