@@ -12,7 +12,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
-CODE = ("meshctl", "providers", "stacks", "tests", "noxfile.py")
+CODE = ("meshctl", "providers", "stacks", "examples", "tests", "noxfile.py")
 
 
 def install(session: nox.Session) -> None:
@@ -33,6 +33,12 @@ def pytest(session: nox.Session, *paths: str) -> None:
     session.run("pytest", *paths, *session.posargs)
 
 
+def check(session: nox.Session) -> None:
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("lint-imports")
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job, told in a page: one mesh up on AWS, moved to a CoreWeave-style cluster, nothing lost."""
@@ -43,19 +49,19 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests: unit, golden, contract, integration and faults, against the lab."""
+    """Lint and types, then all tests: unit, golden, contract, integration and faults, against the lab."""
     install(session)
+    check(session)
+    session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, "tests/unit", "tests/golden", "tests/contract", "tests/integration", "tests/faults")
+    pytest(session, "tests/unit", "tests/contract", "tests/integration", "tests/faults")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, and the layers of docs/architecture.md."""
     install(session)
-    session.run("ruff", "check", *CODE)
-    session.run("ruff", "format", "--check", *CODE)
-    session.run("lint-imports")
+    check(session)
 
 
 @nox.session
@@ -76,7 +82,7 @@ def unit(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Everything a person reads, against files; `-- --accept` renews them."""
     install(session)
-    pytest(session, "tests/golden")
+    pytest(session, "tests/unit", "-k", "golden")
 
 
 @nox.session

@@ -9,7 +9,7 @@
       UnreachableError             unreachable    1   an API that doesn't answer (never read as "deleted")
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
-      NotReadyError                not-ready      3   created, but does not become ready (PVC, image, crash loop, capacity)
+      NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it

@@ -109,9 +109,9 @@ def status_text(status: EnvironmentStatus) -> str:
     lines = [f"{status.environment}: {status.state}"]
     if status.error:
         lines.append(f"  {status.error}")
-    width = max((len(item.name) for item in (*status.pools, *status.workloads, *status.endpoints)), default=0)
-    for pool in status.pools:
-        lines.append(f"  pool      {pool.name:<{width}}  {pool.ready}/{pool.wanted} nodes ready  {pool.machine}")
+    names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
+    width = max((len(name) for name in names), default=0)
+    lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {workload.ready}/{workload.wanted} ready"
         line += f", {workload.restarts} restarts" if workload.restarts else ""
