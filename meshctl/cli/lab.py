@@ -48,8 +48,8 @@ def lab_status(ctx: typer.Context) -> None:
     context: Context = ctx.obj
     lab = Lab(default_root())
     parts = up.status(lab)
+    ports = lab.read()["ports"] if parts else {}
     if context.output == "json":
-        ports = lab.read()["ports"] if parts else {}
         context.print_json(
             {"root": str(lab.root), "up": bool(parts) and all(parts.values()), "parts": parts, "ports": ports}
         )
@@ -58,6 +58,8 @@ def lab_status(ctx: typer.Context) -> None:
         context.print("no lab here")
     for name, alive in parts.items():
         context.print(f"  {'up  ' if alive else 'DOWN'}  {name}")
+    for name, port in ports.items():
+        context.print(f"  127.0.0.1:{port}  {name}")
 
 
 @lab_app.command("env")

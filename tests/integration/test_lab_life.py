@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from meshctl.lab.state import MARK, Lab
+from meshctl.lab.state import MARK, Lab, wait_ended
 from tests.lab_fixture import command_line
+
+WAIT_S = 60
 
 
 def left_behind(root: Path) -> list[Any]:
@@ -42,32 +45,31 @@ def start_bystander(root: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env={**os.environ, "MESHCTL_LAB_ROOT": str(root)})
 
 
-def test_a_life(tmp_path: Path) -> None:
-    root = tmp_path / "root"
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a lab that is ended whatever happens."""
+    yield tmp_path / "root"
+    command_line(tmp_path / "root", "down")
+
+
+def pids(root: Path) -> set[int]:
+    return {process.pid for process in Lab(root).processes()}
+
+
+def is_up(root: Path) -> bool:
+    return bool(json.loads(command_line(root, "status", json_output=True))["up"])
+
+
+def test_a_life(root: Path) -> None:
     command_line(root, "up")
-    temporary = sockets_of(root)
+    temporary, first = sockets_of(root), pids(root)
     assert temporary
-    ports = Lab(root).read()["ports"]
-    first = {process.pid for process in Lab(root).processes()}
-    # up again: nothing happens
-    command_line(root, "up")
-    assert {process.pid for process in Lab(root).processes()} >= first
     status = json.loads(command_line(root, "status", json_output=True))
     assert status["up"]
-    assert set(status["parts"]) >= {"aws", "stores", "controllers", "network", "pods", "aws-east", "cw", "dc1"}
-
-    # killed: the next up ends the rest and starts anew on the same ports
-    for victim in ("meshctl.lab.aws", "etcd"):
-        kill(root, victim)
-        assert not json.loads(command_line(root, "status", json_output=True))["up"]
-        command_line(root, "up")
-        assert json.loads(command_line(root, "status", json_output=True))["up"]
-    assert Lab(root).read()["ports"] == ports
-    assert not first & {process.pid for process in Lab(root).processes()}
-
-    temporary += sockets_of(root)
-    stores = [process for process in Lab(root).processes() if "meshctl.lab.stores" in process.cmdline()]
-    stores[0].kill()  # can't clean up after itself any more
+    assert set(status["parts"]) == {"aws", "stores", "controllers", "network", "pods", "aws-east", "cw", "dc1"}
+    command_line(root, "up")  # nothing to do
+    assert pids(root) == first
+    kill(root, "meshctl.lab.stores")  # can't clean up after itself any more
     bystander = start_bystander(root)
     try:
         command_line(root, "down")
@@ -80,14 +82,45 @@ def test_a_life(tmp_path: Path) -> None:
     command_line(root, "down")  # of no lab: nothing to do
 
 
+def test_a_killed_lab_comes_back(root: Path) -> None:
+    command_line(root, "up")
+    ports, before = Lab(root).read()["ports"], pids(root)
+    kill(root, "etcd")
+    assert not is_up(root)
+    command_line(root, "up")
+    assert is_up(root)
+    assert Lab(root).read()["ports"] == ports
+    assert not before & pids(root)
+
+
+def test_a_start_that_was_killed_is_cleaned_up(root: Path) -> None:
+    command = [sys.executable, "-m", "meshctl.cli.main", "lab", "up"]
+    env = {**os.environ, "MESHCTL_LAB_ROOT": str(root)}
+    starting = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    wait_until(lambda: any("kube-apiserver" in process.name() for process in Lab(root).processes()))
+    busy = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert busy.returncode == 1
+    assert "being started or ended" in busy.stderr
+    starting.kill()
+    starting.wait()
+    assert pids(root)
+    command_line(root, "down")
+    assert left_behind(root) == []
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not reached():
+        assert time.monotonic() < deadline, "still waiting"
+        time.sleep(0.05)
+
+
 def kill(root: Path, word: str) -> None:
     """End one process of the lab the hard way: the first with this word in its command line."""
     for process in Lab(root).processes():
         if any(word in part for part in process.cmdline()[:4]):
             process.kill()
-            gone = time.monotonic() + 10
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < gone:
-                time.sleep(0.05)
+            wait_ended([process], WAIT_S)
             return
     pytest.fail(f"no process {word}")
 
