@@ -170,7 +170,9 @@ class Session:
         return Recorder(steps=[*first.steps, *last.steps])
 
     def _destroy_all_but(self, run: StackRun, state: Mapping[str, Any], kept: frozenset[str]) -> Recorder:
-        going = tuple(resource["urn"] for resource in state["resources"] if resource["urn"] not in kept)
+        # providers stay: the engine closes the connection of one that is a target while others still use it
+        resources = [r for r in state["resources"] if not r["type"].startswith("pulumi:")]
+        going = tuple(resource["urn"] for resource in resources if resource["urn"] not in kept)
         return run.destroy(going) if going else Recorder()  # no target at all would mean everything
 
     def outputs(self, environment: str) -> dict[str, Any]:
