@@ -44,8 +44,9 @@ class Story:
     def chapter(self, title: str) -> None:
         print(f"\n[{time.monotonic() - self.began:5.0f} s] {title}", flush=True)
 
-    def meshctl(self, *arguments: str, quiet: bool = False, tail: int = 0) -> str:
-        """Run one command; its output is shown unless `quiet`, only the last `tail` lines where that is set."""
+    def meshctl(self, *arguments: str, quiet: bool = False, since: str = "", until: str = "") -> str:
+        """Run one command and show its output, unless `quiet`; from the line that begins with `since` to that of
+        `until`."""
         print(f"  $ meshctl {' '.join(arguments)}", flush=True)
         command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
         done = subprocess.run(
@@ -54,9 +55,13 @@ class Story:
         if done.returncode != 0:
             print(done.stdout + done.stderr)
             raise UntrueError(f"`meshctl {' '.join(arguments)}` ended with {done.returncode}")
-        lines = done.stdout.rstrip().splitlines()
-        for line in [] if quiet else lines[-tail:]:
-            print(f"    {line}")
+        showing = not quiet and not since
+        for line in done.stdout.rstrip().splitlines():
+            showing = (showing or (not quiet and bool(since) and line.startswith(since))) and not (
+                until and line.startswith(until)
+            )
+            if showing:
+                print(f"    {line}")
         return done.stdout
 
     def json(self, *arguments: str) -> Any:
@@ -160,11 +165,10 @@ def look_around(story: Story, weights: str) -> int:
 
 def move(story: Story, weights: str, step: int) -> None:
     story.chapter(f"Move it to CoreWeave, with {REQUESTS_PER_S} requests a second on it")
-    story.meshctl("migrate", "aws-east", "cw", "--dry-run")
+    story.meshctl("migrate", "aws-east", "cw", "--dry-run", until="steps")
     load = start_load(story)
-    story.meshctl("migrate", "aws-east", "cw", "--yes")
+    story.meshctl("migrate", "aws-east", "cw", "--yes", since="source and target")
     result = stop_load(load)
-    print(f"    requests: {result}")
     story.holds(
         f"{result['requests']} requests, {result['failed']} failed",
         true=not result["failed"] and result["requests"] > 100,
@@ -181,12 +185,12 @@ def move(story: Story, weights: str, step: int) -> None:
 
 def leave(story: Story) -> None:
     story.chapter("Done with AWS")
-    story.meshctl("migrations", "finish", "--yes", tail=6)
-    story.meshctl("destroy", "aws-east", "--allow-data-loss", "--confirm", "aws-east", tail=2)
+    story.meshctl("migrations", "finish", "--yes", quiet=True)
+    story.meshctl("destroy", "aws-east", "--allow-data-loss", "--confirm", "aws-east")
     vpcs = aws(story, "ec2").describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["meshctl.dev/mesh"]}])["Vpcs"]
     story.holds("nothing of it is left on AWS", true=not vpcs)
     story.holds("chat.example.com still answers, from cw", true=first_model(story)["environment"] == "cw")
-    story.meshctl("destroy", "cw", "--allow-data-loss", "--confirm", "cw", tail=2)
+    story.meshctl("destroy", "cw", "--allow-data-loss", "--confirm", "cw")
 
 
 # ---- the other tools

@@ -202,7 +202,7 @@ def _summary(steps: list[Step], fields: tuple[FieldChange, ...]) -> str:
     for step in steps:
         if step.action in ("create", "delete", "replace"):
             parts[step.action] = parts.get(step.action, 0) + 1
-    shown += [f"{action} {count} resource{'s' * (count != 1)}" for action, count in parts.items()]
+    shown += [f"{count} resource{'s' * (count != 1)} to {action}" for action, count in parts.items()]
     return ", ".join(shown)
 
 

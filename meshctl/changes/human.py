@@ -5,6 +5,8 @@ Called by `meshctl.cli.plan` and `meshctl.cli.up`. Meaning never hangs on colour
 
 from __future__ import annotations
 
+import re
+
 from meshctl.changes.grouping import Change, Plan
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "move": ">", "same": " "}
@@ -20,7 +22,8 @@ def plan_text(plan: Plan, *, resources: bool = False) -> str:
 def done_text(plan: Plan, *, resources: bool = False) -> str:
     """What was done, ending in a newline."""
     counts = [f"{plan.counts[action]} {done}" for action, done in _DONE.items() if plan.counts[action]]
-    return _text(plan, counts, "up to date", resources=resources)
+    text = _text(plan, counts, "up to date", resources=resources)
+    return re.sub(r"(\d+ resources?) to (create|update|replace|delete)\b", lambda m: f"{m[1]} {_DONE[m[2]]}", text)
 
 
 def _text(plan: Plan, counts: list[str], nothing: str, *, resources: bool) -> str:
