@@ -91,7 +91,7 @@ class Moved:
         self.folder = folder
         (folder / "mesh.yaml").write_text(MESH.format(name="faults"))
         (folder / "environments.yaml").write_text(ENVIRONMENTS)
-        self.lab.meshctl("up", "dc1", "--yes", "--only", "storage/weights", "--only", "storage/checkpoints")
+        self.lab.meshctl("up", "dc1", "--yes", "--object-storage-only")
         s3 = self.lab.boto3("s3", "dc1")
         for number in range(3):
             s3.put_object(
@@ -150,9 +150,12 @@ def moved(lab: RunningLab, tmp_path: Path) -> Iterator[Moved]:
         )
 
 
-@pytest.mark.parametrize("record", POINTS)
-def test_killed_then_resumed(moved: Moved, record: str) -> None:
-    moved.kill_at(record, "migrate", "dc1", "cw", "--yes", "--observe", "2")
+def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
+    """One migration killed twelve times: at the first record with `migrate`, then each time with `resume`."""
+    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
+    for record in POINTS:
+        moved.kill_at(record, *command)
+        command = ("migrations", "resume")
     moved.lab.meshctl("migrations", "resume")
     shown = moved.lab.json("migrations", "show")
     assert shown["state"] == "waiting"
@@ -164,9 +167,7 @@ def test_killed_then_resumed(moved: Moved, record: str) -> None:
     assert moved.chain("cw") >= stopped
 
 
-@pytest.mark.parametrize(
-    "record", ["seed.weights-intent", "quiesce.stop-intent", "start.target-intent", "cutover.names-done"]
-)
+@pytest.mark.parametrize("record", ["quiesce.stop-intent", "start.target-intent", "cutover.names-done"])
 def test_killed_then_rolled_back(moved: Moved, record: str) -> None:
     moved.kill_at(record, "migrate", "dc1", "cw", "--yes", "--observe", "2")
     moved.lab.meshctl("migrations", "rollback")
