@@ -72,7 +72,7 @@ def _signature(url: str, query: dict[str, str], credentials: Credentials, cluste
 
 
 def _secrets(lab: Lab) -> dict[str, str]:
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     parser.read(aws_folder(lab) / "credentials")
     return {parser[name]["aws_access_key_id"]: parser[name]["aws_secret_access_key"] for name in parser.sections()}
 
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             plane, now = urlsplit(self.path).path.rsplit("/", 1)[-1], datetime.datetime.now(datetime.UTC)
             user = identify(self.lab, plane, review["spec"]["token"], now)
             status = {"authenticated": True, "user": user}
-        except (RefusedError, KeyError, IndexError) as error:
+        except (RefusedError, KeyError, IndexError, ValueError) as error:
             status = {"authenticated": False, "error": str(error)}
         body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}).encode()
         self.send_response(200)

@@ -1,0 +1,123 @@
+"""What nodes the lab's controllers want, from what was asked of the platforms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.catalog import load_catalog
+from meshctl.lab.controllers import coreweave, eks, onprem
+from meshctl.lab.controllers.nodes import APPLIED_ANNOTATION, GROUP_LABEL, Group, capacity, manifest
+from meshctl.lab.state import Lab
+
+P5 = load_catalog().machine("aws", "p5.48xlarge")
+assert P5 is not None
+
+
+def nodegroup(**changed: Any) -> dict[str, Any]:
+    return {
+        "desiredSize": 2,
+        "instanceTypes": ["p5.48xlarge"],
+        "zones": ["us-east-1a", "us-east-1b"],
+        "labels": {"meshctl.dev/pool": "train"},
+        "taints": [{"key": "gpu", "effect": "NO_EXECUTE"}],
+        "capacityType": "ON_DEMAND",
+        "status": "CREATING",
+        "placementGroup": "",
+        **changed,
+    }
+
+
+def test_a_node_has_the_hardware_of_its_machine_type() -> None:
+    assert P5 is not None
+    found = capacity(P5)
+    assert (found["cpu"], found["nvidia.com/gpu"], found["vpc.amazonaws.com/efa"]) == ("192", "8", "32")
+    assert found["memory"] == f"{int(2048 * 1024 * 0.98)}Mi"
+
+
+def test_a_machine_without_gpus_offers_none() -> None:
+    machine = load_catalog().machine("aws", "m7i.4xlarge")
+    assert machine is not None
+    assert not {"nvidia.com/gpu", "vpc.amazonaws.com/efa"} & set(capacity(machine))
+
+
+def test_nodes_are_spread_over_the_zones_in_turn() -> None:
+    assert P5 is not None
+    group = Group("train", P5, 3, ("a", "b"), "us-east-1", {"x": "y"}, ({"key": "k", "effect": "NoSchedule"},))
+    nodes = [manifest(group, number) for number in range(group.count)]
+    assert [node["metadata"]["name"] for node in nodes] == group.node_names() == ["train-0", "train-1", "train-2"]
+    assert [node["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in nodes] == ["a", "b", "a"]
+    labels = nodes[0]["metadata"]["labels"]
+    assert (labels["x"], labels[GROUP_LABEL], labels["kubernetes.io/arch"]) == ("y", "train", "amd64")
+    assert nodes[0]["spec"]["taints"] == [{"key": "k", "effect": "NoSchedule"}]
+    assert json.loads(nodes[0]["metadata"]["annotations"][APPLIED_ANNOTATION])["labels"] == {"x": "y"}
+
+
+class TestEks:
+    def test_a_node_group(self) -> None:
+        (group,) = eks.groups({"nodegroups": {"train": nodegroup()}}, "us-east-1")
+        assert (group.name, group.machine, group.count) == ("train", P5, 2)
+        assert group.zones == ("us-east-1a", "us-east-1b")
+        assert group.labels["eks.amazonaws.com/nodegroup"] == "train"
+        assert group.taints == ({"key": "gpu", "effect": "NoExecute"},)
+
+    def test_a_placement_group_lies_in_one_zone(self) -> None:
+        (group,) = eks.groups({"nodegroups": {"train": nodegroup(placementGroup="pg")}}, "us-east-1")
+        assert group.zones == ("us-east-1a",)
+
+    @pytest.mark.parametrize(("status", "counts"), [("DELETING", [0]), ("CREATE_FAILED", []), ("ACTIVE", [2])])
+    def test_status(self, status: str, counts: list[int]) -> None:
+        found = eks.groups({"nodegroups": {"train": nodegroup(status=status)}}, "us-east-1")
+        assert [group.count for group in found] == counts
+
+    def test_a_machine_type_that_the_catalog_does_not_have_makes_no_node(self) -> None:
+        assert eks.groups({"nodegroups": {"train": nodegroup(instanceTypes=["x9.huge"])}}, "us-east-1") == []
+
+
+def pool(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "serve", "uid": "u1"}, "spec": {"instanceType": "gd-8xh100ib-i128", **spec}}
+
+
+class TestCoreWeave:
+    def test_a_pool(self) -> None:
+        taints = [{"key": "k", "value": "", "effect": "NoSchedule"}]
+        group = coreweave.group_of(pool(targetNodes=2, nodeLabels={"a": "b"}, nodeTaints=taints), "US-EAST-04A")
+        assert (group.name, group.count, group.zones) == ("serve", 2, ("US-EAST-04A",))
+        assert (group.labels["a"], group.labels["node.coreweave.cloud/class"]) == ("b", "gpu")
+        assert group.labels["compute.coreweave.com/node-pool"] == "serve"
+        assert group.labels["backend.coreweave.cloud/flavor"] == "infiniband"
+        assert group.taints == ({"key": "k", "effect": "NoSchedule"},)
+        assert capacity(group.machine)["rdma/ib"] == "110"
+
+    def test_racks_are_counted_in_nodes(self) -> None:
+        assert coreweave.target_of({"instanceType": "gb200-4x", "targetRacks": 2}) == 36
+
+    @pytest.mark.parametrize(
+        ("spec", "condition"),
+        [
+            ({"instanceType": "no-such-type", "targetNodes": 1}, "Validated"),
+            ({"instanceType": "gd-8xh100ib-i128"}, "Validated"),
+            ({"instanceType": "gb200-4x", "targetNodes": 18, "targetRacks": 1}, "Validated"),
+            ({"instanceType": "gd-8xh100ib-i128", "targetNodes": 0}, None),
+        ],
+    )
+    def test_what_is_not_accepted(self, tmp_path: Path, spec: dict[str, Any], condition: str | None) -> None:
+        found = coreweave.problem(Lab(tmp_path), spec)
+        assert (found.condition if found else None) == condition
+
+    def test_a_fault_on_order(self, tmp_path: Path) -> None:
+        fault = {"operation": "NodePool", "condition": "Capacity", "error": "QueuedAwaitingCapacity"}
+        (tmp_path / "faults.json").write_text(json.dumps([{"operation": "PutObject", "error": "SlowDown"}, fault]))
+        found = coreweave.problem(Lab(tmp_path), {"instanceType": "gd-8xh100ib-i128", "targetNodes": 1})
+        assert found is not None
+        assert (found.condition, found.reason) == ("Capacity", "QueuedAwaitingCapacity")
+
+
+def test_the_on_prem_site_has_what_the_docs_say() -> None:
+    node = manifest(onprem.GPU_NODES, 0)
+    assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
+    assert (node["status"]["allocatable"]["nvidia.com/gpu"], node["status"]["allocatable"]["rdma/ib"]) == ("8", "63")
+    assert (onprem.GPU_NODES.count, onprem.CPU_NODES.count) == (6, 2)
