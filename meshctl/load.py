@@ -101,7 +101,7 @@ def _read(path: Path) -> _Document:
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
-        document.report((), "no such file; `meshctl init` writes one")
+        document.report((), "no such file; -C says in which folder to look")
         return document
     except OSError as error:
         document.report((), f"can't be read: {error.strerror}")

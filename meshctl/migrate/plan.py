@@ -247,7 +247,7 @@ def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...],
             subject=target.environment,
             what=f"runs beside {source.environment} until the cutover ({span})",
             usd=usd,
-            source=why or f"{target.hourly_usd} USD/h: prices as in `meshctl cost`",
+            source=why or f"{target.hourly_usd} USD/h: prices as in `meshctl check`",
         ),
         Cost(
             subject=source.environment,

@@ -153,7 +153,9 @@ def _from_cluster(
     pools.gaps, pools.rejected = chosen.gaps, chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
     if any(pool.fabric and pool.fabric.bandwidth_gbps for pool in pools.made):
-        pools.notes.append("the fabric's bandwidth can't be read from a cluster; `meshctl bench` measures it")
+        pools.notes.append(
+            "the fabric's bandwidth can't be read from a cluster: measure it, for example with nccl-tests"
+        )
     return pools
 
 

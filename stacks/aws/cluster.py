@@ -98,10 +98,23 @@ def declare_addons(
 ) -> list[AwsResource]:
     """The add-ons that need a node to run on: DNS and the storage drivers that the deployment uses."""
     names = ["coredns"]
-    names += ["aws-ebs-csi-driver"] if deployment.blocks else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
-    return [_addon(name, eks.name, aws, node_groups) for name in names]
+    addons = [_addon(name, eks.name, aws, node_groups) for name in names]
+    return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
+
+
+def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> AwsResource:
+    """The one driver that makes volumes by itself: it needs a role, which EKS Pod Identity gives its controller."""
+    role, policies = declare_role(
+        "ebs-driver",
+        f"{deployment.cluster.name}-ebs-driver",
+        trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
+        ("service-role/AmazonEBSCSIDriverPolicy",),
+        aws,
+    )
+    identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
+    return _addon("aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity])
 
 
 def declare_role(
@@ -124,7 +137,7 @@ def declare_role(
     attachments = [
         AwsResource(
             "iam:RolePolicyAttachment",
-            f"{subject}:role-{name}-{policy}",
+            f"{subject}:role-{name}-{policy.rsplit('/', 1)[-1]}",
             {"RoleName": role.get("RoleName"), "PolicyArn": f"arn:aws:iam::aws:policy/{policy}"},
             provider=aws,
         )
@@ -133,11 +146,22 @@ def declare_role(
     return role, attachments
 
 
-def _addon(name: str, cluster: pulumi.Output[str], aws: AwsProvider, after: list[AwsResource]) -> AwsResource:
+def _addon(
+    name: str,
+    cluster: pulumi.Output[str],
+    aws: AwsProvider,
+    after: list[AwsResource],
+    identities: list[dict[str, Any]] | None = None,
+) -> AwsResource:
     return AwsResource(
         "eks:Addon",
         f"cluster:addon-{name}",
-        {"clusterName": cluster, "addonName": name, "resolveConflicts": "OVERWRITE"},
+        {
+            "clusterName": cluster,
+            "addonName": name,
+            "resolveConflicts": "OVERWRITE",
+            "podIdentityAssociations": identities,
+        },
         provider=aws,
         depends_on=after,
     )

@@ -91,8 +91,8 @@ def test_missing_files(tmp_path, monkeypatch) -> None:
     with pytest.raises(DiagnosticsError) as caught:
         load(Path("mesh.yaml"), Path("there/environments.yaml"))
     assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
-        "mesh.yaml:1:1: no such file; `meshctl init` writes one",
-        "there/environments.yaml:1:1: no such file; `meshctl init` writes one",
+        "mesh.yaml:1:1: no such file; -C says in which folder to look",
+        "there/environments.yaml:1:1: no such file; -C says in which folder to look",
     ]
 
 
