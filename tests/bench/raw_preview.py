@@ -1,6 +1,6 @@
 """`pulumi preview` of an environment's stack with nothing of meshctl around it: the baseline of the row `plan`. EDGE.
 
-    python -m tests.bench.raw_preview DEPLOYMENT_JSON WORK_FOLDER PASSPHRASE_FILE
+    python -m tests.bench.raw_preview DEPLOYMENT_JSON WORK_FOLDER PASSPHRASE_FILE [SECRET]…
 
 Runs in the stack's own work folder: the same program, providers and state as `meshctl plan`, and one start of pulumi.
 The program is hosted as the Automation API hosts an inline one; without events, version check or stack selection.
@@ -28,9 +28,13 @@ OPTIONS = [("grpc.max_receive_message_length", 400 << 20)]
 
 def main() -> int:
     deployment = Deployment.model_validate_json(Path(sys.argv[1]).read_text())
-    late = {secret: pulumi.Output.secret(os.environ["HF_TOKEN"]) for secret in sys.argv[4:]}
+
+    def program() -> None:
+        late = {f"secret.{name}": pulumi.Output.secret(os.environ["HF_TOKEN"]) for name in sys.argv[4:]}
+        stacks.aws.declare(deployment, late)
+
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=OPTIONS)
-    host = LanguageServer(lambda: stacks.aws.declare(deployment, late))
+    host = LanguageServer(program)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -6,6 +6,7 @@ Used by every row of `tests.bench`; what comes out is an `Outcome`, which `table
 from __future__ import annotations
 
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -106,6 +107,5 @@ def run(
 def machine() -> str:
     """Cores, memory and load: what the numbers were measured on."""
     memory_gib = psutil.virtual_memory().total / 2**30
-    return (
-        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
-    )
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, load average {load:.1f}, Python {platform.python_version()}"
