@@ -77,7 +77,8 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
     }
     expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
     namespace, *others = render("platform/base.yaml.j2", expected, values)
-    objects = [PlatformObject(NAMESPACE, namespace)]
+    # waited for, so that `destroy` ends when the namespace and all in it are gone
+    objects = [PlatformObject(NAMESPACE, namespace, wait=True)]
     for manifest in others:
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ServiceAccount":
