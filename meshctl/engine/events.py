@@ -15,6 +15,7 @@ from typing import Any
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from meshctl.changes.steps import PropertyChange, Step, resource_name, subject_of
+from meshctl.engine.failures import without_code
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 
@@ -70,7 +71,7 @@ class Recorder:
             self.diagnostics.append((event.urn or "", event.severity, _plain(event.message)))
         elif event.severity == "info" and event.urn and self.on_progress:
             name = resource_name(event.urn)
-            self.on_progress(Progress(subject_of(event.urn), name, "message", _plain(event.message)))
+            self.on_progress(Progress(subject_of(event.urn), name, "message", without_code(_plain(event.message))))
 
     def _tell(self, step: Step, state: str) -> None:
         if self.on_progress is None or step.is_engine_own or step.action in (None, "same"):

@@ -36,6 +36,8 @@ HINTS = {
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
+    "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
+    "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",
     "BucketNotEmpty": "the bucket holds data: `meshctl destroy ENV --allow-data-loss` deletes it, or empty it first",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,
@@ -60,9 +62,12 @@ _READINESS = (
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed")),
 )
-_NOISE = re.compile(
-    r"^(update|preview|destroy) failed$|resource .*? was not successfully created|^\d+ errors? occurred:?\s*$", re.I
-)
+_NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$", re.IGNORECASE)
+
+
+def without_code(message: str) -> str:
+    """The message as a person reads it: `[code=…]` is for programs."""
+    return _CODE.sub("", message)
 
 
 def resource_failures(diagnostics: list[tuple[str, str, str]], failed: list[str]) -> list[ResourceFailure]:

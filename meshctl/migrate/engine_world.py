@@ -49,6 +49,7 @@ class EngineWorld:
     def __init__(self, mesh: Opened) -> None:
         self._mesh = mesh
         self._session = mesh.session
+        self._clusters: dict[str, clusters.ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
         return self._mesh.deployment(environment)
@@ -57,10 +58,12 @@ class EngineWorld:
         return self._session.deployed(environment)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
+        self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
             return UpResult(self._session.up(deployment, set_names=False).addresses)
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
+        self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
             self._session.retire(deployment.environment, keep_data=keep_data)
 
@@ -112,7 +115,10 @@ class EngineWorld:
         time.sleep(seconds)
 
     def _access(self, deployment: Deployment) -> clusters.ClusterAccess:
-        return clusters.access(deployment, self._session.outputs(deployment.environment))
+        name = deployment.environment
+        if name not in self._clusters:
+            self._clusters[name] = clusters.access(deployment, self._session.outputs(name))
+        return self._clusters[name]
 
 
 class _telling:  # noqa: N801 (a context manager, read as a verb)

@@ -16,7 +16,7 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
     failure = failure_of(URN, "no p5.48xlarge in us-east-1a [code=InsufficientInstanceCapacity]")
     assert (failure.subject, failure.code) == ("pool/train", "InsufficientInstanceCapacity")
     assert failure.message == "no p5.48xlarge in us-east-1a"
-    assert "capacity reservation" in failure.hint
+    assert "reserve capacity" in failure.hint
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_credentials_and_unreachable_apis_are_named_as_such() -> None:
 
 def test_the_engines_own_echo_is_no_failure() -> None:
     assert resource_failures(said("update failed"), []) == []
+
+
+def test_what_the_cluster_refuses_is_told() -> None:
+    text = "resource x was not successfully created by the Kubernetes API server: already exists [code=AlreadyExists]"
+    (failure,) = resource_failures(said(text), [URN])
+    assert failure.code == "AlreadyExists"
+    assert "already exists" in failure.message
 
 
 def test_a_lock_says_who_and_since_when() -> None:
