@@ -68,12 +68,14 @@ class Context:
         sys.stderr.flush()
 
     def progress(self) -> Callable[[Any], None]:
-        """A printer for `engine.events.Progress` values: one line each, in colour on a terminal."""
+        """A printer for `engine.events.Progress` values: what is done, waited for or failed; with -v what is begun, too."""
         colored = self.color and sys.stderr.isatty()
 
         def show(moment: Any) -> None:
-            line = " ".join(part for part in (moment.state, moment.action, moment.subject, moment.detail) if part)
+            if moment.state == "started" and not self.verbose:
+                return
             style = _STYLES.get(moment.state) if colored else None
+            line = progress_line(moment)
             self.say(f"  \x1b[{style}m{line}\x1b[0m" if style else f"  {line}")
 
         return show
@@ -106,3 +108,26 @@ class Context:
         sys.stderr.write(question)
         sys.stderr.flush()
         return sys.stdin.readline().strip()
+
+
+_WORDS = {
+    ("started", "create"): "creating",
+    ("started", "update"): "updating",
+    ("started", "replace"): "replacing",
+    ("started", "delete"): "deleting",
+    ("done", "create"): "created",
+    ("done", "update"): "updated",
+    ("done", "replace"): "replaced",
+    ("done", "delete"): "deleted",
+}
+
+
+def progress_line(moment: Any) -> str:
+    """`created    pool/train nodegroup`, `waiting    pool/train nodegroup: 2 of 4 nodes`."""
+    detail = moment.detail.partition(":")[2] or moment.detail
+    what = " ".join(part for part in (moment.subject, detail if detail != moment.subject else "") if part)
+    if moment.state == "message":
+        return f"{'...':<9} {what}: {moment.action}"
+    if moment.state == "failed":
+        return f"{'FAILED':<9} {what}"
+    return f"{_WORDS.get((moment.state, moment.action), moment.state):<9} {what}"

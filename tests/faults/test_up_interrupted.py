@@ -122,14 +122,14 @@ def test_an_expired_token_is_no_deletion(small: RunningLab) -> None:
 @pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
 def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
     """`kill -9` of meshctl, the engine and its providers together, right after a resource of that kind was begun."""
-    command = [sys.executable, "-m", "meshctl.cli.main", "up", "aws-east", "--yes"]
+    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
     process = subprocess.Popen(
         command, cwd=small.folder, env=small.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    wanted = {"Vpc": "network:vpc", "Cluster": "cluster:eks", "Nodegroup": "pool/web:nodegroup"}[after]
+    wanted = {"Vpc": "network vpc", "Cluster": "cluster eks", "Nodegroup": "pool/web nodegroup"}[after]
     assert process.stderr is not None
     for line in process.stderr:
-        if "started" in line and wanted in line:
+        if f"creating  {wanted}" in line:
             break
     time.sleep(0.3)  # in the middle of the call
     for pid in [*children(process.pid), process.pid]:
