@@ -19,10 +19,17 @@ CAN_CHECK = (0, INFEASIBLE)
 
 def offline(bench: Bench) -> list[Outcome]:
     """`meshctl --help` and `check` of the example against an interpreter that does nothing, all in turns."""
+    cpu: dict[str, list[float]] = {"bare": [], "help": [], "check": []}
+
+    def seconds(name: str, *command: str) -> float:
+        ended = run(command, cwd=EXAMPLE, env=bench.base_env)
+        cpu[name].append(ended.cpu_s)
+        return ended.seconds
+
     sides = {
-        "bare": lambda: run([*PYTHON, "-c", "pass"], env=bench.base_env).seconds,
-        "help": lambda: run([*MESHCTL, "--help"], env=bench.base_env).seconds,
-        "check": lambda: run([*MESHCTL, "check"], cwd=EXAMPLE, env=bench.base_env).seconds,
+        "bare": lambda: seconds("bare", *PYTHON, "-c", "pass"),
+        "help": lambda: seconds("help", *MESHCTL, "--help"),
+        "check": lambda: seconds("check", *MESHCTL, "check"),
     }
     found = interleaved(sides, 3 * bench.sizes.repetitions)
     bare = found["bare"]
@@ -35,6 +42,7 @@ def offline(bench: Bench) -> list[Outcome]:
             f"python -c pass {bare.text(digits=3)}",
             found[name].median / bare.median,
             found[name].median < goal,
+            f"CPU time {Samples(tuple(cpu[name])).text()}",
         )
         for name, what, goal in rows
     ]
@@ -47,11 +55,13 @@ def large(bench: Bench) -> list[Outcome]:
     write_mesh(whole, pools, environments)
     write_mesh(tenth, pools, max(1, environments // 10))
     peaks: list[float] = []
+    cpu: list[float] = []
 
     def check(folder: Path) -> float:
         ended = run([*MESHCTL, "--output", "json", "check"], cwd=folder, env=bench.base_env, codes=CAN_CHECK)
         if folder == whole:
             peaks.append(ended.peak_mb)
+            cpu.append(ended.cpu_s)
         return ended.seconds
 
     repetitions = max(2, bench.sizes.repetitions // 2)
@@ -65,6 +75,7 @@ def large(bench: Bench) -> list[Outcome]:
             f"{max(1, environments // 10)} environments {found['tenth'].text()}",
             found["whole"].median / found["tenth"].median,
             found["whole"].median < LARGE_S and peak.median < LARGE_MB,
+            f"CPU time {Samples(tuple(cpu)).text()}",
         )
     ]
 

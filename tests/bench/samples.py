@@ -10,7 +10,7 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 PYTHON = (sys.executable,)
+LAUNCH = Path(__file__).with_name("launch.py")
 MESHCTL = (sys.executable, "-m", "meshctl.cli.main")
 
 
@@ -90,18 +91,22 @@ def run(
     codes: Sequence[int] = (0,),
 ) -> Ended:
     """Run one program to its end. Raises: RuntimeError with its output when it ends with none of `codes`."""
-    began = time.monotonic()
-    process = subprocess.Popen(
-        list(command), cwd=cwd, env=dict(env or os.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert process.stdout is not None
-    output = process.stdout.read().decode(errors="replace")
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in codes:
-        raise RuntimeError(f"{' '.join(command)}: exit {process.returncode}\n{output[-4000:]}")
-    return Ended(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    with tempfile.TemporaryDirectory(prefix="meshctl-bench-run-") as folder:
+        result, output = Path(folder) / "result", Path(folder) / "output"
+        with output.open("wb") as stream:
+            done = subprocess.run(
+                [sys.executable, "-S", str(LAUNCH), str(result), *command],
+                cwd=cwd,
+                env=dict(env or os.environ),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        text = output.read_text(errors="replace")
+        if done.returncode not in codes:
+            raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}\n{text[-4000:]}")
+        seconds, cpu_s, peak_mb = (float(part) for part in result.read_text().split())
+    return Ended(seconds, cpu_s, peak_mb, text)
 
 
 def machine() -> str:
