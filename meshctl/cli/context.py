@@ -68,7 +68,7 @@ class Context:
         sys.stderr.flush()
 
     def progress(self) -> Callable[[Any], None]:
-        """A printer for `engine.events.Progress` values: what is done, waited for or failed; with -v what is begun, too."""
+        """A printer for `engine.events.Progress` values: what is done, awaited or failed; -v: begun, too."""
         colored = self.color and sys.stderr.isatty()
 
         def show(moment: Any) -> None:

@@ -40,22 +40,6 @@ def data_at_risk(state: Mapping[str, Any]) -> list[Risk]:
     return list(found.values())
 
 
-def needed_by(state: Mapping[str, Any], urns: list[str]) -> frozenset[str]:
-    """The resources of these URNs and all that they stand on: dependencies, parents, providers."""
-    resources = {resource["urn"]: resource for resource in state.get("resources") or ()}
-    found: set[str] = set()
-    waiting = list(urns)
-    while waiting:
-        urn = waiting.pop()
-        if urn in found or urn not in resources:
-            continue
-        found.add(urn)
-        resource = resources[urn]
-        provider = str(resource.get("provider") or "").rpartition("::")[0]
-        waiting += [*(resource.get("dependencies") or ()), str(resource.get("parent") or ""), provider]
-    return frozenset(found)
-
-
 def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
     resources = list(state.get("resources") or ())
     providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}

@@ -77,6 +77,18 @@ class StackRun:
             ),
         )
 
+    def retain(self, urns: frozenset[str]) -> None:
+        """Mark resources in the state so that `destroy` lets go of them without deleting what they stand for."""
+        if not urns:
+            return
+        exported = self.stack.export_stack()
+        deployment = dict(exported.deployment or {})
+        deployment["resources"] = [
+            {**resource, "retainOnDelete": True} if resource["urn"] in urns else resource
+            for resource in deployment.get("resources") or ()
+        ]
+        self._run("destroy", lambda _: self.stack.import_stack(automation.Deployment(exported.version, deployment)))
+
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 

@@ -27,7 +27,7 @@ from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import Risk, data_at_risk, needed_by
+from meshctl.engine.protection import Risk, data_at_risk
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import EngineError, MeshError, ProtectedDataError
 from meshctl.model.deployment import Deployment
@@ -141,39 +141,40 @@ class Session:
         kubeconfig.remove_context(self.folder, environment)
         return record
 
-    def retire(self, environment: str, *, keep_data: bool) -> None:
-        """Destroy the environment; names are not touched. With `keep_data`, storage that holds data stays in its
-        stack."""
-        run = self._run(environment, _nothing)
+    def retire(self, deployment: Deployment, *, keep_data: bool) -> None:
+        """Destroy the environment; names are not touched. With `keep_data`, buckets that hold data stay, in the
+        stack too.
+
+        They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
+        it is to keep. Killed in between, the next `up` or `retire` finds them by their tags.
+        """
+        run = self._run(deployment.environment, _nothing)
         state = run.state()
         risks = data_at_risk(state)
-        if keep_data and risks:
-            kept = needed_by(state, [risk.urn for risk in risks])
-            self._destroy_all_but(run, state, kept)
+        if keep_data:
+            run.retain(frozenset(risk.urn for risk in risks))
+            if state.get("resources"):
+                run.destroy()
+            kept = {risk.store.name for risk in risks if risk.store is not None}
+            stores = tuple(store for store in deployment.object_stores if store.name in kept)
+            if stores:
+                self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
         else:
             self._destroy(run, state, risks)
-        kubeconfig.remove_context(self.folder, environment)
+        kubeconfig.remove_context(self.folder, deployment.environment)
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
-        """Delete everything. Buckets with data come last: what still runs would write into an emptied one."""
-        if not state.get("resources"):
-            return Recorder()
-        stores = [risk for risk in risks if risk.store is not None]
-        if not stores:
-            return run.destroy()
-        kept = needed_by(state, [risk.urn for risk in stores])
-        first = self._destroy_all_but(run, state, kept)
-        for risk in stores:
-            if risk.store is not None:
-                object_access.empty(risk.store)
-        last = run.destroy()
+        """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
+        resources = state.get("resources") or ()
+        stores = [risk.store for risk in risks if risk.store is not None]
+        first = Recorder()
+        in_cluster = tuple(r["urn"] for r in resources if r["type"].startswith("kubernetes:"))
+        if stores and in_cluster:
+            first = run.destroy(in_cluster)
+        for store in stores:
+            object_access.empty(store)
+        last = run.destroy() if resources else Recorder()
         return Recorder(steps=[*first.steps, *last.steps])
-
-    def _destroy_all_but(self, run: StackRun, state: Mapping[str, Any], kept: frozenset[str]) -> Recorder:
-        # providers stay: the engine closes the connection of one that is a target while others still use it
-        resources = [r for r in state["resources"] if not r["type"].startswith("pulumi:")]
-        going = tuple(resource["urn"] for resource in resources if resource["urn"] not in kept)
-        return run.destroy(going) if going else Recorder()  # no target at all would mean everything
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""

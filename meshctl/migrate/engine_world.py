@@ -65,7 +65,7 @@ class EngineWorld:
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment.environment, keep_data=keep_data)
+            self._session.retire(deployment, keep_data=keep_data)
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         access = self._access(deployment)
