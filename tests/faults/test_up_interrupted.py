@@ -65,7 +65,7 @@ def counts(here: RunningLab) -> dict[str, int]:
     ec2, tagged = here.boto3("ec2"), [{"Name": "tag:meshctl.dev/mesh", "Values": ["small"]}]
     buckets = [b["Name"] for b in here.boto3("s3").list_buckets()["Buckets"]]
     roles = [r["RoleName"] for r in here.boto3("iam").list_roles()["Roles"]]
-    nats = ec2.describe_nat_gateways(Filters=tagged)["NatGateways"]
+    nats = ec2.describe_nat_gateways(Filter=tagged)["NatGateways"]
     return {
         "vpcs": len(ec2.describe_vpcs(Filters=tagged)["Vpcs"]),
         "subnets": len(ec2.describe_subnets(Filters=tagged)["Subnets"]),

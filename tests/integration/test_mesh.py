@@ -5,16 +5,19 @@ One environment is brought up once for the whole file: the tests go from what is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from meshctl.lab.load import Load
 from meshctl.migrate.engine_world import address_of
 from tests.lab_fixture import RunningLab
 
@@ -33,9 +36,8 @@ def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     upload_weights(here, "aws-east", "default")
     here.meshctl("up", "aws-east", "--yes", timeout_s=600)
     yield here
-    here.meshctl(
-        "destroy", "aws-east", "--yes", "--allow-data-loss", "--confirm", "aws-east", check=False, timeout_s=300
-    )
+    for environment in ("aws-east", "cw"):
+        here.meshctl("destroy", environment, "--yes", "--allow-data-loss", "--confirm", environment, timeout_s=300)
 
 
 def upload_weights(here: RunningLab, environment: str, profile: str) -> None:
@@ -178,3 +180,67 @@ def test_a_missing_kubeconfig_and_a_silent_server_are_told_apart(mesh: RunningLa
     assert unreachable.returncode == 1
     assert "does not answer" in unreachable.stderr
     assert "hint:" in unreachable.stderr
+
+
+def test_moving_under_load_loses_no_request_no_step_and_no_object(mesh: RunningLab) -> None:
+    os.environ["MESHCTL_DNS_SERVER"] = mesh.env["MESHCTL_DNS_SERVER"]
+    load = Load(
+        "http://chat.example.com:8000/v1/completions", rate=20, dns_server=mesh.env["MESHCTL_DNS_SERVER"]
+    ).start()
+    mesh.meshctl("migrate", "aws-east", "cw", "--yes", "--observe", "5", timeout_s=600)
+    result = load.stop()
+    assert result.failed == 0, result.errors
+    assert set(result.by_environment) == {"aws-east", "cw"}
+    last = checkpoint(mesh, "aws-east", "default")
+    assert last > 0
+    assert objects(mesh, "aws-east", "default", "weights") == objects(mesh, "cw", "coreweave", "weights")
+    stopped_with = objects(mesh, "aws-east", "default", "checkpoints")
+    moved = objects(mesh, "cw", "coreweave", "checkpoints")
+    assert {name: stopped_with[name] for name in stopped_with if name != "latest"}.items() <= moved.items()
+    deadline = time.monotonic() + 60
+    while checkpoint(mesh, "cw", "coreweave") <= last and time.monotonic() < deadline:
+        time.sleep(0.5)
+    step = checkpoint(mesh, "cw", "coreweave")
+    assert step > last
+    saved = json.loads(body(mesh, "cw", "coreweave", "checkpoints", f"step-{step:08d}.json"))
+    assert saved["weights"] == chain(step), "the trainer repeated or skipped a step"
+    assert mesh.json("plan", "cw")["changes"] == []
+
+
+def test_finish_retires_the_source_and_keeps_its_data(mesh: RunningLab) -> None:
+    mesh.meshctl("migrations", "finish", "--yes", timeout_s=400)
+    assert mesh.json("status", "aws-east")["environments"]["aws-east"]["state"] == "absent"
+    assert mesh.boto3("eks").list_clusters()["clusters"] == []
+    assert objects(mesh, "aws-east", "default", "weights") == objects(mesh, "cw", "coreweave", "weights")
+    assert mesh.json("status", "cw")["environments"]["cw"]["endpoints"][0]["points_at"] == "cw"
+
+
+def bucket_of(mesh: RunningLab, environment: str, profile: str, store: str) -> str:
+    names = [bucket["Name"] for bucket in mesh.boto3("s3", profile).list_buckets()["Buckets"]]
+    return next(name for name in names if name.startswith(f"llm-prod-{environment}-{store}"))
+
+
+def body(mesh: RunningLab, environment: str, profile: str, store: str, key: str) -> bytes:
+    bucket = bucket_of(mesh, environment, profile, store)
+    content: bytes = mesh.boto3("s3", profile).get_object(Bucket=bucket, Key=key)["Body"].read()
+    return content
+
+
+def objects(mesh: RunningLab, environment: str, profile: str, store: str) -> dict[str, str]:
+    """SHA-256 of every object by key."""
+    pages = mesh.boto3("s3", profile).get_paginator("list_objects_v2")
+    bucket = bucket_of(mesh, environment, profile, store)
+    keys = [item["Key"] for page in pages.paginate(Bucket=bucket) for item in page.get("Contents", ())]
+    return {key: hashlib.sha256(body(mesh, environment, profile, store, key)).hexdigest() for key in keys}
+
+
+def checkpoint(mesh: RunningLab, environment: str, profile: str) -> int:
+    return int(json.loads(body(mesh, environment, profile, "checkpoints", "latest"))["step"])
+
+
+def chain(steps: int) -> str:
+    """What the trainer's weights are after so many steps, each made once."""
+    weights = ""
+    for step in range(1, steps + 1):
+        weights = hashlib.sha256(f"{weights}:{step}".encode()).hexdigest()
+    return weights
