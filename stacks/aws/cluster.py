@@ -168,48 +168,36 @@ def _addon(
 
 
 def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[str]:
-    """A kubeconfig whose tokens come from `meshctl eks-token`: nothing secret in it, nothing that expires."""
-
-    def build(parts: dict[str, Any]) -> str:
-        arguments = ["eks-token", "--cluster-name", parts["name"], "--region", deployment.region]
-        arguments += ["--profile", deployment.profile] if deployment.profile else []
-        name = deployment.environment
-        return json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": name,
-                "clusters": [
-                    {
-                        "name": name,
-                        "cluster": {
-                            "server": parts["endpoint"],
-                            "certificate-authority-data": parts["authority"],
-                        },
-                    }
-                ],
-                "users": [
-                    {
-                        "name": name,
-                        "user": {
-                            "exec": {
-                                "apiVersion": "client.authentication.k8s.io/v1",
-                                "command": "meshctl",
-                                "args": arguments,
-                                "interactiveMode": "Never",
-                            }
-                        },
-                    }
-                ],
-                "contexts": [
-                    {"name": name, "context": {"cluster": name, "user": name, "namespace": deployment.namespace}}
-                ],
-            },
-            sort_keys=True,
-        )
-
-    return pulumi.Output.all(
+    parts = pulumi.Output.all(
         name=cluster.get("name"),
         endpoint=cluster.get("endpoint"),
         authority=part(cluster.get("certificateAuthority"), "data"),
-    ).apply(build)
+    )
+    return parts.apply(lambda known: kubeconfig_text(deployment, **known))
+
+
+def kubeconfig_text(deployment: Deployment, *, name: str, endpoint: str, authority: str) -> str:
+    """A kubeconfig whose tokens come from `meshctl eks-token`: nothing secret in it, nothing that expires.
+
+    `name` is the EKS cluster's; the context is called as the environment. `authority` is base64.
+    """
+    context = deployment.environment
+    arguments = ["eks-token", "--cluster-name", name, "--region", deployment.region]
+    arguments += ["--profile", deployment.profile] if deployment.profile else []
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "meshctl",
+        "args": arguments,
+        "interactiveMode": "Never",
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "clusters": [{"name": context, "cluster": {"server": endpoint, "certificate-authority-data": authority}}],
+        "users": [{"name": context, "user": {"exec": plugin}}],
+        "contexts": [
+            {"name": context, "context": {"cluster": context, "user": context, "namespace": deployment.namespace}}
+        ],
+    }
+    return json.dumps(document, sort_keys=True)

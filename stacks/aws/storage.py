@@ -141,25 +141,13 @@ def declare_bucket_access(
         aws,
         subject="platform",
     )
-    arns = [f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores]
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": arns},
-            {
-                "Effect": "Allow",
-                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": [f"{arn}/*" for arn in arns],
-            },
-        ],
-    }
     policy = AwsResource(
         "iam:RolePolicy",
         "platform:bucket-policy",
         {
             "RoleName": role.get("RoleName"),
             "PolicyName": "buckets",
-            "PolicyDocument": json.dumps(document, sort_keys=True),
+            "PolicyDocument": bucket_policy(deployment),
         },
         provider=aws,
     )
@@ -178,3 +166,20 @@ def declare_bucket_access(
         )
         for account in service_accounts
     ]
+
+
+def bucket_policy(deployment: Deployment) -> str:
+    """An IAM policy document: list the deployment's buckets; read, write and delete their objects."""
+    arns = [f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores]
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": arns},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                "Resource": [f"{arn}/*" for arn in arns],
+            },
+        ],
+    }
+    return json.dumps(document, sort_keys=True)

@@ -73,11 +73,15 @@ class Ended:
 def interleaved(
     sides: Mapping[str, Callable[[], float]], repetitions: int, *, warm_up: bool = True
 ) -> dict[str, Samples]:
-    """Each side's values, measured a, b, a, b, … ; the first round warms caches and does not count."""
+    """Each side's values, measured a, b, c, b, c, a, …; the first round warms caches and does not count.
+
+    Each round starts one side later: what one leaves behind (deleted data to compact) must not always hit the same next.
+    """
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(repetitions + warm_up):
-        for name, measure in sides.items():
-            value = measure()
+        order = list(sides)
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            value = sides[name]()
             if number >= warm_up:
                 found[name].append(value)
     return {name: Samples(tuple(values)) for name, values in found.items()}
