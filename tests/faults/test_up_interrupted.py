@@ -140,6 +140,33 @@ def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
     assert small.json("plan", "aws-east")["changes"] == []
 
 
+def test_ctrl_c_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab) -> None:
+    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
+    process = subprocess.Popen(
+        command, cwd=small.folder, env=small.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "creating  cluster eks" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == 130, said
+    assert "finishing what is in flight" in said
+    assert "`meshctl up aws-east` goes on from there" in said
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
+
+
+def test_missing_credentials_are_named(small: RunningLab) -> None:
+    nothing = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+    failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, **nothing)
+    assert failed.returncode == 1
+    error = json.loads(failed.stdout)["error"]
+    assert error["code"] == "credentials"
+    assert "AWS_PROFILE" in error["hint"]
+
+
 def children(pid: int) -> list[int]:
     import psutil
 
