@@ -75,7 +75,7 @@ def interleaved(
 ) -> dict[str, Samples]:
     """Each side's values, measured a, b, c, b, c, a, …; the first round warms caches and does not count.
 
-    Each round starts one side later: what one leaves behind (deleted data to compact) must not always hit the same next.
+    Each round starts one side later: what one leaves behind (deleted data to compact) must not always hit the same.
     """
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(repetitions + warm_up):
