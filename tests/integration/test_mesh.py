@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -122,6 +123,11 @@ def test_a_saved_plan_is_refused_once_the_mesh_has_changed(mesh: RunningLab) -> 
 
 def test_no_secret_is_found_in_what_meshctl_writes(mesh: RunningLab) -> None:
     mesh.meshctl("plan", "aws-east", "--out", "plan.json", "-v")
+    assert_no_secret(mesh)
+
+
+def assert_no_secret(mesh: RunningLab) -> None:
+    """Nothing planted is in the state, the saved plan, the journal or a log."""
     store_keys = mesh.boto3("s3", "coreweave")._request_signer._credentials.secret_key
     for path in [*(mesh.folder / ".meshctl").rglob("*"), mesh.folder / "plan.json"]:
         if path.is_file():
@@ -205,6 +211,7 @@ def test_moving_under_load_loses_no_request_no_step_and_no_object(mesh: RunningL
     saved = json.loads(body(mesh, "cw", "coreweave", "checkpoints", f"step-{step:08d}.json"))
     assert saved["weights"] == chain(step), "the trainer repeated or skipped a step"
     assert mesh.json("plan", "cw")["changes"] == []
+    assert_no_secret(mesh)
 
 
 def test_finish_retires_the_source_and_keeps_its_data(mesh: RunningLab) -> None:
@@ -215,23 +222,25 @@ def test_finish_retires_the_source_and_keeps_its_data(mesh: RunningLab) -> None:
     assert mesh.json("status", "cw")["environments"]["cw"]["endpoints"][0]["points_at"] == "cw"
 
 
-def bucket_of(mesh: RunningLab, environment: str, profile: str, store: str) -> str:
-    names = [bucket["Name"] for bucket in mesh.boto3("s3", profile).list_buckets()["Buckets"]]
-    return next(name for name in names if name.startswith(f"llm-prod-{environment}-{store}"))
+def store_of(mesh: RunningLab, environment: str, profile: str, store: str) -> tuple[Any, str]:
+    """An S3 client and the bucket's name."""
+    client = mesh.boto3("s3", profile)
+    names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+    return client, next(name for name in names if name.startswith(f"llm-prod-{environment}-{store}"))
 
 
 def body(mesh: RunningLab, environment: str, profile: str, store: str, key: str) -> bytes:
-    bucket = bucket_of(mesh, environment, profile, store)
-    content: bytes = mesh.boto3("s3", profile).get_object(Bucket=bucket, Key=key)["Body"].read()
+    client, bucket = store_of(mesh, environment, profile, store)
+    content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
     return content
 
 
 def objects(mesh: RunningLab, environment: str, profile: str, store: str) -> dict[str, str]:
     """SHA-256 of every object by key."""
-    pages = mesh.boto3("s3", profile).get_paginator("list_objects_v2")
-    bucket = bucket_of(mesh, environment, profile, store)
-    keys = [item["Key"] for page in pages.paginate(Bucket=bucket) for item in page.get("Contents", ())]
-    return {key: hashlib.sha256(body(mesh, environment, profile, store, key)).hexdigest() for key in keys}
+    client, bucket = store_of(mesh, environment, profile, store)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    return {key: hashlib.sha256(client.get_object(Bucket=bucket, Key=key)["Body"].read()).hexdigest() for key in keys}
 
 
 def checkpoint(mesh: RunningLab, environment: str, profile: str) -> int:
