@@ -56,6 +56,7 @@ HINTS = {
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }
 _CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
+_GENERIC = {"Timeout", "NotReady"}
 _READINESS = (
     ("ImagePull", re.compile(r"ImagePullBackOff|ErrImagePull|InvalidImageName")),
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
@@ -84,8 +85,11 @@ def resource_failures(diagnostics: list[tuple[str, str, str]], failed: list[str]
 
 
 def failure_of(urn: str, message: str) -> ResourceFailure:
-    found = _CODE.search(message)
-    code = found.group(1) if found else next((name for name, seen in _READINESS if seen.search(message)), "")
+    """A failure with the code that says most: a wait that ran out names, among its reasons, what it waited for."""
+    codes = [code for code in _CODE.findall(message) if code not in _GENERIC]
+    seen = next((name for name, pattern in _READINESS if pattern.search(message)), "")
+    given = _CODE.findall(message)
+    code = seen or (codes[0] if codes else "") or (given[0] if given else "")
     text = " ".join(_CODE.sub("", message).split())
     return ResourceFailure(subject_of(urn), urn, text, code, HINTS.get(code, ""))
 

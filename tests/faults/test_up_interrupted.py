@@ -109,14 +109,16 @@ def test_throttling_is_waited_out(small: RunningLab) -> None:
     assert counts(small) == WHOLE
 
 
-def test_an_expired_token_is_no_deletion(small: RunningLab) -> None:
+def test_an_expired_token_stops_a_destroy_and_forgets_nothing(small: RunningLab) -> None:
     small.meshctl("up", "aws-east", "--yes")
-    faults(small, {"operation": "DescribeCluster", "error": "ExpiredToken", "times": 1000})
-    (small.folder / "mesh.yaml").write_text(MESH.replace("nodes: 1", "nodes: 2"))
+    faults(small, {"operation": "DeleteNodegroup", "error": "ExpiredTokenException", "times": 1000})
     refused = small.meshctl("--output", "json", "destroy", "aws-east", "--yes", check=False)
-    assert refused.returncode != 0
-    faults(small)
+    assert refused.returncode in (1, 3)
+    assert json.loads(refused.stdout)["error"]["code"] == "credentials"
     assert counts(small)["clusters"] == 1
+    faults(small)
+    small.meshctl("destroy", "aws-east", "--yes")
+    assert set(counts(small).values()) == {0}
 
 
 @pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])

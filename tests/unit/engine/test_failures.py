@@ -33,6 +33,13 @@ def test_what_a_pod_suffers_has_a_code(message: str, code: str) -> None:
     assert failure.hint
 
 
+def test_a_wait_that_ran_out_has_the_code_of_what_it_waited_for() -> None:
+    text = "Deployment site: timed out [code=Timeout]; pod site-1: ImagePullBackOff [code=ImagePullBackOff]"
+    assert failure_of(URN, text).code == "ImagePull"
+    assert failure_of(URN, "Service site: no address [code=Timeout]").code == "Timeout"
+    assert failure_of(URN, "timed out [code=Timeout]; no quota [code=VcpuLimitExceeded]").code == "VcpuLimitExceeded"
+
+
 def test_failed_resources_keep_their_own_words() -> None:
     error = error_of("aws-east", "up", "", said("quota [code=VcpuLimitExceeded]"), [URN])
     assert isinstance(error, ResourcesFailedError)
