@@ -60,8 +60,8 @@ _GENERIC = {"Timeout", "NotReady"}
 _READINESS = (
     ("ImagePull", re.compile(r"ImagePullBackOff|ErrImagePull|InvalidImageName")),
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
+    ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
-    ("ProvisioningFailed", re.compile(r"ProvisioningFailed")),
 )
 _NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$", re.IGNORECASE)
 

@@ -25,6 +25,7 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
         ("Back-off pulling image: ImagePullBackOff", "ImagePull"),
         ("container trainer: CrashLoopBackOff (exit code 1)", "CrashLoop"),
         ("0/6 nodes are available: insufficient nvidia.com/gpu", "Unschedulable"),
+        ("0/6 nodes are available: pod has unbound immediate PersistentVolumeClaims", "ProvisioningFailed"),
     ],
 )
 def test_what_a_pod_suffers_has_a_code(message: str, code: str) -> None:
