@@ -1,7 +1,8 @@
 """Ports for the lab's programs, handed out once: also when several processes or labs ask at the same time. EDGE.
 
 Used by everything that starts a program of the lab. A port that was only found to be free may be given away again
-before its program listens; so what was handed out in the last minutes is written down, machine-wide for this user.
+before its program listens; so what was handed out in the last minutes is written down in meshctl's cache, where all
+labs of this user look.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import json
 import os
 import random
 import socket
-import tempfile
 import time
-from pathlib import Path
+
+from meshctl import tool_table
 
 RANGE = (15000, 32000)  # below Linux's range for outgoing connections, which would take ports at random
 HELD_S = 180.0
@@ -24,7 +25,8 @@ def free_ports(count: int) -> list[int]:
 
     Raises OSError when the range is used up.
     """
-    path = Path(tempfile.gettempdir()) / f"meshctl-ports-{os.getuid()}.json"
+    path = tool_table.cache_dir() / "locks" / "ports.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         held = _read(file.read(), time.time())

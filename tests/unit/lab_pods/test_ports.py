@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from meshctl.lab.network import ports
 
 @pytest.fixture(autouse=True)
 def _own_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("MESHCTL_CACHE", str(tmp_path))
 
 
 def test_nobody_gets_a_port_that_someone_else_got() -> None:
@@ -35,6 +34,6 @@ def test_a_port_in_use_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_damaged_record_is_started_anew(tmp_path: Path) -> None:
     ports.free_ports(1)
-    [record] = tmp_path.glob("meshctl-ports-*.json")
+    [record] = tmp_path.glob("locks/ports.json")
     record.write_text("{")
     assert ports.free_ports(1)
