@@ -177,7 +177,7 @@ def move(story: Story, weights: str, step: int) -> None:
     model = first_model(story)
     story.holds("chat.example.com answers from cw", true=model["environment"] == "cw")
     story.holds("with the same weights, byte for byte", true=model["sha256"] == weights)
-    resumed = final_checkpoint(story, "aws-east", "default")
+    resumed = checkpoint(story, "aws-east", "default")
     story.until("the trainer goes on at cw", lambda: checkpoint(story, "cw", "coreweave") > resumed)
     story.holds(f"no step lost: stopped at {resumed}, chain unbroken", true=resumed >= step and chain_holds(story))
     story.holds("`plan cw` has no changes", true=not story.json("plan", "cw")["changes"])
@@ -225,10 +225,6 @@ def checkpoint(story: Story, environment: str, profile: str) -> int:
         return int(json.loads(client.get_object(Bucket=bucket, Key="latest")["Body"].read())["step"])
     except client.exceptions.NoSuchKey:
         return 0
-
-
-def final_checkpoint(story: Story, environment: str, profile: str) -> int:
-    return checkpoint(story, environment, profile)
 
 
 def chain_holds(story: Story) -> bool:

@@ -41,7 +41,6 @@ class PodState:
     node: str
     restarts: int
     reason: str = ""
-    started: bool = True
 
 
 @dataclass(frozen=True)

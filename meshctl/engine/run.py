@@ -21,7 +21,6 @@ from pulumi import automation
 from meshctl.engine import failures
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
-from meshctl.engine.workspace import StackWorkspace
 from meshctl.errors import EngineError, InterruptedByUserError, MeshError
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
@@ -198,6 +197,3 @@ def stack_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
                 raise EngineError("the stack's outputs can't be read", why=json.dumps(outputs)[:200])
             return dict(outputs)
     return {}
-
-
-__all__ = ["StackRun", "StackWorkspace", "stack_outputs"]

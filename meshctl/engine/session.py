@@ -66,7 +66,7 @@ class Session:
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
     def __post_init__(self) -> None:
-        # relative paths in kubeconfigs and profiles count from here, also for the engine's plugins
+        # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this very one
         os.environ["PATH"] = workspace.path_with_meshctl()
 
     @property
