@@ -20,6 +20,7 @@ import yaml
 from pulumi import automation
 
 from meshctl import tools
+from meshctl.engine import state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 
@@ -37,15 +38,11 @@ class Backend:
 
     @property
     def is_local(self) -> bool:
-        return self.url.startswith("file://")
+        return state_folder.is_folder(self.url)
 
     @property
-    def resolved_url(self) -> str:
-        """A relative `file://./…` counts from the mesh's folder."""
-        if not self.is_local:
-            return self.url
-        path = Path(self.url.removeprefix("file://")).expanduser()
-        return f"file://{path if path.is_absolute() else (self.folder / path).resolve()}"
+    def engine_url(self) -> str:
+        return state_folder.engine_url(self.url, self.folder) if self.is_local else self.url
 
 
 class StackWorkspace(automation.LocalWorkspace):
@@ -66,7 +63,9 @@ def open_stack(
     folder = backend.folder / ".meshctl" / "work" / stack
     folder.mkdir(parents=True, exist_ok=True)
     if backend.is_local:
-        Path(backend.resolved_url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+        state = state_folder.path_of(backend.url, backend.folder)
+        state.mkdir(parents=True, exist_ok=True)
+        state_folder.remove_torn(state, project, stack)
     _write_if_changed(folder / "Pulumi.yaml", yaml.safe_dump(_project_file(backend, project, folder)))
     workspace = StackWorkspace(
         work_dir=str(folder),
@@ -97,7 +96,7 @@ def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any
         "name": project,
         "runtime": "python",
         "description": "made by meshctl; changes here are overwritten",
-        "backend": {"url": backend.resolved_url},
+        "backend": {"url": backend.engine_url},
         "plugins": {"providers": providers},
     }
 

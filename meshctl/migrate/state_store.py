@@ -19,6 +19,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
+from meshctl.engine import state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +74,8 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
 
     Raises: UsageError for a backend that holds no files (Pulumi Cloud).
     """
-    if backend.startswith("file://"):
-        path = Path(backend.removeprefix("file://")).expanduser()
-        path = path if path.is_absolute() else (folder / path).resolve()
+    if state_folder.is_folder(backend):
+        path = state_folder.path_of(backend, folder)
         path.mkdir(parents=True, exist_ok=True)
         return StateStore(LocalStore(path), path)
     parts = urllib.parse.urlsplit(backend)

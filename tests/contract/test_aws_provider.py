@@ -460,7 +460,7 @@ class Engine:
             opts=automation.LocalWorkspaceOptions(
                 pulumi_command=automation.PulumiCommand(root=str(_rooted(program, folder))),
                 env_vars={
-                    "PULUMI_BACKEND_URL": f"file://{folder}/state",
+                    "PULUMI_BACKEND_URL": f"file://{folder}/state?metadata=skip",
                     "PULUMI_CONFIG_PASSPHRASE": "test",
                     "PULUMI_DEBUG_PROVIDERS": f"meshaws:{port}",
                     "PULUMI_HOME": str(folder / "home"),

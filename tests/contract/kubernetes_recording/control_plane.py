@@ -163,7 +163,7 @@ def pulumi_environment(home: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PULUMI_HOME": str(home / "home"),
-        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_BACKEND_URL": f"file://{state}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "test",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
