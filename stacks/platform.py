@@ -21,6 +21,7 @@ class KubernetesObject(pulumi.CustomResource):
 
     def __init__(self, token: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
         super().__init__(token, name, {"status": None, **inputs}, opts)
+        self.kind = token.rpartition(":")[2]
 
     @property
     def status(self) -> pulumi.Output[Any]:
@@ -113,6 +114,8 @@ def _declare(
             custom_timeouts=timeouts,
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
+            # a claim stays as long as a pod uses it, so the pods must go first
+            replace_with=[need for need in needs if need.kind == "PersistentVolumeClaim"],
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
         declared[item.name] = KubernetesObject(token(item), item.name, _inputs(item, late), opts)

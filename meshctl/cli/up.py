@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
 
+_Confirm = Annotated[
+    str,
+    typer.Option(
+        "--confirm", help="With --allow-data-loss: the environment's name, instead of typing it.", metavar="ENV"
+    ),
+]
+
 
 def up(
     ctx: typer.Context,
@@ -26,33 +33,50 @@ def up(
     timeout: Annotated[
         str, typer.Option("--timeout", help="How long each workload may take to get ready: 90s, 20m.", metavar="TIME")
     ] = "",
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, where a change asks.")
+    ] = False,
+    confirm: _Confirm = "",
     break_lock: _BreakLock = False,
 ) -> None:
-    """Bring an environment up, or up to date."""
+    """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.changes import plan_text
     from meshctl.cli.opened import opened
-    from meshctl.engine import plan_file
 
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
         deployment = mesh.deployment(environment)
-        if plan is not None or context.must_confirm:
+        preview = None
+        if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
-            if plan is not None:
-                plan_file.check(plan, preview)
-            elif preview.pending:
-                context.say(plan_text(preview))
-                context.confirm(f"apply to {environment}?")
+            _agree(context, preview, plan)
+            lost = mesh.session.data_lost_by(preview) if allow_data_loss else []
+            if lost:
+                context.confirm_name(environment, confirm, f"{', '.join(risk.subject for risk in lost)} would be lost")
         if object_storage_only:
             _show(context, mesh.session.up_object_storage(deployment), {})
             return
-        result = mesh.session.up(deployment)
+        result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     _show(context, result.plan, result.addresses)
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def _agree(context: Context, preview: Plan, saved: Path | None) -> None:
+    """The preview is what the saved plan says, or what the person at the terminal says yes to.
+
+    Raises: StalePlanError, UsageError, InterruptedByUserError.
+    """
+    from meshctl.changes import plan_text
+    from meshctl.engine import plan_file
+
+    if saved is not None:
+        plan_file.check(saved, preview)
+    elif preview.pending and context.must_confirm:
+        context.say(plan_text(preview))
+        context.confirm(f"apply to {preview.environment}?")
 
 
 def _seconds(text: str) -> int:
@@ -80,12 +104,7 @@ def destroy(
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="Delete storage that holds data, too.")
     ] = False,
-    confirm: Annotated[
-        str,
-        typer.Option(
-            "--confirm", help="With --allow-data-loss: the environment's name, instead of typing it.", metavar="ENV"
-        ),
-    ] = "",
+    confirm: _Confirm = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""

@@ -17,7 +17,7 @@ import httpx2
 import lightkube
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.resources.core_v1 import Node, Pod, Service
+from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
@@ -115,6 +115,15 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
         return sorted(
             (_pod(pod) for pod in client.list(Pod, namespace=namespace, labels=labels)), key=lambda pod: pod.name
         )
+
+
+def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
+    """Names of the claims that have a volume; nothing can have been written to the others."""
+    client = cluster.client()
+    with named(cluster.name):
+        claims = client.list(PersistentVolumeClaim, namespace=namespace)
+        bound = [claim for claim in claims if claim.spec and claim.spec.volumeName]
+    return frozenset(claim.metadata.name or "" for claim in bound if claim.metadata)
 
 
 def ready_nodes(cluster: ClusterAccess) -> dict[str, int]:

@@ -35,6 +35,7 @@ HINTS = {
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
+    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: remove it, or give the mesh another name",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
     "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",

@@ -27,7 +27,7 @@ from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import Risk, data_at_risk
+from meshctl.engine.protection import Risk, data_at_risk, has_file_systems, saved_deployment
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import EngineError, MeshError, ProtectedDataError
 from meshctl.model.deployment import Deployment
@@ -83,14 +83,25 @@ class Session:
             record = run.preview()
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
 
-    def up(self, deployment: Deployment, *, set_names: bool = True) -> UpResult:
-        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it.
+    def up(
+        self,
+        deployment: Deployment,
+        *,
+        set_names: bool = True,
+        previewed: Plan | None = None,
+        allow_data_loss: bool = False,
+    ) -> UpResult:
+        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it. `previewed`: what
+        `plan` has just said, where it was asked.
 
-        Raises: ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
-        InterruptedByUserError.
+        Raises: ProtectedDataError (storage with data would go; nothing was done), ResourcesFailedError (what was made
+        is kept), CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
         """
         run = self._environment_run(deployment)
-        before = run.outputs()
+        state = run.state()
+        before = stack_outputs(state)
+        if not allow_data_loss:
+            self._refuse_loss(deployment, state, previewed)
         record = run.up()
         outputs = run.outputs()
         addresses = known_addresses(outputs)
@@ -102,6 +113,28 @@ class Session:
         if named.endpoints:
             self.set_names(names.after_up(deployment, current, addresses))
         return UpResult(addresses, outputs, plan)
+
+    def data_lost_by(self, plan: Plan) -> list[Risk]:
+        """The storage with data that `plan` would delete or replace."""
+        if not plan.data_at_risk:
+            return []
+        risks = data_at_risk(self._run(plan.environment, _nothing).state())
+        return [risk for risk in risks if risk.subject in plan.data_at_risk]
+
+    def _refuse_loss(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> None:
+        """A preview costs seconds: it is made only where file systems could go."""
+        old = saved_deployment(state)
+        unchanged = old is not None and old.digest == deployment.digest
+        if previewed is None and (unchanged or not has_file_systems(state)):
+            return
+        lost = self.data_lost_by(previewed or self.plan(deployment))
+        if lost:
+            name = deployment.environment
+            raise ProtectedDataError(
+                f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
+                why="`up` loses no data unless told to; nothing was changed",
+                hint=f"`meshctl plan {name}` shows what forces it; `meshctl up {name} --allow-data-loss` does it",
+            )
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""

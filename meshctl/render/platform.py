@@ -150,8 +150,8 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
     volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
     objects = [PlatformObject(volume_name, volume) for volume in volumes]
     needs = (NAMESPACE, *(item.name for item in objects))
-    # not waited for: many classes bind only when the first pod comes
-    return [*objects, PlatformObject(claim_name, claim, depends_on=needs)]
+    # where a class binds only when the first pod comes, the provider does not wait for it
+    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs)]
 
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -199,7 +199,8 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
             "claim": pods.claim_spec(block),
         }
         manifest = _one("block-claim", "PersistentVolumeClaim", values)
-        objects.append(PlatformObject(f"storage/{block.name}:claim-{workload.name}", manifest, depends_on=(NAMESPACE,)))
+        name = f"storage/{block.name}:claim-{workload.name}"
+        objects.append(PlatformObject(name, manifest, wait=True, depends_on=(NAMESPACE,)))
     return objects
 
 

@@ -23,6 +23,7 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
 STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
+CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
 POD: Final = Gvk("", "v1", "Pod")
 EVENT: Final = Gvk("", "v1", "Event")
 OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
@@ -158,7 +159,14 @@ class Waiter:
         selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
         lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
-        return lines[:5] or self._events(owner)
+        return [*lines[:5], *self._claim_troubles(pods)] or self._events(owner)
+
+    def _claim_troubles(self, pods: list[Json]) -> list[str]:
+        """What events say of the claims that pods wait for: the pod itself says only that one is unbound."""
+        claims = dict.fromkeys(key for pod in pods for key in readiness.claims_of(pod))
+        found = [self._api.get(CLAIM, *key) for key in claims]
+        waiting = [claim for claim in found if readiness.part(claim, "status").get("phase") != "Bound"]
+        return [f"claim {objects.name_of(claim)}: {line}" for claim in waiting[:3] for line in self._events(claim)]
 
     def _events(self, live: Json) -> list[str]:
         uid = str(objects.metadata(live).get("uid"))

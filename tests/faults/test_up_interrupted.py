@@ -40,6 +40,11 @@ kind: Environments
 environments:
   aws-east: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
   cw: {provider: coreweave, region: US-EAST-04A, kubernetes: {context: cw}, objectStorage: {profile: coreweave}}
+  dc1:
+    provider: onprem
+    kubernetes: {context: dc1}
+    objectStorage: {profile: dc1}
+    storageClasses: {filesystem: nfs, block: local-path}
 """
 
 
@@ -52,7 +57,7 @@ def small(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
     faults(here)
     yield here
     faults(here)
-    for environment in ("aws-east", "cw"):
+    for environment in ("aws-east", "cw", "dc1"):
         here.meshctl("destroy", environment, "--yes", timeout_s=300)
 
 
@@ -194,3 +199,83 @@ def test_an_image_that_cannot_be_pulled_is_named(small: RunningLab) -> None:
     assert failure["subject"] == "workload/site"
     (small.folder / "mesh.yaml").write_text(MESH)
     small.meshctl("up", "cw", "--yes")
+
+
+def test_a_container_that_ends_again_and_again_is_named(small: RunningLab) -> None:
+    crashing = MESH.replace("ghcr.io/acme/site:1.0", "vllm/vllm-openai:v0.11.0")  # its model is not there
+    crashing += "    health: {path: /health, port: http}\n"
+    (small.folder / "mesh.yaml").write_text(crashing)
+    failed = small.meshctl("--output", "json", "up", "cw", "--yes", "--timeout", "30s", check=False)
+    assert failed.returncode == 3
+    error = json.loads(failed.stdout)["error"]
+    assert [(f["subject"], f["code"]) for f in error["failures"]] == [("workload/site", "CrashLoop")]
+    assert "kubectl logs" in error["hint"]
+    (small.folder / "mesh.yaml").write_text(MESH)
+    small.meshctl("up", "cw", "--yes")
+    assert small.json("plan", "cw")["changes"] == []
+
+
+def with_scratch(here: RunningLab, kind: str, storage_class: str) -> None:
+    """The mesh with one more storage of that kind, from that class at dc1."""
+    mesh = MESH.replace("storage:\n", f"storage:\n  scratch: {{kind: {kind}, size: 10GiB}}\n")
+    (here.folder / "mesh.yaml").write_text(mesh.replace("mounts: {", "mounts: {scratch: {path: /scratch}, "))
+    classes = "{filesystem: nfs, block: local-path}"
+    changed = ENVIRONMENTS.replace(classes, f"{{filesystem: {storage_class}, block: {storage_class}}}")
+    (here.folder / "environments.yaml").write_text(changed)
+
+
+@pytest.mark.parametrize(("kind", "good"), [("filesystem", "nfs"), ("block", "local-path")])
+def test_a_claim_that_cannot_bind_is_named_and_what_it_holds_later_is_kept(
+    small: RunningLab, kind: str, good: str
+) -> None:
+    with_scratch(small, kind, "nsf")
+    failed = small.meshctl("--output", "json", "up", "dc1", "--yes", "--timeout", "20s", check=False)
+    assert failed.returncode == 3
+    error = json.loads(failed.stdout)["error"]
+    subject = {"filesystem": "storage/scratch", "block": "workload/site"}[kind]  # a block belongs to a pod
+    assert [(f["subject"], f["code"]) for f in error["failures"]] == [(subject, "ProvisioningFailed")]
+    assert 'storageclass.storage.k8s.io "nsf" not found' in error["failures"][0]["message"]
+    assert "storage class" in error["hint"]
+    with_scratch(small, kind, good)
+    if kind == "block":  # Kubernetes keeps the claims of a stateful set, wrong class and all
+        small.meshctl("destroy", "dc1", "--yes")
+    small.meshctl("up", "dc1", "--yes")  # nothing was ever written to the claim: it is replaced without asking
+    assert small.json("plan", "dc1")["changes"] == []
+    refused = small.meshctl("--output", "json", "destroy", "dc1", "--yes", check=False)
+    assert refused.returncode == 1
+    assert "storage/scratch" in json.loads(refused.stdout)["error"]["what"]
+    small.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1")
+
+
+def test_up_replaces_no_volume_that_may_hold_data_unless_told_to(small: RunningLab) -> None:
+    with_scratch(small, "filesystem", "nfs")
+    small.meshctl("up", "dc1", "--yes")
+    with_scratch(small, "filesystem", "local-path")
+    refused = small.meshctl("--output", "json", "up", "dc1", "--yes", check=False)
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "protected"
+    claim = "-o=jsonpath={.items[*].spec.storageClassName}"
+    assert small.kubectl("dc1", "get", "pvc", "-n", "small", claim) == "nfs"
+    small.meshctl("up", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1")
+    assert small.kubectl("dc1", "get", "pvc", "-n", "small", claim) == "local-path"
+    assert small.json("plan", "dc1")["changes"] == []
+    small.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1")
+
+
+def test_a_bucket_name_that_is_taken_is_named_and_the_bucket_left_alone(small: RunningLab) -> None:
+    s3 = small.boto3("s3", "dc1")
+    small.meshctl("up", "dc1", "--yes", "--object-storage-only")
+    (name,) = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    small.meshctl("destroy", "dc1", "--yes")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="theirs", Body=b"theirs")
+    try:
+        failed = small.meshctl("--output", "json", "up", "dc1", "--yes", check=False)
+        assert failed.returncode == 3
+        error = json.loads(failed.stdout)["error"]
+        assert [(f["subject"], f["code"]) for f in error["failures"]] == [("storage/assets", "BucketAlreadyOwnedByYou")]
+        assert s3.get_object(Bucket=name, Key="theirs")["Body"].read() == b"theirs"
+    finally:
+        s3.delete_object(Bucket=name, Key="theirs")
+        s3.delete_bucket(Bucket=name)
+    small.meshctl("up", "dc1", "--yes")

@@ -188,6 +188,23 @@ def test_a_missing_kubeconfig_and_a_silent_server_are_told_apart(mesh: RunningLa
     assert "hint:" in unreachable.stderr
 
 
+def test_a_move_from_aws_is_rolled_back_whole(mesh: RunningLab) -> None:
+    weights = objects(mesh, "aws-east", "default", "weights")
+    mesh.meshctl("migrate", "aws-east", "cw", "--yes", "--observe", "2", timeout_s=600)
+    moved = checkpoint(mesh, "cw", "coreweave")
+    mesh.meshctl("migrations", "rollback", timeout_s=400)
+    assert mesh.json("migrations", "show")["state"] == "rolled-back"
+    source = mesh.json("status", "aws-east")["environments"]["aws-east"]
+    assert source["endpoints"][0]["points_at"] == "aws-east"
+    assert {w["name"]: w["ready"] for w in source["workloads"]} == {"chat": 2, "console": 2, "pretrain": 4}
+    assert objects(mesh, "aws-east", "default", "weights") == weights
+    step = checkpoint(mesh, "aws-east", "default")
+    assert step >= moved, "what was trained at the target came back"
+    saved = json.loads(body(mesh, "aws-east", "default", "checkpoints", f"step-{step:08d}.json"))
+    assert saved["weights"] == chain(step)
+    assert mesh.json("plan", "aws-east")["changes"] == []
+
+
 def test_moving_under_load_loses_no_request_no_step_and_no_object(mesh: RunningLab) -> None:
     os.environ["MESHCTL_DNS_SERVER"] = mesh.env["MESHCTL_DNS_SERVER"]
     load = Load(
