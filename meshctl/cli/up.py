@@ -120,7 +120,7 @@ def destroy(
         elif steps and context.must_confirm and not risks:
             context.confirm(f"delete {len(steps)} resources of {environment}?")
         record = mesh.session.destroy(environment, allow_data_loss=allow_data_loss)
-    deleted = sum(step.op == "delete" for step in record.steps)
+    deleted = sum(step.action == "delete" and not step.is_engine_own for step in record.steps)
     if context.output == "json":
         context.print_json(
             {"environment": environment, "deleted": deleted, "data_deleted": risks if allow_data_loss else []}

@@ -175,12 +175,12 @@ class Waiter:
 
 
 def _why_not_gone(live: Json) -> tuple[str, ...]:
-    """A namespace says in its conditions what it still contains; other objects wait for finalizers."""
+    """A namespace says in its conditions what it still contains; other objects wait for finalizers, or what they own."""
     what = f"{live.get('kind')} {objects.object_id(live)}"
     remaining = [
         f"{what}: {item.get('message')} [code={item.get('reason')}]"
         for item in readiness.part(live, "status").get("conditions") or []
         if live.get("kind") == "Namespace" and item.get("status") == "True"
     ]
-    held = ", ".join(objects.metadata(live).get("finalizers") or []) or "nothing that it names"
+    held = ", ".join(objects.metadata(live).get("finalizers") or []) or "what belongs to it to go"
     return tuple(remaining) or (f"{what} is still there; it waits for {held} [code=NotGone]",)

@@ -57,7 +57,7 @@ async def check(probe: Object, container: Object, address: str, execute: Exec) -
             port = port_number(probe["tcpSocket"]["port"], container)
             _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
             writer.close()
-        return True  # gRPC: no image of the lab speaks it
+        return False  # gRPC: no image of the lab speaks it, so nothing would answer
     except (OSError, TimeoutError, KeyError, httpx.HTTPError):
         return False
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_a_probe_changes_its_mind_after_its_thresholds() -> None:
     counted = probes.streak({"successThreshold": 2, "failureThreshold": 3}, passing=False)
     results = [True, True, False, False, True, False, False, False]
     assert [counted.add(ok=ok) for ok in results] == [False, True, True, True, True, True, True, False]
+
+
+def test_a_probe_that_nothing_could_answer_fails() -> None:
+    async def execute(_argv: list[str], _timeout_s: float) -> int:
+        return 0
+
+    assert asyncio.run(probes.check({"exec": {"command": ["true"]}}, {}, "127.0.0.1", execute))
+    assert not asyncio.run(probes.check({"grpc": {"port": 9000}}, {}, "127.0.0.1", execute))
 
 
 def test_a_pod_keeps_its_address_over_a_restart_of_the_runner(tmp_path: Path) -> None:
