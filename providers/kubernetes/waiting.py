@@ -175,7 +175,7 @@ class Waiter:
 
 
 def _why_not_gone(live: Json) -> tuple[str, ...]:
-    """A namespace says in its conditions what it still contains; other objects wait for finalizers, or what they own."""
+    """A namespace says in its conditions what it contains; others wait for finalizers, or for what they own."""
     what = f"{live.get('kind')} {objects.object_id(live)}"
     remaining = [
         f"{what}: {item.get('message')} [code={item.get('reason')}]"
