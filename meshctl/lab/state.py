@@ -94,13 +94,15 @@ class Lab:
 def wait_ended(processes: Iterable[psutil.Process], timeout_s: float) -> None:
     """Return once all have ended, whether or not their parent has taken note of it, or after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
-    while any(_lives(process) for process in processes) and time.monotonic() < deadline:
+    while any(lives(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether any of it still runs; its parent need not have taken note of its end."""
     try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        # killed with many threads, it is called a zombie while the last of them still hold its ports
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

@@ -6,13 +6,15 @@ import configparser
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from meshctl.errors import LabError
 from meshctl.lab import environment
-from meshctl.lab.state import MARK, Lab, read_json, wait_ended, write_whole
+from meshctl.lab.state import MARK, Lab, lives, read_json, wait_ended, write_whole
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 PORTS = {"aws": 4001, "dns": 4002, "webhook": 4003, "store_cw": 4004, "store_dc1": 4005}
@@ -22,6 +24,22 @@ def test_a_lab_that_is_not_up(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="not up") as caught:
         Lab(tmp_path).read()
     assert "meshctl lab up" in caught.value.hint
+
+
+def test_a_process_has_ended_when_its_last_thread_has() -> None:
+    """A killed server's ports are its own until then, though the process is called a zombie before."""
+    leaderless = "import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+    process = subprocess.Popen([sys.executable, "-c", f"{leaderless}ctypes.CDLL(None).pthread_exit(None)"])
+    seen = psutil.Process(process.pid)
+    try:
+        while seen.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert lives(seen)
+    finally:
+        process.kill()
+    wait_ended([seen], 30)
+    assert not lives(seen)
+    process.wait()
 
 
 def test_only_processes_that_were_started_for_the_lab_are_its_own(tmp_path: Path) -> None:
