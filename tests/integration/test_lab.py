@@ -46,15 +46,19 @@ def conditions(item: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def network(lab: RunningLab) -> dict[str, Any]:
-    ec2 = lab.boto3("ec2")
+def network(lab: RunningLab) -> Iterator[dict[str, Any]]:
+    ec2, iam = lab.boto3("ec2"), lab.boto3("iam")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]
         for number, zone in enumerate("ab")
     ]
-    role = lab.boto3("iam").create_role(RoleName="lab-test", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
-    return {"subnets": [subnet["SubnetId"] for subnet in subnets], "role": role}
+    role = iam.create_role(RoleName="lab-test", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    yield {"subnets": [subnet["SubnetId"] for subnet in subnets], "role": role}
+    iam.delete_role(RoleName="lab-test")
+    for subnet in subnets:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    ec2.delete_vpc(VpcId=vpc)
 
 
 @pytest.fixture(scope="module")
