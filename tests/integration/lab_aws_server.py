@@ -1,0 +1,165 @@
+"""The lab's AWS API as a process of its own, called by boto3 over HTTP: its fixtures, and what tests make and wait for.
+
+A test module imports the fixtures `aws` and `server` and names them in `__all__`. Each module has its own server.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
+ACCOUNT = "123456789012"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+CA = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nlab\n-----END CERTIFICATE-----\n").decode()
+ASSIGN = "arn:aws:eks::aws:cluster-access-policy/"
+
+
+@dataclass
+class Aws:
+    """The running API and its lab folder."""
+
+    root: Path
+    port: int
+
+    def client(self, service: str, key: str = KEY, region: str = REGION, **config: Any) -> Any:
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=key,
+            aws_secret_access_key="secret",
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
+
+    def eks_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.root / "eks.json").read_text())
+        return found
+
+    def nodes(self, **ready: int) -> None:
+        counts = {name.replace("__", "/").replace("_", "-"): count for name, count in ready.items()}
+        (self.root / "nodes.json").write_text(json.dumps({"nodegroups": counts}))
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        (self.root / "faults.json").write_text(json.dumps(faults))
+
+
+def lab_folder(root: Path) -> None:
+    """A lab with one control plane for EKS, as `meshctl lab up` describes it."""
+    kubeconfig = root / "kubeconfig-eks"
+    cluster = {"name": "k", "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority-data": CA}}
+    context = {"name": "k", "context": {"cluster": "k", "user": "k"}}
+    kubeconfig.write_text(yaml.safe_dump({"clusters": [cluster], "contexts": [context], "current-context": "k"}))
+    (root / "aws").mkdir()
+    (root / "aws" / "credentials").write_text(f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = secret\n")
+
+
+def offer_control_plane(root: Path) -> None:
+    """One that no EKS cluster has yet: it goes with the cluster that gets it."""
+    plane = {"provider": "eks", "region": REGION, "kubeconfig": str(root / "kubeconfig-eks"), "context": ""}
+    (root / "lab.json").write_text(json.dumps({"clusters": {"aws-east": plane}, "ports": {}}))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    root = tmp_path_factory.mktemp("lab")
+    lab_folder(root)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "meshctl.lab.aws", "--port", str(port), "--lab", str(root)]
+    with (root / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: answers(port) or process.poll() is not None)
+        assert process.poll() is None, (root / "log").read_text()
+        yield Aws(root, port)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def aws(server: Aws) -> Iterator[Aws]:
+    offer_control_plane(server.root)
+    yield server
+    for name in ("faults.json", "nodes.json"):
+        (server.root / name).unlink(missing_ok=True)
+    clean_eks(server)
+
+
+def clean_eks(aws: Aws) -> None:
+    eks = aws.client("eks")
+    for name in eks.list_clusters()["clusters"]:
+        for nodegroup in eks.list_nodegroups(clusterName=name)["nodegroups"]:
+            eks.delete_nodegroup(clusterName=name, nodegroupName=nodegroup)
+        wait_until(lambda name=name: not eks.list_nodegroups(clusterName=name)["nodegroups"])
+        eks.delete_cluster(name=name)
+    wait_until(lambda: not eks.list_clusters()["clusters"])
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/") as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(reached: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while not (found := reached()):
+        if time.monotonic() > deadline:
+            raise AssertionError("still waiting")
+        time.sleep(0.1)
+    return found
+
+
+def code_of(call: Callable[..., Any], **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def make_network(aws: Aws) -> dict[str, Any]:
+    ec2, iam = aws.client("ec2"), aws.client("iam")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]
+        for number, zone in enumerate("ab")
+    ]
+    try:
+        role = iam.create_role(RoleName="role", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    except iam.exceptions.EntityAlreadyExistsException:
+        role = iam.get_role(RoleName="role")["Role"]["Arn"]
+    return {"vpc": vpc, "subnets": [subnet["SubnetId"] for subnet in subnets], "role": role}
+
+
+def make_cluster(aws: Aws, name: str = "c1", **more: Any) -> dict[str, Any]:
+    network, eks = make_network(aws), aws.client("eks")
+    given: dict[str, Any] = {
+        "roleArn": network["role"],
+        "resourcesVpcConfig": {"subnetIds": network["subnets"]},
+        "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"},
+    }
+    eks.create_cluster(name=name, **given | more)
+    wait_until(lambda: eks.describe_cluster(name=name)["cluster"]["status"] == "ACTIVE")
+    return network

@@ -1,0 +1,216 @@
+"""EKS of the lab's AWS API, called by boto3 over HTTP: clusters, node groups, access, add-ons, pod identity."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.integration.lab_aws_server import (
+    ACCOUNT,
+    ASSIGN,
+    CA,
+    KEY,
+    Aws,
+    aws,
+    code_of,
+    make_cluster,
+    server,
+    wait_until,
+)
+
+__all__ = ["aws", "server"]
+
+
+class TestClusters:
+    def test_life(self, aws: Aws) -> None:
+        network, eks, ec2 = make_cluster(aws, tags={"a": "b"}), aws.client("eks"), aws.client("ec2")
+        cluster = eks.describe_cluster(name="c1")["cluster"]
+        assert cluster["endpoint"] == "https://127.0.0.1:6443"
+        assert cluster["certificateAuthority"]["data"] == CA
+        assert cluster["identity"]["oidc"]["issuer"].startswith("https://oidc.eks.us-east-1.amazonaws.com/id/")
+        assert cluster["tags"] == {"a": "b"}
+        assert cluster["resourcesVpcConfig"]["vpcId"] == network["vpc"]
+        group = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
+        assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["VpcId"] == network["vpc"]
+        assert aws.eks_json()["clusters"]["c1"]["control_plane"] == "aws-east"
+        eks.delete_cluster(name="c1")
+        wait_until(lambda: not eks.list_clusters()["clusters"])
+        assert code_of(eks.describe_cluster, name="c1") == "ResourceNotFoundException"
+        assert code_of(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
+        assert aws.eks_json() == {"clusters": {}}
+        assert json.loads((aws.root / "lab.json").read_text())["clusters"] == {}
+
+    def test_refusals(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        given = {"roleArn": network["role"], "resourcesVpcConfig": {"subnetIds": network["subnets"]}}
+        assert code_of(eks.create_cluster, name="c1", **given) == "ResourceInUseException"
+        one = given | {"resourcesVpcConfig": {"subnetIds": network["subnets"][:1]}}
+        assert code_of(eks.create_cluster, name="c2", **one) == "InvalidParameterException"
+        nobody = given | {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/nobody"}
+        assert code_of(eks.create_cluster, name="c2", **nobody) == "InvalidParameterException"
+        assert code_of(aws.client("eks", region="eu-west-1").describe_cluster, name="c1") == "ResourceNotFoundException"
+        with pytest.raises(eks.exceptions.ResourceNotFoundException) as caught:
+            eks.describe_nodegroup(clusterName="c1", nodegroupName="n")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+    def test_updates(self, aws: Aws) -> None:
+        make_cluster(aws, version="1.33")
+        eks = aws.client("eks")
+        done = eks.update_cluster_version(name="c1", version="1.34")["update"]
+        assert code_of(eks.update_cluster_version, name="c1", version="1.35") == "ResourceInUseException"
+        wait_until(lambda: status_of_update(eks, done) == "Successful")
+        assert eks.describe_cluster(name="c1")["cluster"]["version"] == "1.34"
+        assert code_of(eks.update_cluster_version, name="c1", version="1.36") == "InvalidParameterException"
+        logging = {"clusterLogging": [{"types": ["api"], "enabled": True}]}
+        wait_update = eks.update_cluster_config(name="c1", logging=logging)["update"]
+        wait_until(lambda: status_of_update(eks, wait_update) == "Successful")
+        assert (
+            eks.describe_cluster(name="c1")["cluster"]["logging"]["clusterLogging"][0] == logging["clusterLogging"][0]
+        )
+        assert code_of(eks.update_cluster_config, name="c1", logging=logging) == "InvalidParameterException"
+        arn = eks.describe_cluster(name="c1")["cluster"]["arn"]
+        eks.tag_resource(resourceArn=arn, tags={"x": "1", "y": "2"})
+        eks.untag_resource(resourceArn=arn, tagKeys=["x"])
+        assert eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"y": "2"}
+
+
+def status_of_update(eks: Any, update: dict[str, Any], **names: str) -> str:
+    return str(eks.describe_update(name="c1", updateId=update["id"], **names)["update"]["status"])
+
+
+class TestNodegroups:
+    def make(self, aws: Aws, network: dict[str, Any], **more: Any) -> None:
+        aws.client("eks").create_nodegroup(
+            clusterName="c1",
+            nodegroupName="train",
+            nodeRole=network["role"],
+            subnets=network["subnets"],
+            scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 2},
+            labels={"meshctl.dev/pool": "train"},
+            taints=[{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}],
+            **more,
+        )
+
+    def status(self, aws: Aws) -> str:
+        found = aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName="train")
+        return str(found["nodegroup"]["status"])
+
+    def test_active_when_the_nodes_are_ready_and_gone_when_they_are_gone(self, aws: Aws) -> None:
+        network, eks, ec2 = make_cluster(aws), aws.client("eks"), aws.client("ec2")
+        data = {"Placement": {"GroupName": "pg"}, "EbsOptimized": True}
+        made = ec2.create_launch_template(LaunchTemplateName="lt", LaunchTemplateData=data)["LaunchTemplate"]
+        template = {"id": made["LaunchTemplateId"], "version": "1"}
+        self.make(aws, network, instanceTypes=["p5.48xlarge"], launchTemplate=template)
+        entry = aws.eks_json()["clusters"]["c1"]["nodegroups"]["train"]
+        assert entry["desiredSize"] == 2
+        assert entry["instanceTypes"] == ["p5.48xlarge"]
+        assert entry["zones"] == ["us-east-1a", "us-east-1b"]
+        assert entry["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
+        assert entry["placementGroup"] == "pg"
+        aws.nodes(c1__train=1)
+        time.sleep(1)
+        assert self.status(aws) == "CREATING"
+        aws.nodes(c1__train=2)
+        wait_until(lambda: aws.eks_json()["clusters"]["c1"]["nodegroups"]["train"]["status"] == "ACTIVE")
+        assert code_of(eks.delete_cluster, name="c1") == "ResourceInUseException"
+        eks.delete_nodegroup(clusterName="c1", nodegroupName="train")
+        time.sleep(1)
+        assert self.status(aws) == "DELETING"
+        aws.nodes()
+        wait_until(lambda: not aws.eks_json()["clusters"]["c1"]["nodegroups"])
+        assert code_of(eks.describe_nodegroup, clusterName="c1", nodegroupName="train") == "ResourceNotFoundException"
+
+    def test_updates(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        aws.nodes(c1__train=2)
+        self.make(aws, network)
+        wait_until(lambda: self.status(aws) == "ACTIVE")
+        update = eks.update_nodegroup_config(
+            clusterName="c1",
+            nodegroupName="train",
+            scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 3},
+            labels={"addOrUpdateLabels": {"a": "b"}, "removeLabels": ["meshctl.dev/pool"]},
+            taints={"removeTaints": [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]},
+        )["update"]
+        entry = aws.eks_json()["clusters"]["c1"]["nodegroups"]["train"]
+        assert (entry["desiredSize"], entry["labels"], entry["taints"]) == (3, {"a": "b"}, [])
+        time.sleep(1)
+        assert status_of_update(eks, update, nodegroupName="train") == "InProgress"
+        aws.nodes(c1__train=3)
+        wait_until(lambda: status_of_update(eks, update, nodegroupName="train") == "Successful")
+
+    def test_no_capacity(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws), aws.client("eks")
+        fault = {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "no p5"}
+        aws.faults(fault | {"async": True})
+        self.make(aws, network)
+        wait_until(lambda: self.status(aws) == "CREATE_FAILED")
+        issue = eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["health"]["issues"][0]
+        assert (issue["code"], issue["message"]) == ("InsufficientInstanceCapacity", "no p5")
+
+
+class TestAccess:
+    def test_the_creator_is_an_administrator(self, aws: Aws) -> None:
+        make_cluster(aws)
+        eks, caller = aws.client("eks"), aws.client("sts").get_caller_identity()["Arn"]
+        assert caller == f"arn:aws:iam::{ACCOUNT}:user/default"
+        assert eks.list_access_entries(clusterName="c1")["accessEntries"] == [caller]
+        entry = aws.eks_json()["clusters"]["c1"]["access"][0]
+        assert (entry["principalArn"], entry["access_key"]) == (caller, KEY)
+        assert entry["policies"] == [f"{ASSIGN}AmazonEKSClusterAdminPolicy"]
+
+    def test_entries_and_policies(self, aws: Aws) -> None:
+        make_cluster(aws)
+        eks = aws.client("eks")
+        who = {"clusterName": "c1", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/ops"}
+        eks.create_access_entry(**who, kubernetesGroups=["ops"], tags={"t": "1"})
+        assert code_of(eks.create_access_entry, **who) == "ResourceInUseException"
+        eks.update_access_entry(**who, kubernetesGroups=["ops", "more"])
+        assert eks.describe_access_entry(**who)["accessEntry"]["kubernetesGroups"] == ["ops", "more"]
+        policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+        eks.associate_access_policy(**who, policyArn=policy, accessScope={"type": "namespace", "namespaces": ["n"]})
+        found = eks.list_associated_access_policies(**who)["associatedAccessPolicies"]
+        assert [item["accessScope"]["namespaces"] for item in found] == [["n"]]
+        eks.disassociate_access_policy(**who, policyArn=policy)
+        assert eks.list_associated_access_policies(**who)["associatedAccessPolicies"] == []
+        eks.delete_access_entry(**who)
+        assert code_of(eks.describe_access_entry, **who) == "ResourceNotFoundException"
+
+    def test_config_map_clusters_have_no_entries(self, aws: Aws) -> None:
+        make_cluster(aws, accessConfig={"authenticationMode": "CONFIG_MAP"})
+        eks = aws.client("eks")
+        assert code_of(eks.list_access_entries, clusterName="c1") == "InvalidRequestException"
+        assert [entry["access_key"] for entry in aws.eks_json()["clusters"]["c1"]["access"]] == [KEY]
+
+
+def test_addons(aws: Aws) -> None:
+    make_cluster(aws)
+    eks, names = aws.client("eks"), {"clusterName": "c1", "addonName": "vpc-cni"}
+    eks.create_addon(**names, resolveConflicts="OVERWRITE")
+    wait_until(lambda: eks.describe_addon(**names)["addon"]["status"] == "ACTIVE")
+    update = eks.update_addon(**names, configurationValues='{"env": {"A": "1"}}')["update"]
+    wait_until(lambda: status_of_update(eks, update, addonName="vpc-cni") == "Successful")
+    assert eks.describe_addon(**names)["addon"]["configurationValues"] == '{"env": {"A": "1"}}'
+    assert code_of(eks.create_addon, clusterName="c1", addonName="nonsense") == "InvalidParameterException"
+    eks.delete_addon(**names)
+    wait_until(lambda: eks.list_addons(clusterName="c1")["addons"] == [])
+
+
+def test_pod_identity(aws: Aws) -> None:
+    network = make_cluster(aws)
+    eks = aws.client("eks")
+    who = {"clusterName": "c1", "namespace": "n", "serviceAccount": "s"}
+    made = eks.create_pod_identity_association(**who, roleArn=network["role"], tags={"a": "b"})["association"]
+    assert code_of(eks.create_pod_identity_association, **who, roleArn=network["role"]) == "ResourceInUseException"
+    names = {"clusterName": "c1", "associationId": made["associationId"]}
+    eks.tag_resource(resourceArn=made["associationArn"], tags={"c": "d"})
+    assert eks.describe_pod_identity_association(**names)["association"]["tags"] == {"a": "b", "c": "d"}
+    assert len(eks.list_pod_identity_associations(**who)["associations"]) == 1
+    assert eks.list_pod_identity_associations(**who | {"namespace": "other"})["associations"] == []
+    eks.update_pod_identity_association(**names, disableSessionTags=True)
+    assert eks.describe_pod_identity_association(**names)["association"]["disableSessionTags"] is True
+    eks.delete_pod_identity_association(**names)
+    assert code_of(eks.describe_pod_identity_association, **names) == "ResourceNotFoundException"
