@@ -44,12 +44,13 @@ class StackRun:
         """What `up` would do. Raises: EngineError and its leaves."""
         return self._run("plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel))
 
-    def up(self, subjects: tuple[str, ...] = ()) -> Recorder:
-        """Apply, only to `subjects` where any are named. Independent resources go on when one fails.
+    def up(self, subjects: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
+        """Apply, only to `subjects` where any are named. Independent resources go on when one fails. `state`: what
+        `state()` has just said, where it was asked.
 
         Raises: ResourcesFailedError and the others.
         """
-        self._forget_pending()
+        self._forget_pending(state)
         return self._run(
             "up",
             lambda record: self.stack.up(
@@ -62,9 +63,10 @@ class StackRun:
             ),
         )
 
-    def destroy(self, urns: tuple[str, ...] = ()) -> Recorder:
-        """Delete every resource of the stack, or just `urns`; the stack's name and history stay."""
-        self._forget_pending()
+    def destroy(self, urns: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
+        """Delete every resource of the stack, or just `urns`; the stack's name and history stay. `state`: as for
+        `up`."""
+        self._forget_pending(state)
         return self._run(
             "destroy",
             lambda record: self.stack.destroy(
@@ -147,13 +149,14 @@ class StackRun:
             return True
         return False
 
-    def _forget_pending(self) -> None:
+    def _forget_pending(self, state: Mapping[str, Any] | None) -> None:
         """Drop `pending_operations` of an interrupted run.
 
         The providers find what such an operation may have made (by client token, tag or name) and adopt it, so
         nothing is created twice; with the entry kept, the engine would ask a person.
         """
-        exported = None
+        if state is not None and not state.get("pending_operations"):
+            return
         try:
             exported = self.stack.export_stack()
         except automation.StackNotFoundError:

@@ -102,16 +102,18 @@ class Session:
         before = stack_outputs(state)
         if not allow_data_loss:
             self._refuse_loss(deployment, state, previewed)
-        record = run.up()
-        outputs = run.outputs()
+        record = run.up(state=state)
+        named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pointing = pool.submit(self.endpoint_names) if named.endpoints else None
+            outputs = run.outputs()
+            current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
         if outputs.get("kubeconfig"):
             kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
-        named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
-        current = self.endpoint_names() if named.endpoints else {}
         plan = self._plan(named, record.steps, before, current, addresses)
         if named.endpoints:
-            self.set_names(names.after_up(deployment, current, addresses))
+            self.set_names(names.after_up(deployment, current, addresses), current)
         return UpResult(addresses, outputs, plan)
 
     def data_lost_by(self, plan: Plan) -> list[Risk]:
@@ -169,7 +171,7 @@ class Session:
         current = self.endpoint_names()
         left = names.after_destroy(environment, current)
         if left != current:
-            self.set_names(left)
+            self.set_names(left, current)
         record = self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, environment)
         return record
@@ -203,10 +205,11 @@ class Session:
         first = Recorder()
         in_cluster = tuple(r["urn"] for r in resources if r["type"].startswith("kubernetes:"))
         if stores and in_cluster:
-            first = run.destroy(in_cluster)
+            first = run.destroy(in_cluster, state=state)
         for store in stores:
             object_access.empty(store)
-        last = run.destroy() if resources else Recorder()
+        # after a first part, the state is another one
+        last = run.destroy(state=None if first.steps else state) if resources else Recorder()
         return Recorder(steps=[*first.steps, *last.steps])
 
     def outputs(self, environment: str) -> dict[str, Any]:
@@ -223,10 +226,12 @@ class Session:
         """Where each endpoint's name points, by endpoint."""
         return names.names_of(self._run(names.EDGE, _nothing).outputs())
 
-    def set_names(self, wanted: Mapping[str, Name]) -> None:
-        """Make the names exactly these. Raises: MeshError when there is no DNS zone to write them to."""
-        current = self.endpoint_names()
-        if dict(wanted) == current:
+    def set_names(self, wanted: Mapping[str, Name], current: Mapping[str, Name] | None = None) -> None:
+        """Make the names exactly these; `current`: what `endpoint_names` has just said, where it was asked.
+
+        Raises: MeshError when there is no DNS zone to write them to.
+        """
+        if dict(wanted) == dict(self.endpoint_names() if current is None else current):
             return
         dns = self._dns()
         zone_id = names.hosted_zone_id(dns.zone, dns.profile or "")

@@ -13,11 +13,13 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 
 from meshctl import tools
 from meshctl.engine import state_folder
@@ -53,6 +55,20 @@ class StackWorkspace(automation.LocalWorkspace):
         return None
 
 
+class EngineStack(automation.Stack):
+    """A stack whose runs end when the engine does.
+
+    After each run the SDK would start the pulumi program up to three times more, for outputs and history that nobody
+    here reads: what was done comes from the engine's events, outputs from the exported state.
+    """
+
+    def outputs(self) -> automation.OutputMap:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002
+        return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
+
+
 def open_stack(
     backend: Backend, project: str, stack: str, program: Callable[[], None], pulumi: PulumiProgram
 ) -> automation.Stack:
@@ -74,7 +90,7 @@ def open_stack(
         secrets_provider=backend.secrets_provider,
         pulumi_command=pulumi,
     )
-    return automation.Stack.select(stack, workspace)
+    return EngineStack(stack, workspace, StackInitMode.SELECT)
 
 
 def path_with_meshctl() -> str:

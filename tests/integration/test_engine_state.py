@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pytest
+from pulumi import automation
 
 from meshctl.engine import workspace
+from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 
 
@@ -16,10 +19,10 @@ def program() -> None:
     pulumi.export("answer", 42)
 
 
-def opened(folder: Path) -> StackRun:
+def opened(folder: Path, pulumi_program: PulumiProgram | None = None) -> StackRun:
     """The stack `one` of the project `small`, opened as every command opens it."""
     backend = workspace.Backend("file://./state", "passphrase", folder)
-    pulumi_program = workspace.pulumi_program()
+    pulumi_program = pulumi_program or workspace.pulumi_program()
     return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
 
 
@@ -33,6 +36,27 @@ def state(tmp_path: Path) -> Path:
 def test_the_state_is_one_file_that_is_replaced_whole(tmp_path: Path, state: Path) -> None:
     assert opened(tmp_path).outputs() == {"answer": 42}
     assert list((tmp_path / "state").rglob("*.attrs")) == []
+
+
+class Watched(PulumiProgram):
+    """The program, and what it was asked to do."""
+
+    asked: list[str]
+
+    def run(self, args: list[str], *rest: Any, **options: Any) -> automation.CommandResult:
+        self.asked.append(" ".join(word for word in args[:2] if not word.startswith("-")))
+        return super().run(args, *rest, **options)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path) -> None:
+    found = workspace.pulumi_program()
+    watched = Watched(Path(found.command), workspace.PULUMI_VERSION)
+    watched.asked = []
+    run = opened(tmp_path, watched)
+    run.up()
+    run.destroy()
+    assert watched.asked == ["stack export", "up", "stack export", "destroy"]
 
 
 @pytest.mark.parametrize("torn", ["", '{"user.cache_control":"","user.con'])
