@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
-from pulumi import automation
 
 from meshctl.engine import workspace
+from meshctl.engine.events import Recorder
+from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
 from tests.contract.kubernetes_recording.control_plane import ControlPlane, running
@@ -33,8 +35,9 @@ class Program:
     def __init__(self, deployment: Deployment, folder: Path) -> None:
         self.deployment = deployment
         backend = workspace.Backend(f"file://{folder}/state", "passphrase", folder)
-        self.stack = workspace.open_stack(backend, "llm", "s", self.declare, workspace.pulumi_program())
-        self.stack.workspace.create_stack("s")
+        pulumi_program = workspace.pulumi_program()
+        stack = workspace.open_stack(backend, "llm", "s", self.declare, pulumi_program)
+        self.run = StackRun(stack, pulumi_program)
 
     def declare(self) -> None:
         provider = kubernetes.provider(self.deployment)
@@ -43,16 +46,15 @@ class Program:
         addresses = platform.declare(self.deployment, provider=provider, late=late, depends_on=labels)
         pulumi.export("addresses", addresses)
 
-    def up(self) -> dict[str, int]:
-        changes = self.stack.up(on_output=ignore).summary.resource_changes or {}
-        return {str(op): count for op, count in changes.items()}
+    def up(self) -> Counter[str]:
+        return counted(self.run.up())
 
-    def preview(self) -> dict[str, int]:
-        return {str(op): count for op, count in self.stack.preview(on_output=ignore).change_summary.items()}
+    def preview(self) -> Counter[str]:
+        return counted(self.run.preview())
 
 
-def ignore(_: str) -> None:
-    pass
+def counted(record: Recorder) -> Counter[str]:
+    return Counter(step.action for step in record.steps if step.action and not step.is_engine_own)
 
 
 def label(plane: ControlPlane, node: str) -> Any:
@@ -61,24 +63,26 @@ def label(plane: ControlPlane, node: str) -> Any:
 
 @pytest.mark.lab
 def test_up_pause_change_destroy(plane: ControlPlane, tmp_path: Path) -> None:
+    nfs = {"metadata": {"name": "nfs"}, "provisioner": "nfs.csi.k8s.io", "volumeBindingMode": "WaitForFirstConsumer"}
+    plane.call("POST", "/apis/storage.k8s.io/v1/storageclasses", nfs)  # with nobody here to serve it
     cluster = sample("onprem").cluster.model_copy(update={"kubeconfig": str(plane.kubeconfig)})
     running_mesh = sample("onprem").model_copy(update={"cluster": cluster})
     everything = frozenset(workload.name for workload in running_mesh.workloads)
     program = Program(running_mesh.paused(everything), tmp_path)
 
     assert set(program.up()) == {"create"}
-    assert set(program.preview()) == {automation.OpType.SAME.value}
+    assert set(program.preview()) == {"same"}
     assert label(plane, "serve-0") == "serve"
     assert not [file for file in (tmp_path / "state").rglob("*") if file.is_file() and PLANTED in file.read_text()]
 
     program.deployment = running_mesh.paused(frozenset({"chat", "index"}))  # no scheduler here to make them ready
     assert program.up()["update"] == 2
-    assert set(program.preview()) == {automation.OpType.SAME.value}
+    assert set(program.preview()) == {"same"}
 
     workloads = tuple(w.model_copy(update={"image": "other:1"}) for w in program.deployment.workloads)
     program.deployment = program.deployment.model_copy(update={"workloads": workloads})
     changes = program.up()
     assert (changes["replace"], changes["update"]) == (2, 2)  # jobs can't be changed in place, the others can
 
-    program.stack.destroy(on_output=ignore)
+    program.run.destroy()
     assert label(plane, "serve-0") is None

@@ -5,6 +5,7 @@ The AWS program is run with Pulumi's mocks, so that what is looked at is what wo
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Wire(pulumi.runtime.Mocks):
 @pytest.fixture(scope="module")
 def declared() -> list[tuple[str, dict[str, Any]]]:
     wire = Wire()
+    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
     pulumi.runtime.set_mocks(wire)
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     deployment = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
