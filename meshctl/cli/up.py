@@ -110,17 +110,20 @@ def destroy(
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.engine.session import deletions
 
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.known(environment)
-        steps, risks = mesh.session.destroy_plan(environment)
+        risks = mesh.session.data_held(environment)
         if risks and allow_data_loss:
             context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
-        elif steps and context.must_confirm and not risks:
-            context.confirm(f"delete {len(steps)} resources of {environment}?")
+        elif context.must_confirm and not risks:
+            steps = mesh.session.destroy_plan(environment)
+            if steps:
+                context.confirm(f"delete {len(steps)} resources of {environment}?")
         record = mesh.session.destroy(environment, allow_data_loss=allow_data_loss)
-    deleted = sum(step.action == "delete" and not step.is_engine_own for step in record.steps)
+    deleted = len(deletions(record))
     if context.output == "json":
         context.print_json(
             {"environment": environment, "deleted": deleted, "data_deleted": risks if allow_data_loss else []}

@@ -147,12 +147,14 @@ class Session:
         without_names = deployment.model_copy(update={"endpoints": ()})
         return self._plan(without_names, record.steps, before, {}, {})
 
-    def destroy_plan(self, environment: str) -> tuple[list[Step], list[str]]:
-        """What `destroy` would delete, and the storage that holds data."""
+    def data_held(self, environment: str) -> list[str]:
+        """The storage that `destroy` would lose the content of."""
+        return [risk.subject for risk in data_at_risk(self._run(environment, _nothing).state())]
+
+    def destroy_plan(self, environment: str) -> list[Step]:
+        """What `destroy` would delete."""
         run = self._run(environment, _nothing, quiet=True)
-        state = run.state()
-        steps = run.preview_destroy().steps if state.get("resources") else []
-        return steps, [risk.subject for risk in data_at_risk(state)]
+        return deletions(run.preview_destroy()) if run.state().get("resources") else []
 
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
         """Delete everything of the environment, and the names that point at it.
@@ -293,6 +295,11 @@ class Session:
     def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+
+
+def deletions(record: Recorder) -> list[Step]:
+    """What a run deleted of what `up` made."""
+    return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
 
 
 def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
