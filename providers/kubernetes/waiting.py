@@ -93,6 +93,7 @@ class Waiter:
         deadline = time.monotonic() + timeout_s
         uid = objects.metadata(live).get("uid")
         seen: Json | None = live
+        said = ""
         pause_s = FIRST_PAUSE_S / 4
         while True:
             seen = self._again(gvk, seen or live)
@@ -100,8 +101,10 @@ class Waiter:
                 return Outcome(None)
             if time.monotonic() >= deadline or self._cancelled.is_set():
                 return Outcome(seen, _why_not_gone(seen))
-            if pause_s >= LONGEST_PAUSE_S:
-                status("; ".join(_why_not_gone(seen)))
+            why = "; ".join(_why_not_gone(seen))
+            if pause_s >= LONGEST_PAUSE_S and why != said:
+                said = why
+                status(why)
             self._cancelled.wait(pause_s)
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
 
