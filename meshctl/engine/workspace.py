@@ -142,6 +142,8 @@ def _launcher(folder: Path, name: str, module: str) -> Path:
 
 def _environment(backend: Backend) -> dict[str, str]:
     environment = {
+        # a variable of the user's shell would win over Pulumi.yaml, and put the state elsewhere than the journal
+        "PULUMI_BACKEND_URL": backend.engine_url,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }

@@ -38,6 +38,17 @@ def test_the_state_is_one_file_that_is_replaced_whole(tmp_path: Path, state: Pat
     assert list((tmp_path / "state").rglob("*.attrs")) == []
 
 
+def test_the_state_is_where_the_environments_say_whatever_the_shell_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{elsewhere}")
+    opened(tmp_path).up()
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "state/.pulumi/stacks/small/one.json").exists()
+
+
 class Watched(PulumiProgram):
     """The program, and what it was asked to do."""
 
