@@ -1,9 +1,8 @@
 """The main job, told in a page: one mesh up on AWS, moved to a CoreWeave-style cluster, nothing lost.
 
-Run by `nox -s demo` (`python -m examples.demo`). It uses the command line as a person would, against a lab of its
-own, and looks at the result with
-other tools than ours: boto3, kubectl's API, HTTP through DNS. It ends with 1 if anything that it claims is untrue.
-`--keep` leaves the lab and the mesh's folder for a look around.
+Run by `nox -s demo` (`python -m examples.demo`). It uses the command line as a person would, against a lab of its own,
+and looks at the result with other tools than ours: boto3, kubectl's API, HTTP through DNS. It ends with 1 if anything
+that it claims is untrue. `--keep` leaves the lab and the mesh's folder for a look around.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig. Called
-by the stacks.
+"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig. Called by
+the stacks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Engine events -> changes in mesh terms -> human text or JSON. PURE.
 
-Called by `meshctl.cli` with the steps that `meshctl.engine` collected. `steps` holds the plain form of an engine
-event,
+Called by `meshctl.cli` with the steps that `meshctl.engine` collected. `steps` holds the plain form of an engine event,
 `grouping` makes a `Plan` of them, `human` and `document` show it. Nothing here prints.
 """
 

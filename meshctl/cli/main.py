@@ -1,8 +1,7 @@
 """The command line: commands registered, global options parsed, errors mapped to exit codes. No logic.
 
-`main` is the program's entry point. Every command module is light to import; what is slow (the Pulumi SDK, boto3)
-is imported
-inside the commands that need it, so that `--help` and `check` stay quick.
+`main` is the program's entry point. Every command module is light to import; what is slow (the Pulumi SDK, boto3) is
+imported inside the commands that need it, so that `--help` and `check` stay quick.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A mesh opened for work: files read, catalog loaded, session made; environments resolved when asked for. EDGE.
 
-Used by the commands that touch environments (`plan`, `up`, `destroy`, `status`, `migrate`). Kept apart from
-`context`, which every
-command imports: what is imported here takes most of a second.
+Used by the commands that touch environments (`plan`, `up`, `destroy`, `status`, `migrate`). Kept apart from `context`,
+which every command imports: what is imported here takes most of a second.
 """
 
 from __future__ import annotations

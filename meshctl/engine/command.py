@@ -1,10 +1,8 @@
 """Runs the `pulumi` program for the Automation API, so that Ctrl-C cancels cleanly. EDGE.
 
-Used by `workspace`. The stock command shares our process group: a Ctrl-C in the terminal reaches the engine and
-its providers
-at the same moment as us, and a second one kills them in the middle of a call. Here the engine has a session of its
-own, and
-gets exactly one interrupt, which it understands as "finish what is in flight, save the state, stop".
+Used by `workspace`. The stock command shares our process group: a Ctrl-C in the terminal reaches the engine and its
+providers at the same moment as us, and a second one kills them in the middle of a call. Here the engine has a session
+of its own, and gets exactly one interrupt, which it understands as "finish what is in flight, save the state, stop".
 """
 
 from __future__ import annotations

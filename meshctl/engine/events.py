@@ -1,8 +1,7 @@
 """Automation API events -> plain steps, failures and progress. PURE apart from the callbacks it is given.
 
-Fed by `run`; its `Recorder` collects what `meshctl.changes` and `failures` read afterwards. Events come from
-several threads of
-the event server: one lock guards the lists.
+Fed by `run`; its `Recorder` collects what `meshctl.changes` and `failures` read afterwards. Events come from several
+threads of the event server: one lock guards the lists.
 """
 
 from __future__ import annotations

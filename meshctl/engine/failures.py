@@ -1,8 +1,7 @@
 """What the engine and the providers said -> the errors of `meshctl.errors`. PURE.
 
-Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the
-table below says what
-a person can do about it.
+Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the table
+below says what a person can do about it.
 """
 
 from __future__ import annotations

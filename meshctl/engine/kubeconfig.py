@@ -1,8 +1,7 @@
 """`.meshctl/kubeconfig`: one context for each environment whose cluster meshctl made. EDGE.
 
-Written by `session` after an `up`, shortened by `destroy`. Holds no secret: its tokens come from `meshctl
-eks-token`. Clusters that were
-there before have kubeconfigs of their own, and stay out of it.
+Written by `session` after an `up`, shortened by `destroy`. Holds no secret: its tokens come from `meshctl eks-token`.
+Clusters that were there before have kubeconfigs of their own, and stay out of it.
 """
 
 from __future__ import annotations

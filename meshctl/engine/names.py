@@ -1,8 +1,7 @@
 """Which endpoint names an environment may move, and where the names' zone is. PURE but for `hosted_zone_id` (EDGE).
 
-Called by `session`. A name belongs to whichever environment it points at: `up` sets new names and its own, never
-those of another
-environment; only a cutover moves them.
+Called by `session`. A name belongs to whichever environment it points at: `up` sets new names and its own, never those
+of another environment; only a cutover moves them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Reaches object stores from the operator's machine: credentials and endpoint of a profile, emptiness, emptying.
 EDGE.
 
-Called by `session` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying). The
-endpoint is the
-environment's own or, where it names none, the profile's `endpoint_url`: one place for tools of every kind.
+Called by `session` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying). The endpoint
+is the environment's own or, where it names none, the profile's `endpoint_url`: one place for tools of every kind.
 """
 
 from __future__ import annotations

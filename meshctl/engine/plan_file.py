@@ -1,8 +1,7 @@
 """Saved plans: `plan --out FILE`, `up --plan FILE`. EDGE (files).
 
-A saved plan is a promise about what `up` will do. `up` previews once more and refuses when the changes are not the
-same ones: because the
-mesh changed, or the world did.
+A saved plan is a promise about what `up` will do. `up` previews once more and refuses when the changes are not the same
+ones: because the mesh changed, or the world did.
 """
 
 from __future__ import annotations

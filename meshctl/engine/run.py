@@ -1,9 +1,8 @@
 """One engine run on one stack: preview, up, destroy, read; goes on after a crash. EDGE.
 
-Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the
-state calls pending, and
-an engine that is still finishing. Each is looked for when it shows itself, so a run that finds nothing of it pays
-nothing.
+Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the state
+calls pending, and an engine that is still finishing. Each is looked for when it shows itself, so a run that finds
+nothing of it pays nothing.
 """
 
 from __future__ import annotations
@@ -152,8 +151,8 @@ class StackRun:
     def _forget_pending(self, state: Mapping[str, Any] | None) -> None:
         """Drop `pending_operations` of an interrupted run.
 
-        The providers find what such an operation may have made (by client token, tag or name) and adopt it, so
-        nothing is created twice; with the entry kept, the engine would ask a person.
+        The providers find what such an operation may have made (by client token, tag or name) and adopt it, so nothing
+        is created twice; with the entry kept, the engine would ask a person.
         """
         if state is not None and not state.get("pending_operations"):
             return

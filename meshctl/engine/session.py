@@ -1,8 +1,7 @@
 """What the CLI and migrations do with one mesh's stacks: plan, up, destroy, outputs, move the names. EDGE.
 
 A `Session` is made once for a command. It runs one stack for each environment and the stack of names (`edge`), and
-hands back plans,
-outputs and addresses; it prints nothing.
+hands back plans, outputs and addresses; it prints nothing.
 """
 
 from __future__ import annotations

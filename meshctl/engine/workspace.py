@@ -1,8 +1,8 @@
 """The working folder of one stack: Pulumi.yaml, provider launchers, backend, secrets provider. EDGE.
 
-Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of
-a mesh can be worked
-on at the same time. The providers are named in Pulumi.yaml by path: nothing is installed into the user's Pulumi home.
+Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of a
+mesh can be worked on at the same time. The providers are named in Pulumi.yaml by path: nothing is installed into the
+user's Pulumi home.
 """
 
 from __future__ import annotations

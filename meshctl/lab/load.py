@@ -2,8 +2,8 @@
 
     python -m meshctl.lab.load --url http://chat.example.com/v1/completions --rate 50 --seconds 10 --dns 127.0.0.1:PORT
 
-Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts.
-Prints JSON.
+Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts. Prints
+JSON.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Result:
 class Load:
     """Open-loop load: `rate` requests per second whether or not earlier ones have been answered.
 
-    `dns_server`: "address:port", "" for the machine's own resolver. `keep_alive` reuses connections to the address
-    that the name has now. `start` returns at once, `stop` waits for what is in flight.
+    `dns_server`: "address:port", "" for the machine's own resolver. `keep_alive` reuses connections to the address that
+    the name has now. `start` returns at once, `stop` waits for what is in flight.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Tells the lab's EKS API server who a `k8s-aws-v1.` bearer token belongs to, as the AWS IAM authenticator does. EDGE.
 
 Run by `controllers`, called by the kube-apiserver. A token is a pre-signed STS URL: it is accepted when its signature
-is that of a key of the lab, it has not expired, it was signed for this cluster, and the cluster has an access entry
-for the key's owner.
+is that of a key of the lab, it has not expired, it was signed for this cluster, and the cluster has an access entry for
+the key's owner.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The folder or bucket of the Pulumi state, opened for a migration's journal and lock. EDGE.
 
-Called by `migration`. The journal lies beside the state because both must be found by whoever goes on after a crash,
-on this machine or another. On local disk every record is fsynced, file and folder: what an intent says must survive a
+Called by `migration`. The journal lies beside the state because both must be found by whoever goes on after a crash, on
+this machine or another. On local disk every record is fsynced, file and folder: what an intent says must survive a
 power cut, and the local store of obstore leaves that to the system.
 """
 

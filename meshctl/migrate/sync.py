@@ -8,9 +8,9 @@ that listings give are compared in the end.
 Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
 after the source stopped copies what is left; there everything must succeed.
 
-Deleting: that sync makes the target's prefix equal to the source's, deletions included, since an object that the
-source dropped after the seed must not come back to life. That is safe because planning refuses a target that holds
-anything else, unless the user said to replace it. A copy back to the source never deletes.
+Deleting: that sync makes the target's prefix equal to the source's, deletions included, since an object that the source
+dropped after the seed must not come back to life. That is safe because planning refuses a target that holds anything
+else, unless the user said to replace it. A copy back to the source never deletes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """mesh.yaml as a value: what runs, with nothing that names a provider. PURE.
 
 Made by `meshctl.load` (which turns each validation error into a diagnostic with line and column); read by
-`meshctl.resolve`. Keys are camelCase in files and snake_case here; quantities are plain numbers with their unit in
-the name.
+`meshctl.resolve`. Keys are camelCase in files and snake_case here; quantities are plain numbers with their unit in the
+name.
 """
 
 from __future__ import annotations

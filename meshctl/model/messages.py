@@ -1,7 +1,7 @@
 """Validation errors in the words of a user's file. PURE.
 
-Called by `meshctl.load` for each error that pydantic found; gives the path in the file and one line
-that says what to do.
+Called by `meshctl.load` for each error that pydantic found; gives the path in the file and one line that says what to
+do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The device plugins that EKS nodes need before pods can ask for GPUs and EFA devices. PURE.
 
-Called by `platform` for AWS only: CoreWeave brings its own, and on an existing cluster they are its operator's.
-The accelerated AL2023 images hold
-drivers but no plugins (EKS user guide, "Manage NVIDIA GPU devices"; chart aws-efa-k8s-device-plugin of
-aws/eks-charts).
+Called by `platform` for AWS only: CoreWeave brings its own, and on an existing cluster they are its operator's. The
+accelerated AL2023 images hold drivers but no plugins (EKS user guide, "Manage NVIDIA GPU devices"; chart
+aws-efa-k8s-device-plugin of aws/eks-charts).
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def hardware_name(model: str) -> str:
 def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) -> Chosen:
     """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
 
-    Nodes that carry the label of another mesh are left to it.
-    `wanted`: pool name -> (number of nodes, what each must have).
+    Nodes that carry the label of another mesh are left to it. `wanted`: pool name -> (number of nodes, what each must
+    have).
     """
     chosen = Chosen()
     candidates: dict[str, list[ObservedNode]] = {}

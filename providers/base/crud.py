@@ -2,8 +2,8 @@
 EDGE.
 
 A create survives a lost answer and an interrupted run: see `Adopt` in `row`. What exists but isn't ready, or isn't
-fully set up, is
-raised as `CreatedNotReady`; the engine keeps it and calls `update` at the next `up`, which goes on from there.
+fully set up, is raised as `CreatedNotReady`; the engine keeps it and calls `update` at the next `up`, which goes on
+from there.
 """
 
 # ruff: noqa: A001, A002 (`id` is the protocol's word)

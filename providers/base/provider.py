@@ -2,12 +2,10 @@
 called by `serve`.
 
 A provider sees plain Python values (see `values`) and knows nothing of gRPC. Every method may run on many threads at
-once.
-`inputs` are the checked inputs of a resource, `outputs` its whole state (the engine stores both).
+once. `inputs` are the checked inputs of a resource, `outputs` its whole state (the engine stores both).
 
 Errors a provider may raise, from any method: `ProviderError` (nothing was kept) and, from `create`, `update` and
-`read`,
-`CreatedNotReady` (the object exists: the engine keeps it in the state, and the next `up` calls `update` again).
+`read`, `CreatedNotReady` (the object exists: the engine keeps it in the state, and the next `up` calls `update` again).
 Any other exception is a bug and is reported as an internal error.
 """
 

@@ -1,10 +1,9 @@
 """A Pulumi resource provider plugin around a `Provider`: the process, the gRPC servicer, the mapping of errors. EDGE.
 
 Called by `python -m providers.aws` and `python -m providers.kubernetes`; calls the provider's methods, one thread for
-each call.
-Why not `pulumi.provider.experimental`: it has no partial failure on create and update, drops the old inputs of a diff,
-and
-sends the wrong enum from DiffConfig. Source of the protocol: pulumi/proto/pulumi/provider.proto, 3.259.0.
+each call. Why not `pulumi.provider.experimental`: it has no partial failure on create and update, drops the old inputs
+of a diff, and sends the wrong enum from DiffConfig. Source of the protocol: pulumi/proto/pulumi/provider.proto,
+3.259.0.
 """
 
 # ruff: noqa: N802, ARG002 (the names and arguments of the protocol)

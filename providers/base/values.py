@@ -1,10 +1,9 @@
 """Property values between the Pulumi wire (protobuf Struct) and plain Python. Called by `serve`. PURE.
 
 Providers see plain values: dict, list, str, bool, int, float, None, and `UNKNOWN` where a preview can't know yet.
-Secrets are
-unwrapped on the way in and marked again on the way out (`Secrets`), so that no provider can forget it; a provider that
-makes
-a secret of its own wraps it in `Secret`. Numbers without a fraction arrive as int: the wire has doubles only.
+Secrets are unwrapped on the way in and marked again on the way out (`Secrets`), so that no provider can forget it; a
+provider that makes a secret of its own wraps it in `Secret`. Numbers without a fraction arrive as int: the wire has
+doubles only.
 Source of the signatures: pulumi/sdk/go/common/resource/plugin/rpc.go, 3.259.0.
 """
 

@@ -30,8 +30,9 @@ def missing_namespace(error: Exception) -> bool:
 def create(
     api: Api, gvk: Gvk, obj: Json, *, manager: str, patch: bool, server_side: bool, cancelled: threading.Event
 ) -> Json:
-    """The new object, as the server answered. What it lives in may still be on its way, so "not found" is tried
-    again.
+    """The new object, as the server answered.
+
+    What it lives in may still be on its way, so "not found" is tried again.
     """
     deadline = time.monotonic() + MISSING_S
     pause_s = 0.1

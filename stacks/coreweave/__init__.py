@@ -1,8 +1,7 @@
 """An environment on CoreWeave: NodePools, object storage, and the Kubernetes layer on an existing CKS cluster.
 
-Run by `meshctl.engine.session` inside a Pulumi inline program. NodePools are waited for: one may be accepted and
-never fill (no
-quota), which its conditions say.
+Run by `meshctl.engine.session` inside a Pulumi inline program. NodePools are waited for: one may be accepted and never
+fill (no quota), which its conditions say.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 Kubernetes layer.
 
 Run by `meshctl.engine.session` inside a Pulumi inline program. Which nodes serve which pool was decided by
-`meshctl.resolve` from the
-nodes' hardware; here they only get their label, which `destroy` takes away again.
+`meshctl.resolve` from the nodes' hardware; here they only get their label, which `destroy` takes away again.
 """
 
 from __future__ import annotations

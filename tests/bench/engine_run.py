@@ -2,8 +2,8 @@
 
     python -m tests.bench.engine_run {preview|up|naive} {roles|network_and_roles} PREFIX COUNT ENDPOINT
 
-In the working folder, with the state beside it in files. `naive` is `up` by Pulumi's Automation API as it comes.
-Prints the seconds that the run itself took and how many resources the state has then.
+In the working folder, with the state beside it in files. `naive` is `up` by Pulumi's Automation API as it comes. Prints
+the seconds that the run itself took and how many resources the state has then.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python tests/bench/launch.py RESULT_FILE PROGRAM [ARGUMENT]…
 
-Run by `samples.run`. The kernel counts the memory of whoever forked a program as its own until it has replaced
-itself, so the parent must be smaller than what is measured.
+Run by `samples.run`. The kernel counts the memory of whoever forked a program as its own until it has replaced itself,
+so the parent must be smaller than what is measured.
 """
 
 from __future__ import annotations

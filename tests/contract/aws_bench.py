@@ -1,7 +1,7 @@
 """The provider `meshaws` on a bench: an AWS API over HTTP (moto's server), and calls as the engine makes them.
 
-A test module imports the fixtures `bench`, `credentials` and `endpoint` and names them in `__all__`; `credentials`
-is used by every test of a module that imports it.
+A test module imports the fixtures `bench`, `credentials` and `endpoint` and names them in `__all__`; `credentials` is
+used by every test of a module that imports it.
 """
 
 from __future__ import annotations

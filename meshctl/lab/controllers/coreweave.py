@@ -1,8 +1,8 @@
 """CoreWeave NodePools -> nodes, with the conditions that CKS reports. EDGE.
 
-Source of the fields and conditions: docs.coreweave.com, products/cks/reference/node-pool. A fault `{"operation":
-"NodePool", "error": "NotSet"}` in `faults.json` plays a missing quota: the pool is accepted and never fills. With
-`"condition": "Capacity", "error": "QueuedAwaitingCapacity"` it waits for capacity.
+Source of the fields and conditions: docs.coreweave.com, products/cks/reference/node-pool. A fault
+`{"operation": "NodePool", "error": "NotSet"}` in `faults.json` plays a missing quota: the pool is accepted and never
+fills. With `"condition": "Capacity", "error": "QueuedAwaitingCapacity"` it waits for capacity.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EKS managed node groups -> nodes in the cluster's control plane; access policies -> roles. EDGE.
 
-The lab's AWS API writes the node groups that it was asked for to `eks.json`; this controller makes the nodes and
-writes how many are ready to `nodes.json`, on which the API calls the node group ACTIVE.
+The lab's AWS API writes the node groups that it was asked for to `eks.json`; this controller makes the nodes and writes
+how many are ready to `nodes.json`, on which the API calls the node group ACTIVE.
 """
 
 from __future__ import annotations

@@ -92,8 +92,8 @@ def capacity(machine: Machine) -> dict[str, str]:
 async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> dict[str, int]:
     """Make, renew and remove nodes until these groups, and no others, have their sizes.
 
-    Shape: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that
-    are still draining.
+    Shape: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that are
+    still draining.
     """
     listing = await client.get("/api/v1/nodes", params={"labelSelector": GROUP_LABEL})
     nodes = {item["metadata"]["name"]: item for item in listing.raise_for_status().json()["items"]}

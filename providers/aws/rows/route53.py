@@ -1,7 +1,7 @@
 """Route 53: record sets. Source: Route 53 API reference, API version 2013-04-01. PURE.
 
-A name that already answers with something else belongs to someone: taking it over must be asked for (`Overwrite:
-true`).
+A name that already answers with something else belongs to someone: taking it over must be asked for
+(`Overwrite: true`).
 """
 
 from __future__ import annotations

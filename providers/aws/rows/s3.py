@@ -2,9 +2,8 @@
 below.
 
 Made for compatible stores too: what the inputs don't name isn't called, and tags that a store lacks are left out. A
-bucket can't be
-tagged by the call that creates it; one that an interrupted run left without tags is ours if the account owns it and it
-is empty.
+bucket can't be tagged by the call that creates it; one that an interrupted run left without tags is ours if the account
+owns it and it is empty.
 """
 
 from __future__ import annotations
