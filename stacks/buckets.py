@@ -63,7 +63,7 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
             "Versioning": {"Status": "Enabled"},
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         }
-    return AwsResource(
+    return AwsResource.declare(
         "s3:Bucket",
         f"storage/{store.name}:bucket",
         {"Bucket": store.bucket, **settings},

@@ -30,7 +30,7 @@ def declare(
     """One record for each endpoint (by its name in the mesh), and the table of them as output `endpoints`."""
     aws = AwsProvider("dns", region="us-east-1", profile=profile, tags=tags)  # Route 53 is global
     for endpoint, name in sorted(names.items()):
-        AwsResource(
+        AwsResource.declare(
             "route53:RecordSet",
             f"endpoint/{endpoint}:record",
             {

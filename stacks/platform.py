@@ -17,11 +17,20 @@ from meshctl.render import ENDPOINT, LateValue, PlatformObject
 
 
 class KubernetesObject(pulumi.CustomResource):
-    """One object of the package `kubernetes`, as the official SDK would declare it."""
+    """One object of the package `kubernetes`, as the official SDK would declare it; made by `declare`.
 
-    def __init__(self, token: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
-        super().__init__(token, name, {"status": None, **inputs}, opts)
-        self.kind = token.rpartition(":")[2]
+    It has no `__init__` for the reason that `stacks.resources` gives.
+    """
+
+    kind = ""
+
+    @classmethod
+    def declare(
+        cls, token: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions
+    ) -> KubernetesObject:
+        made = cls(token, name, {"status": None, **inputs}, opts)
+        made.kind = token.rpartition(":")[2]
+        return made
 
     @property
     def status(self) -> pulumi.Output[Any]:
@@ -118,7 +127,7 @@ def _declare(
             replace_with=[need for need in needs if need.kind == "PersistentVolumeClaim"],
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
-        declared[item.name] = KubernetesObject(token(item), item.name, _inputs(item, late), opts)
+        declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)
     return declared
 
 

@@ -48,7 +48,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
     )
     node_role, node_policies = declare_role("nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws)
-    cluster = AwsResource(
+    cluster = AwsResource.declare(
         "eks:Cluster",
         "cluster:eks",
         {
@@ -73,7 +73,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         timeout_s=1800,
     )
     name = cluster.get("name")
-    AwsResource(
+    AwsResource.declare(
         "iam:OpenIDConnectProvider",
         "cluster:oidc-provider",
         {
@@ -127,7 +127,7 @@ def declare_role(
     subject: str = "cluster",
 ) -> tuple[AwsResource, list[AwsResource]]:
     """A role and its attached managed policies."""
-    role = AwsResource(
+    role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
         {"RoleName": role_name, "AssumeRolePolicyDocument": trust_policy},
@@ -135,7 +135,7 @@ def declare_role(
         provider=aws,
     )
     attachments = [
-        AwsResource(
+        AwsResource.declare(
             "iam:RolePolicyAttachment",
             f"{subject}:role-{name}-{policy.rsplit('/', 1)[-1]}",
             {"RoleName": role.get("RoleName"), "PolicyArn": f"arn:aws:iam::aws:policy/{policy}"},
@@ -153,7 +153,7 @@ def _addon(
     after: list[AwsResource],
     identities: list[dict[str, Any]] | None = None,
 ) -> AwsResource:
-    return AwsResource(
+    return AwsResource.declare(
         "eks:Addon",
         f"cluster:addon-{name}",
         {

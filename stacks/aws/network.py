@@ -36,7 +36,7 @@ def named(name: str, **more: str) -> dict[str, str]:
 
 def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvider) -> Network:
     prefix = deployment.cluster.name
-    vpc = AwsResource(
+    vpc = AwsResource.declare(
         "ec2:Vpc",
         "network:vpc",
         {
@@ -49,7 +49,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
         provider=aws,
     )
     vpc_id = vpc.get("VpcId")
-    gateway = AwsResource(
+    gateway = AwsResource.declare(
         "ec2:InternetGateway",
         "network:internet-gateway",
         {"VpcId": vpc_id, "Tags": named(prefix)},
@@ -71,7 +71,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
         routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
         routes.append(_associate(subnet.name, ids[subnet.name], table, aws))
     # Object data then takes neither the NAT gateways nor their price per GB.
-    AwsResource(
+    AwsResource.declare(
         "ec2:VpcEndpoint",
         "network:s3-endpoint",
         {
@@ -88,7 +88,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
 
 def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
     role = "kubernetes.io/role/elb" if subnet.public else "kubernetes.io/role/internal-elb"
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:Subnet",
         f"network:subnet-{subnet.name}",
         {
@@ -106,14 +106,14 @@ def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsPro
 def _nat_gateway(
     prefix: str, subnet: Subnet, public_subnet_id: pulumi.Output[str], routes: list[AwsResource], aws: AwsProvider
 ) -> AwsResource:
-    address = AwsResource(
+    address = AwsResource.declare(
         "ec2:Address",
         f"network:nat-address-{subnet.name}",
         {"Domain": "vpc", "Tags": named(f"{prefix}-{subnet.name}")},
         outputs=["AllocationId"],
         provider=aws,
     )
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:NatGateway",
         f"network:nat-{subnet.name}",
         {
@@ -128,7 +128,7 @@ def _nat_gateway(
 
 
 def _route_table(name: str, prefix: str, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:RouteTable",
         f"network:routes-{name}",
         {"VpcId": vpc_id, "Tags": named(f"{prefix}-{name}")},
@@ -138,7 +138,7 @@ def _route_table(name: str, prefix: str, vpc_id: pulumi.Output[str], aws: AwsPro
 
 
 def _default_route(name: str, table: AwsResource, target: dict[str, Any], aws: AwsProvider) -> AwsResource:
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:Route",
         f"network:default-route-{name}",
         {"RouteTableId": table.get("RouteTableId"), "DestinationCidrBlock": "0.0.0.0/0", **target},
@@ -147,7 +147,7 @@ def _default_route(name: str, table: AwsResource, target: dict[str, Any], aws: A
 
 
 def _associate(name: str, subnet_id: pulumi.Output[str], table: AwsResource, aws: AwsProvider) -> AwsResource:
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:RouteTableAssociation",
         f"network:route-association-{name}",
         {"SubnetId": subnet_id, "RouteTableId": table.get("RouteTableId")},

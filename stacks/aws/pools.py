@@ -46,7 +46,7 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
     pool."""
     if not any(pool.fabric and pool.fabric.kind == "efa" for pool in deployment.pools):
         return None
-    group = AwsResource(
+    group = AwsResource.declare(
         "ec2:SecurityGroup",
         "network:fabric-security-group",
         {
@@ -61,7 +61,7 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
     group_id = group.get("GroupId")
     itself = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}]
     for direction in ("Ingress", "Egress"):
-        AwsResource(
+        AwsResource.declare(
             f"ec2:SecurityGroup{direction}",
             f"network:fabric-{direction.lower()}",
             {"GroupId": group_id, "IpPermissions": itself},
@@ -75,7 +75,7 @@ def declare_pool(
 ) -> AwsResource:
     template = _launch_template(deployment, pool, eks, fabric_group, aws)
     capacity_block = pool.market == "capacity-block"
-    return AwsResource(
+    return AwsResource.declare(
         "eks:Nodegroup",
         f"pool/{pool.name}:nodegroup",
         {
@@ -136,7 +136,7 @@ def _launch_template(
     }
     if pool.scratch_gb:
         data["UserData"] = base64.b64encode(_SCRATCH_USER_DATA.encode()).decode()
-    return AwsResource(
+    return AwsResource.declare(
         "ec2:LaunchTemplate",
         f"pool/{pool.name}:launch-template",
         {"LaunchTemplateName": name, "LaunchTemplateData": data},
@@ -172,7 +172,7 @@ def _placement(deployment: Deployment, pool: Pool, aws: AwsProvider) -> dict[str
     # a reservation was made in a placement of its own
     if pool.fabric is None or pool.fabric.placement == "any" or pool.reservation:
         return {}
-    group = AwsResource(
+    group = AwsResource.declare(
         "ec2:PlacementGroup",
         f"pool/{pool.name}:placement-group",
         {"GroupName": f"{deployment.cluster.name}-{pool.name}", "Strategy": pool.fabric.placement},

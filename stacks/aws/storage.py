@@ -36,7 +36,7 @@ def _lustre(
     configuration: dict[str, Any] = {"DeploymentType": system.deployment_type, "DataCompressionType": "LZ4"}
     if system.per_unit_throughput:
         configuration["PerUnitStorageThroughput"] = system.per_unit_throughput
-    lustre = AwsResource(
+    lustre = AwsResource.declare(
         "fsx:FileSystem",
         f"storage/{system.name}:lustre",
         {
@@ -66,7 +66,7 @@ def _efs(
     deployment: Deployment, system: FileSystem, network: Network, eks: Eks, aws: AwsProvider
 ) -> dict[str, pulumi.Output[Any]]:
     group = _group(deployment, system, _NFS_PORTS, network, eks, aws)
-    efs = AwsResource(
+    efs = AwsResource.declare(
         "efs:FileSystem",
         f"storage/{system.name}:efs",
         {
@@ -79,7 +79,7 @@ def _efs(
     )
     zones = [subnet.zone for subnet in network.subnets if not subnet.public]
     for zone, subnet_id in zip(zones, network.private(), strict=True):
-        AwsResource(
+        AwsResource.declare(
             "efs:MountTarget",
             f"storage/{system.name}:mount-target-{zone}",
             {"FileSystemId": efs.get("FileSystemId"), "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
@@ -98,7 +98,7 @@ def _group(
 ) -> AwsResource:
     """A security group that lets the cluster's nodes, and the file system's own servers, reach it."""
     name = f"{deployment.cluster.name}-{system.name}"
-    group = AwsResource(
+    group = AwsResource.declare(
         "ec2:SecurityGroup",
         f"storage/{system.name}:security-group",
         {
@@ -111,7 +111,7 @@ def _group(
         provider=aws,
     )
     sources = [{"GroupId": eks.security_group_id}, {"GroupId": group.get("GroupId")}]
-    AwsResource(
+    AwsResource.declare(
         "ec2:SecurityGroupIngress",
         f"storage/{system.name}:ingress",
         {
@@ -141,7 +141,7 @@ def declare_bucket_access(
         aws,
         subject="platform",
     )
-    policy = AwsResource(
+    policy = AwsResource.declare(
         "iam:RolePolicy",
         "platform:bucket-policy",
         {
@@ -152,7 +152,7 @@ def declare_bucket_access(
         provider=aws,
     )
     return [
-        AwsResource(
+        AwsResource.declare(
             "eks:PodIdentityAssociation",
             f"workload/{account}:pod-identity",
             {

@@ -29,28 +29,28 @@ def roles(prefix: str, count: int, endpoint: str) -> None:
 
 
 def _role(name: str, aws: AwsProvider) -> None:
-    AwsResource("iam:Role", name, {"RoleName": name, "AssumeRolePolicyDocument": TRUST}, provider=aws)
+    AwsResource.declare("iam:Role", name, {"RoleName": name, "AssumeRolePolicyDocument": TRUST}, provider=aws)
 
 
 def network_and_roles(prefix: str, count: int, endpoint: str) -> None:
     """Declare a VPC with subnets, a route table and security groups, and roles up to `count` resources."""
     aws = AwsProvider("aws", region=REGION, endpoint_url=endpoint, tags={})
-    vpc = AwsResource("ec2:Vpc", "vpc", {"CidrBlock": "10.0.0.0/16"}, outputs=["VpcId"], provider=aws)
+    vpc = AwsResource.declare("ec2:Vpc", "vpc", {"CidrBlock": "10.0.0.0/16"}, outputs=["VpcId"], provider=aws)
     vpc_id = vpc.get("VpcId")
-    table = AwsResource("ec2:RouteTable", "routes", {"VpcId": vpc_id}, outputs=["RouteTableId"], provider=aws)
+    table = AwsResource.declare("ec2:RouteTable", "routes", {"VpcId": vpc_id}, outputs=["RouteTableId"], provider=aws)
     for number in range(SUBNETS):
         _subnet(number, vpc_id, table.get("RouteTableId"), aws)
         group = {"GroupName": f"{prefix}-{number}", "Description": "bench", "VpcId": vpc_id}
-        AwsResource("ec2:SecurityGroup", f"group-{number}", group, provider=aws)
+        AwsResource.declare("ec2:SecurityGroup", f"group-{number}", group, provider=aws)
     for number in range(count - beside_roles()):
         _role(f"{prefix}-{number:05d}", aws)
 
 
 def _subnet(number: int, vpc_id: pulumi.Output[str], table: pulumi.Output[str], aws: AwsProvider) -> None:
     wanted = {"VpcId": vpc_id, "CidrBlock": f"10.0.{number}.0/24"}
-    subnet = AwsResource("ec2:Subnet", f"subnet-{number}", wanted, outputs=["SubnetId"], provider=aws)
+    subnet = AwsResource.declare("ec2:Subnet", f"subnet-{number}", wanted, outputs=["SubnetId"], provider=aws)
     ends = {"SubnetId": subnet.get("SubnetId"), "RouteTableId": table}
-    AwsResource("ec2:RouteTableAssociation", f"association-{number}", ends, provider=aws)
+    AwsResource.declare("ec2:RouteTableAssociation", f"association-{number}", ends, provider=aws)
 
 
 def beside_roles() -> int:

@@ -136,6 +136,13 @@ def assert_no_secret(mesh: RunningLab) -> None:
             assert store_keys.encode() not in content, path
 
 
+def test_the_state_does_not_say_where_the_code_lies(mesh: RunningLab) -> None:
+    file = mesh.folder / ".meshctl/state/.pulumi/stacks/llm-prod/aws-east.json"
+    resources = json.loads(file.read_text())["checkpoint"]["latest"]["resources"]
+    traced = [r["urn"] for r in resources if "stackTrace" in r and not r["type"].startswith("pulumi:")]
+    assert traced == []
+
+
 def test_the_secret_reaches_the_container(mesh: RunningLab) -> None:
     secret = json.loads(mesh.kubectl("aws-east", "get", "secret", "chat-secrets", "-n", "llm-prod", "-o", "json"))
     assert list(secret["data"]) == ["HF_TOKEN"]
