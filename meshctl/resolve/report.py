@@ -57,8 +57,9 @@ class JsonReport:
 
     def _pool(self, name: str, pool: Pool | None, resolution: Resolution) -> Iterator[str]:
         machine, nodes = (pool.machine, pool.nodes) if pool else (None, None)
+        fabric = pool.fabric.kind if pool and pool.fabric else None
         usd = pool.price.usd_per_hour if pool else None
-        head = json.dumps({"machine": machine, "nodes": nodes, "hourly_usd": usd})
+        head = json.dumps({"machine": machine, "nodes": nodes, "fabric": fabric, "hourly_usd": usd})
         yield f'{head[:-1]}, "rejected": '
         yield self._rejected(resolution.rejected.get(name, ()))
         yield "}"

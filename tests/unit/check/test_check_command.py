@@ -51,7 +51,7 @@ def test_the_example_as_json() -> None:
     for found in document["environments"].values():
         assert found["feasible"] is True
         assert set(found) >= {"gaps", "pools", "storage", "hourly_usd", "price_sources"}
-        assert set(found["pools"]["train"]) >= {"machine", "nodes", "rejected"}
+        assert set(found["pools"]["train"]) >= {"machine", "nodes", "fabric", "rejected"}
         assert set(found["storage"]["weights"]) == {"as"}
     assert_golden("check/example.json", json.dumps(document, indent=1) + "\n")
 
