@@ -269,12 +269,12 @@ def pod_troubles(obj: Json) -> list[str]:
     return found
 
 
-def claims_of(obj: Json) -> list[tuple[str, str]]:
-    """(namespace, name) of the claims that a pod still unscheduled mounts."""
+def claims_of(obj: Json) -> list[str]:
+    """Names of the claims that a pod still unscheduled mounts."""
     if condition(obj, "PodScheduled").get("status") != "False":
         return []
     claims = [part(volume, "persistentVolumeClaim") for volume in part(obj, "spec").get("volumes") or []]
-    return [(str(metadata(obj).get("namespace")), str(claim["claimName"])) for claim in claims if claim]
+    return [str(claim["claimName"]) for claim in claims if claim]
 
 
 def _line(pod_object: Json, message: str, code: str) -> str:

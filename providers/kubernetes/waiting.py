@@ -162,13 +162,13 @@ class Waiter:
         selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
         lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
-        return [*lines[:5], *self._claim_troubles(pods)] or self._events(owner)
+        return [*lines[:5], *self._claim_troubles(objects.namespace_of(owner), pods)] or self._events(owner)
 
-    def _claim_troubles(self, pods: list[Json]) -> list[str]:
+    def _claim_troubles(self, namespace: str, pods: list[Json]) -> list[str]:
         """What events say of the claims that pods wait for: the pod itself says only that one is unbound."""
-        claims = dict.fromkeys(key for pod in pods for key in readiness.claims_of(pod))
-        found = [self._api.get(CLAIM, *key) for key in claims]
-        waiting = [claim for claim in found if readiness.part(claim, "status").get("phase") != "Bound"]
+        names = {name for pod in pods for name in readiness.claims_of(pod)}
+        found = self._api.items(CLAIM, namespace) if names else []
+        waiting = [claim for claim in found if objects.name_of(claim) in names and not readiness.claim(claim).ready]
         return [f"claim {objects.name_of(claim)}: {line}" for claim in waiting[:3] for line in self._events(claim)]
 
     def _events(self, live: Json) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from providers.base.provider import Kind, ProviderError
 from providers.base.values import UNKNOWN, Secret
-from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness
+from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
+from providers.kubernetes.connection import ApiError
 
 URN = "urn:pulumi:dev::llm::kubernetes:core/v1:ConfigMap::settings"
 
@@ -233,6 +235,37 @@ def test_pods_say_what_is_wrong_with_them() -> None:
         "pod p: 0/4 nodes [code=Unschedulable]",
         "pod p: container c: ImagePullBackOff: no such image [code=ImagePullBackOff]",
     ]
+
+
+class Cluster:
+    """Answers what a wait asks: one pod that mounts two claims, of which one does not exist."""
+
+    def __init__(self) -> None:
+        unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/4 nodes"}
+        volumes = [{"persistentVolumeClaim": {"claimName": name}} for name in ("data", "gone")]
+        pod = {"metadata": {"name": "p"}, "spec": {"volumes": volumes}, "status": {"conditions": [unscheduled]}}
+        self.objects = {
+            "Pod": [pod],
+            "PersistentVolumeClaim": [{"metadata": {"name": "data", "uid": "1"}, "status": {"phase": "Pending"}}],
+            "Event": [{"type": "Warning", "message": "no class", "reason": "ProvisioningFailed"}],
+        }
+
+    def items(self, gvk: objects.Gvk, _namespace: str, **_query: str) -> list[dict[str, Any]]:
+        return self.objects[gvk.kind]
+
+    def get(self, *_: Any) -> dict[str, Any]:
+        raise ApiError(404, {"message": "not found"})
+
+
+def test_a_wait_says_what_holds_the_claims_of_its_pods() -> None:
+    live = {"metadata": {"name": "d", "namespace": "n"}, "spec": {}, "status": {}}
+    waiter = waiting.Waiter(cast("Any", Cluster()), threading.Event())
+    gvk = objects.Gvk("apps", "v1", "Deployment")
+    outcome = waiter.until_ready(gvk, live, timeout_s=0, status=lambda _: None)
+    assert outcome.reasons[1:] == (
+        "pod p: 0/4 nodes [code=Unschedulable]",
+        "claim data: no class [code=ProvisioningFailed]",
+    )
 
 
 def test_a_service_waits_for_pods_only_where_it_selects_some() -> None:
