@@ -32,11 +32,13 @@ SEPARATOR = "|"  # between the parts of an id; no AWS name or ARN has it
 class Call:
     """One API operation.
 
-    forward: passes every input that the operation has a member for; `params` come on top. path: the part of the answer
-    that matters; empty for the whole answer. tolerate: error codes that mean "already so". transient: error codes, or
-    `Code:part of the message`, that pass by themselves; retried for `patience_s`. paginate: the operation lists; all
-    pages are read. failed: path of a {Code, Message} that the answer reports instead of an error. when: a path or
-    function; the call is left out where it leads to nothing.
+    forward: passes every input that the operation has a member for; `params` come on top.
+    path: the part of the answer that matters; empty for the whole answer.
+    tolerate: error codes that mean "already so".
+    transient: error codes, or `Code:part of the message`, that pass by themselves; retried for `patience_s`.
+    paginate: the operation lists; all pages are read.
+    failed: path of a {Code, Message} that the answer reports instead of an error.
+    when: a path or function; the call is left out where it leads to nothing.
     """
 
     operation: str
@@ -73,8 +75,9 @@ class Setting:
     """Inputs that can change in place.
 
     puts: the calls that set them, in order. clear: unsets when the input goes away (without it, the value stays as it
-    is). get: reads the (single) input back where the row's description lacks it. unset: codes of `get` that mean "not
-    set". on_create: applied after the create call too (the create call can't set it). wait: after the last put.
+    is).
+    get: reads the (single) input back where the row's description lacks it. unset: codes of `get` that mean "not set".
+    on_create: applied after the create call too (the create call can't set it). wait: after the last put.
     """
 
     inputs: tuple[str, ...]
@@ -106,11 +109,13 @@ class Tags:
 class Adopt:
     """How to tell an object that an interrupted run left behind from someone else's.
 
-    by "tag": `find` lists candidates before create; the one with our owner tag is ours. by "name": the create call
-    refuses a taken name (`exists` codes), or `find` looks first; ours only with our owner tag, or `proof`. by "same":
-    two equal objects can't exist; one with equal inputs is the one wanted, another is a conflict. by "upsert": creating
-    twice is the same call twice. id: path of the id in what `find` found. first: looks before the first create call,
-    not only where that says "exists" or its answer was lost.
+    by "tag": `find` lists candidates before create; the one with our owner tag is ours.
+    by "name": the create call refuses a taken name (`exists` codes), or `find` looks first; ours only with our owner
+    tag, or `proof`.
+    by "same": two equal objects can't exist; one with equal inputs is the one wanted, another is a conflict.
+    by "upsert": creating twice is the same call twice.
+    id: path of the id in what `find` found.
+    first: looks before the first create call, not only where that says "exists" or its answer was lost.
     """
 
     by: Literal["tag", "name", "same", "upsert"]
@@ -130,14 +135,17 @@ class Row:
     An input that no setting covers replaces the resource when it changes. `Tags` is always a map {key: value}.
 
     id: over the context with `answer` = the create call's answer.  read.path: the description; null means "not found".
-    created: a wait on the create call's answer, before `ready`. delete_reads: the delete call needs the description as
-    it is now, in `answer`. ready, gone: the waits after create/update and delete; a description in `gone.ok` counts as
-    "not found" too. broken: states (of ready.state) in which the resource can only be made anew at the next `up`.
-    observe: how to read an input from the description where names differ.  opaque: inputs never read back. volatile:
-    outputs that an update changes.  noise: described fields left out of the outputs, since they change by themselves.
-    fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`). derived:
-    more names for the context, computed from the rest of it. delete_first: a replacement can't exist beside the old one
-    (names, CIDRs).  computed: outputs not in the description's shape.
+    created: a wait on the create call's answer, before `ready`.
+    delete_reads: the delete call needs the description as it is now, in `answer`.
+    ready, gone: the waits after create/update and delete; a description in `gone.ok` counts as "not found" too.
+    broken: states (of ready.state) in which the resource can only be made anew at the next `up`.
+    observe: how to read an input from the description where names differ.  opaque: inputs never read back.
+    volatile: outputs that an update changes.  noise: described fields left out of the outputs, since they change by
+    themselves.
+    fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`).
+    derived: more names for the context, computed from the rest of it.
+    delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
+    description's shape.
     """
 
     token: str
