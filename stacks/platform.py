@@ -22,15 +22,11 @@ class KubernetesObject(pulumi.CustomResource):
     It has no `__init__` for the reason that `stacks.resources` gives.
     """
 
-    kind = ""
-
     @classmethod
     def declare(
         cls, token: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions
     ) -> KubernetesObject:
-        made = cls(token, name, {"status": None, **inputs}, opts)
-        made.kind = token.rpartition(":")[2]
-        return made
+        return cls(token, name, {"status": None, **inputs}, opts)
 
     @property
     def status(self) -> pulumi.Output[Any]:
@@ -112,6 +108,7 @@ def _declare(
 ) -> dict[str, KubernetesObject]:
     limit = f"{ready_timeout_s}s"
     timeouts = pulumi.CustomTimeouts(create=limit, update=limit) if ready_timeout_s else None
+    claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
         needs = [declared[name] for name in item.depends_on]
@@ -124,7 +121,7 @@ def _declare(
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
             # a claim stays as long as a pod uses it, so the pods must go first
-            replace_with=[need for need in needs if need.kind == "PersistentVolumeClaim"],
+            replace_with=[declared[name] for name in item.depends_on if name in claims],
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
         declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)

@@ -72,7 +72,7 @@ class EngineStack(automation.Stack):
 def open_stack(
     backend: Backend, project: str, stack: str, program: Callable[[], None], pulumi: PulumiProgram
 ) -> automation.Stack:
-    """The stack `stack` of `project`, not created yet if it is new (see `run.ensure_created`).
+    """The stack `stack` of `project`, not created yet if it is new: its first run does that.
 
     Raises: ToolError when the pulumi program is missing, UsageError when a passphrase is needed and there is none.
     """

@@ -120,6 +120,7 @@ def network(bench: Bench) -> dict[str, str]:
 
 
 def filled(value: Any, names: dict[str, str]) -> Any:
+    """`value` with each string that is a key of `names` replaced, at any depth."""
     if isinstance(value, dict):
         return {key: filled(item, names) for key, item in value.items()}
     if isinstance(value, list):

@@ -9,6 +9,7 @@ import pytest
 
 from providers.aws import rows
 from providers.aws.provider import AwsProvider
+from tests.contract.aws_bench import filled
 from tests.integration.lab_aws_server import (
     ACCOUNT,
     ASSIGN,
@@ -172,14 +173,6 @@ def named_things(aws: Aws, *, cluster: bool) -> dict[str, str]:
     }
 
 
-def filled(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: filled(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [filled(item, names) for item in value]
-    return names.get(value, value) if isinstance(value, str) else value
-
-
 def provider_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -189,7 +182,7 @@ def provider_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
     return provider
 
 
-def live(provider: AwsProvider, token: str, inputs: dict[str, Any], changed: dict[str, Any]) -> None:
+def assert_life(provider: AwsProvider, token: str, inputs: dict[str, Any], changed: dict[str, Any]) -> None:
     """Create, read, update, read, delete, read: as the engine would."""
     urn = f"urn:pulumi:lab::mesh::{token}::it"
 
@@ -227,7 +220,7 @@ def test_every_resource_of_the_provider(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, token: str, inputs: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     names = named_things(aws, cluster=token.startswith("eks:"))
-    live(provider_of(aws, monkeypatch), f"meshaws:{token}", filled(inputs, names), filled(changed, names))
+    assert_life(provider_of(aws, monkeypatch), f"meshaws:{token}", filled(inputs, names), filled(changed, names))
 
 
 def test_a_cluster_of_the_provider(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +241,9 @@ def test_a_cluster_of_the_provider(aws: Aws, monkeypatch: pytest.MonkeyPatch) ->
         "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
         "Tags": {"team": "genai"},
     }
-    live(provider_of(aws, monkeypatch), "meshaws:eks:Cluster", inputs, {"version": "1.35", "Tags": {"team": "x"}})
+    assert_life(
+        provider_of(aws, monkeypatch), "meshaws:eks:Cluster", inputs, {"version": "1.35", "Tags": {"team": "x"}}
+    )
 
 
 def test_rows_cover_the_provider() -> None:
