@@ -166,6 +166,8 @@ def test_a_claim_is_a_folder_that_outlives_the_pod(twin: Twin) -> None:
 def test_processes_end_with_the_runner_and_run_again_with_the_next(twin: Twin) -> None:
     twin.apply(pod("steady", shell("echo life; sleep 1000"), terminationGracePeriodSeconds=0))
     [before] = twin.ready("app=steady", 1)
+    # Without a probe a container is ready when its process is asked for, which may be before it runs.
+    twin.wait(lambda: twin.log(before) == "life\n")
     launcher = json.loads((twin.root / "pods" / before["metadata"]["uid"] / "main.pid.json").read_text())["pid"]
     inside = psutil.Process(launcher).children()
     assert inside
