@@ -214,6 +214,7 @@ def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "replicas": 0 if workload.paused else workload.replicas,
         "max_unavailable": 1 if whole else 0,
         "max_surge": 0 if whole else 1,
+        "min_ready_s": 0 if workload.health else pods.STEADY_S,
         "headless": f"{workload.name}-pods",
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",

@@ -13,6 +13,7 @@ from typing import Any
 from meshctl.model.deployment import Block, Deployment, Mount, ObjectStore, Pool, Workload
 
 POOL_LABEL = "meshctl.dev/pool"
+STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"

@@ -94,11 +94,13 @@ def stateful_set(obj: Json) -> Verdict:
         return READY
     if not _seen(obj):
         return _not_yet("waiting for the stateful set controller")
-    wanted, ready = int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
+    # servers before 1.25 count available replicas only where they are told when a replica is
+    counted, word = ("availableReplicas", "available") if spec.get("minReadySeconds") else ("readyReplicas", "ready")
+    wanted, ready = int(spec.get("replicas", 1)), int(status.get(counted) or 0)
     updated = int(status.get("updatedReplicas") or 0)
     partition = int(part(part(spec, "updateStrategy"), "rollingUpdate").get("partition") or 0)
     if ready < wanted:
-        return _not_yet(f"{ready} of {wanted} replicas are ready")
+        return _not_yet(f"{ready} of {wanted} replicas are {word}")
     if updated < wanted - partition:
         return _not_yet(f"{updated} of {wanted - partition} replicas are of the new version")
     return READY
@@ -257,7 +259,7 @@ def pod_troubles(obj: Json) -> list[str]:
         found.append(_line(obj, str(scheduled.get("message")), str(scheduled.get("reason"))))
     status = part(obj, "status")
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        trouble = _container_trouble(one)
+        trouble = _container_trouble(one) or (None if one.get("ready") else _restart_trouble(one))
         if trouble:
             found.append(_line(obj, *trouble))
     if status.get("phase") == "Failed" and not found:
@@ -267,6 +269,12 @@ def pod_troubles(obj: Json) -> list[str]:
         why = str(ready.get("message") or "it runs but is not ready")
         found.append(_line(obj, why, str(ready.get("reason") or "NotReady")))
     return found
+
+
+def restart_troubles(obj: Json) -> list[str]:
+    """Containers that are well now but ended badly before: why the pod doesn't stay up, if nothing else is wrong."""
+    found = [_restart_trouble(one) for one in part(obj, "status").get("containerStatuses") or []]
+    return [_line(obj, *trouble) for trouble in found if trouble]
 
 
 def claims_of(obj: Json) -> list[str]:
@@ -293,6 +301,14 @@ def _container_trouble(status: Json) -> tuple[str, str] | None:
     if ended and ended.get("exitCode"):
         return f"container {name} ended with exit code {ended['exitCode']}", str(ended.get("reason") or "Error")
     return None
+
+
+def _restart_trouble(status: Json) -> tuple[str, str] | None:
+    """A container between two crashes: it was started again, and has not crashed yet."""
+    exit_code = part(part(status, "lastState"), "terminated").get("exitCode")
+    if not status.get("restartCount") or not exit_code:
+        return None
+    return f"container {status.get('name')} was restarted: exit code {exit_code}", "CrashLoopBackOff"
 
 
 def event_lines(events: Iterable[Json]) -> list[str]:

@@ -21,6 +21,7 @@ from providers.kubernetes.readiness import READY, Verdict
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
+DETAILS_EVERY_S: Final = 5.0
 ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
 STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
 CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
@@ -59,7 +60,7 @@ class Waiter:
         return found
 
     def until_ready(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
-        """Polls until `live` is ready; `status` gets what is missing, when it changes."""
+        """Polls until `live` is ready; `status` gets what is missing, and after some seconds why, when it changes."""
         last = [live]
         try:
             return self._until_ready(gvk, last, timeout_s=timeout_s, status=status)
@@ -69,6 +70,7 @@ class Waiter:
     def _until_ready(self, gvk: Gvk, last: list[Json], *, timeout_s: float, status: Status) -> Outcome:
         """`last` holds the object as last seen, for the caller too when a call fails."""
         deadline = time.monotonic() + timeout_s
+        details, look_at = [], time.monotonic() + DETAILS_EVERY_S
         said = ""
         pause_s = FIRST_PAUSE_S
         while True:
@@ -78,8 +80,11 @@ class Waiter:
             late = time.monotonic() >= deadline
             if found.failed or late or self._cancelled.is_set():
                 return Outcome(last[0], self._reasons(gvk, last[0], found, timed_out=late, timeout_s=timeout_s))
-            if found.message != said:
-                said = found.message
+            if time.monotonic() >= look_at:
+                details, look_at = self._details(gvk, last[0])[:1], time.monotonic() + DETAILS_EVERY_S
+            saying = "; ".join([found.message, *details])
+            if saying != said:
+                said = saying
                 status(said)
             self._cancelled.wait(min(pause_s, max(0.0, deadline - time.monotonic())))
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
@@ -162,6 +167,7 @@ class Waiter:
         selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
         lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
+        lines = lines or [line for pod in pods for line in readiness.restart_troubles(pod)]
         return [*lines[:5], *self._claim_troubles(objects.namespace_of(owner), pods)] or self._events(owner)
 
     def _claim_troubles(self, namespace: str, pods: list[Json]) -> list[str]:

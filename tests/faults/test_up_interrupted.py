@@ -203,9 +203,9 @@ def test_an_image_that_cannot_be_pulled_is_named(small: RunningLab) -> None:
     small.meshctl("up", "cw", "--yes")
 
 
-def test_a_container_that_ends_again_and_again_is_named(small: RunningLab) -> None:
-    crashing = MESH.replace("ghcr.io/acme/site:1.0", "vllm/vllm-openai:v0.11.0")  # its model is not there
-    crashing += "    health: {path: /health, port: http}\n"
+@pytest.mark.parametrize("health", ["    health: {path: /health, port: http}\n", ""], ids=["health", "no-health"])
+def test_a_container_that_ends_again_and_again_is_named(small: RunningLab, health: str) -> None:
+    crashing = MESH.replace("ghcr.io/acme/site:1.0", "vllm/vllm-openai:v0.11.0") + health  # its model is not there
     (small.folder / "mesh.yaml").write_text(crashing)
     failed = small.meshctl("--output", "json", "up", "cw", "--yes", "--timeout", "30s", check=False)
     assert failed.returncode == 3

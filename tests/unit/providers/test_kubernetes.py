@@ -237,6 +237,26 @@ def test_pods_say_what_is_wrong_with_them() -> None:
     ]
 
 
+def crashed(*, ready: bool) -> dict[str, Any]:
+    last = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    return {"name": "c", "ready": ready, "restartCount": 1, "state": {"running": {}}, "lastState": last}
+
+
+def test_a_container_between_two_crashes_is_in_trouble() -> None:
+    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [crashed(ready=False)]}}
+    said = "pod p: container c was restarted: exit code 3 [code=CrashLoopBackOff]"
+    assert readiness.pod_troubles(pod) == [said]
+    well = {"metadata": {"name": "p"}, "status": {"containerStatuses": [crashed(ready=True)]}}
+    assert readiness.pod_troubles(well) == []
+    assert readiness.restart_troubles(well) == [said]
+
+
+def test_a_stateful_set_counts_pods_that_stay_up() -> None:
+    status = {"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 1}
+    assert readiness.stateful_set(workload(status)).ready
+    assert readiness.stateful_set(workload(status, minReadySeconds=10)).message == "1 of 2 replicas are available"
+
+
 class Cluster:
     """Answers what a wait asks: one pod that mounts two claims, of which one does not exist."""
 
@@ -266,6 +286,20 @@ def test_a_wait_says_what_holds_the_claims_of_its_pods() -> None:
         "pod p: 0/4 nodes [code=Unschedulable]",
         "claim data: no class [code=ProvisioningFailed]",
     )
+
+
+def test_a_long_wait_says_why_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "DETAILS_EVERY_S", 0)
+    cancelled, said = threading.Event(), []
+
+    def hear(message: str) -> None:
+        said.append(message)
+        cancelled.set()
+
+    live = {"metadata": {"name": "d", "namespace": "n"}, "spec": {}, "status": {"observedGeneration": 1}}
+    waiter = waiting.Waiter(cast("Any", Cluster()), cancelled)
+    waiter.until_ready(objects.Gvk("apps", "v1", "Deployment"), live, timeout_s=60, status=hear)
+    assert said == ["0 of 1 replicas are of the new version; pod p: 0/4 nodes [code=Unschedulable]"]
 
 
 def test_a_service_waits_for_pods_only_where_it_selects_some() -> None:
