@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -97,7 +99,8 @@ def test_a_start_that_was_killed_is_cleaned_up(root: Path) -> None:
     command = [sys.executable, "-m", "meshctl.cli.main", "lab", "up"]
     env = {**os.environ, "MESHCTL_LAB_ROOT": str(root)}
     starting = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
-    wait_until(lambda: any("kube-apiserver" in process.name() for process in Lab(root).processes()))
+    wait_until(lambda: find(root, "kube-apiserver") is not None)
+    starting.send_signal(signal.SIGSTOP)  # however slow the next command is, this one does not end before it
     busy = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert busy.returncode == 1
     assert "being started or ended" in busy.stderr
@@ -115,14 +118,21 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def kill(root: Path, word: str) -> None:
-    """End one process of the lab the hard way: the first with this word in its command line."""
+def find(root: Path, word: str) -> psutil.Process | None:
+    """The first process of the lab with this word in its command line."""
     for process in Lab(root).processes():
-        if any(word in part for part in process.cmdline()[:4]):
-            process.kill()
-            wait_ended([process], WAIT_S)
-            return
-    pytest.fail(f"no process {word}")
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if any(word in part for part in process.cmdline()[:4]):
+                return process
+    return None
+
+
+def kill(root: Path, word: str) -> None:
+    """End one process of the lab the hard way."""
+    process = find(root, word)
+    assert process is not None, f"no process {word}"
+    process.kill()
+    wait_ended([process], WAIT_S)
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
