@@ -106,15 +106,14 @@ def facts(cluster: ClusterAccess) -> Facts:
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
-    """The pods of one workload, or of all, oldest first."""
+    """The pods of one workload, or of all, by name."""
     client = cluster.client()
     labels: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
     if workload:
         labels["app.kubernetes.io/name"] = workload
     with named(cluster.name):
-        return sorted(
-            (_pod(pod) for pod in client.list(Pod, namespace=namespace, labels=labels)), key=lambda pod: pod.name
-        )
+        found = client.list(Pod, namespace=namespace, labels=labels)
+        return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
 
 
 def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
@@ -194,12 +193,12 @@ def _quantity(text: str) -> float:
     return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
 
 
-def _pod(pod: Any) -> PodState:
+def pod_state(pod: Any) -> PodState:
+    """What the API says of a pod (`lightkube` Pod), in short."""
     statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])] if pod.status else []
     conditions = {condition.type: condition for condition in (pod.status.conditions or [])} if pod.status else {}
-    waiting = [s.state.waiting for s in statuses if s.state and s.state.waiting and s.state.waiting.reason]
+    reason = next(filter(None, map(_container_reason, statuses)), "")
     scheduled = conditions.get("PodScheduled")
-    reason = next((w.reason for w in waiting), "")
     if scheduled is not None and scheduled.status == "False":
         reason = scheduled.message or scheduled.reason or reason
     ready = conditions.get("Ready")
@@ -212,6 +211,17 @@ def _pod(pod: Any) -> PodState:
         restarts=sum(status.restartCount or 0 for status in statuses),
         reason=reason,
     )
+
+
+def _container_reason(status: Any) -> str:
+    """Why a container doesn't run, or how it ended the last time; empty when it never ended badly."""
+    state, last = status.state, status.lastState
+    ended = (state and state.terminated) or (last and last.terminated)
+    waits = (state and state.waiting and state.waiting.reason) or ""
+    if not ended or not ended.exitCode:
+        return str(waits)
+    killed = f" ({ended.reason})" if ended.reason and ended.reason != "Error" else ""
+    return f"{waits}{', ' if waits else ''}{status.name} ended with exit code {ended.exitCode}{killed}"
 
 
 @contextmanager

@@ -26,12 +26,13 @@ class PoolStatus:
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """`reason` is the first that the cluster gives for a pod that isn't ready."""
+    """`done` are a job's pods that ended well; `reason` is the first that there is for a pod that isn't ready."""
 
     name: str
     kind: str
     ready: int
     wanted: int
+    done: int
     restarts: int
     reason: str
 
@@ -75,21 +76,27 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
-    workloads = tuple(_workload(deployment, name, pods) for name in (w.name for w in deployment.workloads))
-    short = any(p.ready < p.wanted for p in pools) or any(w.ready < w.wanted for w in workloads)
+    workloads = tuple(workload_status(deployment, name, pods) for name in (w.name for w in deployment.workloads))
+    short = any(p.ready < p.wanted for p in pools) or any(w.ready + w.done < w.wanted for w in workloads)
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints)
 
 
-def _workload(deployment: Deployment, name: str, pods: list[clusters.PodState]) -> WorkloadStatus:
+def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodState]) -> WorkloadStatus:
+    """What the pods of an environment mean for one of its workloads."""
     workload = deployment.workload(name)
+    wanted = 0 if workload.paused else workload.replicas
     own = [pod for pod in pods if pod.workload == name]
+    ready, done = sum(pod.ready for pod in own), sum(pod.phase == "Succeeded" for pod in own)
+    # pods that failed stay beside the ones that a job started in their place
+    reasons = [f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason and ready + done < wanted]
     return WorkloadStatus(
         name=name,
         kind=workload.kind,
-        ready=sum(pod.ready for pod in own),
-        wanted=0 if workload.paused else workload.replicas,
+        ready=ready,
+        wanted=wanted,
+        done=done,
         restarts=sum(pod.restarts for pod in own),
-        reason=next((f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason), ""),
+        reason=next(iter(reasons), ""),
     )
 
 
@@ -114,6 +121,7 @@ def status_text(status: EnvironmentStatus) -> str:
     lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {workload.ready}/{workload.wanted} ready"
+        line += f", {workload.done} done" if workload.done else ""
         line += f", {workload.restarts} restarts" if workload.restarts else ""
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:

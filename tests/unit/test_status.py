@@ -1,6 +1,15 @@
 """What `meshctl status` prints."""
 
-from meshctl.operate.status import EndpointStatus, EnvironmentStatus, PoolStatus, WorkloadStatus, status_text
+from meshctl.engine.clusters import PodState
+from meshctl.operate.status import (
+    EndpointStatus,
+    EnvironmentStatus,
+    PoolStatus,
+    WorkloadStatus,
+    status_text,
+    workload_status,
+)
+from tests.unit.deployments import deployment
 
 
 def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
@@ -8,7 +17,7 @@ def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
         "cw",
         "degraded",
         (PoolStatus("train", "gd-8xh100ib-i128", 3, 4),),
-        (WorkloadStatus("chat", "inference", 1, 2, 3, "chat-0: ImagePullBackOff"),),
+        (WorkloadStatus("chat", "inference", 1, 2, 0, 3, "chat-0: ImagePullBackOff"),),
         (EndpointStatus("chat", "chat.example.com", "10.0.0.1", "aws-east"),),
     )
     assert status_text(status) == (
@@ -22,3 +31,24 @@ def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
 def test_an_api_that_does_not_answer_is_unknown_not_absent() -> None:
     status = EnvironmentStatus("cw", "unknown", error="cw: the Kubernetes API server does not answer: timed out")
     assert status_text(status).splitlines()[0] == "cw: unknown"
+
+
+def pretrain_pod(number: int, phase: str, *, ready: bool = False, reason: str = "") -> PodState:
+    return PodState(f"pretrain-{number}", "pretrain", phase, ready, "node", 0, reason)
+
+
+def test_what_a_job_has_done_is_not_missing() -> None:
+    pods = [pretrain_pod(0, "Succeeded"), *(pretrain_pod(number, "Running", ready=True) for number in (1, 2, 3))]
+    found = workload_status(deployment(), "pretrain", pods)
+    assert (found.ready, found.done, found.wanted) == (3, 1, 4)
+    text = status_text(EnvironmentStatus("cw", "up", workloads=(found,)))
+    assert text == "cw: up\n  workload  pretrain  3/4 ready, 1 done\n"
+
+
+def test_a_failed_pod_counts_as_long_as_nothing_took_its_place() -> None:
+    failed = pretrain_pod(0, "Failed", reason="main ended with exit code 1")
+    running = [pretrain_pod(number, "Running", ready=True) for number in (1, 2, 3)]
+    said = "pretrain-0: main ended with exit code 1"
+    assert workload_status(deployment(), "pretrain", [failed, *running]).reason == said
+    again = pretrain_pod(9, "Running", ready=True)
+    assert workload_status(deployment(), "pretrain", [failed, *running, again]).reason == ""
