@@ -48,52 +48,66 @@ def outline(history: History) -> tuple[Step, ...]:
 
 def forward(plan: MigrationPlan) -> tuple[Step, ...]:
     """preflight … observe. A phase may be empty: without object stores nothing is seeded."""
-    stopped, warm = frozenset(plan.stopped), frozenset(plan.warm)
-    everything, running = plan.workloads, plan.workloads - plan.idle
-    stores = [move.store for move in plan.moves]
-    endpoints = tuple(e.name for e in plan.endpoints)
-    steps = [
+    return (
         Step("preflight/source", "check-running", "the source runs as it was planned from", side="source"),
         Step("preflight/target", "check-free", "nothing at the target is in the way", side="target"),
-        Step("provision/target", "up", "target up, workloads paused", side="target", paused=everything),
-    ]
-    steps += [Step(f"seed/{s}", "seed", f"copy {s} while the source runs", side="target", store=s) for s in stores]
+        Step("provision/target", "up", "target up, workloads paused", side="target", paused=plan.workloads),
+        *_seed(plan),
+        *_quiesce(plan),
+        *_sync_and_verify(plan),
+        *_start(plan),
+    )
+
+
+def _seed(plan: MigrationPlan) -> list[Step]:
+    stores = [move.store for move in plan.moves]
+    return [Step(f"seed/{s}", "seed", f"copy {s} while the source runs", side="target", store=s) for s in stores]
+
+
+def _quiesce(plan: MigrationPlan) -> list[Step]:
+    """What serves without writing starts at the target; what writes stops at the source, and its writes settle."""
+    stopped, warm = frozenset(plan.stopped), frozenset(plan.warm)
+    steps = []
     if warm:
         title = f"start {_names(warm)} warm at the target"
-        steps += [Step("quiesce/warm", "up", title, side="target", paused=everything - warm, workloads=warm)]
+        steps.append(Step("quiesce/warm", "up", title, side="target", paused=plan.workloads - warm, workloads=warm))
     if stopped:
         title = f"stop {_names(stopped)} at the source, at a checkpoint"
+        paused = plan.idle | stopped
+        steps.append(Step("quiesce/stop", "stop", title, side="source", paused=paused, workloads=stopped))
         steps += [
-            Step("quiesce/stop", "stop", title, side="source", paused=plan.idle | stopped, workloads=stopped),
-            *(
-                Step(f"quiesce/settle.{s}", "settle", f"{s} is written to the end", side="source", store=s)
-                for s in _written_by(plan, stopped)
-            ),
+            Step(f"quiesce/settle.{s}", "settle", f"{s} is written to the end", side="source", store=s)
+            for s in _written_by(plan, stopped)
         ]
-    steps += [Step(f"sync/{s}", "copy", f"copy what changed in {s}", side="target", store=s) for s in stores]
-    steps += [
-        Step(
-            f"verify/{s}",
-            "compare",
-            f"list and compare all of {s}",
-            side="target",
-            store=s,
-            redo=(f"sync/{s}",),
-        )
-        for s in stores
+    return steps
+
+
+def _sync_and_verify(plan: MigrationPlan) -> list[Step]:
+    stores = [move.store for move in plan.moves]
+    synced = [Step(f"sync/{s}", "copy", f"copy what changed in {s}", side="target", store=s) for s in stores]
+    title = "list and compare all of {}"
+    verified = [
+        Step(f"verify/{s}", "compare", title.format(s), side="target", store=s, redo=(f"sync/{s}",)) for s in stores
     ]
+    return synced + verified
+
+
+def _start(plan: MigrationPlan) -> list[Step]:
+    """Everything runs at the target, is asked for its health, gets the names, and is watched."""
+    running, warm = plan.workloads - plan.idle, frozenset(plan.warm)
+    endpoints = tuple(e.name for e in plan.endpoints)
+    steps = []
     if warm:
-        steps += [Step("start/refresh", "refresh", "warm workloads read the final data", side="target", workloads=warm)]
-    steps += [Step("start/target", "up", "start at the target", side="target", paused=plan.idle, workloads=running)]
+        title = "warm workloads read the final data"
+        steps.append(Step("start/refresh", "refresh", title, side="target", workloads=warm))
+    steps.append(Step("start/target", "up", "start at the target", side="target", paused=plan.idle, workloads=running))
     steps += [
         Step(f"probe/{e}", "probe", f"{e}: health, canary request", side="target", endpoints=(e,)) for e in endpoints
     ]
     if endpoints:
         steps += _names_steps("cutover", "target", endpoints)
-    return (
-        *steps,
-        Step(LAST_FORWARD, "observe", "watch the target", side="target", workloads=running, endpoints=endpoints),
-    )
+    title = "watch the target"
+    return [*steps, Step(LAST_FORWARD, "observe", title, side="target", workloads=running, endpoints=endpoints)]
 
 
 def rollback(history: History) -> tuple[Step, ...]:

@@ -48,30 +48,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
     )
     node_role, node_policies = declare_role("nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws)
-    cluster = AwsResource.declare(
-        "eks:Cluster",
-        "cluster:eks",
-        {
-            "name": prefix,
-            "version": deployment.cluster.version or None,
-            "roleArn": cluster_role.get("Arn"),
-            "resourcesVpcConfig": {
-                "subnetIds": network.all(),
-                "endpointPublicAccess": True,
-                "endpointPrivateAccess": True,
-            },
-            # the API's own default mode (CONFIG_MAP) knows no access entries
-            "accessConfig": {
-                "authenticationMode": "API_AND_CONFIG_MAP",
-                "bootstrapClusterCreatorAdminPermissions": True,
-            },
-            "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
-        },
-        outputs=["endpoint", "certificateAuthority", "identity"],
-        provider=aws,
-        depends_on=cluster_policies,
-        timeout_s=1800,
-    )
+    cluster = _control_plane(deployment, network, cluster_role, cluster_policies, aws)
     name = cluster.get("name")
     AwsResource.declare(
         "iam:OpenIDConnectProvider",
@@ -90,6 +67,35 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         kubeconfig=_kubeconfig(deployment, cluster),
         node_role=node_role,
         before_nodes=(*node_policies, *before),
+    )
+
+
+def _control_plane(
+    deployment: Deployment, network: Network, role: AwsResource, policies: list[AwsResource], aws: AwsProvider
+) -> AwsResource:
+    return AwsResource.declare(
+        "eks:Cluster",
+        "cluster:eks",
+        {
+            "name": deployment.cluster.name,
+            "version": deployment.cluster.version or None,
+            "roleArn": role.get("Arn"),
+            "resourcesVpcConfig": {
+                "subnetIds": network.all(),
+                "endpointPublicAccess": True,
+                "endpointPrivateAccess": True,
+            },
+            # the API's own default mode (CONFIG_MAP) knows no access entries
+            "accessConfig": {
+                "authenticationMode": "API_AND_CONFIG_MAP",
+                "bootstrapClusterCreatorAdminPermissions": True,
+            },
+            "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
+        },
+        outputs=["endpoint", "certificateAuthority", "identity"],
+        provider=aws,
+        depends_on=policies,
+        timeout_s=1800,
     )
 
 

@@ -36,7 +36,28 @@ def named(name: str, **more: str) -> dict[str, str]:
 
 def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvider) -> Network:
     prefix = deployment.cluster.name
-    vpc = AwsResource.declare(
+    vpc_id = _vpc(prefix, network, aws).get("VpcId")
+    gateway = _internet_gateway(prefix, vpc_id, aws)
+    subnets = {subnet.name: _subnet(prefix, subnet, vpc_id, aws) for subnet in network.subnets}
+    ids = {name: subnet.get("SubnetId") for name, subnet in subnets.items()}
+    public_table = _route_table("public", prefix, vpc_id, aws)
+    public_route = _default_route("public", public_table, {"GatewayId": gateway.get("InternetGatewayId")}, aws)
+    associations = [_associate(s.name, ids[s.name], public_table, aws) for s in network.subnets if s.public]
+    routes: list[pulumi.Resource] = [public_route, *associations]
+    private_tables: list[pulumi.Output[str]] = []
+    for subnet in (s for s in network.subnets if not s.public):
+        beside = next(s for s in network.subnets if s.public and s.zone == subnet.zone)
+        nat = _nat_gateway(prefix, subnet, ids[beside.name], [public_route, *associations], aws)
+        table = _route_table(subnet.name, prefix, vpc_id, aws)
+        private_tables.append(table.get("RouteTableId"))
+        routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
+        routes.append(_associate(subnet.name, ids[subnet.name], table, aws))
+    _s3_endpoint(deployment, vpc_id, private_tables, aws)
+    return Network(vpc_id, ids, tuple(routes), network.subnets)
+
+
+def _vpc(prefix: str, network: AwsNetwork, aws: AwsProvider) -> AwsResource:
+    return AwsResource.declare(
         "ec2:Vpc",
         "network:vpc",
         {
@@ -48,42 +69,16 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
         outputs=["VpcId"],
         provider=aws,
     )
-    vpc_id = vpc.get("VpcId")
-    gateway = AwsResource.declare(
+
+
+def _internet_gateway(prefix: str, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
+    return AwsResource.declare(
         "ec2:InternetGateway",
         "network:internet-gateway",
         {"VpcId": vpc_id, "Tags": named(prefix)},
         outputs=["InternetGatewayId"],
         provider=aws,
     )
-    subnets = {subnet.name: _subnet(prefix, subnet, vpc_id, aws) for subnet in network.subnets}
-    ids = {name: subnet.get("SubnetId") for name, subnet in subnets.items()}
-    public_table = _route_table("public", prefix, vpc_id, aws)
-    public_route = _default_route("public", public_table, {"GatewayId": gateway.get("InternetGatewayId")}, aws)
-    associations = [_associate(s.name, ids[s.name], public_table, aws) for s in network.subnets if s.public]
-    routes: list[pulumi.Resource] = [public_route, *associations]
-    private_tables = []
-    for subnet in (s for s in network.subnets if not s.public):
-        beside = next(s for s in network.subnets if s.public and s.zone == subnet.zone)
-        nat = _nat_gateway(prefix, subnet, ids[beside.name], [public_route, *associations], aws)
-        table = _route_table(subnet.name, prefix, vpc_id, aws)
-        private_tables.append(table.get("RouteTableId"))
-        routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
-        routes.append(_associate(subnet.name, ids[subnet.name], table, aws))
-    # Object data then takes neither the NAT gateways nor their price per GB.
-    AwsResource.declare(
-        "ec2:VpcEndpoint",
-        "network:s3-endpoint",
-        {
-            "VpcId": vpc_id,
-            "ServiceName": f"com.amazonaws.{deployment.region}.s3",
-            "VpcEndpointType": "Gateway",
-            "RouteTableIds": private_tables,
-            "Tags": named(f"{prefix}-s3"),
-        },
-        provider=aws,
-    )
-    return Network(vpc_id, ids, tuple(routes), network.subnets)
 
 
 def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
@@ -124,6 +119,24 @@ def _nat_gateway(
         outputs=["NatGatewayId"],
         provider=aws,
         depends_on=routes,
+    )
+
+
+def _s3_endpoint(
+    deployment: Deployment, vpc_id: pulumi.Output[str], tables: list[pulumi.Output[str]], aws: AwsProvider
+) -> None:
+    """Object data then takes neither the NAT gateways nor their price per GB."""
+    AwsResource.declare(
+        "ec2:VpcEndpoint",
+        "network:s3-endpoint",
+        {
+            "VpcId": vpc_id,
+            "ServiceName": f"com.amazonaws.{deployment.region}.s3",
+            "VpcEndpointType": "Gateway",
+            "RouteTableIds": tables,
+            "Tags": named(f"{deployment.cluster.name}-s3"),
+        },
+        provider=aws,
     )
 
 
