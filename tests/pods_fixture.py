@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +22,11 @@ from meshctl import tools
 from meshctl.lab import clusters, stores
 from meshctl.lab.pods import addresses
 from meshctl.lab.state import Lab
+from tests.waiting import wait_until
 
 Result = TypeVar("Result")
 PLANE = clusters.Plane("cw", "coreweave", "US-EAST-04A")
 BUCKET = "mesh-data"
-WAIT_S = 60
 STORE_ENV = [
     {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "store", "key": "id"}}},
     {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": {"secretKeyRef": {"name": "store", "key": "secret"}}},
@@ -82,14 +82,7 @@ class Twin:
             found = self.pods(selector)
             return found if len(found) == count and all(is_ready(pod) for pod in found) else []
 
-        return self.wait(look)
-
-    def wait(self, look: Callable[[], Result]) -> Result:
-        deadline = time.monotonic() + WAIT_S
-        while not (found := look()):
-            assert time.monotonic() < deadline, f"{look} stayed {found!r}"
-            time.sleep(0.1)
-        return found
+        return wait_until(look)
 
     def log(self, pod: dict[str, Any], container: str = "main") -> str:
         path = self.root / "pods" / pod["metadata"]["uid"] / f"{container}.log"
@@ -145,6 +138,7 @@ def chat(name: str, replicas: int) -> list[dict[str, Any]]:
         startupProbe={**probe, "failureThreshold": 60},
         readinessProbe=probe,
         volumeMounts=[{**models, "readOnly": True}],
+        lifecycle={"preStop": {"sleep": {"seconds": 10}}},  # as meshctl's own: endpoints take a while to change
     )
     spec = {"initContainers": [stage], "containers": [serve], "volumes": [{"name": "models", "emptyDir": {}}]}
     selector = {"matchLabels": {"app": name}}
@@ -173,11 +167,9 @@ def node(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
 
-def up(root: Path) -> Twin:
-    lab = Lab(root)
-    names = ["aws", "dns", "webhook", "store_cw", "store_dc1", f"apiserver_{PLANE.name}"]
-    ports = dict(zip(names, stores.free_ports(len(names)), strict=True))
-    twin = Twin(lab, ports)
+def up(twin: Twin) -> None:
+    """Start every part, and return when all of them answer."""
+    lab, root, ports = twin.lab, twin.root, twin.ports
     (root / "logs").mkdir(parents=True)
     entry = {
         "provider": PLANE.provider,
@@ -190,9 +182,17 @@ def up(root: Path) -> Twin:
         twin.start_part(part)
     twin.start("aws", "moto.server", "-H", "127.0.0.1", "-p", str(ports["aws"]))
     clusters.start(lab, PLANE, ports)
-    twin.wait(lambda: stores.healthy(ports["store_cw"]))
+    wait_until(lambda: stores.healthy(ports["store_cw"]))
+    wait_until(lambda: all(listens(ports[name]) for name in ("aws", "dns")))
     prepare(twin)
-    return twin
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def prepare(twin: Twin) -> None:
@@ -218,7 +218,11 @@ def down(twin: Twin) -> None:
     for process in twin.processes.values():
         process.terminate()
     for process in twin.processes.values():
-        process.wait(15)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
     for left in list(twin.lab.processes()):
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
@@ -226,9 +230,14 @@ def down(twin: Twin) -> None:
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
-    made = up(tmp_path_factory.mktemp("lab"))
-    yield made
-    down(made)
+    names = ["aws", "dns", "webhook", "store_cw", "store_dc1", f"apiserver_{PLANE.name}"]
+    ports = dict(zip(names, stores.free_ports(len(names)), strict=True))
+    made = Twin(Lab(tmp_path_factory.mktemp("lab")), ports)
+    try:
+        up(made)
+        yield made
+    finally:
+        down(made)
 
 
 __all__ = ["Twin", "twin"]

@@ -139,12 +139,12 @@ class StackRun:
             return False
         _, host, pid, _ = owner
         here = host == socket.gethostname()
-        if self.break_lock or (here and not _is_pulumi(pid)):
-            self.stack.cancel()
-            return True
-        if here and _is_orphan(pid) and time.monotonic() < deadline:
+        if here and _is_pulumi(pid) and _is_orphan(pid) and time.monotonic() < deadline:
             self._say(f"an interrupted run (pid {pid}) is still saving its state; waiting for it")
             time.sleep(1)
+            return True
+        if self.break_lock or (here and not _is_pulumi(pid)):
+            self.stack.cancel()
             return True
         return False
 

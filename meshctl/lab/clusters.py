@@ -28,6 +28,14 @@ from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
 END_TIMEOUT_S = 10
+# A laptop that sleeps, or a disk that is busy for some seconds, must not cost a component its lease: it would exit, and
+# nothing starts it again. Election stays on: without it a controller manager gives an API server only 10 s to start.
+_PATIENT = {"leader-elect-lease-duration": "120s", "leader-elect-renew-deadline": "100s"}
+_EXTRA_ARGUMENTS = {
+    "etcd": {"unsafe-no-fsync": "true"},  # data that is worth a lab's life
+    "kube-controller-manager": {"node-monitor-grace-period": "24h", **_PATIENT},
+    "kube-scheduler": _PATIENT,
+}
 _PORT_OPTIONS = ("etcdPort", "etcdPeerPort", "kubeControllerManagerPort", "kubeSchedulerPort", "kwokControllerPort")
 PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 
@@ -77,7 +85,8 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False
         )
-    if done.returncode != 0:
+    # kwokctl ends with 0 too when what it waited for did not come
+    if done.returncode != 0 or not alive(lab, plane.name, {process.pid for process in lab.processes()}):
         lines = log.read_text().strip().splitlines()
         raise LabError(
             f"the control plane {plane.name} did not start",
@@ -125,22 +134,22 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
         "kubeAdmission": True,
         "disableQPSLimits": True,
     }
-    patches = [{"name": "kube-controller-manager", "extraArgs": [{"key": "node-monitor-grace-period", "value": "24h"}]}]
+    arguments = dict(_EXTRA_ARGUMENTS)
     if plane.provider == "eks":
         webhook = _webhook_configuration(lab, plane, ports["webhook"])
-        arguments = {
+        arguments["kube-apiserver"] = {
             "authentication-token-webhook-config-file": str(webhook),
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": "2s",
         }
-        patches.append(
-            {"name": "kube-apiserver", "extraArgs": [{"key": key, "value": value} for key, value in arguments.items()]}
-        )
     document = {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokctlConfiguration",
         "options": options,
-        "componentsPatches": patches,
+        "componentsPatches": [
+            {"name": name, "extraArgs": [{"key": key, "value": value} for key, value in extra.items()]}
+            for name, extra in arguments.items()
+        ],
     }
     stages = resources.files(__package__).joinpath("stages.yaml").read_text()
     return f"{yaml.safe_dump(document)}---\n{_with_images(stages)}"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import clusters, environment, stores
 from meshctl.lab.network.ports import free_ports
-from meshctl.lab.state import READY_FOLDER, Lab, read_json, wait_ended
+from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, wait_ended
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -59,7 +59,7 @@ def up(lab: Lab, say: Say) -> dict[str, Any]:
             _start(lab, _ports(before), say)
         except BaseException:
             say("the lab did not start; ending what did")
-            _end(lab.processes())
+            _end(lab)
             raise
         say(f"the lab is up after {time.monotonic() - began:.1f} s")
         return lab.read()
@@ -68,7 +68,7 @@ def up(lab: Lab, say: Say) -> dict[str, Any]:
 def down(lab: Lab) -> None:
     """End every process of the lab and remove its folder. Raises: LabError for a folder that isn't a lab's."""
     if not lab.root.exists():
-        _end(lab.processes())  # whoever removed the folder left them
+        _end(lab)  # whoever removed the folder left them
         return
     with lab.held():
         _clean(lab)
@@ -190,7 +190,7 @@ def _clean(lab: Lab) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     wait_ended(ending, END_TIMEOUT_S)
-    _end(lab.processes())
+    _end(lab)
     stores.remove_sockets(lab.root)
     for entry in list(lab.root.iterdir()):
         if entry != lab.file:
@@ -198,12 +198,14 @@ def _clean(lab: Lab) -> None:
     lab.file.unlink(missing_ok=True)
 
 
-def _end(processes: Iterable[psutil.Process]) -> None:
-    killed = list(processes)
-    for process in killed:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_ended(killed, END_TIMEOUT_S)
+def _end(lab: Lab) -> None:
+    """Kill until there is nothing to kill: what was just starting may have started something else meanwhile."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while (killed := [process for process in lab.processes() if lives(process)]) and time.monotonic() < deadline:
+        for process in killed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        wait_ended(killed, max(0.0, deadline - time.monotonic()))
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -105,9 +105,6 @@ class EngineWorld:
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         return object_access.access(store)
 
-    def take_over(self) -> None:
-        self._session.break_lock = True
-
     def now(self) -> float:
         return time.time()
 

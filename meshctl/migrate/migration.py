@@ -148,7 +148,6 @@ class Migrations:
         with lock.locked(self.store, self.mesh, break_lock=self.break_lock) as held:
             if held.taken_from is not None:
                 self.report(Event("message", "lock", "", text=f"taken over from {held.taken_from}, which is gone"))
-                self.world.take_over()
             yield held
 
     def _refuse_second(self, plan: MigrationPlan) -> None:

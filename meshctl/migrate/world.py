@@ -76,9 +76,6 @@ class World(Protocol):
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         """Endpoint and fresh credentials. Raises: CredentialsError."""
 
-    def take_over(self) -> None:
-        """Called when the run that held this migration is known to be dead: stack locks that it left may be broken."""
-
     def now(self) -> float:
         """Seconds since the epoch."""
 

@@ -299,7 +299,8 @@ def _container_trouble(status: Json) -> tuple[str, str] | None:
         exit_code = f"; last exit code {last['exitCode']}" if "exitCode" in last else ""
         return f"container {name}: {reason}: {why}{exit_code}", reason
     if ended and ended.get("exitCode"):
-        return f"container {name} ended with exit code {ended['exitCode']}", str(ended.get("reason") or "Error")
+        code = "CrashLoopBackOff" if status.get("restartCount") else str(ended.get("reason") or "Error")
+        return f"container {name} ended with exit code {ended['exitCode']}", code
     return None
 
 

@@ -15,6 +15,7 @@ import yaml
 from google.protobuf import json_format
 from pulumi.runtime.proto import provider_pb2 as protocol
 
+from meshctl.lab.network.ports import free_ports
 from providers.base.provider import CreatedNotReady, ProviderError
 from providers.base.serve import Servicer
 from providers.kubernetes.provider import KubernetesProvider
@@ -210,7 +211,7 @@ def test_a_conflict_names_the_other_owner_and_can_be_forced(
 
 def test_a_deployment_without_a_node_is_kept_and_says_why(provider: KubernetesProvider, space: str) -> None:
     with pytest.raises(CreatedNotReady) as caught:
-        create(provider, "apps/v1:Deployment", "dep", deployment(space, node=None), timeout_s=2.0)
+        create(provider, "apps/v1:Deployment", "dep", deployment(space, node=None), timeout_s=6.0)
     assert caught.value.id == f"{space}/dep"
     assert caught.value.outputs["kind"] == "Deployment"
     assert "0 of 1 replicas are available [code=Timeout]" in caught.value.reasons[0]
@@ -229,7 +230,7 @@ def test_a_claim_that_cannot_be_provisioned_says_so(
     news = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p", "namespace": space}}
     missing = {**news, "spec": {**spec, "storageClassName": "none"}}
     with pytest.raises(CreatedNotReady, match=r'"none" not found \[code=ProvisioningFailed\]'):
-        create(provider, "core/v1:PersistentVolumeClaim", "p", missing, timeout_s=4.0)
+        create(provider, "core/v1:PersistentVolumeClaim", "p", missing, timeout_s=10.0)
     late = {"metadata": {"name": "late"}, "provisioner": "x.example/y", "volumeBindingMode": "WaitForFirstConsumer"}
     plane.call("POST", "/apis/storage.k8s.io/v1/storageclasses", late)
     later = {**news, "metadata": {"name": "q", "namespace": space}, "spec": {**spec, "storageClassName": "late"}}
@@ -271,7 +272,7 @@ def test_unreachable_and_refused_are_never_gone(
     with pytest.raises(ProviderError, match=r"\[code=Unauthorized\]"):
         read(wrong, "core/v1:ConfigMap", made)
     nobody = plane.config()
-    nobody["clusters"] = [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{control_plane.free_port()}"}}]
+    nobody["clusters"] = [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{free_ports(1)[0]}"}}]
     silent = KubernetesProvider()
     silent.configure({"kubeconfig": yaml.safe_dump(nobody)})
     with pytest.raises(ProviderError, match=r"\[code=Unreachable\]"):

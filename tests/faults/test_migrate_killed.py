@@ -5,6 +5,7 @@ Nothing in meshctl knows of these tests: they watch the journal's folder, and ki
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.lab_fixture import RunningLab
@@ -176,6 +178,37 @@ def test_killed_then_rolled_back(moved: Moved, record: str) -> None:
     assert moved.ready("dc1") == {"chat": 2, "pretrain": 2}
     assert sum(moved.ready("cw").values()) == 0
     moved.chain("dc1")
+
+
+def test_an_engine_that_outlives_its_migration_is_waited_for(moved: Moved) -> None:
+    """Only meshctl is killed: the engine that it started still writes the target's state."""
+    command = [sys.executable, "-m", "meshctl.cli.main", "migrate", "dc1", "cw", "--yes", "--observe", "2"]
+    first = subprocess.Popen(
+        command, cwd=moved.folder, env=moved.lab.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    locks = moved.folder / ".meshctl/state/.pulumi/locks/organization/faults/cw"
+    while not list(locks.glob("*.json")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    engine = next(child for child in psutil.Process(first.pid).children() if child.name().startswith("pulumi"))
+    engine.suspend()  # it would be done before the next command looks
+    try:
+        first.kill()
+        first.wait()
+        command = [sys.executable, "-m", "meshctl.cli.main", "migrations", "resume"]
+        resumed = subprocess.Popen(command, cwd=moved.folder, env=moved.lab.env, stderr=subprocess.PIPE, text=True)
+        assert resumed.stderr is not None
+        said = ""
+        for line in resumed.stderr:
+            said += line
+            if f"(pid {engine.pid}) is still saving its state" in line:
+                engine.resume()
+        assert resumed.wait() == 0, said
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            engine.kill()
+    assert f"(pid {engine.pid}) is still saving its state" in said
+    assert moved.lab.json("migrations", "show")["state"] == "waiting"
 
 
 def test_a_second_run_is_locked_out(moved: Moved) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -142,7 +143,8 @@ def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
             break
     time.sleep(0.3)  # in the middle of the call
     for pid in [*children(process.pid), process.pid]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
     process.wait()
     small.meshctl("up", "aws-east", "--yes", timeout_s=400)
     assert counts(small) == WHOLE

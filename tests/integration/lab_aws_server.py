@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +20,9 @@ import pytest
 import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from meshctl.lab.network.ports import free_ports
+from tests.waiting import wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
 ACCOUNT = "123456789012"
@@ -82,9 +83,7 @@ def offer_control_plane(root: Path) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     root = tmp_path_factory.mktemp("lab")
     lab_folder(root)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "meshctl.lab.aws", "--port", str(port), "--lab", str(root)]
     with (root / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -122,15 +121,6 @@ def answers(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_until(reached: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
-    while not (found := reached()):
-        if time.monotonic() > deadline:
-            raise AssertionError("still waiting")
-        time.sleep(0.1)
-    return found
 
 
 def code_of(call: Callable[..., Any], **arguments: Any) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
@@ -14,17 +13,9 @@ import pytest
 import yaml
 
 from tests.lab_fixture import RunningLab
+from tests.waiting import wait_until
 
-WAIT_S = 60
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
-
-
-def wait_until(reached: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while not (found := reached()):
-        assert time.monotonic() < deadline, "still waiting"
-        time.sleep(0.2)
-    return found
 
 
 def apply(lab: RunningLab, context: str, *objects: dict[str, Any]) -> None:
@@ -219,6 +210,10 @@ def node_pool(name: str, **spec: Any) -> dict[str, Any]:
     return {**kind, "spec": {"instanceType": "gd-8xh100ib-i128", "targetNodes": 2, **spec}}
 
 
+def pod_phases(lab: RunningLab, labels: str) -> list[str]:
+    return sorted(pod["status"]["phase"] for pod in get(lab, "cw", "pods", "-l", labels)["items"])
+
+
 def pool_conditions(lab: RunningLab, name: str) -> dict[str, tuple[str, str]]:
     return conditions(get(lab, "cw", "nodepool", name))
 
@@ -247,8 +242,8 @@ class TestNodePools:
         wait_until(lambda: ready_replicas(lab, "cw", "web") == 2)
         apply(lab, "cw", node_pool("drained", targetNodes=1))
         wait_until(lambda: ready_replicas(lab, "cw", "web") == 1)
-        pods = get(lab, "cw", "pods", "-l", "app=web")["items"]
-        assert sorted(pod["status"]["phase"] for pod in pods) == ["Pending", "Running"]
+        # the pod that leaves counts no more, but is there until its node has let go of it
+        wait_until(lambda: pod_phases(lab, "app=web") == ["Pending", "Running"])
         lab.kubectl("cw", "delete", "deployment/web", "nodepool/drained")
 
     def test_no_quota(self, lab: RunningLab) -> None:
@@ -320,8 +315,7 @@ def test_claims(lab: RunningLab) -> None:
     apply(lab, "dc1", {"apiVersion": "v1", "kind": "Pod", **consumer})
     wait_until(lambda: phase(lab, "late") == "Bound")
     lab.kubectl("dc1", "delete", "pod/consumer", "pvc/shared", "pvc/late", "pvc/nothing")
-    wait_until(lambda: not get(lab, "dc1", "pv")["items"])
-    assert not folder.exists()
+    wait_until(lambda: not get(lab, "dc1", "pv")["items"] and not folder.exists())
 
 
 @pytest.mark.parametrize("profile", ["default", "coreweave", "dc1"])

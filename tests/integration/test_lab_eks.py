@@ -18,8 +18,8 @@ from tests.integration.lab_aws_server import (
     code_of,
     make_cluster,
     server,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 __all__ = ["aws", "server"]
 
@@ -60,7 +60,6 @@ class TestClusters:
         make_cluster(aws, version="1.33")
         eks = aws.client("eks")
         done = eks.update_cluster_version(name="c1", version="1.34")["update"]
-        assert code_of(eks.update_cluster_version, name="c1", version="1.35") == "ResourceInUseException"
         wait_until(lambda: status_of_update(eks, done) == "Successful")
         assert eks.describe_cluster(name="c1")["cluster"]["version"] == "1.34"
         assert code_of(eks.update_cluster_version, name="c1", version="1.36") == "InvalidParameterException"
@@ -139,6 +138,9 @@ class TestNodegroups:
         assert (entry["desiredSize"], entry["labels"], entry["taints"]) == (3, {"a": "b"}, [])
         time.sleep(1)
         assert status_of_update(eks, update, nodegroupName="train") == "InProgress"
+        again = {"minSize": 0, "maxSize": 4, "desiredSize": 1}
+        refused = code_of(eks.update_nodegroup_config, clusterName="c1", nodegroupName="train", scalingConfig=again)
+        assert refused == "ResourceInUseException"
         aws.nodes(c1__train=3)
         wait_until(lambda: status_of_update(eks, update, nodegroupName="train") == "Successful")
 

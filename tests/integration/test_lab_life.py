@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from meshctl.lab.state import MARK, Lab, wait_ended
 from tests.lab_fixture import command_line
+from tests.waiting import wait_until
 
 WAIT_S = 60
 
@@ -109,13 +109,6 @@ def test_a_start_that_was_killed_is_cleaned_up(root: Path) -> None:
     assert pids(root)
     command_line(root, "down")
     assert left_behind(root) == []
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not reached():
-        assert time.monotonic() < deadline, "still waiting"
-        time.sleep(0.05)
 
 
 def find(root: Path, word: str) -> psutil.Process | None:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 from meshctl.lab.load import Load
 from meshctl.migrate.engine_world import address_of
 from tests.lab_fixture import RunningLab
+from tests.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
 SECRET = "hf_planted_7b1c2e9f"
@@ -72,11 +74,15 @@ def test_kubectl_sees_gpu_nodes_and_running_pods(mesh: RunningLab) -> None:
         pool = node["metadata"]["labels"]["meshctl.dev/pool"]
         gpus.setdefault(pool, []).append(node["status"]["allocatable"].get("nvidia.com/gpu", "0"))
     assert gpus == {"train": ["8"] * 4, "serve": ["8"] * 2, "web": ["0"] * 2}
-    pods = json.loads(mesh.kubectl("aws-east", "get", "pods", "-n", "llm-prod", "-o", "json"))["items"]
-    running = [
+    wait_until(lambda: running_pods(mesh, "aws-east") == {"chat": 2, "console": 2, "pretrain": 4})
+
+
+def running_pods(mesh: RunningLab, context: str) -> dict[str, int]:
+    """Running pods by workload."""
+    pods = json.loads(mesh.kubectl(context, "get", "pods", "-n", "llm-prod", "-o", "json"))["items"]
+    return Counter(
         pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods if pod["status"]["phase"] == "Running"
-    ]
-    assert sorted(running) == sorted(["chat"] * 2 + ["console"] * 2 + ["pretrain"] * 4)
+    )
 
 
 def test_the_service_answers_through_its_name(mesh: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +165,10 @@ def test_status_says_what_runs(mesh: RunningLab) -> None:
     assert found["endpoints"][0]["points_at"] == "aws-east"
 
 
+def status_of(mesh: RunningLab, environment: str) -> dict[str, Any]:
+    return dict(mesh.json("status", environment)["environments"][environment])
+
+
 def test_destroy_refuses_to_lose_data(mesh: RunningLab) -> None:
     refused = mesh.meshctl("destroy", "aws-east", "--yes", check=False)
     assert refused.returncode == 1
@@ -172,8 +182,9 @@ def test_an_existing_cluster_runs_the_same_mesh_and_is_left_clean(mesh: RunningL
     mesh.meshctl("up", "dc1", "--yes", "--object-storage-only")
     upload_weights(mesh, "dc1", "dc1")
     mesh.meshctl("up", "dc1", "--yes", timeout_s=400)
-    found = mesh.json("status", "dc1")["environments"]["dc1"]
-    assert found["state"] == "up"
+    # `up` does not wait for the training's pods
+    wait_until(lambda: status_of(mesh, "dc1")["state"] == "up")
+    found = status_of(mesh, "dc1")
     assert found["endpoints"][0]["points_at"] == "aws-east", "another environment's name is left alone"
     mesh.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1", timeout_s=300)
     assert "llm-prod" not in mesh.kubectl("dc1", "get", "namespaces", "-o", "name")

@@ -57,7 +57,7 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
 
 async def _install(client: httpx.AsyncClient) -> None:
     definition = yaml.safe_load(resources.files(__package__).joinpath("nodepool-crd.yaml").read_text())
-    await client.post(CRD, json=definition)  # 409 when it is there from an earlier start
+    await api.ensure(client, CRD, definition)
     await storage_class(client, "shared-vast", "vast.coreweave.lab", waits=False)
 
 

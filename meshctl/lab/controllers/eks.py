@@ -54,7 +54,7 @@ async def _bind_roles(client: httpx.AsyncClient) -> None:
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": f"{POLICY_GROUP}{policy}"}],
         }
-        await client.post(BINDINGS, json=body)  # 409 when it is there from an earlier start
+        await api.ensure(client, BINDINGS, body)
 
 
 def _cluster_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -40,7 +40,7 @@ async def storage_class(client: httpx.AsyncClient, name: str, provisioner: str, 
         "volumeBindingMode": mode,
         "reclaimPolicy": "Delete",
     }
-    await client.post(_CLASSES, json={"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **body})
+    await api.ensure(client, _CLASSES, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **body})
 
 
 async def play(lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:

@@ -61,7 +61,7 @@ class Balancers:
         self.hostnames: dict[str, str] = {}
         self.clusters: dict[str, ClusterState] = {}
         self.pods: dict[str, str] = {}
-        self.pods_version = -1.0
+        self.pods_version = (0, 0)
 
     async def play(self, cluster: api.Cluster) -> None:
         state = ClusterState(cluster, api.connect(cluster))
@@ -132,9 +132,10 @@ class Balancers:
 
     def _pod_addresses(self) -> dict[str, str]:
         try:
-            version = (self.root / "pods" / "addresses.json").stat().st_mtime
+            found = (self.root / "pods" / "addresses.json").stat()
         except OSError:
             return self.pods
+        version = (found.st_mtime_ns, found.st_ino)  # two writes may fall into one tick of the file system's clock
         if version != self.pods_version:
             self.pods, self.pods_version = addresses.read(self.root), version
         return self.pods
@@ -162,7 +163,10 @@ class Balancers:
         if present != [ingress]:
             namespace, short = name.split("/")
             path = f"/api/v1/namespaces/{namespace}/services/{short}/status"
-            await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
+            try:
+                await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
+            except api.TRANSPORT_ERRORS as error:  # with the next change of any Service; connections go on
+                log.warning("address of service %s: %r", name, error)
 
     def _write_services(self) -> None:
         allocation.write(self.root / "network" / "services.json", self.allocation.table)

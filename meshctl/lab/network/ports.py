@@ -1,23 +1,29 @@
-"""Ports for the lab's programs, handed out once: also when several processes or labs ask at the same time. EDGE.
+"""Ports and loopback networks for labs, handed out once: also when several processes or labs ask at the same time.
+EDGE.
 
-Used by everything that starts a program of the lab. A port that was only found to be free may be given away again
-before its program listens; so what was handed out in the last minutes is written down in meshctl's cache, where all
+Used by everything that starts a program of the lab, and by `pods.addresses`. A port that was only found to be free may
+be given away again before its program listens; so what was handed out is written down in meshctl's cache, where all
 labs of this user look.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import random
 import socket
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from meshctl import tool_table
 
 RANGE = (15000, 32000)  # below Linux's range for outgoing connections, which would take ports at random
 HELD_S = 180.0
+NETWORKS = range(64, 192)  # 127.<n>.0.0/16
 
 
 def free_ports(count: int) -> list[int]:
@@ -25,13 +31,12 @@ def free_ports(count: int) -> list[int]:
 
     Raises OSError when the range is used up.
     """
-    path = tool_table.cache_dir() / "locks" / "ports.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        held = _read(file.read(), time.time())
-        found: list[int] = []
-        candidates = [port for port in range(*RANGE) if port not in held]
+    found: list[int] = []
+    with _written_down("ports.json") as held:
+        now = time.time()
+        for late in [text for text, at in held.items() if not 0 <= now - at < HELD_S]:
+            del held[late]
+        candidates = [port for port in range(*RANGE) if str(port) not in held]
         random.shuffle(candidates)
         while len(found) < count:
             if not candidates:
@@ -39,11 +44,25 @@ def free_ports(count: int) -> list[int]:
             port = candidates.pop()
             if is_free(port):
                 found.append(port)
-        held.update(dict.fromkeys(found, time.time()))
-        file.seek(0)
-        file.truncate()
-        json.dump(held, file)
+        held.update({str(port): now for port in found})
     return found
+
+
+def loopback_network(root: Path) -> int:
+    """The second byte of the loopback network (127.<n>.0.0/16) of the lab at `root`: no other lab that is there has it.
+
+    When all are given away, the one that was given first has a lab to share it with.
+    """
+    with _written_down("networks.json") as given:
+        number = next((number for number, lab in given.items() if lab == str(root)), None)
+        if number is None:
+            for old in [number for number, lab in given.items() if not Path(lab).exists()]:
+                del given[old]
+            free = (str(each) for each in NETWORKS if str(each) not in given)
+            number = next(free, None) or next(iter(given))
+            given.pop(number, None)  # so that it comes last
+            given[number] = str(root)
+    return int(number)
 
 
 def is_free(port: int) -> bool:
@@ -56,9 +75,18 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _read(text: str, now: float) -> dict[int, float]:
-    try:
-        kept = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return {int(port): at for port, at in kept.items() if 0 <= now - at < HELD_S}
+@contextlib.contextmanager
+def _written_down(name: str) -> Iterator[dict[str, Any]]:
+    """What a file of the cache says, for one process at a time; what is changed in it is written back."""
+    path = tool_table.cache_dir() / "locks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            kept: dict[str, Any] = json.loads(file.read() or "{}")
+        except ValueError:  # its writer was killed
+            kept = {}
+        yield kept
+        file.seek(0)
+        file.truncate()
+        json.dump(kept, file)

@@ -7,9 +7,10 @@ Kubernetes refuses loopback addresses in EndpointSlices, so the API sees 10.240.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from pathlib import Path
+
+from meshctl.lab.network.ports import loopback_network
 
 PER_BLOCK = 250
 
@@ -19,7 +20,7 @@ class Addresses:
 
     def __init__(self, root: Path) -> None:
         self.path = root / "pods" / "addresses.json"
-        self.network = 64 + hashlib.sha256(str(root).encode()).digest()[0] % 128
+        self.network = loopback_network(root)
         self.next = 0
         self.table: dict[str, str] = {}
         self.owners: dict[str, str] = {}  # pod uid -> its address; kept, as a pod's address can't change

@@ -134,6 +134,13 @@ async def post(client: httpx.AsyncClient, path: str, body: Object) -> Object:
     return result
 
 
+async def ensure(client: httpx.AsyncClient, path: str, body: Object) -> None:
+    """POST something that may be there from an earlier start. Raises httpx.HTTPStatusError for other refusals."""
+    response = await client.post(path, json=body)
+    if response.status_code != 409:
+        response.raise_for_status()
+
+
 async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]) -> None:
     """Run `play` for every cluster of lab.json, started as it appears, cancelled as it leaves."""
     running: dict[Cluster, asyncio.Task[None]] = {}

@@ -9,12 +9,11 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +23,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from meshctl import tools
+from meshctl.lab.network.ports import free_ports
 
 START_S = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -75,8 +69,10 @@ def running(root: Path, *, node_names: tuple[str, ...] = ("gd-0",)) -> Iterator[
     """etcd, kube-apiserver, kube-controller-manager and kwok until the block ends."""
     started: list[subprocess.Popen[bytes]] = []
     try:
-        plane = _start(root, started)
-        _ready(plane, started)
+        plane = _start_api(root, started)
+        _wait(plane, started, lambda: plane.call("GET", "/api/v1/namespaces/default"))
+        _start_controllers(plane, started)
+        _wait(plane, started, lambda: plane.call("GET", "/api/v1/namespaces/default/serviceaccounts/default"))
         for name in node_names:
             plane.call("POST", "/api/v1/nodes", _node(name))
         yield plane
@@ -92,9 +88,15 @@ def _node(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "status": {"allocatable": size, "capacity": size}}
 
 
-def _start(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
+def _run(root: Path, started: list[subprocess.Popen[bytes]], name: str, *arguments: str) -> None:
+    with (root / f"{name}.log").open("wb") as log:
+        command = [str(tools.find(name)), *arguments]
+        started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=root, start_new_session=True))
+
+
+def _start_api(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
     root.mkdir(parents=True, exist_ok=True)
-    client, peer, port = free_port(), free_port(), free_port()
+    client, peer, port = free_ports(3)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(root / "ca.crt"))
     authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
@@ -108,19 +110,15 @@ def _start(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
     (root / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
     plane = ControlPlane(root, f"https://127.0.0.1:{port}", token, root / "ca.crt")
     plane.kubeconfig.write_text(yaml.safe_dump(plane.config()))
-
-    def run(name: str, *arguments: str) -> None:
-        with (root / f"{name}.log").open("wb") as log:
-            command = [str(tools.find(name)), *arguments]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=root, start_new_session=True))
-
-    run(
+    _run(
+        root, started,
         "etcd", f"--data-dir={root / 'etcd'}", f"--listen-client-urls=http://127.0.0.1:{client}",
         f"--advertise-client-urls=http://127.0.0.1:{client}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
         f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}", f"--initial-cluster=default=http://127.0.0.1:{peer}",
         "--unsafe-no-fsync",
     )  # fmt: skip
-    run(
+    _run(
+        root, started,
         "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{client}", "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1", f"--secure-port={port}", f"--tls-cert-file={root / 'server.pem'}",
         f"--tls-private-key-file={root / 'server.pem'}", f"--service-account-key-file={root / 'sa.key'}",
@@ -129,27 +127,29 @@ def _start(root: Path, started: list[subprocess.Popen[bytes]]) -> ControlPlane:
         "--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
         "--disable-admission-plugins=ServiceAccount",
     )  # fmt: skip
-    run(
+    return plane
+
+
+def _start_controllers(plane: ControlPlane, started: list[subprocess.Popen[bytes]]) -> None:
+    """Once the API answers: the controller manager waits 10 s for it, kwok a few tries."""
+    _run(
+        plane.root, started,
         "kube-controller-manager", f"--kubeconfig={plane.kubeconfig}", "--secure-port=0",
         "--leader-elect=false", "--use-service-account-credentials=false",
         "--controllers=*,-node-lifecycle-controller",  # a slow machine must not make nodes look dead
     )  # fmt: skip
-    run(
-        "kwok",
-        f"--kubeconfig={plane.kubeconfig}",
-        "--manage-all-nodes=true",
-        f"--server-address=127.0.0.1:{free_port()}",
-    )
-    return plane
+    server = f"--server-address=127.0.0.1:{free_ports(1)[0]}"
+    _run(plane.root, started, "kwok", f"--kubeconfig={plane.kubeconfig}", "--manage-all-nodes=true", server)
 
 
-def _ready(plane: ControlPlane, started: list[subprocess.Popen[bytes]]) -> None:
+def _wait(plane: ControlPlane, started: list[subprocess.Popen[bytes]], answers: Callable[[], object]) -> None:
+    """Until the call gets an answer. Raises: RuntimeError with the logs when a program ended, or after `START_S`."""
     deadline = time.monotonic() + START_S
     while True:
         with contextlib.suppress(OSError, ValueError):
-            plane.call("GET", "/api/v1/namespaces/default")
+            answers()
             return
-        ended = [process.args for process in started[:2] if process.poll() is not None]
+        ended = [process.args for process in started if process.poll() is not None]
         if ended or time.monotonic() > deadline:
             logs = "\n".join(path.read_text(errors="replace")[-600:] for path in sorted(plane.root.glob("*.log")))
             raise RuntimeError(f"the control plane did not start; ended: {ended}\n{logs}")

@@ -37,3 +37,19 @@ def test_a_damaged_record_is_started_anew(tmp_path: Path) -> None:
     [record] = tmp_path.glob("locks/ports.json")
     record.write_text("{")
     assert ports.free_ports(1)
+
+
+def lab(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def test_each_lab_has_a_loopback_network_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "NETWORKS", range(64, 67))
+    labs = [lab(tmp_path, name) for name in ("a", "b", "c")]
+    given = [ports.loopback_network(root) for root in labs]
+    assert sorted(given) == [64, 65, 66]
+    assert [ports.loopback_network(root) for root in labs] == given
+    labs[1].rmdir()  # a lab that is gone leaves its network to another
+    assert ports.loopback_network(lab(tmp_path, "d")) == given[1]
+    assert ports.loopback_network(lab(tmp_path, "e")) == given[0], "none is left: the oldest lab shares"

@@ -111,7 +111,6 @@ class Twin:
     moments: int = 0
     kill_at: int = -1
     dead: bool = False
-    taken_over: int = 0
     retired_with_data: dict[str, bool] = field(default_factory=dict)
     healthy: bool = True
 
@@ -235,9 +234,6 @@ class Twin:
 
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         return ObjectAccess(store.bucket, "", "", "r1", "key", "secret")
-
-    def take_over(self) -> None:
-        self.taken_over += 1
 
     def now(self) -> float:
         return self.clock

@@ -304,7 +304,8 @@ def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
     described, template = nodegroup.described, nodegroup.template
     target = (template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
     return {
-        "desiredSize": described["scalingConfig"]["desiredSize"],
+        # where there is no capacity no node comes, not even for a moment
+        "desiredSize": 0 if nodegroup.failing else described["scalingConfig"]["desiredSize"],
         "instanceTypes": described["instanceTypes"] or [template.get("InstanceType", "t3.medium")],
         "zones": nodegroup.zones,
         "subnets": described["subnets"],
