@@ -95,7 +95,6 @@ class Load:
             resolver.port = int(port)
         resolver.cache = dns.resolver.Cache()  # keeps an answer for the smallest TTL of its chain
         resolver.lifetime = 5
-        resolver.retry_servfail = True  # as the stub resolvers of operating systems do
         return resolver
 
     async def _run(self) -> None:

@@ -210,6 +210,11 @@ def node_pool(name: str, **spec: Any) -> dict[str, Any]:
     return {**kind, "spec": {"instanceType": "gd-8xh100ib-i128", "targetNodes": 2, **spec}}
 
 
+def only(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The list once it has one element; nothing before."""
+    return found if len(found) == 1 else []
+
+
 def pod_phases(lab: RunningLab, labels: str) -> list[str]:
     return sorted(pod["status"]["phase"] for pod in get(lab, "cw", "pods", "-l", labels)["items"])
 
@@ -244,6 +249,11 @@ class TestNodePools:
         wait_until(lambda: ready_replicas(lab, "cw", "web") == 1)
         # the pod that leaves counts no more, but is there until its node has let go of it
         wait_until(lambda: pod_phases(lab, "app=web") == ["Pending", "Running"])
+        select = ("-l", "compute.coreweave.com/node-pool=drained")
+        [left] = wait_until(lambda: only(get(lab, "cw", "nodes", *select)["items"]))
+        pods = get(lab, "cw", "pods", "-l", "app=web")["items"]
+        [running] = [pod for pod in pods if pod["status"]["phase"] == "Running"]
+        assert running["spec"]["nodeName"] == left["metadata"]["name"]
         lab.kubectl("cw", "delete", "deployment/web", "nodepool/drained")
 
     def test_no_quota(self, lab: RunningLab) -> None:

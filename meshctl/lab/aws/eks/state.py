@@ -159,9 +159,9 @@ class Base(Service):
                     clusterName=cluster.described["name"],
                 )
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
-        id = str(uuid.uuid4())  # noqa: A001
+        update_id = str(uuid.uuid4())
         described: dict[str, Any] = {
-            "id": id,
+            "id": update_id,
             "status": "InProgress",
             "type": kind,
             "params": [{"type": key, "value": text} for key, text in texts.items()],
@@ -171,7 +171,7 @@ class Base(Service):
         at = soon()
         reached = done or (lambda: True)
         update = Update(described, owner, lambda: time.monotonic() >= at and reached(), self.failing(operation))
-        cluster.updates[id] = update
+        cluster.updates[update_id] = update
         return described
 
     # ---- what happens by itself --------------------------------------------------------------------------------------
