@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import dns.exception
@@ -118,26 +119,21 @@ class EngineWorld:
         return self._clusters[name]
 
 
-class _telling:  # noqa: N801 (a context manager, read as a verb)
+@contextmanager
+def _telling(session: Session, say: Say) -> Iterator[None]:
     """While it lasts, the engine's waits and failures go to `say`; its many small steps stay silent."""
 
-    def __init__(self, session: Session, say: Say) -> None:
-        self._session = session
-        self._say = say
-        self._before: Callable[[Progress], None] | None = None
-
-    def __enter__(self) -> None:
-        self._before = self._session.on_progress
-        self._session.on_progress = self._tell
-
-    def __exit__(self, *_: object) -> None:
-        self._session.on_progress = self._before
-
-    def _tell(self, moment: Progress) -> None:
+    def tell(moment: Progress) -> None:
         if moment.state == "message":
-            self._say(f"{moment.subject}: {moment.action}")
+            say(f"{moment.subject}: {moment.action}")
         elif moment.state == "failed":
-            self._say(f"{moment.detail}: failed")
+            say(f"{moment.detail}: failed")
+
+    before, session.on_progress = session.on_progress, tell
+    try:
+        yield
+    finally:
+        session.on_progress = before
 
 
 def resolve(host: str) -> list[str]:

@@ -105,6 +105,12 @@ class Moved:
         found = self.lab.boto3("s3", PROFILES[environment]).list_buckets()["Buckets"]
         return next(str(b["Name"]) for b in found if b["Name"].startswith(f"faults-{environment}-{store}"))
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """The migration from dc1 to cw, in the background."""
+        command = [sys.executable, "-m", "meshctl.cli.main", "migrate", "dc1", "cw", "--yes", "--observe", "2"]
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(command, cwd=self.folder, env=self.lab.env, stdout=quiet, stderr=quiet)
+
     def kill_at(self, record: str, *arguments: str) -> None:
         """Run the command, and kill it once the journal holds `record`."""
         command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
@@ -182,10 +188,7 @@ def test_killed_then_rolled_back(moved: Moved, record: str) -> None:
 
 def test_an_engine_that_outlives_its_migration_is_waited_for(moved: Moved) -> None:
     """Only meshctl is killed: the engine that it started still writes the target's state."""
-    command = [sys.executable, "-m", "meshctl.cli.main", "migrate", "dc1", "cw", "--yes", "--observe", "2"]
-    first = subprocess.Popen(
-        command, cwd=moved.folder, env=moved.lab.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = moved.start()
     locks = moved.folder / ".meshctl/state/.pulumi/locks/organization/faults/cw"
     while not list(locks.glob("*.json")):
         assert first.poll() is None
@@ -212,10 +215,7 @@ def test_an_engine_that_outlives_its_migration_is_waited_for(moved: Moved) -> No
 
 
 def test_a_second_run_is_locked_out(moved: Moved) -> None:
-    command = [sys.executable, "-m", "meshctl.cli.main", "migrate", "dc1", "cw", "--yes", "--observe", "2"]
-    first = subprocess.Popen(
-        command, cwd=moved.folder, env=moved.lab.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = moved.start()
     journals = moved.folder / ".meshctl/state/migrations/faults"
     while not list(journals.glob("*/*-begin.json")):
         assert first.poll() is None
