@@ -116,6 +116,7 @@ def group(
     `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own).
     """
     own = [step for step in steps if step.action is not None and not step.is_engine_own]
+    own.sort(key=lambda step: step.urn)  # the engine works on many at once: its order is another one each time
     counts = {"create": 0, "update": 0, "replace": 0, "delete": 0, "same": 0}
     by_subject: dict[str, list[Step]] = {}
     for step in own:

@@ -90,3 +90,11 @@ def test_values_are_found_by_pulumis_property_paths() -> None:
     assert value_at(inputs, "spec.ports[0].port") == 80
     assert value_at(inputs, 'metadata.labels["a.b/c"]') == "x"
     assert value_at(inputs, "spec.ports[3].port") is None
+
+
+def test_a_plan_is_the_same_in_whatever_order_the_engine_came_to_its_resources() -> None:
+    steps = [
+        step("meshaws:ec2:LaunchTemplate", "pool/train:launch-template", "update", properties=(PropertyChange("a"),)),
+        step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "update", properties=(PropertyChange("b"),)),
+    ]
+    assert plan(*steps).document() == plan(*reversed(steps)).document()
