@@ -22,6 +22,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 OnOutput = Callable[[str], None]
+STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process that waits for it
 
 
 class PulumiProgram(automation.PulumiCommand):
@@ -66,7 +67,7 @@ class PulumiProgram(automation.PulumiCommand):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
+            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true", STARTED_BY: str(os.getpid())},
             encoding="utf-8",
             start_new_session=True,
         )

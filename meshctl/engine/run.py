@@ -18,8 +18,9 @@ import psutil
 from pulumi import automation
 
 from meshctl.engine import failures
-from meshctl.engine.command import PulumiProgram
+from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
+from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, MeshError
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
@@ -29,7 +30,7 @@ FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may
 class StackRun:
     """A stack and how to run it. `parallel` is the number of resources worked on at once."""
 
-    stack: automation.Stack
+    stack: EngineStack
     pulumi: PulumiProgram
     on_progress: OnProgress | None = None
     break_lock: bool = False
@@ -81,19 +82,21 @@ class StackRun:
         """Mark resources in the state so that `destroy` lets go of them without deleting what they stand for."""
         if not urns:
             return
-        exported = self.stack.export_stack()
-        deployment = dict(exported.deployment or {})
-        deployment["resources"] = [
-            {**resource, "retainOnDelete": True} if resource["urn"] in urns else resource
-            for resource in deployment.get("resources") or ()
-        ]
-        self._run("destroy", lambda _: self.stack.import_stack(automation.Deployment(exported.version, deployment)))
+
+        def retained(state: dict[str, Any]) -> dict[str, Any]:
+            resources = [
+                {**resource, "retainOnDelete": True} if resource["urn"] in urns else resource
+                for resource in state.get("resources") or ()
+            ]
+            return {**state, "resources": resources}
+
+        self._run("destroy", lambda _: self.stack.rewrite(retained))
 
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
     def state(self) -> dict[str, Any]:
-        """The state's deployment (`resources`, `pending_operations`, …), secrets encrypted; empty when the stack
+        """The state's deployment (`resources`, `pending_operations`, …), secrets in plain text; empty when the stack
         is new."""
         try:
             deployment = self.stack.export_stack().deployment
@@ -138,12 +141,12 @@ class StackRun:
         if owner is None:
             return False
         _, host, pid, _ = owner
-        here = host == socket.gethostname()
-        if here and _is_pulumi(pid) and _is_orphan(pid) and time.monotonic() < deadline:
+        engine = _engine(pid) if host == socket.gethostname() else None
+        if engine is not None and _is_orphan(engine) and time.monotonic() < deadline:
             self._say(f"an interrupted run (pid {pid}) is still saving its state; waiting for it")
             time.sleep(1)
             return True
-        if self.break_lock or (here and not _is_pulumi(pid)):
+        if self.break_lock or (host == socket.gethostname() and engine is None):
             self.stack.cancel()
             return True
         return False
@@ -156,38 +159,38 @@ class StackRun:
         """
         if state is not None and not state.get("pending_operations"):
             return
-        try:
-            exported = self.stack.export_stack()
-        except automation.StackNotFoundError:
-            return
-        except automation.CommandError as error:
-            raise self._error("up", error, Recorder()) from error
-        pending = (exported.deployment or {}).get("pending_operations")
-        if not pending:
-            return
-        self._say(f"{len(pending)} operation(s) of an interrupted run: looking for what they made")
-        deployment = {**(exported.deployment or {}), "pending_operations": []}
-        self._run("up", lambda _: self.stack.import_stack(automation.Deployment(exported.version, deployment)))
+        forgotten: list[Any] = []
+
+        def settled(state: dict[str, Any]) -> dict[str, Any] | None:
+            forgotten[:] = state.get("pending_operations") or ()
+            return {**state, "pending_operations": []} if forgotten else None
+
+        # read anew at each try: while a lock was waited for, its owner has written another state
+        self._run("up", lambda _: self.stack.rewrite(settled))
+        if forgotten:
+            self._say(f"{len(forgotten)} operation(s) of an interrupted run: looking for what they made")
 
     def _say(self, text: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress("engine", self.name, "message", text))
 
 
-def _is_pulumi(pid: int) -> bool:
+def _engine(pid: int) -> psutil.Process | None:
+    """The pulumi program with this process id, if there is one that lives."""
     try:
-        return psutil.Process(pid).name().startswith("pulumi")
+        process = psutil.Process(pid)
+        lives = process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
+        return None
+    return process if lives else None
+
+
+def _is_orphan(engine: psutil.Process) -> bool:
+    """Whether the meshctl that started it is gone: it has another parent now. Engines of others are never called so."""
+    try:
+        return engine.environ().get(STARTED_BY, str(engine.ppid())) != str(engine.ppid())
+    except psutil.Error:
         return False
-
-
-def _is_orphan(pid: int) -> bool:
-    """A pulumi whose meshctl is gone: its parent is no meshctl (Python) process any more."""
-    try:
-        parent = psutil.Process(pid).parent()
-        return parent is None or parent.pid == 1 or "python" not in parent.name()
-    except psutil.NoSuchProcess:
-        return True
 
 
 def stack_outputs(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ user's Pulumi home.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,13 +67,28 @@ class EngineStack(automation.Stack):
     def outputs(self) -> automation.OutputMap:
         return {}
 
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Replace the state's deployment by what `change` makes of it; None leaves it.
+
+        The SDK's own export and import have the secrets in plain text, in a file that stays when the import fails.
+        Raises: `automation.CommandError`, StackNotFoundError among them.
+        """
+        exported = json.loads(self._run_pulumi_cmd_sync(["stack", "export"]).stdout)
+        deployment = change(exported.get("deployment") or {})
+        if deployment is None:
+            return
+        with tempfile.NamedTemporaryFile("w", prefix="meshctl-state-") as file:
+            json.dump({**exported, "deployment": deployment}, file)
+            file.flush()
+            self._run_pulumi_cmd_sync(["stack", "import", "--file", file.name])
+
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
 
 
 def open_stack(
     backend: Backend, project: str, stack: str, program: Callable[[], None], pulumi: PulumiProgram
-) -> automation.Stack:
+) -> EngineStack:
     """The stack `stack` of `project`, not created yet if it is new: its first run does that.
 
     Raises: ToolError when the pulumi program is missing, UsageError when a passphrase is needed and there is none.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +17,17 @@ from pulumi import automation
 
 from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
+from meshctl.engine.events import Progress
 from meshctl.engine.run import StackRun
+from meshctl.errors import LockedError
+from tests.waiting import wait_until
+
+SECRET = "planted-5d1f"
 
 
 def program() -> None:
     pulumi.export("answer", 42)
+    pulumi.export("password", pulumi.Output.secret(SECRET))
 
 
 def opened(folder: Path, pulumi_program: PulumiProgram | None = None) -> StackRun:
@@ -34,7 +45,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_the_state_is_one_file_that_is_replaced_whole(tmp_path: Path, state: Path) -> None:
-    assert opened(tmp_path).outputs() == {"answer": 42}
+    assert opened(tmp_path).outputs()["answer"] == 42
     assert list((tmp_path / "state").rglob("*.attrs")) == []
 
 
@@ -74,7 +85,7 @@ def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path
 def test_a_torn_sidecar_of_an_older_run_is_passed_over(tmp_path: Path, state: Path, torn: str) -> None:
     state.with_name("one.json.attrs").write_text(torn)
     state.with_name("one.json.bak.attrs").write_text(torn)
-    assert opened(tmp_path).outputs() == {"answer": 42}
+    assert opened(tmp_path).outputs()["answer"] == 42
     opened(tmp_path).up()
 
 
@@ -86,3 +97,68 @@ def test_a_lock_that_was_being_written_by_a_killed_run_is_passed_over(tmp_path: 
     os.utime(torn, (0, 0))
     opened(tmp_path).up()
     assert not torn.exists()
+
+
+LIVE = """\
+#!{python}
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.integration import test_engine_state as case
+
+def waits():
+    while not Path("go").exists():
+        time.sleep(0.05)
+
+case.program = waits
+case.opened(Path.cwd()).up()
+"""
+
+
+def test_a_run_that_lives_is_neither_interrupted_nor_waited_for(tmp_path: Path) -> None:
+    """Started by an installed `meshctl`, whose process is called so, and not python."""
+    script = tmp_path / "meshctl"
+    script.write_text(LIVE.format(python=sys.executable, root=str(Path(__file__).parents[2])))
+    script.chmod(0o755)
+    first = subprocess.Popen([str(script)], cwd=tmp_path)
+    try:
+        locks = tmp_path / "state/.pulumi/locks/organization/small/one"
+        wait_until(lambda: list(locks.glob("*.json")))
+        said: list[Progress] = []
+        second = opened(tmp_path)
+        with pytest.raises(LockedError):
+            StackRun(second.stack, second.pulumi, said.append).up()
+        assert said == []
+    finally:
+        (tmp_path / "go").touch()
+        assert first.wait() == 0
+    opened(tmp_path).up()
+
+
+def leave_pending(state: Path) -> None:
+    """What a killed run leaves: an operation that was begun."""
+    saved = json.loads(state.read_text())
+    latest = saved["checkpoint"]["latest"]
+    begun = {"urn": "urn:pulumi:one::small::x:y:Z::begun", "type": "x:y:Z", "custom": True}
+    latest["pending_operations"] = [{"resource": begun, "type": "creating"}]
+    state.write_text(json.dumps(saved))
+
+
+def test_a_state_is_mended_without_its_secrets_in_plain_text(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_pending(state)
+    lock = tmp_path / "state/.pulumi/locks/organization/small/one/another.json"
+    owner = {"pid": 1, "username": "somebody", "hostname": f"not-{socket.gethostname()}"}
+    lock.write_text(json.dumps({**owner, "timestamp": "2026-01-01T00:00:00Z"}))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(LockedError):
+        opened(tmp_path).up()
+    assert list(temporary.iterdir()) == []
+    lock.unlink()
+    opened(tmp_path).up()
+    assert "pending_operations" not in json.loads(state.read_text())["checkpoint"]["latest"]
+    assert list(temporary.iterdir()) == []
+    assert SECRET not in state.read_text()
