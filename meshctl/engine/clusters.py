@@ -21,10 +21,9 @@ from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod, Servic
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
 
-POOL_LABEL = "meshctl.dev/pool"
 _GIB = 1024**3
 _UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "openshift.io/")
@@ -125,14 +124,15 @@ def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
     return frozenset(claim.metadata.name or "" for claim in bound if claim.metadata)
 
 
-def ready_nodes(cluster: ClusterAccess) -> dict[str, int]:
-    """Ready nodes by pool."""
+def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
+    """Ready nodes by pool of the mesh. A node without the mesh's label was given to its pool by an earlier version."""
     client = cluster.client()
     counts: dict[str, int] = {}
     with named(cluster.name):
         for node in client.list(Node):
-            pool = (node.metadata.labels or {}).get(POOL_LABEL) if node.metadata else None
-            if pool and _is_ready(node):
+            labels = (node.metadata.labels or {}) if node.metadata else {}
+            pool = labels.get(POOL_LABEL)
+            if pool and labels.get(MESH_LABEL, mesh) == mesh and _is_ready(node):
                 counts[pool] = counts.get(pool, 0) + 1
     return counts
 

@@ -7,9 +7,13 @@ and the views. A plain value: equal inputs give equal bytes (`Deployment.digest`
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+# Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
+MESH_LABEL: Final = "meshctl.dev/mesh"
+POOL_LABEL: Final = "meshctl.dev/pool"
 
 Provider = Literal["aws", "coreweave", "kubernetes", "onprem"]
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
@@ -74,7 +78,7 @@ class Taint(Value):
 
 
 class Pool(Value):
-    """A node group. Its nodes carry `labels` (among them meshctl.dev/pool) and `taints`."""
+    """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
 
     name: str
     role: str
@@ -243,6 +247,10 @@ class Deployment(Value):
     @property
     def namespace(self) -> str:
         return self.mesh
+
+    def node_labels(self, pool: str) -> dict[str, str]:
+        """What tells the nodes of a pool from all others in a cluster."""
+        return {MESH_LABEL: self.mesh, POOL_LABEL: pool}
 
     @property
     def prices(self) -> tuple[Price, ...]:

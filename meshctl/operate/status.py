@@ -71,7 +71,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
-        nodes = clusters.ready_nodes(access)
+        nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")

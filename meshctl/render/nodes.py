@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.render.objects import PlatformObject
-from meshctl.render.pods import POOL_LABEL, common_labels
+from meshctl.render.pods import common_labels
 from meshctl.render.templates import render
 
 # node labels with these prefixes are CoreWeave's own and refused (docs.coreweave.com, products/cks/reference/node-pool)
@@ -33,7 +33,7 @@ def _nodepool(deployment: Deployment, pool: Pool) -> PlatformObject:
         "nodes_min": pool.nodes_min,
         "nodes_max": pool.nodes_max,
         "autoscaling": autoscaling,
-        "node_labels": {**labels, POOL_LABEL: pool.name},
+        "node_labels": {**labels, **deployment.node_labels(pool.name)},
         "taints": [taint.model_dump() for taint in pool.taints],
     }
     (manifest,) = render("platform/nodepool.yaml.j2", ("NodePool",), values)
@@ -47,11 +47,11 @@ def _reserved(label: str) -> bool:
 
 
 def node_label_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """The pool's label on each existing node that was chosen for it."""
+    """The labels of mesh and pool on each existing node that was chosen for it."""
     objects = []
     for pool in deployment.pools:
         for node in pool.node_names:
-            values = {"name": node, "labels": {POOL_LABEL: pool.name}}
+            values = {"name": node, "labels": deployment.node_labels(pool.name)}
             (manifest,) = render("platform/node-label.yaml.j2", ("Node",), values)
             objects.append(PlatformObject(f"pool/{pool.name}:node-{node}", manifest, patch=True))
     return tuple(objects)

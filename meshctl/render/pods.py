@@ -12,7 +12,6 @@ from typing import Any
 
 from meshctl.model.deployment import Block, Deployment, Mount, ObjectStore, Pool, Workload
 
-POOL_LABEL = "meshctl.dev/pool"
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
@@ -33,7 +32,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "selector": selector(deployment, workload),
         "priority_class": priority_class(deployment, workload),
-        "node_selector": {POOL_LABEL: pool.name},
+        "node_selector": deployment.node_labels(pool.name),
         "tolerations": [
             {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
             for taint in pool.taints

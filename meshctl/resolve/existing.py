@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshctl.model.deployment import Gap, Rejected
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import format_gib
 from meshctl.resolve.machines import Requirement, same_model
 
-POOL_LABEL: Final = "meshctl.dev/pool"
-MESH_LABEL: Final = "meshctl.dev/mesh"
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
 
 
@@ -63,7 +61,7 @@ def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) 
         taken.update(node.name for node in picked)
         chosen.nodes[pool] = picked
         if len(picked) < count:
-            chosen.gaps.append(_shortage(pool, count, requirement, picked))
+            chosen.gaps.append(_shortage(pool, count, requirement, picked, _elsewhere(facts, mesh, requirement)))
     return chosen
 
 
@@ -78,12 +76,23 @@ def _pick(
     return tuple(sorted(picked[:count], key=lambda node: node.name))
 
 
-def _shortage(pool: str, count: int, requirement: Requirement, picked: tuple[ObservedNode, ...]) -> Gap:
+def _elsewhere(facts: Facts, mesh: str, requirement: Requirement) -> str:
+    """The nodes that would fit and serve another mesh: `g2, g3 serve mesh other`."""
+    owners: dict[str, list[str]] = {}
+    for node in sorted(facts.nodes, key=lambda node: node.name):
+        if _taken(node, mesh) and not _unfit(node, requirement):
+            owners.setdefault(node.labels[MESH_LABEL], []).append(node.name)
+    told = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
+    return "; ".join(told)
+
+
+def _shortage(pool: str, count: int, requirement: Requirement, picked: tuple[ObservedNode, ...], elsewhere: str) -> Gap:
     names = ", ".join(node.name for node in picked)
+    best = f"{len(picked)} nodes: {names}" if picked else "nothing"
     return Gap(
         subject=f"pool/{pool}",
         wanted=f"{count} nodes with {requirement}",
-        best=f"{len(picked)} nodes: {names}" if picked else "nothing",
+        best=f"{best} ({elsewhere})" if elsewhere else best,
         hint="lower the pool's nodes, add nodes to the cluster, or free some from another pool",
     )
 

@@ -12,7 +12,7 @@ from typing import Final
 from meshctl.catalog import Catalog, Machine
 from meshctl.model import environment as environment_model
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Fabric, Gap, Market, Pool, Rejected, Taint
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected, Taint
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.resolve import existing, fabric, machines, prices
 from meshctl.resolve.capacity import Reserved, assign
@@ -132,7 +132,7 @@ def _ami_type(machine: Machine) -> str:
 
 
 def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
-    return {existing.MESH_LABEL: mesh.name, existing.POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
+    return {MESH_LABEL: mesh.name, POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
 
 
 def _from_cluster(

@@ -234,6 +234,17 @@ def test_two_things_that_want_one_name_are_refused() -> None:
     assert "workload/chat-public" in caught.value.why
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_pods_run_on_the_pool_of_their_own_mesh_only(provider: Provider) -> None:
+    deployment = sample(provider)
+    wanted = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
+    assert pod(named(deployment, "workload/pretrain:job"))["nodeSelector"] == wanted
+    if provider == "coreweave":
+        assert wanted.items() <= render.nodepool_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
+    if provider == "onprem":
+        assert render.node_label_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
+
+
 def test_nodepools() -> None:
     pools = {item.name: item for item in render.nodepool_objects(sample("coreweave"))}
     train, serve = pools["pool/train:nodepool"], pools["pool/serve:nodepool"]
@@ -251,7 +262,8 @@ def test_racks_do_not_scale_and_reserved_labels_are_left_out() -> None:
     racks = deployment.pool("serve").model_copy(update={"machine": "gb200-4x", "labels": labels})
     (item,) = render.nodepool_objects(deployment.model_copy(update={"pools": (racks,)}))
     assert item.manifest["spec"]["autoscaling"] is False
-    assert item.manifest["spec"]["nodeLabels"] == {"meshctl.dev/pool": "serve", "own": "1"}
+    ours = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "serve"}
+    assert item.manifest["spec"]["nodeLabels"] == {**ours, "own": "1"}
 
 
 def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
@@ -260,5 +272,5 @@ def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
     assert items[0].name == "pool/train:node-train-0"
     assert items[0].patch
     metadata = items[0].manifest["metadata"]
-    assert metadata["labels"] == {"meshctl.dev/pool": "train"}
+    assert metadata["labels"] == {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
     assert set(items[0].manifest) == {"apiVersion", "kind", "metadata"}

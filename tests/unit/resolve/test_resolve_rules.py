@@ -311,6 +311,13 @@ def test_nodes_of_another_mesh_are_left_to_it() -> None:
     assert reason(found, "g1") == "serves mesh other"
 
 
+def test_a_gap_says_which_mesh_holds_the_nodes_that_would_fit() -> None:
+    held = {"meshctl.dev/mesh": "other", "meshctl.dev/pool": "p"}
+    nodes = (gpu_node("g1"), gpu_node("g2", labels=held), gpu_node("g3", labels=held), node("c1", labels=held))
+    found = resolved({"p": {**H100, "nodes": 2}}, DC, Facts(nodes=nodes))
+    assert gap(found, "pool/p").best == "1 nodes: g1 (g2, g3 serve mesh other)"
+
+
 def test_too_few_nodes_are_a_gap() -> None:
     found = resolved({"p": H100}, DC, Facts(nodes=(gpu_node("g1"), node("c1"))))
     assert found.deployment is None
