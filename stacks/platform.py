@@ -82,7 +82,7 @@ def declare_node_labels(deployment: Deployment, *, provider: pulumi.ProviderReso
 
 
 def service_accounts(deployment: Deployment) -> list[str]:
-    """The names that workloads run under, in the deployment's namespace: who gets access to the buckets."""
+    """Who gets access to the buckets: names of service accounts in the deployment's namespace."""
     return render.service_accounts(deployment)
 
 

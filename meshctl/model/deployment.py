@@ -107,7 +107,7 @@ class Pool(Value):
 
 
 class ObjectStore(Value):
-    """A bucket. Pods get `url` as MESH_<NAME>_URL."""
+    """A bucket. Pods that mount it get `url` as MESH_<NAME>_URL."""
 
     name: str
     bucket: str

@@ -5,7 +5,7 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     nodepool_objects(deployment)    CoreWeave: one NodePool for each pool
     node_label_objects(deployment)  existing clusters: the pool's label on each node that was chosen
-    service_accounts(deployment)    the names that workloads run under
+    service_accounts(deployment)    the names under which those workloads run that use object stores
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
 

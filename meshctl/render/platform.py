@@ -53,8 +53,8 @@ def _check_names(objects: list[PlatformObject]) -> None:
 
 
 def service_accounts(deployment: Deployment) -> list[str]:
-    """The accounts that workloads run under, in the deployment's namespace."""
-    return [workload.name for workload in deployment.workloads]
+    """The accounts of the workloads that use object stores, in the deployment's namespace."""
+    return [workload.name for workload in deployment.workloads if pods.mounted_stores(deployment, workload)]
 
 
 def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         *(item.name for item in objects),
         *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
     ]
-    if deployment.provider != "aws" and deployment.object_stores:
+    if deployment.provider != "aws" and pods.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
     if deployment.provider == "aws":
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]

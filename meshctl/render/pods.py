@@ -33,10 +33,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "selector": selector(deployment, workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
-        "tolerations": [
-            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
-            for taint in pool.taints
-        ],
+        "tolerations": tolerations(pool),
         "zones": list(pool.zones),
         "env": environment(deployment, workload, pool),
         "staging_env": _object_storage_env(deployment, workload),
@@ -91,6 +88,20 @@ def priority_class(deployment: Deployment, workload: Workload) -> str:
 def port_name(name: str) -> str:
     """A Service's port name: at most 15 characters, unlike a port's name in a mesh."""
     return name if len(name) <= 15 and "--" not in name else f"{name[:9].strip('-')}-{len(name)}"
+
+
+def tolerations(pool: Pool) -> list[dict[str, str]]:
+    """The GPU taint is tolerated wherever there are GPUs, whether or not this pool's nodes have it.
+
+    It comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
+    change a pod that runs.
+    """
+    found = [
+        {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
+        for taint in pool.taints
+        if taint.key != _GPU
+    ]
+    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *found] if pool.gpus_per_node else found
 
 
 def takes_whole_node(workload: Workload, pool: Pool) -> bool:
@@ -166,12 +177,17 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
 
 def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:
     values = {"MESH_ENVIRONMENT": deployment.environment, "MESH_POOL": workload.pool}
-    for store in deployment.object_stores:
+    for store in mounted_stores(deployment, workload):
         values[f"MESH_{variable_name(store.name)}_URL"] = store.url
     if workload.kind == "training":
         values["MESH_NODES"] = str(workload.replicas)
         values["MESH_LEADER"] = f"{workload.name}-0.{workload.name}"
     return values
+
+
+def mounted_stores(deployment: Deployment, workload: Workload) -> list[ObjectStore]:
+    """The object stores that the workload uses: it hears of no others, so that they can come and go without it."""
+    return [deployment.object_store(mount.storage) for mount in workload.mounts if mount.kind == "object"]
 
 
 def variable_name(name: str) -> str:
@@ -181,9 +197,10 @@ def variable_name(name: str) -> str:
 
 def _object_storage_env(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     """The standard AWS SDK variables. On AWS only the region: EKS Pod Identity brings endpoint and credentials."""
-    if not deployment.object_stores:
+    stores = mounted_stores(deployment, workload)
+    if not stores:
         return []
-    store = _store_of(deployment, workload)
+    store = stores[0]  # there is one set of variables, and one endpoint per environment
     entries: list[dict[str, Any]] = [{"name": "AWS_REGION", "value": store.region}]
     endpoint = _endpoint(deployment, store)
     if endpoint:
@@ -208,12 +225,6 @@ def _endpoint(deployment: Deployment, store: ObjectStore) -> dict[str, Any]:
         return _from_secret(OBJECT_STORAGE_SECRET, "AWS_ENDPOINT_URL_S3")
     endpoint = store.pod_endpoint or store.endpoint
     return {"value": endpoint} if endpoint else {}
-
-
-def _store_of(deployment: Deployment, workload: Workload) -> ObjectStore:
-    """The store whose endpoint the variables name: there is one set of variables, and one endpoint per environment."""
-    mounted = [mount.storage for mount in workload.mounts if mount.kind == "object"]
-    return deployment.object_store(mounted[0]) if mounted else deployment.object_stores[0]
 
 
 def _from_secret(secret: str, key: str) -> dict[str, Any]:

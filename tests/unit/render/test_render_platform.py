@@ -80,8 +80,18 @@ def test_the_contract_of_a_training_container(provider: Provider) -> None:
     assert variables["MESH_NODES"] == "4"
     assert variables["MESH_LEADER"] == "pretrain-0.pretrain"
     assert variables["MESH_RANK"]["fieldRef"]["fieldPath"].endswith("['batch.kubernetes.io/job-completion-index']")
-    assert variables["MESH_WEIGHTS_URL"] == "s3://llm-weights/v2"
     assert variables["MESH_CHECKPOINTS_URL"] == "s3://llm-checkpoints"
+    assert "MESH_WEIGHTS_URL" not in variables  # it mounts only the other store
+    chat = env(named(sample(provider), "workload/chat:deployment"))
+    assert chat["MESH_WEIGHTS_URL"] == "s3://llm-weights/v2"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_workload_without_object_stores_gets_no_access_to_them(provider: Provider) -> None:
+    index = named(sample(provider), "workload/index:statefulset")
+    assert not [name for name in env(index) if name.startswith("AWS_") or name.endswith("_URL")]
+    assert "platform:object-storage" not in index.depends_on
+    assert render.service_accounts(sample(provider)) == ["chat", "pretrain"]
 
 
 def test_credentials_come_from_a_secret_outside_aws_and_from_pod_identity_on_aws() -> None:
