@@ -67,7 +67,7 @@ def _post(api: Api, gvk: Gvk, obj: Json, *, manager: str, server_side: bool) -> 
         if not _made_by(live, manager):
             raise
     # An interrupted run made it and could not write it down.
-    return apply(api, gvk, obj, live, manager=manager, dry_run=False)
+    return apply(api, gvk, obj, live, manager=manager)
 
 
 def _made_by(live: Json, manager: str) -> bool:
@@ -90,13 +90,30 @@ def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | Non
         raise
 
 
-def apply(api: Api, gvk: Gvk, obj: Json, live: Json, *, manager: str, dry_run: bool) -> Json:
+def apply(api: Api, gvk: Gvk, obj: Json, live: Json, *, manager: str) -> Json:
     """`obj` applied over `live`. A conflict with another manager's field is an error that names it."""
     if objects.is_crd(obj):
-        return _replace_definition(api, gvk, obj, dry_run=dry_run)
-    if not dry_run:
-        _take_over(api, gvk, live, manager=manager)
-    return _apply(api, gvk, obj, manager=manager, dry_run=dry_run)
+        return _replace_definition(api, gvk, obj, dry_run=False)
+    _take_over(api, gvk, live, manager=manager)
+    return _apply(api, gvk, obj, manager=manager, dry_run=False)
+
+
+def preview_apply(api: Api, gvk: Gvk, old: Json, obj: Json, live: Json, *, manager: str) -> Json:
+    """What `apply` would make of `live`. `old`: the inputs that it was last applied with.
+
+    A dry run can't take fields over first, so it keeps what `obj` left out: the old entry of a list stands beside the
+    new one, which the server refuses where names must differ (the ports of a Service). What changed between the inputs
+    says the same without ownership, and what is wrong with the new inputs is refused again.
+    """
+    if objects.is_crd(obj):
+        return _replace_definition(api, gvk, obj, dry_run=True)
+    try:
+        return _apply(api, gvk, obj, manager=manager, dry_run=True)
+    except ApiError as error:
+        entries = objects.metadata(live).get("managedFields") or []
+        if error.reason != "Invalid" or taken_over(entries, manager) == entries:
+            raise
+    return merge(api, gvk, old, obj, dry_run=True)
 
 
 def _apply(api: Api, gvk: Gvk, obj: Json, *, manager: str, dry_run: bool) -> Json:

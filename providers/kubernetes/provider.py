@@ -231,7 +231,9 @@ class KubernetesProvider(Provider):
                 raise
             return api.create(gvk, asked, manager=manager, dry_run=dry_run)
         if self._settings.server_side_apply or patch or objects.is_crd(asked):
-            return apply.apply(api, gvk, asked, live, manager=manager, dry_run=dry_run)
+            if dry_run:
+                return apply.preview_apply(api, gvk, old, asked, live, manager=manager)
+            return apply.apply(api, gvk, asked, live, manager=manager)
         return apply.merge(api, gvk, old, asked, dry_run=dry_run)
 
     def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:

@@ -209,6 +209,27 @@ def test_a_conflict_names_the_other_owner_and_can_be_forced(
     assert update(provider, "apps/v1:Deployment", "dep", made, forced)["spec"]["replicas"] == 1
 
 
+def service(space: str, port: int) -> dict[str, Any]:
+    spec = {"type": "ClusterIP", "selector": {"app": "a"}, "ports": [{"name": "http", "port": port, "protocol": "TCP"}]}
+    meta = {"name": "svc", "namespace": space, "annotations": {"pulumi.com/skipAwait": "true"}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+def test_a_port_can_change_its_number_in_a_preview_too(
+    provider: KubernetesProvider, plane: control_plane.ControlPlane, space: str
+) -> None:
+    """Ports are told by their number: an apply that has not taken over what the POST set would keep both."""
+    token, path = "core/v1:Service", f"/api/v1/namespaces/{space}/services/svc"
+    made = create(provider, token, "svc", service(space, 8000))
+    seen = update(provider, token, "svc", made, service(space, 8001), preview=True)
+    assert [port["port"] for port in seen["spec"]["ports"]] == [8001]
+    assert plane.call("GET", path)["spec"]["ports"][0]["port"] == 8000  # it was a preview
+    with pytest.raises(ProviderError, match=r"spec\.ports\[0\]\.port"):  # what is wrong is still said
+        update(provider, token, "svc", made, service(space, 80_000), preview=True)
+    update(provider, token, "svc", made, service(space, 8001))
+    assert [port["port"] for port in plane.call("GET", path)["spec"]["ports"]] == [8001]
+
+
 def test_a_deployment_without_a_node_is_kept_and_says_why(provider: KubernetesProvider, space: str) -> None:
     with pytest.raises(CreatedNotReady) as caught:
         create(provider, "apps/v1:Deployment", "dep", deployment(space, node=None), timeout_s=6.0)
