@@ -21,10 +21,14 @@ ENDPOINT = "object_storage.endpoint"
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
-# read by the cloud controller that every EKS control plane runs: nothing more to install for a network load balancer
-_NLB_ANNOTATIONS = {
-    "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
-    "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+_LOAD_BALANCER_ANNOTATIONS: dict[str, dict[str, str]] = {
+    # read by the cloud controller that every EKS control plane runs: nothing more to install
+    "aws": {
+        "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+        "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+    },
+    # without it the address is a private one (docs.coreweave.com, networking/ingress-service/expose-service-dns)
+    "coreweave": {"service.beta.kubernetes.io/coreweave-load-balancer-type": "public"},
 }
 
 
@@ -274,7 +278,7 @@ def _service(
         "labels": pods.labels(deployment, workload),
         "selector": pods.selector(deployment, workload),
         "form": form,
-        "annotations": _NLB_ANNOTATIONS if form == "public" and deployment.provider == "aws" else {},
+        "annotations": _LOAD_BALANCER_ANNOTATIONS.get(deployment.provider, {}) if form == "public" else {},
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)

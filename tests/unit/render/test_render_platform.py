@@ -235,6 +235,29 @@ def test_a_lasting_block_for_each_pod_of_a_job_is_refused_with_a_way_out() -> No
     assert "ephemeral: true" in caught.value.hint
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_service_finds_the_port_of_each_pod_by_name(provider: Provider) -> None:
+    """So that a port can change its number: pods of the old version are reached at the old one while they last."""
+    deployment = sample(provider)
+    (container,) = pod(named(deployment, "workload/index:statefulset"))["containers"]
+    names = {port["name"] for port in container["ports"]}
+    for detail in ("service", "pods"):
+        ports = named(deployment, f"workload/index:{detail}").manifest["spec"]["ports"]
+        assert {port["targetPort"] for port in ports} == names
+    assert named(deployment, "workload/chat:load-balancer").manifest["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_the_load_balancer_of_an_endpoint_is_public() -> None:
+    """On CoreWeave a LoadBalancer is private unless it says otherwise."""
+    balancers = {
+        provider: named(sample(provider), "workload/chat:load-balancer").manifest["metadata"] for provider in PROVIDERS
+    }
+    kind = "service.beta.kubernetes.io/coreweave-load-balancer-type"
+    assert balancers["coreweave"]["annotations"] == {kind: "public"}
+    assert balancers["aws"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-type"] == "nlb"
+    assert "annotations" not in balancers["onprem"]
+
+
 def test_two_things_that_want_one_name_are_refused() -> None:
     deployment = sample("aws")
     chat = deployment.workload("chat")
