@@ -27,7 +27,7 @@ def _cidr(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not re.match(r"^https?://[^/\s]+/?$", text):
+    if not re.fullmatch(r"https?://[^/\s]+/?", text):
         raise ValueError(f'"{text}" is not a URL like https://s3.example.com')
     return text.rstrip("/")
 

@@ -19,13 +19,28 @@ _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _HOST = r"^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
 _ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+# Source: https://github.com/distribution/reference (regexp.go); a first part with a dot or a port is a registry
+_IMAGE = (
+    r"^((?=[^/]*[.:]|localhost/)[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/)?"
+    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[a-z0-9]+:[0-9a-f]{32,})?$"
+)
+_PATH = r"^/[^:]+$"
+# where a mount can't be used, and why
+_TAKEN_PATHS = {
+    "/root": "pods run as user 1000, who can't enter it",
+    "/proc": "the kernel's own",
+    "/sys": "the kernel's own",
+    "/dev/shm": "shared memory is mounted there",  # noqa: S108
+    "/dev/hugepages": "huge pages are mounted there",
+}
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
 def _dns_label(text: str) -> str:
     if len(text) > 30:
         raise ValueError(f'"{text}" has {len(text)} characters; a name has at most 30')
-    if not re.match(_LABEL, text):
+    if not re.fullmatch(_LABEL, text):
         raise ValueError(
             f'"{text}" is not a DNS label: lower-case letters, digits and "-", a letter first, no "-" at the end'
         )
@@ -33,13 +48,13 @@ def _dns_label(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not re.match(_HOST, text):
+    if not re.fullmatch(_HOST, text):
         raise ValueError(f'"{text}" is not a host name like chat.example.com')
     return text
 
 
 def _env_name(text: str) -> str:
-    if not re.match(_ENV_NAME, text):
+    if not re.fullmatch(_ENV_NAME, text):
         raise ValueError(f'"{text}" is not a name for an environment variable: letters, digits and "_", no digit first')
     if text.startswith("MESH_"):
         raise ValueError(f'"{text}": names that start with MESH_ are set by meshctl')
@@ -47,13 +62,13 @@ def _env_name(text: str) -> str:
 
 
 def _label_key(text: str) -> str:
-    if not re.match(_LABEL_KEY, text):
+    if not re.fullmatch(_LABEL_KEY, text):
         raise ValueError(f'"{text}" is not a label name: at most 63 letters, digits, "-", "_", "."')
     return text
 
 
 def _label_value(text: str) -> str:
-    if not re.match(_LABEL_VALUE, text):
+    if not re.fullmatch(_LABEL_VALUE, text):
         raise ValueError(f'"{text}" is not a label value: at most 63 letters, digits, "-", "_", "."')
     return text
 
@@ -65,14 +80,18 @@ def _port_name(text: str) -> str:
 
 
 def _image(text: str) -> str:
-    if not text or any(character.isspace() for character in text):
-        raise ValueError(f'"{text}" is not an image like vllm/vllm-openai:v0.11.0')
-    return text
+    if re.fullmatch(_IMAGE, text):
+        return text
+    why = "; write its name in lower case" if re.fullmatch(_IMAGE, text.lower()) else ""
+    raise ValueError(f'"{text}" is not an image like vllm/vllm-openai:v0.11.0{why}')
 
 
 def _absolute(text: str) -> str:
-    if not text.startswith("/") or ".." in text.split("/") or text.rstrip("/") == "":
-        raise ValueError(f'"{text}" is not an absolute path below /')
+    if not re.fullmatch(_PATH, text) or ".." in text.split("/") or not text.strip("/") or not text.isprintable():
+        raise ValueError(f'"{text}" is not an absolute path below / without ":"')
+    for taken, why in _TAKEN_PATHS.items():
+        if f"{text}/".startswith(f"{taken}/"):
+            raise ValueError(f'"{text}" can\'t be used: {why}')
     return text
 
 
@@ -87,10 +106,10 @@ def _node_range(value: object) -> object:
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
-AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": "^/.+"})]
+AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
 Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
-Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": r"^\S+$"})]
+Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

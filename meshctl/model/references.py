@@ -105,13 +105,18 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     mounts = _mapping(workload.get("mounts"))
     for name in mounts:
         yield from _missing((*at, "mounts", name), "storage", name, stores)
-    paths = {name: _mapping(mount).get("path") for name, mount in mounts.items()}
+    paths = {name: _normal(_mapping(mount).get("path")) for name, mount in mounts.items()}
     yield from _twice(paths, (*at, "mounts"), "path")
     storage = _mapping(workload.get("checkpoint")).get("storage")
     where: Path = (*at, "checkpoint", "storage")
     yield from _missing(where, "storage", storage, stores)
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
+
+
+def _normal(path: object) -> object:
+    """`/data/` and `/data` are one place."""
+    return path.rstrip("/") or path if isinstance(path, str) else path
 
 
 def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:

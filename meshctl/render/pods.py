@@ -16,6 +16,9 @@ STEADY_S = 10  # how long a pod that nothing can ask for its health has to run b
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
+# Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
+# PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
+_USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 _RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
@@ -164,7 +167,7 @@ def _memory(gib: float) -> str:
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
-    entries: dict[str, dict[str, Any]] = {"HOME": {"value": "/tmp"}}  # noqa: S108  user 1000 has no home in most images
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in _object_storage_env(deployment, workload)}
     entries |= {name: {"value": value} for name, value in workload.env.items()}

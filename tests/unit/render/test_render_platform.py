@@ -136,6 +136,13 @@ def test_the_users_variables_win_over_the_platforms_but_not_over_the_contract() 
     assert variables["MESH_POOL"] == "train"
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_user_that_no_image_knows_has_a_name_and_a_home(provider: Provider) -> None:
+    """`getpass.getuser()`, which PyTorch calls when it is imported, fails for a user that is not in /etc/passwd."""
+    variables = env(named(sample(provider), "workload/pretrain:job"))
+    assert (variables["USER"], variables["HOME"]) == ("mesh", "/tmp")  # noqa: S108
+
+
 def test_read_only_object_mounts_are_staged_and_writable_ones_are_urls() -> None:
     chat = pod(named(sample("onprem"), "workload/chat:deployment"))
     (stage,) = chat["initContainers"]
