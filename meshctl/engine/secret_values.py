@@ -6,6 +6,7 @@ its late values: `secret.<name>`, `object_storage.access_key_id`, `object_storag
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
 
 
 def _workload_secrets(deployment: Deployment, environments: Environments) -> dict[str, str]:
-    names = sorted({name for workload in deployment.workloads for name in workload.secrets.values()})
+    registries = {name for workload in deployment.workloads for name in workload.image_pull_secrets}
+    names = sorted({name for workload in deployment.workloads for name in workload.secrets.values()} | registries)
     values = {}
     missing = []
     for name in names:
@@ -47,7 +49,24 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
             why="workloads of the mesh need it; values are read when they are used, and kept in no file",
             hint="set the variable, or say where it is under `secrets:` in environments.yaml",
         )
+    for name in sorted(registries):
+        _check_registry(name, values[f"secret.{name}"])
     return values
+
+
+def _check_registry(name: str, value: str) -> None:
+    """A Docker configuration that only names a credential helper would be taken, and then open no registry."""
+    try:
+        entries = json.loads(value)["auths"].values()
+        usable = any({"auth", "username", "identitytoken"} & entry.keys() for entry in entries)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"the secret {name} opens no registry",
+            why='imagePullSecrets needs a Docker configuration: {"auths": {"ghcr.io": {"auth": "…"}}}',
+            hint="`docker login` writes no keys where a credential helper (credsStore) is set: write the file by hand",
+        )
 
 
 def _from_file(path: str) -> str | None:

@@ -180,6 +180,7 @@ class Workload(Value):
     pool: str
     replicas: int
     image: str
+    image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}  # the user's

@@ -227,6 +227,7 @@ class Workload(Section):
     replicas: Count | None = None
     nodes: Count | None = None
     image: Image
+    image_pull_secrets: tuple[DnsLabel, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: dict[EnvName, str] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, FileSystem, Workload
-from meshctl.render import pods
+from meshctl.render import pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -35,6 +35,7 @@ _LOAD_BALANCER_ANNOTATIONS: dict[str, dict[str, str]] = {
 def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """Every object, what it needs before it. Raises MeshError when a value of the mesh can't be one of Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
+    objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if deployment.provider == "aws":
         objects += device_plugin_objects(deployment)
     for system in deployment.file_systems:
@@ -165,6 +166,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         f"workload/{workload.name}:service-account",
         f"platform:priority-{workload.kind}",
         *(item.name for item in objects),
+        *map(registries.logical_name, workload.image_pull_secrets),
         *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
     ]
     if deployment.provider != "aws" and pods.mounted_stores(deployment, workload):

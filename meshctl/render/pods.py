@@ -11,6 +11,7 @@ import signal
 from typing import Any
 
 from meshctl.model.deployment import Block, Deployment, Mount, ObjectStore, Pool, Workload
+from meshctl.render import registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
@@ -34,6 +35,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "labels": labels(deployment, workload),
         "pod_labels": pod_labels(deployment, workload),
         "selector": selector(deployment, workload),
+        "image_pull_secrets": registries.references(workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
         "tolerations": tolerations(pool),

@@ -41,6 +41,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         pool=workload.pool,
         replicas=replicas_of(mesh, workload),
         image=workload.image,
+        image_pull_secrets=workload.image_pull_secrets,
         command=workload.command,
         args=workload.args,
         env=workload.env,

@@ -143,6 +143,18 @@ def test_a_user_that_no_image_knows_has_a_name_and_a_home(provider: Provider) ->
     assert (variables["USER"], variables["HOME"]) == ("mesh", "/tmp")  # noqa: S108
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_private_registry_is_opened_by_reference(provider: Provider) -> None:
+    deployment = changed(sample(provider), "chat", image_pull_secrets=("ghcr",))
+    chat = named(deployment, "workload/chat:deployment")
+    assert pod(chat)["imagePullSecrets"] == [{"name": "registry-ghcr"}]
+    assert "platform:registry-ghcr" in chat.depends_on
+    secret = named(deployment, "platform:registry-ghcr").manifest
+    assert (secret["metadata"]["name"], secret["type"]) == ("registry-ghcr", "kubernetes.io/dockerconfigjson")
+    assert secret["stringData"] == {".dockerconfigjson": LateValue("secret.ghcr")}
+    assert "imagePullSecrets" not in pod(named(deployment, "workload/pretrain:job"))
+
+
 def test_read_only_object_mounts_are_staged_and_writable_ones_are_urls() -> None:
     chat = pod(named(sample("onprem"), "workload/chat:deployment"))
     (stage,) = chat["initContainers"]
