@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict
 MESH_LABEL: Final = "meshctl.dev/mesh"
 POOL_LABEL: Final = "meshctl.dev/pool"
 
+# Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
+AWS_ROOT_VOLUME_GIB: Final = 200
+
 Provider = Literal["aws", "coreweave", "kubernetes", "onprem"]
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
@@ -93,6 +96,7 @@ class Pool(Value):
     cpu_cores: int
     memory_gib: float
     scratch_gb: float = 0
+    disk_gib: float = 0  # per node, for images and what pods write; 0 = not known
     arch: Literal["amd64", "arm64"] = "amd64"
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
@@ -191,6 +195,7 @@ class Workload(Value):
     ports: dict[str, int] = {}
     health: Health | None = None
     mounts: tuple[Mount, ...] = ()
+    staged_gib: float = 0  # local disk that one pod's staged mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
 

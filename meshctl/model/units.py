@@ -100,6 +100,10 @@ def cores(value: object) -> float:
     return _positive(float(value), value)
 
 
+def gib_of_gb(gigabytes_: float) -> float:
+    return gigabytes_ * 1e9 / GIB
+
+
 def format_gib(value: float) -> str:
     """GiB for people: `1.5 TiB`, `74.5 GiB`."""
     return f"{value / 1024:g} TiB" if value >= 1024 and value % 128 == 0 else f"{round(value, 1):g} GiB"

@@ -148,11 +148,13 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     hugepages = _hugepages_mib(workload, pool)
     if hugepages:
         devices["hugepages-2Mi"] = f"{hugepages}Mi"
-    memory = {"memory": _memory(workload.memory_gib)} if workload.memory_gib else {}
+    memory = {"memory": _bytes(workload.memory_gib)} if workload.memory_gib else {}
     cpu = {"cpu": _cpu(workload.cpu)} if workload.cpu else {}
     if hugepages and not cpu and not memory:
         cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
-    asked = {"requests": {**cpu, **memory, **devices}, "limits": {**memory, **devices}}
+    # no limit: a store may hold more than the mesh says, and a pod over its limit is evicted
+    disk = {"ephemeral-storage": _bytes(workload.staged_gib)} if workload.staged_gib else {}
+    asked = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
     return {key: amounts for key, amounts in asked.items() if amounts}
 
 
@@ -161,7 +163,7 @@ def _cpu(cores: float) -> str:
     return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
 
 
-def _memory(gib: float) -> str:
+def _bytes(gib: float) -> str:
     mib = round(gib * 1024)
     return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
 

@@ -12,8 +12,19 @@ from typing import Final
 from meshctl.catalog import Catalog, Machine
 from meshctl.model import environment as environment_model
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected, Taint
+from meshctl.model.deployment import (
+    AWS_ROOT_VOLUME_GIB,
+    MESH_LABEL,
+    POOL_LABEL,
+    Fabric,
+    Gap,
+    Market,
+    Pool,
+    Rejected,
+    Taint,
+)
 from meshctl.model.observed import Facts, ObservedNode
+from meshctl.model.units import gib_of_gb
 from meshctl.resolve import existing, fabric, machines, prices
 from meshctl.resolve.capacity import Reserved, assign
 
@@ -97,6 +108,8 @@ def _pool_of_machine(
         cpu_cores=machine.cpu_cores,
         memory_gib=machine.memory_gib,
         scratch_gb=machine.scratch_gb,
+        # local NVMe carries images and emptyDir volumes where there is any (on AWS `stacks.aws.pools` joins the disks)
+        disk_gib=gib_of_gb(machine.scratch_gb) or (AWS_ROOT_VOLUME_GIB if aws else 0),
         arch="arm64" if machine.arch == "arm64" else "amd64",
         zones=_zones(environment, requirement, target),
         reservation=target.id if target else "",
@@ -184,6 +197,7 @@ def _pool_of_nodes(
         cpu_cores=min((node.cpu_cores for node in nodes), default=pool.cpu.cores or 0),
         memory_gib=min((node.memory_gib for node in nodes), default=pool.cpu.memory_gib or 0),
         scratch_gb=pool.scratch_gb or 0,
+        disk_gib=gib_of_gb(min((node.scratch_gb for node in nodes), default=pool.scratch_gb or 0)),
         arch=pool.arch,
         fabric=_cluster_fabric(pool.fabric, mesh, environment, nodes),
         labels=_labels(mesh, name),

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
 from meshctl.model.units import format_gib
+
+# The kubelet throws out images, and then pods, below 15% and 10% of free disk:
+# https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
+_DISK_USABLE: Final = 0.85
 
 
 def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
@@ -33,6 +38,12 @@ def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
     return counts
 
 
+def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
+    """Read-only object mounts are copied to the node's disk (ADR 0005)."""
+    staged = [name for name, mount in workload.mounts.items() if mount.read_only]
+    return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
+
+
 def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -> Workload:
     resources, health, checkpoint = workload.resources, workload.health, workload.checkpoint
     return Workload(
@@ -51,6 +62,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         memory_gib=resources.memory_gib or 0,
         ports=workload.ports,
         health=Health(path=health.path, port=health.port) if health else None,
+        staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
                 storage=storage,
@@ -106,13 +118,29 @@ def _too_large(workload: Workload, pool: Pool) -> Gap | None:
                 best=f"{pool.machine} of pool {pool.name} has {show(has)}",
                 hint="lower the workload's resources, or ask for larger nodes in its pool",
             )
-    return None
+    return None if _fits_on_disk(workload, pool) else _no_room(workload, pool)
+
+
+def _fits_on_disk(workload: Workload, pool: Pool) -> bool:
+    return not pool.disk_gib or workload.staged_gib <= pool.disk_gib * _DISK_USABLE
+
+
+def _no_room(workload: Workload, pool: Pool) -> Gap:
+    wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
+    return Gap(
+        subject=f"workload/{workload.name}",
+        wanted=f"{wanted}, for the object stores that it mounts with readOnly",
+        best=f"{pool.machine} of pool {pool.name} has {format_gib(pool.disk_gib * _DISK_USABLE)} for it",
+        hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
+    )
 
 
 def _pods_per_node(workload: Workload, pool: Pool) -> int:
     limits = [pool.gpus_per_node // workload.accelerators] if workload.accelerators else []
     limits += [math.floor(pool.cpu_cores / workload.cpu)] if workload.cpu and pool.cpu_cores else []
     limits += [math.floor(pool.memory_gib / workload.memory_gib)] if workload.memory_gib and pool.memory_gib else []
+    usable_gib = pool.disk_gib * _DISK_USABLE
+    limits += [math.floor(usable_gib / workload.staged_gib)] if workload.staged_gib and usable_gib else []
     if workload.kind == "training":  # one member of the gang for each node
         limits.append(1)
     return min(limits, default=110)  # pods of a node

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
 from stacks.aws.cluster import Eks
 from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource
@@ -21,7 +21,6 @@ _CAPACITY_TYPES = {
     "spot": "SPOT",
     "capacity-block": "CAPACITY_BLOCK",
 }
-_ROOT_VOLUME_GIB = 200  # GPU images are large: CUDA and framework layers alone pass 30 GB
 
 # nodeadm joins the instance store disks to one volume, on which images and emptyDirs then live.
 _SCRATCH_USER_DATA = """MIME-Version: 1.0
@@ -117,7 +116,7 @@ def _launch_template(
             {
                 "DeviceName": "/dev/xvda",
                 "Ebs": {
-                    "VolumeSize": _ROOT_VOLUME_GIB,
+                    "VolumeSize": AWS_ROOT_VOLUME_GIB,
                     "VolumeType": "gp3",
                     "Encrypted": True,
                     "DeleteOnTermination": True,

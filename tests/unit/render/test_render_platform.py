@@ -143,6 +143,13 @@ def test_a_user_that_no_image_knows_has_a_name_and_a_home(provider: Provider) ->
     assert (variables["USER"], variables["HOME"]) == ("mesh", "/tmp")  # noqa: S108
 
 
+def test_staged_data_is_asked_for_as_ephemeral_storage_without_a_limit() -> None:
+    chat = named(changed(sample("aws"), "chat", staged_gib=2048), "workload/chat:deployment")
+    asked = pod(chat)["containers"][0]["resources"]
+    assert asked["requests"]["ephemeral-storage"] == "2048Gi"
+    assert "ephemeral-storage" not in asked["limits"]
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_private_registry_is_opened_by_reference(provider: Provider) -> None:
     deployment = changed(sample(provider), "chat", image_pull_secrets=("ghcr",))

@@ -311,6 +311,44 @@ def test_nodes_of_another_mesh_are_left_to_it() -> None:
     assert reason(found, "g1") == "serves mesh other"
 
 
+WEIGHTS = {"kind": "object", "size": "2TiB"}
+READER = {"kind": "service", "pool": "p", "image": "i", "mounts": {"w": {"path": "/w", "readOnly": True}}}
+
+
+@pytest.mark.parametrize(
+    ("pool", "environment", "facts", "best"),
+    [
+        ({"cpu": {"cores": 16}}, AWS, None, "c7i.4xlarge of pool p has 170 GiB for it"),  # the root volume
+        ({"accelerator": {"model": "A10G", "count": 1}}, AWS, None, "g5.xlarge of pool p has 197.9 GiB"),
+        ({"cpu": {"cores": 8}}, DC, Facts(nodes=(node("c1", scratch_gb=500), node("c2", scratch_gb=900))), "395.8 GiB"),
+    ],
+)
+def test_what_is_staged_must_fit_on_the_nodes_disk(
+    pool: dict[str, Any], environment: dict[str, Any], facts: Facts | None, best: str
+) -> None:
+    found = resolved({"p": {"nodes": 1, **pool}}, environment, facts, storage={"w": WEIGHTS}, workloads={"r": READER})
+    told = gap(found, "workload/r")
+    assert told.wanted == "2 TiB of local disk per pod, for the object stores that it mounts with readOnly"
+    assert best in told.best
+    assert "scratch" in told.hint
+
+
+def test_staged_data_fits_on_local_nvme_and_limits_the_pods_of_a_node() -> None:
+    gpus = {"p": {"nodes": 1, "accelerator": {"model": "H100", "count": 8}}}
+    one = resolved(gpus, AWS, storage={"w": WEIGHTS}, workloads={"r": READER})
+    assert one.deployment is not None
+    assert one.deployment.workload("r").staged_gib == 2048
+    many = resolved(gpus, AWS, storage={"w": WEIGHTS}, workloads={"r": {**READER, "replicas": 20}})
+    assert gap(many, "workload/r").best == "11 fit on its 1 nodes (p5.48xlarge)"
+
+
+def test_offline_the_disks_of_an_existing_cluster_are_not_known_and_writable_mounts_stage_nothing() -> None:
+    pool = {"p": {"nodes": 1, "cpu": {"cores": 8}}}
+    assert resolved(pool, DC, storage={"w": WEIGHTS}, workloads={"r": READER}).deployment is not None
+    writer = {**READER, "mounts": {"w": {"path": "/w"}}}
+    assert resolved(pool, AWS, storage={"w": WEIGHTS}, workloads={"r": writer}).deployment is not None
+
+
 def test_a_gap_says_which_mesh_holds_the_nodes_that_would_fit() -> None:
     held = {"meshctl.dev/mesh": "other", "meshctl.dev/pool": "p"}
     nodes = (gpu_node("g1"), gpu_node("g2", labels=held), gpu_node("g3", labels=held), node("c1", labels=held))
