@@ -168,6 +168,9 @@ def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
 def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
     if want.rdma and machine.rdma is None:
         return "no RDMA"
+    if want.rdma and machine.provider == "coreweave" and machine.rdma is not None and machine.rdma.kind == "roce":
+        # docs.coreweave.com, use-gpudirect-rdma-roce: an annotation with 16 networks; without it NCCL falls back to TCP
+        return "RoCE needs networks of its own in each pod, which are not supported yet"
     if not want.bandwidth_gbps:
         return ""
     if machine.network_gbps is None:

@@ -56,6 +56,19 @@ def test_the_cheapest_that_fits() -> None:
     assert machine(H100, CW) == "gd-8xh100ib-i128"
 
 
+def test_a_machine_whose_rdma_needs_more_than_we_declare_is_refused_for_rdma_only() -> None:
+    """RoCE on CoreWeave: without its 16 networks a pod would fall back to TCP and say nothing."""
+    rubin: dict[str, Any] = {"arch": "arm64", "nodes": 18}
+    environment = {**CW, "region": "US-CENTRAL-09A"}
+    model = next(m.gpu_model for m in CATALOG.machines["coreweave"] if m.name == "verarubin-4x-e")
+    rubin["accelerator"] = {"model": model, "count": 4}
+    found = resolved({"p": {**rubin, "fabric": "f"}}, environment, fabrics={"f": {"kind": "rdma"}})
+    assert found.deployment is None
+    assert "RoCE" in reason(found, "verarubin-4x-e")
+    plain = resolved({"p": rubin}, environment)
+    assert "RoCE" not in "".join(row.reason for row in plain.rejected["p"])
+
+
 def test_models_are_in_order_of_preference() -> None:
     pool = {"nodes": 1, "accelerator": {"model": ["H200", "H100"], "count": 8}}
     assert machine(pool, AWS) == "p5en.48xlarge"  # the priced one of two
