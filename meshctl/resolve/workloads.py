@@ -91,9 +91,9 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
         pool = by_name.get(workload.pool)
         if pool is None:  # has a gap of its own
             continue
-        too_large = _too_large(workload, pool)
-        if too_large:
-            found.append(too_large)
+        impossible = _lasting_blocks(workload) or _too_large(workload, pool)
+        if impossible:
+            found.append(impossible)
             continue
         if workload.replicas > (capacity := _pods_per_node(workload, pool) * pool.nodes):
             found.append(_too_many(workload, pool, capacity))
@@ -101,6 +101,19 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
         by_pool.setdefault(pool.name, []).append(workload)
     found.extend(gap for name, members in by_pool.items() if (gap := _oversubscribed(members, by_name[name])))
     return found
+
+
+def _lasting_blocks(workload: Workload) -> Gap | None:
+    """Kubernetes makes a claim for each pod of a StatefulSet, and for none of a Job."""
+    lasting = [mount.storage for mount in workload.mounts if mount.kind == "block" and not mount.ephemeral]
+    if workload.kind not in ("training", "batch") or workload.replicas < 2 or not lasting:
+        return None
+    return Gap(
+        subject=f"workload/{workload.name}",
+        wanted=f"a lasting volume of storage {lasting[0]} for each of {workload.replicas} pods",
+        best=f"one for a {workload.kind} job of one pod",
+        hint=f"say `ephemeral: true` on storage.{lasting[0]}, or use `kind: filesystem`",
+    )
 
 
 def _too_large(workload: Workload, pool: Pool) -> Gap | None:

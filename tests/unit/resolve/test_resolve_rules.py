@@ -362,6 +362,16 @@ def test_offline_the_disks_of_an_existing_cluster_are_not_known_and_writable_mou
     assert resolved(pool, AWS, storage={"w": WEIGHTS}, workloads={"r": writer}).deployment is not None
 
 
+@pytest.mark.parametrize(("replicas", "ephemeral", "fits"), [(2, False, False), (1, False, True), (2, True, True)])
+def test_a_job_of_several_pods_has_no_lasting_block_for_each(replicas: int, ephemeral: bool, fits: bool) -> None:
+    storage = {"b": {"kind": "block", "size": "1GiB", "ephemeral": ephemeral}}
+    job = {"kind": "batch", "pool": "p", "image": "i", "replicas": replicas, "mounts": {"b": {"path": "/b"}}}
+    found = resolved({"p": {"nodes": 1}}, AWS, storage=storage, workloads={"j": job})
+    assert (found.deployment is not None) == fits
+    if not fits:
+        assert "ephemeral: true" in gap(found, "workload/j").hint
+
+
 def test_a_gap_says_which_mesh_holds_the_nodes_that_would_fit() -> None:
     held = {"meshctl.dev/mesh": "other", "meshctl.dev/pool": "p"}
     nodes = (gpu_node("g1"), gpu_node("g2", labels=held), gpu_node("g3", labels=held), node("c1", labels=held))
