@@ -17,6 +17,7 @@ STEADY_S = 10  # how long a pod that nothing can ask for its health has to run b
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
+_COREWEAVE_GPU = "is_gpu"  # the taint that CKS puts on its GPU nodes
 # Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
 # PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
 _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
@@ -38,7 +39,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "image_pull_secrets": registries.references(workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
-        "tolerations": tolerations(pool),
+        "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": environment(deployment, workload, pool),
         "staging_env": _object_storage_env(deployment, workload),
@@ -95,10 +96,10 @@ def port_name(name: str) -> str:
     return name if len(name) <= 15 and "--" not in name else f"{name[:9].strip('-')}-{len(name)}"
 
 
-def tolerations(pool: Pool) -> list[dict[str, str]]:
-    """The GPU taint is tolerated wherever there are GPUs, whether or not this pool's nodes have it.
+def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
+    """The taints of GPU nodes are tolerated wherever there are GPUs, whether or not this pool's nodes have them.
 
-    It comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
+    Ours comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
     change a pod that runs.
     """
     found = [
@@ -106,7 +107,10 @@ def tolerations(pool: Pool) -> list[dict[str, str]]:
         for taint in pool.taints
         if taint.key != _GPU
     ]
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *found] if pool.gpus_per_node else found
+    if not pool.gpus_per_node:
+        return found
+    platforms = [{"key": _COREWEAVE_GPU, "operator": "Exists"}] if deployment.provider == "coreweave" else []
+    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *platforms, *found]
 
 
 def takes_whole_node(workload: Workload, pool: Pool) -> bool:

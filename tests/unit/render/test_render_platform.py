@@ -151,6 +151,16 @@ def test_staged_data_is_asked_for_as_ephemeral_storage_without_a_limit() -> None
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_pods_on_gpu_nodes_tolerate_the_taints_that_such_nodes_have(provider: Provider) -> None:
+    deployment = sample(provider)
+    known = {"nvidia.com/gpu", "is_gpu"} if provider == "coreweave" else {"nvidia.com/gpu"}
+    for name in ("workload/chat:deployment", "workload/pretrain:job"):
+        open_keys = {t["key"] for t in pod(named(deployment, name))["tolerations"] if t["operator"] == "Exists"}
+        assert open_keys == known
+    assert "tolerations" not in pod(named(deployment, "workload/index:statefulset"))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_private_registry_is_opened_by_reference(provider: Provider) -> None:
     deployment = changed(sample(provider), "chat", image_pull_secrets=("ghcr",))
     chat = named(deployment, "workload/chat:deployment")
