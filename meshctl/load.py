@@ -84,7 +84,7 @@ def load_mesh(path: Path) -> Mesh:
 
 
 def _check_references(mesh: _Document, environments: _Document) -> None:
-    for where, message in references.check_mesh(mesh.data):
+    for where, message in [*references.check_mesh(mesh.data), *references.check_hosts(mesh.data, environments.data)]:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None

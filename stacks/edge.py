@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pulumi
 
@@ -17,38 +17,41 @@ from stacks.resources import AwsProvider, AwsResource
 
 @dataclass(frozen=True)
 class Name:
-    """One endpoint: its host name and what it stands for at the moment."""
+    """One endpoint: its host name, what it stands for at the moment, and how its record is written."""
 
     host: str
     environment: str
     address: str  # an IP address, or a load balancer's own name
+    ttl_s: int = 0
+    zone: str = ""  # as environments.yaml has it; empty where an older state does not tell
+    zone_id: str = ""
+    in_service: bool = True  # False: the record is written, but Route 53 has not said that all its servers have it
 
 
-def declare(
-    names: Mapping[str, Name], *, hosted_zone_id: str, ttl_s: int, profile: str, tags: Mapping[str, str]
-) -> None:
-    """One record for each endpoint (by its name in the mesh), and the table of them as output `endpoints`."""
+def declare(names: Mapping[str, Name], *, before: Mapping[str, Name], profile: str, tags: Mapping[str, str]) -> None:
+    """One record for each host, and the table of the names (by endpoint) as output `endpoints`; `before`, the table so
+    far, is an output too: where a record could not be written, it is still the true one.
+
+    A record is named by its host: whatever the endpoint is called in the mesh, it stays the same one. Older states
+    have it under the endpoint's name.
+    """
     aws = AwsProvider("dns", region="us-east-1", profile=profile, tags=tags)  # Route 53 is global
-    for endpoint, name in sorted(names.items()):
+    for _, name in sorted(names.items()):
         AwsResource.declare(
             "route53:RecordSet",
-            f"endpoint/{endpoint}:record",
+            f"endpoint/{name.host}:record",
             {
-                "HostedZoneId": hosted_zone_id,
+                "HostedZoneId": name.zone_id,
                 "Name": name.host,
                 "Type": record_type(name.address),
-                "TTL": ttl_s,
+                "TTL": name.ttl_s,
                 "ResourceRecords": [{"Value": name.address}],
             },
             provider=aws,
+            aliases=[f"endpoint/{endpoint}:record" for endpoint, old in before.items() if old.host == name.host],
         )
-    pulumi.export(
-        "endpoints",
-        {
-            endpoint: {"host": n.host, "environment": n.environment, "address": n.address}
-            for endpoint, n in names.items()
-        },
-    )
+    pulumi.export("endpoints", {endpoint: asdict(name) for endpoint, name in names.items()})
+    pulumi.export("before", {endpoint: asdict(name) for endpoint, name in before.items()})
 
 
 def record_type(address: str) -> str:

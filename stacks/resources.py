@@ -67,8 +67,9 @@ class AwsResource(pulumi.CustomResource):
         protect: bool = False,
         retain_on_delete: bool = False,
         timeout_s: int = 0,
+        aliases: Sequence[str] = (),
     ) -> AwsResource:
-        """`outputs` names what will be read from it."""
+        """`outputs` names what will be read from it, `aliases` what it was called before."""
         declared: dict[str, Any] = {key: value for key, value in inputs.items() if value is not None}
         return cls(
             f"meshaws:{token}",
@@ -81,6 +82,7 @@ class AwsResource(pulumi.CustomResource):
                 delete_before_replace=delete_before_replace or None,
                 protect=protect or None,
                 retain_on_delete=retain_on_delete or None,
+                aliases=[pulumi.Alias(name=alias) for alias in aliases],
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_s}s", update=f"{timeout_s}s")
                 if timeout_s
                 else None,

@@ -44,7 +44,7 @@ def migrate(
 
     context: Context = ctx.obj
     options = Options(observe_s=observe, deep_verify=deep_verify, replace_target_data=replace_target_data)
-    with _migrations(context, break_lock=break_lock) as migrations:
+    with _migrations(context, source, target, break_lock=break_lock) as migrations:
         plan = migrations.plan(source, target, options)
         if dry_run:
             _show(context, views.plan_document(plan), views.plan_text(plan))
@@ -140,14 +140,19 @@ def finish(
 
 
 @contextmanager
-def _migrations(context: Context, *, break_lock: bool = False) -> Iterator[Migrations]:
-    """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine."""
+def _migrations(context: Context, *environments: str, break_lock: bool = False) -> Iterator[Migrations]:
+    """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine.
+
+    Raises: UsageError when environments.yaml lacks one of `environments`.
+    """
     from meshctl.cli.opened import opened
     from meshctl.migrate.engine_world import build_world
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.state_store import open_state_store
 
     with opened(context, break_lock=break_lock) as mesh:
+        for name in environments:
+            mesh.known(name)
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_world(mesh), store, _reporter(context), break_lock=break_lock)
         to_engine = signal.getsignal(signal.SIGINT)

@@ -17,11 +17,11 @@ from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli.context import Context
 from meshctl.engine import clusters, object_access
 from meshctl.engine.session import Session
-from meshctl.errors import InfeasibleError, UsageError
+from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
 from meshctl.model.mesh import Mesh
-from meshctl.resolve import resolve
+from meshctl.resolve import known, resolve
 
 
 @dataclass
@@ -37,11 +37,8 @@ class Opened:
         return load_catalog()
 
     def known(self, environment: str) -> str:
-        """The name, if environments.yaml has it. Raises: UsageError."""
-        if environment not in self.environments.environments:
-            names = ", ".join(self.environments.environments)
-            raise UsageError(f'no environment named "{environment}"', hint=f"environments.yaml has: {names}")
-        return environment
+        """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
+        return known(self.environments, environment)
 
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""

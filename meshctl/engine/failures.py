@@ -37,6 +37,8 @@ HINTS = {
     "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: remove it, or give the mesh another name",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
+    "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
+    "another host",
     "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",
     "BucketNotEmpty": "the bucket holds data: `meshctl destroy ENV --allow-data-loss` deletes it, or empty it first",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",

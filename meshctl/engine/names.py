@@ -1,40 +1,74 @@
 """Which endpoint names an environment may move, and where the names' zone is. PURE but for `hosted_zone_id` (EDGE).
 
-Called by `session`. A name belongs to whichever environment it points at: `up` sets new names and its own, never those
-of another environment; only a cutover moves them.
+Called by `session`. A name belongs to whichever environment it points at: `up` sets new names and its own, and removes
+its own that the mesh no longer has, never those of another environment; only a cutover moves them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import botocore.exceptions
 
 from meshctl.changes.grouping import Change, FieldChange, ResourceChange
+from meshctl.changes.steps import Action
+from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.environment import Dns
+from meshctl.model.references import NAMES_STACK
 from stacks.edge import Name
 
-EDGE = "edge"  # the stack's name
+EDGE = NAMES_STACK  # the stack's name
 _RECORD = "meshaws:route53:RecordSet"
+_UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
 
-def names_of(edge_outputs: Mapping[str, Any]) -> dict[str, Name]:
-    """The names as the edge stack left them."""
-    return {endpoint: Name(**value) for endpoint, value in (edge_outputs.get("endpoints") or {}).items()}
+def names_of(state: Mapping[str, Any]) -> dict[str, Name]:
+    """The names by endpoint, as the edge stack's records have them: a record that was never written is not
+    taken for one that is.
+    """
+    outputs = stack_outputs(state)
+    told = [*(outputs.get("endpoints") or {}).items(), *(outputs.get("before") or {}).items()]
+    candidates = [(endpoint, Name(**value)) for endpoint, value in told]
+    found: dict[str, Name] = {}
+    for record in state.get("resources") or ():
+        if record.get("type") != _RECORD or record.get("delete"):
+            continue
+        endpoint, name = _told(record.get("inputs") or {}, candidates)
+        if name is not None:
+            in_service = not (record.get("outputs") or {}).get(_UNFINISHED)
+            # the key is taken where a host was changed and the record of the old one could not be deleted
+            found[name.host if endpoint in found else endpoint] = replace(name, in_service=in_service)
+    return found
 
 
-def after_up(deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str]) -> dict[str, Name]:
-    """The names once `deployment` is up at `addresses` (endpoint -> address): unowned and own names are set,
-    others kept."""
-    wanted = dict(current)
-    for endpoint in deployment.endpoints:
-        owner = current.get(endpoint.name)
-        address = addresses.get(endpoint.name)
-        if address and (owner is None or owner.environment == deployment.environment):
-            wanted[endpoint.name] = Name(endpoint.host, deployment.environment, address)
+def _told(record: Mapping[str, Any], candidates: list[tuple[str, Name]]) -> tuple[str, Name | None]:
+    """The endpoint and the name that a record's inputs stand for: what the outputs tell of that host and address."""
+    of_host = [(endpoint, name) for endpoint, name in candidates if name.host == record.get("Name")]
+    if not of_host:
+        return "", None
+    address, zone_id = record["ResourceRecords"][0]["Value"], record["HostedZoneId"]
+    endpoint, name = next((each for each in of_host if each[1].address == address), of_host[0])
+    zone = name.zone if name.zone_id == zone_id else ""
+    return endpoint, replace(name, address=address, ttl_s=int(record["TTL"]), zone=zone, zone_id=zone_id)
+
+
+def after_up(
+    deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str], dns: Dns | None
+) -> dict[str, Name]:
+    """The names once `deployment` is up at `addresses` (endpoint -> address): unowned and own names are set, own names
+    that the mesh no longer has are left out, others' are kept.
+    """
+    wanted = {endpoint: name for endpoint, name in current.items() if name.environment != deployment.environment}
+    for endpoint in _settable(deployment, current):
+        _, old = _before(endpoint, deployment, current)
+        address = addresses.get(endpoint.name) or (old.address if old else "")
+        if address:
+            wanted[endpoint.name] = _written(endpoint.host, deployment, address, dns, old)
     return wanted
 
 
@@ -42,31 +76,75 @@ def after_destroy(environment: str, current: Mapping[str, Name]) -> dict[str, Na
     return {endpoint: name for endpoint, name in current.items() if name.environment != environment}
 
 
-def moved(deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str]) -> dict[str, Name]:
+def moved(
+    deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str], dns: Dns | None
+) -> dict[str, Name]:
     """The names after a cutover to `deployment`: every endpoint it has points at it."""
-    hosts = {endpoint.name: endpoint.host for endpoint in deployment.endpoints}
-    new = {
-        name: Name(hosts[name], deployment.environment, address) for name, address in addresses.items() if name in hosts
-    }
-    return {**current, **new}
+    by_host = {name.host: name for name in current.values()}
+    hosts = {endpoint.name: endpoint.host for endpoint in deployment.endpoints if endpoint.name in addresses}
+    new = {name: _written(host, deployment, addresses[name], dns, by_host.get(host)) for name, host in hosts.items()}
+    return {endpoint: name for endpoint, name in current.items() if name.host not in hosts.values()} | new
 
 
-def changes(deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str]) -> tuple[Change, ...]:
+def _written(host: str, deployment: Deployment, address: str, dns: Dns | None, old: Name | None) -> Name:
+    """The zone's id is looked up (by `session`) only where it is not known yet."""
+    zone, ttl_s = (dns.zone, int(dns.ttl_s)) if dns is not None else ("", 0)
+    zone_id = old.zone_id if old is not None and old.zone == zone else ""
+    return Name(host, deployment.environment, address, ttl_s, zone, zone_id)
+
+
+def _settable(deployment: Deployment, current: Mapping[str, Name]) -> list[Endpoint]:
+    """The endpoints whose names no other environment has, whatever they are called there."""
+    others = {endpoint: name.host for endpoint, name in current.items() if name.environment != deployment.environment}
+    return [e for e in deployment.endpoints if e.name not in others and e.host not in others.values()]
+
+
+def _before(endpoint: Endpoint, deployment: Deployment, current: Mapping[str, Name]) -> tuple[str, Name | None]:
+    """What an endpoint was called and how its name stood: by its host, else by its own name with another host."""
+    for known, name in current.items():
+        if name.host == endpoint.host:
+            return known, name
+    found = current.get(endpoint.name)
+    taken = found is not None and found.host in {each.host for each in deployment.endpoints}
+    return (endpoint.name, None) if taken else (endpoint.name, found)
+
+
+def changes(
+    deployment: Deployment, current: Mapping[str, Name], addresses: Mapping[str, str], dns: Dns | None
+) -> tuple[Change, ...]:
     """What `up` would do to the names, for a plan. An address that isn't known yet shows as such."""
-    found = []
-    for endpoint in deployment.endpoints:
-        owner = current.get(endpoint.name)
-        address = addresses.get(endpoint.name, "")
-        if owner is not None and owner.environment != deployment.environment:
-            continue
-        if owner is not None and (not address or (owner.address == address and owner.host == endpoint.host)):
-            continue
-        action: Any = "create" if owner is None else "update"
-        field = FieldChange("address", owner.address if owner else None, address or "known after up")
-        resource = ResourceChange(f"{EDGE}::{_RECORD}::endpoint/{endpoint.name}:record", _RECORD, action)
-        summary = f"{endpoint.host} -> {deployment.environment}"
-        found.append(Change(f"endpoint/{endpoint.name}", action, summary, (field,), (resource,)))
+    wanted = after_up(deployment, current, addresses, dns)
+    found: list[Change] = []
+    kept: set[str] = set()
+    for endpoint in _settable(deployment, current):
+        known, old = _before(endpoint, deployment, current)
+        kept.add(known)
+        fields = _fields(endpoint.name, known, old, wanted.get(endpoint.name))
+        if fields:
+            summary = f"{endpoint.host} -> {deployment.environment}"
+            found.append(_change(endpoint.name, "create" if old is None else "update", summary, fields))
+    for known, name in current.items():
+        if name.environment == deployment.environment and known not in kept:
+            found.append(_change(known, "delete", f"{name.host} is no longer in the mesh", ()))
     return tuple(found)
+
+
+def _fields(endpoint: str, known: str, old: Name | None, new: Name | None) -> tuple[FieldChange, ...]:
+    if old is None or new is None:
+        return (FieldChange("address", None, new.address if new else "known after up"),)
+    compared = [
+        ("endpoint", known, endpoint),
+        ("host", old.host, new.host),
+        ("address", old.address, new.address),
+        ("ttl", old.ttl_s, new.ttl_s),
+        ("zone", old.zone or new.zone, new.zone),
+    ]
+    return tuple(FieldChange(path, before, after) for path, before, after in compared if before != after)
+
+
+def _change(endpoint: str, action: Action, summary: str, fields: tuple[FieldChange, ...]) -> Change:
+    resource = ResourceChange(f"{EDGE}::{_RECORD}::endpoint/{endpoint}:record", _RECORD, action)
+    return Change(f"endpoint/{endpoint}", action, summary, fields, (resource,))
 
 
 def hosted_zone_id(zone: str, profile: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,8 @@ class Session:
         previewed: Plan | None = None,
         allow_data_loss: bool = False,
     ) -> UpResult:
-        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it. `previewed`: what
-        `plan` has just said, where it was asked.
+        """Bring the environment up. `set_names`: also point unowned and own endpoint names at it, and remove own ones
+        that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
 
         Raises: ProtectedDataError (storage with data would go; nothing was done), ResourcesFailedError (what was made
         is kept), CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
@@ -104,15 +104,15 @@ class Session:
         record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pointing = pool.submit(self.endpoint_names) if named.endpoints else None
+            pointing = pool.submit(self.endpoint_names) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
         if outputs.get("kubeconfig"):
             kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
         plan = self._plan(named, record.steps, before, current, addresses)
-        if named.endpoints:
-            self.set_names(names.after_up(deployment, current, addresses), current)
+        if set_names:
+            self.set_names(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
 
     def data_lost_by(self, plan: Plan) -> list[Risk]:
@@ -225,35 +225,36 @@ class Session:
 
     def endpoint_names(self) -> dict[str, Name]:
         """Where each endpoint's name points, by endpoint."""
-        return names.names_of(self._run(names.EDGE, _nothing).outputs())
+        return names.names_of(self._run(names.EDGE, _nothing).state())
 
     def set_names(self, wanted: Mapping[str, Name], current: Mapping[str, Name] | None = None) -> None:
         """Make the names exactly these; `current`: what `endpoint_names` has just said, where it was asked.
 
         Raises: MeshError when there is no DNS zone to write them to.
         """
-        if dict(wanted) == dict(self.endpoint_names() if current is None else current):
+        before = dict(self.endpoint_names() if current is None else current)
+        if dict(wanted) == before:
             return
         dns = self._dns()
-        zone_id = names.hosted_zone_id(dns.zone, dns.profile or "")
-        program = partial(
-            stacks.edge.declare,
-            dict(wanted),
-            hosted_zone_id=zone_id,
-            ttl_s=int(dns.ttl_s),
-            profile=dns.profile or "",
-            tags={"meshctl.dev/mesh": self.mesh},
-        )
+        profile = dns.profile or ""
+        if any(not name.zone_id for name in wanted.values()):
+            zone_id = names.hosted_zone_id(dns.zone, profile)
+            wanted = {
+                endpoint: name if name.zone_id else replace(name, zone_id=zone_id) for endpoint, name in wanted.items()
+            }
+        tags = {"meshctl.dev/mesh": self.mesh}
+        program = partial(stacks.edge.declare, dict(wanted), before=before, profile=profile, tags=tags)
         self._run(names.EDGE, program).up()
 
     def move_names(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
         """Point every endpoint at `deployment`: a migration's cutover, or its way back."""
-        self.set_names(names.moved(deployment, self.endpoint_names(), addresses))
+        current = self.endpoint_names()
+        self.set_names(names.moved(deployment, current, addresses, self.environments.dns), current)
 
     def _dns(self) -> Dns:
         if self.environments.dns is None:
             raise MeshError(
-                "the mesh has endpoints, but environments.yaml says nothing of DNS",
+                "endpoints' names are to be written or removed, but environments.yaml says nothing of DNS",
                 hint="add `dns: {provider: route53, zone: example.com}`",
             )
         return self.environments.dns
@@ -278,7 +279,7 @@ class Session:
             digest=deployment.digest,
             hourly_usd_before=Deployment.model_validate(old).hourly_usd if old else 0.0,
             hourly_usd_after=deployment.hourly_usd,
-            extra=names.changes(deployment, current, known),
+            extra=names.changes(deployment, current, known, self.environments.dns),
             notes=tuple(notes),
         )
 

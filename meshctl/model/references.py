@@ -12,6 +12,7 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
+NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
@@ -35,6 +36,8 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
     problems: list[Problem] = []
     for name, environment in _items(document, "environments"):
         at: Path = ("environments", name)
+        if name == NAMES_STACK:
+            problems.append((at, f'"{name}" is where the endpoints\' names are kept; choose another name'))
         problems.extend(_reservations(environment, at, pools))
         if environment.get("provider") == "onprem" and not {"inventory", "kubernetes"} & environment.keys():
             problems.append((at, 'needs "inventory" (SSH hosts) or "kubernetes" (an existing cluster)'))
@@ -47,6 +50,22 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
     for name, source in _items(document, "secrets"):
         if len({"env", "file"} & source.keys()) != 1:
             problems.append((("secrets", name), 'needs exactly one of "env" and "file"'))
+    return problems
+
+
+def check_hosts(mesh: object, environments: object) -> list[Problem]:
+    """Hosts of `mesh` that the DNS zone of `environments` can't hold; a zone given by its id tells nothing."""
+    dns = _mapping(_mapping(environments).get("dns"))
+    zone = str(dns.get("zone") or "").lower().rstrip(".")
+    if "." not in zone:
+        return []
+    problems: list[Problem] = []
+    for name, endpoint in _items(_mapping(mesh), "endpoints"):
+        host, at = endpoint.get("host"), ("endpoints", name, "host")
+        if host == zone:
+            problems.append((at, f"{host} is the DNS zone itself, which can't point at a load balancer; add a label"))
+        elif isinstance(host, str) and not host.endswith(f".{zone}"):
+            problems.append((at, f"{host} is not in the DNS zone {zone} (dns.zone in environments.yaml)"))
     return problems
 
 

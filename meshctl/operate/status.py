@@ -39,12 +39,14 @@ class WorkloadStatus:
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """`points_at` is the environment that the name leads to; `address` this environment's own."""
+    """`points_at` is the environment that the name leads to, `name_address` what is in its record; `address` this
+    environment's own."""
 
     name: str
     host: str
     address: str
     points_at: str
+    name_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,13 @@ def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodSt
 def _endpoints(session: Session, deployment: Deployment, outputs: dict[str, Any]) -> tuple[EndpointStatus, ...]:
     names = session.endpoint_names()
     addresses = outputs.get("endpoints") or {}
-    return tuple(
-        EndpointStatus(
-            e.name, e.host, str(addresses.get(e.name) or ""), names[e.name].environment if e.name in names else ""
-        )
-        for e in deployment.endpoints
-    )
+    by_host = {name.host: name for name in names.values()}
+    found = []
+    for endpoint in deployment.endpoints:
+        address, name = str(addresses.get(endpoint.name) or ""), by_host.get(endpoint.host)
+        environment, name_address = (name.environment, name.address) if name else ("", "")
+        found.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address))
+    return tuple(found)
 
 
 def status_text(status: EnvironmentStatus) -> str:
@@ -125,6 +128,16 @@ def status_text(status: EnvironmentStatus) -> str:
         line += f", {workload.restarts} restarts" if workload.restarts else ""
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
-        where = f"-> {endpoint.points_at}" if endpoint.points_at else "(name not set)"
-        lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {where}  {endpoint.address}")
+        lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
     return "\n".join(lines) + "\n"
+
+
+def _where(environment: str, endpoint: EndpointStatus) -> str:
+    """Where the name points; beside it this environment's own address, where that is another one."""
+    own = endpoint.address or "no address"
+    if not endpoint.points_at:
+        return f"(name not set)  {own} here"
+    pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"
+    if endpoint.points_at == environment and endpoint.name_address == endpoint.address:
+        return pointing
+    return f"{pointing}  ({own} here)"

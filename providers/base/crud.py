@@ -233,8 +233,8 @@ class Crud:
             if changed & set(setting.inputs) or (unfinished and setting.on_create)
         ]
         try:
-            if unfinished:
-                context["outputs"] = self._ready(context)
+            if unfinished:  # still as the last run left it
+                context["outputs"] = self._ready(context | {"inputs": old_inputs})
             if "Tags" in changed or unfinished:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:

@@ -9,11 +9,12 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.lab.aws import zones
 from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, aws, code_of, make_network, server
 
 __all__ = ["aws", "server"]
@@ -195,6 +196,54 @@ def test_the_hosted_zone(aws: Aws) -> None:
         found["Name"] for found in route53.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
     ]
     assert "a.example.com." in names
+
+
+class TestRecords:
+    """A zone refuses what the real one refuses, and a batch is applied as a whole or not at all."""
+
+    A: ClassVar = {"Name": "r.example.com", "Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "127.0.0.1"}]}
+    CNAME: ClassVar = {**A, "Type": "CNAME", "ResourceRecords": [{"Value": "lb.example.net"}]}
+
+    def change(self, aws: Aws, *changes: tuple[str, dict[str, Any]]) -> None:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
+        aws.client("route53").change_resource_record_sets(HostedZoneId=zones.ID, ChangeBatch=batch)
+
+    def refusal(self, aws: Aws, *changes: tuple[str, dict[str, Any]]) -> str:
+        with pytest.raises(ClientError) as caught:
+            self.change(aws, *changes)
+        assert caught.value.response["Error"]["Code"] == "InvalidChangeBatch"
+        return str(caught.value.response["Error"]["Message"])
+
+    def here(self, aws: Aws) -> list[tuple[str, str]]:
+        found = aws.client("route53").list_resource_record_sets(HostedZoneId=zones.ID)["ResourceRecordSets"]
+        return [
+            (each["Type"], each["ResourceRecords"][0]["Value"]) for each in found if each["Name"] == "r.example.com."
+        ]
+
+    def test_a_cname_stands_alone(self, aws: Aws) -> None:
+        self.change(aws, ("UPSERT", self.A))
+        assert "conflicting RRSet of type A" in self.refusal(aws, ("CREATE", self.CNAME))
+        assert "conflicting RRSet of type A" in self.refusal(aws, ("UPSERT", self.CNAME))
+        self.change(aws, ("DELETE", self.A), ("CREATE", self.CNAME))
+        assert self.here(aws) == [("CNAME", "lb.example.net")]
+        assert "conflicting RRSet of type CNAME" in self.refusal(aws, ("CREATE", self.A))
+        self.change(aws, ("DELETE", self.CNAME), ("CREATE", self.A))  # the same record a second time
+        assert self.here(aws) == [("A", "127.0.0.1")]
+        self.change(aws, ("DELETE", self.A))
+
+    def test_nothing_of_a_refused_batch_is_applied(self, aws: Aws) -> None:
+        self.change(aws, ("UPSERT", self.A))
+        other = {**self.A, "ResourceRecords": [{"Value": "127.0.0.2"}]}
+        assert "already exists" in self.refusal(aws, ("UPSERT", other), ("CREATE", self.A))
+        assert "do not match" in self.refusal(aws, ("DELETE", other))
+        assert "was not found" in self.refusal(aws, ("DELETE", self.A), ("DELETE", self.CNAME))
+        assert self.here(aws) == [("A", "127.0.0.1")]
+        self.change(aws, ("DELETE", self.A))
+
+    def test_a_record_belongs_into_its_zone_and_a_cname_below_its_apex(self, aws: Aws) -> None:
+        assert "not permitted in zone" in self.refusal(aws, ("CREATE", {**self.A, "Name": "example.org"}))
+        assert "not permitted in zone" in self.refusal(aws, ("CREATE", {**self.A, "Name": "badexample.com"}))
+        assert "at apex" in self.refusal(aws, ("CREATE", {**self.CNAME, "Name": "example.com"}))
 
 
 class TestS3:

@@ -32,6 +32,8 @@ def test_global_options_may_follow_the_command() -> None:
         (["nonsense"], 64),
         (["check", "--output", "xml"], 64),
         (["check", "nowhere"], 64),
+        (["migrate", "nowhere", "cw", "--dry-run"], 64),
+        (["migrate", "cw", "nowhere", "--dry-run"], 64),
         (["-C", "/nonexistent", "check"], 64),
         (["check"], 0),
     ],
@@ -46,8 +48,10 @@ def test_an_error_is_what_why_hint() -> None:
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
         'error: no environment named "nowhere"',
-        "  hint: environments.yaml has: aws-east, cw, dc1",
+        "  hint: environments.yaml has aws-east, cw, dc1",
     ]
+    done = meshctl("migrate", "aws-eats", "cw", "--dry-run")
+    assert done.stderr.splitlines()[0] == 'error: no environment named "aws-eats"; did you mean "aws-east"?'
 
 
 def test_with_json_an_error_is_one_object_with_a_stable_code() -> None:

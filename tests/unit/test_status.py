@@ -18,13 +18,13 @@ def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
         "degraded",
         (PoolStatus("train", "gd-8xh100ib-i128", 3, 4),),
         (WorkloadStatus("chat", "inference", 1, 2, 0, 3, "chat-0: ImagePullBackOff"),),
-        (EndpointStatus("chat", "chat.example.com", "10.0.0.1", "aws-east"),),
+        (EndpointStatus("chat", "chat.example.com", "10.9.9.9", "aws-east", "10.0.0.1"),),
     )
     assert status_text(status) == (
         "cw: degraded\n"
         "  pool      train  3/4 nodes ready  gd-8xh100ib-i128\n"
         "  workload  chat   1/2 ready, 3 restarts  (chat-0: ImagePullBackOff)\n"
-        "  endpoint  chat   chat.example.com -> aws-east  10.0.0.1\n"
+        "  endpoint  chat   chat.example.com -> aws-east  10.0.0.1  (10.9.9.9 here)\n"
     )
 
 
@@ -52,3 +52,12 @@ def test_a_failed_pod_counts_as_long_as_nothing_took_its_place() -> None:
     assert workload_status(deployment(), "pretrain", [failed, *running]).reason == said
     again = pretrain_pod(9, "Running", ready=True)
     assert workload_status(deployment(), "pretrain", [failed, *running, again]).reason == ""
+
+
+def test_a_name_that_points_here_is_told_once() -> None:
+    here = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "cw", "10.0.0.1")
+    line = status_text(EnvironmentStatus("cw", "up", endpoints=(here,))).splitlines()[1]
+    assert line == "  endpoint  chat  chat.example.com -> cw  10.0.0.1"
+    unset = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "")
+    line = status_text(EnvironmentStatus("cw", "up", endpoints=(unset,))).splitlines()[1]
+    assert line == "  endpoint  chat  chat.example.com (name not set)  10.0.0.1 here"

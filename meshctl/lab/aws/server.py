@@ -23,6 +23,7 @@ from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class LabApi:
         self.credentials = Credentials(root)
         self.faults = Faults(root)
         self.eks = Eks(root, self.credentials, self.faults)
-        self.services: dict[str, Service] = {"ec2": Ec2(), "eks": self.eks, "fsx": Fsx()}
+        self.services: dict[str, Service] = {"ec2": Ec2(), "eks": self.eks, "fsx": Fsx(), "route53": Route53()}
         self.lock = threading.RLock()
         zones.create()
 

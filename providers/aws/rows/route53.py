@@ -6,6 +6,7 @@ A name that already answers with something else belongs to someone: taking it ov
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from providers.base.row import Adopt, Call, Context, Poll, Row, Setting
@@ -23,7 +24,17 @@ MEMBERS = (
     "AliasTarget",
     "HealthCheckId",
 )
-VALUES = ("TTL", "ResourceRecords", "AliasTarget", "Weight", "HealthCheckId")
+VALUES = (
+    "Type",
+    "TTL",
+    "ResourceRecords",
+    "AliasTarget",
+    "Weight",
+    "Region",
+    "Failover",
+    "MultiValueAnswer",
+    "HealthCheckId",
+)
 
 
 def _batch(action: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -38,8 +49,29 @@ def _create(context: Context) -> Any:
     return _batch("UPSERT" if context["inputs"].get("Overwrite") is True else "CREATE", _wanted(context))
 
 
-def _upsert(context: Context) -> Any:
-    return _batch("UPSERT", _wanted(context))
+def _put(context: Context) -> Any:
+    """The record in one batch, which Route 53 applies as a whole: at no moment does the name have no record.
+
+    Where the type changes, the record of the old type goes in the same batch, if it is still as we made it. `answer`:
+    the records of that name as they are now, so that a change that went through before an error isn't made twice.
+    """
+    wanted, present = _wanted(context), context["answer"] or []
+    if any(record["Type"] == wanted["Type"] for record in present) and context["old_inputs"]["Type"] == wanted["Type"]:
+        return _batch("UPSERT", wanted)
+    changes = [
+        change for record in present if _is_old(record, context) for change in _batch("DELETE", record)["Changes"]
+    ]
+    action = "UPSERT" if any(_same_values(record, wanted) for record in present) else "CREATE"
+    return {"Changes": [*changes, *_batch(action, wanted)["Changes"]]}
+
+
+def _is_old(record: dict[str, Any], context: Context) -> bool:
+    old = context["old_inputs"]
+    return old["Type"] != context["inputs"]["Type"] and _same_values(record, old)
+
+
+def _same_values(record: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(record.get(member) == wanted.get(member) for member in ("Type", "ResourceRecords", "AliasTarget"))
 
 
 def _delete(context: Context) -> Any:
@@ -65,11 +97,23 @@ INSYNC = Poll(
     call=Call("GetChange", {"Id": "answer.ChangeInfo.Id"}, path="ChangeInfo"),
 )
 
+# The type in an id is that of the record's first day: it changes in place.
 LIST = Call(
     "ListResourceRecordSets",
-    {"HostedZoneId": "parts[0]", "StartRecordName": "parts[1]", "StartRecordType": "parts[2]", "MaxItems": "'100'"},
-    path="ResourceRecordSets[?Name==${parts[1]} && Type==${parts[2]}"
+    {
+        "HostedZoneId": "parts[0]",
+        "StartRecordName": "parts[1]",
+        "StartRecordType": "not_null(inputs.Type, parts[2])",
+        "MaxItems": "'100'",
+    },
+    path="ResourceRecordSets[?Name==${parts[1]} && Type==${not_null(inputs.Type, parts[2])}"
     " && not_null(SetIdentifier, '')==${parts[3]}] | [0]",
+)
+
+OF_NAME = Call(
+    "ListResourceRecordSets",
+    {"HostedZoneId": "parts[0]", "StartRecordName": "parts[1]", "MaxItems": "'100'"},
+    path="ResourceRecordSets[?Name==${parts[1]} && not_null(SetIdentifier, '')==${parts[3]}]",
 )
 
 RECORD_SET = Row(
@@ -110,7 +154,7 @@ RECORD_SET = Row(
     settings=(
         Setting(
             VALUES,
-            (Call("ChangeResourceRecordSets", {"HostedZoneId": "parts[0]", "ChangeBatch": _upsert}),),
+            (OF_NAME, Call("ChangeResourceRecordSets", {"HostedZoneId": "parts[0]", "ChangeBatch": _put})),
             wait=INSYNC,
         ),
         Setting(("Overwrite",), ()),
@@ -119,6 +163,7 @@ RECORD_SET = Row(
     opaque=("HostedZoneId", "Name", "Overwrite"),
     created=INSYNC,
     delete_reads=True,
+    delete_first=False,  # what replaces a record is another one: another zone, name or set identifier
 )
 
 ROWS: tuple[Row, ...] = (RECORD_SET,)

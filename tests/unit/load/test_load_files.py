@@ -118,3 +118,32 @@ def test_paths_are_relative_to_the_file(tmp_path, monkeypatch) -> None:
     found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[union-attr]
     assert found == {"a": str(tmp_path / "home/.kube/a"), "b": str(tmp_path / "kube/b"), "c": None}
     assert environments.secret_source("token").file == str(tmp_path / "secrets/token")
+
+
+def test_an_environment_is_not_called_as_the_stack_of_names_is(tmp_path, monkeypatch) -> None:
+    found = problems(tmp_path, monkeypatch, environments=ENVIRONMENTS.replace("  e: {", "  edge: {"))
+    assert found == [
+        'environments.yaml:4:3: environments.edge: "edge" is where the endpoints\' names are kept; choose another name'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "zone", "said"),
+    [
+        ("chat.example.com", "example.com.", ""),
+        ("chat.example.com", "Z0123456", ""),
+        ("example.com", "example.com", "is the DNS zone itself"),
+        ("chat.badexample.com", "example.com", "is not in the DNS zone example.com"),
+        ("chat.example.com", "example.org", "is not in the DNS zone example.org"),
+    ],
+)
+def test_a_host_must_fit_the_zone(tmp_path, monkeypatch, host: str, zone: str, said: str) -> None:
+    mesh = MESH + (
+        "workloads:\n  w: {kind: service, pool: p, image: a/b:1, ports: {http: 80}}\n"
+        f"endpoints:\n  chat: {{host: {host}, workload: w, port: http}}\n"
+    )
+    found = problems(tmp_path, monkeypatch, mesh, ENVIRONMENTS + f"dns: {{provider: route53, zone: {zone}}}\n")
+    assert len(found) == bool(said)
+    for line in found:
+        assert line.startswith("mesh.yaml:9:16: endpoints.chat.host: ")
+        assert said in line

@@ -64,8 +64,8 @@ def declared() -> list[tuple[str, dict[str, Any]]]:
     @pulumi.runtime.test
     def run() -> None:
         stacks.aws.declare(deployment, LATE)
-        names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1")}
-        stacks.edge.declare(names, hosted_zone_id="Z1", ttl_s=30, profile="", tags={})
+        names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
+        stacks.edge.declare(names, before={}, profile="", tags={})
 
     run()
     return [(token, inputs) for token, inputs in wire.declared if token.startswith("meshaws:")]

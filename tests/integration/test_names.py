@@ -1,0 +1,194 @@
+"""Endpoint names with the real engine, against the lab's Route 53: what a resolver sees while they change."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.rcode
+import pytest
+
+from meshctl.engine import names
+from meshctl.engine.session import Session
+from meshctl.errors import ResourcesFailedError
+from meshctl.lab.aws import zones
+from meshctl.lab.network import dns_server
+from meshctl.lab.network.dns_server import DnsServer, Route53
+from meshctl.model.environment import Environments
+from stacks.edge import Name
+from tests.integration.lab_aws_server import KEY, Aws, aws, server
+
+__all__ = ["aws", "server"]
+
+HOST = "names.example.com"
+EAST = Name(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")
+CW = Name(HOST, "cw", "127.0.0.9", 5, "example.com")
+ENVIRONMENTS = {
+    "apiVersion": "meshctl/v1",
+    "kind": "Environments",
+    "environments": {"cw": {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}},
+    "dns": {"provider": "route53", "zone": "example.com", "ttl": "5s"},
+}
+
+
+@pytest.fixture
+def session(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PULUMI_CONFIG_PASSPHRASE": "names",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(dns_server, "ACCESS_KEY", KEY)
+    monkeypatch.setattr(dns_server, "FRESH_S", 0.0)
+    yield Session(tmp_path, "names", Environments.model_validate(ENVIRONMENTS))
+    change(aws, *(("DELETE", record) for record in records(aws)))
+
+
+def change(aws: Aws, *changes: tuple[str, dict[str, Any]]) -> None:
+    batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
+    if changes:
+        aws.client("route53").change_resource_record_sets(HostedZoneId=zones.ID, ChangeBatch=batch)
+
+
+def records(aws: Aws) -> list[dict[str, Any]]:
+    found = aws.client("route53").list_resource_record_sets(HostedZoneId=zones.ID)["ResourceRecordSets"]
+    return [record for record in found if record["Type"] in ("A", "CNAME")]
+
+
+def values(aws: Aws) -> list[tuple[str, str, int, str]]:
+    return [(r["Name"], r["Type"], r["TTL"], r["ResourceRecords"][0]["Value"]) for r in records(aws)]
+
+
+@contextmanager
+def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
+    """Asks for HOST all the time; gives the different answers seen, in their order."""
+    seen: list[str] = []
+    stop = threading.Event()
+
+    async def ask() -> None:
+        question = dns.message.make_query(HOST, "A").to_wire()
+        zone_server = DnsServer(Route53(f"http://127.0.0.1:{aws.port}"), {})
+        while not stop.is_set():
+            answer = await zone_server.respond(question)
+            assert answer is not None
+            message = dns.message.from_wire(answer)
+            found = message.answer[0][0].to_text() if message.answer else dns.rcode.to_text(message.rcode())
+            seen.append(found.rstrip("."))
+
+    thread = threading.Thread(target=lambda: asyncio.run(ask()))
+    thread.start()
+    try:
+        yield lambda: [answer for answer, _ in itertools.groupby(seen)]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session: Session) -> None:
+    session.set_names({"chat": EAST})
+    with steady_resolver(aws) as seen:
+        session.set_names({"chat": CW})
+        session.set_names({"chat": EAST})
+    assert seen() == [EAST.address, CW.address, EAST.address]
+    session.set_names({})
+    assert values(aws) == []
+
+
+def test_a_renamed_endpoint_keeps_its_record_all_the_time(aws: Aws, session: Session) -> None:
+    session.set_names({"chat": CW})
+    with steady_resolver(aws) as seen:
+        session.set_names({"talk": replace(CW, zone_id=zones.ID)})
+    assert seen() == [CW.address]
+    assert session.endpoint_names() == {"talk": replace(CW, zone_id=zones.ID)}
+    session.set_names({})
+    assert values(aws) == []
+
+
+def test_a_failed_change_is_made_by_the_next_run(aws: Aws, session: Session) -> None:
+    aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
+    with pytest.raises(ResourcesFailedError):
+        session.set_names({"chat": EAST})
+    assert session.endpoint_names() == {}
+    aws.faults()
+    session.set_names({"chat": EAST})
+    aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
+    with pytest.raises(ResourcesFailedError):
+        session.set_names({"chat": CW})
+    assert session.endpoint_names()["chat"].environment == "aws-east"
+    with pytest.raises(ResourcesFailedError):
+        session.set_names({})
+    assert session.endpoint_names()["chat"].environment == "aws-east"
+    aws.faults()
+    session.set_names({"chat": CW})
+    assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
+    assert session.endpoint_names() == {"chat": replace(CW, zone_id=zones.ID)}
+
+
+def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Session) -> None:
+    session.set_names({"chat": EAST})
+    aws.faults({"operation": "GetChange", "service": "route53", "error": "AccessDenied", "times": 9})
+    with pytest.raises(ResourcesFailedError):
+        session.set_names({"chat": CW})
+    aws.faults()
+    session.set_names({"chat": CW})
+    assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
+
+
+def test_a_changed_ttl_is_written(aws: Aws, session: Session) -> None:
+    session.set_names({"chat": CW})
+    session.set_names({"chat": replace(CW, ttl_s=7)})
+    assert values(aws) == [(f"{HOST}.", "A", 7, CW.address)]
+
+
+def test_a_changed_zone_gets_the_record_and_the_old_one_loses_it(aws: Aws, session: Session) -> None:
+    below = replace(CW, host=f"a.{HOST}")
+    session.set_names({"chat": below})
+    route53 = aws.client("route53")
+    other = route53.create_hosted_zone(Name=HOST, CallerReference=HOST)["HostedZone"]["Id"]
+    document = {**ENVIRONMENTS, "dns": {"provider": "route53", "zone": HOST}}
+    moved = Session(session.folder, "names", Environments.model_validate(document))
+    moved.set_names({"chat": replace(below, zone=HOST)})
+    found = route53.list_resource_record_sets(HostedZoneId=other)["ResourceRecordSets"]
+    assert [record["Name"] for record in found if record["Type"] == "A"] == [f"a.{HOST}."]
+    assert values(aws) == []
+    moved.set_names({})
+    route53.delete_hosted_zone(Id=other)
+
+
+@pytest.mark.parametrize("kind", ["A", "CNAME"])
+def test_a_record_of_someone_else_is_neither_taken_nor_deleted(aws: Aws, session: Session, kind: str) -> None:
+    value = {"A": "127.0.0.77", "CNAME": "else.example.net"}[kind]
+    change(aws, ("CREATE", {"Name": HOST, "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": value}]}))
+    with pytest.raises(ResourcesFailedError) as caught:
+        session.set_names({"chat": CW})
+    assert "not made by this mesh" in caught.value.hint or "did not make" in caught.value.hint
+    session.set_names({})
+    assert values(aws) == [(f"{HOST}.", kind, 60, value)]
+
+
+def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.set_names({"chat": CW})
+
+    def older(state: dict[str, Any]) -> dict[str, Any]:
+        for resource in state["resources"]:
+            resource["urn"] = resource["urn"].replace(f"::endpoint/{HOST}:record", "::endpoint/chat:record")
+            if resource["type"] == "pulumi:pulumi:Stack":
+                name = {"host": HOST, "environment": "cw", "address": CW.address}
+                resource["outputs"] = {"endpoints": {"chat": name}}
+        return state
+
+    session._run(names.EDGE, lambda: None).stack.rewrite(older)
+    assert session.endpoint_names() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
+    with steady_resolver(aws) as seen:
+        session.set_names({"talk": EAST})
+    assert seen() == [CW.address, EAST.address]
