@@ -36,6 +36,13 @@ def _reservation(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
 
+def _account(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError(f'write it in quotes: "{value:012d}" (as a number it could lose its zeros)')
+    return value
+
+
+AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^\d{12}$")]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
 Prices = dict[Text, UsdPerHour]
@@ -127,6 +134,7 @@ class AwsEnvironment(Section):
     region: Text
     zones: Annotated[tuple[Text, ...], Field(min_length=1)]
     profile: Text | None = None
+    account: AccountId | None = None
     network: Network = Network()
     capacity: Capacity = Capacity()
     kubernetes: EksOptions = EksOptions()

@@ -1,0 +1,111 @@
+"""A small mesh on the lab's AWS: what a change of its environment does there, seen through the AWS API.
+
+Brought up once for the whole file; the tests go from what is there to what changes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab_fixture import RunningLab
+
+MESH = """
+apiVersion: meshctl/v1
+kind: Mesh
+name: small
+labels: {team: genai}
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4, memory: 8GiB}}
+storage:
+  models: {kind: object, size: 1GiB}
+  results: {kind: object, size: 1GiB}
+workloads:
+  reader:
+    {kind: service, pool: web, replicas: 1, image: example/reader:1, mounts: {models: {path: /models, readOnly: true}}}
+  writer: {kind: service, pool: web, replicas: 1, image: example/writer:1, mounts: {results: {path: /results}}}
+  idle: {kind: service, pool: web, replicas: 1, image: example/idle:1}
+"""
+ENVIRONMENTS = """
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  aws-east:
+    provider: aws
+    region: us-east-1
+    zones: [us-east-1a, us-east-1b]
+    kubernetes: {version: "1.33"}
+"""
+ELSEWHERE = ENVIRONMENTS.replace("us-east-1", "eu-west-1")
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    folder: Path = tmp_path_factory.mktemp("small")
+    (folder / "mesh.yaml").write_text(MESH)
+    (folder / "environments.yaml").write_text(ENVIRONMENTS)
+    here = lab.at(folder)
+    here.meshctl("up", "aws-east", "--yes", timeout_s=600)
+    yield here
+    (folder / "environments.yaml").write_text(ENVIRONMENTS)
+    here.meshctl("destroy", "aws-east", "--yes", timeout_s=300)
+
+
+def refused(here: RunningLab, *arguments: str, **variables: str) -> str:
+    """What a command that is not allowed says."""
+    done = here.meshctl(*arguments, check=False, **variables)
+    assert done.returncode == 64, done.stdout + done.stderr
+    return done.stderr
+
+
+def vpcs(here: RunningLab) -> int:
+    mine = [{"Name": "tag:meshctl.dev/mesh", "Values": ["small"]}]
+    return len(here.boto3("ec2").describe_vpcs(Filters=mine)["Vpcs"])
+
+
+@pytest.mark.parametrize(
+    "command", [("plan", "aws-east"), ("up", "aws-east", "--yes"), ("up", "aws-east", "--yes", "--object-storage-only")]
+)
+def test_another_region_is_refused_before_anything_runs(mesh: RunningLab, command: tuple[str, ...]) -> None:
+    (mesh.folder / "elsewhere.yaml").write_text(ELSEWHERE)
+    said = refused(mesh, "--environments", "elsewhere.yaml", *command)
+    assert "aws-east is up in us-east-1 and can't become eu-west-1" in said
+    assert vpcs(mesh) == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "up", "destroy"])
+def test_credentials_of_another_account_are_refused(mesh: RunningLab, command: str) -> None:
+    role = {"RoleArn": "arn:aws:iam::222222222222:role/operator", "RoleSessionName": "other"}
+    keys = mesh.boto3("sts").assume_role(**role)["Credentials"]
+    other = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"]}
+    other["AWS_SESSION_TOKEN"] = keys["SessionToken"]
+    yes = () if command == "plan" else ("--yes",)
+    said = refused(mesh, command, "aws-east", *yes, **other)
+    assert "aws-east is in the AWS account 123456789012, and these are credentials of 222222222222" in said
+    assert vpcs(mesh) == 1
+
+
+def test_another_profile_of_the_same_account_changes_nothing(mesh: RunningLab, tmp_path: Path) -> None:
+    files: dict[str, str] = {}
+    for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        text = (
+            Path(mesh.env[variable])
+            .read_text()
+            .replace("[default]", "[profile same]" if "CONFIG" in variable else "[same]")
+        )
+        files[variable] = str(tmp_path / variable)
+        Path(files[variable]).write_text(text)
+    (mesh.folder / "same.yaml").write_text(ENVIRONMENTS.replace("region:", "profile: same\n    region:"))
+    done = mesh.meshctl("--environments", "same.yaml", "--output", "json", "plan", "aws-east", **files)
+    assert json.loads(done.stdout)["changes"] == []
+
+
+def test_destroy_deletes_where_it_was_made_whatever_the_file_says(mesh: RunningLab) -> None:
+    (mesh.folder / "environments.yaml").write_text(ELSEWHERE)
+    mesh.meshctl("destroy", "aws-east", "--yes", timeout_s=300)
+    assert vpcs(mesh) == 0
+    assert mesh.boto3("eks").list_clusters()["clusters"] == []
