@@ -52,11 +52,6 @@ def _check_names(objects: list[PlatformObject]) -> None:
             raise MeshError("two objects have the same name", why=why, hint=f"rename {item.subject}")
 
 
-def service_accounts(deployment: Deployment) -> list[str]:
-    """The accounts that workloads run under, in the deployment's namespace."""
-    return [workload.name for workload in deployment.workloads]
-
-
 def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
     (manifest,) = render(f"platform/{template}.yaml.j2", (kind,), values)
     return manifest

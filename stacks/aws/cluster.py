@@ -80,11 +80,7 @@ def _control_plane(
             "name": deployment.cluster.name,
             "version": deployment.cluster.version or None,
             "roleArn": role.get("Arn"),
-            "resourcesVpcConfig": {
-                "subnetIds": network.all(),
-                "endpointPublicAccess": True,
-                "endpointPrivateAccess": True,
-            },
+            "resourcesVpcConfig": {"subnetIds": network.all(), **endpoint_access(deployment)},
             # the API's own default mode (CONFIG_MAP) knows no access entries
             "accessConfig": {
                 "authenticationMode": "API_AND_CONFIG_MAP",
@@ -97,6 +93,14 @@ def _control_plane(
         depends_on=policies,
         timeout_s=1800,
     )
+
+
+def endpoint_access(deployment: Deployment) -> dict[str, Any]:
+    """From where the API server can be reached: always from inside the VPC. Without networks, which EKS refuses as an
+    empty list, not from outside."""
+    cidrs = list(deployment.cluster.public_access_cidrs)
+    named = {"publicAccessCidrs": cidrs} if cidrs else {}
+    return {"endpointPublicAccess": bool(cidrs), "endpointPrivateAccess": True, **named}
 
 
 def declare_addons(

@@ -112,7 +112,8 @@ def _launch_template(
 ) -> AwsResource:
     name = f"{deployment.cluster.name}-{pool.name}"
     data: dict[str, Any] = {
-        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+        # one hop: pods, which are two away, can't take the node's role; what needs it runs in the host's network
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [
             {
                 "DeviceName": "/dev/xvda",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,41 @@ def test_another_profile_of_the_same_account_changes_nothing(mesh: RunningLab, t
     (mesh.folder / "same.yaml").write_text(ENVIRONMENTS.replace("region:", "profile: same\n    region:"))
     done = mesh.meshctl("--environments", "same.yaml", "--output", "json", "plan", "aws-east", **files)
     assert json.loads(done.stdout)["changes"] == []
+
+
+def roles_of_workloads(here: RunningLab) -> dict[str, str]:
+    """Role ARN by service account, as EKS hands them to pods."""
+    eks = here.boto3("eks")
+    found = eks.list_pod_identity_associations(clusterName="small-aws-east", namespace="small")["associations"]
+    names = [{"clusterName": "small-aws-east", "associationId": item["associationId"]} for item in found]
+    described = [eks.describe_pod_identity_association(**name)["association"] for name in names]
+    return {item["serviceAccount"]: item["roleArn"] for item in described}
+
+
+def test_each_workload_has_a_role_that_reaches_its_own_buckets(mesh: RunningLab) -> None:
+    roles, iam = roles_of_workloads(mesh), mesh.boto3("iam")
+    assert set(roles) == {"reader", "writer"}  # `idle` uses no bucket
+    for workload, store, allowed in (("reader", "models", False), ("writer", "results", True)):
+        name = roles[workload].rpartition("/")[2]
+        document = iam.get_role_policy(RoleName=name, PolicyName="buckets")["PolicyDocument"]
+        resources = {arn for statement in document["Statement"] for arn in statement["Resource"]}
+        assert {arn.rpartition(":")[2][:-9].removesuffix("-") for arn in resources if "/" not in arn} == {
+            f"small-aws-east-{store}"
+        }
+        assert ("s3:PutObject" in json.dumps(document)) is allowed
+
+
+def test_pods_do_not_reach_the_nodes_role(mesh: RunningLab) -> None:
+    template = template_data(mesh)
+    assert template["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
+def template_data(here: RunningLab) -> dict[str, Any]:
+    (found,) = here.boto3("ec2").describe_launch_template_versions(
+        LaunchTemplateName="small-aws-east-web", Versions=["$Default"]
+    )["LaunchTemplateVersions"]
+    data: dict[str, Any] = found["LaunchTemplateData"]
+    return data
 
 
 def test_destroy_deletes_where_it_was_made_whatever_the_file_says(mesh: RunningLab) -> None:

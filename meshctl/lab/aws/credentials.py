@@ -85,7 +85,7 @@ def _account_of(access_key: str) -> str:
     for account in list(sts_backends):
         if sts_backends[account][PARTITION].get_assumed_role_from_access_key(access_key):
             return str(account)
-    return DEFAULT_ACCOUNT_ID
+    return str(DEFAULT_ACCOUNT_ID)
 
 
 def _of_moto(access_key: str) -> bool:

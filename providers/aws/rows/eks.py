@@ -12,6 +12,7 @@ from providers.base.row import Adopt, Call, Context, Param, Poll, Row, Setting, 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)
 BUSY = ("ResourceInUseException",)
+UNCHANGED = ("InvalidParameterException:already at the desired", "InvalidParameterException:No changes")
 # A role made a moment ago isn't known to EKS yet, or its trust isn't.
 CLUSTER_ROLE_SOON = ("InvalidParameterException:role", "InvalidParameterException:assume")
 ROLE_SOON = (*CLUSTER_ROLE_SOON, "InvalidRequestException:role")
@@ -54,6 +55,7 @@ def vpc_update(*names: str) -> Call:
         when=changed,
         transient=BUSY,
         patience_s=1800,
+        tolerate=UNCHANGED,
     )
 
 
@@ -66,7 +68,7 @@ def cluster_update(operation: str, name: str, value: str = "") -> Setting:
                 {"name": "id", name: value or f"inputs.{name}"},
                 transient=BUSY,
                 patience_s=1800,
-                tolerate=("InvalidParameterException:already at the desired", "InvalidParameterException:No changes"),
+                tolerate=UNCHANGED,
             ),
         ),
         wait=update_done(name="id"),
