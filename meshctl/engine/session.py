@@ -24,7 +24,7 @@ import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan, group
 from meshctl.changes.steps import Step
-from meshctl.engine import kubeconfig, location, names, object_access, secret_values, workspace
+from meshctl.engine import kubeconfig, location, names, object_access, secret_values, upgrade, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.protection import Risk, data_at_risk, has_file_systems, saved_deployment
@@ -91,12 +91,13 @@ class Session:
         """The state, once it is known to be of the same region and account; without credentials the region alone."""
         state = run.state()
         with suppress(CredentialsError, UnreachableError):
-            self._check_location(deployment, state)
+            self._check_change(deployment, state)
         return state
 
-    def _check_location(self, deployment: Deployment, state: Mapping[str, Any]) -> None:
+    def _check_change(self, deployment: Deployment, state: Mapping[str, Any]) -> None:
         declared = self.environments.environments.get(deployment.environment)
         if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
+            upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
             location.check_up(deployment, state, declared.account or "")
 
     def up(
@@ -116,7 +117,7 @@ class Session:
         """
         run = self._environment_run(deployment)
         state = run.state()
-        self._check_location(deployment, state)
+        self._check_change(deployment, state)
         before = stack_outputs(state)
         if not allow_data_loss:
             self._refuse_loss(deployment, state, previewed)
@@ -159,7 +160,7 @@ class Session:
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
         state = self._run(deployment.environment, _nothing).state()
-        self._check_location(deployment, state)
+        self._check_change(deployment, state)
         before = stack_outputs(state)
         program = partial(stacks.buckets.declare_alone, deployment, before)
         run = self._run(deployment.environment, program)
@@ -238,6 +239,18 @@ class Session:
         # after a first part, the state is another one
         last = run.destroy(state=None if first.steps else state) if resources else Recorder()
         return Recorder(steps=[*first.steps, *last.steps])
+
+    def settled(self, deployment: Deployment) -> Deployment:
+        """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
+
+        Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
+        """
+        declared = self.environments.environments.get(deployment.environment)
+        if isinstance(declared, AwsEnvironment):
+            if declared.account is None:  # the names are then what they have always been
+                return deployment
+            return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
+        return object_access.with_endpoints(deployment)
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""

@@ -10,7 +10,7 @@ import pulumi
 
 from meshctl.model.deployment import Deployment
 from stacks.aws.network import Network
-from stacks.resources import AwsProvider, AwsResource, part
+from stacks.resources import AwsProvider, AwsResource, aws_tags, part
 
 # Managed policies by name; the ARN prefix is the partition's.
 _CLUSTER_POLICIES = ("AmazonEKSClusterPolicy",)
@@ -59,7 +59,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         },
         provider=aws,
     )
-    before = [_addon(name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
+    before = [_addon(deployment, name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
     return Eks(
         cluster=cluster,
         name=name,
@@ -110,7 +110,7 @@ def declare_addons(
     names = ["coredns"]
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
-    addons = [_addon(name, eks.name, aws, node_groups) for name in names]
+    addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
     return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
 
 
@@ -124,7 +124,8 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
         aws,
     )
     identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
-    return _addon("aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity])
+    tags = json.dumps({"controller": {"extraVolumeTags": aws_tags(deployment)}}, sort_keys=True)
+    return _addon(deployment, "aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity], tags)
 
 
 def declare_role(
@@ -157,11 +158,13 @@ def declare_role(
 
 
 def _addon(
+    deployment: Deployment,
     name: str,
     cluster: pulumi.Output[str],
     aws: AwsProvider,
     after: list[AwsResource],
     identities: list[dict[str, Any]] | None = None,
+    configuration: str | None = None,
 ) -> AwsResource:
     return AwsResource.declare(
         "eks:Addon",
@@ -170,7 +173,9 @@ def _addon(
             "clusterName": cluster,
             "addonName": name,
             "resolveConflicts": "OVERWRITE",
+            "kubernetesVersion": deployment.cluster.version or None,
             "podIdentityAssociations": identities,
+            "configurationValues": configuration,
         },
         provider=aws,
         depends_on=after,

@@ -132,6 +132,56 @@ def test_pods_do_not_reach_the_nodes_role(mesh: RunningLab) -> None:
     assert template["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
 
 
+def test_what_a_node_is_made_of_says_whose_it_is(mesh: RunningLab) -> None:
+    specifications = {item["ResourceType"]: item["Tags"] for item in template_data(mesh)["TagSpecifications"]}
+    for resource in ("instance", "volume", "network-interface"):
+        assert {tag["Key"]: tag["Value"] for tag in specifications[resource]} == {
+            "Name": "small-aws-east-web",
+            "meshctl.dev/mesh": "small",
+            "meshctl.dev/environment": "aws-east",
+            "meshctl.dev/pool": "web",
+        }
+
+
+def buckets(here: RunningLab) -> list[str]:
+    names = [bucket["Name"] for bucket in here.boto3("s3").list_buckets()["Buckets"]]
+    return sorted(name for name in names if name.startswith("small-aws-east-"))
+
+
+def test_old_versions_and_unfinished_uploads_go_after_a_while(mesh: RunningLab) -> None:
+    for bucket in buckets(mesh):
+        (rule,) = mesh.boto3("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+        assert "Days" not in rule["Expiration"]
+
+
+def test_a_bucket_keeps_its_name_when_the_account_is_said_later(mesh: RunningLab) -> None:
+    before = buckets(mesh)
+    (mesh.folder / "account.yaml").write_text(ENVIRONMENTS.replace("region:", 'account: "123456789012"\n    region:'))
+    done = json.loads(mesh.meshctl("--environments", "account.yaml", "--output", "json", "plan", "aws-east").stdout)
+    assert done["changes"] == []
+    assert buckets(mesh) == before
+
+
+def test_nodes_and_addons_follow_the_control_plane(mesh: RunningLab) -> None:
+    too_far = ENVIRONMENTS.replace('"1.33"', '"1.35"')
+    (mesh.folder / "version.yaml").write_text(too_far)
+    assert "runs Kubernetes 1.33 and can't go to 1.35 at once" in refused(
+        mesh, "--environments", "version.yaml", "up", "aws-east", "--yes"
+    )
+    (mesh.folder / "environments.yaml").write_text(ENVIRONMENTS.replace('"1.33"', '"1.34"'))
+    mesh.meshctl("up", "aws-east", "--yes")
+    eks = mesh.boto3("eks")
+    assert eks.describe_cluster(name="small-aws-east")["cluster"]["version"] == "1.34"
+    nodegroup = eks.describe_nodegroup(clusterName="small-aws-east", nodegroupName="web")["nodegroup"]
+    assert nodegroup["version"] == "1.34"
+    proxy = eks.describe_addon(clusterName="small-aws-east", addonName="kube-proxy")["addon"]
+    assert proxy["addonVersion"].startswith("v1.34.")
+    assert mesh.json("plan", "aws-east")["changes"] == []
+    assert "can't go back to 1.33" in refused(mesh, "--environments", "account.yaml", "plan", "aws-east")
+
+
 def template_data(here: RunningLab) -> dict[str, Any]:
     (found,) = here.boto3("ec2").describe_launch_template_versions(
         LaunchTemplateName="small-aws-east-web", Versions=["$Default"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from typing import Any
 
 import pytest
@@ -155,6 +156,17 @@ def test_an_api_server_open_to_the_internet_is_noted() -> None:
     office = {**AWS, "kubernetes": {"publicAccessCidrs": ["203.0.113.0/24"]}}
     assert any("whole internet" in note for note in resolved(pools, AWS).notes)
     assert not any("whole internet" in note for note in resolved(pools, office).notes)
+
+
+def test_bucket_names_differ_between_accounts_that_are_named() -> None:
+    def bucket(**environment: str) -> str:
+        storage = {"data": {"kind": "object", "size": "1GiB"}}
+        made = resolved({"web": {"nodes": 1}}, {**AWS, **environment}, storage=storage).deployment
+        assert made is not None
+        return made.object_store("data").bucket
+
+    assert bucket() == "m-e-data-" + hashlib.sha256(b"m/e/data/aws/us-east-1").hexdigest()[:8]
+    assert len({bucket(), bucket(account="1" * 12), bucket(account="2" * 12)}) == 3
 
 
 def test_rdma_on_aws_is_efa_in_one_zone() -> None:
