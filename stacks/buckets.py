@@ -13,6 +13,21 @@ from stacks.resources import AwsProvider, AwsResource, aws_tags
 _ALL_BLOCKED = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
+# What is deleted or overwritten can be brought back for that long; it is paid for like the rest.
+OLD_VERSIONS_DAYS = 30
+UNFINISHED_UPLOADS_DAYS = 7
+_LIFECYCLE = {
+    "Rules": [
+        {
+            "ID": "meshctl",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_DAYS},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_UPLOADS_DAYS},
+        }
+    ]
+}
 
 
 def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
@@ -61,6 +76,7 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
             },
             "PublicAccessBlock": _ALL_BLOCKED,
             "Versioning": {"Status": "Enabled"},
+            "LifecycleConfiguration": _LIFECYCLE,
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         }
     return AwsResource.declare(

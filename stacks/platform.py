@@ -81,11 +81,6 @@ def declare_node_labels(deployment: Deployment, *, provider: pulumi.ProviderReso
     return list(_declare(render.node_label_objects(deployment), provider, {}, ()).values())
 
 
-def service_accounts(deployment: Deployment) -> list[str]:
-    """Who gets access to the buckets: names of service accounts in the deployment's namespace."""
-    return render.service_accounts(deployment)
-
-
 def address(status: Any) -> str:
     """The load balancer's host name or IP in a Service's status; "" while it has none."""
     ingress = ((status or {}).get("loadBalancer") or {}).get("ingress") or [{}]

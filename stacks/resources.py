@@ -21,8 +21,12 @@ from meshctl.model.deployment import Deployment
 
 def aws_tags(deployment: Deployment) -> dict[str, str]:
     """On every AWS resource: whose it is, and the mesh's own labels."""
-    ours = {"meshctl.dev/mesh": deployment.mesh, "meshctl.dev/environment": deployment.environment}
-    return {**deployment.labels, **ours}
+    return {**deployment.labels, **identity_tags(deployment)}
+
+
+def identity_tags(deployment: Deployment) -> dict[str, str]:
+    """What never changes while an environment is up."""
+    return {"meshctl.dev/mesh": deployment.mesh, "meshctl.dev/environment": deployment.environment}
 
 
 class AwsProvider(pulumi.ProviderResource):

@@ -15,7 +15,7 @@ from types import FrameType
 
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli.context import Context
-from meshctl.engine import clusters, object_access
+from meshctl.engine import clusters
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
@@ -63,7 +63,7 @@ class Opened:
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,
             )
-        return object_access.with_endpoints(resolution.deployment)
+        return self.session.settled(resolution.deployment)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ is the environment's own or, where it names none, the profile's `endpoint_url`: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +55,20 @@ def access(store: ObjectStore) -> ObjectAccess:
             session_token=frozen.token or "",
             addressing=store.addressing,
         )
+
+
+def with_saved_names(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+    """The deployment with the buckets that its state has: a bucket keeps its name for as long as it lives."""
+    names = {
+        resource["urn"].rpartition("::")[2]: str(resource["inputs"]["Bucket"])
+        for resource in state.get("resources") or ()
+        if resource["type"] == "meshaws:s3:Bucket"
+    }
+    stores = tuple(
+        store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
+        for store in deployment.object_stores
+    )
+    return deployment.model_copy(update={"object_stores": stores})
 
 
 def with_endpoints(deployment: Deployment) -> Deployment:

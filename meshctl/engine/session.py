@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,14 +24,14 @@ import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan, group
 from meshctl.changes.steps import Step
-from meshctl.engine import kubeconfig, names, object_access, secret_values, workspace
+from meshctl.engine import kubeconfig, location, names, object_access, secret_values, upgrade, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.protection import Risk, data_at_risk, has_file_systems, saved_deployment
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import EngineError, MeshError, ProtectedDataError
+from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import Dns, Environments
+from meshctl.model.environment import AwsEnvironment, Dns, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
@@ -74,13 +75,30 @@ class Session:
         return workspace.Backend(state.backend, state.secrets, self.folder)
 
     def plan(self, deployment: Deployment) -> Plan:
-        """What `up` would do, with no change made. Raises: EngineError and its leaves."""
+        """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
         run = self._environment_run(deployment, quiet=True)  # a preview is over before its progress is read
         with ThreadPoolExecutor(max_workers=2) as pool:
             edge = pool.submit(self.endpoint_names)
-            state = pool.submit(run.state)
-            record = run.preview()
+            state = pool.submit(self._state_to_plan, run, deployment)
+            try:
+                record = run.preview()
+            except MeshError:
+                state.result()  # what is wrong with the location explains more
+                raise
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
+
+    def _state_to_plan(self, run: StackRun, deployment: Deployment) -> dict[str, Any]:
+        """The state, once it is known to be of the same region and account; without credentials the region alone."""
+        state = run.state()
+        with suppress(CredentialsError, UnreachableError):
+            self._check_change(deployment, state)
+        return state
+
+    def _check_change(self, deployment: Deployment, state: Mapping[str, Any]) -> None:
+        declared = self.environments.environments.get(deployment.environment)
+        if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
+            upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
+            location.check_up(deployment, state, declared.account or "")
 
     def up(
         self,
@@ -93,11 +111,13 @@ class Session:
         """Bring the environment up. `set_names`: also point unowned and own endpoint names at it, and remove own ones
         that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
 
-        Raises: ProtectedDataError (storage with data would go; nothing was done), ResourcesFailedError (what was made
-        is kept), CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
+        Raises: ProtectedDataError (storage with data would go; nothing was done), UsageError (the environment is in
+        another region or account; nothing was done), ResourcesFailedError (what was made is kept), CredentialsError,
+        UnreachableError, LockedError, InterruptedByUserError.
         """
         run = self._environment_run(deployment)
         state = run.state()
+        self._check_change(deployment, state)
         before = stack_outputs(state)
         if not allow_data_loss:
             self._refuse_loss(deployment, state, previewed)
@@ -139,7 +159,9 @@ class Session:
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
-        before = self._run(deployment.environment, _nothing).outputs()
+        state = self._run(deployment.environment, _nothing).state()
+        self._check_change(deployment, state)
+        before = stack_outputs(state)
         program = partial(stacks.buckets.declare_alone, deployment, before)
         run = self._run(deployment.environment, program)
         record = run.up(tuple(f"storage/{store.name}" for store in deployment.object_stores))
@@ -147,8 +169,10 @@ class Session:
         return self._plan(without_names, record.steps, before, {}, {})
 
     def data_held(self, environment: str) -> list[str]:
-        """The storage that `destroy` would lose the content of."""
-        return [risk.subject for risk in data_at_risk(self._run(environment, _nothing).state())]
+        """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
+        state = self._run(environment, _nothing).state()
+        location.check_destroy(environment, state)
+        return [risk.subject for risk in data_at_risk(state)]
 
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
@@ -158,10 +182,12 @@ class Session:
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
         """Delete everything of the environment, and the names that point at it.
 
-        Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False; nothing is touched then.
+        Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False, UsageError when the
+        credentials are of another account; nothing is touched then.
         """
         run = self._run(environment, _nothing)
         state = run.state()
+        location.check_destroy(environment, state)
         risks = data_at_risk(state)
         if risks and not allow_data_loss:
             raise ProtectedDataError(
@@ -186,6 +212,7 @@ class Session:
         """
         run = self._run(deployment.environment, _nothing)
         state = run.state()
+        location.check_destroy(deployment.environment, state)
         risks = data_at_risk(state)
         if keep_data:
             run.retain(frozenset(risk.urn for risk in risks))
@@ -212,6 +239,18 @@ class Session:
         # after a first part, the state is another one
         last = run.destroy(state=None if first.steps else state) if resources else Recorder()
         return Recorder(steps=[*first.steps, *last.steps])
+
+    def settled(self, deployment: Deployment) -> Deployment:
+        """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
+
+        Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
+        """
+        declared = self.environments.environments.get(deployment.environment)
+        if isinstance(declared, AwsEnvironment):
+            if declared.account is None:  # the names are then what they have always been
+                return deployment
+            return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
+        return object_access.with_endpoints(deployment)
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""

@@ -230,6 +230,7 @@ class Cluster(Value):
 
     name: str
     version: str = ""  # EKS
+    public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""
 

@@ -26,6 +26,19 @@ def _cidr(text: str) -> str:
     return text
 
 
+_PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+
+def _public_cidr(text: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not an IPv4 network like 203.0.113.0/24 ({error})') from None
+    if any(network.subnet_of(private) for private in _PRIVATE):  # which EKS refuses
+        raise ValueError(f'"{text}" is a private network: from there the API server is reached inside the VPC')
+    return str(network)
+
+
 def _url(text: str) -> str:
     if not re.fullmatch(r"https?://[^/\s]+/?", text):
         raise ValueError(f'"{text}" is not a URL like https://s3.example.com')
@@ -36,9 +49,18 @@ def _reservation(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
 
+def _account(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError(f'write it in quotes: "{value:012d}" (as a number it could lose its zeros)')
+    return value
+
+
+AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^\d{12}$")]
 Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
 Prices = dict[Text, UsdPerHour]
+EVERYWHERE = "0.0.0.0/0"
 
 
 class Reservation(Section):
@@ -90,7 +112,10 @@ class Network(Section):
 
 
 class EksOptions(Section):
+    """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody."""
+
     version: Annotated[str, Field(pattern=r"^1\.\d+$")] | None = None
+    public_access_cidrs: tuple[PublicCidr, ...] = (EVERYWHERE,)
 
 
 class Kubeconfig(Section):
@@ -127,6 +152,7 @@ class AwsEnvironment(Section):
     region: Text
     zones: Annotated[tuple[Text, ...], Field(min_length=1)]
     profile: Text | None = None
+    account: AccountId | None = None
     network: Network = Network()
     capacity: Capacity = Capacity()
     kubernetes: EksOptions = EksOptions()

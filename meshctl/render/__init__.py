@@ -5,7 +5,6 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     nodepool_objects(deployment)    CoreWeave: one NodePool for each pool
     node_label_objects(deployment)  existing clusters: the pool's label on each node that was chosen
-    service_accounts(deployment)    the names under which those workloads run that use object stores
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
 
@@ -19,7 +18,7 @@ from __future__ import annotations
 
 from meshctl.render.nodes import node_label_objects, nodepool_objects
 from meshctl.render.objects import LateValue, PlatformObject, late_names
-from meshctl.render.platform import ENDPOINT, platform_objects, service_accounts
+from meshctl.render.platform import ENDPOINT, platform_objects
 
 __all__ = [
     "ENDPOINT",
@@ -29,5 +28,4 @@ __all__ = [
     "node_label_objects",
     "nodepool_objects",
     "platform_objects",
-    "service_accounts",
 ]

@@ -57,11 +57,6 @@ def _check_names(objects: list[PlatformObject]) -> None:
             raise MeshError("two objects have the same name", why=why, hint=f"rename {item.subject}")
 
 
-def service_accounts(deployment: Deployment) -> list[str]:
-    """The accounts of the workloads that use object stores, in the deployment's namespace."""
-    return [workload.name for workload in deployment.workloads if pods.mounted_stores(deployment, workload)]
-
-
 def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
     (manifest,) = render(f"platform/{template}.yaml.j2", (kind,), values)
     return manifest

@@ -11,7 +11,13 @@ from typing import Final
 from meshctl.catalog import Catalog
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Cluster, Deployment, Endpoint, Gap, Resolution, Workload
-from meshctl.model.environment import AwsEnvironment, Environment, Environments, OnpremEnvironment
+from meshctl.model.environment import (
+    EVERYWHERE,
+    AwsEnvironment,
+    Environment,
+    Environments,
+    OnpremEnvironment,
+)
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
@@ -53,7 +59,7 @@ def resolve(
         pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
-        notes=(*made.notes, *_notes(mesh, deployment)),
+        notes=(*made.notes, *_notes(mesh, deployment), *_open_notes(environment)),
     )
 
 
@@ -96,8 +102,9 @@ def known(environments: Environments, name: str) -> str:
 def _cluster(mesh: Mesh, name: str, environment: Environment) -> Cluster:
     given = environment.kubernetes
     if isinstance(environment, AwsEnvironment):
-        version = environment.kubernetes.version or DEFAULT_EKS_VERSION
-        return Cluster(name=f"{mesh.name}-{name}", version=version)
+        eks = environment.kubernetes
+        version = eks.version or DEFAULT_EKS_VERSION
+        return Cluster(name=f"{mesh.name}-{name}", version=version, public_access_cidrs=eks.public_access_cidrs)
     kubeconfig, context = getattr(given, "kubeconfig", None), getattr(given, "context", None)
     return Cluster(name=context or name, kubeconfig=kubeconfig or "", context=context or "")
 
@@ -167,7 +174,14 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the price of a pool is unknown")
-    unknown = [price.subject for price in deployment.prices if price.usd_per_hour is None]
-    if unknown:
-        notes.append(f"not in the cost, as their price is unknown: {', '.join(unknown)}")
     return tuple(notes)
+
+
+def _open_notes(environment: Environment) -> tuple[str, ...]:
+    """What is open to the whole internet, though not without IAM credentials."""
+    if not isinstance(environment, AwsEnvironment) or EVERYWHERE not in environment.kubernetes.public_access_cidrs:
+        return ()
+    return (
+        "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
+        " kubernetes.publicAccessCidrs",
+    )

@@ -1,6 +1,6 @@
 """Prices of what was chosen, each with its source. A contract rate beats the list price; unknown is never 0. PURE.
 
-Called by `meshctl.resolve.pools` and `meshctl.resolve.storage`.
+Called by `meshctl.resolve`: `pools`, `storage` and `report`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshctl.catalog import Catalog, Machine
-from meshctl.model.deployment import Market, Price
+from meshctl.model.deployment import Deployment, Market, Price
 from meshctl.resolve import machines
 
 HOURS_PER_MONTH: Final = 730
@@ -50,3 +50,27 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
         return Price(subject=subject, usd_per_hour=None, source=f"no list price of {service} on {provider}")
     usd = row.usd_per_gb_month * size_gib * 2**30 / 1e9 / HOURS_PER_MONTH
     return Price(subject=subject, usd_per_hour=round(usd, 4), source=f"list price ({row.source})", date=row.date)
+
+
+def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
+    """What costs money beside the sum, in words: what has no price here, and what the catalog does not know."""
+    unknown = [f"{price.subject} (price unknown)" for price in deployment.prices if price.usd_per_hour is None]
+    if deployment.provider != "aws":
+        return tuple(unknown)
+    zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
+    balanced = len({endpoint.workload for endpoint in deployment.endpoints})
+    efs = any(system.service == "efs" for system in deployment.file_systems)
+    return (
+        *unknown,
+        "EKS control plane",
+        f"{_count(zones, 'NAT gateway')} and the data through them",
+        *([_count(balanced, "network load balancer")] if balanced else ()),
+        *(["data read and written on EFS"] if efs else ()),
+        *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
+        "root volumes of the nodes",
+        "data transfer",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

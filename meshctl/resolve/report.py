@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
+from meshctl.resolve import prices
 
 _CELL: Final = 34  # widest column; longer cells wrap
+_LINE: Final = 100
 _SIDE_BY_SIDE: Final = 4  # more environments than this are shown one below the other
 
 
@@ -42,6 +44,7 @@ class JsonReport:
             "gaps": [gap.model_dump() for gap in resolution.gaps],
             "storage": {name: {"as": words} for name, words in resolution.storage_as.items()},
             "hourly_usd": deployment.hourly_usd if deployment else None,
+            "not_in_cost": list(prices.not_in_cost(deployment)) if deployment else [],
             "price_sources": _price_sources(deployment.prices if deployment else ()),
             "notes": list(resolution.notes),
         }
@@ -132,12 +135,25 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _details(resolution: Resolution, *, verbose: bool) -> str:
-    lines = [line for gap in resolution.gaps for line in _gap(gap)]
+    lines = [line for gap in resolution.gaps for line in _gap(gap)] + _not_in_cost(resolution)
     if verbose:
         lines += [f"  note: {note}" for note in resolution.notes]
         lines += [line for price in _price_lines(resolution) for line in [price]]
         lines += [line for pool, rows in resolution.rejected.items() for line in _rejections(pool, rows)]
     return "\n".join(["", resolution.environment, *lines, ""]) if lines else ""
+
+
+def _not_in_cost(resolution: Resolution) -> list[str]:
+    deployment = resolution.deployment
+    if deployment is None or deployment.hourly_usd is None:
+        return []
+    left_out = prices.not_in_cost(deployment)
+    text = f"not in the cost: {', '.join(left_out)}"
+    return (
+        textwrap.wrap(text, _LINE, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+        if left_out
+        else []
+    )
 
 
 def _gap(gap: Gap) -> list[str]:
@@ -163,8 +179,8 @@ def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
     return [f"  pool/{pool}: not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
-def _price_sources(prices: Iterable[Price]) -> list[str]:
-    sources = {f"{price.source}, {price.date}" if price.date else price.source for price in prices}
+def _price_sources(named: Iterable[Price]) -> list[str]:
+    sources = {f"{price.source}, {price.date}" if price.date else price.source for price in named}
     return sorted(sources)
 
 

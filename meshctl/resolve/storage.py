@@ -112,7 +112,9 @@ def pod_endpoint_of(endpoint: str) -> str:
 
 def _object(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
     environment = place.environment
-    bucket = bucket_name(place.mesh.name, place.name, name, f"{environment.provider}/{place.region}")
+    account = getattr(environment, "account", None)
+    salt = "/".join(part for part in (environment.provider, place.region, account) if part is not None)
+    bucket = bucket_name(place.mesh.name, place.name, name, salt)
     price = place.price(name, storage.size_gib, "object")
     if isinstance(environment, environment_model.AwsEnvironment):
         store = ObjectStore(

@@ -40,6 +40,20 @@ class AwsProvider(Provider):
             failures.append(CheckFailure("s3Addressing", "must be auto, path or virtual"))
         return news, failures
 
+    def diff_config(self, *, olds: Properties, news: Properties) -> Diff:
+        """Another profile, endpoint or default tag changes no resource by itself; another region would lose them all.
+
+        At an endpoint of its own, the endpoint is the place, and the region only signs requests.
+
+        Raises:
+            ProviderError: RegionChanged.
+        """
+        old, new = olds.get("region"), news.get("region")
+        if old and new and UNKNOWN not in (old, new) and old != new and not news.get("endpointUrl"):
+            message = f"the resources of {old} can't be managed in {new}, where they would read as deleted"
+            raise ProviderError("RegionChanged", message)
+        return super().diff_config(olds=olds, news=news)
+
     def configure(self, config: Properties) -> None:
         tags = config.get("defaultTags") or {}
         self.default_tags = json.loads(tags) if isinstance(tags, str) else tags

@@ -10,7 +10,7 @@ import pulumi
 
 from meshctl.model.deployment import Deployment
 from stacks.aws.network import Network
-from stacks.resources import AwsProvider, AwsResource, part
+from stacks.resources import AwsProvider, AwsResource, aws_tags, part
 
 # Managed policies by name; the ARN prefix is the partition's.
 _CLUSTER_POLICIES = ("AmazonEKSClusterPolicy",)
@@ -59,7 +59,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
         },
         provider=aws,
     )
-    before = [_addon(name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
+    before = [_addon(deployment, name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
     return Eks(
         cluster=cluster,
         name=name,
@@ -80,11 +80,7 @@ def _control_plane(
             "name": deployment.cluster.name,
             "version": deployment.cluster.version or None,
             "roleArn": role.get("Arn"),
-            "resourcesVpcConfig": {
-                "subnetIds": network.all(),
-                "endpointPublicAccess": True,
-                "endpointPrivateAccess": True,
-            },
+            "resourcesVpcConfig": {"subnetIds": network.all(), **endpoint_access(deployment)},
             # the API's own default mode (CONFIG_MAP) knows no access entries
             "accessConfig": {
                 "authenticationMode": "API_AND_CONFIG_MAP",
@@ -99,6 +95,14 @@ def _control_plane(
     )
 
 
+def endpoint_access(deployment: Deployment) -> dict[str, Any]:
+    """From where the API server can be reached: always from inside the VPC. Without networks, which EKS refuses as an
+    empty list, not from outside."""
+    cidrs = list(deployment.cluster.public_access_cidrs)
+    named = {"publicAccessCidrs": cidrs} if cidrs else {}
+    return {"endpointPublicAccess": bool(cidrs), "endpointPrivateAccess": True, **named}
+
+
 def declare_addons(
     deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
 ) -> list[AwsResource]:
@@ -106,7 +110,7 @@ def declare_addons(
     names = ["coredns"]
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
-    addons = [_addon(name, eks.name, aws, node_groups) for name in names]
+    addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
     return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
 
 
@@ -120,7 +124,8 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
         aws,
     )
     identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
-    return _addon("aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity])
+    tags = json.dumps({"controller": {"extraVolumeTags": aws_tags(deployment)}}, sort_keys=True)
+    return _addon(deployment, "aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity], tags)
 
 
 def declare_role(
@@ -153,11 +158,13 @@ def declare_role(
 
 
 def _addon(
+    deployment: Deployment,
     name: str,
     cluster: pulumi.Output[str],
     aws: AwsProvider,
     after: list[AwsResource],
     identities: list[dict[str, Any]] | None = None,
+    configuration: str | None = None,
 ) -> AwsResource:
     return AwsResource.declare(
         "eks:Addon",
@@ -166,7 +173,9 @@ def _addon(
             "clusterName": cluster,
             "addonName": name,
             "resolveConflicts": "OVERWRITE",
+            "kubernetesVersion": deployment.cluster.version or None,
             "podIdentityAssociations": identities,
+            "configurationValues": configuration,
         },
         provider=aws,
         depends_on=after,

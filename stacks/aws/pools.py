@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
 from stacks.aws.cluster import Eks
 from stacks.aws.network import Network, named
-from stacks.resources import AwsProvider, AwsResource
+from stacks.resources import AwsProvider, AwsResource, identity_tags
 
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
 _CAPACITY_TYPES = {
@@ -21,6 +21,7 @@ _CAPACITY_TYPES = {
     "spot": "SPOT",
     "capacity-block": "CAPACITY_BLOCK",
 }
+_TAGGED_BY_TEMPLATE = ("instance", "volume", "network-interface")  # EKS tags the node group alone
 
 # nodeadm joins the instance store disks to one volume, on which images and emptyDirs then live.
 _SCRATCH_USER_DATA = """MIME-Version: 1.0
@@ -80,6 +81,8 @@ def declare_pool(
         {
             "clusterName": eks.name,
             "nodegroupName": pool.name,
+            # follows the control plane, whose update is done before: `clusterName` is an output of it
+            "version": deployment.cluster.version or None,
             "nodeRole": eks.node_role.get("Arn"),
             "subnets": network.private(pool.zones),
             # a capacity block wants the type in the template, where it may then not be repeated
@@ -111,7 +114,8 @@ def _launch_template(
 ) -> AwsResource:
     name = f"{deployment.cluster.name}-{pool.name}"
     data: dict[str, Any] = {
-        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+        # one hop: pods, which are two away, can't take the node's role; what needs it runs in the host's network
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [
             {
                 "DeviceName": "/dev/xvda",
@@ -124,10 +128,7 @@ def _launch_template(
             }
         ],
         "TagSpecifications": [
-            {
-                "ResourceType": "instance",
-                "Tags": [{"Key": "Name", "Value": name}, {"Key": "meshctl.dev/pool", "Value": pool.name}],
-            }
+            {"ResourceType": kind, "Tags": instance_tags(deployment, pool)} for kind in _TAGGED_BY_TEMPLATE
         ],
         **_network(pool, eks, fabric_group),
         **_placement(deployment, pool, aws),
@@ -142,6 +143,14 @@ def _launch_template(
         outputs=["LaunchTemplateId", "LatestVersionNumber"],
         provider=aws,
     )
+
+
+def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
+    """On what a node is made of: whose it is, for bills. Without the mesh's labels: a change of the template rolls all
+    nodes of the pool, which a new label isn't worth."""
+    name = f"{deployment.cluster.name}-{pool.name}"
+    tags = {"Name": name, **identity_tags(deployment), "meshctl.dev/pool": pool.name}
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def _network(pool: Pool, eks: Eks, fabric_group: AwsResource | None) -> dict[str, Any]:

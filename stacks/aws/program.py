@@ -28,7 +28,7 @@ def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: in
     addons = cluster.declare_addons(deployment, eks, node_groups, aws)
     file_systems = storage.declare_file_systems(deployment, net, eks, aws)
     buckets = declare_buckets(deployment)
-    identities = storage.declare_bucket_access(deployment, buckets, platform.service_accounts(deployment), eks, aws)
+    identities = storage.declare_bucket_access(deployment, eks, aws)
     kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
     addresses = platform.declare(
         deployment,

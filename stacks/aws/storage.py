@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pulumi
 
-from meshctl.model.deployment import Deployment, FileSystem
+from meshctl.model.deployment import Deployment, FileSystem, Workload
 from stacks.aws.cluster import Eks, declare_role, trust
 from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource, part
 
 _LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
 _NFS_PORTS = ((2049, 2049),)
+_CHANGES = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+_ROLE_NAME_MAX = 64  # IAM API, CreateRole
 
 
 def declare_file_systems(
@@ -126,60 +129,65 @@ def _group(
     return group
 
 
-def declare_bucket_access(
-    deployment: Deployment, buckets: dict[str, AwsResource], service_accounts: list[str], eks: Eks, aws: AwsProvider
-) -> list[AwsResource]:
-    """A role that reads and writes the buckets, given to the workloads' service accounts by EKS Pod Identity."""
-    if not buckets or not service_accounts:
-        return []
-    prefix = deployment.cluster.name
+def declare_bucket_access(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
+    """For each workload that uses buckets a role of its own, given to its service account by EKS Pod Identity."""
+    policies = {workload.name: bucket_policy(deployment, workload) for workload in deployment.workloads}
+    return [_bucket_access(deployment, workload, policy, eks, aws) for workload, policy in policies.items() if policy]
+
+
+def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks, aws: AwsProvider) -> AwsResource:
     role, _ = declare_role(
         "buckets",
-        f"{prefix}-buckets",
+        role_name(deployment.cluster.name, workload),
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
         (),
         aws,
-        subject="platform",
+        subject=f"workload/{workload}",
     )
-    policy = AwsResource.declare(
+    allowed = AwsResource.declare(
         "iam:RolePolicy",
-        "platform:bucket-policy",
-        {
-            "RoleName": role.get("RoleName"),
-            "PolicyName": "buckets",
-            "PolicyDocument": bucket_policy(deployment),
-        },
+        f"workload/{workload}:bucket-policy",
+        {"RoleName": role.get("RoleName"), "PolicyName": "buckets", "PolicyDocument": policy},
         provider=aws,
     )
-    return [
-        AwsResource.declare(
-            "eks:PodIdentityAssociation",
-            f"workload/{account}:pod-identity",
-            {
-                "clusterName": eks.name,
-                "namespace": deployment.namespace,
-                "serviceAccount": account,
-                "roleArn": role.get("Arn"),
-            },
-            provider=aws,
-            depends_on=[policy],
-        )
-        for account in service_accounts
+    return AwsResource.declare(
+        "eks:PodIdentityAssociation",
+        f"workload/{workload}:pod-identity",
+        {
+            "clusterName": eks.name,
+            "namespace": deployment.namespace,
+            "serviceAccount": workload,  # each workload runs under its own
+            "roleArn": role.get("Arn"),
+        },
+        provider=aws,
+        depends_on=[allowed],
+    )
+
+
+def role_name(cluster: str, workload: str) -> str:
+    """The name of a workload's role: at most 64 characters, IAM's limit, the same every time."""
+    name = f"{cluster}-workload-{workload}"
+    if len(name) <= _ROLE_NAME_MAX:
+        return name
+    return f"{name[: _ROLE_NAME_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def bucket_policy(deployment: Deployment, workload: Workload) -> str:
+    """An IAM policy document: list and read the buckets that the workload uses, change those that it may write.
+
+    It uses what it mounts, and the store of its checkpoints. Empty for a workload that uses no bucket.
+    """
+    written = {mount.storage for mount in workload.mounts if mount.kind == "object" and not mount.read_only}
+    written |= {workload.checkpoint.storage} if workload.checkpoint else set()
+    used = written | {mount.storage for mount in workload.mounts if mount.kind == "object"}
+    arns = {store.name: f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores if store.name in used}
+    if not arns:
+        return ""
+    changed = [f"{arn}/*" for name, arn in arns.items() if name in written]
+    statements = [
+        {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": list(arns.values())},
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}/*" for arn in arns.values()]},
+        {"Effect": "Allow", "Action": _CHANGES, "Resource": changed},
     ]
-
-
-def bucket_policy(deployment: Deployment) -> str:
-    """An IAM policy document: list the deployment's buckets; read, write and delete their objects."""
-    arns = [f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores]
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": arns},
-            {
-                "Effect": "Allow",
-                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": [f"{arn}/*" for arn in arns],
-            },
-        ],
-    }
+    document = {"Version": "2012-10-17", "Statement": [item for item in statements if item["Resource"]]}
     return json.dumps(document, sort_keys=True)

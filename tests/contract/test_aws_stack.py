@@ -31,7 +31,7 @@ class Engine:
         (folder / "state").mkdir()
         self.server, port = start(provider)
         self.declare: Callable[[pulumi.ProviderResource], object] = lambda _: None
-        self.endpoint = endpoint
+        self.settings = {"region": REGION, "endpointUrl": endpoint, "s3Addressing": "path"}
         program = find("pulumi")
         self.stack = automation.create_or_select_stack(
             "dev",
@@ -50,8 +50,7 @@ class Engine:
         )
 
     def _program(self) -> None:
-        settings = {"region": REGION, "endpointUrl": self.endpoint, "s3Addressing": "path"}
-        self.declare(pulumi.ProviderResource("meshaws", "aws", settings))
+        self.declare(pulumi.ProviderResource("meshaws", "aws", self.settings))
 
     def ops(self, run: Callable[..., Any]) -> dict[str, str]:
         """What happened to each resource, by name."""
@@ -115,6 +114,25 @@ def test_up_is_idempotent_and_destroy_leaves_nothing(bench: Bench, engine: Engin
 
     engine.stack.destroy()
     assert bench.api("s3").list_buckets()["Buckets"] == []
+    assert [vpc["IsDefault"] for vpc in bench.api("ec2").describe_vpcs()["Vpcs"]] == [True]
+
+
+@pytest.mark.lab
+def test_another_region_is_refused_and_another_profile_changes_nothing(
+    bench: Bench, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bench.endpoint)
+    (tmp_path / "credentials").write_text("[other]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+    engine.declare = lambda aws: declare(aws, "meshaws:ec2:Vpc", "vpc", {"CidrBlock": "10.1.0.0/16"})
+    engine.settings = {"region": REGION}
+    engine.stack.up()
+    engine.settings = {"region": REGION, "profile": "other"}
+    assert engine.ops(engine.stack.up) == {"vpc": "same"}
+    engine.settings = {"region": "eu-west-1", "profile": "other"}
+    with pytest.raises(automation.CommandError, match="can't be managed in eu-west-1"):
+        engine.stack.up()
+    assert len([vpc for vpc in bench.api("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]) == 1
+    engine.stack.destroy()
     assert [vpc["IsDefault"] for vpc in bench.api("ec2").describe_vpcs()["Vpcs"]] == [True]
 
 

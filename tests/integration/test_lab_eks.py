@@ -153,6 +153,22 @@ class TestNodegroups:
         issue = eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["health"]["issues"][0]
         assert (issue["code"], issue["message"]) == ("InsufficientInstanceCapacity", "no p5")
 
+    def test_nodes_go_to_the_version_of_the_cluster_only_when_asked(self, aws: Aws) -> None:
+        network, eks = make_cluster(aws, version="1.33"), aws.client("eks")
+        self.make(aws, network)
+        aws.nodes(c1__train=2)
+        wait_until(lambda: self.status(aws) == "ACTIVE")
+        done = eks.update_cluster_version(name="c1", version="1.34")["update"]
+        wait_until(lambda: status_of_update(eks, done) == "Successful")
+        names = {"clusterName": "c1", "nodegroupName": "train"}
+        assert eks.describe_nodegroup(**names)["nodegroup"]["version"] == "1.33"
+        assert code_of(eks.update_nodegroup_version, **names, version="1.35") == "InvalidParameterException"
+        for version in (None, "1.34"):
+            given = {"version": version} if version else {}
+            update = eks.update_nodegroup_version(**names, **given)["update"]
+            wait_until(lambda update=update: status_of_update(eks, update, nodegroupName="train") == "Successful")
+            assert eks.describe_nodegroup(**names)["nodegroup"]["version"] == (version or "1.33")
+
 
 class TestAccess:
     def test_the_creator_is_an_administrator(self, aws: Aws) -> None:

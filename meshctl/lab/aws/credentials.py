@@ -72,7 +72,7 @@ class Credentials:
 
 def principal(access_key: str) -> str:
     """The IAM ARN that a key acts as; of an assumed role, the role's."""
-    backend = sts_backends[DEFAULT_ACCOUNT_ID][PARTITION]
+    backend = sts_backends[_account_of(access_key)][PARTITION]
     arn = str(backend.get_caller_identity(access_key, "us-east-1")[1])
     if ":assumed-role/" not in arn:
         return arn
@@ -80,8 +80,16 @@ def principal(access_key: str) -> str:
     return f"{account.replace(':sts:', ':iam:')}:role/{name.split('/')[0]}"
 
 
+def _account_of(access_key: str) -> str:
+    """The account whose role a key has assumed, which may be another one; the lab's own for all other keys."""
+    for account in list(sts_backends):
+        if sts_backends[account][PARTITION].get_assumed_role_from_access_key(access_key):
+            return str(account)
+    return str(DEFAULT_ACCOUNT_ID)
+
+
 def _of_moto(access_key: str) -> bool:
-    if sts_backends[DEFAULT_ACCOUNT_ID][PARTITION].get_assumed_role_from_access_key(access_key):
+    if sts_backends[_account_of(access_key)][PARTITION].get_assumed_role_from_access_key(access_key):
         return True
     return iam_backends[DEFAULT_ACCOUNT_ID][PARTITION].get_user_from_access_key_id(access_key) is not None
 

@@ -12,6 +12,7 @@ from providers.base.row import Adopt, Call, Context, Param, Poll, Row, Setting, 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)
 BUSY = ("ResourceInUseException",)
+UNCHANGED = ("InvalidParameterException:already at the desired", "InvalidParameterException:No changes")
 # A role made a moment ago isn't known to EKS yet, or its trust isn't.
 CLUSTER_ROLE_SOON = ("InvalidParameterException:role", "InvalidParameterException:assume")
 ROLE_SOON = (*CLUSTER_ROLE_SOON, "InvalidRequestException:role")
@@ -54,6 +55,7 @@ def vpc_update(*names: str) -> Call:
         when=changed,
         transient=BUSY,
         patience_s=1800,
+        tolerate=UNCHANGED,
     )
 
 
@@ -66,7 +68,7 @@ def cluster_update(operation: str, name: str, value: str = "") -> Setting:
                 {"name": "id", name: value or f"inputs.{name}"},
                 transient=BUSY,
                 patience_s=1800,
-                tolerate=("InvalidParameterException:already at the desired", "InvalidParameterException:No changes"),
+                tolerate=UNCHANGED,
             ),
         ),
         wait=update_done(name="id"),
@@ -221,6 +223,8 @@ NODEGROUP = Row(
 
 ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}
 
+ADDON_UPDATE = update_done(name="parts[0]", addonName="parts[1]")
+
 ADDON = Row(
     "meshaws:eks:Addon",
     "eks",
@@ -248,9 +252,34 @@ ADDON = Row(
                     patience_s=900,
                 ),
             ),
-            wait=update_done(name="parts[0]", addonName="parts[1]"),
+            wait=ADDON_UPDATE,
+        ),
+        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default
+        Setting(
+            ("kubernetesVersion",),
+            (
+                Call(
+                    "DescribeAddonVersions",
+                    {"addonName": "parts[1]", "kubernetesVersion": "inputs.kubernetesVersion"},
+                    path="addons[0].addonVersions[?compatibilities[?defaultVersion]] | [0]",
+                    when="inputs.kubernetesVersion",
+                ),
+                Call(
+                    "UpdateAddon",
+                    {
+                        **ADDON_NAMES,
+                        "addonVersion": "answer.addonVersion",
+                        "resolveConflicts": "inputs.resolveConflicts",
+                    },
+                    when="inputs.kubernetesVersion",
+                    transient=BUSY,
+                    patience_s=900,
+                ),
+            ),
+            wait=ADDON_UPDATE,
         ),
     ),
+    extra_inputs=("kubernetesVersion",),
     tags=tags_of("addonArn"),
     # DEGRADED is right for an add-on with pods while the cluster has no node yet (InsufficientNumberOfReplicas).
     ready=Poll(
@@ -265,7 +294,7 @@ ADDON = Row(
     gone=Poll("status", fail=("DELETE_FAILED",), every_s=10, timeout_s=900),
     broken=("CREATE_FAILED",),
     noise=("modifiedAt", "health"),
-    opaque=("resolveConflicts", "podIdentityAssociations"),
+    opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
 )
 
 ENTRY_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "principalArn": "parts[1]"}

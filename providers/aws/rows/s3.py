@@ -113,7 +113,8 @@ def setting(
 BUCKET = Row(
     "meshaws:s3:Bucket",
     "s3",
-    "S3 API CreateBucket, PutBucketEncryption, PutPublicAccessBlock, PutBucketVersioning, PutBucketOwnershipControls",
+    "S3 API CreateBucket, PutBucketEncryption, PutPublicAccessBlock, PutBucketVersioning,"
+    " PutBucketLifecycleConfiguration, PutBucketOwnershipControls",
     create=Call("CreateBucket", {"CreateBucketConfiguration": _location}, forward=True),
     id="inputs.Bucket",
     read=Call("HeadBucket", NAME),
@@ -154,6 +155,15 @@ BUCKET = Row(
             "VersioningConfiguration",
             get="GetBucketVersioning",
             path="{Status: Status}",
+        ),
+        setting(
+            "LifecycleConfiguration",
+            "PutBucketLifecycleConfiguration",
+            "LifecycleConfiguration",
+            get="GetBucketLifecycleConfiguration",
+            path="{Rules: Rules}",
+            clear="DeleteBucketLifecycle",
+            unset="NoSuchLifecycleConfiguration",
         ),
         setting(
             "OwnershipControls",

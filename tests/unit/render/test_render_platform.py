@@ -91,7 +91,6 @@ def test_a_workload_without_object_stores_gets_no_access_to_them(provider: Provi
     index = named(sample(provider), "workload/index:statefulset")
     assert not [name for name in env(index) if name.startswith("AWS_") or name.endswith("_URL")]
     assert "platform:object-storage" not in index.depends_on
-    assert render.service_accounts(sample(provider)) == ["chat", "pretrain"]
 
 
 def test_credentials_come_from_a_secret_outside_aws_and_from_pod_identity_on_aws() -> None:

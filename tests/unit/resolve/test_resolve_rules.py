@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from meshctl.model.deployment import Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
-from meshctl.resolve import resolve
+from meshctl.resolve import prices, resolve
 
 CATALOG = load_catalog()
 AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
@@ -153,6 +154,32 @@ def test_the_limit_on_cost() -> None:
     unknown = resolved({"p": H100}, DC, limits={"hourly": "1 USD"})
     assert unknown.deployment is not None
     assert any("limits.hourly can't be checked" in note for note in unknown.notes)
+
+
+def test_what_costs_money_beside_the_nodes_is_said() -> None:
+    made = resolved({"web": {"nodes": 1, "cpu": {"cores": 4}}}, AWS).deployment
+    assert made is not None
+    assert {"EKS control plane", "2 NAT gateways and the data through them", "data transfer"} <= {
+        *prices.not_in_cost(made)
+    }
+
+
+def test_an_api_server_open_to_the_internet_is_noted() -> None:
+    pools = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
+    office = {**AWS, "kubernetes": {"publicAccessCidrs": ["203.0.113.0/24"]}}
+    assert any("whole internet" in note for note in resolved(pools, AWS).notes)
+    assert not any("whole internet" in note for note in resolved(pools, office).notes)
+
+
+def test_bucket_names_differ_between_accounts_that_are_named() -> None:
+    def bucket(**environment: str) -> str:
+        storage = {"data": {"kind": "object", "size": "1GiB"}}
+        made = resolved({"web": {"nodes": 1}}, {**AWS, **environment}, storage=storage).deployment
+        assert made is not None
+        return made.object_store("data").bucket
+
+    assert bucket() == "m-e-data-" + hashlib.sha256(b"m/e/data/aws/us-east-1").hexdigest()[:8]
+    assert len({bucket(), bucket(account="1" * 12), bucket(account="2" * 12)}) == 3
 
 
 def test_rdma_on_aws_is_efa_in_one_zone() -> None:

@@ -1,9 +1,11 @@
 """The JSON documents that the AWS stack hands to other programs."""
 
 import json
+from typing import Any
 
-from stacks.aws.cluster import kubeconfig_text
-from stacks.aws.storage import bucket_policy
+from meshctl.model.deployment import Cluster
+from stacks.aws.cluster import endpoint_access, kubeconfig_text
+from stacks.aws.storage import bucket_policy, role_name
 from tests.unit.deployments import deployment
 
 
@@ -18,9 +20,47 @@ def test_the_kubeconfig_holds_no_secret_and_calls_for_tokens() -> None:
     assert set(config["users"][0]["user"]) == {"exec"}
 
 
-def test_pods_may_use_the_meshs_buckets_and_no_others() -> None:
-    statements = json.loads(bucket_policy(deployment("aws-east")))["Statement"]
-    buckets = ["arn:aws:s3:::llm-prod-aws-east-weights", "arn:aws:s3:::llm-prod-aws-east-checkpoints"]
-    assert statements[0]["Resource"] == buckets
-    assert statements[1]["Resource"] == [f"{bucket}/*" for bucket in buckets]
-    assert not any("*" in action for statement in statements for action in statement["Action"])
+def arns(statements: list[dict[str, Any]], action: str) -> set[str]:
+    """What a policy document allows an action on."""
+    return {arn for statement in statements if action in statement["Action"] for arn in statement["Resource"]}
+
+
+def test_a_workload_reads_what_it_mounts_read_only_and_no_other_bucket() -> None:
+    made = deployment("aws-east")
+    statements = json.loads(bucket_policy(made, made.workload("chat")))["Statement"]
+    weights = "arn:aws:s3:::llm-prod-aws-east-weights"
+    assert arns(statements, "s3:ListBucket") == {weights}
+    assert arns(statements, "s3:GetObject") == {f"{weights}/*"}
+    assert arns(statements, "s3:PutObject") == arns(statements, "s3:DeleteObject") == set()
+
+
+def test_a_workload_writes_what_it_mounts_writable_and_where_its_checkpoints_are() -> None:
+    made = deployment("aws-east")
+    training = made.workload("pretrain")
+    for workload in (training, training.model_copy(update={"mounts": ()})):
+        statements = json.loads(bucket_policy(made, workload))["Statement"]
+        bucket = "arn:aws:s3:::llm-prod-aws-east-checkpoints"
+        assert arns(statements, "s3:ListBucket") == {bucket}
+        assert arns(statements, "s3:GetObject") == arns(statements, "s3:PutObject") == {f"{bucket}/*"}
+        assert not any("*" in action for statement in statements for action in statement["Action"])
+
+
+def test_a_workload_without_buckets_has_no_policy() -> None:
+    made = deployment("aws-east")
+    assert bucket_policy(made, made.workload("chat").model_copy(update={"mounts": ()})) == ""
+
+
+def test_role_names_are_short_enough_and_differ() -> None:
+    assert role_name("llm-prod-aws-east", "chat") == "llm-prod-aws-east-workload-chat"
+    long = [role_name("m" * 30 + "-" + "e" * 30, f"w{number}" + "x" * 40) for number in range(2)]
+    assert len(set(long)) == 2
+    assert all(len(name) <= 64 for name in long)
+
+
+def test_the_api_server_is_open_to_the_networks_that_are_named_or_to_the_vpc_alone() -> None:
+    def access(*cidrs: str) -> dict[str, Any]:
+        return endpoint_access(deployment("aws-east", cluster=Cluster(name="c", public_access_cidrs=cidrs)))
+
+    assert access("203.0.113.0/24")["publicAccessCidrs"] == ["203.0.113.0/24"]
+    assert access() == {"endpointPublicAccess": False, "endpointPrivateAccess": True}
+    assert endpoint_access(deployment("aws-east"))["publicAccessCidrs"] == ["0.0.0.0/0"]

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.eks.clusters import DEFAULT_VERSION
 from meshctl.lab.aws.eks.state import Addon, Base, Cluster, arn, now, soon
 from meshctl.lab.aws.errors import ApiError
 
-# Name -> version. Source: "Available Amazon EKS add-ons from AWS", EKS user guide.
+# Name -> version; the cluster's own may be part of it. Source: "Available Amazon EKS add-ons from AWS", EKS user guide.
 VERSIONS = {
     "amazon-cloudwatch-observability": "v4.4.0-eksbuild.1",
     "aws-ebs-csi-driver": "v1.50.1-eksbuild.1",
@@ -24,7 +25,7 @@ VERSIONS = {
     "coredns": "v1.12.4-eksbuild.1",
     "eks-node-monitoring-agent": "v1.4.1-eksbuild.1",
     "eks-pod-identity-agent": "v1.3.9-eksbuild.3",
-    "kube-proxy": "v1.34.0-eksbuild.4",
+    "kube-proxy": "v{kubernetes}.0-eksbuild.4",
     "kube-state-metrics": "v2.17.0-eksbuild.1",
     "metrics-server": "v0.8.0-eksbuild.2",
     "snapshot-controller": "v8.3.0-eksbuild.1",
@@ -44,7 +45,7 @@ class Addons(Base):
             "addonName": name,
             "clusterName": given["clusterName"],
             "status": "CREATING",
-            "addonVersion": given.get("addonVersion", VERSIONS[name]),
+            "addonVersion": given.get("addonVersion", default_version(name, cluster.described["version"])),
             "health": {"issues": []},
             "addonArn": arn(call.region, f"addon/{given['clusterName']}/{name}/{uuid.uuid4()}"),
             "createdAt": now(),
@@ -72,6 +73,10 @@ class Addons(Base):
         cluster, name = self.active(call, given["clusterName"]), given["addonName"]
         addon = self._addon(cluster, name)
         _check_configuration(given)
+        fitting = default_version(name, cluster.described["version"])
+        if given.get("addonVersion", fitting) not in (fitting, addon.described["addonVersion"]):
+            message = f"Addon version specified is not supported: {given['addonVersion']}"
+            raise ApiError("InvalidParameterException", message, addonName=name)
         names = ("addonVersion", "configurationValues", "serviceAccountRoleArn")
         changed = {key: given[key] for key in names if key in given}
         params = {f"{key[0].upper()}{key[1:]}": value for key, value in changed.items()}
@@ -83,6 +88,7 @@ class Addons(Base):
     def describe_addon_versions(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("addonName")
         kubernetes = given.get("kubernetesVersion", "")
+        fitting = {name: default_version(name, kubernetes or DEFAULT_VERSION) for name in VERSIONS}
         compatible = [{"clusterVersion": kubernetes, "platformVersions": ["*"], "defaultVersion": True}]
         return {
             "addons": [
@@ -97,7 +103,7 @@ class Addons(Base):
                         }
                     ],
                 }
-                for name, version in VERSIONS.items()
+                for name, version in fitting.items()
                 if wanted in (None, name)
             ]
         }
@@ -107,6 +113,11 @@ class Addons(Base):
         if found is None:
             raise ApiError("ResourceNotFoundException", f"No addon: {name} found in cluster", addonName=name)
         return found
+
+
+def default_version(name: str, kubernetes: str) -> str:
+    """What EKS installs of an add-on on a cluster of this version: kube-proxy has one for each."""
+    return VERSIONS[name].format(kubernetes=kubernetes)
 
 
 def _check_configuration(given: dict[str, Any]) -> None:

@@ -84,7 +84,9 @@ class Nodegroups(Base):
         cluster, name = self.active(call, given["clusterName"]), given["nodegroupName"]
         nodegroup = self._changeable(cluster, name)
         chosen, template = launch_template(call.region, given.get("launchTemplate"))
-        version = given.get("version", cluster.described["version"])
+        own = nodegroup.described["version"]
+        version = given.get("version", own)  # without one, only the image is renewed
+        _check_version(version, cluster.described["version"], own)
         params = {"Version": version}
         if chosen:
             params["LaunchTemplateVersion"] = chosen["version"]
@@ -129,6 +131,16 @@ def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str
         raise ApiError("InvalidParameterException", f"Launch template {template.id} has no version {number}")
     data: dict[str, Any] = next(version.data for version in template.versions if str(version.number) == number)
     return {"id": template.id, "name": template.name, "version": number}, data
+
+
+def _check_version(version: str, cluster: str, own: str) -> None:
+    """Nodes follow the control plane: to its version, or stay. Raises: ApiError."""
+    if version not in (cluster, own):
+        raise ApiError(
+            "InvalidParameterException",
+            f"Nodegroup Kubernetes version should be equal to Cluster kubernetes version {cluster}"
+            f" or NodeGroup kubernetes version {own}",
+        )
 
 
 def _describe(region: str, cluster: Cluster, given: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Where an environment on AWS is: region and account as its state has them, and as the credentials at hand say. EDGE.
+
+Called by `session` before anything is changed. Elsewhere the objects of a state read as "not found", which a run would
+take for "deleted": another region or account must be refused before the engine starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.model.deployment import Deployment
+
+_PROVIDER = "pulumi:providers:meshaws"
+_ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w-]*:(\d{12}):")
+
+
+@dataclass(frozen=True)
+class Location:
+    """`account` is empty while nothing in the state tells it (a state of buckets alone)."""
+
+    region: str
+    profile: str
+    account: str
+
+
+def saved(state: Mapping[str, Any]) -> Location | None:
+    """Where the resources of a state were made; None where none is on AWS."""
+    resources = list(state.get("resources") or ())
+    used = {resource.get("provider", "") for resource in resources}
+    for resource in resources:
+        inputs = resource.get("inputs") or {}
+        here = resource["type"] == _PROVIDER and not inputs.get("endpointUrl")
+        if here and f"{resource['urn']}::{resource.get('id', '')}" in used:
+            return Location(str(inputs.get("region") or ""), str(inputs.get("profile") or ""), _account(resources))
+    return None
+
+
+def _account(resources: Iterable[Mapping[str, Any]]) -> str:
+    for resource in resources:
+        outputs = resource.get("outputs") or {}
+        if not resource["type"].startswith("meshaws:"):
+            continue
+        if re.fullmatch(r"\d{12}", str(outputs.get("OwnerId", ""))):
+            return str(outputs["OwnerId"])
+        for value in outputs.values():
+            found = _ACCOUNT.match(value) if isinstance(value, str) else None
+            if found is not None:
+                return found[1]
+    return ""
+
+
+def refuse_other_region(environment: str, there: Location | None, region: str) -> None:
+    """Raises: UsageError when the environment is up in another region."""
+    if there is None or not there.region or there.region == region:
+        return
+    raise UsageError(
+        f"{environment} is up in {there.region} and can't become {region}",
+        why="what runs in one region can't be changed into another's: it would be left behind, data and all",
+        hint=f"add an environment for {region} and `meshctl migrate {environment} NEW`, or `meshctl destroy"
+        f" {environment}` (it deletes in {there.region}, whatever the file says) and `up` again",
+    )
+
+
+def refuse_other_account(environment: str, expected: set[str], account: str, profile: str) -> None:
+    """`expected` holds the accounts that the state and environments.yaml name. Raises: UsageError for another one."""
+    others = sorted(expected - {account, ""})
+    if not others:
+        return
+    whose = f'the AWS profile "{profile}"' if profile else "the default credentials"
+    raise UsageError(
+        f"{environment} is in the AWS account {others[0]}, and these are credentials of {account}",
+        why=f"{whose} would find nothing of it there, which looks like deleted; nothing was changed",
+        hint="name a profile of the right account in environments.yaml, or set AWS_PROFILE",
+    )
+
+
+def check_up(deployment: Deployment, state: Mapping[str, Any], account: str) -> None:
+    """Before a preview or an `up` on AWS. `account`: the one that environments.yaml names, or empty.
+
+    Raises: UsageError when the state is of another region, or the credentials are of another account;
+    CredentialsError, UnreachableError when that can't be told.
+    """
+    there = saved(state)
+    refuse_other_region(deployment.environment, there, deployment.region)
+    expected = {there.account if there else "", account} - {""}
+    if expected:
+        caller = caller_account(deployment.region, deployment.profile)
+        refuse_other_account(deployment.environment, expected, caller, deployment.profile)
+
+
+def check_destroy(environment: str, state: Mapping[str, Any]) -> None:
+    """Before everything of a state is deleted, with the region and profile that it was made with. Raises: as
+    `check_up`."""
+    there = saved(state)
+    if there is not None and there.account:
+        caller = caller_account(there.region, there.profile)
+        refuse_other_account(environment, {there.account}, caller, there.profile)
+
+
+def caller_account(region: str, profile: str) -> str:
+    """The account of the credentials that the AWS SDK finds for a profile, as STS says.
+
+    Raises: CredentialsError, UnreachableError.
+    """
+    whose = f'the AWS profile "{profile}"' if profile else "the default AWS profile"
+    config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        session = boto3.Session(profile_name=profile or None, region_name=region or None)
+        return str(session.client("sts", config=config).get_caller_identity()["Account"])
+    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
+        raise UnreachableError("AWS STS does not answer", why=str(error), hint="check the network") from error
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        hint = "`aws sts get-caller-identity` must work; then run the command again"
+        raise CredentialsError(f"no valid credentials in {whose}", why=str(error), hint=hint) from error

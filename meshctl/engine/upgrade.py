@@ -1,0 +1,40 @@
+"""Whether a change of an EKS cluster's Kubernetes version can be made. PURE.
+
+Called by `session` before anything runs. EKS goes up one minor version at a time and never down (EKS user guide,
+"Update existing cluster to new Kubernetes version"); refused in the middle of a run, half of it would be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshctl.errors import UsageError
+
+_CLUSTER = "meshaws:eks:Cluster"
+
+
+def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str) -> None:
+    """`wanted` is like "1.34"; `state` as exported. Raises: UsageError for what EKS can't do in one step."""
+    clusters = (resource for resource in state.get("resources") or () if resource["type"] == _CLUSTER)
+    there = next((str((cluster.get("outputs") or {}).get("version") or "") for cluster in clusters), "")
+    if not there or not wanted:
+        return
+    step = _minor(wanted) - _minor(there)
+    if step < 0:
+        raise UsageError(
+            f"{environment} runs Kubernetes {there} and can't go back to {wanted}",
+            why="EKS has no way to an older version",
+            hint=f'say `kubernetes: {{version: "{there}"}}` in environments.yaml',
+        )
+    if step > 1:
+        following = f"1.{_minor(there) + 1}"
+        raise UsageError(
+            f"{environment} runs Kubernetes {there} and can't go to {wanted} at once",
+            why="EKS goes up one minor version at a time, nodes and add-ons with it",
+            hint=f'say `kubernetes: {{version: "{following}"}}`, run `meshctl up {environment}`, then the next one',
+        )
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2] or 0)
