@@ -38,7 +38,7 @@ HINTS = {
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
     "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",
-    "BucketNotEmpty": "the bucket holds data: `meshctl destroy ENV --allow-data-loss` deletes it, or empty it first",
+    "BucketNotEmpty": "the bucket holds data: the same command with --allow-data-loss deletes it, or empty it first",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,
     "ExpiredTokenException": _CREDENTIALS,
