@@ -68,9 +68,10 @@ def _provider(store: ObjectStore, tags: dict[str, str], *, number: int) -> AwsPr
 
 
 def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -> AwsResource:
-    settings: dict[str, Any] = {}
+    # what is ephemeral goes with its content, unasked
+    settings: dict[str, Any] = {"ForceDestroy": True} if store.ephemeral else {}
     if deployment.provider == "aws":
-        settings = {
+        settings |= {
             "BucketEncryption": {
                 "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}]
             },

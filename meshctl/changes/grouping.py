@@ -26,6 +26,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("meshaws:route53:RecordSet", "ResourceRecords[0].Value"): "address",
+    ("meshaws:s3:Bucket", "ForceDestroy"): "ephemeral",
 }
 _IMAGE = re.compile(r"^spec\.template\.spec\.containers\[0\]\.(image|args|command|env|resources)\b")
 # Which of several actions on one subject names the change: the one a reader must not miss.

@@ -1,5 +1,4 @@
-"""Reaches object stores from the operator's machine: credentials and endpoint of a profile, emptiness, emptying.
-EDGE.
+"""Reaches object stores from the operator's machine: credentials and endpoint of a profile, what a bucket holds. EDGE.
 
 Called by `session` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying). The endpoint
 is the environment's own or, where it names none, the profile's `endpoint_url`: one place for tools of every kind.
@@ -19,6 +18,8 @@ from botocore.config import Config
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
+
+_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")  # by an S3 store that has no versions, or no such listing
 
 
 @dataclass(frozen=True)
@@ -102,41 +103,55 @@ def client(store: ObjectStore) -> Any:
         return session.client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
 
 
-def object_count(store: ObjectStore, *, at_most: int = 1000) -> int:
-    """How many objects the bucket holds, counted no further than `at_most`; 0 where there is no bucket."""
-    with _named(store):
-        try:
-            found = client(store).list_objects_v2(Bucket=store.bucket, MaxKeys=at_most)
-        except botocore.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
-                return 0
-            raise
-        return int(found.get("KeyCount", 0))
+def held(store: ObjectStore) -> str:
+    """What the bucket holds, in words ("2 objects, 5 old versions"); "" where it is empty, or not there.
 
-
-def empty(store: ObjectStore) -> int:
-    """Delete every object and every version of it; returns how many. The bucket stays."""
-    deleted = 0
+    Old versions are data: they bring back what was deleted. Delete markers and unfinished uploads are no longer, or not
+    yet, but a bucket can't be deleted with them in it. Counted no further than the store's first page.
+    """
     with _named(store):
         s3 = client(store)
-        for batch in _versions(s3, store.bucket):
-            s3.delete_objects(Bucket=store.bucket, Delete={"Objects": batch, "Quiet": True})
-            deleted += len(batch)
-    return deleted
+        try:
+            counts, more = _versions(s3, store.bucket) or _objects(s3, store.bucket)
+            counts["unfinished upload"] = len(_uploads(s3, store.bucket))
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
+                return ""
+            raise
+    words = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items() if count)
+    return f"at least {words}" if more else words
 
 
-def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
-    """Batches of at most 1,000: the limit of DeleteObjects."""
+def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], bool] | None:
+    """Counts by kind, and whether there are more; None where the store has no versions."""
     try:
-        pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket))
+        page = s3.list_object_versions(Bucket=bucket)
     except botocore.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
-            return
+        if error.response["Error"]["Code"] in _NOT_OFFERED:
+            return None
         raise
-    for page in pages:
-        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-        if found:
-            yield [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+    versions = page.get("Versions", ())
+    current = sum(1 for version in versions if version["IsLatest"])
+    counts = {
+        "object": current,
+        "old version": len(versions) - current,
+        "delete marker": len(page.get("DeleteMarkers", ())),
+    }
+    return counts, bool(page.get("IsTruncated"))
+
+
+def _objects(s3: Any, bucket: str) -> tuple[dict[str, int], bool]:
+    page = s3.list_objects_v2(Bucket=bucket)
+    return {"object": int(page.get("KeyCount", 0))}, bool(page.get("IsTruncated"))
+
+
+def _uploads(s3: Any, bucket: str) -> list[Any]:
+    try:
+        return list(s3.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
+    except botocore.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in _NOT_OFFERED:
+            return []
+        raise
 
 
 def _session(profile: str, region: str) -> boto3.Session:

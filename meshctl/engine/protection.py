@@ -2,7 +2,7 @@
 
 Called by `session` before `destroy`, and before an `up` that might delete or replace storage. Reads the state, not the
 mesh: what is there counts, also what was declared by an earlier version of the mesh. Ephemeral storage, empty buckets
-and claims that no volume is bound to hold nothing to lose.
+and claims that no volume is bound to hold nothing to lose; old versions of objects are something.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshctl.changes.steps import subject_of
 from meshctl.engine import clusters, object_access
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, ObjectStore, Price
+from meshctl.model.deployment import Block, Deployment, FileSystem, ObjectStore, Price
 
 _CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 _BUCKET = "meshaws:s3:Bucket"
@@ -43,11 +43,22 @@ def data_at_risk(state: Mapping[str, Any]) -> list[Risk]:
     return list(found.values())
 
 
-def has_file_systems(state: Mapping[str, Any]) -> bool:
-    """Whether there is storage that a delete loses without a word: no row refuses it as that of full buckets does."""
-    ephemeral = _ephemeral(saved_deployment(state))
-    resources = state.get("resources") or ()
-    return any(r["type"] in _FILE_SYSTEMS and subject_of(r["urn"]) not in ephemeral for r in resources)
+def may_lose(state: Mapping[str, Any], deployment: Deployment) -> bool:
+    """Whether bringing up `deployment` could delete or replace lasting storage. Only a preview says whether it does.
+
+    A bucket goes when it is no longer declared as it was. What becomes of a file system depends on more, so that any
+    change of the deployment counts.
+    """
+    saved = saved_deployment(state)
+    unchanged = saved is not None and saved.digest == deployment.digest
+    declared = {f"storage/{name}" for name in _storage_names(deployment)}
+    buckets = {_place(store) for store in deployment.object_stores}
+    for resource, provider in _lasting(state):
+        if resource["type"] == _BUCKET and _place(_store(resource, provider)) not in buckets:
+            return True
+        if resource["type"] in _FILE_SYSTEMS and (not unchanged or subject_of(resource["urn"]) not in declared):
+            return True
+    return False
 
 
 def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
@@ -59,19 +70,16 @@ def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
 
 
 def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
+    kept = list(_lasting(state))
     deployment = saved_deployment(state)
-    ephemeral = _ephemeral(deployment)
-    resources = list(state.get("resources") or ())
-    providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}
-    kept = [r for r in resources if subject_of(r["urn"]) not in ephemeral]
-    bound = _bound_claims(deployment, state) if any(r["type"] in (_CLAIM, _BLOCKS) for r in kept) else None
-    for resource in kept:
+    bound = _bound_claims(deployment, state) if any(r["type"] in (_CLAIM, _BLOCKS) for r, _ in kept) else None
+    for resource, provider in kept:
         subject = subject_of(resource["urn"])
         if resource["type"] == _BUCKET:
-            store = _store(resource, providers.get(resource.get("provider", ""), {}))
-            count = object_access.object_count(store)
-            if count:
-                yield Risk(subject, resource["urn"], f"{'at least ' if count >= 1000 else ''}{count} objects", store)
+            store = _store(resource, provider)
+            held = object_access.held(store)
+            if held:
+                yield Risk(subject, resource["urn"], held, store)
         elif resource["type"] == _BLOCKS:
             for block in _blocks(resource["inputs"], bound):
                 yield Risk(f"storage/{block}", resource["urn"], f"volumes {_UNSEEN}")
@@ -80,6 +88,21 @@ def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
                 yield Risk(subject, resource["urn"], f"a volume {_UNSEEN}")
         elif resource["type"] in _FILE_SYSTEMS:
             yield Risk(subject, resource["urn"], f"a file system {_UNSEEN}")
+
+
+def _lasting(state: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The resources that belong to nothing ephemeral, each with its provider's inputs."""
+    ephemeral = _ephemeral(saved_deployment(state))
+    resources = state.get("resources") or ()
+    providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}
+    for resource in resources:
+        if subject_of(resource["urn"]) not in ephemeral:
+            yield resource, providers.get(resource.get("provider", ""), {})
+
+
+def _place(store: ObjectStore) -> tuple[str, ...]:
+    """Which bucket it is, and who reaches it: a change of either may replace it."""
+    return store.name, store.bucket, store.endpoint, store.region, store.profile
 
 
 def _store(resource: Mapping[str, Any], provider: Mapping[str, Any]) -> ObjectStore:
@@ -119,7 +142,11 @@ def _blocks(stateful_set: Mapping[str, Any], bound: frozenset[str] | None) -> It
 def _ephemeral(deployment: Deployment | None) -> set[str]:
     if deployment is None:
         return set()
-    names = [store.name for store in deployment.object_stores if store.ephemeral]
-    names += [system.name for system in deployment.file_systems if system.ephemeral]
-    names += [block.name for block in deployment.blocks if block.ephemeral]
-    return {f"storage/{name}" for name in names}
+    return {f"storage/{name}" for name, ephemeral in _storage_names(deployment).items() if ephemeral}
+
+
+def _storage_names(deployment: Deployment) -> dict[str, bool]:
+    """Every storage of the deployment, and whether it is ephemeral."""
+    stores: tuple[ObjectStore | FileSystem | Block, ...]
+    stores = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
+    return {store.name: store.ephemeral for store in stores}

@@ -27,7 +27,7 @@ from meshctl.changes.steps import Step
 from meshctl.engine import kubeconfig, location, names, object_access, secret_values, upgrade, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import Risk, data_at_risk, has_file_systems, saved_deployment
+from meshctl.engine.protection import Risk, data_at_risk, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment
@@ -119,8 +119,10 @@ class Session:
         state = run.state()
         self._check_change(deployment, state)
         before = stack_outputs(state)
-        if not allow_data_loss:
-            self._refuse_loss(deployment, state, previewed)
+        lost = self._lost_by_up(deployment, state, previewed)
+        if lost and not allow_data_loss:
+            raise _loss_refused(deployment.environment, lost)
+        run.empty_on_delete(_buckets(lost))
         record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -142,20 +144,11 @@ class Session:
         risks = data_at_risk(self._run(plan.environment, _nothing).state())
         return [risk for risk in risks if risk.subject in plan.data_at_risk]
 
-    def _refuse_loss(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> None:
-        """A preview costs seconds: it is made only where file systems could go."""
-        old = saved_deployment(state)
-        unchanged = old is not None and old.digest == deployment.digest
-        if previewed is None and (unchanged or not has_file_systems(state)):
-            return
-        lost = self.data_lost_by(previewed or self.plan(deployment))
-        if lost:
-            name = deployment.environment
-            raise ProtectedDataError(
-                f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
-                why="`up` loses no data unless told to; nothing was changed",
-                hint=f"`meshctl plan {name}` shows what forces it; `meshctl up {name} --allow-data-loss` does it",
-            )
+    def _lost_by_up(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> list[Risk]:
+        """A preview costs seconds: it is made only where storage could go."""
+        if previewed is None and not may_lose(state, deployment):
+            return []
+        return self.data_lost_by(previewed or self.plan(deployment))
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
@@ -228,17 +221,8 @@ class Session:
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        resources = state.get("resources") or ()
-        stores = [risk.store for risk in risks if risk.store is not None]
-        first = Recorder()
-        in_cluster = tuple(r["urn"] for r in resources if r["type"].startswith("kubernetes:"))
-        if stores and in_cluster:
-            first = run.destroy(in_cluster, state=state)
-        for store in stores:
-            object_access.empty(store)
-        # after a first part, the state is another one
-        last = run.destroy(state=None if first.steps else state) if resources else Recorder()
-        return Recorder(steps=[*first.steps, *last.steps])
+        run.empty_on_delete(_buckets(risks))
+        return run.destroy(state=state) if state.get("resources") else Recorder()
 
     def settled(self, deployment: Deployment) -> Deployment:
         """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
@@ -334,6 +318,18 @@ class Session:
     def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+
+
+def _buckets(risks: list[Risk]) -> frozenset[str]:
+    return frozenset(risk.urn for risk in risks if risk.store is not None)
+
+
+def _loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
+    return ProtectedDataError(
+        f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
+        why="`up` loses no data unless told to; nothing was changed",
+        hint=f"`meshctl plan {environment}` shows what forces it; `meshctl up {environment} --allow-data-loss` does it",
+    )
 
 
 def deletions(record: Recorder) -> list[Step]:

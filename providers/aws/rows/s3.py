@@ -15,7 +15,7 @@ from providers.base.row import Adopt, Call, Context, Param, Row, Setting, Tags
 
 NAME: dict[str, Param] = {"Bucket": "id"}
 NOT_FOUND = ("NoSuchBucket", "404", "NotFound")
-NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "501")
+NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")
 TAGGING = {"Tagging": "{TagSet: put_tag_list}"}
 
 
@@ -49,20 +49,21 @@ def guard_data(client: Any, context: Context) -> None:
     bucket = context["id"]
     force = context["inputs"].get("ForceDestroy") is True
     try:
-        versions = _versions(client, bucket)
-        objects = [] if versions else _objects(client, bucket)
+        found = _held(client, bucket)
     except client.exceptions.ClientError as error:
         if error.response["Error"]["Code"] in NOT_FOUND:
             return
         raise
-    if not force and (versions or objects):
-        raise ProviderError("BucketNotEmpty", f"DeleteBucket: {bucket} holds data, such as {(versions or objects)[0]}")
-    while force and (versions or objects):
-        _delete(client, bucket, versions or objects)
-        versions = _versions(client, bucket)
-        objects = [] if versions else _objects(client, bucket)
-    if force:
-        _abort_uploads(client, bucket)
+    if found and not force:
+        raise ProviderError("BucketNotEmpty", f"DeleteBucket: {bucket} holds data, such as {found[0]}")
+    while found:
+        _delete(client, bucket, found)
+        found = _held(client, bucket)
+
+
+def _held(client: Any, bucket: str) -> list[dict[str, str]]:
+    """Some of what is in the bucket; none only when it is empty."""
+    return _versions(client, bucket) or _objects(client, bucket) or _uploads(client, bucket)
 
 
 def _versions(client: Any, bucket: str) -> list[dict[str, str]]:
@@ -70,7 +71,7 @@ def _versions(client: Any, bucket: str) -> list[dict[str, str]]:
     try:
         page = client.list_object_versions(Bucket=bucket)
     except client.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in NO_VERSIONS:
+        if error.response["Error"]["Code"] in NOT_OFFERED:
             return []
         raise
     found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
@@ -82,14 +83,22 @@ def _objects(client: Any, bucket: str) -> list[dict[str, str]]:
     return [{"Key": item["Key"]} for item in page.get("Contents", [])]
 
 
-def _abort_uploads(client: Any, bucket: str) -> None:
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
-        for upload in page.get("Uploads", []):
-            client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+def _uploads(client: Any, bucket: str) -> list[dict[str, str]]:
+    try:
+        page = client.list_multipart_uploads(Bucket=bucket)
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in NOT_OFFERED:
+            return []
+        raise
+    return [{"Key": item["Key"], "UploadId": item["UploadId"]} for item in page.get("Uploads", [])]
 
 
-def _delete(client: Any, bucket: str, objects: list[dict[str, str]]) -> None:
-    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+def _delete(client: Any, bucket: str, found: list[dict[str, str]]) -> None:
+    if "UploadId" in found[0]:
+        for upload in found:
+            client.abort_multipart_upload(Bucket=bucket, **upload)
+        return
+    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
     for failed in answer.get("Errors", []):
         raise ProviderError(
             failed.get("Code", "DeleteFailed"), f"DeleteObjects: {failed.get('Message', failed['Key'])}"

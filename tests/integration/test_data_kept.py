@@ -1,0 +1,124 @@
+"""What holds data is not deleted unasked, and goes whole when asked: a small mesh on the lab's AWS and on-prem site."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab_fixture import RunningLab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: small
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4}}
+storage:
+"""
+WEIGHTS = "  weights: {kind: object, size: 1GiB}\n"
+EPHEMERAL = "  weights: {kind: object, size: 1GiB, ephemeral: true}\n"
+LOSE = ("--yes", "--allow-data-loss", "--confirm")
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def mesh(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    """A mesh with one bucket, `weights`, and nothing of it up yet."""
+    shutil.copy(EXAMPLE / "environments.yaml", tmp_path)
+    here = lab.at(tmp_path)
+    declare(here, WEIGHTS)
+    yield here
+    for environment in ("dc1", "aws-east"):
+        here.meshctl("destroy", environment, *LOSE, environment)
+
+
+def declare(here: RunningLab, storage: str) -> None:
+    (here.folder / "mesh.yaml").write_text(MESH + storage)
+
+
+def buckets(here: RunningLab, profile: str) -> list[str]:
+    names = [bucket["Name"] for bucket in here.boto3("s3", profile).list_buckets()["Buckets"]]
+    return [name for name in names if name.startswith("small-")]
+
+
+def put(here: RunningLab, profile: str, key: str = "model") -> tuple[Any, str]:
+    """An object in the mesh's bucket; the client and the bucket's name."""
+    client = here.boto3("s3", profile)
+    (bucket,) = buckets(here, profile)
+    client.put_object(Bucket=bucket, Key=key, Body=b"weights")
+    return client, bucket
+
+
+def error(here: RunningLab, *arguments: str) -> dict[str, Any]:
+    failed = here.meshctl("--output", "json", *arguments, check=False)
+    assert failed.returncode == 1, failed.stdout
+    found: dict[str, Any] = json.loads(failed.stdout)["error"]
+    return found
+
+
+@pytest.mark.parametrize("changed", ["", WEIGHTS.replace("weights", "models")], ids=["removed", "renamed"])
+def test_a_bucket_with_data_that_leaves_the_mesh_is_refused_before_anything_is_done(
+    mesh: RunningLab, changed: str
+) -> None:
+    mesh.meshctl("up", "dc1", "--yes")
+    _, bucket = put(mesh, "dc1")
+    declare(mesh, changed or "  other: {kind: object, size: 1GiB}\n")
+    refused = error(mesh, "up", "dc1", "--yes")
+    assert "storage/weights (1 object)" in refused["what"]
+    assert "nothing was changed" in refused["why"]
+    assert buckets(mesh, "dc1") == [bucket], "the new bucket is not made either"
+    mesh.meshctl("up", "dc1", *LOSE, "dc1")
+    assert len(buckets(mesh, "dc1")) == 1
+    assert bucket not in buckets(mesh, "dc1")
+
+
+def test_an_empty_bucket_leaves_the_mesh_without_a_word(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "dc1", "--yes")
+    declare(mesh, "  other: {kind: object, size: 1GiB}\n")
+    mesh.meshctl("up", "dc1", "--yes")
+    assert [name.startswith("small-dc1-other") for name in buckets(mesh, "dc1")] == [True]
+
+
+def test_old_versions_are_data_and_go_when_asked(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "aws-east", "--yes", "--object-storage-only")
+    client, bucket = put(mesh, "default")
+    client.delete_object(Bucket=bucket, Key="model")
+    assert "storage/weights (1 old version, 1 delete marker)" in error(mesh, "destroy", "aws-east", "--yes")["what"]
+    mesh.meshctl("destroy", "aws-east", *LOSE, "aws-east")
+    assert buckets(mesh, "default") == []
+
+
+@pytest.mark.parametrize(("environment", "profile"), [("aws-east", "default"), ("dc1", "dc1")])
+def test_an_unfinished_upload_is_data_and_goes_when_asked(mesh: RunningLab, environment: str, profile: str) -> None:
+    mesh.meshctl("up", environment, "--yes", "--object-storage-only")
+    (bucket,) = buckets(mesh, profile)
+    mesh.boto3("s3", profile).create_multipart_upload(Bucket=bucket, Key="model")
+    assert "storage/weights (1 unfinished upload)" in error(mesh, "destroy", environment, "--yes")["what"]
+    mesh.meshctl("destroy", environment, *LOSE, environment)
+    assert buckets(mesh, profile) == []
+
+
+def test_an_ephemeral_bucket_goes_with_its_content(mesh: RunningLab) -> None:
+    declare(mesh, EPHEMERAL)
+    mesh.meshctl("up", "dc1", "--yes")
+    put(mesh, "dc1")
+    mesh.meshctl("destroy", "dc1", "--yes")
+    assert buckets(mesh, "dc1") == []
+
+
+def test_storage_that_is_no_longer_ephemeral_shows_in_the_plan_and_is_protected_then(mesh: RunningLab) -> None:
+    declare(mesh, EPHEMERAL)
+    mesh.meshctl("up", "dc1", "--yes")
+    put(mesh, "dc1")
+    declare(mesh, WEIGHTS)
+    (change,) = mesh.json("plan", "dc1")["changes"]
+    assert (change["subject"], change["action"]) == ("storage/weights", "update")
+    assert change["fields"] == [{"path": "ephemeral", "old": True, "new": None, "forces_replace": False}]
+    mesh.meshctl("up", "dc1", "--yes")
+    assert "storage/weights (1 object)" in error(mesh, "destroy", "dc1", "--yes")["what"]
