@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from pulumi import automation
 
-from meshctl.engine import failures
+from meshctl.engine import failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
 from meshctl.engine.workspace import EngineStack
@@ -50,7 +50,7 @@ class StackRun:
 
         Raises: ResourcesFailedError and the others.
         """
-        self._forget_pending(state)
+        self._settle_pending("up", state)
         return self._run(
             "up",
             lambda record: self.stack.up(
@@ -66,7 +66,7 @@ class StackRun:
     def destroy(self, urns: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
         """Delete every resource of the stack, or just `urns`; the stack's name and history stay. `state`: as for
         `up`."""
-        self._forget_pending(state)
+        self._settle_pending("destroy", state)
         return self._run(
             "destroy",
             lambda record: self.stack.destroy(
@@ -156,24 +156,30 @@ class StackRun:
             return True
         return False
 
-    def _forget_pending(self, state: Mapping[str, Any] | None) -> None:
-        """Drop `pending_operations` of an interrupted run.
+    def _settle_pending(self, operation: str, state: Mapping[str, Any] | None) -> None:
+        """Find out what became of the operations that a killed run had begun, and put it into the state.
 
-        The providers find what such an operation may have made (by client token, tag or name) and adopt it, so nothing
-        is created twice; with the entry kept, the engine would ask a person.
+        With them just dropped, what a create made would be nobody's, and an update that is undone in the mesh meanwhile
+        would count as never made.
         """
         if state is not None and not state.get("pending_operations"):
             return
-        forgotten: list[Any] = []
+        found: dict[str, Any] = {}
 
-        def settled(state: dict[str, Any]) -> dict[str, Any] | None:
-            forgotten[:] = state.get("pending_operations") or ()
-            return {**state, "pending_operations": []} if forgotten else None
+        def findable(state: dict[str, Any]) -> dict[str, Any] | None:
+            found.clear()
+            found.update(pending.findable(state) if state.get("pending_operations") else {})
+            return found or None
 
         # read anew at each try: while a lock was waited for, its owner has written another state
-        self._run("up", lambda _: self.stack.rewrite(settled))
-        if forgotten:
-            self._say(f"{len(forgotten)} operation(s) of an interrupted run: looking for what they made")
+        self._run(operation, lambda _: self.stack.rewrite(findable))
+        if not found:
+            return
+        self._say(f"{len(found['pending_operations'])} operation(s) of an interrupted run: looking for what they did")
+        begun = pending.urns(found)
+        if begun:
+            self._run(operation, lambda record: self.stack.reread(begun, record, self.parallel))
+        self._run(operation, lambda _: self.stack.rewrite(pending.settled))
 
     def _say(self, text: str) -> None:
         if self.on_progress is not None:

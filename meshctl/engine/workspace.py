@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
+from pulumi.automation.events import EngineEvent
 
 from meshctl import tools
 from meshctl.engine import state_folder
@@ -81,6 +82,17 @@ class EngineStack(automation.Stack):
             json.dump({**exported, "deployment": deployment}, file)
             file.flush()
             self._run_pulumi_cmd_sync(["stack", "import", "--file", file.name])
+
+    def reread(self, urns: list[str], on_event: Callable[[EngineEvent], None], parallel: int) -> None:
+        """Bring these resources of the state in line with what their APIs tell. Raises: `automation.CommandError`."""
+        self.refresh(
+            target=urns,
+            on_event=on_event,
+            parallel=parallel,
+            run_program=False,
+            suppress_outputs=True,
+            suppress_progress=True,
+        )
 
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")

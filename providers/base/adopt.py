@@ -11,6 +11,8 @@ from providers.base.provider import ProviderError
 from providers.base.row import OWNER_TAG, SEPARATOR
 from providers.base.values import Properties
 
+CONFLICTS = ("AlreadyExists",)  # the code of a conflict where the row names none
+
 
 def id_of(live: Live, context: dict[str, Any]) -> str:
     """The row's id over the context.
@@ -63,7 +65,7 @@ def _owned(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
     if adopt.by == "same":
         if _equal(live, context, candidate):
             return True
-        raise conflict(live, context, "AlreadyExists")
+        raise conflict(live, context, CONFLICTS[0])
     tags = live.tags(context, candidate)
     if tags.get(OWNER_TAG) == live.owner:
         return True
@@ -71,7 +73,7 @@ def _owned(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
         return False
     if adopt.proof is not None and OWNER_TAG not in tags and _proven(live, context | {"tags": tags}):
         return True
-    raise conflict(live, context, (adopt.exists or ("AlreadyExists",))[0], tags.get(OWNER_TAG, ""))
+    raise conflict(live, context, (adopt.exists or CONFLICTS)[0], tags.get(OWNER_TAG, ""))
 
 
 def _proven(live: Live, context: dict[str, Any]) -> bool:

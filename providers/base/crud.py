@@ -10,6 +10,7 @@ from there.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -27,6 +28,7 @@ from providers.base.values import UNKNOWN, Properties
 
 UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CREATE_TRIES = 6
+UNANSWERED = "unanswered"  # the id of a resource whose create was begun by a run that was killed
 
 
 class Crud:
@@ -207,9 +209,17 @@ class Crud:
     # ---- read, update, delete --------------------------------------------------------------------------------------
 
     def read(self, id: str, inputs: Properties, outputs: Properties) -> Found:
-        """The object now and the inputs that would make it so. `Found.id` is empty only if the API says "not found"."""
+        """The object now and the inputs that would make it so. `Found.id` is empty only if the API says "not found".
+
+        With the id UNANSWERED: what an interrupted create of this very resource made, if it made anything.
+        """
+        begun = id == UNANSWERED
+        if begun:
+            id = self._begun(inputs)
+            if not id:
+                return Found("")
         context = self.live.context(id, inputs)
-        description = self.live.describe(context)
+        description = self._settled(context) if begun else self.live.describe(context)
         if description is None:
             return Found("")
         context["outputs"] = description
@@ -218,9 +228,27 @@ class Crud:
         told = self._outputs(context | {"inputs": now}, description)
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             told["Tags"] = {key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG}
-        if outputs.get(UNFINISHED):
+        if outputs.get(UNFINISHED) or begun:  # its settings and its readiness are the next `update`'s
             told[UNFINISHED] = True
         return Found(id, told, now)
+
+    def _begun(self, inputs: Properties) -> str:
+        """The id of what a create that was never answered has made; empty if there is nothing of ours."""
+        context = self.live.context("", inputs)
+        if self.row.adopt.by == "upsert":
+            return adopt.id_of(self.live, context)
+        try:
+            return adopt.ours(self.live, context) or ""
+        except ProviderError as error:
+            if matches(error, adopt.CONFLICTS) or matches(error, self.row.adopt.exists + self.row.adopt.taken):
+                return ""  # what is there is someone else's: this create can't have made it
+            raise
+
+    def _settled(self, context: dict[str, Any]) -> Any:
+        """The description once a create that goes on by itself has come to its end, good or bad."""
+        with contextlib.suppress(ProviderError):
+            self.live.poll(self.row.ready or EXISTS, context)
+        return self.live.describe(context)
 
     def update(self, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Properties:
         """Applies the settings whose inputs differ; all of them where the last run didn't get through."""

@@ -129,26 +129,65 @@ def test_an_expired_token_stops_a_destroy_and_forgets_nothing(small: RunningLab)
     assert set(counts(small).values()) == {0}
 
 
-@pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
-def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
-    """`kill -9` of meshctl, the engine and its providers together, right after a resource of that kind was begun."""
-    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
+BEGUN = {
+    "Vpc": "creating  network vpc",
+    "Cluster": "creating  cluster eks",
+    "Nodegroup": "creating  pool/web nodegroup",
+}
+
+
+def kill_up(here: RunningLab, environment: str, when: str) -> None:
+    """`kill -9` of meshctl, the engine and its providers together, in the middle of the call that begins with `when`."""
+    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", environment, "--yes"]
     process = subprocess.Popen(
-        command, cwd=small.folder, env=small.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command, cwd=here.folder, env=here.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    wanted = {"Vpc": "network vpc", "Cluster": "cluster eks", "Nodegroup": "pool/web nodegroup"}[after]
     assert process.stderr is not None
-    for line in process.stderr:
-        if f"creating  {wanted}" in line:
-            break
+    said = next((line for line in process.stderr if when in line), None)
     time.sleep(0.3)  # in the middle of the call
     for pid in [*children(process.pid), process.pid]:
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
+    assert said is not None, f"up ended without saying {when!r}"
+
+
+@pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
+def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
+    kill_up(small, "aws-east", BEGUN[after])
     small.meshctl("up", "aws-east", "--yes", timeout_s=400)
     assert counts(small) == WHOLE
     assert small.json("plan", "aws-east")["changes"] == []
+
+
+@pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
+def test_destroy_after_a_kill_leaves_nothing(small: RunningLab, after: str) -> None:
+    kill_up(small, "aws-east", BEGUN[after])
+    small.meshctl("destroy", "aws-east", "--yes", timeout_s=400)
+    assert set(counts(small).values()) == {0}
+
+
+def test_an_object_of_kubernetes_that_a_kill_left_is_deleted_once_the_mesh_lacks_it(small: RunningLab) -> None:
+    crashing = MESH.replace("ghcr.io/acme/site:1.0", "vllm/vllm-openai:v0.11.0")  # never ready: its model is not there
+    (small.folder / "mesh.yaml").write_text(crashing)
+    kill_up(small, "cw", "workload/site deployment: ")
+    deployments = ("get", "deployments", "-n", "small", "-o", "name")
+    assert small.kubectl("cw", *deployments).split() == ["deployment.apps/site"]
+    (small.folder / "mesh.yaml").write_text(MESH[: MESH.index("workloads:")] + "workloads: {}\n")
+    small.meshctl("up", "cw", "--yes")
+    assert small.kubectl("cw", *deployments).split() == []
+
+
+def test_an_update_that_was_killed_and_then_undone_in_the_mesh_is_undone(small: RunningLab) -> None:
+    small.meshctl("up", "aws-east", "--yes")
+    (small.folder / "mesh.yaml").write_text(MESH.replace("nodes: 1", "nodes: 2"))
+    kill_up(small, "aws-east", "waiting for Nodegroup")
+    (small.folder / "mesh.yaml").write_text(MESH)
+    small.meshctl("up", "aws-east", "--yes")
+    eks = small.boto3("eks")
+    cluster = next(name for name in eks.list_clusters()["clusters"] if name.startswith("small-"))
+    group = eks.describe_nodegroup(clusterName=cluster, nodegroupName="web")["nodegroup"]
+    assert group["scalingConfig"]["desiredSize"] == 1
 
 
 def test_ctrl_c_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab) -> None:
