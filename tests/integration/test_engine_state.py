@@ -139,7 +139,7 @@ def leave_pending(state: Path) -> None:
     """What a killed run leaves: an operation that was begun."""
     saved = json.loads(state.read_text())
     latest = saved["checkpoint"]["latest"]
-    begun = {"urn": "urn:pulumi:one::small::x:y:Z::begun", "type": "x:y:Z", "custom": True}
+    begun = {"urn": "urn:pulumi:one::small::x:y:Z::begun", "type": "x:y:Z", "custom": False}  # no plugin to ask
     latest["pending_operations"] = [{"resource": begun, "type": "creating"}]
     state.write_text(json.dumps(saved))
 
