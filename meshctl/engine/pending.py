@@ -18,7 +18,7 @@ UNANSWERED = "unanswered"
 def findable(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """The same state with each begun create as a resource, to be read.
 
-    The operations stay until they are `settled`, all as creates: only those does the engine keep when it writes a state.
+    The operations stay until they are `settled`, all as creates: the engine keeps only those when it writes a state.
     """
     operations = deployment.get("pending_operations") or ()
     resources = list(deployment.get("resources") or ())

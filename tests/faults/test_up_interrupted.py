@@ -137,7 +137,7 @@ BEGUN = {
 
 
 def kill_up(here: RunningLab, environment: str, when: str) -> None:
-    """`kill -9` of meshctl, the engine and its providers together, in the middle of the call that begins with `when`."""
+    """`kill -9` of meshctl, the engine and its providers together, in the middle of the call that `when` begins."""
     command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", environment, "--yes"]
     process = subprocess.Popen(
         command, cwd=here.folder, env=here.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
