@@ -6,7 +6,6 @@ modules.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 from collections.abc import Sequence
@@ -87,7 +86,7 @@ class KubernetesProvider(Provider):
         gvk = objects.gvk_of(token, inputs)
         if objects.is_crd(inputs):
             self._remember_scope(inputs)
-        namespaced = not objects.namespace_of(inputs) and self._namespaced(gvk)
+        namespaced = not objects.namespace_of(inputs) and self._namespaced(gvk, olds)
         found, failures = checking.checked(
             urn=urn,
             inputs=inputs,
@@ -103,24 +102,35 @@ class KubernetesProvider(Provider):
         kind = readiness.part(spec, "names").get("kind")
         self._declared_scopes[str(spec.get("group")), str(kind)] = spec.get("scope") != "Cluster"
 
-    def _namespaced(self, gvk: Gvk) -> bool:
-        """Known kinds and definitions of this program first; then the API server; a kind nobody knows counts as
-        namespaced.
+    def _namespaced(self, gvk: Gvk, olds: Properties) -> bool:
+        """Known kinds and definitions of this program first; then the object itself, if there is one; then the server.
+
+        Raises:
+            ProviderError: the server can't be asked. A guess would be stored, and a wrong one replaces what lives.
         """
         known = checking.built_in_scope(gvk.group, gvk.kind)
         if known is None:
             known = self._declared_scopes.get((gvk.group, gvk.kind))
-        if known is None:
-            with contextlib.suppress(ProviderError):
-                known = self._open().api.resource(gvk).namespaced
-        return True if known is None else known
+        if known is None and objects.name_of(olds):
+            known = bool(objects.namespace_of(olds))
+        return self._scope_at_server(gvk) if known is None else known
+
+    def _scope_at_server(self, gvk: Gvk) -> bool:
+        """A kind that isn't there yet, or whose cluster isn't, counts as namespaced."""
+        if self._settings.kubeconfig is None:
+            return True
+        from providers.kubernetes.api import NoMatchError
+
+        try:
+            return self._open().api.resource(gvk).namespaced
+        except NoMatchError:
+            return True
 
     def _default_namespace(self) -> str:
+        """Raises ProviderError: the kubeconfig, which may name one, can't be read."""
         if self._settings.namespace:
             return self._settings.namespace
-        with contextlib.suppress(ProviderError):
-            return self._open().namespace
-        return "default"
+        return "default" if self._settings.kubeconfig is None else self._open().namespace
 
     def diff(
         self,

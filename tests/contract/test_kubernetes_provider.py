@@ -18,6 +18,7 @@ from pulumi.runtime.proto import provider_pb2 as protocol
 from meshctl.lab.network.ports import free_ports
 from providers.base.provider import CreatedNotReady, ProviderError
 from providers.base.serve import Servicer
+from providers.base.values import UNKNOWN
 from providers.kubernetes.provider import KubernetesProvider
 
 RECORDING = Path(__file__).parent / "kubernetes_recording"
@@ -302,6 +303,43 @@ def test_unreachable_and_refused_are_never_gone(
         delete(silent, "core/v1:ConfigMap", made)
     preview = create(silent, "core/v1:ConfigMap", "cm", config_map(space), preview=True)
     assert preview.outputs == config_map(space)
+
+
+THING = {"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "x"}}
+POOL = {"apiVersion": "compute.coreweave.com/v1alpha1", "kind": "NodePool", "metadata": {"name": "train"}}
+
+
+def unanswered(plane: control_plane.ControlPlane, trouble: str) -> KubernetesProvider:
+    """A provider whose cluster refuses it, or does not answer."""
+    config = plane.config(token="wrong" if trouble == "Unauthorized" else None)
+    if trouble == "Unreachable":
+        config["clusters"] = [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{free_ports(1)[0]}"}}]
+    provider = KubernetesProvider()
+    given = "/nowhere/kubeconfig" if trouble == "Kubeconfig" else json.dumps(config)
+    provider.configure({"kubeconfig": given})
+    return provider
+
+
+@pytest.mark.parametrize("trouble", ["Unauthorized", "Unreachable", "Kubeconfig"])
+def test_the_scope_of_an_object_is_never_guessed(plane: control_plane.ControlPlane, trouble: str) -> None:
+    provider = unanswered(plane, trouble)
+    token, urn = "kubernetes:compute.coreweave.com/v1alpha1:NodePool", URN.format("NodePool", "train")
+    lived, failures = provider.check(token, urn=urn, news=POOL, olds=POOL)
+    assert not failures
+    difference = provider.diff(
+        token, urn=urn, id="train", old_inputs=POOL, old_outputs={}, news=plain(lived), ignore_changes=[]
+    )
+    assert not difference.replaces, "one that lives is not replaced because its kind can't be asked for"
+    with pytest.raises(ProviderError, match=rf"\[code={trouble}\]"):
+        provider.check(token, urn=urn, news=POOL, olds={})
+
+
+def test_a_kind_that_is_not_there_yet_counts_as_namespaced(provider: KubernetesProvider) -> None:
+    later = KubernetesProvider()  # a preview before the cluster is there: no kubeconfig yet
+    later.configure({"kubeconfig": UNKNOWN, "namespace": "default"})
+    for asked in (provider, later):
+        found, _ = asked.check("kubernetes:x.example/v1:Thing", urn=URN.format("Thing", "x"), news=THING, olds={})
+        assert plain(found)["metadata"]["namespace"] == "default"
 
 
 def test_a_credential_program_is_asked_again_when_its_token_ends(
