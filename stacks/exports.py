@@ -1,5 +1,5 @@
-"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig. Called by
-the stacks.
+"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig or which
+cluster it is in. Called by the stacks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from meshctl.model.deployment import Deployment
 
 
 def export(
-    deployment: Deployment, addresses: Mapping[str, pulumi.Output[str]], kubeconfig: pulumi.Output[str] | None = None
+    deployment: Deployment,
+    addresses: Mapping[str, pulumi.Output[str]],
+    kubeconfig: pulumi.Output[str] | None = None,
+    *,
+    cluster_uid: str = "",
 ) -> None:
     """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.engine.session`."""
     pulumi.export("deployment", deployment.model_dump(mode="json"))
     pulumi.export("endpoints", {endpoint.name: addresses[endpoint.workload] for endpoint in deployment.endpoints})
     if kubeconfig is not None:
         pulumi.export("kubeconfig", kubeconfig)
+    if cluster_uid:
+        pulumi.export("cluster_uid", cluster_uid)

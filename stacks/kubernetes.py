@@ -17,8 +17,14 @@ class KubernetesProvider(pulumi.ProviderResource):
         super().__init__("kubernetes", name, config, pulumi.ResourceOptions(version=version))
 
 
-def provider(deployment: Deployment, *, kubeconfig: pulumi.Input[str] | None = None) -> KubernetesProvider:
-    """`kubeconfig` is content (AWS); elsewhere the environment's own file and context are used."""
+def provider(
+    deployment: Deployment, *, kubeconfig: pulumi.Input[str] | None = None, cluster_uid: str = ""
+) -> KubernetesProvider:
+    """`kubeconfig` is content (AWS); elsewhere the environment's own file and context are used.
+
+    `cluster_uid` stands in the provider's inputs, so that the state has it before the first object. By it the plugin
+    tells another cluster from another way to the same one: only the former replaces what is there.
+    """
     config: dict[str, Any] = {"enableServerSideApply": "true"}
     if kubeconfig is not None:
         config["kubeconfig"] = kubeconfig
@@ -26,4 +32,6 @@ def provider(deployment: Deployment, *, kubeconfig: pulumi.Input[str] | None = N
         config["kubeconfig"] = deployment.cluster.kubeconfig
     if deployment.cluster.context:
         config["context"] = deployment.cluster.context
+    if cluster_uid:
+        config["clusterIdentifier"] = cluster_uid
     return KubernetesProvider("kubernetes", config, "4.34.2")

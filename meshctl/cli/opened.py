@@ -16,6 +16,7 @@ from types import FrameType
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli.context import Context
 from meshctl.engine import clusters
+from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
@@ -43,17 +44,25 @@ class Opened:
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""
         declared = self.environments.environments[self.known(environment)]
-        facts = None
-        kubernetes = None if isinstance(declared, AwsEnvironment | CoreweaveEnvironment) else declared.kubernetes
-        if kubernetes is not None:
-            access = clusters.ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
-            facts = clusters.facts(access)
+        access = None if isinstance(declared, CoreweaveEnvironment) else self.access(environment)
+        facts = clusters.facts(access) if access is not None else None
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
+    def access(self, environment: str) -> ClusterAccess | None:
+        """The existing cluster that environments.yaml names; None on AWS, and where there is none."""
+        declared = self.environments.environments[self.known(environment)]
+        kubernetes = None if isinstance(declared, AwsEnvironment) else declared.kubernetes
+        if kubernetes is None:
+            return None
+        return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
+
     def deployment(self, environment: str) -> Deployment:
-        """Raises: InfeasibleError with every gap."""
+        """Raises: InfeasibleError with every gap; as `Session.check_cluster` where the gaps are another cluster's."""
         resolution = self.resolution(environment)
         if resolution.deployment is None:
+            access = self.access(environment)
+            if access is not None:
+                self.session.check_cluster(access)
             gaps = resolution.gaps
             first = gaps[0]
             more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""

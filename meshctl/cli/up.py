@@ -12,14 +12,22 @@ from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
     from meshctl.changes import Plan
+    from meshctl.cli.opened import Opened
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
 
 _Confirm = Annotated[
     str,
     typer.Option(
-        "--confirm", help="With --allow-data-loss: the environment's name, instead of typing it.", metavar="ENV"
+        "--confirm",
+        help="With --allow-data-loss or --forget-cluster: the environment's name, instead of typing it.",
+        metavar="ENV",
     ),
+]
+
+_ForgetCluster = Annotated[
+    bool,
+    typer.Option("--forget-cluster", help="The existing cluster is gone for good: forget what was in it, first."),
 ]
 
 
@@ -37,6 +45,7 @@ def up(
         bool, typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, where a change asks.")
     ] = False,
     confirm: _Confirm = "",
+    forget_cluster: _ForgetCluster = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
@@ -46,6 +55,8 @@ def up(
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
+        if forget_cluster:
+            _forget_cluster(context, mesh, environment, confirm)
         deployment = mesh.deployment(environment)
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
@@ -62,6 +73,14 @@ def up(
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def _forget_cluster(context: Context, mesh: Opened, environment: str, confirm: str) -> None:
+    """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there."""
+    declared = mesh.access(environment)
+    why = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
+    context.confirm_name(environment, confirm, why)
+    mesh.session.forget_cluster(environment, declared)
 
 
 def _agree(context: Context, preview: Plan, saved: Path | None) -> None:
@@ -105,6 +124,7 @@ def destroy(
         bool, typer.Option("--allow-data-loss", help="Delete storage that holds data, too.")
     ] = False,
     confirm: _Confirm = "",
+    forget_cluster: _ForgetCluster = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
@@ -115,6 +135,8 @@ def destroy(
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.known(environment)
+        if forget_cluster:
+            _forget_cluster(context, mesh, environment, confirm)
         risks = mesh.session.data_held(environment)
         if risks and allow_data_loss:
             context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")

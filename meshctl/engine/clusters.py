@@ -5,22 +5,14 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx2
-import lightkube
-from lightkube.config.kubeconfig import KubeConfig
-from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod, Service
+from lightkube.resources.core_v1 import Namespace, Node, PersistentVolumeClaim, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
-from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
 
@@ -42,57 +34,22 @@ class PodState:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class ClusterAccess:
-    """One cluster: `kubeconfig` is content (JSON or YAML), a path, or empty for the standard places."""
-
-    name: str
-    kubeconfig: str = ""
-    context: str = ""
-
-    def client(self) -> lightkube.Client:
-        """Raises: CredentialsError when there is no such kubeconfig or context."""
-        with named(self.name):
-            config = self._config().get(self.context or None)
-            return lightkube.Client(config=config, timeout=httpx2.Timeout(20, connect=5), trust_env=False)
-
-    def _config(self) -> KubeConfig:
-        config = self._read()
-        for user in config.users.values():
-            # lightkube knows the exec API up to v1beta1; v1 differs in a field that only terminals need
-            if user.exec is not None and user.exec.apiVersion == "client.authentication.k8s.io/v1":
-                user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
-        return config
-
-    def _read(self) -> KubeConfig:
-        if self.kubeconfig.lstrip().startswith("{"):
-            return KubeConfig.from_dict(json.loads(self.kubeconfig))
-        if self.kubeconfig:
-            return KubeConfig.from_file(self.kubeconfig)
-        return _merged(os.environ.get("KUBECONFIG", ""), self.context)
-
-
-def _merged(kubeconfig_variable: str, context: str) -> KubeConfig:
-    """$KUBECONFIG may name several files, of which some may not exist; the first that has the context is taken."""
-    paths = [Path(part).expanduser() for part in kubeconfig_variable.split(os.pathsep) if part]
-    paths = [path for path in paths or [Path("~/.kube/config").expanduser()] if path.exists()]
-    configs = [KubeConfig.from_file(str(path)) for path in paths]
-    for config in configs:
-        if not context or context in config.contexts:
-            return config
-    wanted = f'context "{context}"' if context else "kubeconfig"
-    raise CredentialsError(
-        f"no {wanted} in $KUBECONFIG or ~/.kube/config",
-        why=f"looked in {', '.join(map(str, paths)) or 'no file: none exists'}",
-        hint="set `kubernetes: {kubeconfig: …, context: …}` of the environment",
-    )
-
-
 def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
     """The cluster of a deployment; on AWS its kubeconfig is the stack's output."""
     content = str(outputs.get("kubeconfig") or "")
-    cluster = deployment.cluster
-    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, "" if content else cluster.context)
+    cluster, uid = deployment.cluster, str(outputs.get("cluster_uid") or "")
+    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, "" if content else cluster.context, uid)
+
+
+def uid(cluster: ClusterAccess) -> str:
+    """What tells a cluster from every other one, for as long as it lives: the UID of its namespace `kube-system`.
+
+    Raises: CredentialsError, UnreachableError.
+    """
+    client = cluster.client()
+    with named(cluster.name):
+        found = client.get(Namespace, "kube-system")
+    return str(found.metadata.uid) if found.metadata else ""
 
 
 def facts(cluster: ClusterAccess) -> Facts:
@@ -222,26 +179,3 @@ def _container_reason(status: Any) -> str:
         return str(waits)
     killed = f" ({ended.reason})" if ended.reason and ended.reason != "Error" else ""
     return f"{waits}{', ' if waits else ''}{status.name} ended with exit code {ended.exitCode}{killed}"
-
-
-@contextmanager
-def named(cluster: str) -> Iterator[None]:
-    """The client's errors as ours. Raises: CredentialsError, UnreachableError, MeshError."""
-    try:
-        yield
-    except ConfigError as error:
-        raise CredentialsError(
-            f"{cluster}: the kubeconfig can't be used", why=str(error), hint="check `kubernetes:` of the environment"
-        ) from error
-    except ApiError as error:
-        status = error.status.code or 0
-        if status in (401, 403):
-            hint = "renew the credentials" if status == 401 else "the user lacks the right that the message names"
-            raise CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint) from error
-        raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
-    except httpx2.HTTPError as error:
-        raise UnreachableError(
-            f"{cluster}: the Kubernetes API server does not answer",
-            why=str(error) or type(error).__name__,
-            hint="check the cluster's address and the network; in the lab: `meshctl lab status`",
-        ) from error

@@ -95,6 +95,10 @@ class StackRun:
             resources = state.get("resources") or ()
             return {**state, "resources": [marked(r) if r["urn"] in urns else r for r in resources]}
 
+        self.rewrite(change)
+
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched."""
         self._run("destroy", lambda _: self.stack.rewrite(change))
 
     def preview_destroy(self) -> Recorder:

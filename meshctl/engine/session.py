@@ -24,7 +24,18 @@ import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan, group
 from meshctl.changes.steps import Step
-from meshctl.engine import kubeconfig, location, names, object_access, secret_values, upgrade, workspace
+from meshctl.engine import (
+    cluster_identity,
+    clusters,
+    kubeconfig,
+    location,
+    names,
+    object_access,
+    secret_values,
+    upgrade,
+    workspace,
+)
+from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.protection import Risk, data_at_risk, may_lose
@@ -36,7 +47,7 @@ from stacks.edge import Name
 
 Program = Callable[[], None]
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
-_DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any], int], None]] = {
+_DECLARE: Mapping[str, Callable[..., None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
     "kubernetes": stacks.onprem.declare,
@@ -75,11 +86,16 @@ class Session:
         return workspace.Backend(state.backend, state.secrets, self.folder)
 
     def plan(self, deployment: Deployment) -> Plan:
-        """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
-        run = self._environment_run(deployment, quiet=True)  # a preview is over before its progress is read
+        """What `up` would do, with no change made.
+
+        Raises: EngineError and its leaves, UsageError, and about an existing cluster CredentialsError and
+        UnreachableError, as `up` does.
+        """
+        cluster = cluster_identity.asked(deployment)
+        run = self._environment_run(deployment, cluster, quiet=True)  # over before its progress is read
         with ThreadPoolExecutor(max_workers=2) as pool:
             edge = pool.submit(self.endpoint_names)
-            state = pool.submit(self._state_to_plan, run, deployment)
+            state = pool.submit(self._state_to_plan, run, deployment, cluster)
             try:
                 record = run.preview()
             except MeshError:
@@ -87,12 +103,19 @@ class Session:
                 raise
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
 
-    def _state_to_plan(self, run: StackRun, deployment: Deployment) -> dict[str, Any]:
-        """The state, once it is known to be of the same region and account; without credentials the region alone."""
+    def _state_to_plan(self, run: StackRun, deployment: Deployment, cluster: str) -> dict[str, Any]:
+        """The state, once it is known to be of the same place; on AWS without credentials, of the same region."""
         state = run.state()
+        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
             self._check_change(deployment, state)
         return state
+
+    def check_cluster(self, access: ClusterAccess) -> None:
+        """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
+        UnreachableError."""
+        found = clusters.uid(access)
+        cluster_identity.check_change(access, self._run(access.name, _nothing).state(), found)
 
     def _check_change(self, deployment: Deployment, state: Mapping[str, Any]) -> None:
         declared = self.environments.environments.get(deployment.environment)
@@ -112,11 +135,13 @@ class Session:
         that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
 
         Raises: ProtectedDataError (storage with data would go; nothing was done), UsageError (the environment is in
-        another region or account; nothing was done), ResourcesFailedError (what was made is kept), CredentialsError,
-        UnreachableError, LockedError, InterruptedByUserError.
+        another region, account or cluster; nothing was done), ResourcesFailedError (what was made is kept),
+        CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
         """
-        run = self._environment_run(deployment)
+        cluster = cluster_identity.asked(deployment)
+        run = self._environment_run(deployment, cluster)
         state = run.state()
+        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         self._check_change(deployment, state)
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
@@ -164,7 +189,7 @@ class Session:
     def data_held(self, environment: str) -> list[str]:
         """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
         state = self._run(environment, _nothing).state()
-        location.check_destroy(environment, state)
+        _check_destroy(environment, state)
         return [risk.subject for risk in data_at_risk(state)]
 
     def destroy_plan(self, environment: str) -> list[Step]:
@@ -176,11 +201,11 @@ class Session:
         """Delete everything of the environment, and the names that point at it.
 
         Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False, UsageError when the
-        credentials are of another account; nothing is touched then.
+        credentials are of another account or the kubeconfig leads to another cluster; nothing is touched then.
         """
         run = self._run(environment, _nothing)
         state = run.state()
-        location.check_destroy(environment, state)
+        _check_destroy(environment, state)
         risks = data_at_risk(state)
         if risks and not allow_data_loss:
             raise ProtectedDataError(
@@ -205,7 +230,7 @@ class Session:
         """
         run = self._run(deployment.environment, _nothing)
         state = run.state()
-        location.check_destroy(deployment.environment, state)
+        _check_destroy(deployment.environment, state)
         risks = data_at_risk(state)
         if keep_data:
             run.retain(frozenset(risk.urn for risk in risks))
@@ -223,6 +248,16 @@ class Session:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
         run.empty_on_delete(_buckets(risks))
         return run.destroy(state=state) if state.get("resources") else Recorder()
+
+    def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
+        """Drop from the state what is in a cluster that is gone for good. `declared`: the one that the file names.
+
+        Raises: UsageError when there is nothing to forget, or the cluster is still there.
+        """
+        run = self._run(environment, _nothing)
+        there = cluster_identity.saved(environment, run.state())
+        cluster_identity.refuse_forgetting(there, environment, declared)
+        run.rewrite(cluster_identity.without_cluster)
 
     def settled(self, deployment: Deployment) -> Deployment:
         """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
@@ -306,18 +341,26 @@ class Session:
             notes=tuple(notes),
         )
 
-    def _environment_run(self, deployment: Deployment, *, quiet: bool = False) -> StackRun:
+    def _environment_run(self, deployment: Deployment, cluster: str, *, quiet: bool = False) -> StackRun:
+        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS."""
         values = secret_values.collect(deployment, self.environments)
+        identity = {"cluster_uid": cluster} if cluster else {}
 
         def program() -> None:
             late = {name: pulumi.Output.secret(value) for name, value in values.items()}
-            _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s)
+            _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s, **identity)
 
         return self._run(deployment.environment, program, quiet=quiet)
 
     def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+
+
+def _check_destroy(environment: str, state: Mapping[str, Any]) -> None:
+    """The state is of the account and of the cluster that are at hand. Raises: as `location` and `cluster_identity`."""
+    location.check_destroy(environment, state)
+    cluster_identity.check_destroy(environment, state)
 
 
 def _buckets(risks: list[Risk]) -> frozenset[str]:

@@ -16,7 +16,8 @@ import dns.exception
 import dns.resolver
 import httpx2
 
-from meshctl.engine import clusters, object_access
+from meshctl.engine import cluster_identity, clusters, object_access
+from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
 from meshctl.engine.object_access import ObjectAccess
@@ -50,13 +51,17 @@ class EngineWorld:
     def __init__(self, mesh: Opened) -> None:
         self._mesh = mesh
         self._session = mesh.session
-        self._clusters: dict[str, clusters.ClusterAccess] = {}  # reading a state for each poll would be slow
+        self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
         return self._mesh.deployment(environment)
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
+
+    def check_cluster(self, deployment: Deployment) -> None:
+        if deployment.provider != "aws":
+            self._session.check_cluster(clusters.access(deployment, {}))
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         self._clusters.pop(deployment.environment, None)
@@ -112,10 +117,12 @@ class EngineWorld:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def _access(self, deployment: Deployment) -> clusters.ClusterAccess:
+    def _access(self, deployment: Deployment) -> ClusterAccess:
         name = deployment.environment
         if name not in self._clusters:
-            self._clusters[name] = clusters.access(deployment, self._session.outputs(name))
+            access = clusters.access(deployment, self._session.outputs(name))
+            cluster_identity.check_seen(access)
+            self._clusters[name] = access
         return self._clusters[name]
 
 

@@ -52,6 +52,8 @@ class Migrations:
                 hint=f"`meshctl up {source}`, or just `meshctl up {target}`",
             )
         there = self.world.deployment(target)
+        for deployment in (here, there):
+            self.world.check_cluster(deployment)
         known = {store.name: store for store in there.object_stores}
         facts: list[StoreFacts] = []
         for store in here.object_stores:

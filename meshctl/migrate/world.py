@@ -44,6 +44,10 @@ class World(Protocol):
         """What the last complete `up` left there, with its `paused` marks. None when nothing was ever brought up, or
         when it was retired."""
 
+    def check_cluster(self, deployment: Deployment) -> None:
+        """Raises: UsageError when its kubeconfig leads to another cluster than the one that the environment is in,
+        CredentialsError, UnreachableError. On AWS the cluster is the environment's own."""
+
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are
         not touched. Raises: ResourcesFailedError, InterruptedByUserError, LockedError."""

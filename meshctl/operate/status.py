@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.engine import clusters
+from meshctl.engine import cluster_identity, clusters
 from meshctl.engine.session import Session
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
@@ -73,6 +73,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
+        cluster_identity.check_seen(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
     except MeshError as error:

@@ -16,10 +16,12 @@ from stacks.buckets import declare_buckets
 from stacks.exports import export
 
 
-def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0) -> None:
-    """Declare the whole environment and export `deployment` and `endpoints`. `late`: see
+def declare(
+    deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0, *, cluster_uid: str = ""
+) -> None:
+    """Declare the whole environment and export `deployment`, `endpoints` and `cluster_uid`. `late`: see
     `stacks.aws.program.declare`."""
-    provider = kubernetes.provider(deployment)
+    provider = kubernetes.provider(deployment, cluster_uid=cluster_uid)
     labels = platform.declare_node_labels(deployment, provider=provider)
     buckets = declare_buckets(deployment)
     addresses = platform.declare(
@@ -29,4 +31,4 @@ def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: in
         depends_on=[*labels, *buckets.values()],
         ready_timeout_s=ready_timeout_s,
     )
-    export(deployment, addresses)
+    export(deployment, addresses, cluster_uid=cluster_uid)

@@ -170,6 +170,9 @@ class Twin:
     def deployed(self, environment: str) -> Deployment | None:
         return self.up_there[environment]
 
+    def check_cluster(self, deployment: Deployment) -> None:
+        """Each environment has its own cluster here."""
+
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.moment()
         here = deployment.environment

@@ -1,0 +1,102 @@
+"""Which cluster a kubeconfig chooses, and what is said when it chooses none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshctl.engine.cluster_access import ClusterAccess, named
+from meshctl.errors import CredentialsError
+
+
+def kubeconfig(*contexts: str, server: str = "", current: str = "", **user: Any) -> dict[str, Any]:
+    """Each context has a cluster `k` at the server `server`, or one of its own name."""
+    return {
+        "current-context": current,
+        "contexts": [{"name": n, "context": {"cluster": "k" if server else n, "user": "u"}} for n in contexts],
+        "clusters": [{"name": "k" if server else n, "cluster": {"server": server or f"http://{n}"}} for n in contexts],
+        "users": [{"name": "u", "user": user}],
+    }
+
+
+def written(path: Path, content: Any) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def server(access: ClusterAccess) -> str:
+    return str(access.client()._client._client.base_url)
+
+
+def test_the_files_of_kubeconfig_are_read_as_kubectl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = written(tmp_path / "first", kubeconfig("a", server="http://first"))
+    second = written(tmp_path / "second", kubeconfig("b", server="http://second", current="b"))
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{first}:{second}")
+    assert server(ClusterAccess("dc1")) == "http://first", "the first file to name a cluster wins for all contexts"
+    assert server(ClusterAccess("dc1", str(second), "b")) == "http://second"
+    assert server(ClusterAccess("dc1", json.dumps(kubeconfig("c", current="c")))) == "http://c"
+
+
+def test_a_context_without_a_user_is_asked_without_credentials(tmp_path: Path) -> None:
+    anonymous = kubeconfig("a", current="a")
+    del anonymous["contexts"][0]["context"]["user"]
+    assert server(ClusterAccess("dc1", str(written(tmp_path / "config", anonymous)))) == "http://a"
+
+
+@pytest.mark.parametrize(
+    ("content", "context", "said"),
+    [
+        (None, "", "there is no kubeconfig at"),
+        ("", "cw", 'no context "cw"; it has none'),
+        ("", "", "no current context; it has no contexts at all"),
+        (kubeconfig("a"), "", "no current context; it has a"),
+        (kubeconfig("a"), "cw", 'no context "cw"; it has a'),
+        ({**kubeconfig("a"), "clusters": []}, "a", 'no cluster "a"; it has none'),
+        ({**kubeconfig("a"), "users": []}, "a", 'no user "u"; it has none'),
+        ("a: [", "a", "no kubeconfig"),
+        ("just text", "a", "no kubeconfig"),
+        ({**kubeconfig("a"), "clusters": ["a"]}, "a", "no kubeconfig"),
+        (kubeconfig("a", token=7), "a", 'the context "a" is malformed'),
+        (
+            kubeconfig("a", server="https://a", **{"client-certificate": "gone", "client-key": "gone"}),
+            "a",
+            "No such file",
+        ),
+    ],
+)
+def test_a_kubeconfig_that_chooses_nothing_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, context: str, said: str
+) -> None:
+    path = tmp_path / "config"
+    if content is not None:
+        written(path, content)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    for access in (ClusterAccess("cw", context=context), ClusterAccess("cw", str(path), context)):
+        with pytest.raises(CredentialsError) as caught:
+            access.client()
+        assert caught.value.what == "cw: the kubeconfig can't be used"
+        assert said in caught.value.why
+        assert "kubernetes:" in caught.value.hint
+
+
+def test_an_empty_kubeconfig_variable_is_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "")
+    with pytest.raises(CredentialsError) as caught:
+        ClusterAccess("cw").client()
+    assert "~/.kube/config" in caught.value.why
+    written(tmp_path / ".kube" / "config", kubeconfig("a", current="a"))
+    assert server(ClusterAccess("cw")) == "http://a"
+    monkeypatch.setenv("KUBECONFIG", ":")
+    with pytest.raises(CredentialsError) as caught:
+        ClusterAccess("cw").client()
+    assert "there is no kubeconfig at ':' ($KUBECONFIG)" in caught.value.why
+
+
+def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> None:
+    with pytest.raises(CredentialsError) as caught, named("cw"):
+        raise FileNotFoundError(2, "No such file or directory", "cw-login")
+    assert "cw-login" in caught.value.why

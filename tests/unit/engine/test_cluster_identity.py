@@ -1,0 +1,116 @@
+"""Where a state says that its objects are, and what is refused elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from meshctl.engine import cluster_identity, clusters
+from meshctl.engine.cluster_access import ClusterAccess
+from meshctl.errors import CredentialsError, UnreachableError, UsageError
+
+PROVIDER = "urn:pulumi:cw::llm-prod::pulumi:providers:kubernetes::kubernetes"
+POOL = "urn:pulumi:cw::llm-prod::kubernetes:compute.coreweave.com/v1alpha1:NodePool::pool/train:nodepool"
+HERE, THERE = ClusterAccess("cw", context="cw"), ClusterAccess("cw", context="dc1")
+
+
+def state(uid: str = "uid-cw", **inputs: str) -> dict[str, Any]:
+    given = {"context": "cw", **({"clusterIdentifier": uid} if uid else {}), **inputs}
+    pool = {"urn": POOL, "type": POOL.split("::")[2], "provider": f"{PROVIDER}::1"}
+    return {"resources": [{"urn": PROVIDER, "id": "1", "type": "pulumi:providers:kubernetes", "inputs": given}, pool]}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | Exception]:
+    """What each context leads to: the UID that is answered, or the error."""
+    found: dict[str, str | Exception] = {"cw": "uid-cw", "dc1": "uid-dc1"}
+
+    def uid(access: ClusterAccess) -> str:
+        answer = found[access.context]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(clusters, "uid", uid)
+    return found
+
+
+def test_the_state_has_the_cluster_and_the_way_to_it() -> None:
+    assert cluster_identity.saved("cw", {}) is None
+    assert cluster_identity.saved("cw", state()) == ClusterAccess("cw", context="cw", uid="uid-cw")
+    assert cluster_identity.saved("cw", state("")) == ClusterAccess("cw", context="cw")
+
+
+def test_what_a_killed_run_had_only_begun_counts_too() -> None:
+    given = state()
+    begun = given["resources"].pop()
+    assert cluster_identity.saved("cw", given) is None
+    given["pending_operations"] = [{"type": "creating", "resource": begun}]
+    assert cluster_identity.saved("cw", given) is not None
+
+
+def test_a_cluster_that_the_stack_made_is_not_asked_for() -> None:
+    made = state("", kubeconfig='{"clusters": []}')
+    assert cluster_identity.saved("aws-east", made) is None
+    cluster_identity.check_destroy("aws-east", made)
+
+
+def test_another_cluster_is_refused_with_both_names_and_what_to_do() -> None:
+    cluster_identity.check_change(HERE, state(), "uid-cw")
+    cluster_identity.check_change(THERE, {}, "uid-dc1")
+    with pytest.raises(UsageError) as caught:
+        cluster_identity.check_change(THERE, state(), "uid-dc1")
+    assert caught.value.what.startswith('cw is in another cluster than the one that the context "dc1" of')
+    assert 'uid-cw (the context "cw" of' in caught.value.why
+    assert "uid-dc1" in caught.value.why
+    assert "meshctl migrate cw NEW" in caught.value.hint
+    assert "--forget-cluster" in caught.value.hint
+
+
+def test_another_way_to_the_same_cluster_is_fine() -> None:
+    cluster_identity.check_change(ClusterAccess("cw", "/home/me/config", "renamed"), state(), "uid-cw")
+
+
+def test_a_state_of_an_older_version_is_compared_by_the_way_that_it_names(world: dict[str, str | Exception]) -> None:
+    cluster_identity.check_change(HERE, state(""), "uid-new")
+    with pytest.raises(UsageError):
+        cluster_identity.check_change(THERE, state(""), "uid-dc1")
+    world["cw"] = CredentialsError("no such context")
+    cluster_identity.check_change(THERE, state(""), "uid-dc1")
+
+
+def test_destroy_asks_the_cluster_of_the_state(world: dict[str, str | Exception]) -> None:
+    cluster_identity.check_destroy("cw", {})
+    cluster_identity.check_destroy("cw", state())
+    world["cw"] = "uid-new"
+    with pytest.raises(UsageError):
+        cluster_identity.check_destroy("cw", state())
+    world["cw"] = UnreachableError("no answer", hint="check the network")
+    with pytest.raises(UnreachableError) as caught:
+        cluster_identity.check_destroy("cw", state())
+    assert caught.value.hint.endswith("`meshctl destroy cw --forget-cluster`")
+
+
+def test_only_what_is_really_gone_can_be_forgotten(world: dict[str, str | Exception]) -> None:
+    there = cluster_identity.saved("cw", state())
+    with pytest.raises(UsageError, match="nothing of cw"):
+        cluster_identity.refuse_forgetting(None, "cw", HERE)
+    with pytest.raises(UsageError, match="still there"):
+        cluster_identity.refuse_forgetting(there, "cw", THERE)
+    world["cw"], world["dc1"] = UnreachableError("no answer"), "uid-cw"
+    with pytest.raises(UsageError, match='the context "dc1"'):
+        cluster_identity.refuse_forgetting(there, "cw", THERE)
+    world["dc1"] = "uid-dc1"
+    cluster_identity.refuse_forgetting(there, "cw", THERE)
+    cluster_identity.refuse_forgetting(there, "cw", None)
+
+
+def test_buckets_are_not_forgotten() -> None:
+    given = state()
+    bucket: Mapping[str, Any] = {"urn": "…::storage/weights:bucket", "type": "meshaws:s3:Bucket"}
+    pending = [{"type": "creating", "resource": given["resources"][1]}]
+    left = cluster_identity.without_cluster(
+        {**given, "resources": [*given["resources"], bucket], "pending_operations": pending}
+    )
+    assert left["resources"] == [bucket]
+    assert left["pending_operations"] == []
