@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
+from typing import Literal
 
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli.context import Context
 from meshctl.engine import clusters
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
+from meshctl.migrate import guard
+from meshctl.migrate.state_store import keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
 from meshctl.model.mesh import Mesh
@@ -39,6 +42,16 @@ class Opened:
     def known(self, environment: str) -> str:
         """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
         return known(self.environments, environment)
+
+    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
+        """Raises: LockedError when an open migration has the environment in its hands."""
+        backend = self.environments.state.backend
+        if not keeps_journals(backend):
+            return
+        store = open_state_store(backend, self.session.folder)
+        found = guard.open_migration(store, self.mesh.name)
+        if found is not None:
+            guard.refuse(*found, environment, command)
 
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""

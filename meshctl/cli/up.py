@@ -46,6 +46,7 @@ def up(
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
+        mesh.refuse_if_moving(mesh.known(environment), "up")
         deployment = mesh.deployment(environment)
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
@@ -114,7 +115,7 @@ def destroy(
 
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
-        mesh.known(environment)
+        mesh.refuse_if_moving(mesh.known(environment), "destroy")
         risks = mesh.session.data_held(environment)
         if risks and allow_data_loss:
             context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
