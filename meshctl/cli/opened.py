@@ -20,6 +20,7 @@ from meshctl.engine import clusters
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.migrate import guard
+from meshctl.migrate.history import History
 from meshctl.migrate.state_store import keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
@@ -43,13 +44,16 @@ class Opened:
         """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
         return known(self.environments, environment)
 
-    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
-        """Raises: LockedError when an open migration has the environment in its hands."""
+    def open_migration(self) -> tuple[str, History] | None:
+        """The id and history of this mesh's migration that is neither finished nor rolled back."""
         backend = self.environments.state.backend
         if not keeps_journals(backend):
-            return
-        store = open_state_store(backend, self.session.folder)
-        found = guard.open_migration(store, self.mesh.name)
+            return None
+        return guard.open_migration(open_state_store(backend, self.session.folder), self.mesh.name)
+
+    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
+        """Raises: LockedError when an open migration has the environment in its hands."""
+        found = self.open_migration()
         if found is not None:
             guard.refuse(*found, environment, command)
 
