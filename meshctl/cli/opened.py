@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
+from typing import Literal
 
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli.context import Context
@@ -19,6 +20,9 @@ from meshctl.engine import clusters
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
+from meshctl.migrate import guard
+from meshctl.migrate.history import History
+from meshctl.migrate.state_store import keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
 from meshctl.model.mesh import Mesh
@@ -40,6 +44,19 @@ class Opened:
     def known(self, environment: str) -> str:
         """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
         return known(self.environments, environment)
+
+    def open_migration(self) -> tuple[str, History] | None:
+        """The id and history of this mesh's migration that is neither finished nor rolled back."""
+        backend = self.environments.state.backend
+        if not keeps_journals(backend):
+            return None
+        return guard.open_migration(open_state_store(backend, self.session.folder), self.mesh.name)
+
+    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
+        """Raises: LockedError when an open migration has the environment in its hands."""
+        found = self.open_migration()
+        if found is not None:
+            guard.refuse(*found, environment, command)
 
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""

@@ -18,13 +18,19 @@ def status(
     """Show what runs where: pools, workloads, endpoints."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.migrate import views
     from meshctl.operate.status import collect, status_text
 
     context: Context = ctx.obj
     with opened(context) as mesh:
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
         found = [collect(mesh.session, name) for name in names]
+        moving = mesh.open_migration()
+    migration = views.summary_document(*moving) if moving else None
     if context.output == "json":
-        context.print_json({"environments": {status.environment: status.document() for status in found}})
+        states = {status.environment: status.document() for status in found}
+        context.print_json({"environments": states, "migration": migration})
     else:
         context.print("\n".join(map(status_text, found)))
+        if migration is not None:
+            context.print(f"\nopen migration: {views.list_text([migration])}")

@@ -55,6 +55,7 @@ def up(
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
+        mesh.refuse_if_moving(mesh.known(environment), "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm)
         deployment = mesh.deployment(environment)
@@ -134,7 +135,7 @@ def destroy(
 
     context: Context = ctx.obj
     with opened(context, break_lock=break_lock) as mesh:
-        mesh.known(environment)
+        mesh.refuse_if_moving(mesh.known(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm)
         risks = mesh.session.data_held(environment)

@@ -143,7 +143,7 @@ def named(cluster: str) -> Iterator[None]:
         raise CredentialsError(
             f"{cluster}: the kubeconfig can't be used",
             why=str(error),
-            hint="set $KUBECONFIG, or `kubernetes: {kubeconfig: …, context: …}` of the environment",
+            hint="check `kubernetes:` of the environment, or $KUBECONFIG, and the credential program that it names",
         ) from error
     except httpx2.HTTPError as error:
         status = error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else 0

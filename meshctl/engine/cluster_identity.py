@@ -56,7 +56,10 @@ def check_change(access: ClusterAccess, state: Mapping[str, Any], found: str) ->
     there = saved(access.name, state)
     if there is None:
         return
-    if not there.uid and (there.kubeconfig, there.context) != (access.kubeconfig, access.context):
+    other_way = (there.kubeconfig, there.context) != (access.kubeconfig, access.context)
+    if other_way and state.get("pending_operations"):  # what a killed run had begun is looked for the way that it went
+        check_destroy(access.name, state)
+    elif other_way and not there.uid:
         with suppress(CredentialsError, UnreachableError):  # not told: then this one is recorded
             there = replace(there, uid=clusters.uid(there))
     _refuse_other(there, found, access)

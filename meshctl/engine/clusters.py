@@ -17,6 +17,7 @@ from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
 
 _GIB = 1024**3
+_LAST_LINE = 300  # characters of what a container said last
 _UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "openshift.io/")
 
@@ -178,4 +179,6 @@ def _container_reason(status: Any) -> str:
     if not ended or not ended.exitCode:
         return str(waits)
     killed = f" ({ended.reason})" if ended.reason and ended.reason != "Error" else ""
-    return f"{waits}{', ' if waits else ''}{status.name} ended with exit code {ended.exitCode}{killed}"
+    said = (ended.message or "").strip().rpartition("\n")[2].strip()[:_LAST_LINE]
+    told = f": {said}" if said else ""
+    return f"{waits}{', ' if waits else ''}{status.name} ended with exit code {ended.exitCode}{killed}{told}"

@@ -86,11 +86,7 @@ class Session:
         return workspace.Backend(state.backend, state.secrets, self.folder)
 
     def plan(self, deployment: Deployment) -> Plan:
-        """What `up` would do, with no change made.
-
-        Raises: EngineError and its leaves, UsageError, and about an existing cluster CredentialsError and
-        UnreachableError, as `up` does.
-        """
+        """What `up` would do, with no change made. Raises: EngineError and its leaves; what `up` says of the place."""
         cluster = cluster_identity.asked(deployment)
         run = self._environment_run(deployment, cluster, quiet=True)  # over before its progress is read
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -213,17 +209,14 @@ class Session:
                 why="`destroy` deletes no data unless told to",
                 hint=f"`meshctl migrate` moves it; `meshctl destroy {environment} --allow-data-loss` deletes it",
             )
-        current = self.endpoint_names()
-        left = names.after_destroy(environment, current)
-        if left != current:
-            self.set_names(left, current)
+        self._drop_names(environment)
         record = self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
     def retire(self, deployment: Deployment, *, keep_data: bool) -> None:
-        """Destroy the environment; names are not touched. With `keep_data`, buckets that hold data stay, in the
-        stack too.
+        """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
+        has. With `keep_data`, buckets that hold data stay, in the stack too.
 
         They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
         it is to keep. Killed in between, the next `up` or `retire` finds them by their tags.
@@ -232,6 +225,7 @@ class Session:
         state = run.state()
         _check_destroy(deployment.environment, state)
         risks = data_at_risk(state)
+        self._drop_names(deployment.environment)
         if keep_data:
             run.retain(frozenset(risk.urn for risk in risks))
             if state.get("resources"):
@@ -243,6 +237,12 @@ class Session:
         else:
             self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, deployment.environment)
+
+    def _drop_names(self, environment: str) -> None:
+        current = self.endpoint_names()
+        left = names.after_destroy(environment, current)
+        if left != current:
+            self.set_names(left, current)
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""

@@ -78,6 +78,12 @@ def migrations(store: StateStore, mesh: str) -> list[str]:
     return sorted(found - {"locks"})
 
 
+def closed(store: StateStore, mesh: str, migration: str) -> bool:
+    """Whether the migration is over; reads its last record only. A journal that was never begun counts as over."""
+    paths = store.paths(f"migrations/{mesh}/{migration}")
+    return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
+
+
 def _number(path: str) -> int:
     return int(path.rsplit("/", 1)[1].split("-", 1)[0])
 

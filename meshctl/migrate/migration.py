@@ -15,6 +15,7 @@ from functools import partial
 from meshctl.errors import InterruptedByUserError, LockedError, MeshError, MigrationError, UsageError
 from meshctl.migrate import lock
 from meshctl.migrate.data import Data, S3Data
+from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
@@ -153,14 +154,15 @@ class Migrations:
             yield held
 
     def _refuse_second(self, plan: MigrationPlan) -> None:
-        for migration in self.ids():
-            history = read_history(open_journal(self.store, self.mesh, migration, "").records)
-            if not history.outcome:
-                there = f"{history.plan.source.environment} -> {history.plan.target.environment}"
-                raise UsageError(
-                    f"migration {migration} ({there}) of {plan.source.mesh} is not finished: it is {history.state}",
-                    hint=f"`meshctl migrations resume {migration}`, `… rollback {migration}` or `… finish {migration}`",
-                )
+        found = open_migration(self.store, self.mesh)
+        if found is None:
+            return
+        migration, history = found
+        there = f"{history.plan.source.environment} -> {history.plan.target.environment}"
+        raise UsageError(
+            f"migration {migration} ({there}) of {plan.source.mesh} is not finished: it is {history.state}",
+            hint=f"`meshctl migrations resume {migration}`, `… rollback {migration}` or `… finish {migration}`",
+        )
 
     def _new_id(self, tail: str) -> str:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self.world.now()))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore as Store
 
+_BUCKETS = ("s3", "gs", "azblob")
 _SCHEMES = {"azblob": "az"}  # Pulumi's name -> obstore's
 
 
@@ -69,6 +70,11 @@ class StateStore:
                 return
 
 
+def keeps_journals(backend: str) -> bool:
+    """Whether the backend holds files: Pulumi Cloud does not, and has no migrations then."""
+    return state_folder.is_folder(backend) or urllib.parse.urlsplit(backend).scheme in _BUCKETS
+
+
 def open_state_store(backend: str, folder: Path) -> StateStore:
     """`backend` is a Pulumi backend URL; a relative `file://./…` counts from `folder`, where mesh.yaml lies.
 
@@ -79,7 +85,7 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
         path.mkdir(parents=True, exist_ok=True)
         return StateStore(LocalStore(path), path)
     parts = urllib.parse.urlsplit(backend)
-    if parts.scheme not in ("s3", "gs", "azblob"):
+    if not keeps_journals(backend):
         raise UsageError(
             f"a migration can't keep its journal in the state backend {backend or 'Pulumi Cloud'}",
             why="journal and lock lie beside the state, which must be a folder or a bucket for that",

@@ -148,7 +148,9 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
     kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
     *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
     volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
-    objects = [PlatformObject(volume_name, volume) for volume in volumes]
+    # volumes made before had neither, and can't be given them: the API server allows no change
+    kept = ("spec.accessModes", "spec.csi.fsType")
+    objects = [PlatformObject(volume_name, volume, ignore_changes=kept) for volume in volumes]
     needs = (NAMESPACE, *(item.name for item in objects))
     # where a class binds only when the first pod comes, the provider does not wait for it
     return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs)]

@@ -25,6 +25,13 @@ _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 _RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 
+# A store that holds nothing yet fails the pod, to be tried again: a container that was started on an empty folder would
+# never see what is uploaded later, for only a new pod copies again. No `$(…)`, which Kubernetes takes for a variable.
+_STAGING_SCRIPT = (
+    'rclone copy "$1" "$2" --checksum --transfers=16 --fast-list --stats=30s --stats-one-line -v || exit; '
+    'ls -A "$2" | grep -q . || { echo "$3 holds no objects" >&2; exit 1; }'
+)
+
 
 def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
@@ -44,6 +51,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "env": environment(deployment, workload, pool),
         "staging_env": _object_storage_env(deployment, workload),
         "staged": staged,
+        "staging_script": _STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [*volumes(deployment, workload), *memory_volumes(workload, pool)],
         "volume_mounts": [
@@ -271,6 +279,7 @@ def _staging(deployment: Deployment, mount: Mount) -> dict[str, Any]:
         "name": f"stage-{store.name}",
         "source": f":s3:{store.bucket}/{store.prefix}".rstrip("/"),
         "path": mount.path,
+        "url": store.url,
         "volume": store.name,
         "env": [{"name": name, **value} for name, value in sorted(settings.items())],
     }

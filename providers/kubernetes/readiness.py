@@ -20,6 +20,7 @@ TROUBLE: Final = frozenset(
     }
 )  # fmt: skip
 
+LAST_LINE: Final = 300  # characters of what a container said last
 WAIT_FOR: Final = "pulumi.com/waitFor"
 # conditions that say, when they are False, that waiting is no use (CoreWeave's NodePool: spec rejected, no quota)
 REFUSING: Final = ("Validated", "Quota")
@@ -292,24 +293,33 @@ def _line(pod_object: Json, message: str, code: str) -> str:
 def _container_trouble(status: Json) -> tuple[str, str] | None:
     name, state = status.get("name"), part(status, "state")
     waiting, ended = part(state, "waiting"), part(state, "terminated")
-    last = part(part(status, "lastState"), "terminated")
     reason = str(waiting.get("reason") or "")
+    if reason == "CrashLoopBackOff" or (ended.get("exitCode") and status.get("restartCount")):
+        return _restart_trouble(status)
     if reason in TROUBLE:
-        why = str(waiting.get("message") or reason)
-        exit_code = f"; last exit code {last['exitCode']}" if "exitCode" in last else ""
-        return f"container {name}: {reason}: {why}{exit_code}", reason
-    if ended and ended.get("exitCode"):
-        code = "CrashLoopBackOff" if status.get("restartCount") else str(ended.get("reason") or "Error")
-        return f"container {name} ended with exit code {ended['exitCode']}", code
+        return f"container {name}: {reason}: {waiting.get('message') or reason}", reason
+    if ended.get("exitCode"):
+        return f"container {name} ended with {_ending(ended)}", str(ended.get("reason") or "Error")
     return None
 
 
 def _restart_trouble(status: Json) -> tuple[str, str] | None:
-    """A container between two crashes: it was started again, and has not crashed yet."""
-    exit_code = part(part(status, "lastState"), "terminated").get("exitCode")
-    if not status.get("restartCount") or not exit_code:
+    """A container that ends and is started again and again, told alike in each state that it goes through."""
+    state, last = part(status, "state"), part(part(status, "lastState"), "terminated")
+    ended = part(state, "terminated") or last
+    crashed = status.get("restartCount") and ended.get("exitCode")
+    if not crashed and part(state, "waiting").get("reason") != "CrashLoopBackOff":
         return None
-    return f"container {status.get('name')} was restarted: exit code {exit_code}", "CrashLoopBackOff"
+    return f"container {status.get('name')}: CrashLoopBackOff: {_ending(ended)}", "CrashLoopBackOff"
+
+
+def _ending(ended: Json) -> str:
+    """`exit code 1: the last line that it said`. The kubelet tells that line where the container's
+    `terminationMessagePolicy` is FallbackToLogsOnError, or where it wrote a termination message itself."""
+    reason = str(ended.get("reason") or "")
+    said = str(ended.get("message") or "").strip().rpartition("\n")[2].strip()
+    killed = f" ({reason})" if reason not in ("", "Error", "Completed") else ""
+    return f"exit code {ended.get('exitCode', 'unknown')}{killed}" + (f": {said[:LAST_LINE]}" if said else "")
 
 
 def event_lines(events: Iterable[Json]) -> list[str]:

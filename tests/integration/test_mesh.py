@@ -249,9 +249,20 @@ def test_moving_under_load_loses_no_request_no_step_and_no_object(mesh: RunningL
     assert_no_secret(mesh)
 
 
+def test_while_a_move_waits_only_its_target_is_changed(mesh: RunningLab) -> None:
+    for command, environment in (("up", "aws-east"), ("destroy", "aws-east"), ("destroy", "cw")):
+        refused = mesh.meshctl(command, environment, "--yes", check=False)
+        assert refused.returncode == 75, refused.stderr
+        assert "meshctl migrations finish" in refused.stderr
+    assert mesh.json("up", "cw", "--yes")["changes"] == []
+    assert mesh.json("status", "cw")["migration"]["state"] == "waiting"
+    assert "aws-east -> cw  waiting" in mesh.meshctl("status", "aws-east").stdout
+
+
 def test_finish_retires_the_source_and_keeps_its_data(mesh: RunningLab) -> None:
     mesh.meshctl("migrations", "finish", "--yes", timeout_s=400)
     assert mesh.json("status", "aws-east")["environments"]["aws-east"]["state"] == "absent"
+    assert mesh.json("status")["migration"] is None
     assert mesh.boto3("eks").list_clusters()["clusters"] == []
     assert objects(mesh, "aws-east", "default", "weights") == objects(mesh, "cw", "coreweave", "weights")
     assert mesh.json("status", "cw")["environments"]["cw"]["endpoints"][0]["points_at"] == "cw"

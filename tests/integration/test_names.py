@@ -24,6 +24,7 @@ from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.model.environment import Environments
 from stacks.edge import Name
 from tests.integration.lab_aws_server import KEY, Aws, aws, server
+from tests.unit.render.sample import sample
 
 __all__ = ["aws", "server"]
 
@@ -142,6 +143,14 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Ses
     aws.faults()
     session.set_names({"chat": CW})
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
+
+
+def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session: Session) -> None:
+    old = replace(EAST, host="old.example.com")
+    session.set_names({"chat": CW, "old": old})
+    session.retire(sample("aws").model_copy(update={"environment": "aws-east"}), keep_data=True)
+    assert session.endpoint_names() == {"chat": replace(CW, zone_id=zones.ID)}
+    assert [record["Name"] for record in records(aws)] == [f"{HOST}."]
 
 
 def test_a_changed_ttl_is_written(aws: Aws, session: Session) -> None:

@@ -88,7 +88,8 @@ def test_pods_of_a_gang_find_their_leader_by_name(twin: Twin) -> None:
 
 
 def test_a_crashing_container_backs_off_and_counts(twin: Twin) -> None:
-    twin.apply(pod("crash", shell("exit 3")))
+    said = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    twin.apply(pod("crash", shell("echo $$ begins; echo no weights; exit 3") | said))
 
     def waiting() -> dict[str, Any]:
         [found] = twin.pods("app=crash")
@@ -96,7 +97,11 @@ def test_a_crashing_container_backs_off_and_counts(twin: Twin) -> None:
         back_off = status.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
         return status if back_off and status["restartCount"] >= 2 else {}
 
-    assert wait_until(waiting)["lastState"]["terminated"]["exitCode"] == 3
+    ended = wait_until(waiting)["lastState"]["terminated"]
+    assert ended["exitCode"] == 3
+    first, last = ended["message"].splitlines()
+    assert first.endswith(" begins"), "one life's lines, not those of all"
+    assert last == "no weights"
     twin.kubectl("delete", "pod", "crash")
 
 

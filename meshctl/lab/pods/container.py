@@ -84,6 +84,7 @@ class Container:
         """One life of the process, from start to exit. Returns the exit code (128 + signal when killed)."""
         log_path = self.folder / f"{self.state.name}.log"
         with log_path.open("ab") as log:
+            begun_at = log.tell()
             process = await self._spawn(
                 self.program.argv,
                 log,
@@ -106,9 +107,9 @@ class Container:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self.process = None
-        return self._ended(returned)
+        return self._ended(returned, log_path, begun_at)
 
-    def _ended(self, returned: int) -> int:
+    def _ended(self, returned: int, log_path: Path, begun_at: int) -> int:
         code = returned if returned >= 0 else 128 - returned
         self.state.terminated = {
             "exitCode": code,
@@ -117,6 +118,8 @@ class Container:
             "finishedAt": status.timestamp(),
             "containerID": self.state.container_id,
         }
+        if code and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            self.state.terminated["message"] = _log_end(log_path, begun_at)
         self.state.running_since, self.state.ready, self.state.started = "", False, False
         return code
 
@@ -202,3 +205,10 @@ class Container:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+def _log_end(path: Path, begun_at: int) -> str:
+    """The end of what was logged since `begun_at`, as the kubelet tells it: at most 2048 bytes and 80 lines."""
+    with path.open("rb") as log:
+        log.seek(max(begun_at, path.stat().st_size - 2048))
+        return "\n".join(log.read().decode(errors="replace").splitlines()[-80:])

@@ -79,6 +79,16 @@ def test_a_state_of_an_older_version_is_compared_by_the_way_that_it_names(world:
     cluster_identity.check_change(THERE, state(""), "uid-dc1")
 
 
+def test_what_a_killed_run_began_is_looked_for_in_the_right_cluster_only(world: dict[str, str | Exception]) -> None:
+    killed = {**state(), "pending_operations": [{"type": "creating", "resource": state()["resources"][1]}]}
+    renamed = ClusterAccess("cw", context="cw-east")
+    cluster_identity.check_change(renamed, killed, "uid-cw")
+    world["cw"] = "uid-dc1"
+    cluster_identity.check_change(renamed, state(), "uid-cw")
+    with pytest.raises(UsageError):
+        cluster_identity.check_change(renamed, killed, "uid-cw")
+
+
 def test_destroy_asks_the_cluster_of_the_state(world: dict[str, str | Exception]) -> None:
     cluster_identity.check_destroy("cw", {})
     cluster_identity.check_destroy("cw", state())

@@ -11,6 +11,7 @@ from meshctl.engine.clusters import pod_state
 
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}
+TALKED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback:\nOSError: no weights\n"}}
 OUT_OF_MEMORY = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
@@ -31,6 +32,7 @@ def pod(state: dict[str, Any], last: dict[str, Any], **status: Any) -> Pod:
         (BACK_OFF, CRASHED, "CrashLoopBackOff, main ended with exit code 1"),
         (BACK_OFF, OUT_OF_MEMORY, "CrashLoopBackOff, main ended with exit code 137 (OOMKilled)"),
         ({"running": {}}, CRASHED, "main ended with exit code 1"),
+        (BACK_OFF, TALKED, "CrashLoopBackOff, main ended with exit code 1: OSError: no weights"),
         (COMPLETED, CRASHED, ""),
         ({"running": {}}, {}, ""),
     ],

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.errors import AmbiguousStepError, MigrationError, ParityError, UsageError
+from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
+from meshctl.migrate import guard
 from meshctl.migrate.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
@@ -269,6 +270,45 @@ def test_a_second_migration_waits_for_the_first() -> None:
     found = moved(twin)
     with pytest.raises(UsageError, match="is not finished: it is waiting"):
         found.start(found.plan("east", "west", OPTIONS.model_copy(update={"replace_target_data": True})))
+
+
+def refused(found: Migrations, environment: str, command: str) -> str:
+    """The refusal, with its hint; empty if the command may run."""
+    opened = guard.open_migration(found.store, found.mesh)
+    try:
+        if opened is not None:
+            guard.refuse(*opened, environment, command)
+    except LockedError as error:
+        return f"{error.what} {error.hint}"
+    return ""
+
+
+def test_an_open_migration_has_both_environments_in_its_hands() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    assert "migrations finish" in refused(found, "east", "up"), "its trainer would run beside that of the target"
+    assert "which is waiting" in refused(found, "east", "destroy")
+    assert "which is waiting" in refused(found, "west", "destroy")
+    assert not refused(found, "west", "up"), "what serves is kept up to date as ever"
+    assert not refused(found, "north", "up")
+    assert not refused(found, "north", "destroy")
+    found.finish()
+    for environment in ("east", "west"):
+        assert not refused(found, environment, "up")
+        assert not refused(found, environment, "destroy")
+
+
+def test_a_migration_that_stopped_on_its_way_lets_neither_environment_change() -> None:
+    twin = Twin().begin()
+    twin.healthy = False
+    found = migrations(twin)
+    with pytest.raises(MigrationError):
+        found.start(found.plan("east", "west", OPTIONS))
+    for environment in ("east", "west"):
+        assert "migrations resume" in refused(found, environment, "up")
+        assert "which is running" in refused(found, environment, "destroy")
+    found.rollback()
+    assert not refused(found, "west", "destroy")
 
 
 def test_a_lost_source_can_be_left_behind_once_its_data_was_copied() -> None:

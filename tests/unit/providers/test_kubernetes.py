@@ -244,11 +244,32 @@ def crashed(*, ready: bool) -> dict[str, Any]:
 
 def test_a_container_between_two_crashes_is_in_trouble() -> None:
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [crashed(ready=False)]}}
-    said = "pod p: container c was restarted: exit code 3 [code=CrashLoopBackOff]"
+    said = "pod p: container c: CrashLoopBackOff: exit code 3 [code=CrashLoopBackOff]"
     assert readiness.pod_troubles(pod) == [said]
     well = {"metadata": {"name": "p"}, "status": {"containerStatuses": [crashed(ready=True)]}}
     assert readiness.pod_troubles(well) == []
     assert readiness.restart_troubles(well) == [said]
+
+
+def test_a_crashing_container_is_told_alike_all_along_with_what_it_said_last() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback:\n  …\nOSError: no weights\n"}}
+    back_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=c"}}
+    states = [(ended, {}), (back_off, ended), ({"running": {}}, ended)]
+    told = {
+        line
+        for state, last in states
+        for line in readiness.pod_troubles(
+            {
+                "metadata": {"name": "p"},
+                "status": {
+                    "containerStatuses": [
+                        {"name": "c", "ready": False, "restartCount": 2, "state": state, "lastState": last}
+                    ]
+                },
+            }
+        )
+    }
+    assert told == {"pod p: container c: CrashLoopBackOff: exit code 1: OSError: no weights [code=CrashLoopBackOff]"}
 
 
 def test_a_stateful_set_counts_pods_that_stay_up() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,10 +174,27 @@ def test_a_private_registry_is_opened_by_reference(provider: Provider) -> None:
     assert "imagePullSecrets" not in pod(named(deployment, "workload/pretrain:job"))
 
 
+@pytest.mark.parametrize(("copied", "code"), [("model.safetensors", 0), (".hidden", 0), ("", 1)])
+def test_a_pod_waits_while_its_store_is_empty(tmp_path: Path, copied: str, code: int) -> None:
+    (stage,) = pod(named(sample("onprem"), "workload/chat:deployment"))["initContainers"]
+    rclone = tmp_path / "bin/rclone"
+    rclone.parent.mkdir()
+    rclone.write_text(f'#!/bin/sh\n[ "$1 $2" = "copy :s3:b" ] || exit 7\n[ -z "{copied}" ] || touch "$3/{copied}"\n')
+    rclone.chmod(0o755)
+    target = tmp_path / "models"
+    target.mkdir()
+    command = [*stage["command"], "stage", ":s3:b", str(target), "s3://b"]
+    environment = {"PATH": f"{rclone.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "" if code == 0 else "s3://b holds no objects\n")
+    failing = [*stage["command"], "stage", "elsewhere", str(target), "s3://b"]
+    assert subprocess.run(failing, env=environment, check=False).returncode == 7, "rclone's own failure is told as such"
+
+
 def test_read_only_object_mounts_are_staged_and_writable_ones_are_urls() -> None:
     chat = pod(named(sample("onprem"), "workload/chat:deployment"))
     (stage,) = chat["initContainers"]
-    assert stage["args"][:3] == ["copy", ":s3:llm-weights/v2", "/models"]
+    assert stage["args"] == ["stage", ":s3:llm-weights/v2", "/models", "s3://llm-weights/v2"]
     settings = {entry["name"]: entry.get("value") for entry in stage["env"]}
     assert settings["RCLONE_S3_ENDPOINT"] == "https://s3.dc1.example"
     assert settings["RCLONE_S3_FORCE_PATH_STYLE"] == "true"
