@@ -19,7 +19,8 @@ class KubernetesProvider(pulumi.ProviderResource):
 
 def provider(deployment: Deployment, *, kubeconfig: pulumi.Input[str] | None = None) -> KubernetesProvider:
     """`kubeconfig` is content (AWS); elsewhere the environment's own file and context are used."""
-    config: dict[str, Any] = {"enableServerSideApply": "true"}
+    # a Secret is updated in place: replaced, it would be missing for a while, and its pods are rolled out in any case
+    config: dict[str, Any] = {"enableServerSideApply": "true", "enableSecretMutable": "true"}
     if kubeconfig is not None:
         config["kubeconfig"] = kubeconfig
     elif deployment.cluster.kubeconfig:

@@ -28,7 +28,12 @@ _TERMS = {
     ("meshaws:route53:RecordSet", "ResourceRecords[0].Value"): "address",
     ("meshaws:s3:Bucket", "ForceDestroy"): "ephemeral",
 }
-_IMAGE = re.compile(r"^spec\.template\.spec\.containers\[0\]\.(image|args|command|env|resources)\b")
+_IMAGE = re.compile(r"^spec\.template\.spec\.containers\[0\]\.(image|args|command|resources)\b")
+_ENV = "spec.template.spec.containers[0].env"
+_REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(secrets|object-storage)-revision\b")
+_SECRET = re.compile(r"^data\.(\w+)$")
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
+LATER = "known after up"
 # Which of several actions on one subject names the change: the one a reader must not miss.
 _WEIGHT: dict[Action, int] = {"same": 0, "update": 1, "create": 2, "move": 3, "delete": 4, "replace": 5}
 _DATA = re.compile(r"meshaws:(s3:Bucket|fsx:FileSystem|efs:FileSystem)$|kubernetes:core/v1:PersistentVolumeClaim$")
@@ -163,21 +168,46 @@ def _change(subject: str, steps: list[Step]) -> Change:
 
 
 def _fields(step: Step) -> list[FieldChange]:
-    return [
+    plain = [change for change in step.properties if not change.path.startswith(_ENV)]
+    fields = [
         FieldChange(
             _term(step.type, change.path),
-            value_at(step.old, change.path),
-            value_at(step.new, change.path),
+            _known(value_at(step.old, change.path)),
+            _known(value_at(step.new, change.path)),
             change.forces_replace,
         )
-        for change in step.properties
+        for change in plain
     ]
+    replaces = any(change.forces_replace for change in step.properties if change not in plain)
+    return [*fields, *(_variables(step, forces_replace=replaces) if len(plain) < len(step.properties) else ())]
+
+
+def _variables(step: Step, *, forces_replace: bool) -> list[FieldChange]:
+    """The container's variables by name: a new one moves the places of all after it, which is no change of theirs."""
+    old, new = (_by_name(value_at(inputs, _ENV)) for inputs in (step.old, step.new))
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return [FieldChange(f"env {name}", old.get(name), new.get(name), forces_replace) for name in names]
+
+
+def _by_name(variables: Any) -> dict[str, Any]:
+    entries = variables if isinstance(variables, list) else []
+    return {str(entry["name"]): _known(entry.get("value", entry.get("valueFrom"))) for entry in entries}
+
+
+def _known(value: Any) -> Any:
+    return LATER if value == UNKNOWN else value
 
 
 def _term(type_: str, path: str) -> str:
     known = _TERMS.get((type_, path))
     if known:
         return known
+    revision = _REVISION.match(path)
+    if revision:
+        return f"revision of {revision.group(1).replace('-', ' ')}"
+    secret = _SECRET.match(path)
+    if secret and type_ == "kubernetes:core/v1:Secret":
+        return f"secret {secret.group(1)}"
     part = _IMAGE.match(path)
     if part and path.endswith(part.group(1)):
         return part.group(1)
@@ -197,7 +227,7 @@ def value_at(inputs: Any, path: str) -> Any:
 
 
 def _summary(steps: list[Step], fields: tuple[FieldChange, ...]) -> str:
-    shown = [f"{field.path} {_short(field.old)} -> {_short(field.new)}" for field in fields[:3]]
+    shown = [_field_text(field) for field in fields[:3]]
     if len(fields) > 3:
         shown.append(f"and {len(fields) - 3} more")
     parts: dict[str, int] = {}
@@ -206,6 +236,13 @@ def _summary(steps: list[Step], fields: tuple[FieldChange, ...]) -> str:
             parts[step.action] = parts.get(step.action, 0) + 1
     shown += [f"{count} resource{'s' * (count != 1)} to {action}" for action, count in parts.items()]
     return ", ".join(shown)
+
+
+def _field_text(field: FieldChange) -> str:
+    """Values that are masked, or the same as far as they are known, say nothing."""
+    if field.old == field.new:
+        return f"{field.path} changes"
+    return f"{field.path} {_short(field.old)} -> {_short(field.new)}"
 
 
 def _short(value: Any) -> str:

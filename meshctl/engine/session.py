@@ -23,8 +23,18 @@ import stacks.coreweave
 import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan, group
+from meshctl.changes.grouping import UNKNOWN
 from meshctl.changes.steps import Step
-from meshctl.engine import kubeconfig, location, names, object_access, secret_values, upgrade, workspace
+from meshctl.engine import (
+    kubeconfig,
+    location,
+    names,
+    object_access,
+    secret_revisions,
+    secret_values,
+    upgrade,
+    workspace,
+)
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.protection import Risk, data_at_risk, may_lose
@@ -35,7 +45,6 @@ from meshctl.model.environment import AwsEnvironment, Dns, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 _DECLARE: Mapping[str, Callable[[Deployment, Mapping[str, Any], int], None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
@@ -76,7 +85,8 @@ class Session:
 
     def plan(self, deployment: Deployment) -> Plan:
         """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
-        run = self._environment_run(deployment, quiet=True)  # a preview is over before its progress is read
+        # a preview is over before its progress is read
+        run = self._environment_run(deployment, lambda: state.result(), quiet=True)
         with ThreadPoolExecutor(max_workers=2) as pool:
             edge = pool.submit(self.endpoint_names)
             state = pool.submit(self._state_to_plan, run, deployment)
@@ -115,7 +125,7 @@ class Session:
         another region or account; nothing was done), ResourcesFailedError (what was made is kept), CredentialsError,
         UnreachableError, LockedError, InterruptedByUserError.
         """
-        run = self._environment_run(deployment)
+        run = self._environment_run(deployment, lambda: state)
         state = run.state()
         self._check_change(deployment, state)
         before = stack_outputs(state)
@@ -310,11 +320,16 @@ class Session:
             notes=tuple(notes),
         )
 
-    def _environment_run(self, deployment: Deployment, *, quiet: bool = False) -> StackRun:
+    def _environment_run(
+        self, deployment: Deployment, state: Callable[[], Mapping[str, Any]], *, quiet: bool = False
+    ) -> StackRun:
+        """`state`: waits for the stack's state, which the program needs only where there are secrets."""
         values = secret_values.collect(deployment, self.environments)
 
         def program() -> None:
-            late = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            late: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            if values:
+                late |= secret_revisions.revisions(deployment, values, state())
             _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s)
 
         return self._run(deployment.environment, program, quiet=quiet)
@@ -344,7 +359,7 @@ def deletions(record: Recorder) -> list[Step]:
 def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
     """The endpoints' addresses, without those that a partial `up` left unknown."""
     found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
-    return {name: address for name, address in found.items() if address and address != _UNKNOWN}
+    return {name: address for name, address in found.items() if address and address != UNKNOWN}
 
 
 def _runs_workloads(state: Mapping[str, Any]) -> bool:

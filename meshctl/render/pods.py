@@ -42,6 +42,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "workload": workload,
         "labels": labels(deployment, workload),
         "pod_labels": pod_labels(deployment, workload),
+        "revisions": revisions(deployment, workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
         "priority_class": priority_class(deployment, workload),
@@ -79,6 +80,31 @@ def pod_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
         return labels(deployment, workload)
     fixed = common_labels(deployment.model_copy(update={"labels": {}}))
     return {**fixed, **selector(deployment, workload)}
+
+
+def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str]]:
+    """Annotations of pods: the late values that change when a Secret they read does, so that they are rolled out anew.
+
+    A job's pods have none: a new one would start the work anew. They read new values at their next start.
+    """
+    if workload.kind not in ("inference", "service"):
+        return []
+    found = []
+    if has_object_storage_secret(deployment) and mounted_stores(deployment, workload):
+        found.append(("meshctl.dev/object-storage-revision", revision_of(OBJECT_STORAGE_SECRET)))
+    if workload.secrets:
+        found.append(("meshctl.dev/secrets-revision", revision_of(f"{workload.name}-secrets")))
+    return found
+
+
+def revision_of(secret: str) -> str:
+    """The late value that counts the revisions of the Secret."""
+    return f"revision.{secret}"
+
+
+def has_object_storage_secret(deployment: Deployment) -> bool:
+    """Whether pods get the keys of the object stores by a Secret: everywhere but on AWS."""
+    return deployment.provider != "aws" and bool(deployment.object_stores)
 
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
