@@ -42,6 +42,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "workload": workload,
         "labels": labels(deployment, workload),
         "pod_labels": pod_labels(deployment, workload),
+        "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
@@ -78,6 +79,11 @@ def pod_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
     """On pods. A job's pods carry only what never changes: a new label would start the training anew."""
     if workload.kind in ("inference", "service"):
         return labels(deployment, workload)
+    return fixed_labels(deployment, workload)
+
+
+def fixed_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """Those that never change, for what can't: the pods of jobs, and what a StatefulSet says of volumes."""
     fixed = common_labels(deployment.model_copy(update={"labels": {}}))
     return {**fixed, **selector(deployment, workload)}
 
@@ -341,7 +347,7 @@ def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
 def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> list[dict[str, Any]]:
     block = block_of(deployment, mount.storage)
     if block.ephemeral:  # lives and dies with its pod
-        claim = {"metadata": {"labels": labels(deployment, workload)}, "spec": claim_spec(block)}
+        claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
     if is_stateful(deployment, workload):
         return []
