@@ -22,8 +22,8 @@ import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
-from meshctl.changes import Plan, group
-from meshctl.changes.grouping import UNKNOWN
+from meshctl.changes import Plan, group, storage
+from meshctl.changes.fields import UNKNOWN
 from meshctl.changes.steps import Step
 from meshctl.engine import (
     kubeconfig,
@@ -33,6 +33,7 @@ from meshctl.engine import (
     secret_revisions,
     secret_values,
     upgrade,
+    volume_sizes,
     workspace,
 )
 from meshctl.engine.command import PulumiProgram
@@ -109,6 +110,7 @@ class Session:
         if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
             upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
             location.check_up(deployment, state, declared.account or "")
+        volume_sizes.check(deployment, state)
 
     def up(
         self,
@@ -133,6 +135,7 @@ class Session:
         if lost and not allow_data_loss:
             raise _loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
+        volume_sizes.grow(deployment, state)
         record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -304,9 +307,9 @@ class Session:
         current: Mapping[str, Name],
         addresses: Mapping[str, str] | None = None,
     ) -> Plan:
-        old = before.get("deployment")
+        old = Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
         known = addresses if addresses is not None else known_addresses(before)
-        notes = []
+        notes = storage.notes(steps) if addresses is None else []
         unknown = next((step for step in steps if step.op == "create" and step.type == "meshaws:eks:Cluster"), None)
         if unknown is not None and addresses is None:
             notes.append("the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked")
@@ -314,8 +317,9 @@ class Session:
             steps,
             environment=deployment.environment,
             digest=deployment.digest,
-            hourly_usd_before=Deployment.model_validate(old).hourly_usd if old else 0.0,
+            hourly_usd_before=old.hourly_usd if old else 0.0,
             hourly_usd_after=deployment.hourly_usd,
+            declared=storage.declared(old, deployment),
             extra=names.changes(deployment, current, known, self.environments.dns),
             notes=tuple(notes),
         )

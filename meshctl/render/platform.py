@@ -166,7 +166,9 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
     objects = [PlatformObject(volume_name, volume, ignore_changes=kept) for volume in volumes]
     needs = (NAMESPACE, *(item.name for item in objects))
     # where a class binds only when the first pod comes, the provider does not wait for it
-    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs)]
+    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
+    fixed = ("spec.resources.requests.storage",) if static else ()
+    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs, ignore_changes=fixed)]
 
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:

@@ -1,7 +1,7 @@
 """Steps of the engine become changes in mesh terms."""
 
 from meshctl.changes import PropertyChange, Step, group, plan_text
-from meshctl.changes.grouping import value_at
+from meshctl.changes.fields import value_at
 from meshctl.changes.steps import subject_of
 
 URN = "urn:pulumi:aws-east::llm-prod::"
@@ -128,7 +128,7 @@ def test_what_the_engine_does_not_know_yet_is_said_in_words() -> None:
     properties = (PropertyChange(url, forces_replace=True),)
     found = plan(step(JOB, "workload/train:job", "replace", old=with_env(MESH_FOO="x"), new=new, properties=properties))
     text = plan_text(found)
-    assert "env MESH_FOO: 'x' -> 'known after up' (replaces the resource)" in text
+    assert "env MESH_FOO x -> known after up (replaces the resource)" in text
     assert "04da6b54" not in text
 
 
@@ -147,4 +147,4 @@ def test_a_secret_with_a_new_value_is_named_and_nothing_else_said_of_it() -> Non
             properties=(PropertyChange(annotation),),
         ),
     )
-    assert found.changes[0].summary == "revision of secrets 1 -> 2, secret HF_TOKEN changes"
+    assert found.changes[0].summary == "secret HF_TOKEN changes, rolls out the pods that read them"
