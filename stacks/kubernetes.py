@@ -25,7 +25,8 @@ def provider(
     `cluster_uid` stands in the provider's inputs, so that the state has it before the first object. By it the plugin
     tells another cluster from another way to the same one: only the former replaces what is there.
     """
-    config: dict[str, Any] = {"enableServerSideApply": "true"}
+    # a Secret is updated in place: replaced, it would be missing for a while, and its pods are rolled out in any case
+    config: dict[str, Any] = {"enableServerSideApply": "true", "enableSecretMutable": "true"}
     if kubeconfig is not None:
         config["kubeconfig"] = kubeconfig
     elif deployment.cluster.kubeconfig:

@@ -11,35 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
 from meshctl.changes.steps import Action, Step, subject_of
 
-# What a provider's property is called in a mesh. (resource type, property path) -> mesh term.
-_TERMS = {
-    ("meshaws:eks:Nodegroup", "scalingConfig.desiredSize"): "nodes",
-    ("meshaws:eks:Nodegroup", "scalingConfig.minSize"): "nodes.min",
-    ("meshaws:eks:Nodegroup", "scalingConfig.maxSize"): "nodes.max",
-    ("kubernetes:compute.coreweave.com/v1alpha1:NodePool", "spec.targetNodes"): "nodes",
-    ("kubernetes:compute.coreweave.com/v1alpha1:NodePool", "spec.minNodes"): "nodes.min",
-    ("kubernetes:compute.coreweave.com/v1alpha1:NodePool", "spec.maxNodes"): "nodes.max",
-    ("kubernetes:compute.coreweave.com/v1alpha1:NodePool", "spec.instanceType"): "machine",
-    ("kubernetes:apps/v1:Deployment", "spec.replicas"): "replicas",
-    ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
-    ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
-    ("meshaws:route53:RecordSet", "ResourceRecords[0].Value"): "address",
-    ("meshaws:s3:Bucket", "ForceDestroy"): "ephemeral",
-}
-_IMAGE = re.compile(r"^spec\.template\.spec\.containers\[0\]\.(image|args|command|env|resources)\b")
 # Which of several actions on one subject names the change: the one a reader must not miss.
 _WEIGHT: dict[Action, int] = {"same": 0, "update": 1, "create": 2, "move": 3, "delete": 4, "replace": 5}
 _DATA = re.compile(r"meshaws:(s3:Bucket|fsx:FileSystem|efs:FileSystem)$|kubernetes:core/v1:PersistentVolumeClaim$")
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    path: str
-    old: Any
-    new: Any
-    forces_replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,21 +87,24 @@ def group(
     hourly_usd_before: float | None,
     hourly_usd_after: float | None,
     extra: tuple[Change, ...] = (),
+    declared: Mapping[str, tuple[FieldChange, ...]] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Plan:
     """Group an engine run's steps by mesh subject.
 
-    `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own).
+    `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own);
+    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`).
     """
     own = [step for step in steps if step.action is not None and not step.is_engine_own]
     own.sort(key=lambda step: step.urn)  # the engine works on many at once: its order is another one each time
     counts = {"create": 0, "update": 0, "replace": 0, "delete": 0, "same": 0}
-    by_subject: dict[str, list[Step]] = {}
+    by_subject: dict[str, list[Step]] = {subject: [] for subject in declared or ()}
     for step in own:
         counts[step.action or "same"] += 1
         if step.action != "same":
             by_subject.setdefault(subject_of(step.urn), []).append(step)
-    changes = [_change(subject, group_) for subject, group_ in by_subject.items()]
+    said = declared or {}
+    changes = [_change(subject, group_, said.get(subject, ())) for subject, group_ in by_subject.items()]
     for change in extra:
         for resource in change.resources:
             counts[resource.action if resource.action in counts else "update"] += 1
@@ -152,64 +132,35 @@ def _loses_data(step: Step) -> bool:
     return step.action in ("delete", "replace") and _DATA.search(step.type) is not None
 
 
-def _change(subject: str, steps: list[Step]) -> Change:
-    fields = tuple(field for step in steps if step.action in ("update", "replace") for field in _fields(step))
-    actions = {step.action for step in steps if step.action}
+def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) -> Change:
+    changed = [field for step in steps if step.action in ("update", "replace") for field in fields(step)]
+    paths = {field.path for field in declared}
+    shown = _once([*declared, *(field for field in changed if field.path not in paths)])
+    actions = {step.action for step in steps if step.action} or {"update"}
     action: Action = max(actions, key=lambda name: _WEIGHT[name])
     if action in ("create", "delete") and len(actions) > 1:
         action = "update"  # parts come and go, the subject itself stays
     resources = tuple(ResourceChange(step.urn, step.type, step.action or "same") for step in steps)
-    return Change(subject, action, _summary(steps, fields), fields, resources)
+    return Change(subject, action, _summary(steps, shown), tuple(shown), resources)
 
 
-def _fields(step: Step) -> list[FieldChange]:
-    return [
-        FieldChange(
-            _term(step.type, change.path),
-            value_at(step.old, change.path),
-            value_at(step.new, change.path),
-            change.forces_replace,
-        )
-        for change in step.properties
-    ]
+def _once(found: list[FieldChange]) -> list[FieldChange]:
+    """Several objects of a subject may change alike; what they do for it comes last."""
+    kept: dict[str, FieldChange] = {}
+    for field in found:
+        key = repr((field.path, field.old, field.new))
+        if key not in kept or field.forces_replace:
+            kept[key] = field
+    return sorted(kept.values(), key=lambda field: field.path == ROLL_OUT)
 
 
-def _term(type_: str, path: str) -> str:
-    known = _TERMS.get((type_, path))
-    if known:
-        return known
-    part = _IMAGE.match(path)
-    if part and path.endswith(part.group(1)):
-        return part.group(1)
-    return path
-
-
-def value_at(inputs: Any, path: str) -> Any:
-    """The value at a provider's property path (`spec.ports[0].port`, `metadata.labels["a.b/c"]`); None where there
-    is none."""
-    current = inputs
-    for quoted, name, index in re.findall(r'\["([^"]+)"\]|([^.\[\]]+)|\[(\d+)\]', path):
-        if index:
-            current = current[int(index)] if isinstance(current, list) and int(index) < len(current) else None
-        else:
-            current = current.get(quoted or name) if isinstance(current, Mapping) else None
-    return current
-
-
-def _summary(steps: list[Step], fields: tuple[FieldChange, ...]) -> str:
-    shown = [f"{field.path} {_short(field.old)} -> {_short(field.new)}" for field in fields[:3]]
-    if len(fields) > 3:
-        shown.append(f"and {len(fields) - 3} more")
+def _summary(steps: list[Step], shown: list[FieldChange]) -> str:
+    words = [field.text() for field in shown[:3]]
+    if len(shown) > 3:
+        words.append(f"and {len(shown) - 3} more")
     parts: dict[str, int] = {}
     for step in steps:
         if step.action in ("create", "delete", "replace"):
             parts[step.action] = parts.get(step.action, 0) + 1
-    shown += [f"{count} resource{'s' * (count != 1)} to {action}" for action, count in parts.items()]
-    return ", ".join(shown)
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = str(value)
-    return text if len(text) <= 48 else f"{text[:45]}..."
+    words += [f"{count} resource{'s' * (count != 1)} to {action}" for action, count in parts.items()]
+    return ", ".join(words) or f"{len(steps)} resource{'s' * (len(steps) != 1)} to update"

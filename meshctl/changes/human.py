@@ -43,7 +43,7 @@ def _text(plan: Plan, counts: list[str], nothing: str, *, resources: bool) -> st
 def _change_lines(change: Change, width: int, *, resources: bool) -> list[str]:
     lines = [f"  {_SIGNS[change.action]} {change.subject.ljust(width)}  {change.summary}"]
     replacing = [field for field in change.fields if field.forces_replace]
-    lines += [f"      {field.path}: {field.old!r} -> {field.new!r} (replaces the resource)" for field in replacing]
+    lines += [f"      {field.text()} (replaces the resource)" for field in replacing]
     if resources:
         lines += [f"      {_SIGNS[r.action]} {r.type} {r.urn.rsplit('::', 1)[-1]}" for r in change.resources]
     return lines

@@ -74,12 +74,18 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
 
 
 def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
-    """Names of the claims that have a volume; nothing can have been written to the others."""
+    """Names of the claims that have a volume; nothing can have been written to the others. Without those of pods'
+    ephemeral volumes, which go with their pod."""
     client = cluster.client()
     with named(cluster.name):
         claims = client.list(PersistentVolumeClaim, namespace=namespace)
         bound = [claim for claim in claims if claim.spec and claim.spec.volumeName]
-    return frozenset(claim.metadata.name or "" for claim in bound if claim.metadata)
+    return frozenset(claim.metadata.name or "" for claim in bound if claim.metadata and not _owned_by_pod(claim))
+
+
+def _owned_by_pod(claim: PersistentVolumeClaim) -> bool:
+    owners = (claim.metadata.ownerReferences or []) if claim.metadata else []
+    return any(owner.kind == "Pod" for owner in owners)
 
 
 def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:

@@ -53,13 +53,22 @@ HINTS = {
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
     "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
     "Unschedulable": "no node fits: compare the pool's machine with the workload's `resources`",
+    "VolumeExpansion": "the storage class lets no volume grow: set `allowVolumeExpansion: true` on it if its driver "
+    "can, or take the old size back",
+    "VolumeShrink": "volumes can grow, not shrink: take the size back that it has, or declare a smaller storage under "
+    "another name and copy the data there",
+    "VolumeUnbound": "no volume was made for the claim yet, and only a bound one can be resized: delete the claim with "
+    "`kubectl delete pvc`, nothing is in it",
     "ProvisioningFailed": "the claim can't bind: check the storage class and its provisioner",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }
 _CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
 _GENERIC = {"Timeout", "NotReady"}
-_READINESS = (
+_SEEN = (
+    ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
+    ("VolumeShrink", re.compile(r"resources\.requests\.storage: Forbidden: field can not be less than")),
+    ("VolumeUnbound", re.compile(r"spec is immutable after creation except resources\.requests")),
     ("ImagePull", re.compile(r"ImagePullBackOff|ErrImagePull|InvalidImageName")),
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
@@ -89,7 +98,7 @@ def resource_failures(diagnostics: list[tuple[str, str, str]], failed: list[str]
 def failure_of(urn: str, message: str) -> ResourceFailure:
     """A failure with the code that says most: a wait that ran out names, among its reasons, what it waited for."""
     codes = [code for code in _CODE.findall(message) if code not in _GENERIC]
-    seen = next((name for name, pattern in _READINESS if pattern.search(message)), "")
+    seen = next((name for name, pattern in _SEEN if pattern.search(message)), "")
     given = _CODE.findall(message)
     code = seen or (codes[0] if codes else "") or (given[0] if given else "")
     text = " ".join(_CODE.sub("", message).split())

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import botocore.exceptions
 
-from meshctl.changes.grouping import Change, FieldChange, ResourceChange
+from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, UnreachableError

@@ -16,12 +16,13 @@ from meshctl.changes.steps import subject_of
 from meshctl.engine import clusters, object_access
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Block, Deployment, FileSystem, ObjectStore, Price
+from meshctl.model.deployment import Deployment, ObjectStore, Price
 
 _CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 _BUCKET = "meshaws:s3:Bucket"
 _FILE_SYSTEMS = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", _CLAIM)
 _BLOCKS = "kubernetes:apps/v1:StatefulSet"  # each of its pods has claims of its own, which go with the namespace
+_IN_CLUSTER = (_CLAIM, _BLOCKS, "kubernetes:core/v1:Namespace")
 _UNSEEN = "whose content can't be seen from here"
 
 
@@ -51,7 +52,7 @@ def may_lose(state: Mapping[str, Any], deployment: Deployment) -> bool:
     """
     saved = saved_deployment(state)
     unchanged = saved is not None and saved.digest == deployment.digest
-    declared = {f"storage/{name}" for name in _storage_names(deployment)}
+    declared = {f"storage/{name}" for name in deployment.ephemeral}
     buckets = {_place(store) for store in deployment.object_stores}
     for resource, provider in _lasting(state):
         if resource["type"] == _BUCKET and _place(_store(resource, provider)) not in buckets:
@@ -72,7 +73,7 @@ def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
 def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
     kept = list(_lasting(state))
     deployment = saved_deployment(state)
-    bound = _bound_claims(deployment, state) if any(r["type"] in (_CLAIM, _BLOCKS) for r, _ in kept) else None
+    bound = _bound_claims(deployment, state) if any(r["type"] in _IN_CLUSTER for r, _ in kept) else None
     for resource, provider in kept:
         subject = subject_of(resource["urn"])
         if resource["type"] == _BUCKET:
@@ -88,6 +89,8 @@ def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
                 yield Risk(subject, resource["urn"], f"a volume {_UNSEEN}")
         elif resource["type"] in _FILE_SYSTEMS:
             yield Risk(subject, resource["urn"], f"a file system {_UNSEEN}")
+    for claim in sorted((bound or frozenset()) - _named_claims(state, bound or frozenset())):
+        yield Risk(f"claim/{claim}", "", f"a volume {_UNSEEN}, which the mesh no longer names")
 
 
 def _lasting(state: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -130,23 +133,33 @@ def _bound_claims(deployment: Deployment | None, state: Mapping[str, Any]) -> fr
         return None
 
 
+def _named_claims(state: Mapping[str, Any], bound: frozenset[str]) -> set[str]:
+    """The claims that a resource of the state stands for. Others were left when a stateful set went: their volumes are
+    used by nobody, and go with the namespace."""
+    found: set[str] = set()
+    for resource in state.get("resources") or ():
+        if resource["type"] == _CLAIM:
+            found.add(str(resource["inputs"]["metadata"]["name"]))
+        elif resource["type"] == _BLOCKS:
+            prefixes = tuple(_claim_prefixes(resource["inputs"]).values())
+            found |= {name for name in bound if name.startswith(prefixes)} if prefixes else set()
+    return found
+
+
 def _blocks(stateful_set: Mapping[str, Any], bound: frozenset[str] | None) -> Iterator[str]:
-    """The blocks that a stateful set's pods have volumes of: their claims are named BLOCK-SET-NUMBER."""
-    for claim in stateful_set["spec"].get("volumeClaimTemplates") or ():
-        block = str(claim["metadata"]["name"])
-        prefix = f"{block}-{stateful_set['metadata']['name']}-"
+    """The blocks that a stateful set's pods have volumes of."""
+    for block, prefix in _claim_prefixes(stateful_set).items():
         if bound is None or any(name.startswith(prefix) for name in bound):
             yield block
+
+
+def _claim_prefixes(stateful_set: Mapping[str, Any]) -> dict[str, str]:
+    """By block: how the names of the pods' claims begin, BLOCK-SET-NUMBER."""
+    blocks = [str(claim["metadata"]["name"]) for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
+    return {block: f"{block}-{stateful_set['metadata']['name']}-" for block in blocks}
 
 
 def _ephemeral(deployment: Deployment | None) -> set[str]:
     if deployment is None:
         return set()
-    return {f"storage/{name}" for name, ephemeral in _storage_names(deployment).items() if ephemeral}
-
-
-def _storage_names(deployment: Deployment) -> dict[str, bool]:
-    """Every storage of the deployment, and whether it is ephemeral."""
-    stores: tuple[ObjectStore | FileSystem | Block, ...]
-    stores = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
-    return {store.name: store.ephemeral for store in stores}
+    return {f"storage/{name}" for name, ephemeral in deployment.ephemeral.items() if ephemeral}

@@ -13,13 +13,13 @@ from pathlib import Path
 from meshctl.engine import object_access
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, SecretSource
 
 
 def collect(deployment: Deployment, environments: Environments) -> dict[str, str]:
     """Every late value that is a secret.
 
-    Raises: UsageError naming each secret that has no value, CredentialsError for the object store's profile.
+    Raises: UsageError naming each secret that has no value and why, CredentialsError for the object store's profile.
     """
     values = _workload_secrets(deployment, environments)
     if deployment.provider != "aws" and deployment.object_stores:
@@ -27,7 +27,7 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
         found = object_access.access(deployment.object_stores[0])
         values["object_storage.access_key_id"] = found.access_key
         values["object_storage.secret_access_key"] = found.secret_key
-        values["object_storage.endpoint"] = found.endpoint
+        values["object_storage.endpoint"] = found.endpoint or f"https://s3.{found.region}.amazonaws.com"
     return values
 
 
@@ -35,23 +35,61 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
     registries = {name for workload in deployment.workloads for name in workload.image_pull_secrets}
     names = sorted({name for workload in deployment.workloads for name in workload.secrets.values()} | registries)
     values = {}
-    missing = []
+    faults = []
     for name in names:
         source = environments.secret_source(name)
-        value = _from_file(source.file) if source.file else os.environ.get(source.env or "")
-        if value is None:
-            missing.append(f"{name} (from {source.file or '$' + str(source.env)})")
-        else:
-            values[f"secret.{name}"] = value
-    if missing:
+        try:
+            values[f"secret.{name}"] = _read(source)
+        except _NoValue as fault:
+            faults.append(f"{name} ({source.file or f'${source.env}'} {fault})")
+    if faults:
         raise UsageError(
-            f"no value for the secret{'s' * (len(missing) > 1)} {', '.join(missing)}",
+            f"no value for the secret{'s' * (len(faults) > 1)} {', '.join(faults)}",
             why="workloads of the mesh need it; values are read when they are used, and kept in no file",
             hint="set the variable, or say where it is under `secrets:` in environments.yaml",
         )
     for name in sorted(registries):
         _check_registry(name, values[f"secret.{name}"])
     return values
+
+
+class _NoValue(Exception):  # noqa: N818  it says why
+    """Why a source has no value. Never its content, which errors of decoding carry."""
+
+
+def _read(source: SecretSource) -> str:
+    """The value, without the line ends that editors add. Raises: _NoValue."""
+    text = _decoded(_content(source))
+    if text is None:
+        raise _NoValue("is no UTF-8 text: encode it, for example with base64")
+    if not text.strip():
+        raise _NoValue("is empty")
+    return text
+
+
+def _content(source: SecretSource) -> bytes:
+    if not source.file:
+        found = os.environb.get((source.env or "").encode())
+        if found is None:
+            raise _NoValue("is not set")
+        return found
+    try:
+        return Path(source.file).expanduser().read_bytes()
+    except FileNotFoundError:
+        raise _NoValue("does not exist") from None
+    except IsADirectoryError:
+        raise _NoValue("is a directory") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of a user without a home
+        raise _NoValue(f"can't be read: {getattr(error, 'strerror', error)}") from None
+
+
+def _decoded(content: bytes) -> str | None:
+    """None for what no variable of a container can hold."""
+    try:
+        text = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _check_registry(name: str, value: str) -> None:
@@ -67,8 +105,3 @@ def _check_registry(name: str, value: str) -> None:
             why='imagePullSecrets needs a Docker configuration: {"auths": {"ghcr.io": {"auth": "…"}}}',
             hint="`docker login` writes no keys where a credential helper (credsStore) is set: write the file by hand",
         )
-
-
-def _from_file(path: str) -> str | None:
-    file = Path(path).expanduser()
-    return file.read_text().rstrip("\n") if file.is_file() else None

@@ -22,7 +22,8 @@ import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
-from meshctl.changes import Plan, group
+from meshctl.changes import Plan, group, storage
+from meshctl.changes.fields import UNKNOWN
 from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
@@ -31,8 +32,10 @@ from meshctl.engine import (
     location,
     names,
     object_access,
+    secret_revisions,
     secret_values,
     upgrade,
+    volume_sizes,
     workspace,
 )
 from meshctl.engine.cluster_access import ClusterAccess
@@ -46,7 +49,6 @@ from meshctl.model.environment import AwsEnvironment, Dns, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 _DECLARE: Mapping[str, Callable[..., None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
@@ -86,9 +88,10 @@ class Session:
         return workspace.Backend(state.backend, state.secrets, self.folder)
 
     def plan(self, deployment: Deployment) -> Plan:
-        """What `up` would do, with no change made. Raises: EngineError and its leaves; what `up` says of the place."""
+        """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
         cluster = cluster_identity.asked(deployment)
-        run = self._environment_run(deployment, cluster, quiet=True)  # over before its progress is read
+        # a preview is over before its progress is read
+        run = self._environment_run(deployment, cluster, lambda: state.result(), quiet=True)
         with ThreadPoolExecutor(max_workers=2) as pool:
             edge = pool.submit(self.endpoint_names)
             state = pool.submit(self._state_to_plan, run, deployment, cluster)
@@ -118,6 +121,7 @@ class Session:
         if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
             upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
             location.check_up(deployment, state, declared.account or "")
+        volume_sizes.check(deployment, state)
 
     def up(
         self,
@@ -135,7 +139,7 @@ class Session:
         CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
         """
         cluster = cluster_identity.asked(deployment)
-        run = self._environment_run(deployment, cluster)
+        run = self._environment_run(deployment, cluster, lambda: state)
         state = run.state()
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         self._check_change(deployment, state)
@@ -144,6 +148,7 @@ class Session:
         if lost and not allow_data_loss:
             raise _loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
+        volume_sizes.grow(deployment, state)
         record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -325,9 +330,9 @@ class Session:
         current: Mapping[str, Name],
         addresses: Mapping[str, str] | None = None,
     ) -> Plan:
-        old = before.get("deployment")
+        old = Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
         known = addresses if addresses is not None else known_addresses(before)
-        notes = []
+        notes = storage.notes(steps) if addresses is None else []
         unknown = next((step for step in steps if step.op == "create" and step.type == "meshaws:eks:Cluster"), None)
         if unknown is not None and addresses is None:
             notes.append("the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked")
@@ -335,19 +340,30 @@ class Session:
             steps,
             environment=deployment.environment,
             digest=deployment.digest,
-            hourly_usd_before=Deployment.model_validate(old).hourly_usd if old else 0.0,
+            hourly_usd_before=old.hourly_usd if old else 0.0,
             hourly_usd_after=deployment.hourly_usd,
+            declared=storage.declared(old, deployment),
             extra=names.changes(deployment, current, known, self.environments.dns),
             notes=tuple(notes),
         )
 
-    def _environment_run(self, deployment: Deployment, cluster: str, *, quiet: bool = False) -> StackRun:
-        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS."""
+    def _environment_run(
+        self,
+        deployment: Deployment,
+        cluster: str,
+        state: Callable[[], Mapping[str, Any]],
+        *,
+        quiet: bool = False,
+    ) -> StackRun:
+        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state`: waits for the
+        stack's state, which the program needs only where there are secrets."""
         values = secret_values.collect(deployment, self.environments)
         identity = {"cluster_uid": cluster} if cluster else {}
 
         def program() -> None:
-            late = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            late: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            if values:
+                late |= secret_revisions.revisions(deployment, values, state())
             _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s, **identity)
 
         return self._run(deployment.environment, program, quiet=quiet)
@@ -383,7 +399,7 @@ def deletions(record: Recorder) -> list[Step]:
 def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
     """The endpoints' addresses, without those that a partial `up` left unknown."""
     found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
-    return {name: address for name, address in found.items() if address and address != _UNKNOWN}
+    return {name: address for name, address in found.items() if address and address != UNKNOWN}
 
 
 def _runs_workloads(state: Mapping[str, Any]) -> bool:

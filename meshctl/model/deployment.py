@@ -260,6 +260,13 @@ class Deployment(Value):
         return {MESH_LABEL: self.mesh, POOL_LABEL: pool}
 
     @property
+    def ephemeral(self) -> dict[str, bool]:
+        """Every storage by name, and whether it is ephemeral."""
+        stores: tuple[ObjectStore | FileSystem | Block, ...]
+        stores = (*self.object_stores, *self.file_systems, *self.blocks)
+        return {store.name: store.ephemeral for store in stores}
+
+    @property
     def prices(self) -> tuple[Price, ...]:
         things: tuple[Pool | ObjectStore | FileSystem | Block, ...]
         things = (*self.pools, *self.object_stores, *self.file_systems, *self.blocks)

@@ -5,6 +5,7 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     nodepool_objects(deployment)    CoreWeave: one NodePool for each pool
     node_label_objects(deployment)  existing clusters: the pool's label on each node that was chosen
+    secrets(deployment)             the Secrets among them, and which late values they hold
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
 
@@ -12,20 +13,23 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.access_key_id  object_storage.secret_access_key           object stores outside AWS (secret)
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
+    revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
 from meshctl.render.nodes import node_label_objects, nodepool_objects
 from meshctl.render.objects import LateValue, PlatformObject, late_names
-from meshctl.render.platform import ENDPOINT, platform_objects
+from meshctl.render.platform import ENDPOINT, REVISION, platform_objects, secrets
 
 __all__ = [
     "ENDPOINT",
+    "REVISION",
     "LateValue",
     "PlatformObject",
     "late_names",
     "node_label_objects",
     "nodepool_objects",
     "platform_objects",
+    "secrets",
 ]

@@ -16,6 +16,7 @@ from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
+REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are, counted from 1
 ENDPOINT = "object_storage.endpoint"
 
 # importance: what serves users goes before what can be repeated; training never pushes others out
@@ -98,24 +99,36 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
     }
 
 
+def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Every Secret by name: its variables, each with the name of the late value that it holds."""
+    found = {}
+    if pods.has_object_storage_secret(deployment):
+        found[pods.OBJECT_STORAGE_SECRET] = {
+            "AWS_ACCESS_KEY_ID": "object_storage.access_key_id",
+            "AWS_SECRET_ACCESS_KEY": "object_storage.secret_access_key",
+        }
+        if any(pods.endpoint_is_late(deployment, store) for store in deployment.object_stores):
+            found[pods.OBJECT_STORAGE_SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
+    for workload in deployment.workloads:
+        if workload.secrets:
+            entries = {variable: f"secret.{name}" for variable, name in sorted(workload.secrets.items())}
+            found[f"{workload.name}-secrets"] = entries
+    return found
+
+
 def _object_storage(deployment: Deployment) -> list[PlatformObject]:
-    if deployment.provider == "aws" or not deployment.object_stores:
+    if not pods.has_object_storage_secret(deployment):
         return []
-    entries = [
-        ("AWS_ACCESS_KEY_ID", "object_storage.access_key_id"),
-        ("AWS_SECRET_ACCESS_KEY", "object_storage.secret_access_key"),
-    ]
-    if any(pods.endpoint_is_late(deployment, store) for store in deployment.object_stores):
-        entries.append(("AWS_ENDPOINT_URL_S3", ENDPOINT))
-    return [_secret(deployment, "platform:object-storage", pods.OBJECT_STORAGE_SECRET, entries)]
+    return [_secret(deployment, "platform:object-storage", pods.OBJECT_STORAGE_SECRET)]
 
 
-def _secret(deployment: Deployment, logical: str, name: str, entries: list[tuple[str, str]]) -> PlatformObject:
+def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
     values = {
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
-        "entries": entries,
+        "revision": (REVISION, pods.revision_of(name)),
+        "entries": list(secrets(deployment)[name].items()),
     }
     return PlatformObject(logical, _one("secret", "Secret", values), depends_on=(NAMESPACE,))
 
@@ -153,7 +166,9 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
     objects = [PlatformObject(volume_name, volume, ignore_changes=kept) for volume in volumes]
     needs = (NAMESPACE, *(item.name for item in objects))
     # where a class binds only when the first pod comes, the provider does not wait for it
-    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs)]
+    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
+    fixed = ("spec.resources.requests.storage",) if static else ()
+    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs, ignore_changes=fixed)]
 
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -179,8 +194,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     if not workload.secrets:
         return []
-    entries = [(variable, f"secret.{name}") for variable, name in sorted(workload.secrets.items())]
-    return [_secret(deployment, f"workload/{workload.name}:secrets", f"{workload.name}-secrets", entries)]
+    return [_secret(deployment, f"workload/{workload.name}:secrets", f"{workload.name}-secrets")]
 
 
 def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:

@@ -42,6 +42,8 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "workload": workload,
         "labels": labels(deployment, workload),
         "pod_labels": pod_labels(deployment, workload),
+        "fixed_labels": fixed_labels(deployment, workload),
+        "revisions": revisions(deployment, workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
         "priority_class": priority_class(deployment, workload),
@@ -77,8 +79,38 @@ def pod_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
     """On pods. A job's pods carry only what never changes: a new label would start the training anew."""
     if workload.kind in ("inference", "service"):
         return labels(deployment, workload)
+    return fixed_labels(deployment, workload)
+
+
+def fixed_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """Those that never change, for what can't: the pods of jobs, and what a StatefulSet says of volumes."""
     fixed = common_labels(deployment.model_copy(update={"labels": {}}))
     return {**fixed, **selector(deployment, workload)}
+
+
+def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str]]:
+    """Annotations of pods: the late values that change when a Secret they read does, so that they are rolled out anew.
+
+    A job's pods have none: a new one would start the work anew. They read new values at their next start.
+    """
+    if workload.kind not in ("inference", "service"):
+        return []
+    found = []
+    if has_object_storage_secret(deployment) and mounted_stores(deployment, workload):
+        found.append(("meshctl.dev/object-storage-revision", revision_of(OBJECT_STORAGE_SECRET)))
+    if workload.secrets:
+        found.append(("meshctl.dev/secrets-revision", revision_of(f"{workload.name}-secrets")))
+    return found
+
+
+def revision_of(secret: str) -> str:
+    """The late value that counts the revisions of the Secret."""
+    return f"revision.{secret}"
+
+
+def has_object_storage_secret(deployment: Deployment) -> bool:
+    """Whether pods get the keys of the object stores by a Secret: everywhere but on AWS."""
+    return deployment.provider != "aws" and bool(deployment.object_stores)
 
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
@@ -315,7 +347,7 @@ def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
 def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> list[dict[str, Any]]:
     block = block_of(deployment, mount.storage)
     if block.ephemeral:  # lives and dies with its pod
-        claim = {"metadata": {"labels": labels(deployment, workload)}, "spec": claim_spec(block)}
+        claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
     if is_stateful(deployment, workload):
         return []

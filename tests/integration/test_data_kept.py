@@ -24,6 +24,12 @@ storage:
 WEIGHTS = "  weights: {kind: object, size: 1GiB}\n"
 EPHEMERAL = "  weights: {kind: object, size: 1GiB, ephemeral: true}\n"
 LOSE = ("--yes", "--allow-data-loss", "--confirm")
+VOLUMES = """\
+  shared: {kind: filesystem, size: 1GiB}
+  disk: {kind: block, size: 1GiB}
+workloads:
+  site: {kind: service, pool: web, replicas: 1, image: "acme/site:1", mounts: {disk: {path: /d}}}
+"""
 pytestmark = pytest.mark.lab
 
 
@@ -119,6 +125,21 @@ def test_storage_that_is_no_longer_ephemeral_shows_in_the_plan_and_is_protected_
     declare(mesh, WEIGHTS)
     (change,) = mesh.json("plan", "dc1")["changes"]
     assert (change["subject"], change["action"]) == ("storage/weights", "update")
-    assert change["fields"] == [{"path": "ephemeral", "old": True, "new": None, "forces_replace": False}]
+    assert change["fields"] == [{"path": "ephemeral", "old": True, "new": False, "forces_replace": False}]
     mesh.meshctl("up", "dc1", "--yes")
     assert "storage/weights (1 object)" in error(mesh, "destroy", "dc1", "--yes")["what"]
+
+
+def test_volumes_that_become_ephemeral_lose_nothing_unasked(mesh: RunningLab) -> None:
+    declare(mesh, VOLUMES)
+    mesh.meshctl("up", "dc1", "--yes")
+    declare(mesh, VOLUMES.replace("1GiB}", "1GiB, ephemeral: true}"))
+    plan = mesh.meshctl("plan", "dc1").stdout
+    assert "~ storage/disk    ephemeral from now on" in plan
+    assert "~ storage/shared  ephemeral from now on" in plan
+    assert "workload/site: the volumes of its pods stay in the cluster" in plan
+    mesh.meshctl("up", "dc1", "--yes")
+    assert "no changes" in mesh.meshctl("plan", "dc1").stdout
+    refused = error(mesh, "destroy", "dc1", "--yes")
+    assert "claim/disk-site-0 (a volume" in refused["what"]
+    assert "shared" not in refused["what"]

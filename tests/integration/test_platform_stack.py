@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from meshctl import render
 from meshctl.engine import workspace
 from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
@@ -42,7 +43,8 @@ class Program:
     def declare(self) -> None:
         provider = kubernetes.provider(self.deployment)
         labels = platform.declare_node_labels(self.deployment, provider=provider)
-        late = {name: pulumi.Output.secret(PLANTED) for name in SECRETS}
+        late: dict[str, Any] = {name: pulumi.Output.secret(PLANTED) for name in SECRETS}
+        late |= {f"revision.{name}": "1" for name in render.secrets(self.deployment)}
         addresses = platform.declare(self.deployment, provider=provider, late=late, depends_on=labels)
         pulumi.export("addresses", addresses)
 

@@ -1,7 +1,7 @@
 """Steps of the engine become changes in mesh terms."""
 
 from meshctl.changes import PropertyChange, Step, group, plan_text
-from meshctl.changes.grouping import value_at
+from meshctl.changes.fields import value_at
 from meshctl.changes.steps import subject_of
 
 URN = "urn:pulumi:aws-east::llm-prod::"
@@ -98,3 +98,53 @@ def test_a_plan_is_the_same_in_whatever_order_the_engine_came_to_its_resources()
         step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "update", properties=(PropertyChange("b"),)),
     ]
     assert plan(*steps).document() == plan(*reversed(steps)).document()
+
+
+JOB = "kubernetes:batch/v1:Job"
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+
+
+def with_env(**variables: str) -> dict[str, object]:
+    container = {"env": [{"name": name, "value": value} for name, value in sorted(variables.items())]}
+    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+def test_variables_are_named_and_a_new_one_does_not_change_those_after_it() -> None:
+    places = [f"spec.template.spec.containers[0].env[{index}].{key}" for index in (0, 1) for key in ("name", "value")]
+    changed = step(
+        DEPLOYMENT,
+        "workload/chat:deployment",
+        "update",
+        old=with_env(LOG="info"),
+        new=with_env(DEBUG="1", LOG="info"),
+        properties=tuple(PropertyChange(path) for path in places),
+    )
+    assert plan(changed).changes[0].summary == "env DEBUG none -> 1"
+
+
+def test_what_the_engine_does_not_know_yet_is_said_in_words() -> None:
+    url = "spec.template.spec.containers[0].env[0].value"
+    new = with_env(MESH_FOO="04da6b54-80e4-46f7-96ec-b56ff0331ba9")
+    properties = (PropertyChange(url, forces_replace=True),)
+    found = plan(step(JOB, "workload/train:job", "replace", old=with_env(MESH_FOO="x"), new=new, properties=properties))
+    text = plan_text(found)
+    assert "env MESH_FOO x -> known after up (replaces the resource)" in text
+    assert "04da6b54" not in text
+
+
+def test_a_secret_with_a_new_value_is_named_and_nothing_else_said_of_it() -> None:
+    annotation = 'spec.template.metadata.annotations["meshctl.dev/secrets-revision"]'
+    pods = [{"spec": {"template": {"metadata": {"annotations": {"meshctl.dev/secrets-revision": n}}}}} for n in "12"]
+    secret = "kubernetes:core/v1:Secret"
+    found = plan(
+        step(secret, "workload/chat:secrets", "update", properties=(PropertyChange("data.HF_TOKEN"),)),
+        step(
+            DEPLOYMENT,
+            "workload/chat:deployment",
+            "update",
+            old=pods[0],
+            new=pods[1],
+            properties=(PropertyChange(annotation),),
+        ),
+    )
+    assert found.changes[0].summary == "secret HF_TOKEN changes, rolls out the pods that read them"

@@ -25,10 +25,24 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
         ("Back-off pulling image: ImagePullBackOff", "ImagePull"),
         ("container trainer: CrashLoopBackOff (exit code 1)", "CrashLoop"),
         ("0/6 nodes are available: insufficient nvidia.com/gpu", "Unschedulable"),
+        (
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support "
+            "resize [code=Forbidden]",
+            "VolumeExpansion",
+        ),
+        (
+            "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity [code=Invalid]",
+            "VolumeShrink",
+        ),
+        (
+            "spec: Forbidden: spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims [code=Invalid]",
+            "VolumeUnbound",
+        ),
         ("0/6 nodes are available: pod has unbound immediate PersistentVolumeClaims", "ProvisioningFailed"),
     ],
 )
-def test_what_a_pod_suffers_has_a_code(message: str, code: str) -> None:
+def test_what_a_pod_or_a_claim_suffers_has_a_code(message: str, code: str) -> None:
     failure = failure_of(URN, message)
     assert failure.code == code
     assert failure.hint

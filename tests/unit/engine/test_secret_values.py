@@ -1,8 +1,10 @@
-"""Where the values of secrets come from, and which are refused before anything is made."""
+"""Where the values of secrets come from, and which are refused before anything is made, without a word of them."""
 
 from __future__ import annotations
 
 import json
+import traceback
+from pathlib import Path
 
 import pytest
 
@@ -12,15 +14,19 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from tests.unit.deployments import deployment
 
-ENVIRONMENTS = Environments.model_validate(
-    {
-        "apiVersion": "meshctl/v1",
-        "kind": "Environments",
-        "environments": {"e": {"provider": "kubernetes"}},
-        "secrets": {"ghcr": {"env": "GHCR"}},
-    }
-)
+PLANTED = b"planted-9c1e"
 USABLE = json.dumps({"auths": {"ghcr.io": {"auth": "dTpw"}}})
+
+
+def environments(file: Path | None = None) -> Environments:
+    return Environments.model_validate(
+        {
+            "apiVersion": "meshctl/v1",
+            "kind": "Environments",
+            "environments": {"e": {"provider": "kubernetes"}},
+            "secrets": {"ghcr": {"env": "GHCR"}, "token": {"file": str(file)} if file else {"env": "TOKEN"}},
+        }
+    )
 
 
 def private() -> Deployment:
@@ -29,19 +35,62 @@ def private() -> Deployment:
     return made.model_copy(update={"workloads": workloads})
 
 
+def with_secrets(**secrets: str) -> Deployment:
+    made = deployment()
+    return made.model_copy(update={"workloads": (made.workload("chat").model_copy(update={"secrets": secrets}),)})
+
+
+def refusal(given: Environments, **secrets: str) -> UsageError:
+    with pytest.raises(UsageError) as refused:
+        secret_values.collect(with_secrets(**secrets or {"TOKEN": "token"}), given)
+    told = "".join(traceback.format_exception(refused.value)) + refused.value.what + refused.value.why
+    assert PLANTED.decode() not in told
+    assert refused.value.hint
+    return refused.value
+
+
 def test_a_registry_is_opened_by_a_docker_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GHCR", USABLE)
-    assert secret_values.collect(private(), ENVIRONMENTS) == {"secret.ghcr": USABLE}
+    assert secret_values.collect(private(), environments()) == {"secret.ghcr": USABLE}
 
 
-@pytest.mark.parametrize("value", ["", "token", "[]", '{"auths": {}}', '{"auths": {"ghcr.io": {}}, "credsStore": "x"}'])
+@pytest.mark.parametrize("value", ["token", "[]", '{"auths": {}}', '{"auths": {"ghcr.io": {}}, "credsStore": "x"}'])
 def test_what_opens_no_registry_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GHCR", value)
     with pytest.raises(UsageError, match="ghcr opens no registry"):
-        secret_values.collect(private(), ENVIRONMENTS)
+        secret_values.collect(private(), environments())
 
 
-def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_end_at_the_end_of_a_file_is_no_part_of_the_value(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(PLANTED + b"\r\n")
+    assert secret_values.collect(with_secrets(TOKEN="token"), environments(file)) == {"secret.token": PLANTED.decode()}
+
+
+@pytest.mark.parametrize("content", [PLANTED + b"\xff\xfe", b"\xff" + PLANTED, PLANTED + b"\0x"])
+def test_bytes_that_are_no_text_are_refused_and_never_shown(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    assert f"token ({file} is no UTF-8 text" in refusal(environments(file)).what
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \n"])
+def test_an_empty_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    monkeypatch.setenv("TOKEN", content.decode())
+    assert f"token ({file} is empty)" in refusal(environments(file)).what
+    assert "token ($TOKEN is empty)" in refusal(environments()).what
+
+
+def test_what_is_no_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"token ({tmp_path} is a directory)" in refusal(environments(tmp_path)).what
+    assert f"token ({tmp_path}/none does not exist)" in refusal(environments(tmp_path / "none")).what
+    monkeypatch.delenv("TOKEN", raising=False)
+    assert "token ($TOKEN is not set)" in refusal(environments()).what
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GHCR", raising=False)
-    with pytest.raises(UsageError, match="ghcr"):
-        secret_values.collect(private(), ENVIRONMENTS)
+    refused = refusal(environments(tmp_path), TOKEN="token", REGISTRY="ghcr")
+    assert refused.what == f"no value for the secrets ghcr ($GHCR is not set), token ({tmp_path} is a directory)"

@@ -118,6 +118,7 @@ def test_an_endpoint_that_only_the_profile_knows_comes_with_the_credentials() ->
 
 def test_late_values() -> None:
     assert render.late_names(render.platform_objects(sample("aws"))) == (
+        "revision.chat-secrets",
         "secret.hf-token",
         "shared.dns_name",
         "shared.file_system_id",
@@ -126,6 +127,8 @@ def test_late_values() -> None:
     assert render.late_names(render.platform_objects(sample("onprem"))) == (
         "object_storage.access_key_id",
         "object_storage.secret_access_key",
+        "revision.chat-secrets",
+        "revision.object-storage",
         "secret.hf-token",
     )
 

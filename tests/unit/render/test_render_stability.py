@@ -80,3 +80,28 @@ def edited(document: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("environment", ["aws", "cw", "dc"])
 def test_an_edit_elsewhere_changes_no_pod(environment: str, mesh: dict[str, Any], edit: str) -> None:
     assert template(edited(mesh, EDITS[edit]), environment) == template(mesh, environment)
+
+
+@pytest.mark.parametrize("ephemeral", [True, False])
+def test_a_label_changes_no_volume_of_a_pod(ephemeral: bool) -> None:
+    """What a StatefulSet says of volumes is fixed, and what a job says of anything: a label would replace them."""
+    document = {
+        **WITHOUT_STORES,
+        "storage": {"disk": {"kind": "block", "size": "10GiB", "ephemeral": ephemeral}},
+        "workloads": {
+            name: {"kind": kind, "pool": "train", "image": "a/b:1", "mounts": {"disk": {"path": "/d"}}}
+            for name, kind in (("site", "service"), ("crunch", "batch"))
+        },
+    }
+
+    def volumes(mesh: dict[str, Any]) -> list[Any]:
+        found = resolve(Mesh.model_validate(mesh), ENVIRONMENTS, "dc", CATALOG)
+        assert found.deployment, found.gaps
+        specs = [
+            item.manifest.get("spec", {}) for item in render.platform_objects(found.deployment) if "/" in item.subject
+        ]
+        pods = [spec for spec in specs if "template" in spec]
+        return [(s.get("volumeClaimTemplates"), s["template"]["spec"].get("volumes")) for s in pods]
+
+    assert len(volumes(document)) == 2
+    assert volumes({**document, "labels": {"team": "genai"}}) == volumes(document)

@@ -1,0 +1,278 @@
+"""The properties that an engine step changes, in the words of a mesh or of the platform's own documents. PURE.
+
+Called by `grouping` for each step. A property has the mesh's own term where there is one, else the field of AWS or
+Kubernetes without the path that leads to it. What only meshctl or the engine put there is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshctl.changes.steps import PropertyChange, Step
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
+LATER = "known after up"
+MASKED = "[secret]"  # how the engine writes a secret
+EPHEMERAL = "ephemeral"
+ROLL_OUT = "revision of secrets"
+_POD = "spec.template.spec"
+_CONTAINER = f"{_POD}.containers[0]"
+_KUBERNETES = "kubernetes:"
+_NODE_GROUP = "meshaws:eks:Nodegroup"
+_NODE_POOL = "kubernetes:compute.coreweave.com/v1alpha1:NodePool"
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One thing that changes. `path` is its term; `old` and `new` are None where there was or will be none."""
+
+    path: str
+    old: Any
+    new: Any
+    forces_replace: bool = False
+
+    def text(self) -> str:
+        """For a person. Values that are masked, long or the same as far as they are known say nothing."""
+        if self.path == ROLL_OUT:
+            return "rolls out the pods that read them"
+        if self.path == EPHEMERAL and self.new:
+            return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
+        if self.path == EPHEMERAL:
+            return f"no longer {EPHEMERAL}: what is in it is protected from now on"
+        shown = [_shown(value) for value in (self.old, self.new)]
+        if self.old is None and shown[1] is None:
+            return f"{self.path} comes"
+        if self.new is None and shown[0] is None:
+            return f"{self.path} goes"
+        if None in shown or self.old == self.new:
+            return f"{self.path} changes"
+        return f"{self.path} {shown[0]} -> {shown[1]}"
+
+
+# What a provider's property is called. (what the resource's type begins with, property path) -> term.
+_TERMS = {
+    (_NODE_GROUP, "scalingConfig.desiredSize"): "nodes",
+    (_NODE_GROUP, "scalingConfig.minSize"): "nodes.min",
+    (_NODE_GROUP, "scalingConfig.maxSize"): "nodes.max",
+    (_NODE_GROUP, "instanceTypes[0]"): "machine",
+    (_NODE_GROUP, "amiType"): "image of the nodes",
+    (_NODE_GROUP, "capacityType"): "capacity",
+    (_NODE_GROUP, "version"): "Kubernetes version",
+    (_NODE_GROUP, "launchTemplate.version"): "version of the launch template",
+    (_NODE_GROUP, "launchTemplate.id"): "launch template",
+    ("meshaws:eks:Cluster", "version"): "Kubernetes version",
+    ("meshaws:fsx:FileSystem", "StorageCapacity"): "size in GiB",
+    ("meshaws:fsx:FileSystem", "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
+    ("meshaws:route53:RecordSet", "ResourceRecords[0].Value"): "address",
+    ("meshaws:s3:Bucket", "ForceDestroy"): EPHEMERAL,
+    (_NODE_POOL, "spec.targetNodes"): "nodes",
+    (_NODE_POOL, "spec.minNodes"): "nodes.min",
+    (_NODE_POOL, "spec.maxNodes"): "nodes.max",
+    (_NODE_POOL, "spec.instanceType"): "machine",
+    ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
+    ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
+    ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
+    ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
+    ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
+    ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
+    ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
+    ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
+}
+_LONG = {  # values that no person reads
+    ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.UserData"): "user data",
+    ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
+}
+_HIDDEN = re.compile(
+    r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
+    r"|pulumi\.com/"
+    r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
+    r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
+)
+_REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
+_SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
+_LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.(args|command|image|readinessProbe|lifecycle|securityContext)\b")
+_CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
+_PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
+_DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
+
+
+def _rest(entry: Mapping[str, Any]) -> Any:
+    """All of an entry but its name."""
+    return {key: value for key, value in entry.items() if key != "name"} or None
+
+
+def _volume(entry: Mapping[str, Any]) -> Any:
+    claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
+    if claim:
+        return f"claim {claim}"
+    kinds = {"ephemeral": "a volume that goes with its pod", "emptyDir": "a folder of the node"}
+    return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))
+
+
+# Lists whose entries have names: an entry that comes moves the places of all after it, which is no change of theirs.
+# (path of the list, term, key of the name, what an entry holds)
+_NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
+    (f"{_CONTAINER}.env", "env", "name", lambda entry: entry.get("value", entry.get("valueFrom"))),
+    (f"{_CONTAINER}.ports", "port", "name", lambda entry: entry.get("containerPort")),
+    (f"{_CONTAINER}.volumeMounts", "mount", "name", lambda entry: entry.get("mountPath")),
+    (f"{_POD}.volumes", "volume", "name", _volume),
+    (f"{_POD}.initContainers", "init container", "name", _rest),
+    (f"{_POD}.imagePullSecrets", "imagePullSecrets", "name", lambda entry: entry.get("name")),
+    ("spec.ports", "port", "name", lambda entry: entry.get("port")),
+    ("Tags", "tag", "Key", lambda entry: entry.get("Value")),
+    ("LaunchTemplateData.TagSpecifications[0].Tags", "tag", "Key", lambda entry: entry.get("Value")),
+)
+
+
+def fields(step: Step) -> list[FieldChange]:
+    """What the step changes, each thing once, in the order of its properties."""
+    found: list[FieldChange] = []
+    for change in step.properties:
+        for part in _parts(step, change):
+            found += [field for field in _of(step, part) if field not in found]
+    return found
+
+
+def _parts(step: Step, change: PropertyChange) -> list[PropertyChange]:
+    """Labels and annotations one by one, also where the first comes or the last goes."""
+    if not change.path.endswith(("metadata.labels", "metadata.annotations")):
+        return [change]
+    keys = {key for inputs in (step.old, step.new) for key in value_at(inputs, change.path) or ()}
+    return [PropertyChange(f'{change.path}["{key}"]', change.forces_replace) for key in sorted(keys)]
+
+
+def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
+    if _HIDDEN.search(change.path):
+        return []
+    for path, term, key, value in _NAMED:
+        if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
+            return _named(step, path, term, key, value)
+    if change.path in _DOCUMENTS:
+        return list(_documents(step, change, _DOCUMENTS[change.path]))
+    whole = _WHOLE.match(change.path)
+    if whole:
+        return [_field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))]
+    if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
+        return [FieldChange("object", "failed", "made anew", forces_replace=True)]
+    long = _LONG.get((step.type, change.path))
+    if long:
+        return [FieldChange(long, None, None, change.forces_replace)]
+    return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
+
+
+def _field(term: str, step: Step, path: str, *, forces_replace: bool) -> FieldChange:
+    return FieldChange(term, _known(value_at(step.old, path)), _known(value_at(step.new, path)), forces_replace)
+
+
+def _named(step: Step, path: str, term: str, key: str, value: Callable[[Mapping[str, Any]], Any]) -> list[FieldChange]:
+    old, new = (_by_name(value_at(inputs, path), key, value) for inputs in (step.old, step.new))
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+
+
+def _by_name(entries: Any, key: str, value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    found = entries if isinstance(entries, list) else []
+    return {str(entry.get(key, "")): _known(value(entry)) for entry in found if isinstance(entry, Mapping)}
+
+
+def _forces(step: Step, path: str) -> bool:
+    return any(change.forces_replace for change in step.properties if change.path.startswith(path))
+
+
+def _documents(step: Step, change: PropertyChange, term: str) -> Iterator[FieldChange]:
+    """The parts of a JSON document that differ, not the two documents on a line each."""
+    documents = [_parsed(value_at(inputs, change.path)) for inputs in (step.old, step.new)]
+    if not all(isinstance(document, dict) for document in documents):
+        yield FieldChange(term, documents[0], documents[1], change.forces_replace)
+        return
+    old, new = map(_leaves, documents)
+    for path in sorted({*old, *new}):
+        for before, after in _pairs(old.get(path), new.get(path)):
+            yield FieldChange(f"{term} {path}", before, after, change.forces_replace)
+
+
+def _pairs(old: Any, new: Any) -> list[tuple[Any, Any]]:
+    """What differs of two leaves: of two lists what is gone and what is new, as their order means nothing."""
+    if isinstance(old, list) or isinstance(new, list):
+        before, after = ([] if side is None else side if isinstance(side, list) else [side] for side in (old, new))
+        gone, come = [item for item in before if item not in after], [item for item in after if item not in before]
+        return [*((item, None) for item in gone), *((None, item) for item in come)]
+    return [(old, new)] if old != new else []
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return _known(text)
+
+
+def _leaves(document: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(document, dict):
+        inner = [_leaves(value, f"{path}.{key}".strip(".")) for key, value in document.items()]
+    elif isinstance(document, list) and any(isinstance(item, dict | list) for item in document):
+        inner = [_leaves(value, f"{path}[{index}]") for index, value in enumerate(document)]
+    else:
+        return {path: document}
+    return {key: value for leaves in inner for key, value in leaves.items()}
+
+
+def _known(value: Any) -> Any:
+    """The value without the engine's sign for what it does not know yet."""
+    if isinstance(value, dict):
+        return {key: _known(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_known(inner) for inner in value]
+    return LATER if value == UNKNOWN else value
+
+
+def _term(step: Step, path: str) -> str:
+    known = next((term for (type_, p), term in _TERMS.items() if p == path and step.type.startswith(type_)), "")
+    if known:
+        return known
+    if _REVISION.match(path):
+        return ROLL_OUT
+    secret = _SECRET.match(path)
+    if secret and step.type == "kubernetes:core/v1:Secret":
+        return "credentials of the registry" if secret[1] == ".dockerconfigjson" else f"secret {secret[1]}"
+    claim = re.match(r"spec\.volumeClaimTemplates\[\d+\]", path)
+    if claim:
+        name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")
+        return f"size of {name}" if path.endswith("requests.storage") else f"volumes of {name}"
+    label = _LABEL.search(path)
+    if label and step.type.startswith((_KUBERNETES, _NODE_GROUP)):
+        return f"{label[1].removesuffix('s')} {label[2]}"
+    prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), "")
+    return path.removeprefix(prefix)
+
+
+def value_at(inputs: Any, path: str) -> Any:
+    """The value at a provider's property path (`spec.ports[0].port`, `metadata.labels["a.b/c"]`); None where there
+    is none."""
+    current = inputs
+    for quoted, name, index in re.findall(r'\["([^"]+)"\]|([^.\[\]]+)|\[(\d+)\]', path):
+        if index:
+            current = current[int(index)] if isinstance(current, list) and int(index) < len(current) else None
+        else:
+            current = current.get(quoted or name) if isinstance(current, Mapping) else None
+    return current
+
+
+def _shown(value: Any) -> str | None:
+    """None for what says nothing to a person."""
+    if value is None:
+        return "none"
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        value = json.dumps(value)
+    if isinstance(value, dict | list) or MASKED in str(value):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return text if len(text) <= 48 else f"{text[:45]}..."

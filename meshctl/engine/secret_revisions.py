@@ -1,0 +1,50 @@
+"""How often each Secret has had a new value: what makes a change of one reach the pods that read it. PURE.
+
+Called by `session` for the late values `revision.<Secret>` of `meshctl.render`; see ADR 0015.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from meshctl import render
+from meshctl.model.deployment import Deployment
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"  # the key by which the engine tells a secret from an object
+
+
+def revisions(deployment: Deployment, values: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, str]:
+    """The late value `revision.<Secret>` of each Secret: a count that goes up when a value is another one than in
+    `state`, which is exported with secrets in plain text. It says nothing of the values, as a hash of a short one
+    would.
+    """
+    before = _secrets_in(state)
+    found = {}
+    for name, entries in render.secrets(deployment).items():
+        data = {variable: base64.b64encode(values[late].encode()).decode() for variable, late in entries.items()}
+        revision, old = before.get(name, (0, {}))
+        found[f"revision.{name}"] = str(revision if old == data else revision + 1)
+    return found
+
+
+def _secrets_in(state: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+    """By name: the revision and the data of each Secret."""
+    found = {}
+    for resource in state.get("resources") or ():
+        if resource["type"] == "kubernetes:core/v1:Secret":
+            metadata = resource["inputs"]["metadata"]
+            revision = (metadata.get("annotations") or {}).get(render.REVISION, "0")
+            found[str(metadata["name"])] = (int(revision), _unwrapped(resource["inputs"].get("data")))
+    return found
+
+
+def _unwrapped(value: Any) -> Any:
+    """A value of an exported state, with its secrets in plain text."""
+    if not isinstance(value, dict):
+        return value
+    if "plaintext" in value and _SIGNATURE in value:
+        return _unwrapped(json.loads(value["plaintext"]))
+    return {key: _unwrapped(inner) for key, inner in value.items()}

@@ -1,0 +1,135 @@
+"""A changed property has the name that a mesh or the platform's documents give it; what is only ours is not shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from meshctl.changes import PropertyChange, Step, group, plan_text
+from meshctl.changes.fields import UNKNOWN, FieldChange, fields
+
+JOB = "kubernetes:batch/v1:Job"
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
+SECRET = "kubernetes:core/v1:Secret"
+POLICY = "meshaws:iam:RolePolicy"
+
+
+def step(type_: str, *paths: str, old: Any = None, new: Any = None, replaces: bool = False) -> Step:
+    properties = tuple(PropertyChange(path, replaces) for path in paths)
+    urn = f"urn:pulumi:dc1::m::{type_}::workload/chat:part"
+    return Step(urn, type_, "replace" if replaces else "update", old or {}, new or {}, properties)
+
+
+def words(type_: str, *paths: str, old: Any = None, new: Any = None) -> list[str]:
+    return [field.text() for field in fields(step(type_, *paths, old=old, new=new))]
+
+
+def pod(**container: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+@pytest.mark.parametrize(
+    ("type_", "path"),
+    [
+        ("kubernetes:core/v1:Service", 'metadata.annotations["pulumi.com/skipAwait"]'),
+        (SECRET, 'metadata.annotations["meshctl.dev/revision"]'),
+        (SECRET, "__fieldManager"),
+        ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.TagSpecifications[1].Tags[0].Value"),
+    ],
+)
+def test_bookkeeping_is_not_shown(type_: str, path: str) -> None:
+    assert fields(step(type_, path)) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "path", "term"),
+    [
+        ("meshaws:eks:Nodegroup", "instanceTypes[0]", "machine"),
+        ("meshaws:eks:Nodegroup", "launchTemplate.version", "version of the launch template"),
+        ("meshaws:eks:Nodegroup", 'labels["meshctl.dev/pool"]', "label meshctl.dev/pool"),
+        ("meshaws:eks:Cluster", "version", "Kubernetes version"),
+        ("meshaws:eks:Cluster", "resourcesVpcConfig.publicAccessCidrs[0]", "resourcesVpcConfig.publicAccessCidrs[0]"),
+        ("meshaws:fsx:FileSystem", "StorageCapacity", "size in GiB"),
+        ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.UserData", "user data"),
+        ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.MetadataOptions.HttpTokens", "MetadataOptions.HttpTokens"),
+        ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage", "size"),
+        (STATEFUL_SET, "spec.replicas", "replicas"),
+        (DEPLOYMENT, "spec.template.spec.containers[0].resources.limits.memory", "resources.limits.memory"),
+        (DEPLOYMENT, 'spec.template.metadata.labels["team"]', "label team"),
+        (DEPLOYMENT, "spec.template.spec.containers[0].readinessProbe.httpGet.path", "health"),
+        (DEPLOYMENT, "spec.template.spec.terminationGracePeriodSeconds", "grace in seconds"),
+        (SECRET, 'data[".dockerconfigjson"]', "credentials of the registry"),
+        (SECRET, "data.HF_TOKEN", "secret HF_TOKEN"),
+    ],
+)
+def test_a_property_has_a_term(type_: str, path: str, term: str) -> None:
+    assert [field.path for field in fields(step(type_, path))] == [term]
+
+
+def test_the_first_annotation_is_named_like_any_other() -> None:
+    annotations = {"meshctl.dev/secrets-revision": "1", "a.b/c": "d"}
+    new = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    assert words(DEPLOYMENT, "spec.template.metadata.annotations", new=new) == [
+        "annotation a.b/c none -> d",
+        "rolls out the pods that read them",
+    ]
+
+
+def test_arguments_are_one_thing() -> None:
+    base = "spec.template.spec.containers[0].args"
+    old, new = pod(args=["--a", "1"]), pod(args=["--a", "2", "--b"])
+    assert words(DEPLOYMENT, f"{base}[1]", f"{base}[2]", old=old, new=new) == [
+        'args ["--a", "1"] -> ["--a", "2", "--b"]'
+    ]
+
+
+def test_volumes_are_named_and_said_in_words() -> None:
+    volumes = (
+        {"name": "disk", "persistentVolumeClaim": {"claimName": "crunch-disk"}},
+        {"name": "disk", "ephemeral": {}},
+    )
+    old, new = ({"spec": {"template": {"spec": {"volumes": [volume]}}}} for volume in volumes)
+    paths = [f"spec.template.spec.volumes[0].{key}" for key in ("ephemeral", "persistentVolumeClaim")]
+    assert words(JOB, *paths, old=old, new=new) == [
+        "volume disk claim crunch-disk -> a volume that goes with its pod",
+    ]
+
+
+def test_a_policy_is_told_by_what_comes_and_goes() -> None:
+    def document(*buckets: str) -> dict[str, str]:
+        statement = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{b}" for b in buckets]}
+        return {"PolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+
+    assert words(POLICY, "PolicyDocument", old=document("a", "b"), new=document("b", "c")) == [
+        "policy Statement[0].Resource arn:aws:s3:::a -> none",
+        "policy Statement[0].Resource none -> arn:aws:s3:::c",
+    ]
+    assert words(POLICY, "PolicyDocument", old=document("a"), new={"PolicyDocument": UNKNOWN}) == ["policy changes"]
+
+
+def test_what_has_no_short_value_only_comes_goes_or_changes() -> None:
+    assert FieldChange("health", None, {"httpGet": {}}).text() == "health comes"
+    assert FieldChange("health", {"httpGet": {}}, None).text() == "health goes"
+    assert FieldChange("health", {"a": 1}, {"a": 2}).text() == "health changes"
+    assert FieldChange("secret A", "[secret]", "[secret]").text() == "secret A changes"
+    assert FieldChange("secret A", None, "[secret]").text() == "secret A comes"
+
+
+def test_an_object_that_never_got_ready_is_said_to_be_made_anew() -> None:
+    assert [field.text() for field in fields(step(JOB, "metadata", replaces=True))] == ["object failed -> made anew"]
+
+
+def test_several_objects_that_change_alike_are_one_field_and_nothing_but_bookkeeping_is_counted() -> None:
+    sized = [{"spec": {"capacity": {"storage": s}, "resources": {"requests": {"storage": s}}}} for s in ("1Gi", "2Gi")]
+    volume = step("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage", old=sized[0], new=sized[1])
+    claim = "kubernetes:core/v1:PersistentVolumeClaim"
+    same = step(claim, "spec.resources.requests.storage", old=sized[0], new=sized[1])
+    costs: dict[str, float | None] = {"hourly_usd_before": 0.0, "hourly_usd_after": 0.0}
+    (change,) = group([volume, same], environment="dc1", digest="d", **costs).changes
+    assert change.summary == "size 1Gi -> 2Gi"
+    hidden = step("kubernetes:core/v1:Service", 'metadata.annotations["pulumi.com/skipAwait"]')
+    text = plan_text(group([hidden], environment="dc1", digest="d", **costs))
+    assert "~ workload/chat  1 resource to update" in text
