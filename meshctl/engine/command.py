@@ -34,6 +34,7 @@ class PulumiProgram(automation.PulumiCommand):
         self.version = VersionInfo.parse(version)
         self._interrupted = threading.Event()
         self._running: set[subprocess.Popen[str]] = set()
+        self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
 
     @property
     def interrupted(self) -> bool:
@@ -41,14 +42,20 @@ class PulumiProgram(automation.PulumiCommand):
 
     def interrupt(self) -> None:
         """The first call asks running commands to stop cleanly, the second ends them."""
-        again = self._interrupted.is_set()
-        self._interrupted.set()
+        if not self._interrupted.is_set():
+            self._interrupted.set()
+            self.finish()
+            return
         for process in tuple(self._running):
             with suppress(ProcessLookupError):
-                if again:
-                    os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
-                else:
-                    process.send_signal(signal.SIGINT)
+                os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
+
+    def finish(self) -> None:
+        """Ask running commands to stop cleanly. Each is asked once: for the engine, twice means at once."""
+        for process in tuple(self._running):
+            with suppress(KeyError):  # `remove` is atomic: signal handlers and threads may be here together
+                self._unasked.remove(process)
+                process.send_signal(signal.SIGINT)
 
     def run(
         self,
@@ -58,7 +65,7 @@ class PulumiProgram(automation.PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run one command; raises `automation.CommandError` when it fails."""
+        """Run one command, which an interrupt has stop at once. Raises: `automation.CommandError` when it fails."""
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
         process = subprocess.Popen(
@@ -71,11 +78,15 @@ class PulumiProgram(automation.PulumiCommand):
             encoding="utf-8",
             start_new_session=True,
         )
+        self._unasked.add(process)
         self._running.add(process)
+        if self._interrupted.is_set():  # while it was being started
+            self.finish()
         try:
             stdout, stderr = _drain(process, on_output, on_error)
         finally:
             self._running.discard(process)
+            self._unasked.discard(process)
         result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
         if process.returncode != 0:
             raise create_command_error(result)

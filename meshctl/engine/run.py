@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, MeshError
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
+STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,41 @@ class StackRun:
         Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
-        return self._run(
-            "up",
-            lambda record: self.stack.up(
-                on_event=record,
-                parallel=self.parallel,
-                continue_on_error=True,
-                suppress_outputs=True,
-                suppress_progress=True,
-                target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
-            ),
-        )
+
+        def act(record: Recorder) -> None:
+            with self._ended_when_stuck(record):
+                self.stack.up(
+                    on_event=record,
+                    parallel=self.parallel,
+                    continue_on_error=True,
+                    suppress_outputs=True,
+                    suppress_progress=True,
+                    target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
+                )
+
+        return self._run("up", act)
+
+    @contextmanager
+    def _ended_when_stuck(self, record: Recorder) -> Iterator[None]:
+        """Have the engine finish when a delete within a replacement failed and all else is done.
+
+        With `continue_on_error` the engine (3.259.0: `DeleteStep.Fail`) then never answers the program, which waits for
+        the new resource; so both would wait for ever. What failed is reported as it is without this.
+        """
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(1):
+                if record.is_stuck(STUCK_S):
+                    self.pulumi.finish()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
     def destroy(self, urns: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
         """Delete every resource of the stack, or just `urns`; the stack's name and history stay. `state`: as for

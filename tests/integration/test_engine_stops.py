@@ -1,0 +1,101 @@
+"""Runs of the real engine end: when a delete fails in the middle of a replacement, and when they are interrupted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from meshctl.engine import workspace
+from meshctl.engine.command import PulumiProgram
+from meshctl.engine.run import StackRun
+from meshctl.errors import ResourcesFailedError
+from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
+from providers.base.serve import start
+
+
+class Shelf(Provider):
+    """Things with a text. A new text replaces a `shelf:Named`, old one first; of a `shelf:Plain` it is an update."""
+
+    name = "shelf"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck: set[str] = set()  # the things whose delete fails
+        self.slow_s = 0.0  # how long an update takes
+        self.updating = threading.Event()
+
+    def check(
+        self, _token: str, *, urn: str, news: dict[str, Any], olds: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[CheckFailure]]:
+        del urn, olds
+        return news, []
+
+    def diff(self, token: str, *, old_inputs: Mapping[str, Any], news: Mapping[str, Any], **_: Any) -> Diff:
+        changed = tuple(key for key in news if key != "__defaults" and news[key] != old_inputs.get(key))
+        replaces = changed if token == "shelf:index:Named" else ()
+        return Diff(changes=bool(changed), replaces=replaces, delete_before_replace=bool(replaces))
+
+    def create(self, _token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
+        return Created(urn.rpartition("::")[2], inputs)
+
+    def update(self, _token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.updating.set()
+        self.cancelled.wait(self.slow_s)
+        return news
+
+    def delete(self, _token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
+        if id in self.stuck:
+            raise ProviderError("InUse", f"{id} is in use")
+
+
+class Thing(pulumi.CustomResource):
+    """Any resource by its token."""
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    provider = Shelf()
+    server, port = start(provider)
+    monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"shelf:{port}")
+    yield provider
+    server.stop(grace=0).wait()
+
+
+def run_of(folder: Path, text: str, pulumi_program: PulumiProgram | None = None) -> StackRun:
+    """The stack `one`: `base`, `upper` that is made of it, and `aside`, all with this text."""
+
+    def program() -> None:
+        base = Thing("shelf:index:Named", "base", {"text": text})
+        Thing("shelf:index:Named", "upper", {"of": base.id, "text": text})
+        Thing("shelf:index:Plain", "aside", {"text": text})
+
+    backend = workspace.Backend("file://./state", "passphrase", folder)
+    pulumi_program = pulumi_program or workspace.pulumi_program()
+    return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
+
+
+def texts(run: StackRun) -> dict[str, str]:
+    things = [r for r in run.state()["resources"] if r["type"].startswith("shelf:")]
+    return {r["urn"].rpartition("::")[2]: r["inputs"]["text"] for r in things}
+
+
+@pytest.mark.parametrize("stuck", ["base", "upper"])
+def test_a_delete_that_fails_in_a_replacement_ends_the_run(tmp_path: Path, shelf: Shelf, stuck: str) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.stuck, shelf.slow_s = {stuck}, 3
+    with pytest.raises(ResourcesFailedError) as failed:
+        run_of(tmp_path, "new").up()
+    assert [failure.urn.rpartition("::")[2] for failure in failed.value.failures] == [stuck]
+    assert failed.value.failures[0].code == "InUse"
+    run = run_of(tmp_path, "new")
+    left = texts(run)
+    assert left["aside"] == "new"  # what has nothing to do with it went on
+    assert left[stuck] == "old"
+    shelf.stuck = set()
+    run.up()
+    assert texts(run) == {"base": "new", "upper": "new", "aside": "new"}
