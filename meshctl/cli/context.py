@@ -7,10 +7,11 @@ for. Data goes to stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
 
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
     from meshctl.model.observed import Facts
 
 _STYLES = {"failed": "31", "done": "32", "started": "2"}
+
+
+def say(text: str) -> None:
+    """A line on stderr; without anybody to read it (the terminal is closed), none."""
+    try:
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is written to `stream` from now on, and what it still holds, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @dataclass(frozen=True)
@@ -64,8 +81,7 @@ class Context:
 
     def say(self, text: str) -> None:
         """Anything but data, on stderr."""
-        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stderr.flush()
+        say(text)
 
     def progress(self) -> Callable[[Any], None]:
         """A printer for `engine.events.Progress` values: what is done, awaited or failed; -v: begun, too."""
