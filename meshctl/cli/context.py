@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from meshctl.cli.signals import at_once
 from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ class Context:
             if why:
                 raise ProtectedDataError("this must be confirmed by name", why=why, hint=hint)
             raise UsageError("this must be confirmed, and there is no terminal to ask on", hint=hint)
-        sys.stderr.write(question)
-        sys.stderr.flush()
-        return sys.stdin.readline().strip()
+        with at_once():
+            sys.stderr.write(question)
+            sys.stderr.flush()
+            return sys.stdin.readline().strip()
 
 
 _WORDS = {

@@ -31,7 +31,7 @@ def plan(
         raise UsageError("--out saves the plan of one environment", hint="run `meshctl plan ENV --out FILE` for each")
     if out is not None:
         plan_file.check_place(out)
-    with opened(context) as mesh:
+    with opened(context, "plan") as mesh:
         plans = [mesh.session.plan(mesh.deployment(name)) for name in environments]
     if context.output == "json":
         documents = [found.document() for found in plans]

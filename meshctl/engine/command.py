@@ -32,6 +32,7 @@ class PulumiProgram(automation.PulumiCommand):
         # The parent's __init__ starts the program once more, only to ask for its version.
         self.command = str(path)
         self.version = VersionInfo.parse(version)
+        self.killed = False  # whether one was ended at once
         self._interrupted = threading.Event()
         self._running: set[subprocess.Popen[str]] = set()
         self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
@@ -40,6 +41,10 @@ class PulumiProgram(automation.PulumiCommand):
     def interrupted(self) -> bool:
         return self._interrupted.is_set()
 
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
     def interrupt(self) -> None:
         """The first call asks running commands to stop cleanly, the second ends them."""
         if not self._interrupted.is_set():
@@ -47,6 +52,7 @@ class PulumiProgram(automation.PulumiCommand):
             self.finish()
             return
         for process in tuple(self._running):
+            self.killed = True
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
 

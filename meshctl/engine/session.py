@@ -73,6 +73,7 @@ class Session:
     environments: Environments
     on_progress: OnProgress | None = None
     break_lock: bool = False
+    command: str = "status"  # what the user asked for, as errors call it
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
@@ -354,7 +355,8 @@ class Session:
 
     def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
-        return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+        on_progress = None if quiet else self.on_progress
+        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
 
 
 def _check_destroy(environment: str, state: Mapping[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,12 +14,38 @@ from typing import Any
 import pulumi
 import pytest
 
+from meshctl.cli.context import Context
+from meshctl.cli.opened import opened
 from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
-from meshctl.errors import ResourcesFailedError
+from meshctl.errors import InterruptedByUserError, ResourcesFailedError
 from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
 from providers.base.serve import start
+
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: small
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4, memory: 16GiB}}
+"""
+ENVIRONMENTS = """\
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  dc1: {provider: onprem, kubernetes: {context: dc1}}
+"""
+ASKS = """\
+from meshctl.cli.context import Context
+from meshctl.cli.opened import opened
+
+try:
+    with opened(Context(), "up"):
+        Context().confirm("sure?")
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
 
 
 class Shelf(Provider):
@@ -79,6 +109,10 @@ def run_of(folder: Path, text: str, pulumi_program: PulumiProgram | None = None)
     return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
 
 
+def in_folder(folder: Path) -> Context:
+    return Context(folder / "mesh.yaml", folder / "environments.yaml")
+
+
 def texts(run: StackRun) -> dict[str, str]:
     things = [r for r in run.state()["resources"] if r["type"].startswith("shelf:")]
     return {r["urn"].rpartition("::")[2]: r["inputs"]["text"] for r in things}
@@ -99,3 +133,86 @@ def test_a_delete_that_fails_in_a_replacement_ends_the_run(tmp_path: Path, shelf
     shelf.stuck = set()
     run.up()
     assert texts(run) == {"base": "new", "upper": "new", "aside": "new"}
+
+
+def test_an_interrupt_that_comes_while_the_engine_starts_is_heard(
+    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.slow_s = 60
+    run_of(tmp_path, "old").up()
+    run = run_of(tmp_path, "new")
+    started = subprocess.Popen
+
+    def interrupting(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        process = started(*arguments, **options)
+        run.pulumi.interrupt()  # it is not among the running ones yet
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupting)
+    with pytest.raises(InterruptedByUserError):
+        run.up(state={})
+    assert not shelf.updating.is_set()
+
+
+def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_path: Path, shelf: Shelf) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.slow_s = 3
+    run = run_of(tmp_path, "new")
+
+    def interrupt() -> None:
+        shelf.updating.wait()
+        run.pulumi.finish()
+        run.pulumi.interrupt()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(InterruptedByUserError):
+        run.up(state={})
+    assert texts(run_of(tmp_path, "new"))["aside"] == "new"  # finished, and saved
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    stopped: list[int] = []
+    with opened(in_folder(tmp_path), "up") as mesh:
+        mesh.on_stop.append(lambda: stopped.append(number))
+        os.kill(os.getpid(), number)
+        assert mesh.session.program.interrupted
+        assert stopped == [number]
+        with pytest.raises(InterruptedByUserError):
+            mesh.session.outputs("dc1")
+        for other in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), other)  # no second Ctrl-C
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nohup_keeps_its_promise(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with opened(in_folder(tmp_path), "up") as mesh:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not mesh.session.program.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_question_is_no_place_to_hang(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    command = [sys.executable, "-c", ASKS]
+    master, terminal = os.openpty()
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.read(len("sure? [y/N]")) == "sure? [y/N]"
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 130
+    finally:
+        process.kill()
+        os.close(master)
+        os.close(terminal)
