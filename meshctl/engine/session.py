@@ -7,9 +7,9 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from meshctl.engine import (
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.presence import Presence, presence
 from meshctl.engine.protection import Risk, data_at_risk, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
@@ -145,19 +146,34 @@ class Session:
         if lost and not allow_data_loss:
             raise _loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
-        record = run.up(state=state)
+        with self._context_kept(run):
+            record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
             pointing = pool.submit(self.endpoint_names) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
-        if outputs.get("kubeconfig"):
-            kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
+        self._write_context(deployment.environment, outputs)
         plan = self._plan(named, record.steps, before, current, addresses)
         if set_names:
             self.set_names(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
+
+    @contextmanager
+    def _context_kept(self, run: StackRun) -> Iterator[None]:
+        """Where an `up` fails, the cluster may be up all the same: it is where to look for the reason."""
+        try:
+            yield
+        except MeshError:
+            with suppress(MeshError, OSError):
+                self._write_context(run.name, run.outputs())
+            raise
+
+    def _write_context(self, environment: str, outputs: Mapping[str, Any]) -> None:
+        made = known_kubeconfig(outputs)
+        if made:
+            kubeconfig.write_context(self.folder, environment, made)
 
     def data_lost_by(self, plan: Plan) -> list[Risk]:
         """The storage with data that `plan` would delete or replace."""
@@ -274,8 +290,12 @@ class Session:
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
-        state = self._run(environment, _nothing).state()
-        return stack_outputs(state) if _runs_workloads(state) else {}
+        state = self.state(environment)
+        return stack_outputs(state) if presence(state) is Presence.WHOLE else {}
+
+    def state(self, environment: str) -> dict[str, Any]:
+        """The environment's state, as `StackRun.state` has it."""
+        return self._run(environment, _nothing).state()
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last complete `up` brought up there."""
@@ -382,15 +402,16 @@ def deletions(record: Recorder) -> list[Step]:
     return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
 
 
+def known_kubeconfig(outputs: Mapping[str, Any]) -> str:
+    """The kubeconfig of a cluster that meshctl made, in JSON; "" where there is none, or none yet."""
+    made = str(outputs.get("kubeconfig") or "")
+    return "" if made == _UNKNOWN else made
+
+
 def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
     """The endpoints' addresses, without those that a partial `up` left unknown."""
     found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
     return {name: address for name, address in found.items() if address and address != _UNKNOWN}
-
-
-def _runs_workloads(state: Mapping[str, Any]) -> bool:
-    """Whether the state has the namespace that all workloads live in: not after `up --only`, nor once retired."""
-    return any(resource["urn"].endswith("::platform:namespace") for resource in state.get("resources") or ())
 
 
 def _nothing() -> None:

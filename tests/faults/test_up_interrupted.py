@@ -106,6 +106,10 @@ def test_missing_capacity_has_a_name_and_a_hint_and_the_next_up_goes_on(small: R
     assert error["code"] == "resources"
     assert [(f["subject"], f["code"]) for f in error["failures"]] == [("pool/web", "InsufficientInstanceCapacity")]
     assert "reserve" in error["hint"]
+    found = small.json("status", "aws-east")["environments"]["aws-east"]
+    assert found["state"] == "degraded"
+    assert "no m7i in us-east-1a" in found["error"]
+    assert "aws-east" in (small.folder / ".meshctl/kubeconfig").read_text()  # the cluster is up
     faults(small)
     small.meshctl("up", "aws-east", "--yes")
     assert counts(small) == WHOLE
