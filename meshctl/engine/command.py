@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,7 @@ class PulumiProgram(automation.PulumiCommand):
             self._interrupted.set()
             self.finish()
             return
+        warnings.filterwarnings("ignore", "Error in event stream")  # the SDK's, of an engine that is cut off
         for process in tuple(self._running):
             self.killed = True
             with suppress(ProcessLookupError):

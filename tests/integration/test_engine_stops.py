@@ -216,3 +216,32 @@ def test_a_question_is_no_place_to_hang(tmp_path: Path, number: signal.Signals) 
         process.kill()
         os.close(master)
         os.close(terminal)
+
+
+def test_a_second_ctrl_c_ends_the_engine_at_once(tmp_path: Path, shelf: Shelf) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.slow_s = 60
+    run = run_of(tmp_path, "new")
+
+    def interrupt() -> None:
+        shelf.updating.wait()
+        run.pulumi.interrupt()
+        run.pulumi.interrupt()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(InterruptedByUserError) as ended:
+        run.up(state={})
+    assert "ended at once" in ended.value.why
+
+
+def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    (tmp_path / ".meshctl").touch()  # not a folder: a user who may write everywhere is refused, too
+    command = [sys.executable, "-m", "meshctl.cli.main", "status"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: can't use {tmp_path}/.meshctl/work/dc1: Not a directory",
+        "  hint: check that it is there, and who may read and write it; then run the command again",
+    ]
