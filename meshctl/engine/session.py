@@ -38,8 +38,9 @@ from meshctl.engine import (
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.protection import Risk, data_at_risk, may_lose
+from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment
@@ -47,7 +48,6 @@ from meshctl.model.environment import AwsEnvironment, Dns, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 _DECLARE: Mapping[str, Callable[..., None]] = {
     "aws": stacks.aws.declare,
     "coreweave": stacks.coreweave.declare,
@@ -144,7 +144,7 @@ class Session:
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
-            raise _loss_refused(deployment.environment, lost)
+            raise loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
         with self._context_kept(run):
             record = run.up(state=state)
@@ -389,29 +389,9 @@ def _buckets(risks: list[Risk]) -> frozenset[str]:
     return frozenset(risk.urn for risk in risks if risk.store is not None)
 
 
-def _loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
-    return ProtectedDataError(
-        f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
-        why="`up` loses no data unless told to; nothing was changed",
-        hint=f"`meshctl plan {environment}` shows what forces it; `meshctl up {environment} --allow-data-loss` does it",
-    )
-
-
 def deletions(record: Recorder) -> list[Step]:
     """What a run deleted of what `up` made."""
     return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
-
-
-def known_kubeconfig(outputs: Mapping[str, Any]) -> str:
-    """The kubeconfig of a cluster that meshctl made, in JSON; "" where there is none, or none yet."""
-    made = str(outputs.get("kubeconfig") or "")
-    return "" if made == _UNKNOWN else made
-
-
-def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """The endpoints' addresses, without those that a partial `up` left unknown."""
-    found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
-    return {name: address for name, address in found.items() if address and address != _UNKNOWN}
 
 
 def _nothing() -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.engine import cluster_identity, clusters, presence
+from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.presence import Presence
 from meshctl.engine.run import stack_outputs
-from meshctl.engine.session import Session, known_kubeconfig
+from meshctl.engine.session import Session
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
 

@@ -164,9 +164,13 @@ def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_pat
         run.pulumi.finish()
         run.pulumi.interrupt()
 
+    def up() -> None:
+        run.up(state={})
+        run.state()  # where the update was the last thing to do, the engine calls that done
+
     threading.Thread(target=interrupt).start()
     with pytest.raises(InterruptedByUserError):
-        run.up(state={})
+        up()
     assert texts(run_of(tmp_path, "new"))["aside"] == "new"  # finished, and saved
 
 

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from meshctl.engine.clusters import PodState
+from meshctl.engine.outputs import UNKNOWN
 from meshctl.engine.session import Session
 from meshctl.operate.status import (
     EndpointStatus,
@@ -14,8 +15,6 @@ from meshctl.operate.status import (
     workload_status,
 )
 from tests.unit.deployments import deployment
-
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's word for an output of what failed
 
 
 def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
