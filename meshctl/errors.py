@@ -7,6 +7,7 @@
       ToolError                    tool           1   an external program is missing, broken or failed to build
       CredentialsError             credentials    1   no credentials, or expired ones
       UnreachableError             unreachable    1   an API that doesn't answer (never read as "deleted")
+      FileError                    file           1   a file or folder that can't be read or written, a full disk
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
@@ -94,6 +95,10 @@ class CredentialsError(MeshError):
 
 class UnreachableError(MeshError):
     code = "unreachable"
+
+
+class FileError(MeshError):
+    code = "file"
 
 
 class EngineError(MeshError):

@@ -7,11 +7,13 @@ for. Data goes to stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from meshctl.cli.signals import at_once
 from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,22 @@ if TYPE_CHECKING:
     from meshctl.model.observed import Facts
 
 _STYLES = {"failed": "31", "done": "32", "started": "2"}
+
+
+def say(text: str) -> None:
+    """A line on stderr; without anybody to read it (the terminal is closed), none."""
+    try:
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is written to `stream` from now on, and what it still holds, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @dataclass(frozen=True)
@@ -64,8 +82,7 @@ class Context:
 
     def say(self, text: str) -> None:
         """Anything but data, on stderr."""
-        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stderr.flush()
+        say(text)
 
     def progress(self) -> Callable[[Any], None]:
         """A printer for `engine.events.Progress` values: what is done, awaited or failed; -v: begun, too."""
@@ -105,9 +122,10 @@ class Context:
             if why:
                 raise ProtectedDataError("this must be confirmed by name", why=why, hint=hint)
             raise UsageError("this must be confirmed, and there is no terminal to ask on", hint=hint)
-        sys.stderr.write(question)
-        sys.stderr.flush()
-        return sys.stdin.readline().strip()
+        with at_once():
+            sys.stderr.write(question)
+            sys.stderr.flush()
+            return sys.stdin.readline().strip()
 
 
 _WORDS = {

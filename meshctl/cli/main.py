@@ -17,9 +17,10 @@ from typer import exceptions
 
 from meshctl import __version__
 from meshctl.cli.check import check
-from meshctl.cli.context import Context
+from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
+from meshctl.cli.ending import Commands, file_error, flushed
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
@@ -31,6 +32,7 @@ from meshctl.errors import InterruptedByUserError, MeshError, UsageError
 
 app = typer.Typer(
     name="meshctl",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -120,32 +122,39 @@ def main() -> None:
         code = _report(UsageError(message, hint="`meshctl --help` lists the commands"), as_json=as_json, debug=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _report(InterruptedByUserError("interrupted"), as_json=as_json, debug=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed reader is no error
-        code = 0
     except Exception as error:
+        found = file_error(error) if isinstance(error, OSError) else None
         bug = MeshError(f"internal error: {error!r}", hint="this is a bug; the same command with --debug shows where")
-        bug.__cause__ = error
-        code = _report(bug, as_json=as_json, debug="--debug" in arguments)
-    sys.exit(code if isinstance(code, int) else 0)
+        told = found or bug
+        told.__cause__ = error
+        code = _report(told, as_json=as_json, debug="--debug" in arguments)
+    sys.exit(flushed(code if isinstance(code, int) else 0))
 
 
 def _report(error: MeshError, *, as_json: bool, debug: bool) -> int:
     """Three lines at most (what, why, hint), or one JSON object."""
     if debug:
         traceback.print_exception(error)
-    if as_json:
-        typer.echo(_document(error))
+    if as_json and _echoed(_document(error)):
         return error.exit_code
     diagnostics = getattr(error, "diagnostics", ())
     for diagnostic in diagnostics:
-        typer.echo(str(diagnostic), err=True)
-    typer.echo(f"error: {error.what}", err=True)
+        say(str(diagnostic))
+    say(f"error: {error.what}")
     if error.why:
-        typer.echo(f"  why: {error.why}", err=True)
+        say(f"  why: {error.why}")
     if error.hint:
-        typer.echo(f"  hint: {error.hint}", err=True)
+        say(f"  hint: {error.hint}")
     return error.exit_code
+
+
+def _echoed(text: str) -> bool:
+    try:
+        typer.echo(text)
+    except OSError:
+        discard(sys.stdout)
+        return False
+    return True
 
 
 def _document(error: MeshError) -> str:

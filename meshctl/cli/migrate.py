@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -150,20 +148,13 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.state_store import open_state_store
 
-    with opened(context, break_lock=break_lock) as mesh:
+    with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:
             mesh.known(name)
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_world(mesh), store, _reporter(context), break_lock=break_lock)
-        to_engine = signal.getsignal(signal.SIGINT)
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            migrations.stop.request()
-            if callable(to_engine):
-                to_engine(number, frame)
-
-        signal.signal(signal.SIGINT, interrupt)
-        yield migrations  # `opened` puts the former handler back
+        mesh.on_stop.append(migrations.stop.request)
+        yield migrations
 
 
 def _reporter(context: Context) -> Callable[[Event], None]:

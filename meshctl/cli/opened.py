@@ -6,15 +6,14 @@ which every command imports: what is imported here takes most of a second.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import FrameType
 from typing import Literal
 
 from meshctl.catalog import Catalog, load_catalog
+from meshctl.cli import signals
 from meshctl.cli.context import Context
 from meshctl.engine import clusters
 from meshctl.engine.cluster_access import ClusterAccess
@@ -31,11 +30,12 @@ from meshctl.resolve import known, resolve
 
 @dataclass
 class Opened:
-    """One mesh and its session."""
+    """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told."""
 
     mesh: Mesh
     environments: Environments
     session: Session
+    on_stop: list[Callable[[], None]] = field(default_factory=list)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -93,17 +93,10 @@ class Opened:
 
 
 @contextmanager
-def opened(context: Context, *, break_lock: bool = False) -> Iterator[Opened]:
-    """The mesh, with Ctrl-C handed to the engine as long as the block runs."""
+def opened(context: Context, command: str, *, break_lock: bool = False) -> Iterator[Opened]:
+    """The mesh, with Ctrl-C and the like handed to the engine as long as the block runs. `command`: the user's."""
     mesh, environments = context.load()
-    session = Session(context.folder, mesh.name, environments, context.progress(), break_lock)
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        context.say("interrupted: finishing what is in flight (once more ends it at once)")
-        session.program.interrupt()
-
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield Opened(mesh, environments, session)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    session = Session(context.folder, mesh.name, environments, context.progress(), break_lock, command)
+    found = Opened(mesh, environments, session)
+    with signals.finishing(session.program, found.on_stop):
+        yield found

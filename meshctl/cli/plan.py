@@ -29,7 +29,9 @@ def plan(
     context: Context = ctx.obj
     if out is not None and len(environments) > 1:
         raise UsageError("--out saves the plan of one environment", hint="run `meshctl plan ENV --out FILE` for each")
-    with opened(context) as mesh:
+    if out is not None:
+        plan_file.check_place(out)
+    with opened(context, "plan") as mesh:
         plans = [mesh.session.plan(mesh.deployment(name)) for name in environments]
     if context.output == "json":
         documents = [found.document() for found in plans]

@@ -22,7 +22,7 @@ def status(
     from meshctl.operate.status import collect, status_text
 
     context: Context = ctx.obj
-    with opened(context) as mesh:
+    with opened(context, "status") as mesh:
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
         found = [collect(mesh.session, name) for name in names]
         moving = mesh.open_migration()

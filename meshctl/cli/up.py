@@ -53,7 +53,7 @@ def up(
     from meshctl.cli.opened import opened
 
     context: Context = ctx.obj
-    with opened(context, break_lock=break_lock) as mesh:
+    with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
         mesh.refuse_if_moving(mesh.known(environment), "up")
         if forget_cluster:
@@ -134,7 +134,7 @@ def destroy(
     from meshctl.engine.session import deletions
 
     context: Context = ctx.obj
-    with opened(context, break_lock=break_lock) as mesh:
+    with opened(context, "destroy", break_lock=break_lock) as mesh:
         mesh.refuse_if_moving(mesh.known(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm)

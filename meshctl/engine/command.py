@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,23 +33,37 @@ class PulumiProgram(automation.PulumiCommand):
         # The parent's __init__ starts the program once more, only to ask for its version.
         self.command = str(path)
         self.version = VersionInfo.parse(version)
+        self.killed = False  # whether one was ended at once
         self._interrupted = threading.Event()
         self._running: set[subprocess.Popen[str]] = set()
+        self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
 
     @property
     def interrupted(self) -> bool:
         return self._interrupted.is_set()
 
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
     def interrupt(self) -> None:
         """The first call asks running commands to stop cleanly, the second ends them."""
-        again = self._interrupted.is_set()
-        self._interrupted.set()
+        if not self._interrupted.is_set():
+            self._interrupted.set()
+            self.finish()
+            return
+        warnings.filterwarnings("ignore", "Error in event stream")  # the SDK's, of an engine that is cut off
         for process in tuple(self._running):
+            self.killed = True
             with suppress(ProcessLookupError):
-                if again:
-                    os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
-                else:
-                    process.send_signal(signal.SIGINT)
+                os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
+
+    def finish(self) -> None:
+        """Ask running commands to stop cleanly. Each is asked once: for the engine, twice means at once."""
+        for process in tuple(self._running):
+            with suppress(KeyError):  # `remove` is atomic: signal handlers and threads may be here together
+                self._unasked.remove(process)
+                process.send_signal(signal.SIGINT)
 
     def run(
         self,
@@ -58,7 +73,7 @@ class PulumiProgram(automation.PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run one command; raises `automation.CommandError` when it fails."""
+        """Run one command, which an interrupt has stop at once. Raises: `automation.CommandError` when it fails."""
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
         process = subprocess.Popen(
@@ -71,11 +86,15 @@ class PulumiProgram(automation.PulumiCommand):
             encoding="utf-8",
             start_new_session=True,
         )
+        self._unasked.add(process)
         self._running.add(process)
+        if self._interrupted.is_set():  # while it was being started
+            self.finish()
         try:
             stdout, stderr = _drain(process, on_output, on_error)
         finally:
             self._running.discard(process)
+            self._unasked.discard(process)
         result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
         if process.returncode != 0:
             raise create_command_error(result)

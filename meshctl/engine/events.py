@@ -7,6 +7,7 @@ threads of the event server: one lock guards the lists.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,9 +42,13 @@ class Recorder:
     failed: list[str] = field(default_factory=list)
     diagnostics: list[tuple[str, str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _at_work: int = 0  # steps on real resources that have begun and not ended
+    _delete_replaced_failed: bool = False
+    _last_event_s: float = field(default_factory=time.monotonic)
 
     def __call__(self, event: EngineEvent) -> None:
         with self._lock:
+            self._last_event_s = time.monotonic()
             if event.resource_pre_event:
                 self._started(event.resource_pre_event.metadata)
             elif event.res_outputs_event:
@@ -53,17 +58,28 @@ class Recorder:
             elif event.diagnostic_event:
                 self._said(event.diagnostic_event)
 
+    def is_stuck(self, quiet_s: float) -> bool:
+        """Whether a delete within a replacement failed and nothing has gone on since, for `quiet_s`."""
+        with self._lock:
+            quiet = time.monotonic() - self._last_event_s >= quiet_s
+            return self._delete_replaced_failed and not self._at_work and quiet
+
     def _started(self, metadata: StepEventMetadata) -> None:
+        self._at_work += _is_custom(metadata)
         step = step_of(metadata)
         self.steps.append(step)
         self._tell(step, "started")
 
     def _finished(self, metadata: StepEventMetadata) -> None:
+        self._at_work -= _is_custom(metadata)
         self._tell(step_of(metadata), "done")
 
     def _failed(self, metadata: StepEventMetadata) -> None:
+        self._at_work -= _is_custom(metadata)
+        step = step_of(metadata)
+        self._delete_replaced_failed |= step.op == "delete-replaced"
         self.failed.append(metadata.urn)
-        self._tell(step_of(metadata), "failed")
+        self._tell(step, "failed")
 
     def _said(self, event: Any) -> None:
         if event.severity in ("error", "warning") or event.severity == "info#err":
@@ -94,6 +110,12 @@ def step_of(metadata: StepEventMetadata) -> Step:
         new=(metadata.new.inputs if metadata.new else None) or {},
         properties=properties,
     )
+
+
+def _is_custom(metadata: StepEventMetadata) -> bool:
+    """Components have no end of their own: theirs is told once the program has ended."""
+    state = metadata.new or metadata.old
+    return bool(state and state.custom)
 
 
 def _kind(diff: Any) -> str:

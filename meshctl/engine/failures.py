@@ -148,7 +148,9 @@ def _code_text(failure: ResourceFailure) -> str:
 def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]]) -> EngineError:
     said = [message for _, severity, message in diagnostics if severity == "error"]
     text = next((line for message in said for line in message.splitlines() if line.strip()), "")
-    text = text or next((line for line in stderr.splitlines() if line.startswith("error:")), "") or stderr.strip()
+    # the Automation API hands on "code: …", "stdout: …" and "stderr: …", each with what follows on the same line
+    lines = [line.strip().removeprefix("stderr:").strip() for line in stderr.splitlines()]
+    text = text or next((line for line in lines if line.startswith("error:")), "") or " ".join(stderr.split())[:300]
     hint = ""
     if "passphrase" in text:
         hint = "the passphrase differs from the one that the state was made with: set PULUMI_CONFIG_PASSPHRASE"

@@ -7,13 +7,14 @@ Clusters that were there before have kubeconfigs of their own, and stay out of i
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from meshctl.engine import whole_file
 
 
 def path(folder: Path) -> Path:
@@ -65,8 +66,4 @@ def _without(config: dict[str, Any], environment: str) -> dict[str, Any]:
 
 
 def _write(folder: Path, config: dict[str, Any]) -> None:
-    partial = path(folder).with_suffix(f".{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        yaml.safe_dump(config, stream, sort_keys=False)
-    partial.replace(path(folder))
+    whole_file.write(path(folder), yaml.safe_dump(config, sort_keys=False), mode=0o600)

@@ -12,9 +12,11 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+from botocore.config import Config
 
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
+from meshctl.engine.object_access import NO_ANSWER
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment, Endpoint
@@ -23,6 +25,7 @@ from meshctl.model.references import NAMES_STACK
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
+_PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 _RECORD = "meshaws:route53:RecordSet"
 _UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
@@ -156,11 +159,12 @@ def hosted_zone_id(zone: str, profile: str) -> str:
         return zone.removeprefix("/hostedzone/")
     name = zone.rstrip(".") + "."
     try:
-        route53 = boto3.Session(profile_name=profile or None, region_name="us-east-1").client("route53")
+        session = boto3.Session(profile_name=profile or None, region_name="us-east-1")
+        route53 = session.client("route53", config=_PATIENCE)
         found = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.ProfileNotFound) as error:
         raise CredentialsError("no AWS credentials for the DNS zone", why=str(error), hint="set AWS_PROFILE") from error
-    except botocore.exceptions.HTTPClientError as error:
+    except NO_ANSWER as error:
         raise UnreachableError("Route 53 does not answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.ClientError as error:
         raise MeshError(f"Route 53: {error}", hint="check the credentials' rights on the zone") from error

@@ -19,6 +19,7 @@ from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageE
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
 
+NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")  # by an S3 store that has no versions, or no such listing
 
 
@@ -184,7 +185,7 @@ def _named(store: ObjectStore) -> Iterator[None]:
         yield
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
         raise _no_credentials(store.profile) from error
-    except botocore.exceptions.HTTPClientError as error:
+    except NO_ANSWER as error:
         raise UnreachableError(
             f"the object store of {store.name} does not answer",
             why=str(error),

@@ -7,18 +7,43 @@ ones: because the mesh changed, or the world did.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from meshctl import __version__
 from meshctl.changes import Plan
-from meshctl.errors import StalePlanError, UsageError
+from meshctl.engine import whole_file
+from meshctl.errors import FileError, StalePlanError, UsageError
 
 _FORMAT = 1
 
 
+def check_place(path: Path) -> None:
+    """Before a preview is made for it. Raises: UsageError where no plan can be saved."""
+    folder = path.resolve().parent
+    if path.is_dir():
+        why = "it is a folder"
+    elif not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = f"{path if path.exists() else folder} can't be written"
+    else:
+        return
+    raise UsageError(f"--out {path}: the plan can't be saved there", why=why, hint="name a file in a folder of yours")
+
+
 def save(path: Path, plan: Plan) -> None:
-    path.write_text(json.dumps({"meshctl": _FORMAT, "made_by": __version__, **plan.document()}, indent=2) + "\n")
+    """Whole, or not at all. Raises: FileError."""
+    text = json.dumps({"meshctl": _FORMAT, "made_by": __version__, **plan.document()}, indent=2) + "\n"
+    is_special = path.exists() and not path.is_file()  # a device or pipe, such as /dev/stdout: not to be replaced
+    try:
+        if is_special:
+            path.write_text(text)
+        else:
+            whole_file.write(path.resolve(), text)
+    except OSError as error:
+        raise FileError(f"the plan can't be saved to {path}: {error.strerror}", hint="name another file") from error
 
 
 def check(path: Path, plan: Plan) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from meshctl.changes.steps import subject_of
 from meshctl.engine import clusters, object_access
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import MeshError
+from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 
 _CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
@@ -68,6 +68,15 @@ def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
     if isinstance(saved, str):
         saved = json.loads(saved)
     return Deployment.model_validate(saved) if saved else None
+
+
+def loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
+    """What `up` says before it does anything."""
+    return ProtectedDataError(
+        f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
+        why="`up` loses no data unless told to; nothing was changed",
+        hint=f"`meshctl plan {environment}` shows what forces it; `meshctl up {environment} --allow-data-loss` does it",
+    )
 
 
 def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:

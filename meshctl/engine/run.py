@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +26,20 @@ from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, MeshError
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
+STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
 
 
 @dataclass(frozen=True)
 class StackRun:
-    """A stack and how to run it. `parallel` is the number of resources worked on at once."""
+    """A stack and how to run it. `parallel` is the number of resources worked on at once; `command` what the user
+    asked for, where a run may be part of several commands."""
 
     stack: EngineStack
     pulumi: PulumiProgram
     on_progress: OnProgress | None = None
     break_lock: bool = False
     parallel: int = 32
+    command: str = "status"
 
     @property
     def name(self) -> str:
@@ -51,17 +56,41 @@ class StackRun:
         Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
-        return self._run(
-            "up",
-            lambda record: self.stack.up(
-                on_event=record,
-                parallel=self.parallel,
-                continue_on_error=True,
-                suppress_outputs=True,
-                suppress_progress=True,
-                target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
-            ),
-        )
+
+        def act(record: Recorder) -> None:
+            with self._ended_when_stuck(record):
+                self.stack.up(
+                    on_event=record,
+                    parallel=self.parallel,
+                    continue_on_error=True,
+                    suppress_outputs=True,
+                    suppress_progress=True,
+                    target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
+                )
+
+        return self._run("up", act)
+
+    @contextmanager
+    def _ended_when_stuck(self, record: Recorder) -> Iterator[None]:
+        """Have the engine finish when a delete within a replacement failed and all else is done.
+
+        With `continue_on_error` the engine (3.259.0: `DeleteStep.Fail`) then never answers the program, which waits for
+        the new resource; so both would wait for ever. What failed is reported as it is without this.
+        """
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(1):
+                if record.is_stuck(STUCK_S):
+                    self.pulumi.finish()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
     def destroy(self, urns: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
         """Delete every resource of the stack, or just `urns`; the stack's name and history stay. `state`: as for
@@ -99,7 +128,7 @@ class StackRun:
 
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched."""
-        self._run("destroy", lambda _: self.stack.rewrite(change))
+        self._run(self.command, lambda _: self.stack.rewrite(change))
 
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
@@ -107,12 +136,13 @@ class StackRun:
     def state(self) -> dict[str, Any]:
         """The state's deployment (`resources`, `pending_operations`, …), secrets in plain text; empty when the stack
         is new."""
+        self._check_interrupted(self.command)
         try:
             deployment = self.stack.export_stack().deployment
         except automation.StackNotFoundError:
             return {}
         except automation.CommandError as error:
-            raise self._error("status", error, Recorder()) from error
+            raise self._error(self.command, error, Recorder()) from error
         return dict(deployment or {})
 
     def outputs(self) -> dict[str, Any]:
@@ -122,6 +152,7 @@ class StackRun:
     def _run(self, operation: str, act: Callable[[Recorder], Any]) -> Recorder:
         deadline = time.monotonic() + FINISHING_TIMEOUT_S
         while True:
+            self._check_interrupted(operation)
             record = Recorder(self.on_progress)
             try:
                 act(record)
@@ -134,13 +165,26 @@ class StackRun:
                 raise self._error(operation, error, record) from error
             return record
 
+    def _check_interrupted(self, operation: str) -> None:
+        """Between two engines: the next one would know nothing of the interrupt."""
+        if self.pulumi.interrupted:
+            raise self._interrupted(operation)
+
+    def _interrupted(self, operation: str) -> InterruptedByUserError:
+        what = f"{operation} {self.name} was interrupted"
+        if operation not in ("up", "destroy"):
+            return InterruptedByUserError(what)
+        finished = "the engine finished what was in flight and saved its state"
+        ended = "the engine was ended at once; the next run looks for what it had begun"
+        return InterruptedByUserError(
+            what,
+            why=ended if self.pulumi.killed else finished,
+            hint=f"`meshctl {operation} {self.name}` goes on from there",
+        )
+
     def _error(self, operation: str, error: automation.CommandError, record: Recorder) -> MeshError:
         if self.pulumi.interrupted:
-            return InterruptedByUserError(
-                f"{operation} {self.name} was interrupted",
-                why="the engine finished what was in flight and saved its state",
-                hint=f"`meshctl {operation} {self.name}` goes on from there",
-            )
+            return self._interrupted(operation)
         return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:

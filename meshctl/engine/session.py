@@ -7,9 +7,9 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ import stacks.coreweave
 import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan, group, storage
-from meshctl.changes.fields import UNKNOWN
 from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
@@ -41,7 +40,9 @@ from meshctl.engine import (
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
-from meshctl.engine.protection import Risk, data_at_risk, may_lose
+from meshctl.engine.outputs import known_addresses, known_kubeconfig
+from meshctl.engine.presence import Presence, presence
+from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment
@@ -75,6 +76,7 @@ class Session:
     environments: Environments
     on_progress: OnProgress | None = None
     break_lock: bool = False
+    command: str = "status"  # what the user asked for, as errors call it
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
@@ -146,22 +148,37 @@ class Session:
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
-            raise _loss_refused(deployment.environment, lost)
+            raise loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
         volume_sizes.grow(deployment, state)
-        record = run.up(state=state)
+        with self._context_kept(run):
+            record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
             pointing = pool.submit(self.endpoint_names) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
-        if outputs.get("kubeconfig"):
-            kubeconfig.write_context(self.folder, deployment.environment, str(outputs["kubeconfig"]))
+        self._write_context(deployment.environment, outputs)
         plan = self._plan(named, record.steps, before, current, addresses)
         if set_names:
             self.set_names(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
+
+    @contextmanager
+    def _context_kept(self, run: StackRun) -> Iterator[None]:
+        """Where an `up` fails, the cluster may be up all the same: it is where to look for the reason."""
+        try:
+            yield
+        except MeshError:
+            with suppress(MeshError, OSError):
+                self._write_context(run.name, run.outputs())
+            raise
+
+    def _write_context(self, environment: str, outputs: Mapping[str, Any]) -> None:
+        made = known_kubeconfig(outputs)
+        if made:
+            kubeconfig.write_context(self.folder, environment, made)
 
     def data_lost_by(self, plan: Plan) -> list[Risk]:
         """The storage with data that `plan` would delete or replace."""
@@ -278,8 +295,12 @@ class Session:
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
-        state = self._run(environment, _nothing).state()
-        return stack_outputs(state) if _runs_workloads(state) else {}
+        state = self.state(environment)
+        return stack_outputs(state) if presence(state) is Presence.WHOLE else {}
+
+    def state(self, environment: str) -> dict[str, Any]:
+        """The environment's state, as `StackRun.state` has it."""
+        return self._run(environment, _nothing).state()
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last complete `up` brought up there."""
@@ -370,7 +391,8 @@ class Session:
 
     def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
-        return StackRun(opened, self.program, None if quiet else self.on_progress, self.break_lock)
+        on_progress = None if quiet else self.on_progress
+        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
 
 
 def _check_destroy(environment: str, state: Mapping[str, Any]) -> None:
@@ -383,28 +405,9 @@ def _buckets(risks: list[Risk]) -> frozenset[str]:
     return frozenset(risk.urn for risk in risks if risk.store is not None)
 
 
-def _loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
-    return ProtectedDataError(
-        f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
-        why="`up` loses no data unless told to; nothing was changed",
-        hint=f"`meshctl plan {environment}` shows what forces it; `meshctl up {environment} --allow-data-loss` does it",
-    )
-
-
 def deletions(record: Recorder) -> list[Step]:
     """What a run deleted of what `up` made."""
     return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
-
-
-def known_addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """The endpoints' addresses, without those that a partial `up` left unknown."""
-    found = {name: str(address or "") for name, address in (outputs.get("endpoints") or {}).items()}
-    return {name: address for name, address in found.items() if address and address != UNKNOWN}
-
-
-def _runs_workloads(state: Mapping[str, Any]) -> bool:
-    """Whether the state has the namespace that all workloads live in: not after `up --only`, nor once retired."""
-    return any(resource["urn"].endswith("::platform:namespace") for resource in state.get("resources") or ())
 
 
 def _nothing() -> None:

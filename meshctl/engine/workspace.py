@@ -25,7 +25,7 @@ from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no su
 from pulumi.automation.events import EngineEvent
 
 from meshctl import tools
-from meshctl.engine import state_folder
+from meshctl.engine import state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 
@@ -195,13 +195,15 @@ def _passphrase(backend: Backend) -> dict[str, str]:
     file = backend.folder / ".meshctl" / "passphrase"
     if not file.exists():
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_urlsafe(32))
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(secrets.token_urlsafe(32))
+        except OSError:
+            file.unlink()  # an empty passphrase would be taken for one
+            raise
     return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
 
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(text)
-        partial.replace(path)
+        whole_file.write(path, text)

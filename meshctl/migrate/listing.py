@@ -16,7 +16,7 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.engine.object_access import ObjectAccess
+from meshctl.engine.object_access import NO_ANSWER, ObjectAccess
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate.plan import StoreFacts
 
@@ -124,7 +124,7 @@ def named(access: ObjectAccess) -> Iterator[None]:
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     try:
         yield
-    except botocore.exceptions.HTTPClientError as error:
+    except NO_ANSWER as error:
         raise UnreachableError(f"{where} does not answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]

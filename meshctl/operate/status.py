@@ -7,10 +7,14 @@ Called by `cli.status`. An API that does not answer is reported as such, never a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.engine import cluster_identity, clusters
+from meshctl.engine import cluster_identity, clusters, presence
+from meshctl.engine.outputs import known_kubeconfig
+from meshctl.engine.presence import Presence
+from meshctl.engine.run import stack_outputs
 from meshctl.engine.session import Session
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
@@ -51,7 +55,8 @@ class EndpointStatus:
 
 @dataclass(frozen=True)
 class EnvironmentStatus:
-    """`state`: up | degraded | absent | unknown (with `error`)."""
+    """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
+    absent | unknown (with `error`)."""
 
     environment: str
     state: str
@@ -66,9 +71,17 @@ class EnvironmentStatus:
 
 def collect(session: Session, environment: str) -> EnvironmentStatus:
     """Ask the state and the cluster. Raises nothing that the cluster causes: it is told in `error`."""
-    outputs = session.outputs(environment)
-    if not outputs.get("deployment"):
+    state = session.state(environment)
+    found = presence.presence(state)
+    if found is Presence.NOTHING:
         return EnvironmentStatus(environment, "absent")
+    if found is Presence.STORAGE:
+        error = f"nothing is up but the object storage: {', '.join(presence.stores(state))}"
+        return EnvironmentStatus(environment, "storage", error=error)
+    unfinished = _unfinished(environment, state) if found is Presence.PART else ""
+    outputs = stack_outputs(state)
+    if not outputs.get("deployment") or (unfinished and not _has_cluster(outputs)):
+        return EnvironmentStatus(environment, "degraded", error=unfinished)
     deployment = Deployment.model_validate(outputs["deployment"])
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
@@ -80,8 +93,23 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
     workloads = tuple(workload_status(deployment, name, pods) for name in (w.name for w in deployment.workloads))
-    short = any(p.ready < p.wanted for p in pools) or any(w.ready + w.done < w.wanted for w in workloads)
-    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints)
+    short = (
+        bool(unfinished)
+        or any(p.ready < p.wanted for p in pools)
+        or any(w.ready + w.done < w.wanted for w in workloads)
+    )
+    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+
+
+def _unfinished(environment: str, state: Mapping[str, Any]) -> str:
+    go_on = f"`meshctl up {environment}` goes on, `meshctl destroy {environment}` removes it"
+    return f"the last `up` or `destroy` did not finish: {presence.unfinished(state)}; {go_on}"
+
+
+def _has_cluster(outputs: Mapping[str, Any]) -> bool:
+    """Whether it can be asked: one that meshctl makes may not be there yet."""
+    made_by_meshctl = outputs["deployment"]["provider"] == "aws"
+    return not made_by_meshctl or bool(known_kubeconfig(outputs))
 
 
 def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodState]) -> WorkloadStatus:

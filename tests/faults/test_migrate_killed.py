@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -111,8 +112,8 @@ class Moved:
         quiet = subprocess.DEVNULL
         return subprocess.Popen(command, cwd=self.folder, env=self.lab.env, stdout=quiet, stderr=quiet)
 
-    def kill_at(self, record: str, *arguments: str) -> None:
-        """Run the command, and kill it once the journal holds `record`."""
+    def kill_at(self, record: str, *arguments: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Run the command, and send it a signal once the journal holds `record`; its exit code."""
         command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
         with (self.folder / "killed.log").open("w") as log:
             process = subprocess.Popen(command, cwd=self.folder, env=self.lab.env, stdout=log, stderr=log)
@@ -123,8 +124,8 @@ class Moved:
             assert process.poll() is None, f"ended before {record}:\n{output}"
             assert time.monotonic() < deadline, f"no record {record}:\n{output}"
             time.sleep(0.01)
-        process.kill()
-        process.wait()
+        process.send_signal(number)
+        return process.wait()
 
     def ready(self, environment: str) -> dict[str, int]:
         status = self.lab.json("status", environment)["environments"][environment]
@@ -173,6 +174,25 @@ def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
     assert moved.ready("dc1") == {"chat": 2, "pretrain": 0}
     stopped = moved.chain("dc1")
     assert moved.chain("cw") >= stopped
+
+
+def test_told_to_end_then_resumed(moved: Moved) -> None:
+    """In the middle of an engine's run, of a wait for pods, and of a wait for DNS."""
+    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
+    for record, number in (
+        ("provision.target-intent", signal.SIGTERM),
+        ("quiesce.stop-intent", signal.SIGHUP),
+        ("cutover.ttl-intent", signal.SIGTERM),
+    ):
+        assert moved.kill_at(record, *command, number=number) == 130
+        said = (moved.folder / "killed.log").read_text()
+        assert "stopped at a safe point" in said
+        assert "`meshctl migrations resume" in said
+        command = ("migrations", "resume")
+    moved.lab.meshctl("migrations", "resume")
+    assert moved.lab.json("migrations", "show")["state"] == "waiting"
+    assert moved.serves() == "cw"
+    assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
 
 
 @pytest.mark.parametrize("record", ["quiesce.stop-intent", "start.target-intent", "cutover.names-done"])

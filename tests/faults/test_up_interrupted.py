@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -105,6 +106,10 @@ def test_missing_capacity_has_a_name_and_a_hint_and_the_next_up_goes_on(small: R
     assert error["code"] == "resources"
     assert [(f["subject"], f["code"]) for f in error["failures"]] == [("pool/web", "InsufficientInstanceCapacity")]
     assert "reserve" in error["hint"]
+    found = small.json("status", "aws-east")["environments"]["aws-east"]
+    assert found["state"] == "degraded"
+    assert "no m7i in us-east-1a" in found["error"]
+    assert "aws-east" in (small.folder / ".meshctl/kubeconfig").read_text()  # the cluster is up
     faults(small)
     small.meshctl("up", "aws-east", "--yes")
     assert counts(small) == WHOLE
@@ -190,7 +195,8 @@ def test_an_update_that_was_killed_and_then_undone_in_the_mesh_is_undone(small: 
     assert group["scalingConfig"]["desiredSize"] == 1
 
 
-def test_ctrl_c_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
     process = subprocess.Popen(
         command, cwd=small.folder, env=small.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -200,10 +206,29 @@ def test_ctrl_c_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab)
     for line in process.stderr:
         said += line
         if "creating  cluster eks" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
     assert process.wait() == 130, said
     assert "finishing what is in flight" in said
     assert "`meshctl up aws-east` goes on from there" in said
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
+
+
+def test_a_terminal_that_is_closed_stops_at_a_safe_point(small: RunningLab) -> None:
+    """It takes the output with it: every further write fails."""
+    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(small.folder)
+        os.execve(sys.executable, command, small.env)  # noqa: S606 (the test is to be its terminal)
+    said = b""
+    while BEGUN["Cluster"].encode() not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    state = json.loads((small.folder / ".meshctl/state/.pulumi/stacks/small/aws-east.json").read_text())
+    assert not state["checkpoint"]["latest"].get("pending_operations")
     small.meshctl("up", "aws-east", "--yes")
     assert counts(small) == WHOLE
 

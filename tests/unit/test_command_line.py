@@ -1,20 +1,26 @@
 """Global options anywhere, errors as three lines or one JSON object, exit codes by class."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from meshctl.cli.main import global_first
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
+FULL = Path("/dev/full")
 
 
-def meshctl(*arguments: str, folder: Path = EXAMPLE) -> subprocess.CompletedProcess[str]:
+def meshctl(
+    *arguments: str, folder: Path = EXAMPLE, stdout: IO[str] | int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
 
 
 def test_global_options_may_follow_the_command() -> None:
@@ -75,3 +81,75 @@ def test_every_problem_of_a_mesh_is_told_in_one_run(tmp_path: Path) -> None:
     assert 'no fabric named "backnd"; did you mean "backend"?' in done.stderr
     assert "mesh.yaml:" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("mesh.yaml:")]) >= 3
+
+
+def test_a_plan_that_could_not_be_saved_is_not_made(tmp_path: Path) -> None:
+    for place, why in ((tmp_path / "no/plan", f"there is no folder {tmp_path}/no"), (tmp_path, "it is a folder")):
+        done = meshctl("plan", "cw", "--out", str(place))
+        assert done.returncode == 64
+        assert done.stdout == ""
+        assert done.stderr.splitlines()[:2] == [
+            f"error: --out {place}: the plan can't be saved there",
+            f"  why: {why}",
+        ]
+
+
+def test_a_mesh_that_cannot_be_read_is_a_diagnostic(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").mkdir()
+    done = meshctl("check", folder=tmp_path)
+    assert done.returncode == 65
+    assert "mesh.yaml:1:1: can't be read: Is a directory" in done.stderr.splitlines()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [("check",), ("check", "--output", "json"), ("--help",), ("schema", "mesh")])
+def test_output_that_cannot_be_written_is_an_error(arguments: tuple[str, ...]) -> None:
+    with FULL.open("w") as full:
+        done = meshctl(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].endswith("can't be written: No space left on device")
+    assert "internal error" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+def test_an_error_is_told_on_stderr_where_its_document_cannot_be_written() -> None:
+    with FULL.open("w") as full:
+        done = meshctl("plan", "nowhere", "--output", "json", stdout=full)
+    assert done.returncode == 64
+    assert done.stderr.splitlines()[0] == 'error: no environment named "nowhere"'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("check",), 0), (("schema", "mesh"), 0), (("plan", "nowhere", "--output", "json"), 64)]
+)
+def test_a_reader_that_is_gone_is_no_error(arguments: tuple[str, ...], code: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = meshctl(*arguments, stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == code
+    assert done.stderr == "" or code
+
+
+def test_errors_are_counted_by_the_exit_code_where_stderr_is_gone() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "meshctl.cli.main", "plan", "nowhere"]
+        assert subprocess.run(command, cwd=EXAMPLE, stderr=writer, check=False).returncode == 64
+    finally:
+        os.close(writer)
+
+
+def test_ctrl_c_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
+    command = [sys.executable, "-m", "meshctl.cli.main", "check"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert process.stderr is not None
+    assert process.stderr.read() == "error: interrupted\n"

@@ -1,11 +1,16 @@
 """What `meshctl status` prints."""
 
+from typing import Any, cast
+
 from meshctl.engine.clusters import PodState
+from meshctl.engine.outputs import UNKNOWN
+from meshctl.engine.session import Session
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
     PoolStatus,
     WorkloadStatus,
+    collect,
     status_text,
     workload_status,
 )
@@ -61,3 +66,35 @@ def test_a_name_that_points_here_is_told_once() -> None:
     unset = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "")
     line = status_text(EnvironmentStatus("cw", "up", endpoints=(unset,))).splitlines()[1]
     assert line == "  endpoint  chat  chat.example.com (name not set)  10.0.0.1 here"
+
+
+class Saved:
+    """A session with this state, and no cluster to ask."""
+
+    def __init__(self, *names: str, **outputs: Any) -> None:
+        stack = {"urn": "urn:pulumi:aws-east::m::pulumi:pulumi:Stack::m", "type": "pulumi:pulumi:Stack"}
+        self.resources: list[dict[str, Any]] = [{**stack, "outputs": outputs}]
+        for name in names:
+            type_ = "meshaws:s3:Bucket" if name.endswith(":bucket") else "meshaws:eks:Cluster"
+            urn = f"urn:pulumi:aws-east::m::{type_}::{name}"
+            self.resources.append({"urn": urn, "type": type_, "custom": True})
+
+    def state(self, _environment: str) -> dict[str, Any]:
+        return {"resources": self.resources}
+
+    def status(self) -> EnvironmentStatus:
+        return collect(cast("Session", self), "aws-east")
+
+
+def test_what_a_failed_up_left_is_not_absent() -> None:
+    assert Saved().status() == EnvironmentStatus("aws-east", "absent")
+    made = deployment("aws-east").model_dump(mode="json")
+    for outputs in ({}, {"deployment": made}, {"deployment": made, "kubeconfig": UNKNOWN}):
+        found = Saved("storage/weights:bucket", "cluster:eks", **outputs).status()
+        assert found.state == "degraded"
+        assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources are there;")
+
+
+def test_storage_alone_is_told_as_such() -> None:
+    found = Saved("storage/weights:bucket", deployment=deployment("aws-east").model_dump(mode="json")).status()
+    assert (found.state, found.error) == ("storage", "nothing is up but the object storage: weights")

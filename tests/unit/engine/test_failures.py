@@ -94,3 +94,11 @@ def test_an_engine_that_fails_as_a_whole_says_why() -> None:
     error = error_of("cw", "plan", "error: could not read backend", [], [])
     assert isinstance(error, EngineError)
     assert error.why == "could not read backend"
+
+
+def test_what_the_engine_says_is_one_line() -> None:
+    said = "\n code: 1\n stdout: \n stderr: error: get stack secrets manager: incorrect passphrase\n"
+    error = error_of("cw", "destroy", said, [], [])
+    assert (error.what, error.why) == ("destroy cw failed", "get stack secrets manager: incorrect passphrase")
+    assert "PULUMI_CONFIG_PASSPHRASE" in error.hint
+    assert error_of("cw", "up", "\n code: 2\n stdout: \n stderr: \n", [], []).why == "code: 2 stdout: stderr:"

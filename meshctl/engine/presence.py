@@ -1,0 +1,55 @@
+"""How much of an environment its state has. PURE.
+
+Called by `session`, which takes only a whole one for deployed, and by `operate.status`, which tells of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from meshctl.changes.steps import resource_name, subject_of
+from meshctl.engine.failures import without_code
+
+
+class Presence(Enum):
+    NOTHING = "nothing"
+    STORAGE = "storage"  # only the buckets: before a migration brings up the rest, and where a retired one kept data
+    PART = "part"  # an `up` or a `destroy` did not finish
+    WHOLE = "whole"  # has the namespace that all workloads live in
+
+
+def presence(state: Mapping[str, Any]) -> Presence:
+    resources = _resources(state)
+    if not resources:
+        return Presence.NOTHING
+    if any(resource["urn"].endswith("::platform:namespace") for resource in resources):
+        return Presence.WHOLE
+    only_buckets = all(resource["type"] == "meshaws:s3:Bucket" for resource in resources)
+    return Presence.STORAGE if only_buckets else Presence.PART
+
+
+def stores(state: Mapping[str, Any]) -> list[str]:
+    """The names of the stores whose buckets it has."""
+    buckets = [resource for resource in _resources(state) if resource["type"] == "meshaws:s3:Bucket"]
+    return sorted(subject_of(bucket["urn"]).removeprefix("storage/") for bucket in buckets)
+
+
+def unfinished(state: Mapping[str, Any]) -> str:
+    """What is there of a part, and what the last run said of a resource that it left unfinished; for a person."""
+    resources = _resources(state)
+    for resource in resources:
+        said = resource.get("initErrors") or ()
+        if said:
+            return f"{resource_name(resource['urn'])}: {' '.join(without_code(str(said[0])).split())}"
+    return f"{len(resources)} resource{'s are' if len(resources) != 1 else ' is'} there"
+
+
+def _resources(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those that stand for something: not the stack and its providers."""
+    return [
+        resource
+        for resource in state.get("resources") or ()
+        if resource.get("custom") and not str(resource["type"]).startswith("pulumi:")
+    ]

@@ -1,0 +1,251 @@
+"""Runs of the real engine end: when a delete fails in the middle of a replacement, and when they are interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from meshctl.cli.context import Context
+from meshctl.cli.opened import opened
+from meshctl.engine import workspace
+from meshctl.engine.command import PulumiProgram
+from meshctl.engine.run import StackRun
+from meshctl.errors import InterruptedByUserError, ResourcesFailedError
+from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
+from providers.base.serve import start
+
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: small
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4, memory: 16GiB}}
+"""
+ENVIRONMENTS = """\
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  dc1: {provider: onprem, kubernetes: {context: dc1}}
+"""
+ASKS = """\
+from meshctl.cli.context import Context
+from meshctl.cli.opened import opened
+
+try:
+    with opened(Context(), "up"):
+        Context().confirm("sure?")
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+
+
+class Shelf(Provider):
+    """Things with a text. A new text replaces a `shelf:Named`, old one first; of a `shelf:Plain` it is an update."""
+
+    name = "shelf"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck: set[str] = set()  # the things whose delete fails
+        self.slow_s = 0.0  # how long an update takes
+        self.updating = threading.Event()
+
+    def check(
+        self, _token: str, *, urn: str, news: dict[str, Any], olds: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[CheckFailure]]:
+        del urn, olds
+        return news, []
+
+    def diff(self, token: str, *, old_inputs: Mapping[str, Any], news: Mapping[str, Any], **_: Any) -> Diff:
+        changed = tuple(key for key in news if key != "__defaults" and news[key] != old_inputs.get(key))
+        replaces = changed if token == "shelf:index:Named" else ()
+        return Diff(changes=bool(changed), replaces=replaces, delete_before_replace=bool(replaces))
+
+    def create(self, _token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
+        return Created(urn.rpartition("::")[2], inputs)
+
+    def update(self, _token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.updating.set()
+        self.cancelled.wait(self.slow_s)
+        return news
+
+    def delete(self, _token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
+        if id in self.stuck:
+            raise ProviderError("InUse", f"{id} is in use")
+
+
+class Thing(pulumi.CustomResource):
+    """Any resource by its token."""
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    provider = Shelf()
+    server, port = start(provider)
+    monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"shelf:{port}")
+    yield provider
+    server.stop(grace=0).wait()
+
+
+def run_of(folder: Path, text: str, pulumi_program: PulumiProgram | None = None) -> StackRun:
+    """The stack `one`: `base`, `upper` that is made of it, and `aside`, all with this text."""
+
+    def program() -> None:
+        base = Thing("shelf:index:Named", "base", {"text": text})
+        Thing("shelf:index:Named", "upper", {"of": base.id, "text": text})
+        Thing("shelf:index:Plain", "aside", {"text": text})
+
+    backend = workspace.Backend("file://./state", "passphrase", folder)
+    pulumi_program = pulumi_program or workspace.pulumi_program()
+    return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
+
+
+def in_folder(folder: Path) -> Context:
+    return Context(folder / "mesh.yaml", folder / "environments.yaml")
+
+
+def texts(run: StackRun) -> dict[str, str]:
+    things = [r for r in run.state()["resources"] if r["type"].startswith("shelf:")]
+    return {r["urn"].rpartition("::")[2]: r["inputs"]["text"] for r in things}
+
+
+@pytest.mark.parametrize("stuck", ["base", "upper"])
+def test_a_delete_that_fails_in_a_replacement_ends_the_run(tmp_path: Path, shelf: Shelf, stuck: str) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.stuck, shelf.slow_s = {stuck}, 3
+    with pytest.raises(ResourcesFailedError) as failed:
+        run_of(tmp_path, "new").up()
+    assert [failure.urn.rpartition("::")[2] for failure in failed.value.failures] == [stuck]
+    assert failed.value.failures[0].code == "InUse"
+    run = run_of(tmp_path, "new")
+    left = texts(run)
+    assert left["aside"] == "new"  # what has nothing to do with it went on
+    assert left[stuck] == "old"
+    shelf.stuck = set()
+    run.up()
+    assert texts(run) == {"base": "new", "upper": "new", "aside": "new"}
+
+
+def test_an_interrupt_that_comes_while_the_engine_starts_is_heard(
+    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.slow_s = 60
+    run_of(tmp_path, "old").up()
+    run = run_of(tmp_path, "new")
+    started = subprocess.Popen
+
+    def interrupting(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        process = started(*arguments, **options)
+        run.pulumi.interrupt()  # it is not among the running ones yet
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupting)
+    with pytest.raises(InterruptedByUserError):
+        run.up(state={})
+    assert not shelf.updating.is_set()
+
+
+def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_path: Path, shelf: Shelf) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.slow_s = 3
+    run = run_of(tmp_path, "new")
+
+    def interrupt() -> None:
+        shelf.updating.wait()
+        run.pulumi.finish()
+        run.pulumi.interrupt()
+
+    def up() -> None:
+        run.up(state={})
+        run.state()  # where the update was the last thing to do, the engine calls that done
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(InterruptedByUserError):
+        up()
+    assert texts(run_of(tmp_path, "new"))["aside"] == "new"  # finished, and saved
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    stopped: list[int] = []
+    with opened(in_folder(tmp_path), "up") as mesh:
+        mesh.on_stop.append(lambda: stopped.append(number))
+        os.kill(os.getpid(), number)
+        assert mesh.session.program.interrupted
+        assert stopped == [number]
+        with pytest.raises(InterruptedByUserError):
+            mesh.session.outputs("dc1")
+        for other in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), other)  # no second Ctrl-C
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nohup_keeps_its_promise(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with opened(in_folder(tmp_path), "up") as mesh:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not mesh.session.program.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_question_is_no_place_to_hang(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    command = [sys.executable, "-c", ASKS]
+    master, terminal = os.openpty()
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.read(len("sure? [y/N]")) == "sure? [y/N]"
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 130
+    finally:
+        process.kill()
+        os.close(master)
+        os.close(terminal)
+
+
+def test_a_second_ctrl_c_ends_the_engine_at_once(tmp_path: Path, shelf: Shelf) -> None:
+    run_of(tmp_path, "old").up()
+    shelf.slow_s = 60
+    run = run_of(tmp_path, "new")
+
+    def interrupt() -> None:
+        shelf.updating.wait()
+        run.pulumi.interrupt()
+        run.pulumi.interrupt()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(InterruptedByUserError) as ended:
+        run.up(state={})
+    assert "ended at once" in ended.value.why
+
+
+def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    (tmp_path / ".meshctl").touch()  # not a folder: a user who may write everywhere is refused, too
+    command = [sys.executable, "-m", "meshctl.cli.main", "status"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: can't use {tmp_path}/.meshctl/work/dc1: Not a directory",
+        "  hint: check that it is there, and who may read and write it; then run the command again",
+    ]

@@ -1,0 +1,38 @@
+"""Saved plans are whole, or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshctl.changes import Plan
+from meshctl.changes.grouping import group
+from meshctl.engine import plan_file
+from meshctl.errors import FileError
+
+FULL = Path("/dev/full")
+
+
+def plan() -> Plan:
+    return group([], environment="cw", digest="d", hourly_usd_before=0, hourly_usd_after=0)
+
+
+def test_a_plan_is_saved_whole_and_read_again(tmp_path: Path) -> None:
+    plan_file.save(tmp_path / "plan.json", plan())
+    plan_file.check(tmp_path / "plan.json", plan())
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_plan_that_cannot_be_saved_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").mkdir()
+    with pytest.raises(FileError, match="Is a directory"):
+        plan_file.save(tmp_path / "plan.json", plan())
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told_and_a_device_stays_what_it_is() -> None:
+    with pytest.raises(FileError, match="No space left on device"):
+        plan_file.save(FULL, plan())
+    assert FULL.is_char_device()

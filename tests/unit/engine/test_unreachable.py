@@ -1,0 +1,51 @@
+"""Endpoints that do not answer are told as such, in whichever of its two families botocore puts it."""
+
+from __future__ import annotations
+
+import botocore.exceptions
+import pytest
+
+from meshctl.engine import names, object_access
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.errors import UnreachableError
+from meshctl.migrate import listing
+from tests.unit.deployments import deployment
+
+URL = "https://cwobject.example"
+NO_ANSWER = [
+    botocore.exceptions.EndpointConnectionError(endpoint_url=URL),
+    botocore.exceptions.ConnectTimeoutError(endpoint_url=URL),
+    botocore.exceptions.SSLError(endpoint_url=URL, error="certificate"),
+    botocore.exceptions.ProxyConnectionError(proxy_url=URL),
+    botocore.exceptions.ReadTimeoutError(endpoint_url=URL),
+    botocore.exceptions.ConnectionClosedError(endpoint_url=URL),
+]
+
+
+@pytest.mark.parametrize("error", NO_ANSWER, ids=lambda error: type(error).__name__)
+def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    store = deployment().object_stores[0]
+    monkeypatch.setattr(object_access, "client", refuse)
+    with pytest.raises(UnreachableError, match=f"the object store of {store.name} does not answer"):
+        object_access.held(store)
+    with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.named(_access()):
+        raise error
+
+
+def _access() -> ObjectAccess:
+    return ObjectAccess("weights", "", "", "us-east-1", "id", "secret")
+
+
+def test_a_dns_service_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_CONFIG_FILE": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnreachableError, match="Route 53 does not answer"):
+        names.hosted_zone_id("example.com", "")
