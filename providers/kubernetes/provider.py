@@ -18,6 +18,7 @@ from providers.base.values import Properties, contains_unknown
 from providers.kubernetes import checking, config, diffing, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
+from providers.kubernetes.redaction import Redaction
 from providers.kubernetes.session import UNKNOWN_CLUSTER, Session, load_libraries, open_session
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class KubernetesProvider(Provider):
         self._opening = threading.Lock()
         self._declared_scopes: dict[tuple[str, str], bool] = {}
         self._warned: set[str] = set()
+        self._redacted = Redaction()
 
     # Configuration
 
@@ -86,6 +88,8 @@ class KubernetesProvider(Provider):
         gvk = objects.gvk_of(token, inputs)
         if objects.is_crd(inputs):
             self._remember_scope(inputs)
+        if gvk.kind == "Secret":
+            self._redacted.learn(inputs)
         namespaced = not objects.namespace_of(inputs) and self._namespaced(gvk, olds)
         found, failures = checking.checked(
             urn=urn,
@@ -296,12 +300,13 @@ class KubernetesProvider(Provider):
 
         if objects.is_true(asked, objects.SKIP_AWAIT) and not objects.is_crd(asked):
             return Outcome(live)
-        return self._open().waiter.until_ready(
+        outcome = self._open().waiter.until_ready(
             gvk,
             live,
             timeout_s=readiness.timeout_s(timeout_s, asked, gvk),
-            status=functools.partial(self.host.status, urn),
+            status=lambda said: self.host.status(urn, self._redacted(said)),
         )
+        return Outcome(outcome.live, tuple(map(self._redacted, outcome.reasons)))
 
     # Read and delete
 

@@ -266,6 +266,32 @@ def test_secrets_are_marked(provider: KubernetesProvider, space: str) -> None:
     assert plain(made.outputs["data"]) == plain(made.outputs["__inputs"]["data"]) == {"token": "aHVzaA=="}
 
 
+def test_the_last_words_of_a_container_show_no_secret(
+    provider: KubernetesProvider, plane: control_plane.ControlPlane, space: str
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": space}}
+    create(provider, "core/v1:Secret", "s", {**secret, "stringData": {"token": "hf_abcdefgh"}})
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": space}}
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "started\n401: no access for hf_abcdefgh"}}
+    container = {"name": "main", "image": "x", "imageID": "", "ready": False, "restartCount": 2, "lastState": ended}
+    crashing = {**container, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    path = f"/api/v1/namespaces/{space}/pods/p"
+
+    def crash() -> None:
+        plane.call("PUT", f"{path}/status", {**plane.call("GET", path), "status": {"containerStatuses": [crashing]}})
+
+    threading.Timer(1.0, crash).start()
+    said: list[str] = []
+    provider.host.status = lambda _urn, message: said.append(message)  # type: ignore[method-assign]
+    spec = {"containers": [{"name": "main", "image": "x"}]}
+    with pytest.raises(CreatedNotReady) as caught:
+        create(provider, "core/v1:Pod", "p", {**pod, "spec": spec}, timeout_s=9.0)
+    told = "pod p: container main: CrashLoopBackOff: exit code 1: 401: no access for [secret]"
+    assert any(told in reason for reason in caught.value.reasons)
+    assert any(told in message for message in said)
+    assert "hf_abcdefgh" not in repr((said, caught.value.reasons))
+
+
 def test_a_patch_lets_go_of_its_fields(provider: KubernetesProvider, plane: control_plane.ControlPlane) -> None:
     news = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gd-0", "labels": {"pool": "train"}}}
     made = create(provider, "core/v1:NodePatch", "n", news)
