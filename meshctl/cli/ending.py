@@ -6,8 +6,10 @@ Used by `cli.main`. Inside of the command, since Typer itself ends the program w
 from __future__ import annotations
 
 import errno
+import os
 import select
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -36,6 +38,13 @@ class Commands(TyperGroup):
             if found is None:
                 raise RuntimeError(f"{type(error).__name__}: {error}") from error  # Typer would take it for its own
             raise found from error
+
+
+def open_streams() -> None:
+    """Give Python the streams that the shell has closed (`>&-`): it has none then, and every print would fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (open to the end)
 
 
 def file_error(error: OSError) -> FileError | None:

@@ -20,7 +20,7 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
-from meshctl.cli.ending import Commands, file_error, flushed
+from meshctl.cli.ending import Commands, file_error, flushed, open_streams
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
@@ -110,6 +110,7 @@ def global_first(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
+    open_streams()
     arguments = global_first(sys.argv[1:])
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     as_json = any(a == "--output=json" or (a, b) == ("--output", "json") for a, b in pairs)

@@ -144,6 +144,11 @@ def test_errors_are_counted_by_the_exit_code_where_stderr_is_gone() -> None:
         os.close(writer)
 
 
+def test_streams_that_the_shell_closed_are_no_error() -> None:
+    command = ["sh", "-c", 'exec "$0" -m meshctl.cli.main check >&- 2>&-', sys.executable]
+    assert subprocess.run(command, cwd=EXAMPLE, check=False).returncode == 0
+
+
 def test_ctrl_c_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
     command = [sys.executable, "-m", "meshctl.cli.main", "check"]
