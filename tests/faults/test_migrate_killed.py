@@ -153,6 +153,7 @@ class Moved:
 def moved(lab: RunningLab, tmp_path: Path) -> Iterator[Moved]:
     made = Moved(lab, tmp_path)
     yield made
+    made.lab.meshctl("migrations", "finish", "--yes", check=False)  # while it is open, `destroy` is refused
     for environment in ("dc1", "cw"):
         made.lab.meshctl(
             "destroy", environment, "--allow-data-loss", "--confirm", environment, "--break-lock", check=False
