@@ -14,6 +14,7 @@ from meshctl.migrate.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.world import EndpointTarget
+from meshctl.model.deployment import Deployment
 from tests.unit.migrate.twin import Killed, MortalStore, Twin
 
 OPTIONS = Options(observe_s=6)
@@ -48,6 +49,20 @@ def test_moves_everything_and_waits_for_finish() -> None:
     assert_at(twin, "west", "east")
     assert twin.running("east", "chat")  # keeps serving those who still have the old address
     assert twin.buckets["west-weights"] == twin.buckets["east-weights"]
+
+
+@pytest.mark.parametrize("elsewhere", ["east", "west"])
+def test_a_cluster_that_is_not_the_environment_s_own_is_refused_while_planning(elsewhere: str) -> None:
+    class Strayed(Twin):
+        def check_cluster(self, deployment: Deployment) -> None:
+            if deployment.environment == elsewhere:
+                raise UsageError(f"{elsewhere} is in another cluster")
+
+    twin = Strayed().begin()
+    found = migrations(twin)
+    with pytest.raises(UsageError, match=f"{elsewhere} is in another cluster"):
+        found.plan("east", "west", OPTIONS)
+    assert found.ids() == []
 
 
 def test_finish_destroys_the_source_and_keeps_its_data() -> None:
