@@ -28,12 +28,11 @@ from meshctl.engine import (
     cluster_identity,
     clusters,
     kubeconfig,
-    location,
     names,
     object_access,
+    preconditions,
     secret_revisions,
     secret_values,
-    upgrade,
     volume_sizes,
     workspace,
 )
@@ -109,7 +108,7 @@ class Session:
         state = run.state()
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
-            self._check_change(deployment, state)
+            preconditions.check_change(deployment, state, self.environments)
         return state
 
     def check_cluster(self, access: ClusterAccess) -> None:
@@ -117,13 +116,6 @@ class Session:
         UnreachableError."""
         found = clusters.uid(access)
         cluster_identity.check_change(access, self._run(access.name, _nothing).state(), found)
-
-    def _check_change(self, deployment: Deployment, state: Mapping[str, Any]) -> None:
-        declared = self.environments.environments.get(deployment.environment)
-        if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
-            upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
-            location.check_up(deployment, state, declared.account or "")
-        volume_sizes.check(deployment, state)
 
     def up(
         self,
@@ -144,7 +136,7 @@ class Session:
         run = self._environment_run(deployment, cluster, lambda: state)
         state = run.state()
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        self._check_change(deployment, state)
+        preconditions.check_change(deployment, state, self.environments)
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
@@ -196,7 +188,7 @@ class Session:
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
         state = self._run(deployment.environment, _nothing).state()
-        self._check_change(deployment, state)
+        preconditions.check_change(deployment, state, self.environments)
         before = stack_outputs(state)
         program = partial(stacks.buckets.declare_alone, deployment, before)
         run = self._run(deployment.environment, program)
@@ -207,7 +199,7 @@ class Session:
     def data_held(self, environment: str) -> list[str]:
         """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
         state = self._run(environment, _nothing).state()
-        _check_destroy(environment, state)
+        preconditions.check_destroy(environment, state)
         return [risk.subject for risk in data_at_risk(state)]
 
     def destroy_plan(self, environment: str) -> list[Step]:
@@ -223,7 +215,7 @@ class Session:
         """
         run = self._run(environment, _nothing)
         state = run.state()
-        _check_destroy(environment, state)
+        preconditions.check_destroy(environment, state)
         risks = data_at_risk(state)
         if risks and not allow_data_loss:
             raise ProtectedDataError(
@@ -245,7 +237,7 @@ class Session:
         """
         run = self._run(deployment.environment, _nothing)
         state = run.state()
-        _check_destroy(deployment.environment, state)
+        preconditions.check_destroy(deployment.environment, state)
         risks = data_at_risk(state)
         self._drop_names(deployment.environment)
         if keep_data:
@@ -393,12 +385,6 @@ class Session:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
-
-
-def _check_destroy(environment: str, state: Mapping[str, Any]) -> None:
-    """The state is of the account and of the cluster that are at hand. Raises: as `location` and `cluster_identity`."""
-    location.check_destroy(environment, state)
-    cluster_identity.check_destroy(environment, state)
 
 
 def _buckets(risks: list[Risk]) -> frozenset[str]:

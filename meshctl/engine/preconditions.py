@@ -1,0 +1,28 @@
+"""What must hold of an environment before the engine changes it: same place, a way from here to there. EDGE.
+
+Called by `session`. Each check is in a module of its own; here is which of them a command needs, and in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshctl.engine import cluster_identity, location, upgrade, volume_sizes
+from meshctl.model.deployment import Deployment
+from meshctl.model.environment import AwsEnvironment, Environments
+
+
+def check_change(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
+    """Before a preview or an `up`. Raises: as `location`, `upgrade` and `volume_sizes`."""
+    declared = environments.environments.get(deployment.environment)
+    if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
+        upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
+        location.check_up(deployment, state, declared.account or "")
+    volume_sizes.check(deployment, state)
+
+
+def check_destroy(environment: str, state: Mapping[str, Any]) -> None:
+    """The state is of the account and of the cluster that are at hand. Raises: as `location` and `cluster_identity`."""
+    location.check_destroy(environment, state)
+    cluster_identity.check_destroy(environment, state)
