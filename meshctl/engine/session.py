@@ -193,8 +193,7 @@ class Session:
         program = partial(stacks.buckets.declare_alone, deployment, before)
         run = self._run(deployment.environment, program)
         record = run.up(tuple(f"storage/{store.name}" for store in deployment.object_stores))
-        without_names = deployment.model_copy(update={"endpoints": ()})
-        return self._plan(without_names, record.steps, before, {}, {})
+        return self._plan(_only_stores(deployment, before), record.steps, before, {}, {})
 
     def data_held(self, environment: str) -> list[str]:
         """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
@@ -385,6 +384,15 @@ class Session:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
+
+
+def _only_stores(deployment: Deployment, before: Mapping[str, Any]) -> Deployment:
+    """What is up once the deployment's object stores are: beside them only what was up `before` costs anything."""
+    if before.get("deployment"):
+        deployment = Deployment.model_validate(before["deployment"])
+    else:
+        deployment = deployment.model_copy(update={"pools": (), "workloads": (), "file_systems": (), "blocks": ()})
+    return deployment.model_copy(update={"endpoints": ()})
 
 
 def _buckets(risks: list[Risk]) -> frozenset[str]:

@@ -92,7 +92,8 @@ def test_an_empty_bucket_leaves_the_mesh_without_a_word(mesh: RunningLab) -> Non
 
 
 def test_old_versions_are_data_and_go_when_asked(mesh: RunningLab) -> None:
-    mesh.meshctl("up", "aws-east", "--yes", "--object-storage-only")
+    cost = mesh.json("up", "aws-east", "--yes", "--object-storage-only")["cost"]
+    assert cost["hourly_usd_after"] < 0.01, "no machine runs yet"
     client, bucket = put(mesh, "default")
     client.delete_object(Bucket=bucket, Key="model")
     assert "storage/weights (1 old version, 1 delete marker)" in error(mesh, "destroy", "aws-east", "--yes")["what"]
