@@ -13,6 +13,7 @@ import subprocess
 import sys
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pulumi
@@ -20,7 +21,7 @@ from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
 import stacks.aws
-from meshctl import tools
+from meshctl import render, tools
 from meshctl.model.deployment import Deployment
 
 OPTIONS = [("grpc.max_receive_message_length", 400 << 20)]
@@ -30,7 +31,8 @@ def main() -> int:
     deployment = Deployment.model_validate_json(Path(sys.argv[1]).read_text())
 
     def program() -> None:
-        late = {f"secret.{name}": pulumi.Output.secret(os.environ["HF_TOKEN"]) for name in sys.argv[4:]}
+        late: dict[str, Any] = {f"secret.{name}": pulumi.Output.secret(os.environ["HF_TOKEN"]) for name in sys.argv[4:]}
+        late |= {f"revision.{name}": "1" for name in render.secrets(deployment)}  # as of the first `up`
         stacks.aws.declare(deployment, late)
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=OPTIONS)
