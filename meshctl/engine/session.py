@@ -93,23 +93,24 @@ class Session:
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
         run = self._environment_run(deployment, cluster, lambda: state.result(), quiet=True)
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        with ThreadPoolExecutor(max_workers=3) as pool:
             edge = pool.submit(self.endpoint_names)
-            state = pool.submit(self._state_to_plan, run, deployment, cluster)
+            state = pool.submit(run.state)
+            allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster))
             try:
                 record = run.preview()
             except MeshError:
-                state.result()  # what is wrong with the location explains more
+                allowed.result()  # what is wrong with the location explains more
                 raise
+            allowed.result()
             return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
 
-    def _state_to_plan(self, run: StackRun, deployment: Deployment, cluster: str) -> dict[str, Any]:
-        """The state, once it is known to be of the same place; on AWS without credentials, of the same region."""
-        state = run.state()
+    def _check_plan(self, deployment: Deployment, state: Mapping[str, Any], cluster: str) -> None:
+        """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
+        program waits for the state, and needn't wait for this."""
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
             preconditions.check_change(deployment, state, self.environments)
-        return state
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
