@@ -37,8 +37,8 @@ class Engine:
             "dev",
             project_name="mesh",
             program=self._program,
-            work_dir=str(folder),
             opts=automation.LocalWorkspaceOptions(
+                work_dir=str(folder),
                 pulumi_command=automation.PulumiCommand(root=str(_rooted(program, folder))),
                 env_vars={
                     "PULUMI_BACKEND_URL": f"file://{folder}/state?metadata=skip",

@@ -186,7 +186,10 @@ def test_an_object_of_kubernetes_that_a_kill_left_is_deleted_once_the_mesh_lacks
 def test_an_update_that_was_killed_and_then_undone_in_the_mesh_is_undone(small: RunningLab) -> None:
     small.meshctl("up", "aws-east", "--yes")
     (small.folder / "mesh.yaml").write_text(MESH.replace("nodes: 1", "nodes: 2"))
-    kill_up(small, "aws-east", "waiting for Nodegroup")
+    throttled = "kept waiting until the kill"
+    faults(small, {"operation": "DescribeUpdate", "error": "ThrottlingException", "message": throttled, "times": 1000})
+    kill_up(small, "aws-east", throttled)
+    faults(small)
     (small.folder / "mesh.yaml").write_text(MESH)
     small.meshctl("up", "aws-east", "--yes")
     eks = small.boto3("eks")
