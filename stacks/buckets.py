@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pulumi
@@ -33,7 +33,7 @@ _LIFECYCLE = {
 def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
     """The program of `up --object-storage-only`: the buckets, with the stack's outputs left as they are.
 
-    To be run with the buckets as its targets: everything else of the stack is not declared here, and must stay.
+    To be run with everything else of the stack spared: it is not declared here, and must stay.
     """
     declare_buckets(deployment)
     for name, value in outputs.items():
@@ -45,20 +45,37 @@ def declare_buckets(deployment: Deployment) -> dict[str, AwsResource]:
 
     A bucket outlives the machine that made it: it is never replaced on the way (`delete_before_replace` stays off).
     """
-    providers: dict[tuple[str, str, str], AwsProvider] = {}
+    providers: dict[str, AwsProvider] = {}
     buckets = {}
-    for store in deployment.object_stores:
-        key = (store.endpoint, store.profile, store.region)
-        if key not in providers:
+    for store, provider in _provider_names(deployment):
+        if provider not in providers:
             tags = aws_tags(deployment) if deployment.provider == "aws" else {}
-            providers[key] = _provider(store, tags, number=len(providers))
-        buckets[store.name] = _bucket(deployment, store, providers[key])
+            providers[provider] = _provider(provider, store, tags)
+        buckets[store.name] = _bucket(deployment, store, providers[provider])
     return buckets
 
 
-def _provider(store: ObjectStore, tags: dict[str, str], *, number: int) -> AwsProvider:
+def names(deployment: Deployment) -> frozenset[str]:
+    """Of the resources that `declare_buckets` declares: buckets, and the providers that make them."""
+    providers = frozenset(provider for _, provider in _provider_names(deployment))
+    return providers | {_name(store) for store in deployment.object_stores}
+
+
+def _name(store: ObjectStore) -> str:
+    return f"storage/{store.name}:bucket"
+
+
+def _provider_names(deployment: Deployment) -> Iterator[tuple[ObjectStore, str]]:
+    """Stores in one place, reached in one way, share a provider."""
+    found: dict[tuple[str, str, str], str] = {}
+    for store in deployment.object_stores:
+        number = f"-{len(found)}" if found else ""
+        yield store, found.setdefault((store.endpoint, store.profile, store.region), f"object-storage{number}")
+
+
+def _provider(name: str, store: ObjectStore, tags: dict[str, str]) -> AwsProvider:
     return AwsProvider(
-        f"object-storage{f'-{number}' if number else ''}",
+        name,
         region=store.region,
         profile=store.profile,
         endpoint_url=store.endpoint,
@@ -82,7 +99,7 @@ def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -
         }
     return AwsResource.declare(
         "s3:Bucket",
-        f"storage/{store.name}:bucket",
+        _name(store),
         {"Bucket": store.bucket, **settings},
         outputs=["Bucket"],
         provider=provider,

@@ -16,17 +16,18 @@ _DONE = {"create": "created", "update": "updated", "replace": "replaced", "delet
 def plan_text(plan: Plan, *, resources: bool = False) -> str:
     """What would happen, ending in a newline. With `resources`, each on a line of its own below its subject."""
     counts = [f"{plan.counts[action]} to {action}" for action in _DONE if plan.counts[action]]
-    return _text(plan, counts, "no changes", resources=resources)
+    risk = f"  DATA AT RISK: {', '.join(plan.data_at_risk)} would lose its content"
+    return _text(plan, counts, "no changes", [risk] if plan.data_at_risk else [], resources=resources)
 
 
 def done_text(plan: Plan, *, resources: bool = False) -> str:
     """What was done, ending in a newline."""
     counts = [f"{plan.counts[action]} {done}" for action, done in _DONE.items() if plan.counts[action]]
-    text = _text(plan, counts, "up to date", resources=resources)
+    text = _text(plan, counts, "up to date", [], resources=resources)
     return re.sub(r"(\d+ resources?) to (create|update|replace|delete)\b", lambda m: f"{m[1]} {_DONE[m[2]]}", text)
 
 
-def _text(plan: Plan, counts: list[str], nothing: str, *, resources: bool) -> str:
+def _text(plan: Plan, counts: list[str], nothing: str, warnings: list[str], *, resources: bool) -> str:
     same = plan.counts.get("same", 0)
     headline = f"{', '.join(counts)}, {same} unchanged" if plan.pending else f"{nothing} ({same} resources as declared)"
     lines = [f"{plan.environment}: {headline}"]
@@ -34,8 +35,7 @@ def _text(plan: Plan, counts: list[str], nothing: str, *, resources: bool) -> st
     for change in plan.changes:
         lines += _change_lines(change, width, resources=resources)
     lines += [f"  note: {note}" for note in plan.notes]
-    if plan.data_at_risk:
-        lines.append(f"  DATA AT RISK: {', '.join(plan.data_at_risk)} would lose its content")
+    lines += warnings
     lines.append(f"  cost: {_usd(plan.hourly_usd_before)} -> {_usd(plan.hourly_usd_after)}")
     return "\n".join(lines) + "\n"
 

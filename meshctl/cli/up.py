@@ -53,12 +53,22 @@ def up(
     from meshctl.cli.opened import opened
 
     context: Context = ctx.obj
+    if object_storage_only and (plan is not None or allow_data_loss):
+        raise UsageError(
+            "--object-storage-only goes with neither --plan nor --allow-data-loss",
+            why="it makes buckets and sets them up, deletes none, and leaves the rest as it is",
+        )
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
         mesh.refuse_if_moving(mesh.known(environment), "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm)
         deployment = mesh.deployment(environment)
+        if object_storage_only:
+            if context.must_confirm:
+                _agree(context, mesh.session.plan_object_storage(deployment), None)
+            _show(context, mesh.session.up_object_storage(deployment), {})
+            return
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
@@ -66,9 +76,6 @@ def up(
             lost = mesh.session.data_lost_by(preview) if allow_data_loss else []
             if lost:
                 context.confirm_name(environment, confirm, f"{', '.join(risk.subject for risk in lost)} would be lost")
-        if object_storage_only:
-            _show(context, mesh.session.up_object_storage(deployment), {})
-            return
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     _show(context, result.plan, result.addresses)
     if context.output != "json":

@@ -15,11 +15,16 @@ from meshctl.model.environment import AwsEnvironment, Environments
 
 def check_change(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
     """Before a preview or an `up`. Raises: as `location`, `upgrade` and `volume_sizes`."""
+    check_object_storage(deployment, state, environments)
+    volume_sizes.check(deployment, state)
+
+
+def check_object_storage(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
+    """Before an `up` of the buckets alone, which asks no cluster anything. Raises: as `location` and `upgrade`."""
     declared = environments.environments.get(deployment.environment)
     if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
         upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
         location.check_up(deployment, state, declared.account or "")
-    volume_sizes.check(deployment, state)
 
 
 def check_destroy(environment: str, state: Mapping[str, Any]) -> None:

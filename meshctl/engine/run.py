@@ -11,19 +11,20 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 from pulumi import automation
 
+from meshctl.changes.steps import resource_name
 from meshctl.engine import failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
 from meshctl.engine.workspace import EngineStack
-from meshctl.errors import EngineError, InterruptedByUserError, MeshError
+from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
 STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
@@ -40,22 +41,28 @@ class StackRun:
     break_lock: bool = False
     parallel: int = 32
     command: str = "status"
+    _spared: set[str] = field(default_factory=set, init=False)
+    _refusals: list[MeshError] = field(default_factory=list, init=False)
 
     @property
     def name(self) -> str:
         return self.stack.name
 
-    def preview(self) -> Recorder:
-        """What `up` would do. Raises: EngineError and its leaves."""
-        return self._run("plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel))
+    def preview(self, *, only: Collection[str] | None = None) -> Recorder:
+        """What `up` would do. `only`: as for `up`. Raises: EngineError and its leaves."""
+        spared = self._others(only)
+        return self._run(
+            "plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel, exclude=spared)
+        )
 
-    def up(self, subjects: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
-        """Apply, only to `subjects` where any are named. Independent resources go on when one fails. `state`: what
-        `state()` has just said, where it was asked.
+    def up(self, *, state: Mapping[str, Any] | None = None, only: Collection[str] | None = None) -> Recorder:
+        """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
+        `only`: the names of what the program declares, where that is a part of the stack: the rest stays as it is.
 
         Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
+        spared = self._others(only)
 
         def act(record: Recorder) -> None:
             with self._ended_when_stuck(record):
@@ -65,7 +72,7 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[f"urn:pulumi:**::{subject}:bucket" for subject in subjects] or None,
+                    exclude=spared,
                 )
 
         return self._run("up", act)
@@ -92,9 +99,8 @@ class StackRun:
             ended.set()
             watcher.join()
 
-    def destroy(self, urns: tuple[str, ...] = (), *, state: Mapping[str, Any] | None = None) -> Recorder:
-        """Delete every resource of the stack, or just `urns`; the stack's name and history stay. `state`: as for
-        `up`."""
+    def destroy(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
+        """Delete every resource of the stack; its name and history stay. `state`: as for `up`."""
         self._settle_pending("destroy", state)
         return self._run(
             "destroy",
@@ -103,7 +109,6 @@ class StackRun:
                 parallel=self.parallel,
                 continue_on_error=True,
                 suppress_progress=True,
-                target=list(urns) or None,
             ),
         )
 
@@ -133,20 +138,42 @@ class StackRun:
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
-    def state(self) -> dict[str, Any]:
-        """The state's deployment (`resources`, `pending_operations`, …), secrets in plain text; empty when the stack
-        is new."""
+    def state(self, *, plain_secrets: bool = False) -> dict[str, Any]:
+        """The state's deployment (`resources`, `pending_operations`, …); empty when the stack is new."""
         self._check_interrupted(self.command)
         try:
-            deployment = self.stack.export_stack().deployment
+            exported = self.stack.exported(plain_secrets=plain_secrets)
         except automation.StackNotFoundError:
             return {}
         except automation.CommandError as error:
             raise self._error(self.command, error, Recorder()) from error
-        return dict(deployment or {})
+        return dict(exported.get("deployment") or {})
+
+    def _others(self, only: Collection[str] | None) -> list[str] | None:
+        """The URNs of everything that a run of `only` spares."""
+        if only is None:
+            return None
+        self._spared.clear()
+        self._spared.update(_all_but(only, self.state()))
+        return sorted(self._spared) or None
+
+    def refuse_unspared(self, only: Collection[str]) -> None:
+        """For a program that declares `only` a part of the stack, which runs while nobody else can change the state.
+
+        Raises: LockedError when another run has made something since it was told what to spare: the engine would take
+        it for something to delete.
+        """
+        made = sorted({*_all_but(only, self.state())} - self._spared)
+        if made:
+            refusal = LockedError(
+                f"another run has changed {self.name} meanwhile: {resource_name(made[0])}",
+                hint="run the command again",
+            )
+            self._refusals.append(refusal)  # the engine hands on its words alone
+            raise refusal
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secret ones masked; empty when the stack is new."""
+        """The stack's outputs, secret ones encrypted; empty when the stack is new."""
         return stack_outputs(self.state())
 
     def _run(self, operation: str, act: Callable[[Recorder], Any]) -> Recorder:
@@ -185,6 +212,8 @@ class StackRun:
     def _error(self, operation: str, error: automation.CommandError, record: Recorder) -> MeshError:
         if self.pulumi.interrupted:
             return self._interrupted(operation)
+        if self._refusals:
+            return self._refusals.pop()
         return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
@@ -232,6 +261,12 @@ class StackRun:
     def _say(self, text: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress("engine", self.name, "message", text))
+
+
+def _all_but(names: Collection[str], state: Mapping[str, Any]) -> list[str]:
+    """The URNs of a state's resources, without those of these names and without the stack itself."""
+    resources = [r for r in state.get("resources") or () if r["type"] != STACK_TYPE]
+    return [r["urn"] for r in resources if resource_name(r["urn"]) not in names]
 
 
 def _engine(pid: int) -> psutil.Process | None:

@@ -16,6 +16,11 @@ from meshctl.model.deployment import Deployment
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # the key by which the engine tells a secret from an object
 
 
+def needed(deployment: Deployment) -> bool:
+    """Whether there is anything to count, and so a state with secrets in plain text to be read."""
+    return bool(render.secrets(deployment))
+
+
 def revisions(deployment: Deployment, values: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, str]:
     """The late value `revision.<Secret>` of each Secret: a count that goes up when a value is another one than in
     `state`, which is exported with secrets in plain text. It says nothing of the values, as a hash of a short one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,7 @@ import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
-from meshctl.changes import Plan, group, storage
+from meshctl.changes import Plan
 from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
@@ -30,6 +30,7 @@ from meshctl.engine import (
     kubeconfig,
     names,
     object_access,
+    plans,
     preconditions,
     secret_revisions,
     secret_values,
@@ -43,7 +44,7 @@ from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError
+from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Dns, Environments
 from stacks.edge import Name
@@ -94,8 +95,8 @@ class Session:
         # a preview is over before its progress is read
         run = self._environment_run(deployment, cluster, lambda: state.result(), quiet=True)
         with ThreadPoolExecutor(max_workers=3) as pool:
-            edge = pool.submit(self.endpoint_names)
-            state = pool.submit(run.state)
+            state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
+            edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster))
             try:
                 record = run.preview()
@@ -103,7 +104,14 @@ class Session:
                 allowed.result()  # what is wrong with the location explains more
                 raise
             allowed.result()
-            return self._plan(deployment, record.steps, stack_outputs(state.result()), edge.result())
+            before = stack_outputs(state.result())
+            moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
+            return plans.previewed(deployment, record.steps, before, moved)
+
+    def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
+        """Not beside it: the program waits for the state, and the preview needs the processors."""
+        state.result()
+        return self.endpoint_names()
 
     def _check_plan(self, deployment: Deployment, state: Mapping[str, Any], cluster: str) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
@@ -135,7 +143,7 @@ class Session:
         """
         cluster = cluster_identity.asked(deployment)
         run = self._environment_run(deployment, cluster, lambda: state)
-        state = run.state()
+        state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         preconditions.check_change(deployment, state, self.environments)
         before = stack_outputs(state)
@@ -153,7 +161,8 @@ class Session:
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
         self._write_context(deployment.environment, outputs)
-        plan = self._plan(named, record.steps, before, current, addresses)
+        moved = names.changes(named, current, addresses, self.environments.dns)
+        plan = plans.done(named, record.steps, before, moved)
         if set_names:
             self.set_names(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
@@ -186,15 +195,38 @@ class Session:
             return []
         return self.data_lost_by(previewed or self.plan(deployment))
 
+    def plan_object_storage(self, deployment: Deployment) -> Plan:
+        """What `up_object_storage` would do. Raises: as that."""
+        run, before = self._object_storage_run(deployment, quiet=True)
+        steps = run.preview(only=stacks.buckets.names(deployment)).steps
+        return plans.of_buckets(deployment, steps, before, preview=True)
+
     def up_object_storage(self, deployment: Deployment) -> Plan:
-        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is."""
+        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is.
+
+        Raises: UsageError where there are none, or the environment is in another region or account, and as `up`.
+        """
+        run, before = self._object_storage_run(deployment)
+        steps = run.up(only=stacks.buckets.names(deployment)).steps
+        return plans.of_buckets(deployment, steps, before, preview=False)
+
+    def _object_storage_run(self, deployment: Deployment, *, quiet: bool = False) -> tuple[StackRun, dict[str, Any]]:
+        """The run, and the stack's outputs before it."""
+        if not deployment.object_stores:
+            raise UsageError(
+                f"{self.mesh} has no object storage",
+                hint=f"`meshctl up {deployment.environment}` brings up the rest",
+            )
         state = self._run(deployment.environment, _nothing).state()
-        preconditions.check_change(deployment, state, self.environments)
+        preconditions.check_object_storage(deployment, state, self.environments)
         before = stack_outputs(state)
-        program = partial(stacks.buckets.declare_alone, deployment, before)
-        run = self._run(deployment.environment, program)
-        record = run.up(tuple(f"storage/{store.name}" for store in deployment.object_stores))
-        return self._plan(_only_stores(deployment, before), record.steps, before, {}, {})
+
+        def program() -> None:
+            run.refuse_unspared(stacks.buckets.names(deployment))
+            stacks.buckets.declare_alone(deployment, before)
+
+        run = self._run(deployment.environment, program, quiet=quiet)
+        return run, before
 
     def data_held(self, environment: str) -> list[str]:
         """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
@@ -335,31 +367,6 @@ class Session:
             )
         return self.environments.dns
 
-    def _plan(
-        self,
-        deployment: Deployment,
-        steps: list[Step],
-        before: Mapping[str, Any],
-        current: Mapping[str, Name],
-        addresses: Mapping[str, str] | None = None,
-    ) -> Plan:
-        old = Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
-        known = addresses if addresses is not None else known_addresses(before)
-        notes = storage.notes(steps) if addresses is None else []
-        unknown = next((step for step in steps if step.op == "create" and step.type == "meshaws:eks:Cluster"), None)
-        if unknown is not None and addresses is None:
-            notes.append("the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked")
-        return group(
-            steps,
-            environment=deployment.environment,
-            digest=deployment.digest,
-            hourly_usd_before=old.hourly_usd if old else 0.0,
-            hourly_usd_after=deployment.hourly_usd,
-            declared=storage.declared(old, deployment),
-            extra=names.changes(deployment, current, known, self.environments.dns),
-            notes=tuple(notes),
-        )
-
     def _environment_run(
         self,
         deployment: Deployment,
@@ -385,15 +392,6 @@ class Session:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
-
-
-def _only_stores(deployment: Deployment, before: Mapping[str, Any]) -> Deployment:
-    """What is up once the deployment's object stores are: beside them only what was up `before` costs anything."""
-    if before.get("deployment"):
-        deployment = Deployment.model_validate(before["deployment"])
-    else:
-        deployment = deployment.model_copy(update={"pools": (), "workloads": (), "file_systems": (), "blocks": ()})
-    return deployment.model_copy(update={"endpoints": ()})
 
 
 def _buckets(risks: list[Risk]) -> frozenset[str]:

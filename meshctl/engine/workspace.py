@@ -68,13 +68,22 @@ class EngineStack(automation.Stack):
     def outputs(self) -> automation.OutputMap:
         return {}
 
+    def exported(self, *, plain_secrets: bool) -> dict[str, Any]:
+        """The state as the engine exports it: `version` and `deployment`. Plain secrets take it twice the time.
+
+        Raises: `automation.CommandError`, StackNotFoundError among them.
+        """
+        options = ["--show-secrets"] if plain_secrets else []
+        found: dict[str, Any] = json.loads(self._run_pulumi_cmd_sync(["stack", "export", *options]).stdout)
+        return found
+
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by what `change` makes of it; None leaves it.
 
         The SDK's own export and import have the secrets in plain text, in a file that stays when the import fails.
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
-        exported = json.loads(self._run_pulumi_cmd_sync(["stack", "export"]).stdout)
+        exported = self.exported(plain_secrets=False)
         deployment = change(exported.get("deployment") or {})
         if deployment is None:
             return

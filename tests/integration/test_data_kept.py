@@ -91,6 +91,29 @@ def test_an_empty_bucket_leaves_the_mesh_without_a_word(mesh: RunningLab) -> Non
     assert [name.startswith("small-dc1-other") for name in buckets(mesh, "dc1")] == [True]
 
 
+def test_buckets_alone_leave_everything_else_as_it_is(mesh: RunningLab) -> None:
+    mounted = VOLUMES.replace("mounts: {", "mounts: {weights: {path: /w}, ")
+    declare(mesh, WEIGHTS + mounted)
+    mesh.meshctl("up", "dc1", "--yes")
+    volumes = mesh.kubectl("dc1", "get", "pvc", "-n", "small", "-o", "name")
+    before = buckets(mesh, "dc1")
+    only = ("up", "dc1", "--yes", "--object-storage-only")
+
+    declare(mesh, VOLUMES)  # no bucket at all: it is not "everything"
+    refused = mesh.meshctl("--output", "json", *only, check=False)
+    assert refused.returncode == 64
+    assert json.loads(refused.stdout)["error"]["what"] == "small has no object storage"
+    for more in (("--allow-data-loss",), ("--plan", "saved.json")):
+        assert mesh.meshctl(*only, *more, check=False).returncode == 64
+    assert buckets(mesh, "dc1") == before
+
+    declare(mesh, "  other: {kind: object, size: 1GiB}\n" + WEIGHTS + mounted.replace("acme/site:1", "acme/site:2"))
+    (change,) = mesh.json(*only)["changes"]
+    assert (change["subject"], change["action"]) == ("storage/other", "create")
+    assert {*before} < {*buckets(mesh, "dc1")}
+    assert mesh.kubectl("dc1", "get", "pvc", "-n", "small", "-o", "name") == volumes
+
+
 def test_old_versions_are_data_and_go_when_asked(mesh: RunningLab) -> None:
     cost = mesh.json("up", "aws-east", "--yes", "--object-storage-only")["cost"]
     assert cost["hourly_usd_after"] < 0.01, "no machine runs yet"

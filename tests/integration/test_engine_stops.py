@@ -1,4 +1,5 @@
-"""Runs of the real engine end: when a delete fails in the middle of a replacement, and when they are interrupted."""
+"""Runs of the real engine end: when a delete fails in the middle of a replacement, when they are interrupted, and where
+their program ends."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from meshctl.cli.opened import opened
 from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
-from meshctl.errors import InterruptedByUserError, ResourcesFailedError
+from meshctl.errors import InterruptedByUserError, LockedError, ResourcesFailedError
 from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
 from providers.base.serve import start
 
@@ -109,6 +110,19 @@ def run_of(folder: Path, text: str, pulumi_program: PulumiProgram | None = None)
     return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
 
 
+def part_of(folder: Path) -> StackRun:
+    """The same stack with a program that declares `base` alone."""
+
+    def program() -> None:
+        run.refuse_unspared({"base"})
+        Thing("shelf:index:Named", "base", {"text": "old"})
+
+    backend = workspace.Backend("file://./state", "passphrase", folder)
+    pulumi_program = workspace.pulumi_program()
+    run = StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
+    return run
+
+
 def in_folder(folder: Path) -> Context:
     return Context(folder / "mesh.yaml", folder / "environments.yaml")
 
@@ -116,6 +130,17 @@ def in_folder(folder: Path) -> Context:
 def texts(run: StackRun) -> dict[str, str]:
     things = [r for r in run.state()["resources"] if r["type"].startswith("shelf:")]
     return {r["urn"].rpartition("::")[2]: r["inputs"]["text"] for r in things}
+
+
+def in_the_middle(shelf: Shelf, *acts: Callable[[], None]) -> None:
+    """Has these done, one after the other, while something is being updated."""
+
+    def wait_and_act() -> None:
+        shelf.updating.wait()
+        for act in acts:
+            act()
+
+    threading.Thread(target=wait_and_act).start()
 
 
 @pytest.mark.parametrize("stuck", ["base", "upper"])
@@ -133,6 +158,31 @@ def test_a_delete_that_fails_in_a_replacement_ends_the_run(tmp_path: Path, shelf
     shelf.stuck = set()
     run.up()
     assert texts(run) == {"base": "new", "upper": "new", "aside": "new"}
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_program_of_a_part_leaves_the_rest_even_what_depends_on_it(tmp_path: Path) -> None:
+    part_of(tmp_path).up(only={"base"})
+    run_of(tmp_path, "old").up()
+    for run in (part_of(tmp_path).preview, part_of(tmp_path).up):
+        assert {step.op for step in run(only={"base"}).steps} == {"same"}
+    assert texts(run_of(tmp_path, "old")) == {"base": "old", "upper": "old", "aside": "old"}
+
+
+@pytest.mark.usefixtures("shelf")
+def test_what_another_run_makes_meanwhile_is_no_part_to_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = part_of(tmp_path)
+    part.up(only={"base"})
+    up = part.stack.up
+
+    def overtaken(**options: Any) -> Any:
+        run_of(tmp_path, "old").up()
+        return up(**options)
+
+    monkeypatch.setattr(part.stack, "up", overtaken)
+    with pytest.raises(LockedError, match="another run has changed one meanwhile: upper"):
+        part.up(only={"base"})
+    assert texts(run_of(tmp_path, "old")) == {"base": "old", "upper": "old", "aside": "old"}
 
 
 def test_an_interrupt_that_comes_while_the_engine_starts_is_heard(
@@ -159,16 +209,11 @@ def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_pat
     shelf.slow_s = 3
     run = run_of(tmp_path, "new")
 
-    def interrupt() -> None:
-        shelf.updating.wait()
-        run.pulumi.finish()
-        run.pulumi.interrupt()
-
     def up() -> None:
         run.up(state={})
         run.state()  # where the update was the last thing to do, the engine calls that done
 
-    threading.Thread(target=interrupt).start()
+    in_the_middle(shelf, run.pulumi.finish, run.pulumi.interrupt)
     with pytest.raises(InterruptedByUserError):
         up()
     assert texts(run_of(tmp_path, "new"))["aside"] == "new"  # finished, and saved
@@ -226,13 +271,7 @@ def test_a_second_ctrl_c_ends_the_engine_at_once(tmp_path: Path, shelf: Shelf) -
     run_of(tmp_path, "old").up()
     shelf.slow_s = 60
     run = run_of(tmp_path, "new")
-
-    def interrupt() -> None:
-        shelf.updating.wait()
-        run.pulumi.interrupt()
-        run.pulumi.interrupt()
-
-    threading.Thread(target=interrupt).start()
+    in_the_middle(shelf, run.pulumi.interrupt, run.pulumi.interrupt)
     with pytest.raises(InterruptedByUserError) as ended:
         run.up(state={})
     assert "ended at once" in ended.value.why

@@ -1,6 +1,6 @@
 """Steps of the engine become changes in mesh terms."""
 
-from meshctl.changes import PropertyChange, Step, group, plan_text
+from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
 from meshctl.changes.fields import value_at
 from meshctl.changes.steps import subject_of
 
@@ -76,8 +76,9 @@ def test_the_engines_own_resources_are_not_shown() -> None:
 
 
 def test_data_at_risk_is_said_loudly() -> None:
-    text = plan_text(plan(step("meshaws:s3:Bucket", "storage/weights:bucket", "delete")))
-    assert "DATA AT RISK: storage/weights" in text
+    deleting = plan(step("meshaws:s3:Bucket", "storage/weights:bucket", "delete"))
+    assert "DATA AT RISK: storage/weights would lose" in plan_text(deleting)
+    assert "would" not in done_text(deleting)
 
 
 def test_an_unknown_price_is_never_zero() -> None:

@@ -43,7 +43,7 @@ class FailingStack:
         self.then()
         raise error(self.stderr)
 
-    up = destroy = export_stack = rewrite = preview
+    up = destroy = exported = rewrite = preview
 
 
 def run_of(stack: FailingStack, **options: Any) -> run.StackRun:

@@ -1,0 +1,63 @@
+"""What a run's steps amount to, as a `Plan`: changes by subject, cost, and what else is to be known. PURE.
+
+Called by `session` after a preview and after a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meshctl.changes import Change, Plan, group, storage
+from meshctl.changes.steps import Step
+from meshctl.model.deployment import Deployment
+
+_UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked"
+
+
+def previewed(
+    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]
+) -> Plan:
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it."""
+    notes = storage.notes(steps)
+    if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
+        notes.append(_UNCHECKED)
+    return _plan(deployment, steps, before, names, notes)
+
+
+def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]) -> Plan:
+    """Of a run that changed things. Arguments: as `previewed`."""
+    return _plan(deployment, steps, before, names, [])
+
+
+def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], *, preview: bool) -> Plan:
+    """Of the buckets alone: beside them only what was up before costs anything."""
+    old = _up_before(before)
+    if old is None:
+        old = deployment.model_copy(update={"pools": (), "workloads": (), "file_systems": (), "blocks": ()})
+    stores = old.model_copy(update={"object_stores": deployment.object_stores})
+    return (previewed if preview else done)(stores, steps, before, ())
+
+
+def _up_before(before: Mapping[str, Any]) -> Deployment | None:
+    return Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
+
+
+def _plan(
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    notes: Sequence[str],
+) -> Plan:
+    old = _up_before(before)
+    return group(
+        steps,
+        environment=deployment.environment,
+        digest=deployment.digest,
+        hourly_usd_before=old.hourly_usd if old else 0.0,
+        hourly_usd_after=deployment.hourly_usd,
+        declared=storage.declared(old, deployment),
+        extra=names,
+        notes=tuple(notes),
+    )
