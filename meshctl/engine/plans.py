@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
-from meshctl.changes.steps import Step
+from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment
 
+_BUCKET = "meshaws:s3:Bucket"
 _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked"
 
 
@@ -43,6 +44,13 @@ def _up_before(before: Mapping[str, Any]) -> Deployment | None:
     return Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
 
 
+def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float:
+    """What the buckets cost that were there before anything else was brought up."""
+    there = {subject_of(step.urn) for step in steps if step.type == _BUCKET and step.action not in (None, "create")}
+    stores = (store for store in deployment.object_stores if f"storage/{store.name}" in there)
+    return round(sum(store.price.usd_per_hour or 0.0 for store in stores), 4)
+
+
 def _plan(
     deployment: Deployment,
     steps: Sequence[Step],
@@ -55,7 +63,7 @@ def _plan(
         steps,
         environment=deployment.environment,
         digest=deployment.digest,
-        hourly_usd_before=old.hourly_usd if old else 0.0,
+        hourly_usd_before=old.hourly_usd if old else _usd_of_buckets(deployment, steps),
         hourly_usd_after=deployment.hourly_usd,
         declared=storage.declared(old, deployment),
         extra=names,

@@ -143,15 +143,29 @@ def detail_text(migration: str, history: History) -> str:
         lines.append(f"failed: {history.failed.step}: {history.failed.data.get('what', '')}")
         lines += [f"  why: {why}" for why in (history.failed.data.get("why"),) if why]
     lines += [f"hint: {hint}" for hint in (_hint(migration, history),) if hint]
-    return "\n".join(lines) + f"\nsource and target\n{parity_text(parity(history))}"
+    compared = "source and target, before the way back" if history.direction == "rollback" else "source and target"
+    return "\n".join(lines) + f"\n{compared}\n{parity_text(parity(history))}"
 
 
 def _hint(migration: str, history: History) -> str:
     if history.outcome:
-        return ""
+        return _left(history)
     if history.state == "waiting":
         return f"`meshctl migrations finish {migration}` retires the source, `… rollback {migration}` goes back"
     return f"`meshctl migrations resume {migration}` goes on"
+
+
+def _left(history: History) -> str:
+    """What a closed migration leaves behind, and how to be rid of it."""
+    source, target = history.plan.source.environment, history.plan.target.environment
+    retired = history.done.get("finish/source")
+    if retired is not None and retired.data.get("data_kept") and history.plan.moves:
+        return f"{source} keeps its object storage: `meshctl destroy {source} --allow-data-loss` deletes it"
+    if history.outcome == "rolled-back" and history.began("provision/target"):
+        if "rollback/destroy" in history.done:
+            return f"{target} keeps its object storage: `meshctl destroy {target} --allow-data-loss` deletes it"
+        return f"{target} is still up, its workloads paused: `meshctl destroy {target}` takes it down"
+    return ""
 
 
 def _utc(at: float) -> str:

@@ -42,6 +42,27 @@ def test_migration_as_text_and_document() -> None:
     assert_golden("migrate/list.txt", views.list_text([views.summary_document(migration, history)]))
 
 
+@pytest.mark.parametrize(
+    ("to", "options", "left"),
+    [
+        ("finish", {}, "hint: east keeps its object storage: `meshctl destroy east --allow-data-loss` deletes it"),
+        ("finish", {"delete_data": True}, ""),
+        ("rollback", {}, "hint: west is still up, its workloads paused: `meshctl destroy west` takes it down"),
+        ("rollback", {"destroy_target": True}, "hint: west keeps its object storage: "),
+    ],
+)
+def test_a_closed_migration_says_what_it_leaves(to: str, options: dict[str, bool], left: str) -> None:
+    twin = Twin().begin()
+    found = migrations(twin, MemoryStore())
+    migration = found.start(found.plan("east", "west", Options(observe_s=6)))
+    getattr(found, to)(migration, **options)
+    text = views.detail_text(*found.history(migration))
+    hints = [line for line in text.splitlines() if line.startswith("hint:")]
+    assert len(hints) == bool(left)
+    assert all(hint.startswith(left) for hint in hints)
+    assert ("\nsource and target, before the way back\n" in text) == (to == "rollback")
+
+
 def test_equal_inputs_give_equal_plans() -> None:
     assert plan().model_dump_json() == plan().model_dump_json()
 

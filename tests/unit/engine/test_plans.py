@@ -1,0 +1,40 @@
+"""What a run's steps say of cost, before and after."""
+
+from __future__ import annotations
+
+from meshctl.changes import Step
+from meshctl.engine import plans
+from meshctl.model.deployment import Deployment, Price
+from tests.unit.migrate.twin import deployment
+
+URN = "urn:pulumi:east::llm-prod::meshaws:s3:Bucket::"
+
+
+def priced() -> Deployment:
+    """A pool of 10 USD/h, and two stores of 2 USD/h each."""
+    found = deployment("east")
+    price = Price(subject="storage", usd_per_hour=2.0, source="contract")
+    stores = tuple(store.model_copy(update={"price": price}) for store in found.object_stores)
+    return found.model_copy(update={"object_stores": stores})
+
+
+def bucket(name: str, op: str) -> Step:
+    return Step(urn=f"{URN}storage/{name}:bucket", type="meshaws:s3:Bucket", op=op)
+
+
+def test_buckets_alone_cost_what_they_cost_and_nothing_more() -> None:
+    steps = [bucket("weights", "same"), bucket("checkpoints", "create")]
+    found = plans.of_buckets(priced(), steps, {}, preview=True)
+    assert (found.hourly_usd_before, found.hourly_usd_after) == (2.0, 4.0)
+
+
+def test_buckets_that_were_there_cost_something_before_the_rest_does() -> None:
+    steps = [bucket("weights", "same"), bucket("checkpoints", "update")]
+    found = plans.done(priced(), steps, {}, ())
+    assert (found.hourly_usd_before, found.hourly_usd_after) == (4.0, 14.0)
+
+
+def test_buckets_beside_what_is_up_add_to_its_cost() -> None:
+    before = {"deployment": deployment("east").model_dump(mode="json")}
+    found = plans.of_buckets(priced(), [bucket("weights", "create")], before, preview=False)
+    assert (found.hourly_usd_before, found.hourly_usd_after) == (10.0, 14.0)
