@@ -45,6 +45,8 @@ class Migrations:
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
         """Read both sides and decide. Changes nothing. Raises: InfeasibleError, MigrationError, UsageError."""
+        if source == target:
+            raise UsageError(f"source and target are both {source}", hint="name two environments")
         here = self.world.deployed(source)
         if here is None:
             raise MigrationError(

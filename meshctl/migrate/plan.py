@@ -6,7 +6,7 @@ of the journal, and `outline` makes its steps from it. `plan_view` shows it.
 
 from __future__ import annotations
 
-from meshctl.errors import InfeasibleError, UsageError
+from meshctl.errors import InfeasibleError
 from meshctl.migrate.rates import COPY_RATE, egress_rate
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
 
@@ -105,9 +105,7 @@ def read_stores(workload: Workload) -> frozenset[str]:
 def plan_migration(
     source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...], options: Options
 ) -> MigrationPlan:
-    """Decide the whole migration. Raises: UsageError; InfeasibleError with every obstacle at once."""
-    if source.environment == target.environment:
-        raise UsageError(f"source and target are both {source.environment}", hint="name two environments")
+    """Decide the whole migration. Raises: InfeasibleError with every obstacle at once."""
     by_store = {fact.store: fact for fact in facts}
     gaps = (*_storage_gaps(source, target), *_workload_gaps(source, target), *_foreign_gaps(source, facts, options))
     if gaps:

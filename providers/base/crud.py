@@ -119,7 +119,7 @@ class Crud:
 
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Goes on with an object that exists: brings it in line, waits. What can't be changed is a conflict."""
-        self._say(f"found {id}, left behind by an interrupted run; going on with it")
+        self._say(f"found {id}, made by an earlier run; going on with it")
         context = self.live.context(id, inputs)
         description = self.live.describe(context)
         if description is None:
@@ -129,7 +129,7 @@ class Crud:
         differing = {name for name in inputs if not same(now[name], inputs[name]) and name not in self.row.opaque}
         fixed = sorted(differing - self.row.changeable)
         if fixed and not is_broken(self.row, description):
-            reason = f"{id}, left behind by an interrupted run, differs in {', '.join(fixed)}: delete it"
+            reason = f"{id}, made by an earlier run, differs in {', '.join(fixed)}: delete it"
             raise ProviderError("Conflict", reason)
         seen = {*description, *self.row.observe}
         needed = [
