@@ -45,6 +45,17 @@ class Opened:
         """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
         return known(self.environments, environment)
 
+    def known_or_up(self, environment: str) -> str:
+        """The name, also of an environment that the file has no more: its state alone says how to delete it.
+
+        Raises: UsageError.
+        """
+        if environment not in self.environments.environments:
+            stacks = {other.environment for other in self.session.others() if other.mesh == self.mesh.name}
+            if environment in stacks:
+                return environment
+        return self.known(environment)
+
     def open_migration(self) -> tuple[str, History] | None:
         """The id and history of this mesh's migration that is neither finished nor rolled back."""
         backend = self.environments.state.backend
@@ -66,9 +77,9 @@ class Opened:
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def access(self, environment: str) -> ClusterAccess | None:
-        """The existing cluster that environments.yaml names; None on AWS, and where there is none."""
-        declared = self.environments.environments[self.known(environment)]
-        kubernetes = None if isinstance(declared, AwsEnvironment) else declared.kubernetes
+        """The existing cluster that environments.yaml names; None on AWS, and where it names none."""
+        declared = self.environments.environments.get(environment)
+        kubernetes = None if declared is None or isinstance(declared, AwsEnvironment) else declared.kubernetes
         if kubernetes is None:
             return None
         return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ def status(
     """Show what runs where: pools, workloads, endpoints."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.engine.others import others_text
     from meshctl.migrate import views
     from meshctl.operate.status import collect, status_text
 
@@ -26,11 +28,16 @@ def status(
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
         found = [collect(mesh.session, name) for name in names]
         moving = mesh.open_migration()
+        others = () if environment else mesh.session.others()
     migration = views.summary_document(*moving) if moving else None
     if context.output == "json":
         states = {status.environment: status.document() for status in found}
-        context.print_json({"environments": states, "migration": migration})
+        context.print_json(
+            {"environments": states, "migration": migration, "others": [dataclasses.asdict(other) for other in others]}
+        )
     else:
         context.print("\n".join(map(status_text, found)))
         if migration is not None:
             context.print(f"\nopen migration: {views.list_text([migration])}")
+        if others:
+            context.print(f"\n{others_text(others, mesh.mesh.name)}")

@@ -138,11 +138,12 @@ def destroy(
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.engine.others import others_text
     from meshctl.engine.session import deletions
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        mesh.refuse_if_moving(mesh.known(environment), "destroy")
+        mesh.refuse_if_moving(mesh.known_or_up(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm)
         risks = mesh.session.data_held(environment)
@@ -152,11 +153,13 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        record = mesh.session.destroy(environment, allow_data_loss=allow_data_loss)
-    deleted = len(deletions(record))
+        deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=allow_data_loss)))
+        others = () if deleted else mesh.session.others()
     if context.output == "json":
         context.print_json(
             {"environment": environment, "deleted": deleted, "data_deleted": risks if allow_data_loss else []}
         )
-    else:
+    elif deleted:
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
+    else:
+        context.print(f"{environment}: nothing is up\n{others_text(others, mesh.mesh.name)}")

@@ -149,6 +149,18 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return dict(exported.get("deployment") or {})
 
+    def stacks(self, *, all_projects: bool) -> dict[str, int]:
+        """The number of resources in each stack of the project, by name; those of others are ORGANIZATION/PROJECT/NAME.
+
+        Raises: EngineError and its leaves.
+        """
+        self._check_interrupted(self.command)
+        try:
+            found = self.stack.workspace.list_stacks(include_all=all_projects)
+        except automation.CommandError as error:
+            raise self._error(self.command, error, Recorder()) from error
+        return {stack.name: stack.resource_count or 0 for stack in found}
+
     def _others(self, only: Collection[str] | None) -> list[str] | None:
         """The URNs of everything that a run of `only` spares."""
         if only is None:

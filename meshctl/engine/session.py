@@ -40,6 +40,7 @@ from meshctl.engine import (
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
@@ -325,6 +326,12 @@ class Session:
     def state(self, environment: str) -> dict[str, Any]:
         """The environment's state, as `StackRun.state` has it."""
         return self._run(environment, _nothing).state()
+
+    def others(self) -> tuple[Other, ...]:
+        """What is up in the state, and no environment of the files stands for."""
+        own = self.backend.is_own
+        stacks = self._run(names.EDGE, _nothing).stacks(all_projects=own)
+        return others(stacks, self.mesh, {*self.environments.environments, names.EDGE})
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last complete `up` brought up there."""

@@ -46,6 +46,12 @@ class Backend:
         return state_folder.is_folder(self.url)
 
     @property
+    def is_own(self) -> bool:
+        """Whether it lies in the mesh's own folder, so that nobody else keeps a state there."""
+        top = self.folder.resolve()
+        return self.is_local and state_folder.path_of(self.url, top).is_relative_to(top)
+
+    @property
     def engine_url(self) -> str:
         return state_folder.engine_url(self.url, self.folder) if self.is_local else self.url
 
