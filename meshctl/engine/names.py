@@ -1,7 +1,7 @@
-"""Which endpoint names an environment may move, and where the names' zone is. PURE but for `hosted_zone_id` (EDGE).
+"""Which endpoint names an environment may move, and what `up`, `destroy` and a cutover make of them. PURE.
 
-Called by `session`. A name belongs to whichever environment it points at: `up` sets new names and its own, and removes
-its own that the mesh no longer has, never those of another environment; only a cutover moves them.
+Called by `session` and `endpoint_names`. A name belongs to whichever environment it points at: `up` sets new names and
+its own, and removes its own that the mesh no longer has, never those of another environment; only a cutover moves them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
-
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
-from meshctl.engine.object_access import NO_ANSWER
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
 from meshctl.model.references import NAMES_STACK
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
-_PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 _RECORD = "meshaws:route53:RecordSet"
 _UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
@@ -148,31 +141,3 @@ def _fields(endpoint: str, known: str, old: Name | None, new: Name | None) -> tu
 def _change(endpoint: str, action: Action, summary: str, fields: tuple[FieldChange, ...]) -> Change:
     resource = ResourceChange(f"{EDGE}::{_RECORD}::endpoint/{endpoint}:record", _RECORD, action)
     return Change(f"endpoint/{endpoint}", action, summary, fields, (resource,))
-
-
-def hosted_zone_id(zone: str, profile: str) -> str:
-    """The Route 53 id of `zone`, which is an id already or a domain name.
-
-    Raises: MeshError when there is no such zone or more than one, CredentialsError, UnreachableError.
-    """
-    if "." not in zone:
-        return zone.removeprefix("/hostedzone/")
-    name = zone.rstrip(".") + "."
-    try:
-        session = boto3.Session(profile_name=profile or None, region_name="us-east-1")
-        route53 = session.client("route53", config=_PATIENCE)
-        found = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.ProfileNotFound) as error:
-        raise CredentialsError("no AWS credentials for the DNS zone", why=str(error), hint="set AWS_PROFILE") from error
-    except NO_ANSWER as error:
-        raise UnreachableError("Route 53 does not answer", why=str(error), hint="check the network") from error
-    except botocore.exceptions.ClientError as error:
-        raise MeshError(f"Route 53: {error}", hint="check the credentials' rights on the zone") from error
-    ids = [str(item["Id"]).removeprefix("/hostedzone/") for item in found if item["Name"] == name]
-    if len(ids) == 1:
-        return ids[0]
-    if ids:
-        raise MeshError(
-            f'{len(ids)} DNS zones are named "{zone}"', hint=f"set dns.zone to one of the ids: {', '.join(ids)}"
-        )
-    raise MeshError(f'no DNS zone "{zone}" in Route 53', hint="create the zone, or set dns.zone to one that exists")

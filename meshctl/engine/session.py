@@ -10,8 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from meshctl.engine import (
 )
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
+from meshctl.engine.endpoint_names import EndpointNames
 from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
@@ -47,7 +47,7 @@ from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import AwsEnvironment, Dns, Environments
+from meshctl.model.environment import AwsEnvironment, Environments
 from stacks.edge import Name
 
 Program = Callable[[], None]
@@ -86,6 +86,13 @@ class Session:
         os.environ["PATH"] = workspace.path_with_meshctl()
 
     @property
+    def names(self) -> EndpointNames:
+        """The endpoints' names, which have a stack of their own."""
+        return EndpointNames(
+            self.mesh, self.environments.dns, lambda program: self._run(names.EDGE, program or _nothing)
+        )
+
+    @property
     def backend(self) -> workspace.Backend:
         state = self.environments.state
         return workspace.Backend(state.backend, state.secrets, self.folder)
@@ -112,7 +119,7 @@ class Session:
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
         state.result()
-        return self.endpoint_names()
+        return self.names.current()
 
     def _check_plan(self, deployment: Deployment, state: Mapping[str, Any], cluster: str) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
@@ -157,7 +164,7 @@ class Session:
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pointing = pool.submit(self.endpoint_names) if set_names else None
+            pointing = pool.submit(self.names.current) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
@@ -165,7 +172,7 @@ class Session:
         moved = names.changes(named, current, addresses, self.environments.dns)
         plan = plans.done(named, record.steps, before, moved)
         if set_names:
-            self.set_names(names.after_up(deployment, current, addresses, self.environments.dns), current)
+            self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
 
     @contextmanager
@@ -256,7 +263,7 @@ class Session:
                 why="`destroy` deletes no data unless told to",
                 hint=f"`meshctl migrate` moves it; `meshctl destroy {environment} --allow-data-loss` deletes it",
             )
-        self._drop_names(environment)
+        self.names.drop(environment)
         record = self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, environment)
         return record
@@ -272,7 +279,7 @@ class Session:
         state = run.state()
         preconditions.check_destroy(deployment.environment, state)
         risks = data_at_risk(state)
-        self._drop_names(deployment.environment)
+        self.names.drop(deployment.environment)
         if keep_data:
             run.retain(frozenset(risk.urn for risk in risks))
             if state.get("resources"):
@@ -284,12 +291,6 @@ class Session:
         else:
             self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, deployment.environment)
-
-    def _drop_names(self, environment: str) -> None:
-        current = self.endpoint_names()
-        left = names.after_destroy(environment, current)
-        if left != current:
-            self.set_names(left, current)
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
@@ -337,42 +338,6 @@ class Session:
         """What the last complete `up` brought up there."""
         found = self.outputs(environment).get("deployment")
         return Deployment.model_validate(found) if found else None
-
-    def endpoint_names(self) -> dict[str, Name]:
-        """Where each endpoint's name points, by endpoint."""
-        return names.names_of(self._run(names.EDGE, _nothing).state())
-
-    def set_names(self, wanted: Mapping[str, Name], current: Mapping[str, Name] | None = None) -> None:
-        """Make the names exactly these; `current`: what `endpoint_names` has just said, where it was asked.
-
-        Raises: MeshError when there is no DNS zone to write them to.
-        """
-        before = dict(self.endpoint_names() if current is None else current)
-        if dict(wanted) == before:
-            return
-        dns = self._dns()
-        profile = dns.profile or ""
-        if any(not name.zone_id for name in wanted.values()):
-            zone_id = names.hosted_zone_id(dns.zone, profile)
-            wanted = {
-                endpoint: name if name.zone_id else replace(name, zone_id=zone_id) for endpoint, name in wanted.items()
-            }
-        tags = {"meshctl.dev/mesh": self.mesh}
-        program = partial(stacks.edge.declare, dict(wanted), before=before, profile=profile, tags=tags)
-        self._run(names.EDGE, program).up()
-
-    def move_names(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
-        """Point every endpoint at `deployment`: a migration's cutover, or its way back."""
-        current = self.endpoint_names()
-        self.set_names(names.moved(deployment, current, addresses, self.environments.dns), current)
-
-    def _dns(self) -> Dns:
-        if self.environments.dns is None:
-            raise MeshError(
-                "endpoints' names are to be written or removed, but environments.yaml says nothing of DNS",
-                hint="add `dns: {provider: route53, zone: example.com}`",
-            )
-        return self.environments.dns
 
     def _environment_run(
         self,

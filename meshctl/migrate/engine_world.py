@@ -82,10 +82,10 @@ class EngineWorld:
         return {name: address for name, address in found.items() if address}
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
-        self._session.move_names(deployment, addresses)
+        self._session.names.move(deployment, addresses)
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
-        names = self._session.endpoint_names()
+        names = self._session.names.current()
         return {endpoint: EndpointTarget(name.environment, name.address) for endpoint, name in names.items()}
 
     def endpoint_ttl_s(self) -> int:

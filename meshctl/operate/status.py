@@ -132,7 +132,7 @@ def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodSt
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: dict[str, Any]) -> tuple[EndpointStatus, ...]:
-    names = session.endpoint_names()
+    names = session.names.current()
     addresses = outputs.get("endpoints") or {}
     by_host = {name.host: name for name in names.values()}
     found = []

@@ -96,81 +96,81 @@ def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
 
 
 def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session: Session) -> None:
-    session.set_names({"chat": EAST})
+    session.names.write({"chat": EAST})
     with steady_resolver(aws) as seen:
-        session.set_names({"chat": CW})
-        session.set_names({"chat": EAST})
+        session.names.write({"chat": CW})
+        session.names.write({"chat": EAST})
     assert seen() == [EAST.address, CW.address, EAST.address]
-    session.set_names({})
+    session.names.write({})
     assert values(aws) == []
 
 
 def test_a_renamed_endpoint_keeps_its_record_all_the_time(aws: Aws, session: Session) -> None:
-    session.set_names({"chat": CW})
+    session.names.write({"chat": CW})
     with steady_resolver(aws) as seen:
-        session.set_names({"talk": replace(CW, zone_id=zones.ID)})
+        session.names.write({"talk": replace(CW, zone_id=zones.ID)})
     assert seen() == [CW.address]
-    assert session.endpoint_names() == {"talk": replace(CW, zone_id=zones.ID)}
-    session.set_names({})
+    assert session.names.current() == {"talk": replace(CW, zone_id=zones.ID)}
+    session.names.write({})
     assert values(aws) == []
 
 
 def test_a_failed_change_is_made_by_the_next_run(aws: Aws, session: Session) -> None:
     aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.set_names({"chat": EAST})
-    assert session.endpoint_names() == {}
+        session.names.write({"chat": EAST})
+    assert session.names.current() == {}
     aws.faults()
-    session.set_names({"chat": EAST})
+    session.names.write({"chat": EAST})
     aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.set_names({"chat": CW})
-    assert session.endpoint_names()["chat"].environment == "aws-east"
+        session.names.write({"chat": CW})
+    assert session.names.current()["chat"].environment == "aws-east"
     with pytest.raises(ResourcesFailedError):
-        session.set_names({})
-    assert session.endpoint_names()["chat"].environment == "aws-east"
+        session.names.write({})
+    assert session.names.current()["chat"].environment == "aws-east"
     aws.faults()
-    session.set_names({"chat": CW})
+    session.names.write({"chat": CW})
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
-    assert session.endpoint_names() == {"chat": replace(CW, zone_id=zones.ID)}
+    assert session.names.current() == {"chat": replace(CW, zone_id=zones.ID)}
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Session) -> None:
-    session.set_names({"chat": EAST})
+    session.names.write({"chat": EAST})
     aws.faults({"operation": "GetChange", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.set_names({"chat": CW})
+        session.names.write({"chat": CW})
     aws.faults()
-    session.set_names({"chat": CW})
+    session.names.write({"chat": CW})
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
 
 
 def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session: Session) -> None:
     old = replace(EAST, host="old.example.com")
-    session.set_names({"chat": CW, "old": old})
+    session.names.write({"chat": CW, "old": old})
     session.retire(sample("aws").model_copy(update={"environment": "aws-east"}), keep_data=True)
-    assert session.endpoint_names() == {"chat": replace(CW, zone_id=zones.ID)}
+    assert session.names.current() == {"chat": replace(CW, zone_id=zones.ID)}
     assert [record["Name"] for record in records(aws)] == [f"{HOST}."]
 
 
 def test_a_changed_ttl_is_written(aws: Aws, session: Session) -> None:
-    session.set_names({"chat": CW})
-    session.set_names({"chat": replace(CW, ttl_s=7)})
+    session.names.write({"chat": CW})
+    session.names.write({"chat": replace(CW, ttl_s=7)})
     assert values(aws) == [(f"{HOST}.", "A", 7, CW.address)]
 
 
 def test_a_changed_zone_gets_the_record_and_the_old_one_loses_it(aws: Aws, session: Session) -> None:
     below = replace(CW, host=f"a.{HOST}")
-    session.set_names({"chat": below})
+    session.names.write({"chat": below})
     route53 = aws.client("route53")
     other = route53.create_hosted_zone(Name=HOST, CallerReference=HOST)["HostedZone"]["Id"]
     document = {**ENVIRONMENTS, "dns": {"provider": "route53", "zone": HOST}}
     moved = Session(session.folder, "names", Environments.model_validate(document))
-    moved.set_names({"chat": replace(below, zone=HOST)})
+    moved.names.write({"chat": replace(below, zone=HOST)})
     found = route53.list_resource_record_sets(HostedZoneId=other)["ResourceRecordSets"]
     assert [record["Name"] for record in found if record["Type"] == "A"] == [f"a.{HOST}."]
     assert values(aws) == []
-    moved.set_names({})
+    moved.names.write({})
     route53.delete_hosted_zone(Id=other)
 
 
@@ -179,14 +179,14 @@ def test_a_record_of_someone_else_is_neither_taken_nor_deleted(aws: Aws, session
     value = {"A": "127.0.0.77", "CNAME": "else.example.net"}[kind]
     change(aws, ("CREATE", {"Name": HOST, "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": value}]}))
     with pytest.raises(ResourcesFailedError) as caught:
-        session.set_names({"chat": CW})
+        session.names.write({"chat": CW})
     assert "not made by this mesh" in caught.value.hint or "did not make" in caught.value.hint
-    session.set_names({})
+    session.names.write({})
     assert values(aws) == [(f"{HOST}.", kind, 60, value)]
 
 
 def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.set_names({"chat": CW})
+    session.names.write({"chat": CW})
 
     def older(state: dict[str, Any]) -> dict[str, Any]:
         for resource in state["resources"]:
@@ -197,7 +197,7 @@ def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeyp
         return state
 
     session._run(names.EDGE, lambda: None).stack.rewrite(older)
-    assert session.endpoint_names() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
+    assert session.names.current() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
     with steady_resolver(aws) as seen:
-        session.set_names({"talk": EAST})
+        session.names.write({"talk": EAST})
     assert seen() == [CW.address, EAST.address]

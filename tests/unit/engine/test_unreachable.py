@@ -5,7 +5,7 @@ from __future__ import annotations
 import botocore.exceptions
 import pytest
 
-from meshctl.engine import names, object_access
+from meshctl.engine import endpoint_names, object_access
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import UnreachableError
 from meshctl.migrate import listing
@@ -48,4 +48,4 @@ def test_a_dns_service_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UnreachableError, match="Route 53 does not answer"):
-        names.hosted_zone_id("example.com", "")
+        endpoint_names.hosted_zone_id("example.com", "")
