@@ -28,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from meshctl.words import counted
+
 
 class MeshError(Exception):
     """Root of the tree. `code` is stable and appears in JSON output; `exit_code` is the process's."""
@@ -65,7 +67,7 @@ class DiagnosticsError(MeshError):
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         count = len(diagnostics)
-        super().__init__(f"{count} problem{'s' * (count != 1)} in {', '.join(sorted({d.file for d in diagnostics}))}")
+        super().__init__(f"{counted(count, 'problem')} in {', '.join(sorted({d.file for d in diagnostics}))}")
         self.diagnostics = sorted(diagnostics)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
 from meshctl.changes.steps import Action, Step, subject_of
+from meshctl.words import counted
 
 # Which of several actions on one subject names the change: the one a reader must not miss.
 _WEIGHT: dict[Action, int] = {"same": 0, "update": 1, "create": 2, "move": 3, "delete": 4, "replace": 5}
@@ -162,5 +163,5 @@ def _summary(steps: list[Step], shown: list[FieldChange]) -> str:
     for step in steps:
         if step.action in ("create", "delete", "replace"):
             parts[step.action] = parts.get(step.action, 0) + 1
-    words += [f"{count} resource{'s' * (count != 1)} to {action}" for action, count in parts.items()]
-    return ", ".join(words) or f"{len(steps)} resource{'s' * (len(steps) != 1)} to update"
+    words += [f"{counted(count, 'resource')} to {action}" for action, count in parts.items()]
+    return ", ".join(words) or f"{counted(len(steps), 'resource')} to update"

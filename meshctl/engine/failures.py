@@ -18,6 +18,7 @@ from meshctl.errors import (
     ResourcesFailedError,
     UnreachableError,
 )
+from meshctl.words import counted
 
 _CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
 _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
@@ -127,7 +128,7 @@ def error_of(
     if kind is not None:
         return kind(f"{operation} {stack}: {name}: {first.message}{others}", why=_code_text(first), hint=first.hint)
     return ResourcesFailedError(
-        f"{operation} {stack}: {len(failures)} resource{'s' * (len(failures) != 1)} failed: {name}{others}",
+        f"{operation} {stack}: {counted(len(failures), 'resource')} failed: {name}{others}",
         failures=failures,
         why=f"{first.message}{' ' + _code_text(first) if first.code else ''}",
         hint=first.hint or f"what was made is kept: mend the cause and run `meshctl {operation} {stack}` again",

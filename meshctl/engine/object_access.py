@@ -18,6 +18,7 @@ from botocore.config import Config
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
+from meshctl.words import counted
 
 NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")  # by an S3 store that has no versions, or no such listing
@@ -119,7 +120,7 @@ def held(store: ObjectStore) -> str:
             if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
                 return ""
             raise
-    words = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items() if count)
+    words = ", ".join(counted(count, what) for what, count in counts.items() if count)
     return f"at least {words}" if more else words
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.rates import COPY_RATE, egress_rate
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
+from meshctl.words import counted
 
 _GB = 1e9
 
@@ -208,7 +209,7 @@ def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Op
         Gap(
             subject=f"storage/{fact.store}",
             wanted="a target without other data",
-            best=f"the target holds {fact.foreign_objects} objects that the source lacks; they would be deleted",
+            best=f"the target holds {counted(fact.foreign_objects, 'object')} that the source lacks: lost, if replaced",
             hint="empty the target's bucket, or pass --replace-target-data to have them deleted",
         )
         for fact in facts

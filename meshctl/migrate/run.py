@@ -19,6 +19,7 @@ from meshctl.migrate.outline import Step, outline
 from meshctl.migrate.progress import Report, Stop
 from meshctl.migrate.work import Action, State, Work
 from meshctl.migrate.world import World
+from meshctl.words import counted
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Runner:
 def _kept_text(kept: dict[str, Any]) -> str:
     """What a step left, where a person wants to read it: numbers of a copy or of a comparison."""
     texts: dict[str, Callable[[], str]] = {
-        "bytes": lambda: f"{kept['objects']} objects copied, {kept['deleted']} deleted",
-        "read_bytes": lambda: f"{kept['target']['objects']} objects equal",
+        "bytes": lambda: f"{counted(kept['objects'], 'object')} copied, {kept['deleted']} deleted",
+        "read_bytes": lambda: f"{counted(kept['target']['objects'], 'object')} equal",
         "decided": lambda: "as you said",
     }
     return next((text() for key, text in texts.items() if key in kept), "")

@@ -14,6 +14,7 @@ from meshctl.migrate.outline import forward, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.progress import size_text
+from meshctl.words import counted
 
 
 def plan_document(plan: MigrationPlan) -> dict[str, Any]:
@@ -63,10 +64,10 @@ def _warm(plan: MigrationPlan, name: str) -> str:
 
 
 def _move_lines(move: StoreMove) -> list[str]:
-    there = f", {move.target_objects} objects there already" if move.target_objects else ""
+    there = f", {counted(move.target_objects, 'object')} there already" if move.target_objects else ""
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
-        f"    {move.objects} objects, {size_text(move.total_bytes)}{there}",
+        f"    {counted(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",
         f"    about {span_text(move.minutes)} ({move.minutes_source})",
         f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
     ]

@@ -10,6 +10,7 @@ from typing import Final
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Deployment, Market, Price
 from meshctl.resolve import machines
+from meshctl.words import counted
 
 HOURS_PER_MONTH: Final = 730
 CONTRACT: Final = "contract rate in environments.yaml"
@@ -63,14 +64,10 @@ def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     return (
         *unknown,
         "EKS control plane",
-        f"{_count(zones, 'NAT gateway')} and the data through them",
-        *([_count(balanced, "network load balancer")] if balanced else ()),
+        f"{counted(zones, 'NAT gateway')} and the data through them",
+        *([counted(balanced, "network load balancer")] if balanced else ()),
         *(["data read and written on EFS"] if efs else ()),
         *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
         "root volumes of the nodes",
         "data transfer",
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -14,6 +14,7 @@ from typing import Final
 
 from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
 from meshctl.resolve import prices
+from meshctl.words import counted
 
 _CELL: Final = 34  # widest column; longer cells wrap
 _LINE: Final = 100
@@ -90,7 +91,7 @@ def human(mesh: str, resolutions: Iterable[Resolution], *, count: int, verbose: 
 
 def _table(mesh: str, resolutions: list[Resolution]) -> str:
     rows = [[mesh, *(resolution.environment for resolution in resolutions)]]
-    verdicts = ("yes" if r.deployment else f"no: {_count(len(r.gaps), 'gap')}" for r in resolutions)
+    verdicts = ("yes" if r.deployment else f"no: {counted(len(r.gaps), 'gap')}" for r in resolutions)
     rows.append(["can carry it", *verdicts])
     columns = [_column(resolution) for resolution in resolutions]
     subjects = dict.fromkeys(subject for column in columns for subject in column)
@@ -182,7 +183,3 @@ def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
 def _price_sources(named: Iterable[Price]) -> list[str]:
     sources = {f"{price.source}, {price.date}" if price.date else price.source for price in named}
     return sorted(sources)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
