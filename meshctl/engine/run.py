@@ -188,11 +188,11 @@ class StackRun:
         """The stack's outputs, secret ones encrypted; empty when the stack is new."""
         return stack_outputs(self.state())
 
-    def _run(self, operation: str, act: Callable[[Recorder], Any]) -> Recorder:
+    def _run(self, operation: str, act: Callable[[Recorder], Any], *, quiet: bool = False) -> Recorder:
         deadline = time.monotonic() + FINISHING_TIMEOUT_S
         while True:
             self._check_interrupted(operation)
-            record = Recorder(self.on_progress)
+            record = Recorder(None if quiet else self.on_progress)
             try:
                 act(record)
             except automation.StackNotFoundError:
@@ -267,7 +267,8 @@ class StackRun:
         self._say(f"{len(found['pending_operations'])} operation(s) of an interrupted run: looking for what they did")
         begun = pending.urns(found)
         if begun:
-            self._run(operation, lambda record: self.stack.reread(begun, record, self.parallel))
+            # quiet: the engine calls deleted what was never made
+            self._run(operation, lambda record: self.stack.reread(begun, record, self.parallel), quiet=True)
         self._run(operation, lambda _: self.stack.rewrite(pending.settled))
 
     def _say(self, text: str) -> None:

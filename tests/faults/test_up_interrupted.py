@@ -168,7 +168,9 @@ def test_up_goes_on_after_a_kill(small: RunningLab, after: str) -> None:
 @pytest.mark.parametrize("after", ["Vpc", "Cluster", "Nodegroup"])
 def test_destroy_after_a_kill_leaves_nothing(small: RunningLab, after: str) -> None:
     kill_up(small, "aws-east", BEGUN[after])
-    small.meshctl("destroy", "aws-east", "--yes", timeout_s=400)
+    said = small.meshctl("destroy", "aws-east", "--yes", timeout_s=400).stderr
+    assert "looking for what they did" in said
+    assert "  updated  " not in said  # what was found out is no change
     assert set(counts(small).values()) == {0}
 
 
