@@ -11,6 +11,7 @@ from typing import Any
 
 from meshctl.changes.steps import resource_name, subject_of
 from meshctl.engine.failures import without_code
+from meshctl.words import counted
 
 
 class Presence(Enum):
@@ -22,11 +23,12 @@ class Presence(Enum):
 
 def presence(state: Mapping[str, Any]) -> Presence:
     resources = _resources(state)
-    if not resources:
-        return Presence.NOTHING
     if any(resource["urn"].endswith("::platform:namespace") for resource in resources):
         return Presence.WHOLE
-    only_buckets = all(resource["type"] == "meshaws:s3:Bucket" for resource in resources)
+    there = [*resources, *_cut_off(state)]  # what a killed run had begun to make may exist
+    if not there:
+        return Presence.NOTHING
+    only_buckets = all(resource["type"] == "meshaws:s3:Bucket" for resource in there)
     return Presence.STORAGE if only_buckets else Presence.PART
 
 
@@ -43,13 +45,21 @@ def unfinished(state: Mapping[str, Any]) -> str:
         said = resource.get("initErrors") or ()
         if said:
             return f"{resource_name(resource['urn'])}: {' '.join(without_code(str(said[0])).split())}"
-    return f"{len(resources)} resource{'s are' if len(resources) != 1 else ' is'} there"
+    told = f"{len(resources)} resource{'s are' if len(resources) != 1 else ' is'} there"
+    begun = len(_cut_off(state))
+    return f"{told}, {counted(begun, 'operation')} had begun when it was cut off" if begun else told
 
 
 def _resources(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Those that stand for something: not the stack and its providers."""
-    return [
-        resource
-        for resource in state.get("resources") or ()
-        if resource.get("custom") and not str(resource["type"]).startswith("pulumi:")
-    ]
+    return [resource for resource in state.get("resources") or () if _is_real(resource)]
+
+
+def _cut_off(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a killed run was working on."""
+    begun = [operation["resource"] for operation in state.get("pending_operations") or ()]
+    return [resource for resource in begun if _is_real(resource)]
+
+
+def _is_real(resource: Mapping[str, Any]) -> bool:
+    return bool(resource.get("custom")) and not str(resource["type"]).startswith("pulumi:")

@@ -30,6 +30,14 @@ def test_how_much_is_there() -> None:
     assert presence(of(BUCKET, CLUSTER, NAMESPACE)) is Presence.WHOLE
 
 
+def test_what_a_killed_run_had_begun_may_be_there() -> None:
+    begun = {"pending_operations": [{"type": "creating", "resource": CLUSTER}]}
+    assert presence(begun) is Presence.PART
+    assert presence({**of(BUCKET), **begun}) is Presence.PART
+    assert presence({**of(BUCKET, NAMESPACE), **begun}) is Presence.WHOLE
+    assert unfinished({**of(BUCKET), **begun}) == "1 resource is there, 1 operation had begun when it was cut off"
+
+
 def test_what_is_there_is_named() -> None:
     assert stores(of(BUCKET, CLUSTER)) == ["assets"]
     assert unfinished(of(BUCKET)) == "1 resource is there"
