@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from meshctl.model.references import NAMES_STACK
+
 
 @dataclass(frozen=True, order=True)
 class Other:
@@ -19,11 +21,11 @@ class Other:
 
 def others(resources: Mapping[str, int], mesh: str, known: Collection[str]) -> tuple[Other, ...]:
     """`resources`: the number of them by the engine's name of the stack, which is the environment's or, in another
-    project, ORGANIZATION/MESH/ENVIRONMENT. `known`: the stacks that every mesh may have."""
+    project, ORGANIZATION/MESH/ENVIRONMENT. `known`: the environments that the files have now."""
     found = set()
     for name, count in resources.items():
         project, stack = name.split("/")[-2:] if "/" in name else (mesh, name)
-        if count and not (project == mesh and stack in known):
+        if count and stack != NAMES_STACK and not (project == mesh and stack in known):
             found.add(Other(project, stack))
     return tuple(sorted(found))
 

@@ -332,7 +332,7 @@ class Session:
         """What is up in the state, and no environment of the files stands for."""
         own = self.backend.is_own
         stacks = self._run(names.EDGE, _nothing).stacks(all_projects=own)
-        return others(stacks, self.mesh, {*self.environments.environments, names.EDGE})
+        return others(stacks, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last complete `up` brought up there."""
