@@ -13,6 +13,7 @@ from meshctl.errors import UsageError
 if TYPE_CHECKING:
     from meshctl.changes import Plan
     from meshctl.cli.opened import Opened
+    from meshctl.model.deployment import Deployment
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
 
@@ -53,11 +54,8 @@ def up(
     from meshctl.cli.opened import opened
 
     context: Context = ctx.obj
-    if object_storage_only and (plan is not None or allow_data_loss):
-        raise UsageError(
-            "--object-storage-only goes with neither --plan nor --allow-data-loss",
-            why="it makes buckets and sets them up, deletes none, and leaves the rest as it is",
-        )
+    if object_storage_only:
+        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss)
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
         mesh.refuse_if_moving(mesh.known(environment), "up")
@@ -65,9 +63,7 @@ def up(
             _forget_cluster(context, mesh, environment, confirm)
         deployment = mesh.deployment(environment)
         if object_storage_only:
-            if context.must_confirm:
-                _agree(context, mesh.session.plan_object_storage(deployment), None)
-            _show(context, mesh.session.up_object_storage(deployment), {})
+            _up_object_storage(context, mesh, deployment)
             return
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
@@ -81,6 +77,22 @@ def up(
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+
+
+def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> None:
+    """Raises: UsageError for options that mean nothing to `--object-storage-only`."""
+    if plan is not None or allow_data_loss:
+        raise UsageError(
+            "--object-storage-only goes with neither --plan nor --allow-data-loss",
+            why="it makes buckets and sets them up, deletes none, and leaves the rest as it is",
+        )
+
+
+def _up_object_storage(context: Context, mesh: Opened, deployment: Deployment) -> None:
+    """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
+    if context.must_confirm:
+        _agree(context, mesh.session.plan_object_storage(deployment), None)
+    _show(context, mesh.session.up_object_storage(deployment), {})
 
 
 def _forget_cluster(context: Context, mesh: Opened, environment: str, confirm: str) -> None:

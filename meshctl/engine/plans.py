@@ -31,13 +31,13 @@ def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any
     return _plan(deployment, steps, before, names, [])
 
 
-def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], *, preview: bool) -> Plan:
-    """Of the buckets alone: beside them only what was up before costs anything."""
+def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:
+    """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
     old = _up_before(before)
     if old is None:
         old = deployment.model_copy(update={"pools": (), "workloads": (), "file_systems": (), "blocks": ()})
     stores = old.model_copy(update={"object_stores": deployment.object_stores})
-    return (previewed if preview else done)(stores, steps, before, ())
+    return _plan(stores, steps, before, (), [])
 
 
 def _up_before(before: Mapping[str, Any]) -> Deployment | None:

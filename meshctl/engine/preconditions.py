@@ -20,7 +20,7 @@ def check_change(deployment: Deployment, state: Mapping[str, Any], environments:
 
 
 def check_object_storage(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
-    """Before an `up` of the buckets alone, which asks no cluster anything. Raises: as `location` and `upgrade`."""
+    """Before an `up` of the buckets alone, which touches nothing in a cluster. Raises: as `location` and `upgrade`."""
     declared = environments.environments.get(deployment.environment)
     if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
         upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)

@@ -25,6 +25,7 @@ from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
+from meshctl.words import counted
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
 STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
@@ -33,7 +34,8 @@ STUCK_S = 5  # without any event, after which the engine is taken to wait for wh
 @dataclass(frozen=True)
 class StackRun:
     """A stack and how to run it. `parallel` is the number of resources worked on at once; `command` what the user
-    asked for, where a run may be part of several commands."""
+    asked for, where a run may be part of several commands; `only` the names of what the program declares, where that is
+    a part of the stack: the rest stays as it is."""
 
     stack: EngineStack
     pulumi: PulumiProgram
@@ -41,6 +43,7 @@ class StackRun:
     break_lock: bool = False
     parallel: int = 32
     command: str = "status"
+    only: frozenset[str] | None = None
     _spared: set[str] = field(default_factory=set, init=False)
     _refusals: list[MeshError] = field(default_factory=list, init=False)
 
@@ -48,21 +51,20 @@ class StackRun:
     def name(self) -> str:
         return self.stack.name
 
-    def preview(self, *, only: Collection[str] | None = None) -> Recorder:
-        """What `up` would do. `only`: as for `up`. Raises: EngineError and its leaves."""
-        spared = self._others(only)
+    def preview(self) -> Recorder:
+        """What `up` would do. Raises: EngineError and its leaves."""
+        spared = self._others()
         return self._run(
             "plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel, exclude=spared)
         )
 
-    def up(self, *, state: Mapping[str, Any] | None = None, only: Collection[str] | None = None) -> Recorder:
+    def up(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
         """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
-        `only`: the names of what the program declares, where that is a part of the stack: the rest stays as it is.
 
         Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
-        spared = self._others(only)
+        spared = self._others()
 
         def act(record: Recorder) -> None:
             with self._ended_when_stuck(record):
@@ -161,21 +163,21 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return {stack.name: stack.resource_count or 0 for stack in found}
 
-    def _others(self, only: Collection[str] | None) -> list[str] | None:
-        """The URNs of everything that a run of `only` spares."""
-        if only is None:
+    def _others(self) -> list[str] | None:
+        """The URNs of everything that a run of a part spares; None for a run of all, or where there is nothing."""
+        if self.only is None:
             return None
         self._spared.clear()
-        self._spared.update(_all_but(only, self.state()))
+        self._spared.update(_all_but(self.only, self.state()))
         return sorted(self._spared) or None
 
-    def refuse_unspared(self, only: Collection[str]) -> None:
-        """For a program that declares `only` a part of the stack, which runs while nobody else can change the state.
+    def refuse_unspared(self) -> None:
+        """For the program of a part of the stack, which runs while nobody else can change the state.
 
         Raises: LockedError when another run has made something since it was told what to spare: the engine would take
         it for something to delete.
         """
-        made = sorted({*_all_but(only, self.state())} - self._spared)
+        made = sorted({*_all_but(self.only or (), self.state())} - self._spared)
         if made:
             refusal = LockedError(
                 f"another run has changed {self.name} meanwhile: {resource_name(made[0])}",
@@ -264,7 +266,8 @@ class StackRun:
         self._run(operation, lambda _: self.stack.rewrite(findable))
         if not found:
             return
-        self._say(f"{len(found['pending_operations'])} operation(s) of an interrupted run: looking for what they did")
+        begun_by_it = counted(len(found["pending_operations"]), "operation")
+        self._say(f"{begun_by_it} of an interrupted run: looking for what they did")
         begun = pending.urns(found)
         if begun:
             # quiet: the engine calls deleted what was never made

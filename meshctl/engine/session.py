@@ -206,8 +206,7 @@ class Session:
     def plan_object_storage(self, deployment: Deployment) -> Plan:
         """What `up_object_storage` would do. Raises: as that."""
         run, before = self._object_storage_run(deployment, quiet=True)
-        steps = run.preview(only=stacks.buckets.names(deployment)).steps
-        return plans.of_buckets(deployment, steps, before, preview=True)
+        return plans.of_buckets(deployment, run.preview().steps, before)
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is.
@@ -215,8 +214,7 @@ class Session:
         Raises: UsageError where there are none, or the environment is in another region or account, and as `up`.
         """
         run, before = self._object_storage_run(deployment)
-        steps = run.up(only=stacks.buckets.names(deployment)).steps
-        return plans.of_buckets(deployment, steps, before, preview=False)
+        return plans.of_buckets(deployment, run.up().steps, before)
 
     def _object_storage_run(self, deployment: Deployment, *, quiet: bool = False) -> tuple[StackRun, dict[str, Any]]:
         """The run, and the stack's outputs before it."""
@@ -230,10 +228,10 @@ class Session:
         before = stack_outputs(state)
 
         def program() -> None:
-            run.refuse_unspared(stacks.buckets.names(deployment))
+            run.refuse_unspared()
             stacks.buckets.declare_alone(deployment, before)
 
-        run = self._run(deployment.environment, program, quiet=quiet)
+        run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
         return run, before
 
     def data_held(self, environment: str) -> list[str]:
@@ -360,10 +358,12 @@ class Session:
 
         return self._run(deployment.environment, program, quiet=quiet)
 
-    def _run(self, stack: str, program: Program, *, quiet: bool = False) -> StackRun:
+    def _run(
+        self, stack: str, program: Program, *, quiet: bool = False, only: frozenset[str] | None = None
+    ) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
-        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command)
+        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
 
 
 def _buckets(risks: list[Risk]) -> frozenset[str]:

@@ -24,7 +24,7 @@ def bucket(name: str, op: str) -> Step:
 
 def test_buckets_alone_cost_what_they_cost_and_nothing_more() -> None:
     steps = [bucket("weights", "same"), bucket("checkpoints", "create")]
-    found = plans.of_buckets(priced(), steps, {}, preview=True)
+    found = plans.of_buckets(priced(), steps, {})
     assert (found.hourly_usd_before, found.hourly_usd_after) == (2.0, 4.0)
 
 
@@ -36,5 +36,5 @@ def test_buckets_that_were_there_cost_something_before_the_rest_does() -> None:
 
 def test_buckets_beside_what_is_up_add_to_its_cost() -> None:
     before = {"deployment": deployment("east").model_dump(mode="json")}
-    found = plans.of_buckets(priced(), [bucket("weights", "create")], before, preview=False)
+    found = plans.of_buckets(priced(), [bucket("weights", "create")], before)
     assert (found.hourly_usd_before, found.hourly_usd_after) == (10.0, 14.0)
