@@ -139,7 +139,7 @@ def _details(resolution: Resolution, *, verbose: bool) -> str:
     lines = [line for gap in resolution.gaps for line in _gap(gap)] + _not_in_cost(resolution)
     if verbose:
         lines += [f"  note: {note}" for note in resolution.notes]
-        lines += [line for price in _price_lines(resolution) for line in [price]]
+        lines += _price_lines(resolution)
         lines += [line for pool, rows in resolution.rejected.items() for line in _rejections(pool, rows)]
     return "\n".join(["", resolution.environment, *lines, ""]) if lines else ""
 

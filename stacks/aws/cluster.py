@@ -9,10 +9,10 @@ from typing import Any
 import pulumi
 
 from meshctl.model.deployment import Deployment
+from stacks.aws import arns
 from stacks.aws.network import Network
 from stacks.resources import AwsProvider, AwsResource, aws_tags, part
 
-# Managed policies by name; the ARN prefix is the partition's.
 _CLUSTER_POLICIES = ("AmazonEKSClusterPolicy",)
 _NODE_POLICIES = (
     "AmazonEKSWorkerNodePolicy",
@@ -45,9 +45,19 @@ def trust(service: str, *actions: str) -> str:
 def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) -> Eks:
     prefix = deployment.cluster.name
     cluster_role, cluster_policies = declare_role(
-        "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
+        "cluster",
+        f"{prefix}-cluster",
+        trust("eks.amazonaws.com"),
+        arns.managed_policies(deployment, _CLUSTER_POLICIES),
+        aws,
     )
-    node_role, node_policies = declare_role("nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws)
+    node_role, node_policies = declare_role(
+        "nodes",
+        f"{prefix}-nodes",
+        trust("ec2.amazonaws.com"),
+        arns.managed_policies(deployment, _NODE_POLICIES),
+        aws,
+    )
     cluster = _control_plane(deployment, network, cluster_role, cluster_policies, aws)
     name = cluster.get("name")
     AwsResource.declare(
@@ -120,7 +130,7 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
         "ebs-driver",
         f"{deployment.cluster.name}-ebs-driver",
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-        ("service-role/AmazonEBSCSIDriverPolicy",),
+        arns.managed_policies(deployment, ["service-role/AmazonEBSCSIDriverPolicy"]),
         aws,
     )
     identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
@@ -132,12 +142,12 @@ def declare_role(
     name: str,
     role_name: str,
     trust_policy: str,
-    policies: tuple[str, ...],
+    policies: list[str],
     aws: AwsProvider,
     *,
     subject: str = "cluster",
 ) -> tuple[AwsResource, list[AwsResource]]:
-    """A role and its attached managed policies."""
+    """A role and its attached managed policies, given by their ARNs."""
     role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
@@ -149,7 +159,7 @@ def declare_role(
         AwsResource.declare(
             "iam:RolePolicyAttachment",
             f"{subject}:role-{name}-{policy.rsplit('/', 1)[-1]}",
-            {"RoleName": role.get("RoleName"), "PolicyArn": f"arn:aws:iam::aws:policy/{policy}"},
+            {"RoleName": role.get("RoleName"), "PolicyArn": policy},
             provider=aws,
         )
         for policy in policies

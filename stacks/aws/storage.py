@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 
 from meshctl.model.deployment import Deployment, FileSystem, Workload
+from stacks.aws import arns
 from stacks.aws.cluster import Eks, declare_role, trust
 from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource, part
@@ -140,7 +141,7 @@ def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks,
         "buckets",
         role_name(deployment.cluster.name, workload),
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-        (),
+        [],
         aws,
         subject=f"workload/{workload}",
     )
@@ -180,13 +181,13 @@ def bucket_policy(deployment: Deployment, workload: Workload) -> str:
     written = {mount.storage for mount in workload.mounts if mount.kind == "object" and not mount.read_only}
     written |= {workload.checkpoint.storage} if workload.checkpoint else set()
     used = written | {mount.storage for mount in workload.mounts if mount.kind == "object"}
-    arns = {store.name: f"arn:aws:s3:::{store.bucket}" for store in deployment.object_stores if store.name in used}
-    if not arns:
+    buckets = {s.name: arns.bucket(deployment, s.bucket) for s in deployment.object_stores if s.name in used}
+    if not buckets:
         return ""
-    changed = [f"{arn}/*" for name, arn in arns.items() if name in written]
+    changed = [f"{arn}/*" for name, arn in buckets.items() if name in written]
     statements = [
-        {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": list(arns.values())},
-        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}/*" for arn in arns.values()]},
+        {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": list(buckets.values())},
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}/*" for arn in buckets.values()]},
         {"Effect": "Allow", "Action": _CHANGES, "Resource": changed},
     ]
     document = {"Version": "2012-10-17", "Statement": [item for item in statements if item["Resource"]]}

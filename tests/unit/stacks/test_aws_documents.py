@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
+import botocore.session
+import pytest
+
 from meshctl.model.deployment import Cluster
+from stacks.aws import arns
 from stacks.aws.cluster import endpoint_access, kubeconfig_text
 from stacks.aws.storage import bucket_policy, role_name
 from tests.unit.deployments import deployment
@@ -20,7 +24,7 @@ def test_the_kubeconfig_holds_no_secret_and_calls_for_tokens() -> None:
     assert set(config["users"][0]["user"]) == {"exec"}
 
 
-def arns(statements: list[dict[str, Any]], action: str) -> set[str]:
+def allowed(statements: list[dict[str, Any]], action: str) -> set[str]:
     """What a policy document allows an action on."""
     return {arn for statement in statements if action in statement["Action"] for arn in statement["Resource"]}
 
@@ -29,9 +33,9 @@ def test_a_workload_reads_what_it_mounts_read_only_and_no_other_bucket() -> None
     made = deployment("aws-east")
     statements = json.loads(bucket_policy(made, made.workload("chat")))["Statement"]
     weights = "arn:aws:s3:::llm-prod-aws-east-weights"
-    assert arns(statements, "s3:ListBucket") == {weights}
-    assert arns(statements, "s3:GetObject") == {f"{weights}/*"}
-    assert arns(statements, "s3:PutObject") == arns(statements, "s3:DeleteObject") == set()
+    assert allowed(statements, "s3:ListBucket") == {weights}
+    assert allowed(statements, "s3:GetObject") == {f"{weights}/*"}
+    assert allowed(statements, "s3:PutObject") == allowed(statements, "s3:DeleteObject") == set()
 
 
 def test_a_workload_writes_what_it_mounts_writable_and_where_its_checkpoints_are() -> None:
@@ -40,8 +44,8 @@ def test_a_workload_writes_what_it_mounts_writable_and_where_its_checkpoints_are
     for workload in (training, training.model_copy(update={"mounts": ()})):
         statements = json.loads(bucket_policy(made, workload))["Statement"]
         bucket = "arn:aws:s3:::llm-prod-aws-east-checkpoints"
-        assert arns(statements, "s3:ListBucket") == {bucket}
-        assert arns(statements, "s3:GetObject") == arns(statements, "s3:PutObject") == {f"{bucket}/*"}
+        assert allowed(statements, "s3:ListBucket") == {bucket}
+        assert allowed(statements, "s3:GetObject") == allowed(statements, "s3:PutObject") == {f"{bucket}/*"}
         assert not any("*" in action for statement in statements for action in statement["Action"])
 
 
@@ -64,3 +68,18 @@ def test_the_api_server_is_open_to_the_networks_that_are_named_or_to_the_vpc_alo
     assert access("203.0.113.0/24")["publicAccessCidrs"] == ["203.0.113.0/24"]
     assert access() == {"endpointPublicAccess": False, "endpointPrivateAccess": True}
     assert endpoint_access(deployment("aws-east"))["publicAccessCidrs"] == ["0.0.0.0/0"]
+
+
+@pytest.mark.parametrize("name", botocore.session.get_session().get_available_partitions())
+def test_a_region_is_in_the_partition_that_aws_says(name: str) -> None:
+    regions = botocore.session.get_session().get_available_regions("ec2", name)
+    assert {arns.partition(region) for region in regions} == {name}
+
+
+def test_arns_are_those_of_the_regions_partition() -> None:
+    made = deployment("aws-east").model_copy(update={"region": "us-gov-west-1"})
+    assert arns.managed_policies(made, ["AmazonEKSClusterPolicy"]) == [
+        "arn:aws-us-gov:iam::aws:policy/AmazonEKSClusterPolicy"
+    ]
+    statements = json.loads(bucket_policy(made, made.workload("chat")))["Statement"]
+    assert allowed(statements, "s3:ListBucket") == {"arn:aws-us-gov:s3:::llm-prod-aws-east-weights"}
