@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -90,14 +90,13 @@ class StoragePrice:
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """Machines by provider, in file order; storage list prices; what each source tag stands for.
+    """Machines by provider, in file order; storage list prices. A `source` says in words where a row was read.
 
     Compared and hashed by identity, so that choices can be remembered for each catalog.
     """
 
     machines: dict[str, tuple[Machine, ...]]
     storage: tuple[StoragePrice, ...]
-    sources: dict[str, str] = field(default_factory=dict)
 
     def storage_price(self, provider: str, service: str, region: str) -> StoragePrice | None:
         rows = (row for row in self.storage if (row.provider, row.service) == (provider, service))
@@ -110,16 +109,14 @@ class Catalog:
 @cache
 def load_catalog() -> Catalog:
     """The catalog that comes with meshctl, read once for each process."""
-    sources: dict[str, str] = {}
     machines: dict[str, tuple[Machine, ...]] = {}
     for provider in PROVIDERS:
         document = _read(f"{provider}.yaml")
-        sources |= document["sources"]
-        machines[provider] = tuple(_machine(provider, name, row) for name, row in document["machines"].items())
+        rows, sources = document["machines"].items(), document["sources"]
+        machines[provider] = tuple(_machine(provider, name, row, sources) for name, row in rows)
     document = _read("storage.yaml")
-    sources |= document["sources"]
-    storage = tuple(StoragePrice(**row) for row in document["services"])
-    return Catalog(machines=machines, storage=storage, sources=sources)
+    storage = tuple(StoragePrice(**_told(row, document["sources"])) for row in document["services"])
+    return Catalog(machines=machines, storage=storage)
 
 
 def _read(name: str) -> Any:
@@ -127,7 +124,12 @@ def _read(name: str) -> Any:
     return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
-def _machine(provider: str, name: str, row: dict[str, Any]) -> Machine:
+def _told(row: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+    """The row with its source in words: the files give them once, and name them by a tag in each row."""
+    return {**row, "source": sources[row["source"]]}
+
+
+def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, str]) -> Machine:
     gpu, network = row.get("gpu") or {}, row.get("network") or {}
     return Machine(
         provider=provider,
@@ -149,8 +151,8 @@ def _machine(provider: str, name: str, row: dict[str, Any]) -> Machine:
         zones=tuple(row["zones"]) if "zones" in row else None,
         rack_nodes=row.get("rack_nodes", 0),
         quota_code=row.get("quota_code", ""),
-        prices=tuple(ListPrice(**{"region": "", **price}) for price in row["prices"]),
-        source=row["source"],
+        prices=tuple(ListPrice(**{"region": "", **_told(price, sources)}) for price in row["prices"]),
+        source=sources[row["source"]],
         date=row["date"],
         verified=row["verified"],
     )

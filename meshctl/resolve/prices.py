@@ -26,7 +26,7 @@ def of_machine(
     listed = machines.list_price(machine, market, region)
     if listed is None:
         return Price(subject=subject, usd_per_hour=None, source=f"no {market} list price of {machine.name} in {region}")
-    source = f"{listed.market} list price ({listed.source})"
+    source = f"{listed.market} list price: {listed.source}"
     return Price(subject=subject, usd_per_hour=round(listed.usd_per_hour * nodes, 4), source=source, date=listed.date)
 
 
@@ -50,7 +50,7 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
     if row is None:
         return Price(subject=subject, usd_per_hour=None, source=f"no list price of {service} on {provider}")
     usd = row.usd_per_gb_month * size_gib * 2**30 / 1e9 / HOURS_PER_MONTH
-    return Price(subject=subject, usd_per_hour=round(usd, 4), source=f"list price ({row.source})", date=row.date)
+    return Price(subject=subject, usd_per_hour=round(usd, 4), source=f"list price: {row.source}", date=row.date)
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:

@@ -162,10 +162,14 @@ def _gap(gap: Gap) -> list[str]:
 
 
 def _price_lines(resolution: Resolution) -> list[str]:
-    return [
-        f"  {price.subject}: {_usd(price)} ({price.source}{f', {price.date}' if price.date else ''})"
-        for price in (resolution.deployment.prices if resolution.deployment else ())
-    ]
+    lines = []
+    for price in resolution.deployment.prices if resolution.deployment else ():
+        lines += [f"  {price.subject}: {_usd(price)}", f"    {_source(price)}"]
+    return lines
+
+
+def _source(price: Price) -> str:
+    return f"{price.source}, {price.date}" if price.date else price.source
 
 
 def _usd(price: Price) -> str:
@@ -181,5 +185,4 @@ def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
 
 
 def _price_sources(named: Iterable[Price]) -> list[str]:
-    sources = {f"{price.source}, {price.date}" if price.date else price.source for price in named}
-    return sorted(sources)
+    return sorted({_source(price) for price in named})
