@@ -5,12 +5,12 @@ Called by `session` after a preview and after a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
 from meshctl.changes.steps import Step, subject_of
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, ObjectStore
 
 _BUCKET = "meshaws:s3:Bucket"
 _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked"
@@ -34,21 +34,25 @@ def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any
 def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:
     """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
     old = _up_before(before)
-    if old is None:
-        old = deployment.model_copy(update={"pools": (), "workloads": (), "file_systems": (), "blocks": ()})
-    stores = old.model_copy(update={"object_stores": deployment.object_stores})
-    return _plan(stores, steps, before, (), [])
+    stores = deployment.object_stores
+    after = old.model_copy(update={"object_stores": stores}) if old else _alone(deployment, stores)
+    return _plan(after, steps, before, (), [])
 
 
 def _up_before(before: Mapping[str, Any]) -> Deployment | None:
     return Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
 
 
-def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float:
+def _alone(deployment: Deployment, stores: Iterable[ObjectStore]) -> Deployment:
+    """These buckets and nothing else."""
+    nothing: dict[str, Any] = {"pools": (), "workloads": (), "file_systems": (), "blocks": ()}
+    return deployment.model_copy(update={**nothing, "object_stores": tuple(stores)})
+
+
+def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float | None:
     """What the buckets cost that were there before anything else was brought up."""
     there = {subject_of(step.urn) for step in steps if step.type == _BUCKET and step.action not in (None, "create")}
-    stores = (store for store in deployment.object_stores if f"storage/{store.name}" in there)
-    return round(sum(store.price.usd_per_hour or 0.0 for store in stores), 4)
+    return _alone(deployment, (s for s in deployment.object_stores if f"storage/{s.name}" in there)).hourly_usd
 
 
 def _plan(

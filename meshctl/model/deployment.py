@@ -274,11 +274,12 @@ class Deployment(Value):
 
     @property
     def hourly_usd(self) -> float | None:
-        """Sum over pools of known prices; None when a pool's price is unknown."""
-        known = [price.usd_per_hour for price in self.prices]
-        if any(pool.price.usd_per_hour is None for pool in self.pools):
+        """Sum of the known prices; None when a pool's price is unknown, or all of them are."""
+        known = [price.usd_per_hour for price in self.prices if price.usd_per_hour is not None]
+        nothing_known = bool(self.prices) and not known
+        if nothing_known or any(pool.price.usd_per_hour is None for pool in self.pools):
             return None
-        return round(sum(usd for usd in known if usd is not None), 4)
+        return round(sum(known), 4)
 
     @property
     def digest(self) -> str:

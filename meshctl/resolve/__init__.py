@@ -173,7 +173,7 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
         return ()
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
-        notes.append("limits.hourly can't be checked: the price of a pool is unknown")
+        notes.append("limits.hourly can't be checked: the cost is unknown")
     return tuple(notes)
 
 

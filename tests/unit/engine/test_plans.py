@@ -38,3 +38,12 @@ def test_buckets_beside_what_is_up_add_to_its_cost() -> None:
     before = {"deployment": deployment("east").model_dump(mode="json")}
     found = plans.of_buckets(priced(), [bucket("weights", "create")], before)
     assert (found.hourly_usd_before, found.hourly_usd_after) == (10.0, 14.0)
+
+
+def test_buckets_whose_price_is_unknown_do_not_cost_nothing() -> None:
+    unpriced = deployment("dc1")
+    assert {store.price.usd_per_hour for store in unpriced.object_stores} == {None}
+    found = plans.of_buckets(unpriced, [bucket("weights", "create"), bucket("checkpoints", "create")], {})
+    assert (found.hourly_usd_before, found.hourly_usd_after) == (0.0, None)
+    found = plans.done(unpriced, [bucket("weights", "same"), bucket("checkpoints", "same")], {}, ())
+    assert found.hourly_usd_before is None
