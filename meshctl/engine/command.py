@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -27,16 +28,22 @@ STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process that wait
 
 
 class PulumiProgram(automation.PulumiCommand):
-    """`path` is the program that `meshctl.tools` found; its version was checked there."""
+    """`find` gives the program, its version checked. It is asked when the program is first run: what is wrong with a
+    command is told before what is missing for it.
+    """
 
-    def __init__(self, path: Path, version: str) -> None:
+    def __init__(self, find: Callable[[], Path], version: str) -> None:
         # The parent's __init__ starts the program once more, only to ask for its version.
-        self.command = str(path)
+        self._find = find
         self.version = VersionInfo.parse(version)
         self.killed = False  # whether one was ended at once
         self._interrupted = threading.Event()
         self._running: set[subprocess.Popen[str]] = set()
         self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
+
+    @cached_property
+    def _path(self) -> Path:
+        return self._find()
 
     @property
     def interrupted(self) -> bool:
@@ -73,11 +80,14 @@ class PulumiProgram(automation.PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run one command, which an interrupt has stop at once. Raises: `automation.CommandError` when it fails."""
+        """Run one command, which an interrupt has stop at once.
+
+        Raises: `automation.CommandError` when it fails, ToolError when there is no such program.
+        """
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
         process = subprocess.Popen(
-            [self.command, *args],
+            [str(self._path), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

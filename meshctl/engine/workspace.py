@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def open_stack(
 ) -> EngineStack:
     """The stack `stack` of `project`, not created yet if it is new: its first run does that.
 
-    Raises: ToolError when the pulumi program is missing, UsageError when a passphrase is needed and there is none.
+    Raises: UsageError when a passphrase is needed and there is none.
     """
     folder = backend.folder / ".meshctl" / "work" / stack
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,7 @@ def path_with_meshctl() -> str:
 
 
 def pulumi_program() -> PulumiProgram:
-    return PulumiProgram(tools.find("pulumi"), PULUMI_VERSION)
+    return PulumiProgram(partial(tools.find, "pulumi"), PULUMI_VERSION)
 
 
 def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any]:

@@ -14,13 +14,16 @@ from meshctl.cli.main import global_first
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
 FULL = Path("/dev/full")
+NO_PROGRAMS = {**os.environ, "MESHCTL_CACHE": "/nonexistent", "PATH": os.defpath}  # as on a machine without `setup`
 
 
 def meshctl(
     *arguments: str, folder: Path = EXAMPLE, stdout: IO[str] | int = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
-    return subprocess.run(command, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=NO_PROGRAMS, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
 
 
 def test_global_options_may_follow_the_command() -> None:
@@ -46,6 +49,14 @@ def test_global_options_may_follow_the_command() -> None:
 )
 def test_exit_codes(arguments: list[str], code: int) -> None:
     assert meshctl(*arguments).returncode == code
+
+
+def test_a_program_is_missed_where_it_is_needed_first() -> None:
+    done = meshctl("status")
+    assert done.returncode == 1
+    first, _, hint = done.stderr.splitlines()
+    assert first == "error: the program pulumi 3.259.0 is missing"
+    assert hint == "  hint: meshctl setup"
 
 
 def test_an_error_is_what_why_hint() -> None:

@@ -47,7 +47,7 @@ class FailingStack:
 
 
 def run_of(stack: FailingStack, **options: Any) -> run.StackRun:
-    return run.StackRun(cast("EngineStack", stack), PulumiProgram(Path("pulumi"), "3.259.0"), **options)
+    return run.StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"), **options)
 
 
 def test_an_interrupt_between_two_engines_is_heard() -> None:
