@@ -47,8 +47,8 @@ def _pools(source: Deployment, target: Deployment) -> list[ParityRow]:
         if old.name in there:
             new = there[old.name]
             rows.append(_row(f"pool/{old.name}", "accelerators", _accelerators(old), _accelerators(new)))
-            rows.append(ParityRow(f"pool/{old.name}", "machine", old.machine, new.machine, None))
-            rows.append(ParityRow(f"pool/{old.name}", "fabric", _fabric(old), _fabric(new), None))
+            rows.append(_equivalent(f"pool/{old.name}", "machine", old.machine, new.machine))
+            rows.append(_equivalent(f"pool/{old.name}", "fabric", _fabric(old), _fabric(new)))
     return rows
 
 
@@ -66,6 +66,11 @@ def _storage(history: History) -> list[ParityRow]:
 
 def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
     return ParityRow(subject, what, source, target, source == target)
+
+
+def _equivalent(subject: str, what: str, source: str, target: str) -> ParityRow:
+    """Of what platforms name differently: another name isn't another thing."""
+    return ParityRow(subject, what, source, target, True if source == target else None)
 
 
 def _accelerators(pool: Pool) -> str:
