@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-import boto3
 import botocore.exceptions
 from botocore.config import Config
 
 import stacks.edge
 from meshctl.engine import names
+from meshctl.engine.aws_session import aws_session
 from meshctl.engine.object_access import NO_ANSWER
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
@@ -85,8 +86,7 @@ def hosted_zone_id(zone: str, profile: str) -> str:
         return zone.removeprefix("/hostedzone/")
     name = zone.rstrip(".") + "."
     try:
-        session = boto3.Session(profile_name=profile or None, region_name="us-east-1")
-        route53 = session.client("route53", config=_PATIENCE)
+        route53: Any = aws_session(profile, "us-east-1").create_client("route53", config=_PATIENCE)
         found = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.ProfileNotFound) as error:
         raise CredentialsError("no AWS credentials for the DNS zone", why=str(error), hint="set AWS_PROFILE") from error

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import botocore.exceptions
 from botocore.config import Config
 
+from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 
@@ -113,8 +113,8 @@ def caller_account(region: str, profile: str) -> str:
     whose = f'the AWS profile "{profile}"' if profile else "the default AWS profile"
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        session = boto3.Session(profile_name=profile or None, region_name=region or None)
-        return str(session.client("sts", config=config).get_caller_identity()["Account"])
+        sts: Any = aws_session(profile, region).create_client("sts", config=config)
+        return str(sts.get_caller_identity()["Account"])
     except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
         raise UnreachableError("AWS STS does not answer", why=str(error), hint="check the network") from error
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:

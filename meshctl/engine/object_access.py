@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import botocore.exceptions
+import botocore.session
 from botocore.config import Config
 
+from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
@@ -41,12 +42,12 @@ class ObjectAccess:
 def access(store: ObjectStore) -> ObjectAccess:
     """Raises: CredentialsError when the profile is unknown or holds no credentials."""
     with _named(store):
-        session = _session(store.profile, store.region)
+        session = _session(store)
         credentials = session.get_credentials()
         if credentials is None:
             raise _no_credentials(store.profile)
         frozen = credentials.get_frozen_credentials()
-        client = session.client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
+        client = session.create_client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
         endpoint = str(client.meta.endpoint_url)
         return ObjectAccess(
             bucket=store.bucket,
@@ -87,7 +88,7 @@ def with_endpoints(deployment: Deployment) -> Deployment:
 
 
 def _with_endpoint(store: ObjectStore) -> ObjectStore:
-    config = _session(store.profile, store.region)._session.get_scoped_config()
+    config = _session(store).get_scoped_config()
     endpoint = str(config.get("endpoint_url") or "").rstrip("/")
     if not endpoint:
         raise UsageError(
@@ -99,10 +100,10 @@ def _with_endpoint(store: ObjectStore) -> ObjectStore:
 
 
 def client(store: ObjectStore) -> Any:
-    """A boto3 S3 client for the store."""
+    """A botocore S3 client for the store."""
     with _named(store):
-        session = _session(store.profile, store.region)
-        return session.client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
+        session = _session(store)
+        return session.create_client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
 
 
 def held(store: ObjectStore) -> str:
@@ -156,11 +157,11 @@ def _uploads(s3: Any, bucket: str) -> list[Any]:
         raise
 
 
-def _session(profile: str, region: str) -> boto3.Session:
+def _session(store: ObjectStore) -> botocore.session.Session:
     try:
-        return boto3.Session(profile_name=profile or None, region_name=region)
+        return aws_session(store.profile, store.region)
     except botocore.exceptions.ProfileNotFound as error:
-        raise _no_credentials(profile) from error
+        raise _no_credentials(store.profile) from error
 
 
 def _config(addressing: str) -> Config:

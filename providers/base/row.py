@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 Context = Mapping[str, Any]
 Param = str | Callable[[Context], Any]
-Hook = Callable[[Any, Context], None]  # (boto3 client, context): for the little that no call expresses
+Hook = Callable[[Any, Context], None]  # (botocore client, context): for the little that no call expresses
 
 OWNER_TAG = "meshctl:urn"
 SEPARATOR = "|"  # between the parts of an id; no AWS name or ARN has it

@@ -23,8 +23,15 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from providers.base.messages import (
+    engine_pb2,
+    engine_pb2_grpc,
+    plugin_pb2,
+    provider_pb2,
+    provider_pb2_grpc,
+    status_pb2,
+)
 from providers.base.provider import CheckFailure, CreatedNotReady, Diff, Host, Provider, ProviderError
 from providers.base.values import Secrets, decode, encode
 

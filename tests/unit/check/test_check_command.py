@@ -123,5 +123,5 @@ def test_commands_are_light_to_import() -> None:
     """`meshctl --help` imports every command module: models, SDKs and YAML must wait until a command runs."""
     program = "import sys, meshctl.cli.check, meshctl.cli.schema, meshctl.cli.context; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    heavy = {"pydantic", "yaml", "boto3", "pulumi", "grpc", "rich", "httpx"}
+    heavy = {"pydantic", "yaml", "boto3", "botocore", "pulumi", "grpc", "rich", "httpx"}
     assert heavy.isdisjoint(done.stdout.split())
