@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the lab running")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="meshctl-demo-"))
-    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".meshctl"), dirs_exist_ok=True)
     story = Story(folder, {**os.environ, "HF_TOKEN": "hf_demo_secret_value", "MESHCTL_LAB_ROOT": str(folder / "lab")})
     try:
         tell(story)

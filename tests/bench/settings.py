@@ -70,7 +70,7 @@ class Bench:
     def example(self) -> Path:
         """A folder with the example's mesh."""
         folder = self.folder / "llm-prod"
-        shutil.copytree(EXAMPLE, folder)
+        shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".meshctl"))
         return folder
 
     @property

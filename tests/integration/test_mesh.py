@@ -32,7 +32,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     folder = tmp_path_factory.mktemp("llm-prod")
-    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".meshctl"), dirs_exist_ok=True)
     os.environ["HF_TOKEN"] = SECRET
     here = lab.at(folder)
     here.meshctl("up", "aws-east", "--yes", "--object-storage-only")

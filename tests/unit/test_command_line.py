@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +52,10 @@ def test_exit_codes(arguments: list[str], code: int) -> None:
     assert meshctl(*arguments).returncode == code
 
 
-def test_a_program_is_missed_where_it_is_needed_first() -> None:
-    done = meshctl("status")
+def test_a_program_is_missed_where_it_is_needed_first(tmp_path: Path) -> None:
+    for file in EXAMPLE.glob("*.yaml"):
+        shutil.copy(file, tmp_path)
+    done = meshctl("status", folder=tmp_path)
     assert done.returncode == 1
     first, _, hint = done.stderr.splitlines()
     assert first == "error: the program pulumi 3.259.0 is missing"
