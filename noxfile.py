@@ -29,8 +29,14 @@ def install(session: nox.Session) -> None:
     )
 
 
-def pytest(session: nox.Session, *paths: str) -> None:
-    session.run("pytest", *paths, *session.posargs)
+# Two workers, each with a lab of its own: most of the time a test waits. Whole files go to a worker, for they share
+# what they bring up, and the long ones come first.
+IN_TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+ALL_TESTS = ("tests/faults", "tests/integration", "tests/contract", "tests/unit")
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    session.run("pytest", *arguments, *session.posargs)
 
 
 def check(session: nox.Session) -> None:
@@ -54,7 +60,7 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, "tests/unit", "tests/contract", "tests/integration", "tests/faults")
+    pytest(session, *IN_TWO, *ALL_TESTS)
 
 
 @nox.session
@@ -98,7 +104,7 @@ def integration(session: nox.Session) -> None:
     """The command line against the lab."""
     install(session)
     session.run("meshctl", "setup")
-    pytest(session, "tests/integration", "tests/faults")
+    pytest(session, *IN_TWO, "tests/faults", "tests/integration")
 
 
 @nox.session

@@ -86,6 +86,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     given = os.environ.get("MESHCTL_LAB_ROOT")
     folder = tmp_path_factory.mktemp("mesh")
     if given:
+        if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+            pytest.fail("MESHCTL_LAB_ROOT names one lab, for one worker: add `-n 0`")
         yield RunningLab(Lab(Path(given).absolute()), folder)
         return
     root = tmp_path_factory.mktemp("lab") / "root"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.calls import call_error, matches, search
+from providers.base.calls import CALL_ERRORS, call_error, matches, search
 from providers.base.compare import same
 from providers.base.live import Live, find
 from providers.base.provider import ProviderError
@@ -80,9 +80,7 @@ def _proven(live: Live, context: dict[str, Any]) -> bool:
     proof = live.row.adopt.proof
     try:
         return proof is not None and proof(live.clients.client(live.row.service), context)
-    except ProviderError:
-        raise
-    except Exception as error:
+    except CALL_ERRORS as error:
         raise call_error(error, f"looking at {context['id']}") from error
 
 

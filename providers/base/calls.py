@@ -42,6 +42,7 @@ THROTTLED = {
     "PriorRequestNotComplete",
 }
 UNREACHABLE = "Unreachable"
+CALL_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError)  # all that a call raises
 
 
 class Clients(Protocol):
@@ -196,7 +197,7 @@ class Caller:
         try:
             client = self.clients.client(service, retries=retries)
             answer = self._send(client, call, params)
-        except (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError) as error:
+        except CALL_ERRORS as error:
             raise call_error(error, call.operation) from error
         found = plain(answer)
         failed = jmespath.search(call.failed, found) if call.failed else None

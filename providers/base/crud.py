@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from providers.base import adopt
-from providers.base.calls import THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
+from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.base.compare import merged, same
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
 from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
@@ -296,9 +296,7 @@ class Crud:
             return
         try:
             step(self.live.clients.client(self.row.service), context)
-        except ProviderError:
-            raise
-        except Exception as error:
+        except CALL_ERRORS as error:
             raise call_error(error, f"before {self.row.delete.operation}") from error
 
 
