@@ -1,7 +1,7 @@
 """The AWS SDK for one profile and region. Called by `location`, `endpoint_names` and `object_access`. EDGE.
 
-botocore alone, which boto3's clients are too: what boto3 adds (resources, transfers) is not used here, and importing it
-would be a fifth of that of the whole SDK, in every command.
+botocore alone, which boto3's clients are too: what boto3 adds (resources, transfers) is not used here, and would make
+every command start later.
 """
 
 from __future__ import annotations
