@@ -42,8 +42,9 @@ class PulumiProgram(automation.PulumiCommand):
         self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
 
     @cached_property
-    def _path(self) -> Path:
-        return self._find()
+    def command(self) -> str:  # type: ignore[override]  # the parent sets it at once
+        """The program's path. Raises: ToolError."""
+        return str(self._find())
 
     @property
     def interrupted(self) -> bool:
@@ -87,7 +88,7 @@ class PulumiProgram(automation.PulumiCommand):
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
         process = subprocess.Popen(
-            [str(self._path), *args],
+            [self.command, *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pulumi
 import pytest
 from pulumi import automation
 
+from meshctl import tools
 from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import Progress
@@ -72,8 +74,7 @@ class Watched(PulumiProgram):
 
 @pytest.mark.usefixtures("state")
 def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path) -> None:
-    found = workspace.pulumi_program()
-    watched = Watched(Path(found.command), workspace.PULUMI_VERSION)
+    watched = Watched(partial(tools.find, "pulumi"), workspace.PULUMI_VERSION)
     watched.asked = []
     run = opened(tmp_path, watched)
     run.up()
@@ -102,6 +103,7 @@ def test_a_lock_that_was_being_written_by_a_killed_run_is_passed_over(tmp_path: 
 LIVE = """\
 #!{python}
 import sys, time
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.integration import test_engine_state as case
