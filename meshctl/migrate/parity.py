@@ -70,7 +70,7 @@ def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
 
 def _equivalent(subject: str, what: str, source: str, target: str) -> ParityRow:
     """Of what platforms name differently: another name isn't another thing."""
-    return ParityRow(subject, what, source, target, True if source == target else None)
+    return ParityRow(subject, what, source, target, source == target or None)
 
 
 def _accelerators(pool: Pool) -> str:

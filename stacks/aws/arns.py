@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from meshctl.model.deployment import Deployment
@@ -24,9 +23,9 @@ def partition(region: str) -> str:
     return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
 
 
-def managed_policies(deployment: Deployment, names: Iterable[str]) -> list[str]:
-    """The policies that AWS itself writes, e.g. `AmazonEKSClusterPolicy`."""
-    return [f"arn:{partition(deployment.region)}:iam::aws:policy/{name}" for name in names]
+def managed_policy(deployment: Deployment, name: str) -> str:
+    """A policy that AWS itself writes, e.g. `AmazonEKSClusterPolicy`."""
+    return f"arn:{partition(deployment.region)}:iam::aws:policy/{name}"
 
 
 def bucket(deployment: Deployment, name: str) -> str:

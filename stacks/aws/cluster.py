@@ -45,18 +45,10 @@ def trust(service: str, *actions: str) -> str:
 def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) -> Eks:
     prefix = deployment.cluster.name
     cluster_role, cluster_policies = declare_role(
-        "cluster",
-        f"{prefix}-cluster",
-        trust("eks.amazonaws.com"),
-        arns.managed_policies(deployment, _CLUSTER_POLICIES),
-        aws,
+        deployment, "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
     )
     node_role, node_policies = declare_role(
-        "nodes",
-        f"{prefix}-nodes",
-        trust("ec2.amazonaws.com"),
-        arns.managed_policies(deployment, _NODE_POLICIES),
-        aws,
+        deployment, "nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws
     )
     cluster = _control_plane(deployment, network, cluster_role, cluster_policies, aws)
     name = cluster.get("name")
@@ -127,10 +119,11 @@ def declare_addons(
 def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> AwsResource:
     """The one driver that makes volumes by itself: it needs a role, which EKS Pod Identity gives its controller."""
     role, policies = declare_role(
+        deployment,
         "ebs-driver",
         f"{deployment.cluster.name}-ebs-driver",
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-        arns.managed_policies(deployment, ["service-role/AmazonEBSCSIDriverPolicy"]),
+        ("service-role/AmazonEBSCSIDriverPolicy",),
         aws,
     )
     identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
@@ -139,15 +132,16 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
 
 
 def declare_role(
+    deployment: Deployment,
     name: str,
     role_name: str,
     trust_policy: str,
-    policies: list[str],
+    policies: tuple[str, ...],
     aws: AwsProvider,
     *,
     subject: str = "cluster",
 ) -> tuple[AwsResource, list[AwsResource]]:
-    """A role and its attached managed policies, given by their ARNs."""
+    """A role and its attached managed policies, given by their names."""
     role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
@@ -159,7 +153,7 @@ def declare_role(
         AwsResource.declare(
             "iam:RolePolicyAttachment",
             f"{subject}:role-{name}-{policy.rsplit('/', 1)[-1]}",
-            {"RoleName": role.get("RoleName"), "PolicyArn": policy},
+            {"RoleName": role.get("RoleName"), "PolicyArn": arns.managed_policy(deployment, policy)},
             provider=aws,
         )
         for policy in policies

@@ -138,10 +138,11 @@ def declare_bucket_access(deployment: Deployment, eks: Eks, aws: AwsProvider) ->
 
 def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks, aws: AwsProvider) -> AwsResource:
     role, _ = declare_role(
+        deployment,
         "buckets",
         role_name(deployment.cluster.name, workload),
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-        [],
+        (),
         aws,
         subject=f"workload/{workload}",
     )

@@ -78,8 +78,7 @@ def test_a_region_is_in_the_partition_that_aws_says(name: str) -> None:
 
 def test_arns_are_those_of_the_regions_partition() -> None:
     made = deployment("aws-east").model_copy(update={"region": "us-gov-west-1"})
-    assert arns.managed_policies(made, ["AmazonEKSClusterPolicy"]) == [
-        "arn:aws-us-gov:iam::aws:policy/AmazonEKSClusterPolicy"
-    ]
+    policy = arns.managed_policy(made, "AmazonEKSClusterPolicy")
+    assert policy == "arn:aws-us-gov:iam::aws:policy/AmazonEKSClusterPolicy"
     statements = json.loads(bucket_policy(made, made.workload("chat")))["Statement"]
     assert allowed(statements, "s3:ListBucket") == {"arn:aws-us-gov:s3:::llm-prod-aws-east-weights"}
