@@ -168,6 +168,11 @@ def test_lustre(aws: Aws) -> None:
     fsx.delete_file_system(FileSystemId=ids[0])
     assert code_of(fsx.describe_file_systems, FileSystemIds=ids) == "FileSystemNotFound"
     assert code_of(fsx.create_file_system, **given | {"SubnetIds": [f"subnet-{0:017x}"]}) == "InvalidNetworkSettings"
+    group = aws.client("ec2").create_security_group(GroupName="l", Description="d", VpcId=network["vpc"])["GroupId"]
+    assert code_of(fsx.create_file_system, **given, SecurityGroupIds=[group]) == "InvalidNetworkSettings"
+    open_ = {"IpProtocol": "tcp", "FromPort": 988, "ToPort": 1023, "UserIdGroupPairs": [{"GroupId": group}]}
+    aws.client("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=[open_])
+    assert fsx.create_file_system(**given, SecurityGroupIds=[group])["FileSystem"]["Lifecycle"] == "AVAILABLE"
 
 
 def test_efs(aws: Aws) -> None:

@@ -78,6 +78,7 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         },
         {"Versioning": {"Status": "Enabled"}},
     ),
+    ("logs:LogGroup", {"logGroupName": "/aws/eks/c1/cluster", "retentionInDays": 30}, {"retentionInDays": 60}),
     ("efs:FileSystem", {"Encrypted": True, "ThroughputMode": "elastic"}, {"Tags": {"a": "b"}}),
     (
         "efs:MountTarget",
@@ -151,6 +152,8 @@ def named_things(aws: Aws, *, cluster: bool) -> dict[str, str]:
     ec2, efs = aws.client("ec2"), aws.client("efs")
     vpc, template = network["vpc"], f"template-{time.monotonic_ns()}"
     groups = [ec2.create_security_group(GroupName=name, Description="d", VpcId=vpc)["GroupId"] for name in "ab"]
+    itself = {"IpProtocol": "tcp", "FromPort": 988, "ToPort": 988, "UserIdGroupPairs": [{"GroupId": groups[0]}]}
+    ec2.authorize_security_group_ingress(GroupId=groups[0], IpPermissions=[itself])
     tables = [ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2)]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)

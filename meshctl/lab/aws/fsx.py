@@ -19,7 +19,14 @@ from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
 
 SMALLEST_GIB = 1200
+LUSTRE_PORT = 988
 LUSTRE_DEFAULTS = {"DataCompressionType": "NONE", "CopyTagsToBackups": False, "WeeklyMaintenanceStartTime": "7:05:00"}
+
+# "Your file system creation fails due to misconfigured security group", FSx for Lustre user guide
+NO_LUSTRE = (
+    "The file system cannot be created because the default security group in the subnet provided or the provided"
+    f" security groups do not permit Lustre LNET network traffic on port {LUSTRE_PORT}"
+)
 
 
 class Fsx(Service):
@@ -90,6 +97,13 @@ class Fsx(Service):
         raise ApiError("ResourceNotFound", f"{arn} does not exist", ResourceARN=arn)
 
 
+def _lets_lustre_in(rule: Any) -> bool:
+    """Whether a security group's rule (moto's `SecurityGroupRule`) opens the port on which the file servers talk."""
+    if rule.ip_protocol == "-1":
+        return True
+    return rule.ip_protocol == "tcp" and LUSTRE_PORT in range(rule.from_port, rule.to_port + 1)
+
+
 def _describe(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][call.region]
     subnets = {id: subnet for zone in ec2.subnets.values() for id, subnet in zone.items()}  # noqa: A001
@@ -97,8 +111,11 @@ def _describe(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     if len(wanted) != 1 or wanted[0] not in subnets:
         raise ApiError("InvalidNetworkSettings", f"a Lustre file system has one subnet that exists, not {wanted}")
     for group in given.get("SecurityGroupIds", []):
-        if ec2.get_security_group_from_id(group) is None:
+        found = ec2.get_security_group_from_id(group)
+        if found is None:
             raise ApiError("InvalidNetworkSettings", f"The security group '{group}' does not exist")
+        if not any(_lets_lustre_in(rule) for rule in found.ingress_rules):
+            raise ApiError("InvalidNetworkSettings", NO_LUSTRE)
     id = f"fs-0{secrets.token_hex(8)}"  # noqa: A001
     lustre = {**LUSTRE_DEFAULTS, **given.get("LustreConfiguration", {})}
     lustre.setdefault("DeploymentType", "SCRATCH_1")
