@@ -153,12 +153,18 @@ class Crud:
                 self._retag(context, {})
             for setting in settings:
                 self._apply(setting, context)
-            return self._outputs(context, self._ready(context))
+            return self._outputs(context, self._effective(context))
         except ProviderError as error:
             raise self._not_ready(context, error) from error
 
     def _ready(self, context: dict[str, Any]) -> Properties:
         description: Properties = self.live.poll(self.row.ready or EXISTS, context)
+        return description
+
+    def _effective(self, context: dict[str, Any]) -> Properties:
+        description = self._ready(context)
+        if self.row.settle_s:
+            self.caller.pause(self.row.settle_s, f"{self.live.noun} {context['id']}")
         return description
 
     def _not_ready(self, context: dict[str, Any], error: ProviderError) -> CreatedNotReady:
@@ -267,7 +273,7 @@ class Crud:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:
                 self._apply(setting, context)
-            return self._outputs(context, self._ready(context))
+            return self._outputs(context, self._effective(context) if needed or unfinished else self._ready(context))
         except ProviderError as error:
             if not unfinished:
                 raise

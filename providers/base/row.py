@@ -138,6 +138,7 @@ class Row:
     created: a wait on the create call's answer, before `ready`.
     delete_reads: the delete call needs the description as it is now, in `answer`.
     ready, gone: the waits after create/update and delete; a description in `gone.ok` counts as "not found" too.
+    settle_s: how long a create or an update takes effect after the API calls it done, where nothing tells of it.
     broken: states (of ready.state) in which the resource can only be made anew at the next `up`.
     observe: how to read an input from the description where names differ.  opaque: inputs never read back.
     volatile: outputs that an update changes.  noise: described fields left out of the outputs, since they change by
@@ -166,6 +167,7 @@ class Row:
     delete_reads: bool = False
     ready: Poll | None = None
     gone: Poll | None = None
+    settle_s: float = 0
     broken: tuple[str, ...] = ()
     before_delete: tuple[Call | Hook, ...] = ()
     observe: Mapping[str, str] = field(default_factory=dict)

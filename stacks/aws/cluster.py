@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ _NODE_POLICIES = (
 # In place before the first node joins; the others need nodes to run on.
 _ADDONS_BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 
+_LOGS_KEPT_DAYS = 30
+_ROLE_NAME_MAX = 64  # IAM API, CreateRole
+
 
 @dataclass(frozen=True)
 class Eks:
@@ -40,6 +44,13 @@ def trust(service: str, *actions: str) -> str:
     """An assume-role policy document for one AWS service."""
     statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": list(actions or ("sts:AssumeRole",))}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+
+
+def role_name(name: str) -> str:
+    """The name as IAM takes it: at most 64 characters, and the same every time."""
+    if len(name) <= _ROLE_NAME_MAX:
+        return name
+    return f"{name[: _ROLE_NAME_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) -> Eks:
@@ -75,6 +86,13 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
 def _control_plane(
     deployment: Deployment, network: Network, role: AwsResource, policies: list[AwsResource], aws: AwsProvider
 ) -> AwsResource:
+    logs = AwsResource.declare(
+        "logs:LogGroup",
+        "cluster:logs",
+        # the name that EKS writes to ("Send control plane logs to CloudWatch Logs")
+        {"logGroupName": f"/aws/eks/{deployment.cluster.name}/cluster", "retentionInDays": _LOGS_KEPT_DAYS},
+        provider=aws,
+    )
     return AwsResource.declare(
         "eks:Cluster",
         "cluster:eks",
@@ -82,7 +100,7 @@ def _control_plane(
             "name": deployment.cluster.name,
             "version": deployment.cluster.version or None,
             "roleArn": role.get("Arn"),
-            "resourcesVpcConfig": {"subnetIds": network.all(), **endpoint_access(deployment)},
+            "resourcesVpcConfig": {"subnetIds": network.of_control_plane(), **endpoint_access(deployment)},
             # the API's own default mode (CONFIG_MAP) knows no access entries
             "accessConfig": {
                 "authenticationMode": "API_AND_CONFIG_MAP",
@@ -92,7 +110,7 @@ def _control_plane(
         },
         outputs=["endpoint", "certificateAuthority", "identity"],
         provider=aws,
-        depends_on=policies,
+        depends_on=[*policies, logs],
         timeout_s=1800,
     )
 
@@ -134,18 +152,18 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
 def declare_role(
     deployment: Deployment,
     name: str,
-    role_name: str,
+    called: str,
     trust_policy: str,
     policies: tuple[str, ...],
     aws: AwsProvider,
     *,
     subject: str = "cluster",
 ) -> tuple[AwsResource, list[AwsResource]]:
-    """A role and its attached managed policies, given by their names."""
+    """A role and its attached managed policies, given by their names. `called` is its name, shortened where needed."""
     role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
-        {"RoleName": role_name, "AssumeRolePolicyDocument": trust_policy},
+        {"RoleName": role_name(called), "AssumeRolePolicyDocument": trust_policy},
         outputs=["Arn", "RoleName"],
         provider=aws,
     )

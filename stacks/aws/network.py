@@ -25,8 +25,11 @@ class Network:
         """Ids of the private subnets of `zones` (of all, when none is named), in zone order."""
         return [self.subnet_ids[s.name] for s in self.subnets if not s.public and (not zones or s.zone in zones)]
 
-    def all(self) -> list[pulumi.Output[str]]:
-        return [self.subnet_ids[s.name] for s in self.subnets]
+    def of_control_plane(self) -> list[pulumi.Output[str]]:
+        """Ids of the private subnets of the first two zones: what EKS needs at least, for its own interfaces. Nodes may
+        be in any other ("Amazon EKS networking requirements"), also in zones that have no EKS, and zones of a control
+        plane can't change (UpdateClusterConfig)."""
+        return self.private()[:2]
 
 
 def named(name: str, **more: str) -> dict[str, str]:

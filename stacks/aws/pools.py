@@ -90,7 +90,7 @@ def declare_pool(
             "amiType": pool.ami_type,
             "capacityType": _CAPACITY_TYPES[pool.market],
             "scalingConfig": {"minSize": pool.nodes_min, "maxSize": pool.nodes_max, "desiredSize": pool.nodes},
-            "updateConfig": {"maxUnavailable": 1},
+            "updateConfig": {"maxUnavailable": 1, "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
             "launchTemplate": {
@@ -102,6 +102,12 @@ def declare_pool(
         depends_on=[*eks.before_nodes, *network.routes],
         timeout_s=3600,
     )
+
+
+def _update_strategy(pool: Pool) -> str:
+    """Whether an update starts a new node before it ends an old one ("Understand each phase of node updates" in the EKS
+    user guide). A reservation has no room for it, and GPUs are rarely to be had: there the old one goes first."""
+    return "MINIMAL" if pool.reservation or pool.gpus_per_node else "DEFAULT"
 
 
 def _version_text(number: Any) -> str:

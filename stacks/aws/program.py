@@ -33,8 +33,8 @@ def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: in
     addresses = platform.declare(
         deployment,
         provider=kubernetes_provider,
-        late={**late, **file_systems},
-        depends_on=[*node_groups, *addons, *identities, *buckets.values()],
+        late={**late, **file_systems.late},
+        depends_on=[*node_groups, *addons, *identities, *buckets.values(), *file_systems.ways],
         ready_timeout_s=ready_timeout_s,
     )
     export(deployment, addresses, eks.kubeconfig)

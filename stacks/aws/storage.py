@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -17,26 +17,42 @@ from stacks.resources import AwsProvider, AwsResource, part
 _LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
 _NFS_PORTS = ((2049, 2049),)
 _CHANGES = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-_ROLE_NAME_MAX = 64  # IAM API, CreateRole
 
 
-def declare_file_systems(
-    deployment: Deployment, network: Network, eks: Eks, aws: AwsProvider
-) -> dict[str, pulumi.Output[Any]]:
-    """The file systems; returns what their volumes need, as `<storage>.<property>`."""
-    late: dict[str, pulumi.Output[Any]] = {}
+@dataclass
+class FileSystems:
+    """What the volumes need, as `<storage>.<property>`, and the ways to the file systems: these must be there before
+    the first pod, and until the last one is gone. A mount whose server can't be reached any more hangs, and the pod
+    with it.
+    """
+
+    late: dict[str, pulumi.Output[Any]] = field(default_factory=dict)
+    ways: list[AwsResource] = field(default_factory=list)
+
+
+def declare_file_systems(deployment: Deployment, network: Network, eks: Eks, aws: AwsProvider) -> FileSystems:
+    made = FileSystems()
     for system in deployment.file_systems:
+        if system.service not in ("fsx-lustre", "efs"):
+            continue
+        group = _group(deployment, system, network, aws)
         if system.service == "fsx-lustre":
-            late |= _lustre(deployment, system, network, eks, aws)
-        elif system.service == "efs":
-            late |= _efs(deployment, system, network, eks, aws)
-    return late
+            made.late |= _lustre(deployment, system, network, group, aws)
+            made.ways.append(_opened(system, group, eks, _LUSTRE_PORTS, aws))
+        else:
+            late, targets = _efs(deployment, system, network, group, aws)
+            made.late |= late
+            made.ways += [*targets, _opened(system, group, eks, _NFS_PORTS, aws)]
+    return made
 
 
 def _lustre(
-    deployment: Deployment, system: FileSystem, network: Network, eks: Eks, aws: AwsProvider
+    deployment: Deployment, system: FileSystem, network: Network, group: AwsResource, aws: AwsProvider
 ) -> dict[str, pulumi.Output[Any]]:
-    group = _group(deployment, system, _LUSTRE_PORTS, network, eks, aws)
+    # the file servers talk to each other; FSx refuses a group that doesn't let them, so the rule comes first. It
+    # doesn't wait for the cluster, whose group is known ten minutes later
+    everything = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group.get("GroupId")}]}]
+    itself = _rule(system, "ingress-itself", group, everything, aws)
     configuration: dict[str, Any] = {"DeploymentType": system.deployment_type, "DataCompressionType": "LZ4"}
     if system.per_unit_throughput:
         configuration["PerUnitStorageThroughput"] = system.per_unit_throughput
@@ -55,6 +71,7 @@ def _lustre(
         },
         outputs=["FileSystemId", "DNSName", "MountName"],
         provider=aws,
+        depends_on=[itself],
         timeout_s=3600,
     )
     found: dict[str, pulumi.Output[Any]] = {
@@ -67,9 +84,9 @@ def _lustre(
 
 
 def _efs(
-    deployment: Deployment, system: FileSystem, network: Network, eks: Eks, aws: AwsProvider
-) -> dict[str, pulumi.Output[Any]]:
-    group = _group(deployment, system, _NFS_PORTS, network, eks, aws)
+    deployment: Deployment, system: FileSystem, network: Network, group: AwsResource, aws: AwsProvider
+) -> tuple[dict[str, pulumi.Output[Any]], list[AwsResource]]:
+    """What its volume needs, and its mount targets."""
     efs = AwsResource.declare(
         "efs:FileSystem",
         f"storage/{system.name}:efs",
@@ -82,27 +99,22 @@ def _efs(
         provider=aws,
     )
     zones = [subnet.zone for subnet in network.subnets if not subnet.public]
-    for zone, subnet_id in zip(zones, network.private(), strict=True):
+    targets = [
         AwsResource.declare(
             "efs:MountTarget",
             f"storage/{system.name}:mount-target-{zone}",
             {"FileSystemId": efs.get("FileSystemId"), "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
             provider=aws,
         )
-    return {f"{system.name}.file_system_id": efs.get("FileSystemId")}
+        for zone, subnet_id in zip(zones, network.private(), strict=True)
+    ]
+    return {f"{system.name}.file_system_id": efs.get("FileSystemId")}, targets
 
 
-def _group(
-    deployment: Deployment,
-    system: FileSystem,
-    ports: tuple[tuple[int, int], ...],
-    network: Network,
-    eks: Eks,
-    aws: AwsProvider,
-) -> AwsResource:
-    """A security group that lets the cluster's nodes, and the file system's own servers, reach it."""
+def _group(deployment: Deployment, system: FileSystem, network: Network, aws: AwsProvider) -> AwsResource:
+    """The security group of a file system: closed, until a rule opens it."""
     name = f"{deployment.cluster.name}-{system.name}"
-    group = AwsResource.declare(
+    return AwsResource.declare(
         "ec2:SecurityGroup",
         f"storage/{system.name}:security-group",
         {
@@ -114,20 +126,28 @@ def _group(
         outputs=["GroupId"],
         provider=aws,
     )
-    sources = [{"GroupId": eks.security_group_id}, {"GroupId": group.get("GroupId")}]
-    AwsResource.declare(
+
+
+def _opened(
+    system: FileSystem, group: AwsResource, eks: Eks, ports: tuple[tuple[int, int], ...], aws: AwsProvider
+) -> AwsResource:
+    """The rule that lets the cluster's nodes in."""
+    nodes = [{"GroupId": eks.security_group_id}]
+    permissions = [
+        {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, "UserIdGroupPairs": nodes} for first, last in ports
+    ]
+    return _rule(system, "ingress", group, permissions, aws)
+
+
+def _rule(
+    system: FileSystem, name: str, group: AwsResource, permissions: list[dict[str, Any]], aws: AwsProvider
+) -> AwsResource:
+    return AwsResource.declare(
         "ec2:SecurityGroupIngress",
-        f"storage/{system.name}:ingress",
-        {
-            "GroupId": group.get("GroupId"),
-            "IpPermissions": [
-                {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, "UserIdGroupPairs": sources}
-                for first, last in ports
-            ],
-        },
+        f"storage/{system.name}:{name}",
+        {"GroupId": group.get("GroupId"), "IpPermissions": permissions},
         provider=aws,
     )
-    return group
 
 
 def declare_bucket_access(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
@@ -140,7 +160,7 @@ def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks,
     role, _ = declare_role(
         deployment,
         "buckets",
-        role_name(deployment.cluster.name, workload),
+        f"{deployment.cluster.name}-workload-{workload}",
         trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
         (),
         aws,
@@ -164,14 +184,6 @@ def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks,
         provider=aws,
         depends_on=[allowed],
     )
-
-
-def role_name(cluster: str, workload: str) -> str:
-    """The name of a workload's role: at most 64 characters, IAM's limit, the same every time."""
-    name = f"{cluster}-workload-{workload}"
-    if len(name) <= _ROLE_NAME_MAX:
-        return name
-    return f"{name[: _ROLE_NAME_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def bucket_policy(deployment: Deployment, workload: Workload) -> str:

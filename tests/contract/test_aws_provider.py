@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from providers.aws.provider import AwsProvider
+from providers.aws.rows import eks, iam
 from providers.base.calls import Caller
 from providers.base.compare import merged
 from providers.base.diffs import UNFINISHED
@@ -75,6 +77,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("meshaws:efs:FileSystem", {"Encrypted": True, "Tags": {"Name": "shared"}}),
+    ("meshaws:logs:LogGroup", {"logGroupName": "/aws/eks/mesh/cluster", "retentionInDays": 30, "Tags": {"a": "b"}}),
     (
         "meshaws:eks:Cluster",
         {
@@ -318,3 +321,48 @@ def test_inputs_are_checked_before_any_call() -> None:
         olds={},
     )
     assert sorted(failure.path for failure in failures) == ["nodeRole", "scalingConfig.minSize", "subnets[1]"]
+
+
+def test_a_log_group_that_a_service_made_by_itself_is_taken_over(bench: Bench) -> None:
+    bench.api("logs").create_log_group(logGroupName="/aws/eks/mesh/cluster")
+    made = bench.create("meshaws:logs:LogGroup", logGroupName="/aws/eks/mesh/cluster", retentionInDays=30)
+    found = bench.api("logs").describe_log_groups()["logGroups"]
+    assert [(group["logGroupName"], group["retentionInDays"]) for group in found] == [("/aws/eks/mesh/cluster", 30)]
+    bench.delete("meshaws:logs:LogGroup", made, logGroupName="/aws/eks/mesh/cluster")
+    assert bench.api("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_interfaces_of_ended_nodes_and_the_clusters_group_do_not_hold_the_network(bench: Bench) -> None:
+    ec2 = bench.api("ec2")
+    vpc = bench.create("meshaws:ec2:Vpc", CidrBlock="10.5.0.0/16")
+    subnet = bench.create("meshaws:ec2:Subnet", VpcId=vpc.id, CidrBlock="10.5.0.0/24")
+
+    def interface(*tags: str) -> str:
+        named = [{"ResourceType": "network-interface", "Tags": [{"Key": key, "Value": "x"} for key in tags]}]
+        made = ec2.create_network_interface(SubnetId=subnet.id, TagSpecifications=named if tags else [])
+        return str(made["NetworkInterface"]["NetworkInterfaceId"])
+
+    idle = interface("node.k8s.amazonaws.com/instance_id")
+    own = interface()
+    group = ec2.create_security_group(GroupName="eks-cluster-sg-mesh-1", Description="EKS", VpcId=vpc.id)["GroupId"]
+    ec2.create_tags(Resources=[group], Tags=[{"Key": "aws:eks:cluster-name", "Value": "mesh"}])
+
+    bench.delete("meshaws:ec2:Subnet", subnet)
+    left = {item["NetworkInterfaceId"] for item in ec2.describe_network_interfaces()["NetworkInterfaces"]}
+    assert own in left, "an interface that the network plugin did not make is someone's"
+    assert idle not in left
+    ec2.delete_network_interface(NetworkInterfaceId=own)
+    bench.delete("meshaws:ec2:Vpc", vpc)
+    assert group not in {item["GroupId"] for item in ec2.describe_security_groups()["SecurityGroups"]}
+
+
+def test_what_takes_effect_later_is_done_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[tuple[float, str]] = []
+    monkeypatch.setattr(Caller, "pause", lambda self, seconds, what: waited.append((seconds, what)))
+    bench.provider.rows["meshaws:iam:Role"] = replace(iam.ROLE, settle_s=15)
+    first = {"RoleName": "pods", "AssumeRolePolicyDocument": TRUST, "Description": "a", "Tags": {"team": "a"}}
+    made = bench.create("meshaws:iam:Role", **first)
+    bench.update("meshaws:iam:Role", made, first, first | {"Tags": {"team": "b"}})
+    bench.update("meshaws:iam:Role", made, first, first | {"Description": "b"})
+    assert waited == [(15, "Role pods")] * 2, "a tag is in effect at once"
+    assert eks.POD_IDENTITY_ASSOCIATION.settle_s >= 10

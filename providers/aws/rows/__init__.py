@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, route53, s3
+from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, logs, route53, s3
 from providers.base.row import Row
 
 ALL: tuple[Row, ...] = (
@@ -10,6 +10,7 @@ ALL: tuple[Row, ...] = (
     *ec2_compute.ROWS,
     *iam.ROWS,
     *eks.ROWS,
+    *logs.ROWS,
     *s3.ROWS,
     *fsx.ROWS,
     *efs.ROWS,

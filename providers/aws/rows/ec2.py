@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers.aws.rows.leftovers import delete_cluster_groups, delete_idle_interfaces
 from providers.base.row import Adopt, Call, Poll, Row, Setting, Tags
 
 # What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
@@ -60,6 +61,7 @@ VPC = Row(
     id="answer.Vpc.VpcId",
     read=Call("DescribeVpcs", {"VpcIds": "[id]"}, path="Vpcs[0]"),
     delete=ending("DeleteVpc", "VpcId"),
+    before_delete=(delete_cluster_groups,),
     adopt=found("DescribeVpcs", "Vpcs", "VpcId"),
     not_found=("InvalidVpcID.NotFound",),
     settings=(vpc_attribute("EnableDnsSupport"), vpc_attribute("EnableDnsHostnames")),
@@ -76,6 +78,7 @@ SUBNET = Row(
     id="answer.Subnet.SubnetId",
     read=Call("DescribeSubnets", {"SubnetIds": "[id]"}, path="Subnets[0]"),
     delete=ending("DeleteSubnet", "SubnetId"),
+    before_delete=(delete_idle_interfaces,),
     adopt=found("DescribeSubnets", "Subnets", "SubnetId"),
     not_found=("InvalidSubnetID.NotFound",),
     settings=(

@@ -349,6 +349,10 @@ ACCESS_POLICY_ASSOCIATION = Row(
 
 POD_IDENTITY_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "associationId": "parts[1]"}
 
+# The user guide ("Learn how EKS Pod Identity grants pods access") gives an association some seconds to be known
+# everywhere. A pod admitted before has no credentials, and gets none when its containers start again.
+ASSOCIATION_SETTLES_S = 15.0
+
 POD_IDENTITY_ASSOCIATION = Row(
     "meshaws:eks:PodIdentityAssociation",
     "eks",
@@ -396,6 +400,7 @@ POD_IDENTITY_ASSOCIATION = Row(
         put=Call("TagResource", {"resourceArn": "outputs.associationArn", "tags": "put_tags"}),
         remove=Call("UntagResource", {"resourceArn": "outputs.associationArn", "tagKeys": "gone_tag_keys"}),
     ),
+    settle_s=ASSOCIATION_SETTLES_S,
     noise=("modifiedAt",),
 )
 

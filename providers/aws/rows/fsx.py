@@ -30,7 +30,8 @@ FILE_SYSTEM = Row(
     "meshaws:fsx:FileSystem",
     "fsx",
     "FSx API CreateFileSystem",
-    create=Call("CreateFileSystem", forward=True),
+    # a rule of the security group is seen a moment after it was made
+    create=Call("CreateFileSystem", forward=True, transient=("InvalidNetworkSettings:port 988",), patience_s=60),
     id="answer.FileSystem.FileSystemId",
     read=Call("DescribeFileSystems", {"FileSystemIds": "[id]"}, path="FileSystems[0]"),
     delete=Call("DeleteFileSystem", {"FileSystemId": "id"}),

@@ -8,8 +8,8 @@ import pytest
 
 from meshctl.model.deployment import Cluster
 from stacks.aws import arns
-from stacks.aws.cluster import endpoint_access, kubeconfig_text
-from stacks.aws.storage import bucket_policy, role_name
+from stacks.aws.cluster import endpoint_access, kubeconfig_text, role_name
+from stacks.aws.storage import bucket_policy
 from tests.unit.deployments import deployment
 
 
@@ -55,9 +55,10 @@ def test_a_workload_without_buckets_has_no_policy() -> None:
 
 
 def test_role_names_are_short_enough_and_differ() -> None:
-    assert role_name("llm-prod-aws-east", "chat") == "llm-prod-aws-east-workload-chat"
-    long = [role_name("m" * 30 + "-" + "e" * 30, f"w{number}" + "x" * 40) for number in range(2)]
-    assert len(set(long)) == 2
+    assert role_name("llm-prod-aws-east-workload-chat") == "llm-prod-aws-east-workload-chat"
+    longest = "m" * 30 + "-" + "e" * 30
+    long = [role_name(f"{longest}-{what}") for what in ("cluster", "nodes", "ebs-driver", "workload-" + "x" * 40)]
+    assert len(set(long)) == 4
     assert all(len(name) <= 64 for name in long)
 
 

@@ -1,6 +1,7 @@
 """The one link between stacks and providers, from both sides: resource tokens and their properties.
 
-The AWS program is run with Pulumi's mocks, so that what is looked at is what would go over the wire.
+The AWS program is run with Pulumi's mocks, so that what is looked at is what would go over the wire: what is declared,
+and what must be there before it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import botocore.session
 import pulumi
 import pytest
+from pulumi.runtime.mocks import MockMonitor
 
 import stacks.aws
 import stacks.edge
@@ -48,11 +50,25 @@ class Wire(pulumi.runtime.Mocks):
         raise AssertionError(f"stacks call no functions: {args.token}")
 
 
+class Monitor(MockMonitor):
+    """Keeps what each resource waits for, by its name."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire)
+        self.waits_for: dict[str, set[str]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the engine's own name)
+        self.waits_for[request.name] = {urn.split("::")[-1] for urn in request.dependencies}
+        return super().RegisterResource(request)
+
+
 @pytest.fixture(scope="module")
-def declared() -> list[tuple[str, dict[str, Any]]]:
+def monitor() -> Monitor:
+    """After the AWS program and that of the names have been run."""
     wire = Wire()
+    monitor = Monitor(wire)
     asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(wire)
+    pulumi.runtime.set_mocks(wire, monitor=monitor)
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     deployment = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
     assert deployment is not None
@@ -68,7 +84,12 @@ def declared() -> list[tuple[str, dict[str, Any]]]:
         stacks.edge.declare(names, before={}, profile="", tags={})
 
     run()
-    return [(token, inputs) for token, inputs in wire.declared if token.startswith("meshaws:")]
+    return monitor
+
+
+@pytest.fixture(scope="module")
+def declared(monitor: Monitor) -> list[tuple[str, dict[str, Any]]]:
+    return [(token, inputs) for token, inputs in monitor.mocks.declared if token.startswith("meshaws:")]
 
 
 def test_every_declared_token_and_property_is_a_rows(declared: list[tuple[str, dict[str, Any]]]) -> None:
@@ -85,3 +106,30 @@ def test_every_declared_token_and_property_is_a_rows(declared: list[tuple[str, d
 
 def test_every_row_is_declared_by_some_stack(declared: list[tuple[str, dict[str, Any]]]) -> None:
     assert {row.token for row in ALL} - {token for token, _ in declared} == SPARE
+
+
+def test_lustre_waits_for_the_rule_that_fsx_asks_for_and_for_no_cluster(monitor: Monitor) -> None:
+    waits = monitor.waits_for
+    assert "storage/shared:ingress-itself" in waits["storage/shared:lustre"]
+    assert "cluster:eks" not in waits["storage/shared:ingress-itself"] | waits["storage/shared:lustre"]
+
+
+def test_no_way_to_a_file_system_goes_before_the_last_pod(monitor: Monitor) -> None:
+    ways = {name for name in monitor.waits_for if name.endswith(":ingress") or ":mount-target-" in name}
+    assert len(ways) == 4  # two rules, and EFS in two zones
+    assert ways <= monitor.waits_for["platform:namespace"]
+
+
+def test_reserved_nodes_and_gpus_are_updated_without_a_node_to_spare(
+    declared: list[tuple[str, dict[str, Any]]],
+) -> None:
+    groups = [inputs for token, inputs in declared if token == "meshaws:eks:Nodegroup"]
+    strategies = {group["nodegroupName"]: group["updateConfig"]["updateStrategy"] for group in groups}
+    assert strategies == {"train": "MINIMAL", "serve": "MINIMAL", "web": "DEFAULT"}
+
+
+def test_the_control_plane_is_in_two_zones_whatever_zones_nodes_are_in(
+    declared: list[tuple[str, dict[str, Any]]],
+) -> None:
+    cluster = next(inputs for token, inputs in declared if token == "meshaws:eks:Cluster")
+    assert len(cluster["resourcesVpcConfig"]["subnetIds"]) == 2

@@ -1,0 +1,49 @@
+"""What EKS and its nodes leave in a VPC and nobody deletes any more: before a subnet or the VPC goes. EDGE.
+
+Hooks of the rows in `ec2`. The network plugin makes interfaces for its node; of a node that ends abruptly they stay,
+belong to no instance, and hold the subnet and their security group. EKS then can't delete the group that it made for
+the cluster, which holds the VPC (aws-ia/terraform-aws-eks-blueprints #376, terraform-provider-aws #11473). Both
+carry tags of what made them, and the VPC is the mesh's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from providers.base.row import Context
+
+NODES_TAG = "node.k8s.amazonaws.com/instance_id"  # on the network plugin's interfaces (terraform-aws-eks #2004)
+CLUSTER_TAG = "aws:eks:cluster-name"  # on the security group that EKS makes for a cluster
+
+
+def delete_idle_interfaces(client: Any, context: Context) -> None:
+    """Those of the network plugin in this subnet that no instance has."""
+    filters = {"subnet-id": context["id"], "status": "available", "tag-key": NODES_TAG}
+    for page in client.get_paginator("describe_network_interfaces").paginate(Filters=_filters(filters)):
+        for interface in page["NetworkInterfaces"]:
+            id = interface["NetworkInterfaceId"]  # noqa: A001
+            _delete(client.delete_network_interface, "InvalidNetworkInterface", NetworkInterfaceId=id)
+
+
+def delete_cluster_groups(client: Any, context: Context) -> None:
+    """The security groups of this VPC that EKS made and could not delete."""
+    filters = {"vpc-id": context["id"], "tag-key": CLUSTER_TAG}
+    for page in client.get_paginator("describe_security_groups").paginate(Filters=_filters(filters)):
+        for group in page["SecurityGroups"]:
+            _delete(client.delete_security_group, "InvalidGroup", GroupId=group["GroupId"])
+
+
+def _filters(values: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": [value]} for name, value in values.items()]
+
+
+def _delete(call: Any, noun: str, **names: str) -> None:
+    """What is gone meanwhile is fine; what is in use after all is told by the deletion that it holds up."""
+    try:
+        call(**names)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code != "DependencyViolation" and not code.startswith(noun):
+            raise
