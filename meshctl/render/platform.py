@@ -10,7 +10,7 @@ from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, FileSystem, Workload
-from meshctl.render import pods, registries
+from meshctl.render import object_storage, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -18,6 +18,7 @@ from meshctl.render.templates import render
 NAMESPACE = "platform:namespace"
 REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are, counted from 1
 ENDPOINT = "object_storage.endpoint"
+OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
@@ -102,13 +103,13 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
     """Every Secret by name: its variables, each with the name of the late value that it holds."""
     found = {}
-    if pods.has_object_storage_secret(deployment):
-        found[pods.OBJECT_STORAGE_SECRET] = {
+    if object_storage.has_secret(deployment):
+        found[object_storage.SECRET] = {
             "AWS_ACCESS_KEY_ID": "object_storage.access_key_id",
             "AWS_SECRET_ACCESS_KEY": "object_storage.secret_access_key",
         }
-        if any(pods.endpoint_is_late(deployment, store) for store in deployment.object_stores):
-            found[pods.OBJECT_STORAGE_SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
+        if any(object_storage.endpoint_is_late(deployment, store) for store in deployment.object_stores):
+            found[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
     for workload in deployment.workloads:
         if workload.secrets:
             entries = {variable: f"secret.{name}" for variable, name in sorted(workload.secrets.items())}
@@ -117,9 +118,20 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
 
 
 def _object_storage(deployment: Deployment) -> list[PlatformObject]:
-    if not pods.has_object_storage_secret(deployment):
+    if not object_storage.has_secret(deployment):
         return []
-    return [_secret(deployment, "platform:object-storage", pods.OBJECT_STORAGE_SECRET)]
+    found = [_secret(deployment, "platform:object-storage", object_storage.SECRET)]
+    return [*found, _object_storage_config(deployment)] if object_storage.needs_config(deployment) else found
+
+
+def _object_storage_config(deployment: Deployment) -> PlatformObject:
+    values = {
+        "name": object_storage.CONFIG,
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        "files": {object_storage.CONFIG_FILE: object_storage.config_text()},
+    }
+    return PlatformObject(OBJECT_STORAGE_CONFIG, _one("config-map", "ConfigMap", values), depends_on=(NAMESPACE,))
 
 
 def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
@@ -181,8 +193,9 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         *map(registries.logical_name, workload.image_pull_secrets),
         *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
     ]
-    if deployment.provider != "aws" and pods.mounted_stores(deployment, workload):
+    if deployment.provider != "aws" and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
+        needs += [OBJECT_STORAGE_CONFIG] if object_storage.needs_config(deployment) else []
     if deployment.provider == "aws":
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]

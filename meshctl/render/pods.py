@@ -6,15 +6,13 @@ container (docs: "What a container can rely on"), made concrete for one environm
 
 from __future__ import annotations
 
-import re
 import signal
 from typing import Any
 
-from meshctl.model.deployment import Block, Deployment, Mount, ObjectStore, Pool, Workload
-from meshctl.render import registries
+from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
+from meshctl.render import object_storage, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
-OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
 _COREWEAVE_GPU = "is_gpu"  # the taint that CKS puts on its GPU nodes
@@ -25,18 +23,11 @@ _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 _RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 
-# A store that holds nothing yet fails the pod, to be tried again: a container that was started on an empty folder would
-# never see what is uploaded later, for only a new pod copies again. No `$(…)`, which Kubernetes takes for a variable.
-_STAGING_SCRIPT = (
-    'rclone copy "$1" "$2" --checksum --transfers=16 --fast-list --stats=30s --stats-one-line -v || exit; '
-    'ls -A "$2" | grep -q . || { echo "$3 holds no objects" >&2; exit 1; }'
-)
-
 
 def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
     pool = deployment.pool(workload.pool)
-    staged = [_staging(deployment, mount) for mount in workload.mounts if _is_staged(mount)]
+    staged = [object_storage.staging(deployment, mount) for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
         "workload": workload,
@@ -51,17 +42,22 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": environment(deployment, workload, pool),
-        "staging_env": _object_storage_env(deployment, workload),
+        "staging_env": object_storage.variables(deployment, workload),
         "staged": staged,
-        "staging_script": _STAGING_SCRIPT,
+        "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
-        "volumes": [*volumes(deployment, workload), *memory_volumes(workload, pool)],
+        "volumes": [
+            *volumes(deployment, workload),
+            *memory_volumes(workload, pool),
+            *object_storage.volumes(deployment, workload),
+        ],
         "volume_mounts": [
             *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
             *(
                 {"name": volume["name"], "mountPath": _MEMORY[volume["name"]]}
                 for volume in memory_volumes(workload, pool)
             ),
+            *object_storage.volume_mounts(deployment, workload),
         ],
         "locks_memory": locks_memory(workload, pool),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
@@ -96,8 +92,8 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if workload.kind not in ("inference", "service"):
         return []
     found = []
-    if has_object_storage_secret(deployment) and mounted_stores(deployment, workload):
-        found.append(("meshctl.dev/object-storage-revision", revision_of(OBJECT_STORAGE_SECRET)))
+    if object_storage.has_secret(deployment) and object_storage.mounted_stores(deployment, workload):
+        found.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
     if workload.secrets:
         found.append(("meshctl.dev/secrets-revision", revision_of(f"{workload.name}-secrets")))
     return found
@@ -106,11 +102,6 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
 def revision_of(secret: str) -> str:
     """The late value that counts the revisions of the Secret."""
     return f"revision.{secret}"
-
-
-def has_object_storage_secret(deployment: Deployment) -> bool:
-    """Whether pods get the keys of the object stores by a Secret: everywhere but on AWS."""
-    return deployment.provider != "aws" and bool(deployment.object_stores)
 
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
@@ -217,9 +208,10 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
     entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
-    entries |= {entry["name"]: entry for entry in _object_storage_env(deployment, workload)}
+    entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
+    entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
-    entries |= {name: _from_secret(f"{workload.name}-secrets", name) for name in workload.secrets}
+    entries |= {name: object_storage.from_secret(f"{workload.name}-secrets", name) for name in workload.secrets}
     entries |= {name: {"value": value} for name, value in _mesh_env(deployment, workload).items()}
     if workload.kind == "training":
         entries["MESH_RANK"] = _from_annotation("batch.kubernetes.io/job-completion-index")
@@ -228,93 +220,20 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
 
 def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:
     values = {"MESH_ENVIRONMENT": deployment.environment, "MESH_POOL": workload.pool}
-    for store in mounted_stores(deployment, workload):
-        values[f"MESH_{variable_name(store.name)}_URL"] = store.url
+    for store in object_storage.mounted_stores(deployment, workload):
+        values[f"MESH_{object_storage.variable_name(store.name)}_URL"] = store.url
     if workload.kind == "training":
         values["MESH_NODES"] = str(workload.replicas)
         values["MESH_LEADER"] = f"{workload.name}-0.{workload.name}"
     return values
 
 
-def mounted_stores(deployment: Deployment, workload: Workload) -> list[ObjectStore]:
-    """The object stores that the workload uses: it hears of no others, so that they can come and go without it."""
-    return [deployment.object_store(mount.storage) for mount in workload.mounts if mount.kind == "object"]
-
-
-def variable_name(name: str) -> str:
-    """`my-weights` -> `MY_WEIGHTS`."""
-    return re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-
-
-def _object_storage_env(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
-    """The standard AWS SDK variables. On AWS only the region: EKS Pod Identity brings endpoint and credentials."""
-    stores = mounted_stores(deployment, workload)
-    if not stores:
-        return []
-    store = stores[0]  # there is one set of variables, and one endpoint per environment
-    entries: list[dict[str, Any]] = [{"name": "AWS_REGION", "value": store.region}]
-    endpoint = _endpoint(deployment, store)
-    if endpoint:
-        entries.append({"name": "AWS_ENDPOINT_URL_S3", **endpoint})
-        # stores that only speak S3 may not know the checksums that AWS SDKs add since 2025
-        entries.append({"name": "AWS_REQUEST_CHECKSUM_CALCULATION", "value": "when_required"})
-        entries.append({"name": "AWS_RESPONSE_CHECKSUM_VALIDATION", "value": "when_required"})
-    if deployment.provider != "aws":
-        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        entries += [{"name": key, **_from_secret(OBJECT_STORAGE_SECRET, key)} for key in keys]
-    return entries
-
-
-def endpoint_is_late(deployment: Deployment, store: ObjectStore) -> bool:
-    """Whether only the store's AWS profile, on the operator's machine, says where it is."""
-    return deployment.provider != "aws" and not (store.pod_endpoint or store.endpoint)
-
-
-def _endpoint(deployment: Deployment, store: ObjectStore) -> dict[str, Any]:
-    """The value of a variable that names the store's endpoint; empty where it is AWS's own."""
-    if endpoint_is_late(deployment, store):
-        return _from_secret(OBJECT_STORAGE_SECRET, "AWS_ENDPOINT_URL_S3")
-    endpoint = store.pod_endpoint or store.endpoint
-    return {"value": endpoint} if endpoint else {}
-
-
-def _from_secret(secret: str, key: str) -> dict[str, Any]:
-    return {"valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-
-
 def _from_annotation(annotation: str) -> dict[str, Any]:
     return {"valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}}
 
 
-def _is_staged(mount: Mount) -> bool:
-    return mount.kind == "object" and mount.read_only
-
-
 def _is_mounted(mount: Mount) -> bool:
     return mount.kind != "object" or mount.read_only
-
-
-def _staging(deployment: Deployment, mount: Mount) -> dict[str, Any]:
-    """One init container that fills a folder from a bucket. rclone is configured by variables: nothing to quote."""
-    store = deployment.object_store(mount.storage)
-    endpoint = _endpoint(deployment, store)
-    settings: dict[str, dict[str, Any]] = {
-        "RCLONE_S3_PROVIDER": {"value": "Other" if endpoint else "AWS"},
-        "RCLONE_S3_ENV_AUTH": {"value": "true"},
-        "RCLONE_S3_REGION": {"value": store.region},
-    }
-    if endpoint:
-        settings["RCLONE_S3_ENDPOINT"] = endpoint
-    if store.addressing != "auto":
-        settings["RCLONE_S3_FORCE_PATH_STYLE"] = {"value": "true" if store.addressing == "path" else "false"}
-    return {
-        "name": f"stage-{store.name}",
-        "source": f":s3:{store.bucket}/{store.prefix}".rstrip("/"),
-        "path": mount.path,
-        "url": store.url,
-        "volume": store.name,
-        "env": [{"name": name, **value} for name, value in sorted(settings.items())],
-    }
 
 
 def _volume_mount(mount: Mount) -> dict[str, Any]:
@@ -325,7 +244,7 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     """The pod's volumes; claims that a StatefulSet makes for each pod are in `claim_templates`."""
     found: list[dict[str, Any]] = []
     for mount in workload.mounts:
-        if _is_staged(mount):
+        if object_storage.is_staged(mount):
             found.append({"name": mount.storage, "emptyDir": {}})
         elif mount.kind == "filesystem":
             found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "Namespace": ("v1",),
     "ServiceAccount": ("v1", "automountServiceAccountToken"),
     "Secret": ("v1", "type", "stringData"),
+    "ConfigMap": ("v1", "data"),
     "Service": ("v1", "spec"),
     "PersistentVolume": ("v1", "spec"),
     "PersistentVolumeClaim": ("v1", "spec"),

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import yaml
 
@@ -102,6 +103,26 @@ def test_credentials_come_from_a_secret_outside_aws_and_from_pod_identity_on_aws
     assert outside["AWS_ENDPOINT_URL_S3"] == "http://cwlota.com"
     inside = env(named(sample("aws"), "workload/pretrain:job"))
     assert not [name for name in inside if "KEY" in name or "ENDPOINT" in name]
+
+
+def test_the_sdks_are_told_to_put_the_bucket_into_the_host_name(tmp_path: Path) -> None:
+    """An SDK with an endpoint of its own puts it into the path, which CoreWeave refuses."""
+    deployment = sample("coreweave")
+    chat = named(deployment, "workload/chat:deployment")
+    (config,) = [item for item in render.platform_objects(deployment) if item.kind == "ConfigMap"]
+    assert config.name in chat.depends_on
+    (volume,) = [each for each in pod(chat)["volumes"] if each.get("configMap") == {"name": "object-storage"}]
+    (mount,) = [each for each in pod(chat)["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    file = tmp_path / Path(env(chat)["AWS_CONFIG_FILE"]).relative_to(mount["mountPath"])
+    file.write_text(config.manifest["data"][file.name])
+
+    session = botocore.session.Session()
+    session.set_config_variable("config_file", str(file))
+    session.set_credentials("key", "secret")
+    client = session.create_client("s3", "us-east-1", endpoint_url=env(chat)["AWS_ENDPOINT_URL_S3"])
+    url = client.generate_presigned_url("get_object", Params={"Bucket": "llm-weights", "Key": "k"})
+    assert url.startswith("http://llm-weights.cwlota.com/k?")
+    assert not [item for item in render.platform_objects(sample("onprem")) if item.kind == "ConfigMap"]
 
 
 def test_an_endpoint_that_only_the_profile_knows_comes_with_the_credentials() -> None:
