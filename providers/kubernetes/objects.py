@@ -44,6 +44,9 @@ class Gvk:
         return f"{self.api_version}/{self.kind}"
 
 
+NAMESPACE: Final = Gvk("", "v1", "Namespace")
+
+
 def token_gvk(token: str) -> Gvk:
     """`kubernetes:apps/v1:Deployment` -> apps, v1, Deployment; `core` is the group "".
 

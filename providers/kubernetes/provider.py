@@ -397,6 +397,9 @@ class KubernetesProvider(Provider):
         status = functools.partial(self.host.status, urn)
         limit_s = readiness.timeout_s(timeout_s, asked, None)
         outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
+        if gvk == objects.NAMESPACE and not outcome.reasons:
+            name = objects.name_of(live)
+            outcome = session.waiter.until_volumes_gone(name, timeout_s=limit_s, status=status)
         if outcome.reasons:
             raise ProviderError("", "; ".join(outcome.reasons))
 

@@ -160,6 +160,13 @@ def volume(obj: Json) -> Verdict:
     return _not_yet(f"the volume is {phase or 'Pending'}")
 
 
+def goes_with_claim(volume: Json, namespace: str) -> bool:
+    """Whether a volume is deleted by its driver once its claim, in this namespace, is gone."""
+    spec = part(volume, "spec")
+    is_deleted = spec.get("persistentVolumeReclaimPolicy") == "Delete"
+    return is_deleted and part(spec, "claimRef").get("namespace") == namespace
+
+
 def namespace(obj: Json) -> Verdict:
     phase = part(obj, "status").get("phase", "Active")
     return READY if phase == "Active" else _not_yet(f"the namespace is {phase}")

@@ -25,6 +25,7 @@ DETAILS_EVERY_S: Final = 5.0
 ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
 STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
 CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
+VOLUME: Final = Gvk("", "v1", "PersistentVolume")
 POD: Final = Gvk("", "v1", "Pod")
 EVENT: Final = Gvk("", "v1", "Event")
 OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
@@ -113,6 +114,30 @@ class Waiter:
             self._cancelled.wait(pause_s)
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
 
+    def until_volumes_gone(self, namespace: str, *, timeout_s: float, status: Status) -> Outcome:
+        """Polls until the volumes that go with the claims of a namespace are gone, which is after their claims: their
+        driver detaches and deletes them then. Gone itself before that, it leaves disks that cost money.
+        """
+        deadline = time.monotonic() + timeout_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            left = [volume for volume in self._volumes() if readiness.goes_with_claim(volume, namespace)]
+            if not left:
+                return Outcome(None)
+            if time.monotonic() >= deadline or self._cancelled.is_set():
+                return Outcome(left[0], tuple(map(_why_not_gone_volume, left)))
+            status(f"waiting for {len(left)} volume{'s' if len(left) > 1 else ''} to be deleted")
+            self._cancelled.wait(pause_s)
+            pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
+
+    def _volumes(self) -> list[Json]:
+        try:
+            return self._api.items(VOLUME, "")
+        except ApiError as error:
+            if error.status in (401, 403):  # volumes belong to no namespace: not everybody may see them
+                return []
+            raise
+
     def _again(self, gvk: Gvk, seen: Json) -> Json | None:
         try:
             return self._api.get(gvk, objects.namespace_of(seen), objects.name_of(seen))
@@ -193,3 +218,8 @@ def _why_not_gone(live: Json) -> tuple[str, ...]:
     ]
     held = ", ".join(objects.metadata(live).get("finalizers") or []) or "what belongs to it to go"
     return tuple(remaining) or (f"{what} is still there; it waits for {held} [code=NotGone]",)
+
+
+def _why_not_gone_volume(volume: Json) -> str:
+    said = readiness.part(volume, "status").get("message") or "its driver has not deleted it"
+    return f"PersistentVolume {objects.name_of(volume)} is still there: {said} [code=NotGone]"

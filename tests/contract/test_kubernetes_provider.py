@@ -112,11 +112,11 @@ def update(provider: KubernetesProvider, token: str, name: str, made: Any, news:
     )  # fmt: skip
 
 
-def delete(provider: KubernetesProvider, token: str, made: Any) -> None:
+def delete(provider: KubernetesProvider, token: str, made: Any, timeout_s: float = 30.0) -> None:
     outputs = plain(made.outputs)
     provider.delete(
         f"kubernetes:{token}", urn=URN.format(token, "x"), id=made.id, inputs=outputs["__inputs"], outputs=outputs,
-        timeout_s=30.0,
+        timeout_s=timeout_s,
     )  # fmt: skip
 
 
@@ -309,6 +309,38 @@ def test_deleting_is_done_when_the_object_is_gone(
     delete(provider, "core/v1:Namespace", made)
     assert "short-lived" not in [i["metadata"]["name"] for i in plane.call("GET", "/api/v1/namespaces")["items"]]
     delete(provider, "core/v1:Namespace", made)
+
+
+def volume(name: str, namespace: str, policy: str) -> dict[str, Any]:
+    """One that a driver made for a claim, which nobody but the driver deletes."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": policy,
+        "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": name},
+        "claimRef": {"namespace": namespace, "name": "c", "uid": f"uid-of-{name}"},
+    }
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_a_namespace_is_gone_when_the_volumes_of_its_claims_are(
+    provider: KubernetesProvider, plane: control_plane.ControlPlane
+) -> None:
+    news = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "with-volumes"}}
+    made = create(provider, "core/v1:Namespace", "ns", news)
+    for one in (volume("goes", "with-volumes", "Delete"), volume("stays", "with-volumes", "Retain")):
+        plane.call("POST", "/api/v1/persistentvolumes", one)
+
+    def there() -> set[str]:
+        return {item["metadata"]["name"] for item in plane.call("GET", "/api/v1/persistentvolumes")["items"]}
+
+    with pytest.raises(ProviderError, match="PersistentVolume goes is still there"):
+        delete(provider, "core/v1:Namespace", made, timeout_s=15.0)
+    made = create(provider, "core/v1:Namespace", "ns", news)
+    threading.Timer(2.0, lambda: plane.call("DELETE", "/api/v1/persistentvolumes/goes")).start()
+    delete(provider, "core/v1:Namespace", made, timeout_s=60.0)
+    assert there() & {"goes", "stays"} == {"stays"}
+    plane.call("DELETE", "/api/v1/persistentvolumes/stays")
 
 
 def test_unreachable_and_refused_are_never_gone(
