@@ -151,7 +151,7 @@ def takes_whole_node(workload: Workload, pool: Pool) -> bool:
 def locks_memory(workload: Workload, pool: Pool) -> bool:
     """Whether the pod needs IPC_LOCK: RDMA over InfiniBand and RoCE pins memory beyond a container's limit.
 
-    EFA does without: the accelerated EKS images leave the limit of locked memory open for all containers.
+    EFA does without: `stacks.aws.pools` opens the limit on its nodes, and so for users that are not root.
     """
     fabric = pool.fabric
     return fabric is not None and fabric.kind in _RDMA_CAPABILITY_KINDS and fabric_count(workload, pool) > 0

@@ -24,21 +24,29 @@ _CAPACITY_TYPES = {
 _TAGGED_BY_TEMPLATE = ("instance", "volume", "network-interface")  # EKS tags the node group alone
 
 # nodeadm joins the instance store disks to one volume, on which images and emptyDirs then live.
-_SCRATCH_USER_DATA = """MIME-Version: 1.0
-Content-Type: multipart/mixed; boundary="//"
-
---//
-Content-Type: application/node.eks.aws
-
----
+_SCRATCH = (
+    "application/node.eks.aws",
+    """---
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
 spec:
   instance:
     localStorage:
       strategy: RAID0
---//--
-"""
+""",
+)
+
+# EFA pins the buffers that it sends from. Containers inherit containerd's limit of locked memory, 8 MiB by systemd's
+# default, and a capability would not help: only root gets it into effect (NVIDIA/nvidia-container-toolkit issue 2037).
+_LOCKED_MEMORY = (
+    "text/x-shellscript",
+    """#!/bin/sh
+mkdir -p /etc/systemd/system/containerd.service.d
+printf '[Service]\\nLimitMEMLOCK=infinity\\n' > /etc/systemd/system/containerd.service.d/10-locked-memory.conf
+systemctl daemon-reload
+systemctl try-restart containerd
+""",
+)
 
 
 def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvider) -> AwsResource | None:
@@ -140,8 +148,8 @@ def _launch_template(
         **_placement(deployment, pool, aws),
         **_reservation(pool),
     }
-    if pool.scratch_gb:
-        data["UserData"] = base64.b64encode(_SCRATCH_USER_DATA.encode()).decode()
+    if text := user_data(pool):
+        data["UserData"] = base64.b64encode(text.encode()).decode()
     return AwsResource.declare(
         "ec2:LaunchTemplate",
         f"pool/{pool.name}:launch-template",
@@ -149,6 +157,16 @@ def _launch_template(
         outputs=["LaunchTemplateId", "LatestVersionNumber"],
         provider=aws,
     )
+
+
+def user_data(pool: Pool) -> str:
+    """What a node is told at its start, as MIME multipart; empty where there is nothing to tell."""
+    parts = [_SCRATCH] if pool.scratch_gb else []
+    parts += [_LOCKED_MEMORY] if pool.fabric and pool.fabric.kind == "efa" else []
+    if not parts:
+        return ""
+    head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n'
+    return head + "".join(f"\n--//\nContent-Type: {kind}\n\n{text}" for kind, text in parts) + "--//--\n"
 
 
 def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:

@@ -1,14 +1,17 @@
 """The JSON documents that the AWS stack hands to other programs."""
 
+import email
 import json
 from typing import Any
 
 import botocore.session
 import pytest
+import yaml
 
-from meshctl.model.deployment import Cluster
+from meshctl.model.deployment import Cluster, Fabric, Pool
 from stacks.aws import arns
 from stacks.aws.cluster import endpoint_access, kubeconfig_text, role_name
+from stacks.aws.pools import user_data
 from stacks.aws.storage import bucket_policy
 from tests.unit.deployments import deployment
 
@@ -83,3 +86,25 @@ def test_arns_are_those_of_the_regions_partition() -> None:
     assert policy == "arn:aws-us-gov:iam::aws:policy/AmazonEKSClusterPolicy"
     statements = json.loads(bucket_policy(made, made.workload("chat")))["Statement"]
     assert allowed(statements, "s3:ListBucket") == {"arn:aws-us-gov:s3:::llm-prod-aws-east-weights"}
+
+
+def parts_of(pool: Pool) -> dict[str, str]:
+    """The user data's parts by their type."""
+    walked = list(email.message_from_string(user_data(pool)).walk())[1:]
+    return {part.get_content_type(): str(part.get_payload()) for part in walked}
+
+
+def test_a_node_with_efa_lets_its_containers_lock_memory() -> None:
+    pool = deployment("aws-east").pool("train")
+    efa = Fabric(name="backend", kind="efa", bandwidth_gbps=3200, placement="cluster")
+    pool = pool.model_copy(update={"scratch_gb": 30_000, "fabric": efa})
+    parts = parts_of(pool)
+    assert list(parts) == ["application/node.eks.aws", "text/x-shellscript"]
+    assert yaml.safe_load(parts["application/node.eks.aws"])["spec"]["instance"]["localStorage"] == {
+        "strategy": "RAID0"
+    }
+    assert parts["text/x-shellscript"].startswith("#!/bin/sh\n")
+    assert "LimitMEMLOCK=infinity" in parts["text/x-shellscript"]
+    alone = pool.model_copy(update={"fabric": None})
+    assert list(parts_of(alone)) == ["application/node.eks.aws"]
+    assert user_data(alone.model_copy(update={"scratch_gb": 0})) == ""
