@@ -64,6 +64,7 @@ _TERMS = {
     (_NODE_GROUP, "version"): "Kubernetes version",
     (_NODE_GROUP, "launchTemplate.version"): "version of the launch template",
     (_NODE_GROUP, "launchTemplate.id"): "launch template",
+    (_NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
     ("meshaws:eks:Cluster", "version"): "Kubernetes version",
     ("meshaws:fsx:FileSystem", "StorageCapacity"): "size in GiB",
     ("meshaws:fsx:FileSystem", "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
@@ -85,6 +86,8 @@ _TERMS = {
 _LONG = {  # values that no person reads
     ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.UserData"): "user data",
     ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
+    ("meshaws:eks:Cluster", "resourcesVpcConfig.subnetIds"): "subnets of the control plane",
+    ("meshaws:ec2:SecurityGroupIngress", "IpPermissions"): "who is let in",
 }
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
@@ -111,7 +114,11 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
     if claim:
         return f"claim {claim}"
-    kinds = {"ephemeral": "a volume that goes with its pod", "emptyDir": "a folder of the node"}
+    kinds = {
+        "ephemeral": "a volume that goes with its pod",
+        "emptyDir": "a folder of the node",
+        "configMap": "settings",
+    }
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))
 
 
@@ -160,7 +167,7 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return [_field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))]
     if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
         return [FieldChange("object", "failed", "made anew", forces_replace=True)]
-    long = _LONG.get((step.type, change.path))
+    long = _LONG.get((step.type, change.path.split("[")[0]))
     if long:
         return [FieldChange(long, None, None, change.forces_replace)]
     return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
