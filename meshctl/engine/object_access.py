@@ -23,6 +23,8 @@ from meshctl.words import counted
 
 NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")  # by an S3 store that has no versions, or no such listing
+_OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes
+_NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,19 @@ def held(store: ObjectStore) -> str:
             raise
     words = ", ".join(counted(count, what) for what, count in counts.items() if count)
     return f"at least {words}" if more else words
+
+
+def owner(store: ObjectStore) -> str:
+    """The URN of the resource that the bucket is, as its tag says; "" where it has no such tag, is not there, or is
+    somebody else's. Raises: CredentialsError, UnreachableError, MeshError."""
+    with _named(store):
+        try:
+            tags = client(store).get_bucket_tagging(Bucket=store.bucket)["TagSet"]
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in (*_NOT_OURS, *_NOT_OFFERED):
+                return ""
+            raise
+    return next((str(tag["Value"]) for tag in tags if tag["Key"] == _OWNER_TAG), "")
 
 
 def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], bool] | None:

@@ -70,6 +70,25 @@ def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
     return Deployment.model_validate(saved) if saved else None
 
 
+def let_go(deployment: Deployment, state: Mapping[str, Any]) -> frozenset[str]:
+    """The stores whose buckets hold data and are this environment's by their tag, but no longer in its state: a destroy
+    let go of them, and was cut off before they were taken back.
+
+    Raises: CredentialsError, UnreachableError, MeshError when that can't be told.
+    """
+    there = {subject_of(r["urn"]) for r in state.get("resources") or () if r["type"] == _BUCKET}
+    candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in there]
+    return frozenset(
+        store.name
+        for store in candidates
+        if object_access.owner(store) == _bucket_urn(deployment, store) and object_access.held(store)
+    )
+
+
+def _bucket_urn(deployment: Deployment, store: ObjectStore) -> str:
+    return f"urn:pulumi:{deployment.environment}::{deployment.mesh}::{_BUCKET}::storage/{store.name}:bucket"
+
+
 def loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
     """What `up` says before it does anything."""
     return ProtectedDataError(

@@ -151,6 +151,14 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return dict(exported.get("deployment") or {})
 
+    def settled(self) -> dict[str, Any]:
+        """The state, with what became of the operations that a killed run had begun."""
+        state = self.state()
+        if not state.get("pending_operations"):
+            return state
+        self._settle_pending(self.command, state)
+        return self.state()
+
     def stacks(self, *, all_projects: bool) -> dict[str, int]:
         """The number of resources in each stack of the project, by name; those of others are ORGANIZATION/PROJECT/NAME.
 

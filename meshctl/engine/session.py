@@ -43,7 +43,7 @@ from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.protection import Risk, data_at_risk, loss_refused, may_lose
+from meshctl.engine.protection import Risk, data_at_risk, let_go, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
@@ -271,24 +271,29 @@ class Session:
         has. With `keep_data`, buckets that hold data stay, in the stack too.
 
         They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
-        it is to keep. Killed in between, the next `up` or `retire` finds them by their tags.
+        it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
         """
         run = self._run(deployment.environment, _nothing)
-        state = run.state()
-        preconditions.check_destroy(deployment.environment, state)
+        preconditions.check_destroy(deployment.environment, run.state())
+        state = run.settled()  # what a killed run was taking back is in the state then, and is kept like the rest
         risks = data_at_risk(state)
         self.names.drop(deployment.environment)
         if keep_data:
-            run.retain(frozenset(risk.urn for risk in risks))
-            if state.get("resources"):
-                run.destroy()
-            kept = {risk.store.name for risk in risks if risk.store is not None}
-            stores = tuple(store for store in deployment.object_stores if store.name in kept)
-            if stores:
-                self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
+            self._destroy_but_data(run, state, risks, deployment)
         else:
             self._destroy(run, state, risks)
         kubeconfig.remove_context(self.folder, deployment.environment)
+
+    def _destroy_but_data(
+        self, run: StackRun, state: Mapping[str, Any], risks: list[Risk], deployment: Deployment
+    ) -> None:
+        kept = {risk.store.name for risk in risks if risk.store is not None} | let_go(deployment, state)
+        run.retain(frozenset(risk.urn for risk in risks))
+        if state.get("resources"):
+            run.destroy()
+        stores = tuple(store for store in deployment.object_stores if store.name in kept)
+        if stores:
+            self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""

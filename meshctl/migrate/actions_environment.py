@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.plan import read_stores
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
@@ -156,20 +157,23 @@ def _stale(work: Work) -> frozenset[str]:
     return frozenset(w.name for w in warm if read_stores(w) & changed)
 
 
-def observe_retire(work: Work) -> Observation:
-    return DONE if work.world.deployed(work.deployment.environment) is None else NOT_DONE
-
-
 def act_retire(work: Work) -> dict[str, Any]:
-    keep_data = not work.history.options.get("delete_data") or work.step.side == "target"
+    """Never taken for done by what is there: nodes outlive their namespace, and kept buckets are taken back last."""
+    keep_data = _keeps_data(work)
     work.world.retire(work.of(work.step.side), keep_data=keep_data, say=work.say)
     return {"data_kept": keep_data}
 
 
 def verify_retire(work: Work) -> dict[str, Any]:
-    if work.world.deployed(work.deployment.environment) is not None:
+    left = work.world.presence(work.deployment.environment)
+    may_stay = (Presence.NOTHING, Presence.STORAGE) if _keeps_data(work) else (Presence.NOTHING,)
+    if left not in may_stay:
         raise MigrationError(f"{work.deployment.environment} is still there", hint="look at `meshctl status`")
     return {}
+
+
+def _keeps_data(work: Work) -> bool:
+    return not work.history.options.get("delete_data") or work.step.side == "target"
 
 
 def verify_probe(work: Work) -> dict[str, Any]:

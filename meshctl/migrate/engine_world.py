@@ -21,6 +21,7 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
 from meshctl.engine.object_access import ObjectAccess
+from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
 from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Say, UpResult
@@ -58,6 +59,9 @@ class EngineWorld:
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
+
+    def presence(self, environment: str) -> Presence:
+        return presence(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:
         if deployment.provider != "aws":

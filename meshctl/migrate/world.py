@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
     from meshctl.engine.clusters import PodState
     from meshctl.engine.object_access import ObjectAccess
+    from meshctl.engine.presence import Presence
 
 Say = Callable[[str], None]  # one line of progress for a person
 
@@ -44,6 +45,9 @@ class World(Protocol):
         """What the last complete `up` left there, with its `paused` marks. None when nothing was ever brought up, or
         when it was retired."""
 
+    def presence(self, environment: str) -> Presence:
+        """How much of it is there, also where an `up` or a `retire` did not get to its end."""
+
     def check_cluster(self, deployment: Deployment) -> None:
         """Raises: UsageError when its kubeconfig leads to another cluster than the one that the environment is in,
         CredentialsError, UnreachableError. On AWS the cluster is the environment's own."""
@@ -53,7 +57,8 @@ class World(Protocol):
         not touched. Raises: ResourcesFailedError, InterruptedByUserError, LockedError."""
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
-        """Destroy the environment. `keep_data`: protected storage that holds data stays. Names are not touched."""
+        """Destroy what is there of it, also what a retire that was cut off has left. `keep_data`: protected storage
+        that holds data stays. Names that lead to other environments are not touched."""
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         """The environment's own address for each endpoint, as its load balancers have it now."""

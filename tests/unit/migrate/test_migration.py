@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
 from meshctl.migrate import guard
 from meshctl.migrate.history import History
@@ -181,7 +182,7 @@ def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
     elif not found.history()[1].outcome:
         found.resume()
     assert found.history()[1].state == "finished"
-    assert twin.up_there["east"] is None
+    assert twin.presence("east") is Presence.STORAGE
     assert all(twin.running("west", name) for name in EVERYTHING)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from meshctl.engine.clusters import PodState
 from meshctl.engine.object_access import ObjectAccess
+from meshctl.engine.presence import Presence
 from meshctl.migrate.listing import Item, Listing
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
@@ -112,6 +113,7 @@ class Twin:
     kill_at: int = -1
     dead: bool = False
     retired_with_data: dict[str, bool] = field(default_factory=dict)
+    partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
 
     def begin(self) -> Twin:
@@ -197,10 +199,20 @@ class Twin:
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Callable[[str], None]) -> None:
         self.moment()
-        self.up_there[deployment.environment] = None
-        self.retired_with_data[deployment.environment] = not keep_data
+        self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
+        self.partly_there.add(deployment.environment)
         self.check()
         self.moment()
+        self.partly_there.discard(deployment.environment)
+        self.retired_with_data[deployment.environment] = not keep_data
+        self.moment()
+
+    def presence(self, environment: str) -> Presence:
+        if self.up_there[environment] is not None:
+            return Presence.WHOLE
+        if environment in self.partly_there:
+            return Presence.PART
+        return Presence.NOTHING if self.retired_with_data.get(environment, True) else Presence.STORAGE
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         return {e.name: f"{deployment.environment}-lb" for e in deployment.endpoints}

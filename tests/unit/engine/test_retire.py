@@ -1,0 +1,215 @@
+"""A retire that is cut off at any moment, and done again: nothing costs on, and no bucket with data is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from meshctl.engine import kubeconfig, object_access, session
+from meshctl.engine.presence import Presence, presence, stores
+from meshctl.engine.session import Session
+from meshctl.errors import CredentialsError
+from meshctl.model.deployment import Deployment, ObjectStore, Price
+from meshctl.model.environment import Environments
+from tests.unit.deployments import deployment
+
+FREE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
+KEPT = ("checkpoints", "weights")
+STORES = (*KEPT, "empty", "scratch")
+MOMENTS = 12  # of a retire that keeps data, at which a kill may fall
+URN = "urn:pulumi:aws-east::llm-prod::"
+
+
+ENVIRONMENTS = Environments.model_validate(
+    {
+        "apiVersion": "meshctl/v1",
+        "kind": "Environments",
+        "environments": {"aws-east": {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a"]}},
+    }
+)
+
+
+class Killed(BaseException):
+    """kill -9: nothing of ours may handle it."""
+
+
+def store(name: str) -> ObjectStore:
+    return ObjectStore(
+        name=name, bucket=f"b-{name}", size_gib=1, region="us-east-1", ephemeral=name == "scratch", price=FREE
+    )
+
+
+DEPLOYMENT: Deployment = deployment(object_stores=tuple(store(name) for name in STORES))
+
+
+def resource(type_: str, name: str, **inputs: Any) -> dict[str, Any]:
+    return {"urn": f"{URN}{type_}::{name}", "type": type_, "custom": True, "inputs": inputs}
+
+
+def bucket(name: str) -> dict[str, Any]:
+    return resource("meshaws:s3:Bucket", f"storage/{name}:bucket", Bucket=f"b-{name}")
+
+
+STACK = {
+    **resource("pulumi:pulumi:Stack", "llm-prod-aws-east"),
+    "custom": False,
+    "outputs": {"deployment": DEPLOYMENT.model_dump(mode="json")},
+}
+
+
+@dataclass
+class Cloud:
+    """What is there, what the state knows of it, and a kill at one of the moments between two calls."""
+
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    buckets: set[str] = field(default_factory=lambda: set(STORES))
+    objects: set[str] = field(default_factory=lambda: {*KEPT, "scratch"})  # the buckets that hold some
+    moments: int = 0
+    kill_at: int = 0
+
+    def up(self) -> Cloud:
+        cluster = resource("meshaws:eks:Cluster", "cluster:eks")
+        namespace = resource("kubernetes:core/v1:Namespace", "platform:namespace")
+        self.resources = [STACK, cluster, *map(bucket, STORES), namespace]
+        return self
+
+    def moment(self) -> None:
+        self.moments += 1
+        if self.moments == self.kill_at:
+            raise Killed
+
+    # the run of the stack
+    def state(self) -> dict[str, Any]:
+        return {"resources": list(self.resources)} if self.resources else {}
+
+    settled = state
+
+    def retain(self, urns: frozenset[str]) -> None:
+        self.moment()
+        self.resources = [{**r, "retainOnDelete": r["urn"] in urns} for r in self.resources]
+
+    def empty_on_delete(self, urns: frozenset[str]) -> None:
+        self.moment()
+        self.objects -= {name for name in STORES if bucket(name)["urn"] in urns}
+
+    def destroy(self, *, state: Mapping[str, Any] | None = None) -> None:
+        """The namespace goes first, the cluster last."""
+        for item in list(reversed(self.resources)):
+            self.moment()
+            self.resources.remove(item)
+            name = str(item["inputs"].get("Bucket", "")).removeprefix("b-")
+            if name and not item.get("retainOnDelete"):
+                assert name not in KEPT or name not in self.objects, "deleted with its data"
+                self.buckets.discard(name)
+        self.moment()
+
+
+@dataclass
+class Retired(Session):
+    """The session, on that cloud."""
+
+    cloud: Cloud = field(default_factory=Cloud)
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        return self.cloud
+
+    @property
+    def names(self) -> Any:
+        return self
+
+    def drop(self, environment: str) -> None:
+        """No name leads there."""
+
+    def up_object_storage(self, deployment: Deployment) -> Any:
+        self.cloud.resources = self.cloud.resources or [{**STACK, "outputs": {}}]
+        for each in deployment.object_stores:
+            self.cloud.moment()
+            assert each.name in self.cloud.buckets, f"the bucket of {each.name} is made anew"
+            self.cloud.resources.append(bucket(each.name))
+        self.cloud.moment()
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    cloud = Cloud().up()
+    monkeypatch.setattr(object_access, "held", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else "")
+    monkeypatch.setattr(object_access, "owner", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
+    monkeypatch.setattr(session.preconditions, "check_destroy", lambda *_: None)
+    monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
+    return cloud
+
+
+def retire(cloud: Cloud, tmp_path: Path, *, keep_data: bool = True) -> None:
+    Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud).retire(DEPLOYMENT, keep_data=keep_data)
+
+
+@pytest.mark.parametrize("at", range(1, MOMENTS + 1))
+def test_cut_off_anywhere_a_second_retire_takes_the_buckets_with_data_back(
+    cloud: Cloud, tmp_path: Path, at: int
+) -> None:
+    cloud.kill_at = at
+    with pytest.raises(Killed):
+        retire(cloud, tmp_path)
+    retire(cloud, tmp_path)
+    assert presence(cloud.state()) is Presence.STORAGE
+    assert stores(cloud.state()) == list(KEPT)
+    assert cloud.buckets == set(KEPT)
+
+
+def test_all_moments_were_tried(cloud: Cloud, tmp_path: Path) -> None:
+    retire(cloud, tmp_path)
+    assert cloud.moments == MOMENTS
+
+
+def test_with_its_data_nothing_stays(cloud: Cloud, tmp_path: Path) -> None:
+    retire(cloud, tmp_path, keep_data=False)
+    assert presence(cloud.state()) is Presence.NOTHING
+    assert cloud.buckets == set()
+
+
+def test_a_bucket_of_that_name_that_is_another_s_is_left_alone(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An `up` that could not make its bucket, for the name was taken."""
+    cloud.resources = [r for r in cloud.resources if "weights" not in r["urn"]]
+    monkeypatch.setattr(object_access, "owner", lambda s: "" if s.name == "weights" else bucket(s.name)["urn"])
+    retire(cloud, tmp_path)
+    assert stores(cloud.state()) == ["checkpoints"]
+
+
+class Tagging:
+    """An S3 client that is asked for the tags of a bucket."""
+
+    def __init__(self, answer: list[dict[str, str]] | str) -> None:
+        self.answer = answer
+
+    def get_bucket_tagging(self, **_: str) -> dict[str, Any]:
+        if isinstance(self.answer, str):
+            raise ClientError({"Error": {"Code": self.answer}}, "GetBucketTagging")
+        return {"TagSet": self.answer}
+
+
+@pytest.mark.parametrize(
+    ("answer", "owner"),
+    [
+        ([{"Key": "team", "Value": "x"}, {"Key": "meshctl:urn", "Value": "urn:pulumi:a"}], "urn:pulumi:a"),
+        ([{"Key": "team", "Value": "x"}], ""),
+        ("NoSuchBucket", ""),
+        ("NoSuchTagSet", ""),
+        ("AccessDenied", ""),
+    ],
+)
+def test_whose_a_bucket_is(answer: Any, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_access, "client", lambda _: Tagging(answer))
+    assert object_access.owner(store("weights")) == owner
+
+
+def test_keys_that_are_no_longer_valid_tell_nothing_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_access, "client", lambda _: Tagging("ExpiredToken"))
+    with pytest.raises(CredentialsError):
+        object_access.owner(store("weights"))
