@@ -117,14 +117,16 @@ def check_running(work: Work) -> dict[str, Any]:
 
 
 def check_free(work: Work) -> dict[str, Any]:
-    """What runs in one environment at a time must not run at the target already: provisioning would pause it."""
-    found = work.world.deployed(work.plan.target.environment)
-    running = [w.name for w in found.workloads if w.name in work.plan.stopped and not w.paused] if found else []
-    if running:
+    """Nothing of the mesh may be in use at the target: it would be paused, and its data replaced."""
+    target = work.plan.target.environment
+    found = work.world.deployed(target)
+    running = [workload.name for workload in found.workloads if not workload.paused] if found else []
+    named = sorted(name for name, at in work.world.endpoint_targets().items() if at.environment == target)
+    if running or named:
         raise MigrationError(
-            f"{work.plan.target.environment} already runs {', '.join(running)}",
-            why="it would be paused, and its data replaced by the source's",
-            hint=f"`meshctl destroy {work.plan.target.environment}` first, or move from there",
+            f"{target} already runs {', '.join(running)}" if running else f"{', '.join(named)} leads to {target}",
+            why="what runs there would be paused, and its data replaced by the source's",
+            hint=f"`meshctl destroy {target}` first, or move from there",
         )
     return {"exists": found is not None}
 

@@ -108,7 +108,12 @@ def plan_migration(
 ) -> MigrationPlan:
     """Decide the whole migration. Raises: InfeasibleError with every obstacle at once."""
     by_store = {fact.store: fact for fact in facts}
-    gaps = (*_storage_gaps(source, target), *_workload_gaps(source, target), *_foreign_gaps(source, facts, options))
+    gaps = (
+        *_idle_gaps(source),
+        *_storage_gaps(source, target),
+        *_workload_gaps(source, target),
+        *_foreign_gaps(source, facts, options),
+    )
     if gaps:
         raise InfeasibleError(
             f"{source.mesh} can't be moved from {source.environment} to {target.environment}: "
@@ -144,6 +149,19 @@ def _warm(source: Deployment, stopped: tuple[str, ...]) -> tuple[str, ...]:
     written = {name for w in source.workloads for name in written_stores(w)}
     candidates = (w for w in source.workloads if not w.paused and w.name not in stopped)
     return tuple(w.name for w in candidates if not read_stores(w) & written)
+
+
+def _idle_gaps(source: Deployment) -> list[Gap]:
+    """Where all is paused, as after a rollback, something else runs the mesh, and has the newer data."""
+    if not source.workloads or not all(workload.paused for workload in source.workloads):
+        return []
+    gap = Gap(
+        subject=f"environment/{source.environment}",
+        wanted="a workload that runs",
+        best=f"all workloads of {source.environment} are paused",
+        hint="move from the environment that runs them: `meshctl status` shows which",
+    )
+    return [gap]
 
 
 def _storage_gaps(source: Deployment, target: Deployment) -> list[Gap]:

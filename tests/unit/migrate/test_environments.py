@@ -7,11 +7,24 @@ from collections.abc import Callable
 import pytest
 
 from meshctl.engine.presence import Presence
-from meshctl.errors import MigrationError, ResourcesFailedError
+from meshctl.errors import InfeasibleError, MigrationError, ResourcesFailedError
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Deployment
-from tests.unit.migrate.test_migration import MOVE, _count_moments, _killed, _move, assert_at, migrations, moved
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.test_migration import (
+    MOVE,
+    OPTIONS,
+    _count_moments,
+    _killed,
+    _move,
+    assert_at,
+    migrations,
+    moved,
+)
+from tests.unit.migrate.twin import Twin, deployment
+
+REPLACE = Options(observe_s=6, replace_target_data=True)
 
 
 def _move_and_destroy(twin: Twin, found: Migrations) -> None:
@@ -60,3 +73,68 @@ def test_a_retire_that_leaves_something_is_no_end() -> None:
     twin.up_there["east"] = None
     with pytest.raises(MigrationError, match="east is still there"):
         found.finish()
+
+
+def rolled_back() -> tuple[Twin, Migrations]:
+    """Back at east; west stays up, its workloads paused."""
+    twin = Twin().begin()
+    found = moved(twin)
+    found.rollback()
+    return twin, found
+
+
+def test_what_was_rolled_back_can_be_moved_again() -> None:
+    twin, found = rolled_back()
+    found.start(found.plan("east", "west", REPLACE))  # west has checkpoints that the trainer at east let go of
+    assert_at(twin, "west", "east")
+
+
+def test_an_environment_where_nothing_runs_is_not_moved_from() -> None:
+    twin, found = rolled_back()
+    before = dict(twin.buckets["east-checkpoints"])
+    with pytest.raises(InfeasibleError, match="a workload that runs") as refused:
+        found.plan("west", "east", REPLACE)
+    assert "`meshctl status`" in refused.value.hint
+    assert twin.buckets["east-checkpoints"] == before
+
+
+def test_a_mesh_of_data_alone_can_be_moved() -> None:
+    nothing = {"workloads": (), "endpoints": ()}
+    source, target = (deployment(name).model_copy(update=nothing) for name in ("east", "west"))
+    facts = tuple(StoreFacts(store=store.name, objects=1, total_bytes=1) for store in source.object_stores)
+    assert len(plan_migration(source, target, facts, Options()).moves) == 2
+
+
+def _runs_chat_alone(twin: Twin) -> None:
+    twin.up(twin.declared["west"].paused(frozenset({"pretrain"})), lambda _: None)
+
+
+def _has_the_name(twin: Twin) -> None:
+    twin.names["chat"] = EndpointTarget("west", "west-lb")
+    twin.check = lambda: None  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("busy", "said"), [(_runs_chat_alone, "west already runs chat"), (_has_the_name, "chat.* leads to west")]
+)
+def test_a_target_that_is_in_use_is_left_as_it_is(busy: Callable[[Twin], None], said: str) -> None:
+    twin = Twin().begin()
+    busy(twin)
+    found = migrations(twin)
+    there, names = twin.deployed("west"), dict(twin.names)
+    with pytest.raises(MigrationError, match=said):
+        found.start(found.plan("east", "west", OPTIONS))
+    assert (twin.deployed("west"), twin.names) == (there, names)
+
+
+def test_a_trainer_that_is_paused_at_the_source_is_not_stopped_at_the_target() -> None:
+    twin = Twin().begin()
+    twin.up(twin.declared["east"].paused(frozenset({"pretrain"})), lambda _: None)
+    twin.sleep(5)
+    twin.buckets["west-checkpoints"] = dict(twin.buckets["east-checkpoints"])
+    twin.up(twin.declared["west"].paused(frozenset({"chat"})), lambda _: None)
+    found = migrations(twin)
+    plan = found.plan("east", "west", REPLACE)
+    with pytest.raises(MigrationError, match="west already runs pretrain"):
+        found.start(plan)
+    assert twin.running("west", "pretrain")
