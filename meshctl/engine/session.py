@@ -338,7 +338,7 @@ class Session:
         return others(stacks, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
-        """What the last complete `up` brought up there."""
+        """What the last `up` declared there, whether or not all of it succeeded."""
         found = self.outputs(environment).get("deployment")
         return Deployment.model_validate(found) if found else None
 

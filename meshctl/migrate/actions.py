@@ -16,7 +16,7 @@ ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, environment.check_running, nothing),
     "check-free": Action(never_done, environment.check_free, nothing),
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
-    "stop": Action(environment.observe_stop, environment.act_up, environment.verify_stop),
+    "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
     "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),
     "retire": Action(never_done, environment.act_retire, environment.verify_retire),
     "probe": Action(never_done, nothing, environment.verify_probe),

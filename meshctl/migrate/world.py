@@ -42,8 +42,8 @@ class World(Protocol):
         """The mesh resolved for `environment` as its files stand now. Raises: InfeasibleError, UsageError."""
 
     def deployed(self, environment: str) -> Deployment | None:
-        """What the last complete `up` left there, with its `paused` marks. None when nothing was ever brought up, or
-        when it was retired."""
+        """What the last `up` declared there, with its `paused` marks, whether or not all of it succeeded. None when
+        nothing was ever brought up, or when it was retired."""
 
     def presence(self, environment: str) -> Presence:
         """How much of it is there, also where an `up` or a `retire` did not get to its end."""

@@ -10,7 +10,7 @@ from meshctl.engine.presence import Presence
 from meshctl.errors import InfeasibleError, MigrationError, ResourcesFailedError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
-from meshctl.migrate.world import EndpointTarget
+from meshctl.migrate.world import EndpointTarget, UpResult
 from meshctl.model.deployment import Deployment
 from tests.unit.migrate.test_migration import (
     MOVE,
@@ -138,3 +138,53 @@ def test_a_trainer_that_is_paused_at_the_source_is_not_stopped_at_the_target() -
     with pytest.raises(MigrationError, match="west already runs pretrain"):
         found.start(plan)
     assert twin.running("west", "pretrain")
+
+
+def test_an_up_that_failed_is_run_again_before_the_source_is_stopped() -> None:
+    """The engine's outputs say what was declared, also where resources failed."""
+    twin = Twin().begin()
+    up = twin.up
+
+    def fails(deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        made = up(deployment, say)
+        if deployment.environment == "west":
+            raise ResourcesFailedError("up west: 1 resource failed: pool/train", failures=[])
+        return made
+
+    twin.up = fails  # type: ignore[method-assign]
+    found = migrations(twin)
+    with pytest.raises(MigrationError, match="pool/train"):
+        found.start(found.plan("east", "west", OPTIONS))
+    with pytest.raises(MigrationError, match="pool/train"):
+        found.resume()
+    assert twin.running("east", "pretrain")
+    found.rollback()
+    with pytest.raises(MigrationError, match="pool/train"):
+        found.start(found.plan("east", "west", OPTIONS))
+    assert twin.running("east", "pretrain")
+    twin.up = up  # type: ignore[method-assign]
+    found.resume()
+    assert_at(twin, "west", "east")
+
+
+def test_a_stop_that_failed_is_done_again() -> None:
+    """A Job that could not be changed starts its pods anew, though none of them is there at the moment."""
+    twin = Twin().begin()
+    up, ups = twin.up, []
+
+    def fails(deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        made = up(deployment, say)
+        if deployment.environment == "east" and deployment.workload("pretrain").paused:
+            ups.append(deployment)
+            twin.sleep(5)
+            if len(ups) == 1:
+                raise ResourcesFailedError("up east: 1 resource failed: workload/pretrain", failures=[])
+        return made
+
+    twin.up = fails  # type: ignore[method-assign]
+    found = migrations(twin)
+    with pytest.raises(MigrationError, match="workload/pretrain"):
+        found.start(found.plan("east", "west", OPTIONS))
+    found.resume()
+    assert len(ups) == 2
+    assert_at(twin, "west", "east")
