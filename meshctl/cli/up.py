@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -59,8 +60,9 @@ def up(
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
         mesh.refuse_if_moving(mesh.known(environment), "up")
+        mesh.session.check = partial(mesh.refuse_if_moving, environment, "up")
         if forget_cluster:
-            _forget_cluster(context, mesh, environment, confirm)
+            _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
@@ -72,6 +74,7 @@ def up(
             lost = mesh.session.data_lost_by(preview) if allow_data_loss else []
             if lost:
                 context.confirm_name(environment, confirm, f"{', '.join(risk.subject for risk in lost)} would be lost")
+        mesh.refuse_if_moving(environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     _show(context, result.plan, result.addresses)
     if context.output != "json":
@@ -92,14 +95,18 @@ def _up_object_storage(context: Context, mesh: Opened, deployment: Deployment) -
     """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None)
+    mesh.refuse_if_moving(deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
 
-def _forget_cluster(context: Context, mesh: Opened, environment: str, confirm: str) -> None:
-    """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there."""
+def _forget_cluster(
+    context: Context, mesh: Opened, environment: str, confirm: str, command: Literal["up", "destroy"]
+) -> None:
+    """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
     declared = mesh.access(environment)
     why = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
     context.confirm_name(environment, confirm, why)
+    mesh.refuse_if_moving(environment, command)
     mesh.session.forget_cluster(environment, declared)
 
 
@@ -157,7 +164,7 @@ def destroy(
     with opened(context, "destroy", break_lock=break_lock) as mesh:
         mesh.refuse_if_moving(mesh.known_or_up(environment), "destroy")
         if forget_cluster:
-            _forget_cluster(context, mesh, environment, confirm)
+            _forget_cluster(context, mesh, environment, confirm, "destroy")
         risks = mesh.session.data_held(environment)
         if risks and allow_data_loss:
             context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
@@ -165,6 +172,7 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
+        mesh.refuse_if_moving(environment, "destroy")  # a migration may have begun while the question was open
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=allow_data_loss)))
         others = () if deleted else mesh.session.others()
     if context.output == "json":

@@ -187,12 +187,18 @@ class StackRun:
         """
         made = sorted({*_all_but(self.only or (), self.state())} - self._spared)
         if made:
-            refusal = LockedError(
+            raise LockedError(
                 f"another run has changed {self.name} meanwhile: {resource_name(made[0])}",
                 hint="run the command again",
             )
+
+    def checked(self, check: Callable[[], None]) -> None:
+        """For programs: call `check`, which raises what the run is to end with, before anything is declared."""
+        try:
+            check()
+        except MeshError as refusal:
             self._refusals.append(refusal)  # the engine hands on its words alone
-            raise refusal
+            raise
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secret ones encrypted; empty when the stack is new."""

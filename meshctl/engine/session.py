@@ -79,6 +79,7 @@ class Session:
     break_lock: bool = False
     command: str = "status"  # what the user asked for, as errors call it
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
+    check: Callable[[], None] | None = None  # raises what forbids an `up`; asked while the state is locked
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
     def __post_init__(self) -> None:
@@ -228,7 +229,7 @@ class Session:
         before = stack_outputs(state)
 
         def program() -> None:
-            run.refuse_unspared()
+            run.checked(run.refuse_unspared)
             stacks.buckets.declare_alone(deployment, before)
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
@@ -356,12 +357,15 @@ class Session:
         identity = {"cluster_uid": cluster} if cluster else {}
 
         def program() -> None:
+            if self.check is not None:
+                run.checked(self.check)
             late: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in values.items()}
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
             _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s, **identity)
 
-        return self._run(deployment.environment, program, quiet=quiet)
+        run = self._run(deployment.environment, program, quiet=quiet)
+        return run
 
     def _run(
         self, stack: str, program: Program, *, quiet: bool = False, only: frozenset[str] | None = None

@@ -83,3 +83,20 @@ def test_a_state_that_cannot_be_read_fails_what_the_user_asked_for() -> None:
         run_of(FailingStack("error: no such bucket"), command="destroy").state()
     with pytest.raises(EngineError, match=r"^status cw failed$"):
         run_of(FailingStack("error: no such bucket")).state()
+
+
+def test_a_program_that_is_refused_ends_the_run_with_the_refusal() -> None:
+    """The program runs while the state is locked; the engine itself hands on no more than words."""
+    refusal = LockedError("aws-east is part of a migration")
+
+    def refuse() -> None:
+        raise refusal
+
+    def program() -> None:
+        with pytest.raises(LockedError):
+            refused.checked(refuse)
+
+    refused = run_of(FailingStack("error: an unhandled error", then=program))
+    with pytest.raises(LockedError) as told:
+        refused.up(state={})
+    assert told.value is refusal

@@ -1,0 +1,126 @@
+"""`up` and `destroy` look again once a person has answered: a migration may have begun while the question was open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from meshctl import changes
+from meshctl.cli import opened as opening
+from meshctl.cli import up as commands
+from meshctl.cli.context import Context
+from meshctl.errors import LockedError
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.plan import Options
+from meshctl.migrate.state_store import open_state_store
+from meshctl.model.deployment import Deployment
+from tests.unit.migrate.twin import Twin, deployment
+
+BACKEND = "file://./.meshctl/state"
+
+
+@dataclass
+class Changes:
+    """A session that says what it was told to change."""
+
+    folder: Path
+    risks: list[Any] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    ready_timeout_s: int = 0
+
+    def plan(self, _: Deployment) -> Any:
+        return SimpleNamespace(pending=True, environment="east")
+
+    plan_object_storage = plan
+
+    def data_lost_by(self, _: Any) -> list[Any]:
+        return self.risks
+
+    def data_held(self, _: str) -> list[str]:
+        return [risk.subject for risk in self.risks]
+
+    def destroy_plan(self, _: str) -> list[str]:
+        return ["a resource"]
+
+    def up(self, *_: Any, **__: Any) -> None:
+        self.made.append("up")
+
+    def up_object_storage(self, *_: Any) -> None:
+        self.made.append("buckets")
+
+    def destroy(self, *_: Any, **__: Any) -> None:
+        self.made.append("destroy")
+
+    def forget_cluster(self, *_: Any) -> None:
+        self.made.append("forget")
+
+
+@dataclass
+class Mesh(opening.Opened):
+    def known(self, environment: str) -> str:
+        return environment
+
+    known_or_up = known
+
+    def deployment(self, environment: str) -> Deployment:
+        return deployment(environment)
+
+    def access(self, _: str) -> None:
+        """The file names no cluster."""
+
+
+@dataclass(frozen=True)
+class Asked(Context):
+    """While a question is open, somebody else migrates the mesh away; then the answer is yes."""
+
+    where: Path = Path()
+
+    def confirm(self, question: str) -> None:
+        twin = Twin().begin()
+        found = Migrations("demo", twin, open_state_store(BACKEND, self.where), data=twin)
+        if not found.ids():
+            found.start(found.plan("east", "west", Options(observe_s=6)))
+
+    def confirm_name(self, name: str, given: str, why: str) -> None:
+        self.confirm(why)
+
+
+def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    environments = SimpleNamespace(state=SimpleNamespace(backend=BACKEND))
+    mesh = Mesh(cast("Any", SimpleNamespace(name="demo")), cast("Any", environments), cast("Any", session))
+
+    @contextmanager
+    def opened(*_: Any, **__: Any) -> Iterator[Mesh]:
+        yield mesh
+
+    monkeypatch.setattr(opening, "opened", opened)
+    monkeypatch.setattr(changes, "plan_text", lambda _: "")
+    command(SimpleNamespace(obj=Asked(where=session.folder)), "east", **options)
+
+
+@pytest.mark.parametrize(
+    ("command", "risk", "options"),
+    [
+        (commands.up, False, {}),
+        (commands.up, True, {"allow_data_loss": True}),
+        (commands.up, False, {"object_storage_only": True}),
+        (commands.up, False, {"forget_cluster": True}),
+        (commands.destroy, False, {}),
+        (commands.destroy, True, {"allow_data_loss": True}),
+        (commands.destroy, False, {"forget_cluster": True}),
+    ],
+)
+def test_a_migration_that_began_while_a_question_was_open_is_not_worked_against(
+    command: Any, risk: bool, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Changes(tmp_path, [SimpleNamespace(subject="storage/weights")] if risk else [])
+    options = {"plan": None, **options} if command is commands.up else options
+    with pytest.raises(LockedError, match="east is part of migration"):
+        run(command, session, monkeypatch, **options)
+    assert session.made == []
