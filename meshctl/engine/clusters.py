@@ -6,7 +6,7 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lightkube.resources.core_v1 import Namespace, Node, PersistentVolumeClaim, Pod, Service
@@ -24,7 +24,10 @@ _RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "opens
 
 @dataclass(frozen=True)
 class PodState:
-    """One pod as a person would ask about it. `reason` says why it is not ready, where the cluster does."""
+    """One pod as a person would ask about it. `reason` says why it is not ready, where the cluster does.
+
+    `node_lost`: it was told to stop, and its node is gone or not ready: nobody can say whether it still runs.
+    """
 
     name: str
     workload: str
@@ -33,6 +36,7 @@ class PodState:
     node: str
     restarts: int
     reason: str = ""
+    node_lost: bool = False
 
 
 def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
@@ -69,8 +73,20 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
     if workload:
         labels["app.kubernetes.io/name"] = workload
     with named(cluster.name):
-        found = client.list(Pod, namespace=namespace, labels=labels)
-        return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
+        found = list(client.list(Pod, namespace=namespace, labels=labels))
+        ready = {_name(node) for node in client.list(Node) if _is_ready(node)} if any(map(_stops, found)) else set()
+    states = [pod_state(pod) for pod in found]
+    lost = {state.name for pod, state in zip(found, states, strict=True) if _stops(pod) and state.node not in ready}
+    return sorted((replace(state, node_lost=state.name in lost) for state in states), key=lambda state: state.name)
+
+
+def _stops(pod: Any) -> bool:
+    """Whether it is on a node and was told to end. Its phase says nothing: it stays Running until the node answers."""
+    return bool(pod.metadata.deletionTimestamp and pod.spec and pod.spec.nodeName)
+
+
+def _name(node: Any) -> str:
+    return str(node.metadata.name)
 
 
 def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:

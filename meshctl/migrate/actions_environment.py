@@ -75,7 +75,7 @@ def verify_stop(work: Work) -> dict[str, Any]:
     try:
         work.until("pods ended", lambda: _running(work), grace_s + _STOP_MARGIN_S)
     except NotReadyError as error:
-        lost = [pod.name for name in work.step.workloads for pod in _alive(work, name) if pod.phase == "Unknown"]
+        lost = [pod.name for name in work.step.workloads for pod in _alive(work, name) if pod.node_lost]
         if not lost:
             raise
         raise AmbiguousStepError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pytest
 
+from meshctl.engine.clusters import PodState
 from meshctl.engine.presence import Presence
-from meshctl.errors import InfeasibleError, MigrationError, ResourcesFailedError
+from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
 from meshctl.migrate.world import EndpointTarget, UpResult
@@ -188,3 +190,35 @@ def test_a_stop_that_failed_is_done_again() -> None:
     found.resume()
     assert len(ups) == 2
     assert_at(twin, "west", "east")
+
+
+@dataclass
+class Stuck(Twin):
+    """The trainer's pods at the source don't end; `lost`: their nodes are."""
+
+    lost: bool = True
+
+    def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
+        found = super().pods(deployment, workload)
+        there = self.up_there["east"]
+        if deployment.environment != "east" or there is None or not there.workload(workload).paused:
+            return found
+        return [PodState(f"{workload}-0", workload, "Running", False, "node", 0, node_lost=self.lost)]
+
+
+def test_a_pod_whose_node_is_lost_is_asked_about() -> None:
+    twin = Stuck().begin()
+    found = migrations(twin)
+    with pytest.raises(AmbiguousStepError, match="can't tell whether pretrain-0 still runs") as asked:
+        found.start(found.plan("east", "west", OPTIONS))
+    assert "--done quiesce/stop" in asked.value.hint
+    found.resume(done="quiesce/stop")
+    assert_at(twin, "west", "east")
+
+
+def test_a_pod_that_does_not_end_on_a_node_that_is_well_is_waited_for() -> None:
+    twin = Stuck(lost=False).begin()
+    found = migrations(twin)
+    with pytest.raises(MigrationError, match="pods ended: not after") as stopped:
+        found.start(found.plan("east", "west", OPTIONS))
+    assert "--done" not in stopped.value.hint
