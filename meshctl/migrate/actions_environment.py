@@ -118,7 +118,7 @@ def check_free(work: Work) -> dict[str, Any]:
         raise MigrationError(
             f"{target} already runs {', '.join(running)}" if running else f"{', '.join(named)} leads to {target}",
             why="what runs there would be paused, and its data replaced by the source's",
-            hint=f"`meshctl destroy {target}` first, or move from there",
+            hint=f"roll this migration back, then `meshctl destroy {target}`, or move from there",
         )
     return {"exists": found is not None}
 
