@@ -124,6 +124,8 @@ def finish(
     break_lock: _BreakLock = False,
 ) -> None:
     """Retire the source: it is destroyed, its data kept unless you say otherwise, by name."""
+    from meshctl.migrate import views
+
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         _, history = migrations.history(migration)
@@ -131,7 +133,7 @@ def finish(
         if delete_source_data:
             context.confirm_name(source, confirm, f"the data in {source} is deleted for good")
         elif context.must_confirm:
-            context.confirm(f"destroy {source} (its data is kept)?")
+            context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data)
         found = migrations.history(migration)
     _show_detail(context, *found)

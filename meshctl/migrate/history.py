@@ -45,6 +45,17 @@ class History:
     def source_lost(self) -> bool:
         return bool(self.options.get("source_lost"))
 
+    @property
+    def deletion_begun(self) -> bool:
+        """Whether a run began to destroy the source together with its data, whatever was chosen after that."""
+        chosen = False
+        for record in self.records:
+            if record.kind == "direction":
+                chosen = record.data.get("delete_data", chosen)
+            elif chosen and (record.kind, record.step) == ("intent", "finish/source"):
+                return True
+        return False
+
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)
 

@@ -18,6 +18,7 @@ from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
+from meshctl.migrate.outline import rollback
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
 from meshctl.migrate.progress import Event, Report, Stop
 from meshctl.migrate.run import Runner
@@ -100,6 +101,12 @@ class Migrations:
                     "the source is being retired, there is no way back to it",
                     hint=f"`meshctl migrations resume {journal.migration}`",
                 )
+            if history.began("rollback/destroy") and not destroy_target:
+                raise MigrationError(
+                    f"{history.plan.target.environment} is being destroyed, it can't be paused any more",
+                    hint=f"`meshctl migrations resume {journal.migration}`",
+                )
+            rollback(history)  # refuses before the journal is turned
             return self._turn(journal, history, "rollback", {"destroy_target": destroy_target})
 
     def finish(self, migration: str = "", *, delete_data: bool = False) -> History:
@@ -112,6 +119,7 @@ class Migrations:
                     f"migration {journal.migration} is not at its end: it is {history.state}",
                     hint=f"`meshctl migrations resume {journal.migration}`",
                 )
+            _refuse_too_late(journal.migration, history, delete_data=delete_data)
             return self._turn(journal, history, "finish", {"delete_data": delete_data})
 
     def ids(self) -> list[str]:
@@ -123,7 +131,8 @@ class Migrations:
         return journal.migration, read_history(journal.records)
 
     def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
-        if history.direction != to:
+        """Go that way from here on; the options given last are those that count, for `resume` too."""
+        if history.direction != to or not options.items() <= history.options.items():
             journal.add("migration", "direction", self.world.now(), {"to": to, **options})
         return self._run(journal)
 
@@ -188,6 +197,22 @@ class Migrations:
                 f"migration {journal.migration} is over: {history.outcome}", hint="`meshctl migrations list`"
             )
         return history
+
+
+def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
+    """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
+    source = history.plan.source.environment
+    if history.source_lost and delete_data:
+        raise MigrationError(
+            f"{source} was given up, nothing of it is destroyed",
+            hint=f"`meshctl migrations finish {migration}`, then `meshctl destroy {source} --forget-cluster`",
+        )
+    before = bool(history.options.get("delete_data"))
+    if "finish/source" in history.done and before != delete_data:
+        raise MigrationError(
+            f"{source} is destroyed already, its data {'deleted' if before else 'kept'}",
+            hint=f"`meshctl migrations resume {migration}`",
+        )
 
 
 @contextmanager

@@ -161,12 +161,23 @@ def _left(history: History) -> str:
     source, target = history.plan.source.environment, history.plan.target.environment
     retired = history.done.get("finish/source")
     if retired is not None and retired.data.get("data_kept") and history.plan.moves:
-        return f"{source} keeps its object storage: `meshctl destroy {source} --allow-data-loss` deletes it"
+        what = "what is left of its object storage" if history.deletion_begun else "its object storage"
+        return f"{source} keeps {what}: `meshctl destroy {source} --allow-data-loss` deletes it"
     if history.outcome == "rolled-back" and history.began("provision/target"):
         if "rollback/destroy" in history.done:
             return f"{target} keeps its object storage: `meshctl destroy {target} --allow-data-loss` deletes it"
         return f"{target} is still up, its workloads paused: `meshctl destroy {target}` takes it down"
     return ""
+
+
+def finish_question(history: History) -> str:
+    """What a `finish` that keeps the source's data asks."""
+    source = history.plan.source.environment
+    if history.source_lost:
+        return f"end the migration ({source} was given up: nothing of it is destroyed)?"
+    if history.deletion_begun:
+        return f"destroy {source} (what is left of its data is kept; `--delete-source-data` was begun before)?"
+    return f"destroy {source} (its data is kept)?"
 
 
 def _utc(at: float) -> str:

@@ -10,7 +10,7 @@ from obstore.store import MemoryStore
 
 from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
-from meshctl.migrate import guard
+from meshctl.migrate import guard, views
 from meshctl.migrate.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
@@ -350,6 +350,10 @@ def test_a_lost_source_can_be_left_behind_once_its_data_was_copied() -> None:
     assert all(twin.running("west", name) for name in EVERYTHING)
     with pytest.raises(MigrationError, match="no way back"):
         found.rollback()
+    assert found.history()[1].state == "waiting"
+    with pytest.raises(MigrationError, match="nothing of it is destroyed"):
+        found.finish(delete_data=True)
+    assert "nothing of it is destroyed" in views.finish_question(found.history()[1])
 
 
 def test_stopping_is_at_a_safe_point_and_names_the_next_command() -> None:

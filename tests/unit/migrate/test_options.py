@@ -1,0 +1,125 @@
+"""What the last command says is what happens: options of `finish` and `rollback` that are given anew, or no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFailedError
+from meshctl.migrate import views
+from meshctl.migrate.migration import Migrations
+from tests.unit.migrate.test_migration import moved
+from tests.unit.migrate.twin import Twin
+
+
+def stopped_at_once(found: Migrations, command: str, **options: bool) -> None:
+    """The command, stopped by Ctrl-C before its first step."""
+    found.stop.request()
+    with pytest.raises(InterruptedByUserError):
+        getattr(found, command)(**options)
+    found.stop.requested = False
+
+
+def failing_once(twin: Twin) -> None:
+    """The next retirement fails half way."""
+    original = twin.retire
+
+    def retire(*_args: object, **_kwargs: object) -> None:
+        twin.retire = original  # type: ignore[method-assign]
+        raise ResourcesFailedError("1 resource failed: cluster", failures=[])
+
+    twin.retire = retire  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_the_last_finish_says_whether_data_is_deleted(deleted: bool) -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    stopped_at_once(found, "finish", delete_data=not deleted)
+    found.finish(delete_data=deleted)
+    assert twin.retired_with_data == {"east": deleted}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_resume_goes_on_as_the_last_finish_said(deleted: bool) -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    stopped_at_once(found, "finish", delete_data=not deleted)
+    stopped_at_once(found, "finish", delete_data=deleted)
+    found.resume()
+    assert twin.retired_with_data == {"east": deleted}
+
+
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_the_last_rollback_says_whether_the_target_is_destroyed(destroyed: bool) -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    stopped_at_once(found, "rollback", destroy_target=not destroyed)
+    found.rollback(destroy_target=destroyed)
+    assert (twin.up_there["west"] is None) is destroyed
+
+
+def test_a_command_that_is_given_again_is_written_once() -> None:
+    found = moved(Twin().begin())
+    stopped_at_once(found, "rollback")
+    stopped_at_once(found, "rollback")
+    _, history = found.history()
+    assert [record.kind for record in history.records].count("direction") == 1
+
+
+def test_the_question_does_not_promise_data_that_an_earlier_finish_may_have_deleted() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    assert views.finish_question(found.history()[1]) == "destroy east (its data is kept)?"
+    stopped_at_once(found, "finish", delete_data=True)
+    assert views.finish_question(found.history()[1]) == "destroy east (its data is kept)?"
+    failing_once(twin)
+    with pytest.raises(MigrationError):
+        found.finish(delete_data=True)
+    stopped_at_once(found, "finish")
+    question = views.finish_question(found.history()[1])
+    assert question == "destroy east (what is left of its data is kept; `--delete-source-data` was begun before)?"
+    found.finish()
+    assert twin.retired_with_data == {"east": False}
+    assert "hint: east keeps what is left of its object storage: " in views.detail_text(*found.history())
+
+
+def test_a_target_whose_destruction_was_begun_is_not_paused_any_more() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    failing_once(twin)
+    with pytest.raises(MigrationError):
+        found.rollback(destroy_target=True)
+    with pytest.raises(MigrationError, match="west is being destroyed") as error:
+        found.rollback()
+    assert "migrations resume" in error.value.hint
+    found.resume()
+    assert twin.up_there["west"] is None
+
+
+@pytest.mark.parametrize(("deleted", "fate"), [(False, "kept"), (True, "deleted")])
+def test_what_was_done_with_the_source_s_data_can_t_be_chosen_anew(deleted: bool, fate: str) -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    records = found.store.create
+
+    def create(path: str, text: str) -> bool:
+        if path.endswith("-closed.json"):
+            raise InterruptedByUserError("before the last record")
+        return records(path, text)
+
+    object.__setattr__(found.store, "create", create)
+    with pytest.raises(InterruptedByUserError):
+        found.finish(delete_data=deleted)
+    object.__setattr__(found.store, "create", records)
+    with pytest.raises(MigrationError, match=f"east is destroyed already, its data {fate}"):
+        found.finish(delete_data=not deleted)
+    assert found.finish(delete_data=deleted).state == "finished"
+
+
+def test_an_interrupted_finish_is_told_by_show() -> None:
+    found = moved(Twin().begin())
+    stopped_at_once(found, "finish", delete_data=True)
+    migration, history = found.history()
+    assert "destroy the source, data too" in views.detail_text(migration, history)
+    stopped_at_once(found, "finish")
+    assert "destroy the source, keep its data" in views.detail_text(*found.history())
