@@ -79,8 +79,12 @@ def show(ctx: typer.Context, migration: _Id = "") -> None:
 def resume(
     ctx: typer.Context,
     migration: _Id = "",
-    again: Annotated[str, typer.Option("--again", help="Do this undecidable step.", metavar="STEP")] = "",
-    done: Annotated[str, typer.Option("--done", help="Take this undecidable step as done.", metavar="STEP")] = "",
+    again: Annotated[
+        str, typer.Option("--again", help="Do the step that stopped as undecidable.", metavar="STEP")
+    ] = "",
+    done: Annotated[
+        str, typer.Option("--done", help="Take the step that stopped as undecidable as done.", metavar="STEP")
+    ] = "",
     source_lost: Annotated[
         bool, typer.Option("--source-lost", help="Leave a dead source behind; its data must have been copied once.")
     ] = False,

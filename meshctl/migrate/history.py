@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal import Record
 from meshctl.migrate.plan import MigrationPlan
 
@@ -44,6 +45,13 @@ class History:
     @property
     def source_lost(self) -> bool:
         return bool(self.options.get("source_lost"))
+
+    @property
+    def undecided(self) -> str:
+        """The step that waits for a person's answer; "" if none does."""
+        if self.failed is None or self.failed.data.get("code") != AmbiguousStepError.code:
+            return ""
+        return self.failed.step
 
     @property
     def deletion_begun(self) -> bool:

@@ -23,7 +23,8 @@ Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "clo
 @dataclass(frozen=True)
 class Record:
     """`begin` opens the journal (`data`: the plan); `direction` turns it (`data.to`: forward, rollback, finish);
-    `decided` is a person's answer to an undecidable step; `closed` ends it. `at` is in seconds since the epoch."""
+    `failed` holds the error (`data.code`: its kind; journals made before lack it); `decided` is a person's answer to an
+    undecidable step; `closed` ends it. `at` is in seconds since the epoch."""
 
     number: int
     step: str

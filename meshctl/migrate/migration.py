@@ -79,14 +79,15 @@ class Migrations:
             return migration
 
     def resume(self, migration: str = "", *, done: str = "", again: str = "", source_lost: bool = False) -> History:
-        """Go on, whichever way the migration went. `done`, `again`: a step that a person found out about."""
+        """Go on, whichever way the migration went. `done`, `again`: the step that asked, and what a person found out.
+
+        Raises: UsageError when that step did not ask; what the steps raise.
+        """
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
-            self._open(journal)
-            now = self.world.now()
-            for step, answer in ((done, "done"), (again, "again")):
-                if step:
-                    journal.add(step, "decided", now, {"as": answer})
+            _refuse_unasked(journal.migration, self._open(journal), done, again)
+            if done or again:
+                journal.add(done or again, "decided", self.world.now(), {"as": "done" if done else "again"})
             if source_lost:
                 self._leave_source(journal)
             return self._run(journal)
@@ -197,6 +198,21 @@ class Migrations:
                 f"migration {journal.migration} is over: {history.outcome}", hint="`meshctl migrations list`"
             )
         return history
+
+
+def _refuse_unasked(migration: str, history: History, done: str, again: str) -> None:
+    """A comparison that failed is no question, and a step that did not stop as undecidable has none. UsageError."""
+    asked = history.undecided
+    if {done, again} <= {"", asked} and not (done and again):
+        return
+    given = " and ".join(f"--{name} {step}" for name, step in (("done", done), ("again", again)) if step)
+    if asked:
+        why = f"{asked} asks, and wants one answer"
+        hint = f"`meshctl migrations resume {migration} --again {asked}` (do it) or `--done {asked}` (it is done)"
+    else:
+        why = "no step stopped as undecidable"
+        hint = f"`meshctl migrations resume {migration}` goes on, and says so if it must ask"
+    raise UsageError(f"{given} can't be taken", why=why, hint=hint)
 
 
 def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:

@@ -57,7 +57,8 @@ class Runner:
             if isinstance(error, AmbiguousStepError):
                 error.hint += f"; then resume with `--again {step.name}` (do it) or `--done {step.name}` (it is done)"
             work.emit("failed", text=error.what)
-            self.add(step.name, "failed", {"what": error.what, "why": error.why, "again": list(step.redo)})
+            failure = {"code": error.code, "what": error.what, "why": error.why, "again": list(step.redo)}
+            self.add(step.name, "failed", failure)
             raise
         self.add(step.name, "done", kept)
         work.emit("done", text=_kept_text(kept))
