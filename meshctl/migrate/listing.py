@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -25,10 +25,11 @@ MD5 = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Item:
-    """One object: `etag` without quotes, as the store gives it."""
+    """One object: `etag` without quotes, as the store gives it. `modified`: by the store's clock, since the epoch."""
 
     size: int
     etag: str
+    modified: float = field(default=0.0, compare=False)
 
 
 Listing = dict[str, Item]  # key below the prefix -> item
@@ -70,7 +71,7 @@ def list_objects(access: ObjectAccess) -> Listing:
             for item in page.get("Contents", ()):
                 key = item["Key"][len(start) :]
                 if key and not (key.endswith("/") and item["Size"] == 0):
-                    found[key] = Item(item["Size"], item["ETag"].strip('"'))
+                    found[key] = Item(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
     return found
 
 
@@ -80,6 +81,11 @@ def list_if_there(access: ObjectAccess) -> Listing:
         return list_objects(access)
     except NoBucketError:
         return {}
+
+
+def newest(listing: Listing) -> float:
+    """When the last of the objects was written, by the store's own clock; 0 of an empty store."""
+    return max((item.modified for item in listing.values()), default=0.0)
 
 
 def overlooked(source: Listing, target: Listing) -> list[str]:

@@ -27,6 +27,7 @@ class Step:
     store: str = ""
     endpoints: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()  # steps that are void when this one fails
+    guards: str = ""  # a step: until that is done, each run does this check again, however old its `done` is
 
     @property
     def phase(self) -> str:
@@ -181,14 +182,14 @@ def finish(history: History) -> tuple[Step, ...]:
     """The end: the names lead to the target, so the source may go."""
     endpoints = tuple(e.name for e in history.plan.endpoints)
     steps = [Step("finish/names", "check-names", "all names lead to the target", side="target", endpoints=endpoints)]
-    if not history.source_lost:
-        title = (
-            "destroy the source, data too"
-            if history.options.get("delete_data")
-            else "destroy the source, keep its data"
-        )
-        steps += [Step("finish/source", "retire", title, side="source")]
-    return tuple(steps)
+    if history.source_lost:
+        return tuple(steps)
+    title = "destroy the source, keep its data"
+    if history.options.get("delete_data"):
+        unseen = "nothing came to the source that the target lacks"
+        steps += [Step("finish/data", "check-data", unseen, side="source", guards="finish/source")]
+        title = "destroy the source, data too"
+    return (*steps, Step("finish/source", "retire", title, side="source"))
 
 
 def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step]:

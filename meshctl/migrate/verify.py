@@ -11,11 +11,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.migrate.listing import MD5, Item, Listing, folder, list_objects, named, s3_client
+from meshctl.migrate.listing import MD5, Item, Listing, folder, list_objects, named, newest, s3_client
 from meshctl.migrate.progress import OnCopied, Stop
 
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
@@ -25,11 +25,13 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class SideSummary:
-    """One side of the parity table. `digest`: SHA-256 over the sorted lines "key, size, checksum"."""
+    """One side of the parity table. `digest`: SHA-256 over the sorted lines "key, size, checksum". `newest`: when the
+    last object was written, by the store's clock: what is newer was not compared."""
 
     objects: int
     total_bytes: int
     digest: str
+    newest: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def compare(
     ours = checksums(here, {key: pair[0] for key, pair in sums.items()})
     theirs = checksums(there, {key: pair[1] for key, pair in sums.items()})
     return Comparison(
-        source=SideSummary(len(here), sum(i.size for i in here.values()), digest(here, ours)),
-        target=SideSummary(len(there), sum(i.size for i in there.values()), digest(there, theirs)),
+        source=SideSummary(len(here), sum(i.size for i in here.values()), digest(here, ours), newest(here)),
+        target=SideSummary(len(there), sum(i.size for i in there.values()), digest(there, theirs), newest(there)),
         missing=tuple(sorted(here.keys() - there.keys())),
         extra=tuple(sorted(there.keys() - here.keys())),
         differing=tuple(sorted(k for k in common if here[k].size != there[k].size or ours[k] != theirs[k])),

@@ -131,9 +131,15 @@ def _move_and_finish(twin: Twin, found: Migrations) -> None:
     found.finish()
 
 
+def _move_and_delete(twin: Twin, found: Migrations) -> None:
+    _move(twin, found)
+    found.finish(delete_data=True)
+
+
 MOVE = _count_moments(lambda twin: _move(twin, migrations(twin)))
 BACK = _count_moments(lambda twin: _move_and_back(twin, migrations(twin)))
 FINISH = _count_moments(lambda twin: _move_and_finish(twin, migrations(twin)))
+DELETE = _count_moments(lambda twin: _move_and_delete(twin, migrations(twin)))
 
 
 def _go_on(found: Migrations) -> History | None:
@@ -184,6 +190,18 @@ def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
     assert found.history()[1].state == "finished"
     assert twin.presence("east") is Presence.STORAGE
     assert all(twin.running("west", name) for name in EVERYTHING)
+
+
+@pytest.mark.parametrize("at", range(MOVE + 1, DELETE + 1))
+def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
+    twin, found = _killed(at, _move_and_delete)
+    if found.history()[1].direction == "forward":
+        found.finish(delete_data=True)
+    elif not found.history()[1].outcome:
+        found.resume()
+    assert found.history()[1].state == "finished"
+    assert twin.retired_with_data == {"east": True}
+    assert "east-weights" not in twin.buckets
 
 
 def _each_step_done_once(found: Migrations) -> None:

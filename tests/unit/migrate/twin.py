@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from meshctl.engine.clusters import PodState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
-from meshctl.migrate.listing import Item, Listing
+from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
 from meshctl.migrate.state_store import StateStore
@@ -115,6 +115,7 @@ class Twin:
     retired_with_data: dict[str, bool] = field(default_factory=dict)
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
+    written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
     def begin(self) -> Twin:
         """The source as it was before anyone thought of moving."""
@@ -146,6 +147,7 @@ class Twin:
     def tick(self) -> None:
         self.clock += 1
         self.check()
+        self.stamp()
         for environment in ("east", "west"):
             if self.running(environment, "pretrain"):
                 self.write_step(environment)
@@ -159,6 +161,13 @@ class Twin:
         bucket[f"step-{step:04d}"] = str(step).encode()
         for old in sorted(bucket)[:-3]:  # trainers keep the last three
             del bucket[old]
+
+    def stamp(self) -> None:
+        """Note when objects came or changed, as a store does, whoever put them there."""
+        for bucket, objects in self.buckets.items():
+            for key, content in objects.items():
+                if self.written.get((bucket, key), (b"", 0.0))[0] != content:
+                    self.written[bucket, key] = (content, self.clock)
 
     def check(self) -> None:
         assert not (self.running("east", "pretrain") and self.running("west", "pretrain")), "the trainer runs twice"
@@ -201,6 +210,8 @@ class Twin:
         self.moment()
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
         self.partly_there.add(deployment.environment)
+        for store in deployment.object_stores if not keep_data else ():
+            self.buckets.pop(store.bucket, None)
         self.check()
         self.moment()
         self.partly_there.discard(deployment.environment)
@@ -297,8 +308,14 @@ class Twin:
         return Copied(copied, 0, len(gone))
 
     def listing(self, side: Callable[[], ObjectAccess]) -> Listing:
-        found = self.buckets[side().bucket]
-        return {key: Item(len(content), hashlib.md5(content).hexdigest()) for key, content in found.items()}  # noqa: S324
+        self.stamp()
+        bucket = side().bucket
+        if bucket not in self.buckets:
+            raise NoBucketError(f"s3://{bucket} does not exist")
+        return {
+            key: Item(len(content), hashlib.md5(content).hexdigest(), self.written[bucket, key][1])  # noqa: S324
+            for key, content in self.buckets[bucket].items()
+        }
 
     def compare(
         self,
@@ -312,8 +329,8 @@ class Twin:
         here, there = self.listing(source), self.listing(target)
         ours, theirs = digest(here, checksums(here, {})), digest(there, checksums(there, {}))
         return Comparison(
-            SideSummary(len(here), sum(item.size for item in here.values()), ours),
-            SideSummary(len(there), sum(item.size for item in there.values()), theirs),
+            SideSummary(len(here), sum(item.size for item in here.values()), ours, newest(here)),
+            SideSummary(len(there), sum(item.size for item in there.values()), theirs, newest(there)),
             tuple(sorted(here.keys() - there.keys())),
             tuple(sorted(there.keys() - here.keys())),
             tuple(sorted(key for key in here.keys() & there.keys() if here[key] != there[key])),
