@@ -135,7 +135,8 @@ def detail_text(migration: str, history: History) -> str:
     source, target = history.plan.source.environment, history.plan.target.environment
     lines = [f"{migration}: {source} -> {target}, {history.state}, begun {_utc(history.records[0].at)}"]
     steps = outline(history)
-    width = max(len(step.name) for step in steps)
+    width = max((len(step.name) for step in steps), default=0)
+    lines += ["  nothing was begun that must be undone"] if not steps else []  # a rollback before anything ran
     for step in steps:
         record = history.done.get(step.name)
         state = _utc(record.at) if record else "begun" if step.name == history.open_intent else "-"

@@ -1,0 +1,50 @@
+"""A migration that failed before anything stopped is rolled back, and can be looked at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from meshctl.errors import MigrationError, ResourcesFailedError
+from meshctl.migrate import views
+from meshctl.migrate.migration import Migrations
+from meshctl.model.deployment import Deployment
+from tests.golden_files import assert_golden
+from tests.unit.migrate.test_migration import OPTIONS, migrations
+from tests.unit.migrate.twin import Twin
+
+
+def rolled_back_after_a_failed_provision() -> Migrations:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+
+    def up(_deployment: Deployment, _say: object) -> None:
+        raise ResourcesFailedError("1 resource failed: pool/train", failures=[])
+
+    twin.up = up  # type: ignore[method-assign, assignment]
+    with pytest.raises(MigrationError):
+        found.start(plan)
+    found.rollback()
+    return found
+
+
+def test_a_rollback_without_steps_is_shown() -> None:
+    migration, history = rolled_back_after_a_failed_provision().history()
+    assert history.state == "rolled-back"
+    assert_golden("migrate/nothing-undone.txt", views.detail_text(migration, history))
+    document = json.loads(json.dumps(views.detail_document(migration, history)))
+    assert (document["state"], document["steps"], document["step"]) == ("rolled-back", [], "")
+
+
+def test_a_target_that_is_in_use_is_freed_after_the_rollback() -> None:
+    """`destroy` of the target is refused while the migration is open: the hint must not name it first."""
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.up_there["west"] = twin.declared["west"]
+    twin.check = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(MigrationError, match="west already runs pretrain") as error:
+        found.start(plan)
+    assert error.value.hint.startswith("roll this migration back, then `meshctl destroy west`")
