@@ -50,7 +50,14 @@ class Owner:
 def this_process() -> Owner:
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     started = psutil.Process().create_time()
-    return Owner(getpass.getuser(), socket.gethostname(), os.getpid(), started, since)
+    return Owner(_user(), socket.gethostname(), os.getpid(), started, since)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on: a user of a container that /etc/passwd doesn't know
+        return f"uid {os.getuid()}"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -80,6 +81,17 @@ def test_the_lock_is_held_once_and_says_by_whom(store: StateStore) -> None:
     with lock.locked(store, "demo"):
         pass
     assert store.paths("migrations/demo") == []
+
+
+def test_a_user_without_a_name_is_told_by_number(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run as users that /etc/passwd doesn't know, and whose environment has no USER."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with lock.locked(store, "demo") as held:
+        assert held.owner.user == f"uid {os.getuid()}"
+        with pytest.raises(LockedError, match=f"by uid {os.getuid()}@"), lock.locked(store, "demo"):
+            pass
 
 
 def test_a_dead_owner_s_lock_is_taken_over(store: StateStore) -> None:
