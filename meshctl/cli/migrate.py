@@ -105,12 +105,23 @@ def rollback(
     destroy_target: Annotated[
         bool, typer.Option("--destroy-target", help="Destroy the target in the end, instead of pausing it.")
     ] = False,
+    target_lost: Annotated[
+        bool, typer.Option("--target-lost", help="Leave a dead target behind, with what was written there.")
+    ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --target-lost: the target's name.", metavar="ENV")
+    ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Back to the source: its workloads, then the names, then the target is paused."""
+    from meshctl.migrate import views
+
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
-        migrations.rollback(migration, destroy_target=destroy_target)
+        if target_lost:
+            _, history = migrations.history(migration)
+            context.confirm_name(history.plan.target.environment, confirm, views.target_lost_warning(history))
+        migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
         found = migrations.history(migration)
     _show_detail(context, *found)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from meshctl.migrate import actions_data as data
 from meshctl.migrate import actions_environment as environment
 from meshctl.migrate import actions_finish as finish
+from meshctl.migrate import actions_lost as lost
 from meshctl.migrate import actions_names as names
 from meshctl.migrate.work import Action, never_done, nothing
 
@@ -32,5 +33,6 @@ ACTIONS: Mapping[str, Action] = {
     "dns": Action(names.observe_dns, nothing, names.verify_dns),
     "ttl": Action(names.observe_ttl, names.act_ttl, nothing),
     "check-names": Action(never_done, names.check_names, nothing),
+    "check-lost": Action(never_done, lost.check_lost, nothing),
     "check-data": Action(never_done, finish.check_data, nothing),
 }

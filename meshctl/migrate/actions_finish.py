@@ -58,7 +58,10 @@ def unseen(source: Listing, target: Listing, until: float) -> list[str]:
 
 
 def compared_until(history: History, store: str) -> float:
-    """When the newest object was written that the comparison saw, by the source's clock; 0 without a comparison."""
+    """When the newest object was written that the comparison saw, by the source's clock; 0 without a comparison.
+
+    Listings may tell whole seconds only: what followed that object within its second is not told from it.
+    """
     record = history.done.get(f"verify/{store}")
     if record is None or "source" not in record.data:
         return 0.0

@@ -47,6 +47,10 @@ class History:
         return bool(self.options.get("source_lost"))
 
     @property
+    def target_lost(self) -> bool:
+        return bool(self.options.get("target_lost"))
+
+    @property
     def undecided(self) -> str:
         """The step that waits for a person's answer; "" if none does."""
         if self.failed is None or self.failed.data.get("code") != AmbiguousStepError.code:

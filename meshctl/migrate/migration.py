@@ -7,18 +7,19 @@ begun migration names the commands that go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from meshctl.errors import InterruptedByUserError, LockedError, MeshError, MigrationError, UsageError
 from meshctl.migrate import lock
+from meshctl.migrate.actions_lost import refuse_unless_lost
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
-from meshctl.migrate.outline import rollback
+from meshctl.migrate.outline import not_returned, rollback
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
 from meshctl.migrate.progress import Event, Report, Stop
 from meshctl.migrate.run import Runner
@@ -92,23 +93,19 @@ class Migrations:
                 self._leave_source(journal)
             return self._run(journal)
 
-    def rollback(self, migration: str = "", *, destroy_target: bool = False) -> History:
-        """Back to the source: its workloads first, then the names, then the target. Possible until `finish`."""
+    def rollback(self, migration: str = "", *, destroy_target: bool = False, target_lost: bool = False) -> History:
+        """Back to the source: its workloads first, then the names, then the target. Possible until `finish`.
+
+        `target_lost`: nothing is asked of the target, and what was written there is not brought back.
+        """
+        options = {"destroy_target": destroy_target, "target_lost": target_lost}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
-            if history.direction == "finish":
-                raise MigrationError(
-                    "the source is being retired, there is no way back to it",
-                    hint=f"`meshctl migrations resume {journal.migration}`",
-                )
-            if history.began("rollback/destroy") and not destroy_target:
-                raise MigrationError(
-                    f"{history.plan.target.environment} is being destroyed, it can't be paused any more",
-                    hint=f"`meshctl migrations resume {journal.migration}`",
-                )
-            rollback(history)  # refuses before the journal is turned
-            return self._turn(journal, history, "rollback", {"destroy_target": destroy_target})
+            _refuse_way_back(journal.migration, history, options)
+            if target_lost and not history.target_lost:
+                refuse_unless_lost(self.world, self.data, history.plan)
+            return self._turn(journal, history, "rollback", options)
 
     def finish(self, migration: str = "", *, delete_data: bool = False) -> History:
         """Retire the source. Raises: MigrationError while the migration is not waiting for it."""
@@ -151,12 +148,21 @@ class Migrations:
 
     def _run(self, journal: Journal) -> History:
         runner = Runner(self.world, self.data, journal, self.report, self.stop)
-        with _explained(journal):
+        with _explained(journal, self._is_target_lost):
             runner.run()
             outcome = _CLOSED_AS.get(runner.history.direction)
             if outcome:
                 runner.add("migration", "closed", {"outcome": outcome})
         return runner.history
+
+    def _is_target_lost(self, history: History) -> bool:
+        """Whether the way back failed because the target is out of reach, and giving it up is a way on."""
+        if history.direction != "rollback" or history.target_lost:
+            return False
+        try:
+            return bool(refuse_unless_lost(self.world, self.data, history.plan))
+        except MeshError:
+            return False
 
     @contextmanager
     def _locked(self) -> Iterator[lock.Held]:
@@ -215,6 +221,29 @@ def _refuse_unasked(migration: str, history: History, done: str, again: str) -> 
     raise UsageError(f"{given} can't be taken", why=why, hint=hint)
 
 
+def _refuse_way_back(migration: str, history: History, options: dict[str, bool]) -> None:
+    """Before the journal is turned. Raises: UsageError, MigrationError."""
+    source, target = history.plan.source.environment, history.plan.target.environment
+    resume = f"`meshctl migrations resume {migration}`"
+    lost, destroy = options["target_lost"], options["destroy_target"]
+    if lost and destroy:
+        raise UsageError(
+            "--destroy-target and --target-lost exclude each other",
+            hint=f"roll back with --target-lost, then `meshctl destroy {target}`",
+        )
+    if history.direction == "finish":
+        raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
+    if history.began("rollback/destroy") and not (destroy or lost):
+        raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
+    if history.target_lost and not lost and history.began("rollback/source") and not_returned(history):
+        raise MigrationError(
+            f"{source} runs again without what was written in {target}",
+            why="that can't be brought back into what has moved on since",
+            hint=resume,
+        )
+    rollback(history)
+
+
 def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
     """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
     source = history.plan.source.environment
@@ -232,7 +261,7 @@ def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> 
 
 
 @contextmanager
-def _explained(journal: Journal) -> Iterator[None]:
+def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> Iterator[None]:
     """Add to what stopped a run the commands that go on from there."""
     migration = journal.migration
     try:
@@ -240,19 +269,25 @@ def _explained(journal: Journal) -> Iterator[None]:
     except LockedError:
         raise
     except InterruptedByUserError as error:
+        ways = _ways_on(migration, read_history(journal.records))
         raise InterruptedByUserError(
-            f"migration {migration} stopped at a safe point", why="its journal is kept", hint=_next(migration, journal)
+            f"migration {migration} stopped at a safe point", why="its journal is kept", hint=ways
         ) from error
-    except MigrationError as error:
-        error.hint = f"{error.hint}; {_next(migration, journal)}" if error.hint else _next(migration, journal)
-        raise
     except MeshError as error:
-        hint = f"{error.hint}; {_next(migration, journal)}" if error.hint else _next(migration, journal)
+        history = read_history(journal.records)
+        ways = _ways_on(migration, history, target_lost=is_target_lost(history))
+        hint = f"{error.hint}; {ways}" if error.hint else ways
+        if isinstance(error, MigrationError):
+            error.hint = hint
+            raise
         raise MigrationError(f"migration {migration} stopped: {error.what}", why=error.why, hint=hint) from error
 
 
-def _next(migration: str, journal: Journal) -> str:
+def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:
     go_on = f"`meshctl migrations resume {migration}` goes on"
-    if read_history(journal.records).direction != "forward":
-        return go_on
-    return f"{go_on}, `meshctl migrations rollback {migration}` goes back"
+    if history.direction == "forward":
+        return f"{go_on}, `meshctl migrations rollback {migration}` goes back"
+    if target_lost:
+        target = history.plan.target.environment
+        return f"{go_on}; if {target} is gone for good, `meshctl migrations rollback {migration} --target-lost`"
+    return go_on

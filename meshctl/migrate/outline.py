@@ -121,7 +121,9 @@ def rollback(history: History) -> tuple[Step, ...]:
     stopped = frozenset(plan.stopped)
     began = history.began
     steps: list[Step] = []
-    if stopped and began("start/target"):
+    if history.target_lost:
+        steps += _give_up_target(history)
+    elif stopped and began("start/target"):
         steps += _return_data(history, stopped)
     if began("quiesce/stop", "start/target", "cutover/names"):
         running = frozenset(w.name for w in plan.source.workloads) - plan.idle
@@ -131,6 +133,8 @@ def rollback(history: History) -> tuple[Step, ...]:
     endpoints = tuple(e.name for e in plan.endpoints)
     if began("cutover/names"):
         steps += _names_steps("rollback", "source", endpoints)
+    if history.target_lost:
+        return tuple(steps)
     if history.options.get("destroy_target"):
         steps += [Step("rollback/destroy", "retire", "destroy the target, keep its data", side="target")]
     elif began("quiesce/warm", "start/target"):
@@ -145,6 +149,20 @@ def rollback(history: History) -> tuple[Step, ...]:
             )
         ]
     return tuple(steps)
+
+
+def _give_up_target(history: History) -> list[Step]:
+    """Nothing is asked of a target that is gone; but once the source was begun to start, there is no other way."""
+    if history.began("rollback/source"):
+        return []
+    return [Step("rollback/lost", "check-lost", "the target is gone for good", side="target", guards="rollback/source")]
+
+
+def not_returned(history: History) -> tuple[str, ...]:
+    """Stores to which was written at the target, and whose content there was not brought back and compared (yet)."""
+    stopped = frozenset(history.plan.stopped)
+    written = _written_by(history.plan, stopped) if history.began("start/target") else ()
+    return tuple(store for store in written if f"rollback/verify.{store}" not in history.done)
 
 
 def _return_data(history: History, stopped: frozenset[str]) -> list[Step]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshctl.migrate.history import History
-from meshctl.migrate.outline import forward, outline
+from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.progress import size_text
@@ -121,6 +121,7 @@ def detail_document(migration: str, history: History) -> dict[str, Any]:
         ],
         "failed": None if failed is None else {"step": failed.step, **failed.data},
         "source_lost": history.source_lost,
+        "target_lost": history.target_lost,
         "parity": parity_document(parity(history)),
     }
 
@@ -144,6 +145,7 @@ def detail_text(migration: str, history: History) -> str:
     if history.failed is not None:
         lines.append(f"failed: {history.failed.step}: {history.failed.data.get('what', '')}")
         lines += [f"  why: {why}" for why in (history.failed.data.get("why"),) if why]
+    lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
     lines += [f"hint: {hint}" for hint in (_hint(migration, history),) if hint]
     compared = "source and target, before the way back" if history.direction == "rollback" else "source and target"
     return "\n".join(lines) + f"\n{compared}\n{parity_text(parity(history))}"
@@ -164,11 +166,34 @@ def _left(history: History) -> str:
     if retired is not None and retired.data.get("data_kept") and history.plan.moves:
         what = "what is left of its object storage" if history.deletion_begun else "its object storage"
         return f"{source} keeps {what}: `meshctl destroy {source} --allow-data-loss` deletes it"
+    if history.target_lost:
+        gone = "`--forget-cluster` if its cluster is gone"
+        return f"what is left of {target}, `meshctl destroy {target}` takes down; with {gone}"
     if history.outcome == "rolled-back" and history.began("provision/target"):
         if "rollback/destroy" in history.done:
             return f"{target} keeps its object storage: `meshctl destroy {target} --allow-data-loss` deletes it"
         return f"{target} is still up, its workloads paused: `meshctl destroy {target}` takes it down"
     return ""
+
+
+def _given_up(history: History) -> str:
+    if not history.target_lost:
+        return ""
+    stores = not_returned(history)
+    target = history.plan.target.environment
+    return f"{target}, with what was written there to {', '.join(stores)}" if stores else target
+
+
+def target_lost_warning(history: History) -> str:
+    """What `rollback --target-lost` has confirmed by name."""
+    target, stores = history.plan.target.environment, not_returned(history)
+    text = f"{target} is given up, and what still runs there is not stopped"
+    if not stores:
+        return text
+    text += f"; what was written there to {', '.join(stores)} since the data was copied is not brought back"
+    if history.began(*(f"rollback/sync.{store}" for store in stores)):
+        text += ", but for what a copy back that was cut off has brought already"
+    return text
 
 
 def finish_question(history: History) -> str:

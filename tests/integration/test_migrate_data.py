@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import LockedError, MigrationError
 from meshctl.lab import stores
 from meshctl.migrate import listing, lock, sync, verify
+from meshctl.migrate.actions_finish import unseen
 from meshctl.migrate.journal import open_journal
 from meshctl.migrate.listing import s3_client
 from meshctl.migrate.state_store import open_state_store
@@ -146,6 +148,17 @@ def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAcc
     assert (found.missing, found.extra) == (("small/3/object 003 ü+&.txt",), ("stranger",))
     facts = listing.facts("data", source, target)
     assert (facts.objects, facts.target_objects, facts.foreign_objects) == (SMALL + 2, SMALL + 2, 1)
+
+
+def test_what_comes_to_the_source_after_the_comparison_is_told(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = pair
+    moved(source, target)
+    until = verify.compare(source, target).source.newest
+    s3_client(target).delete_object(Bucket=target.bucket, Key="large/0.bin")  # the target's own business
+    assert unseen(listing.list_objects(source), listing.list_objects(target), until) == []
+    time.sleep(1.1)  # listings may tell whole seconds only
+    s3_client(source).put_object(Bucket=source.bucket, Key="late", Body=b"late")
+    assert unseen(listing.list_objects(source), listing.list_objects(target), until) == ["late"]
 
 
 def test_a_seed_bears_objects_that_come_and_go(pair: tuple[ObjectAccess, ObjectAccess]) -> None:

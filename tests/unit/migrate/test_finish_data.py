@@ -11,7 +11,7 @@ from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFail
 from meshctl.migrate.actions_finish import unseen
 from meshctl.migrate.listing import Item
 from meshctl.migrate.migration import Migrations
-from tests.unit.migrate.test_migration import moved
+from tests.unit.migrate.test_migration import MOVE, OPTIONS, count_moments, killed, migrations, moved
 from tests.unit.migrate.twin import Twin
 
 MD5 = "0" * 32
@@ -137,3 +137,23 @@ def test_a_journal_without_the_newest_object_s_time_goes_by_its_own_clock() -> N
 )
 def test_only_what_was_written_after_the_comparison_counts(source: Item, target: Item | None, lost: bool) -> None:
     assert unseen({"k": source}, {"k": target} if target else {}, 10) == (["k"] if lost else [])
+
+
+def _delete(_twin: Twin, found: Migrations) -> None:
+    found.start(found.plan("east", "west", OPTIONS))
+    found.finish(delete_data=True)
+
+
+DELETED = count_moments(lambda twin: _delete(twin, migrations(twin)))
+
+
+@pytest.mark.parametrize("at", range(MOVE + 1, DELETED + 1))
+def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
+    twin, found = killed(at, _delete)
+    if found.history()[1].direction == "forward":
+        found.finish(delete_data=True)
+    elif not found.history()[1].outcome:
+        found.resume()
+    assert found.history()[1].state == "finished"
+    assert twin.retired_with_data == {"east": True}
+    assert "east-weights" not in twin.buckets

@@ -99,13 +99,13 @@ def test_the_old_address_serves_until_no_resolver_can_hold_it() -> None:
     assert history.done["cutover/ttl"].at - history.done["cutover/dns"].at >= 30
 
 
-def _count_moments(action: Callable[[Twin], object]) -> int:
+def count_moments(action: Callable[[Twin], object]) -> int:
     twin = Twin().begin()
     action(twin)
     return twin.moments
 
 
-def _killed(at: int, action: Callable[[Twin, Migrations], object]) -> tuple[Twin, Migrations]:
+def killed(at: int, action: Callable[[Twin, Migrations], object]) -> tuple[Twin, Migrations]:
     """A twin whose run was killed at its `at`th moment, and a fresh run on the same store."""
     store = MemoryStore()
     twin = Twin().begin()
@@ -131,15 +131,9 @@ def _move_and_finish(twin: Twin, found: Migrations) -> None:
     found.finish()
 
 
-def _move_and_delete(twin: Twin, found: Migrations) -> None:
-    _move(twin, found)
-    found.finish(delete_data=True)
-
-
-MOVE = _count_moments(lambda twin: _move(twin, migrations(twin)))
-BACK = _count_moments(lambda twin: _move_and_back(twin, migrations(twin)))
-FINISH = _count_moments(lambda twin: _move_and_finish(twin, migrations(twin)))
-DELETE = _count_moments(lambda twin: _move_and_delete(twin, migrations(twin)))
+MOVE = count_moments(lambda twin: _move(twin, migrations(twin)))
+BACK = count_moments(lambda twin: _move_and_back(twin, migrations(twin)))
+FINISH = count_moments(lambda twin: _move_and_finish(twin, migrations(twin)))
 
 
 def _go_on(found: Migrations) -> History | None:
@@ -149,7 +143,7 @@ def _go_on(found: Migrations) -> History | None:
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1))
 def test_killed_at_any_moment_and_resumed_it_ends_the_same(at: int) -> None:
-    twin, found = _killed(at, _move)
+    twin, found = killed(at, _move)
     if _go_on(found) is None:
         _move(twin, found)
     assert found.history()[1].state == "waiting"
@@ -161,7 +155,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_the_same(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1))
 def test_killed_at_any_moment_and_rolled_back_nothing_is_lost(at: int) -> None:
-    twin, found = _killed(at, _move)
+    twin, found = killed(at, _move)
     if found.ids():
         found.rollback()
         assert found.history()[1].state == "rolled-back"
@@ -171,7 +165,7 @@ def test_killed_at_any_moment_and_rolled_back_nothing_is_lost(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(MOVE + 1, BACK + 1))
 def test_a_rollback_killed_at_any_moment_goes_on(at: int) -> None:
-    twin, found = _killed(at, _move_and_back)
+    twin, found = killed(at, _move_and_back)
     if found.history()[1].direction == "forward":
         found.rollback()
     elif not found.history()[1].outcome:
@@ -182,7 +176,7 @@ def test_a_rollback_killed_at_any_moment_goes_on(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(MOVE + 1, FINISH + 1))
 def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
-    twin, found = _killed(at, _move_and_finish)
+    twin, found = killed(at, _move_and_finish)
     if found.history()[1].direction == "forward":
         found.finish()
     elif not found.history()[1].outcome:
@@ -190,18 +184,6 @@ def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
     assert found.history()[1].state == "finished"
     assert twin.presence("east") is Presence.STORAGE
     assert all(twin.running("west", name) for name in EVERYTHING)
-
-
-@pytest.mark.parametrize("at", range(MOVE + 1, DELETE + 1))
-def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
-    twin, found = _killed(at, _move_and_delete)
-    if found.history()[1].direction == "forward":
-        found.finish(delete_data=True)
-    elif not found.history()[1].outcome:
-        found.resume()
-    assert found.history()[1].state == "finished"
-    assert twin.retired_with_data == {"east": True}
-    assert "east-weights" not in twin.buckets
 
 
 def _each_step_done_once(found: Migrations) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from meshctl.engine.clusters import PodState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
+from meshctl.errors import UnreachableError
 from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
@@ -115,6 +116,7 @@ class Twin:
     retired_with_data: dict[str, bool] = field(default_factory=dict)
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
+    silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
     def begin(self) -> Twin:
@@ -140,7 +142,21 @@ class Twin:
     def revive(self) -> None:
         self.dead, self.kill_at = False, -1
 
+    def lose(self, environment: str) -> None:
+        """Cluster and buckets are gone for good; what the trainer did since its last step elsewhere is forgotten."""
+        self.silent |= {environment, *(store.bucket for store in self.declared[environment].object_stores)}
+        self.ending = {key: left for key, left in self.ending.items() if key[0] != environment}
+        other = "east" if environment == "west" else "west"
+        self.steps_written = self.steps_written[: max(int(key[5:]) for key in self.buckets[f"{other}-checkpoints"])]
+
+    def ask(self, *names: str) -> None:
+        for name in names:
+            if name in self.silent:
+                raise UnreachableError(f"{name} does not answer")
+
     def running(self, environment: str, workload: str) -> bool:
+        if environment in self.silent:
+            return False
         there = self.up_there[environment]
         return (there is not None and not there.workload(workload).paused) or (environment, workload) in self.ending
 
@@ -172,6 +188,8 @@ class Twin:
     def check(self) -> None:
         assert not (self.running("east", "pretrain") and self.running("west", "pretrain")), "the trainer runs twice"
         for name, target in self.names.items():
+            if target.environment in self.silent:
+                continue
             assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
 
     # World ---------------------------------------------------------------------------------------------------------
@@ -187,6 +205,7 @@ class Twin:
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.moment()
         here = deployment.environment
+        self.ask(here)
         before = self.up_there[here]
         for store in deployment.object_stores:
             self.buckets.setdefault(store.bucket, {})
@@ -208,6 +227,7 @@ class Twin:
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Callable[[str], None]) -> None:
         self.moment()
+        self.ask(deployment.environment)
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
         self.partly_there.add(deployment.environment)
         for store in deployment.object_stores if not keep_data else ():
@@ -226,6 +246,7 @@ class Twin:
         return Presence.NOTHING if self.retired_with_data.get(environment, True) else Presence.STORAGE
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
+        self.ask(deployment.environment)
         return {e.name: f"{deployment.environment}-lb" for e in deployment.endpoints}
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
@@ -252,6 +273,7 @@ class Twin:
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         here = deployment.environment
+        self.ask(here)
         if not self.running(here, workload):
             return []
         count = self.declared[here].workload(workload).replicas
@@ -292,6 +314,7 @@ class Twin:
         stop: Stop,
     ) -> Copied:
         """Like rclone: an object of the same size counts as the same, unless named in `again`."""
+        self.ask(source().bucket, target().bucket)
         here, there = self.buckets[source().bucket], self.buckets[target().bucket]
         listed = dict(here)
         copied = 0
@@ -310,6 +333,7 @@ class Twin:
     def listing(self, side: Callable[[], ObjectAccess]) -> Listing:
         self.stamp()
         bucket = side().bucket
+        self.ask(bucket)
         if bucket not in self.buckets:
             raise NoBucketError(f"s3://{bucket} does not exist")
         return {

@@ -1,0 +1,67 @@
+"""A target that is gone for good: is it? EDGE: it asks the cluster, then the object stores.
+
+Used by `migration` before a rollback gives the target up, and by that rollback until the source is started: a workload
+that may run in one environment at a time must not be left running behind it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from meshctl.errors import MigrationError, UnreachableError
+from meshctl.migrate.data import Data
+from meshctl.migrate.listing import NoBucketError
+from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.work import Work, alive
+from meshctl.migrate.world import World
+
+
+def check_lost(work: Work) -> dict[str, Any]:
+    """Raises: MigrationError when the target is there again, or a part of it still runs."""
+    return {"lost": refuse_unless_lost(work.world, work.data, work.plan)}
+
+
+def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan) -> str:
+    """What of the target does not answer, in words.
+
+    Raises: MigrationError when all of it answers, or when only its storage is gone and pods still run that would run
+    twice; CredentialsError when that can't be told.
+    """
+    cluster, running = _cluster(world, plan)
+    if cluster:
+        return cluster
+    storage = _storage(world, data, plan)
+    target = plan.target.environment
+    if not storage:
+        raise MigrationError(
+            f"{target} is not lost: it answers",
+            why="its cluster does, and its object stores",
+            hint="a rollback without --target-lost brings back what was written there",
+        )
+    if running:
+        raise MigrationError(
+            f"{target} still runs {', '.join(running)}",
+            why=f"only its storage is lost ({storage}); started at {plan.source.environment} too, they would run twice",
+            hint=f"end them there with kubectl: they are in the namespace {plan.target.namespace}",
+        )
+    return storage
+
+
+def _cluster(world: World, plan: MigrationPlan) -> tuple[str, list[str]]:
+    """Why the cluster counts as lost, if so; else the pods there that may not run twice."""
+    try:
+        pods = {name: world.pods(plan.target, name) for name in sorted(plan.workloads)}
+    except UnreachableError as error:
+        return error.what, []
+    return "", [pod.name for name in plan.stopped for pod in alive(list(pods[name]))]
+
+
+def _storage(world: World, data: Data, plan: MigrationPlan) -> str:
+    """Why the object stores count as lost, if one of them does."""
+    for move in plan.moves:
+        try:
+            data.listing(partial(world.object_access, plan.target.object_store(move.store)))
+        except (UnreachableError, NoBucketError) as error:
+            return error.what
+    return ""
