@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -25,11 +25,11 @@ MD5 = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Item:
-    """One object: `etag` without quotes, as the store gives it. `modified`: by the store's clock, since the epoch."""
+    """One object: `etag` without quotes, as the store gives it; `modified` in seconds since the epoch, by its clock."""
 
     size: int
     etag: str
-    modified: float = field(default=0.0, compare=False)
+    modified: float = 0.0
 
 
 Listing = dict[str, Item]  # key below the prefix -> item
@@ -83,11 +83,6 @@ def list_if_there(access: ObjectAccess) -> Listing:
         return {}
 
 
-def newest(listing: Listing) -> float:
-    """When the last of the objects was written, by the store's own clock; 0 of an empty store."""
-    return max((item.modified for item in listing.values()), default=0.0)
-
-
 def overlooked(source: Listing, target: Listing) -> list[str]:
     """Keys of equal size whose MD5 ETags differ: written twice within the second that time stamps can tell."""
     return sorted(
@@ -118,6 +113,11 @@ def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
 
 def _total(listing: Listing) -> int:
     return sum(item.size for item in listing.values())
+
+
+def newest(listing: Listing) -> float:
+    """When the last of the objects was written, by the store's own clock; 0 of an empty store."""
+    return max((item.modified for item in listing.values()), default=0.0)
 
 
 class NoBucketError(MigrationError):

@@ -45,6 +45,6 @@ def test_a_target_that_is_in_use_is_freed_after_the_rollback() -> None:
     plan = found.plan("east", "west", OPTIONS)
     twin.up_there["west"] = twin.declared["west"]
     twin.check = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(MigrationError, match="west already runs pretrain") as error:
+    with pytest.raises(MigrationError, match="west already runs") as error:
         found.start(plan)
     assert error.value.hint.startswith("roll this migration back, then `meshctl destroy west`")

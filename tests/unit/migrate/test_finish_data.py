@@ -11,7 +11,7 @@ from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFail
 from meshctl.migrate.actions_finish import unseen
 from meshctl.migrate.listing import Item
 from meshctl.migrate.migration import Migrations
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, count_moments, killed, migrations, moved
+from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, migrations, moved
 from tests.unit.migrate.twin import Twin
 
 MD5 = "0" * 32
@@ -144,12 +144,12 @@ def _delete(_twin: Twin, found: Migrations) -> None:
     found.finish(delete_data=True)
 
 
-DELETED = count_moments(lambda twin: _delete(twin, migrations(twin)))
+DELETED = _count_moments(lambda twin: _delete(twin, migrations(twin)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, DELETED + 1))
 def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
-    twin, found = killed(at, _delete)
+    twin, found = _killed(at, _delete)
     if found.history()[1].direction == "forward":
         found.finish(delete_data=True)
     elif not found.history()[1].outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFailedError
@@ -81,6 +83,12 @@ def test_the_question_does_not_promise_data_that_an_earlier_finish_may_have_dele
     found.finish()
     assert twin.retired_with_data == {"east": False}
     assert "hint: east keeps what is left of its object storage: " in views.detail_text(*found.history())
+
+
+def test_the_question_of_a_source_that_was_left_behind_promises_nothing() -> None:
+    _, history = moved(Twin().begin()).history()
+    lost = replace(history, options={"source_lost": True})
+    assert views.finish_question(lost) == "end the migration (east was given up: nothing of it is destroyed)?"
 
 
 def test_a_target_whose_destruction_was_begun_is_not_paused_any_more() -> None:

@@ -8,7 +8,7 @@ from meshctl.errors import InterruptedByUserError, MigrationError, UsageError
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from tests.golden_files import assert_golden
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, assert_at, count_moments, killed, migrations, moved
+from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, assert_at, migrations, moved
 from tests.unit.migrate.twin import Twin
 
 STORES = {"west-weights", "west-checkpoints"}
@@ -151,12 +151,12 @@ def _give_up(twin: Twin, found: Migrations) -> None:
     found.rollback(target_lost=True)
 
 
-GIVEN_UP = count_moments(lambda twin: _give_up(twin, migrations(twin)))
+GIVEN_UP = _count_moments(lambda twin: _give_up(twin, migrations(twin)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, GIVEN_UP + 1))
 def test_killed_at_any_moment_it_goes_on(at: int) -> None:
-    twin, found = killed(at, _give_up)
+    twin, found = _killed(at, _give_up)
     twin.lose("west")
     if found.history()[1].direction == "forward":
         found.rollback(target_lost=True)

@@ -357,7 +357,7 @@ class Twin:
             SideSummary(len(there), sum(item.size for item in there.values()), theirs, newest(there)),
             tuple(sorted(here.keys() - there.keys())),
             tuple(sorted(there.keys() - here.keys())),
-            tuple(sorted(key for key in here.keys() & there.keys() if here[key] != there[key])),
+            tuple(sorted(key for key in here.keys() & there.keys() if here[key].etag != there[key].etag)),
             0,
         )
 
