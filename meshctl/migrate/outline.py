@@ -7,7 +7,7 @@ one that it acts on: source or target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.history import LAST_FORWARD, History
@@ -199,9 +199,11 @@ def _return_data(history: History, stopped: frozenset[str]) -> list[Step]:
 def finish(history: History) -> tuple[Step, ...]:
     """The end: the names lead to the target, so the source may go."""
     endpoints = tuple(e.name for e in history.plan.endpoints)
-    steps = [Step("finish/names", "check-names", "all names lead to the target", side="target", endpoints=endpoints)]
+    names = "all names lead to the target"
+    check = Step("finish/names", "check-names", names, side="target", endpoints=endpoints, guards="finish/source")
     if history.source_lost:
-        return tuple(steps)
+        return (replace(check, guards=""),)
+    steps = [check]
     title = "destroy the source, keep its data"
     if history.options.get("delete_data"):
         unseen = "nothing came to the source that the target lacks"

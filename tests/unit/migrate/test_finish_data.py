@@ -11,6 +11,7 @@ from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFail
 from meshctl.migrate.actions_finish import unseen
 from meshctl.migrate.listing import Item
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.world import EndpointTarget
 from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, migrations, moved
 from tests.unit.migrate.twin import Twin
 
@@ -157,3 +158,18 @@ def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
     assert found.history()[1].state == "finished"
     assert twin.retired_with_data == {"east": True}
     assert "east-weights" not in twin.buckets
+
+
+def test_a_destruction_that_goes_on_later_looks_where_the_names_lead() -> None:
+    twin, found = waiting()
+    original = twin.retire
+    twin.retire = _interrupted  # type: ignore[method-assign]
+    with pytest.raises(InterruptedByUserError):
+        found.finish()
+    twin.retire = original  # type: ignore[method-assign]
+    moved = twin.names["chat"]
+    twin.names["chat"] = EndpointTarget("east", "east-lb")
+    with pytest.raises(MigrationError, match="chat: the name does not lead to west"):
+        found.resume()
+    twin.names["chat"] = moved
+    assert found.resume().state == "finished"
