@@ -19,7 +19,7 @@ _INFEASIBLE = 65
 def check(
     ctx: typer.Context,
     environments: Annotated[
-        list[str] | None, typer.Argument(help="Environments to check; all without any.", metavar="[ENV]…")
+        list[str] | None, typer.Argument(help="Environments to check; all without any.", metavar="ENV")
     ] = None,
 ) -> None:
     """Say offline whether each environment can carry the mesh: placement, gaps and cost side by side."""

@@ -22,7 +22,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITING = (*_FULL, errno.EROFS, errno.EIO)  # told of a file that is open already, without its name
 
 
-class Commands(TyperGroup):
+class Group(TyperGroup):
+    """Commands below one word, which shows its help when it stands alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
+class Commands(Group):
     """The commands. Raises: FileError, InterruptedByUserError beside what they raise."""
 
     def invoke(self, ctx: Any) -> Any:

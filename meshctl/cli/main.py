@@ -7,8 +7,10 @@ imported inside the commands that need it, so that `--help` and `check` stay qui
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +22,7 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
-from meshctl.cli.ending import Commands, file_error, flushed, open_streams
+from meshctl.cli.ending import Commands, Group, file_error, flushed, open_streams
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
@@ -28,12 +30,11 @@ from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
 from meshctl.cli.status import status
 from meshctl.cli.up import destroy, up
-from meshctl.errors import InterruptedByUserError, MeshError, UsageError
+from meshctl.errors import FileError, InterruptedByUserError, MeshError, UsageError
 
 app = typer.Typer(
     name="meshctl",
     cls=Commands,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes two thirds of the time of `--help`
@@ -66,29 +67,36 @@ def _global(
 ) -> None:
     if output not in ("human", "json"):
         raise UsageError(f"--output {output}: there is no such form", hint="human or json")
-    if directory != Path():
-        _enter(directory)
+    _enter(directory)
     ctx.obj = Context(
         mesh_path=mesh, environments_path=environments, output=output, verbose=verbose, color=not no_color, yes=yes
     )
 
 
 def _enter(directory: Path) -> None:
+    if directory != Path():
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise UsageError(f"-C {directory}: {error.strerror}") from error
     try:
-        os.chdir(directory)
-    except OSError as error:
-        raise UsageError(f"-C {directory}: {error.strerror}") from error
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise FileError("the working folder has been deleted", hint="cd to one that is there, or -C DIR") from error
 
 
 for command in (check, plan, up, destroy, status, migrate, setup, doctor, schema):
     app.command()(command)
 app.command("eks-token")(eks_token)
-app.add_typer(migrations_app, name="migrations")
-app.add_typer(lab_app, name="lab")
+app.add_typer(migrations_app, name="migrations", cls=Group)
+app.add_typer(lab_app, name="lab", cls=Group)
 
 
-_FLAGS = {"--yes", "-y", "--verbose", "-v", "--no-color", "--debug"}
-_VALUED = {"--output", "-C", "--mesh", "--environments"}
+_FLAGS = {"--yes", "--verbose", "--no-color", "--debug", "--version"}
+_VALUED = {"--output", "--mesh", "--environments"}
+_SHORT = re.compile(
+    r"-[vy]*(?:[vy]|(C.*))", re.DOTALL
+)  # `-vy`, `-C/srv`, `-vC`; no command has short options of its own
 
 
 def global_first(arguments: list[str]) -> list[str]:
@@ -97,12 +105,13 @@ def global_first(arguments: list[str]) -> list[str]:
     after: list[str] = []
     rest = iter(arguments)
     for argument in rest:
+        short = _SHORT.fullmatch(argument)
         if argument == "--":
             after += [argument, *rest]
-        elif argument in _FLAGS or (argument.partition("=")[0] in _VALUED and "=" in argument):
+        elif argument in _VALUED or (short and short[1] == "C"):
+            before += [argument, *islice(rest, 1)]
+        elif argument in _FLAGS or short or ("=" in argument and argument.partition("=")[0] in _VALUED):
             before.append(argument)
-        elif argument in _VALUED:
-            before += [argument, *([value] if (value := next(rest, None)) is not None else [])]
         else:
             after.append(argument)
     return before + after
@@ -112,8 +121,7 @@ def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
     open_streams()
     arguments = global_first(sys.argv[1:])
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    as_json = any(a == "--output=json" or (a, b) == ("--output", "json") for a, b in pairs)
+    as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:
         code = app(args=arguments, standalone_mode=False)
     except MeshError as error:

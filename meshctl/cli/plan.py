@@ -12,7 +12,7 @@ from meshctl.cli.context import Context
 
 def plan(
     ctx: typer.Context,
-    environments: Annotated[list[str], typer.Argument(help="Environments to preview.", metavar="ENV…")],
+    environments: Annotated[list[str], typer.Argument(help="Environments to preview.", metavar="ENV")],
     out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `up --plan`.")] = None,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are pending.")
@@ -27,12 +27,13 @@ def plan(
     from meshctl.errors import UsageError
 
     context: Context = ctx.obj
-    if out is not None and len(environments) > 1:
+    names = list(dict.fromkeys(environments))
+    if out is not None and len(names) > 1:
         raise UsageError("--out saves the plan of one environment", hint="run `meshctl plan ENV --out FILE` for each")
     if out is not None:
         plan_file.check_place(out)
     with opened(context, "plan") as mesh:
-        plans = [mesh.session.plan(mesh.deployment(name)) for name in environments]
+        plans = [mesh.session.plan(mesh.deployment(name)) for name in names]
     if context.output == "json":
         documents = [found.document() for found in plans]
         context.print_json(documents[0] if len(documents) == 1 else {"plans": documents})
@@ -40,6 +41,6 @@ def plan(
         context.print("\n".join(plan_text(found, resources=resources or context.verbose) for found in plans))
     if out is not None:
         plan_file.save(out, plans[0])
-        context.say(f"saved to {out}; `meshctl up {environments[0]} --plan {out}` applies it")
+        context.say(f"saved to {out}; `meshctl up {names[0]} --plan {out}` applies it")
     if detailed_exitcode and any(found.pending for found in plans):
         raise typer.Exit(2)

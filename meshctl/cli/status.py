@@ -12,9 +12,7 @@ from meshctl.cli.context import Context
 
 def status(
     ctx: typer.Context,
-    environment: Annotated[
-        str | None, typer.Argument(help="Only this one.", metavar="[ENV]", show_default="all")
-    ] = None,
+    environment: Annotated[str | None, typer.Argument(help="Only this one.", metavar="ENV", show_default="all")] = None,
 ) -> None:
     """Show what runs where: pools, workloads, endpoints."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`

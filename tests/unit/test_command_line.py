@@ -33,6 +33,36 @@ def test_global_options_may_follow_the_command() -> None:
     assert global_first(["check", "--output=json"]) == ["--output=json", "check"]
     assert global_first(["plan", "cw", "--out", "f"]) == ["plan", "cw", "--out", "f"]
     assert global_first(["x", "--", "--yes"]) == ["x", "--", "--yes"]
+    assert global_first(["check", "-C/srv", "-vy"]) == ["-C/srv", "-vy", "check"]
+    assert global_first(["check", "-vC", "/srv", "cw"]) == ["-vC", "/srv", "check", "cw"]
+    assert global_first(["check", "--version"]) == ["--version", "check"]
+    assert global_first(["up", "cw", "-x"]) == ["up", "cw", "-x"]
+    assert meshctl("check", f"-C{EXAMPLE}", "-vy", folder=Path("/")).returncode == 0
+
+
+@pytest.mark.parametrize("group", [[], ["lab"], ["migrations"], ["migrations", "--output", "json"]])
+def test_a_group_alone_shows_its_help(group: list[str]) -> None:
+    done = meshctl(*group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == meshctl(*group[:1], "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [("check", "[ENV]..."), ("plan", "{ENV}..."), ("status", "[ENV]"), ("schema", "[mesh|environments]")],
+)
+def test_usage_lines_name_an_argument_once(command: str, usage: str) -> None:
+    assert meshctl(command, "--help").stdout.splitlines()[0].endswith(f" {command} [OPTIONS] {usage}")
+
+
+def test_a_working_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" -m meshctl.cli.main lab status', sys.executable]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=gone, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: the working folder has been deleted"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +136,11 @@ def test_a_plan_that_could_not_be_saved_is_not_made(tmp_path: Path) -> None:
             f"error: --out {place}: the plan can't be saved there",
             f"  why: {why}",
         ]
+
+
+def test_an_environment_that_is_named_twice_is_planned_once(tmp_path: Path) -> None:
+    done = meshctl("plan", "cw", "cw", "--out", str(tmp_path))
+    assert done.stderr.splitlines()[0] == f"error: --out {tmp_path}: the plan can't be saved there"
 
 
 def test_a_mesh_that_cannot_be_read_is_a_diagnostic(tmp_path: Path) -> None:
