@@ -55,7 +55,7 @@ def _account(value: object) -> object:
     return value
 
 
-AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^\d{12}$")]
+AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^[0-9]{12}$")]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
@@ -114,7 +114,7 @@ class Network(Section):
 class EksOptions(Section):
     """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody."""
 
-    version: Annotated[str, Field(pattern=r"^1\.\d+$")] | None = None
+    version: Annotated[str, Field(pattern=r"^1\.[0-9]+$")] | None = None
     public_access_cidrs: tuple[PublicCidr, ...] = (EVERYWHERE,)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 GIB = 2**30
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*([A-Za-z/]*)\s*$")
 
 _BYTES = {
@@ -25,10 +25,14 @@ _MBPS = {"MB/s": 1.0, "GB/s": 1e3, "TB/s": 1e6, "MiB/s": 1.048576, "GiB/s": 1073
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _USD = {"USD": 1.0}
 _USD_PER_HOUR = {"USD/h": 1.0}
+# far beyond anything real; what is computed from them is finite, and fits where Kubernetes and the APIs count
+_MOST_BYTES = "1024PiB"
+_MOST_USD = 10**9
+_MOST_CORES = 10**6
 
 
 def parse(text: object, factors: dict[str, float] | dict[str, int], examples: str) -> float:
-    """Read `text` with the unit table `factors` (unit -> factor to the base unit).
+    """Read `text` with the unit table `factors` (unit -> factor to the base unit); more digits than a float has: inf.
 
     Raises: ValueError, which names the units that may be used, with `examples`.
     """
@@ -41,63 +45,79 @@ def parse(text: object, factors: dict[str, float] | dict[str, int], examples: st
         raise ValueError(f"{shown}; write it like {examples}")
     match = _QUANTITY.match(text)
     if match is None:
-        raise ValueError(f'can\'t read the quantity "{text}"; write it like {examples}')
+        raise ValueError(f"can't read the quantity {_quoted(text)}; write it like {examples}")
     amount, unit = match.groups()
     factor = factors.get(unit)
     if factor is None:
-        what = f'unknown unit "{unit}" in "{text}"' if unit else f'"{text}" has no unit'
+        what = f'unknown unit "{unit}" in {_quoted(text)}' if unit else f"{_quoted(text)} has no unit"
         raise ValueError(f"{what}; write it like {examples}")
     return float(amount) * factor
 
 
 def gib(text: object) -> float:
     """`80GB` -> 74.5 GiB, `1TiB` -> 1024.0."""
-    return _positive(parse(text, _BYTES, "80GB or 1TiB") / GIB, text)
+    return _within(text, _BYTES, "80GB or 1TiB", _MOST_BYTES) / GIB
 
 
 def gigabytes(text: object) -> float:
     """`10TB` -> 10000.0 (decimal GB, as disks are sold)."""
-    return _positive(parse(text, _BYTES, "10TB or 500GiB") / 1e9, text)
+    return _within(text, _BYTES, "10TB or 500GiB", _MOST_BYTES) / 1e9
 
 
 def gbps(text: object) -> float:
     """`400Gbps` -> 400.0 Gbit/s."""
-    return _positive(parse(text, _GBPS, "400Gbps"), text)
+    return _within(text, _GBPS, "400Gbps", "1000Tbps")
 
 
 def mbps(text: object) -> float:
     """`1.2GB/s` -> 1200.0 MB/s."""
-    return _positive(parse(text, _MBPS, "1.2GB/s or 500MB/s"), text)
+    return _within(text, _MBPS, "1.2GB/s or 500MB/s", "1000TB/s")
 
 
 def seconds(text: object) -> int:
-    """`120s` -> 120, `2m` -> 120. A whole number of seconds."""
-    return round(_positive(parse(text, _SECONDS, "120s or 5m"), text))
+    """`120s` -> 120, `0.5m` -> 30. A whole number of seconds."""
+    value = round(_within(text, _SECONDS, "120s or 5m", "8760h"), 6)  # 1.1 h are 3960.0000000000005 s
+    if not value.is_integer():
+        raise ValueError(f"{_quoted(text)} is not in whole seconds")
+    return int(value)
 
 
 def usd(text: object) -> float:
     """`1500 USD` -> 1500.0."""
-    return _positive(parse(text, _USD, "1500 USD"), text)
+    return _within(text, _USD, "1500 USD", f"{_MOST_USD} USD")
 
 
 def usd_per_hour(text: object) -> float:
     """`21.50 USD/h` -> 21.5. A price is never zero: leave it out when it isn't known."""
-    return _positive(parse(text, _USD_PER_HOUR, "21.50 USD/h"), text)
-
-
-def _positive(value: float, text: object) -> float:
-    if value <= 0:
-        raise ValueError(f'"{text}" must be more than zero')
-    return value
+    return _within(text, _USD_PER_HOUR, "21.50 USD/h", f"{_MOST_USD} USD/h")
 
 
 def cores(value: object) -> float:
     """Kubernetes CPU: a number of cores, or millicores as `500m`."""
-    if isinstance(value, str) and re.fullmatch(r"\d+m", value):
-        return _positive(int(value[:-1]) / 1000, value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+m", value):
+        return _bounded(float(value[:-1]) / 1000, value, _MOST_CORES, str(_MOST_CORES))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f'can\'t read "{value}" as CPU cores; write it like 64 or 500m')
-    return _positive(float(value), value)
+    if 0 < value < 0.001:
+        raise ValueError(f'"{value}" is less than a thousandth of a core, the least that Kubernetes counts')
+    return _bounded(float(value), value, _MOST_CORES, str(_MOST_CORES))
+
+
+def _within(text: object, factors: dict[str, float] | dict[str, int], examples: str, most: str) -> float:
+    """As `parse`, more than zero and no more than the quantity `most`."""
+    return _bounded(parse(text, factors, examples), text, parse(most, factors, examples), most)
+
+
+def _bounded(value: float, text: object, most: float, most_shown: str) -> float:
+    if value <= 0:
+        raise ValueError(f"{_quoted(text)} must be more than zero")
+    if value > most:
+        raise ValueError(f"{_quoted(text)} is more than it can be: at most {most_shown}")
+    return value
+
+
+def _quoted(text: object) -> str:
+    return f'"{text}"' if len(str(text)) <= 40 else f'"{str(text)[:40]}…"'
 
 
 def gib_of_gb(gigabytes_: float) -> float:
@@ -127,5 +147,5 @@ UsdPerHour = Annotated[float, *_schema(usd_per_hour, _pattern(_USD_PER_HOUR), "2
 Cores = Annotated[
     float,
     BeforeValidator(cores),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^\d+m$"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^[0-9]+m$"}]}),
 ]

@@ -147,3 +147,27 @@ def test_a_host_must_fit_the_zone(tmp_path, monkeypatch, host: str, zone: str, s
     for line in found:
         assert line.startswith("mesh.yaml:9:16: endpoints.chat.host: ")
         assert said in line
+
+
+def test_a_quantity_beyond_all_numbers_is_told_at_its_place(tmp_path, monkeypatch) -> None:
+    nines = "9" * 320
+    mesh = MESH.replace("{nodes: 1}", f"{{nodes: 1, scratch: {nines}TB}}") + (
+        f"storage:\n  s: {{kind: object, size: {nines}TB}}\n"
+        "workloads:\n  w: {kind: batch, pool: p, image: i, resources: {cpu: 1e400}}\n"
+    )
+    environments = ENVIRONMENTS.replace("{provider: aws,", f"{{provider: aws, prices: {{a: {nines} USD/h}},")
+    found = problems(tmp_path, monkeypatch, mesh, environments + "dns: {provider: route53, zone: Z1, ttl: 0.4s}\n")
+    assert [line.partition(": ")[0] for line in found] == [
+        "environments.yaml:4:34",
+        "environments.yaml:5:41",
+        "mesh.yaml:5:26",
+        "mesh.yaml:7:27",
+        "mesh.yaml:9:56",
+    ]
+    assert all("is more than it can be" in line for line in found if "ttl" not in line)
+    assert max(map(len, found)) < 200
+
+
+def test_a_number_is_written_with_ascii_digits(tmp_path, monkeypatch) -> None:
+    (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1\u0663"))
+    assert "expected a whole number" in line

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model import references
+from meshctl.model.environment import AccountId
 from meshctl.model.mesh import AbsolutePath, DnsLabel, Host, Image
 
 
@@ -73,3 +74,8 @@ def test_no_hosts(host: str) -> None:
 
 def test_a_name_ends_where_it_ends() -> None:
     assert refusal(DnsLabel, "chat\n")
+
+
+@pytest.mark.parametrize("digits", ["\u0661" * 12, "1" * 11, "1" * 12 + "\n"])
+def test_an_account_is_twelve_digits(digits: str) -> None:
+    assert refusal(AccountId, digits)
