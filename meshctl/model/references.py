@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshctl.model import object_names
+
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
@@ -27,7 +29,7 @@ def check_mesh(data: object) -> list[Problem]:
     Returns: (path, message) pairs; the path leads to the offending value.
     """
     mesh = _mapping(data)
-    return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh)]
+    return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh), *_object_names(mesh)]
 
 
 def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
@@ -148,6 +150,16 @@ def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
             yield from _missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
     hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
     yield from _twice(hosts, ("endpoints",), "host", key="host")
+
+
+def _object_names(mesh: dict[str, Any]) -> Iterator[Problem]:
+    """Two things of a mesh may want one Kubernetes name: workload `a-public` beside workload `a` with an endpoint."""
+    first: dict[tuple[str, str], Path] = {}
+    for path, kind, name in object_names.objects(mesh):
+        other = first.setdefault((kind, name), path)
+        if other != path:
+            taken = ".".join(map(str, other))
+            yield path, f'its {kind} would be called "{name}", as one of {taken}; rename one of them'
 
 
 def _missing(path: Path, kind: str, name: object, known: Iterable[str]) -> Iterator[Problem]:

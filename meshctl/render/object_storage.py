@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, ObjectStore, Workload
 
-SECRET = "object-storage"  # noqa: S105  the name of a Secret
+SECRET = object_names.OBJECT_STORAGE_SECRET
 CONFIG = "object-storage"  # the name of a ConfigMap
 CONFIG_FILE = "aws-config"
 _CONFIG_FOLDER = "/etc/meshctl"

@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 from meshctl.errors import MeshError
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.render import object_storage, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
@@ -49,7 +50,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _check_names(objects: list[PlatformObject]) -> None:
-    """Two things of a mesh may want one Kubernetes name: workload `a-public` beside workload `a` with an endpoint."""
+    """A last guard: `model.references` refuses a mesh with two objects of one name where it is written."""
     owners: dict[tuple[str, str], PlatformObject] = {}
     for item in objects:
         name = str(item.manifest["metadata"]["name"])
@@ -113,7 +114,7 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
     for workload in deployment.workloads:
         if workload.secrets:
             entries = {variable: f"secret.{name}" for variable, name in sorted(workload.secrets.items())}
-            found[f"{workload.name}-secrets"] = entries
+            found[object_names.workload_secret(workload.name)] = entries
     return found
 
 
@@ -207,7 +208,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     if not workload.secrets:
         return []
-    return [_secret(deployment, f"workload/{workload.name}:secrets", f"{workload.name}-secrets")]
+    name = object_names.workload_secret(workload.name)
+    return [_secret(deployment, f"workload/{workload.name}:secrets", name)]
 
 
 def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -223,7 +225,7 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
                 hint=f"say `ephemeral: true` on storage.{block.name}, or use `kind: filesystem`",
             )
         values = {
-            "name": f"{workload.name}-{block.name}",
+            "name": object_names.job_claim(workload.name, block.name),
             "namespace": deployment.namespace,
             "labels": pods.labels(deployment, workload),
             "claim": pods.claim_spec(block),
@@ -245,7 +247,7 @@ def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "max_unavailable": 1 if whole else 0,
         "max_surge": 0 if whole else 1,
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
-        "headless": f"{workload.name}-pods",
+        "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
         "subdomain": "",
@@ -280,12 +282,14 @@ def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) 
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if runs.kind == "StatefulSet":
-        objects.append(_service(deployment, workload, "pods", f"{name}-pods", "headless", workload.ports, ()))
+        pods_name = object_names.pods_service(name)
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
     public = {endpoint.port for endpoint in deployment.endpoints if endpoint.workload == name}
     if public:
         ports = {port: number for port, number in workload.ports.items() if port in public}
         # after the pods: its wait ends when it has an address and somebody to send requests to
-        objects.append(_service(deployment, workload, "load-balancer", f"{name}-public", "public", ports, (runs.name,)))
+        public_name = object_names.public_service(name)
+        objects.append(_service(deployment, workload, "load-balancer", public_name, "public", ports, (runs.name,)))
     return objects
 
 

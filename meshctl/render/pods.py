@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from meshctl.model import object_names
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.render import object_storage, registries
 
@@ -95,7 +96,7 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if object_storage.has_secret(deployment) and object_storage.mounted_stores(deployment, workload):
         found.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
     if workload.secrets:
-        found.append(("meshctl.dev/secrets-revision", revision_of(f"{workload.name}-secrets")))
+        found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
 
 
@@ -206,12 +207,13 @@ def _bytes(gib: float) -> str:
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+    own_secret = object_names.workload_secret(workload.name)
     entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
-    entries |= {name: object_storage.from_secret(f"{workload.name}-secrets", name) for name in workload.secrets}
+    entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
     entries |= {name: {"value": value} for name, value in _mesh_env(deployment, workload).items()}
     if workload.kind == "training":
         entries["MESH_RANK"] = _from_annotation("batch.kubernetes.io/job-completion-index")
@@ -270,7 +272,8 @@ def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> l
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
     if is_stateful(deployment, workload):
         return []
-    return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": f"{workload.name}-{mount.storage}"}}]
+    name = object_names.job_claim(workload.name, mount.storage)
+    return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": name}}]
 
 
 def block_of(deployment: Deployment, name: str) -> Block:

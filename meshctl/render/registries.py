@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -13,7 +14,7 @@ def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: s
     objects = []
     for name in names:
         values = {
-            "name": secret_name(name),
+            "name": object_names.registry_secret(name),
             "namespace": deployment.namespace,
             "labels": labels,
             "late": f"secret.{name}",
@@ -25,11 +26,7 @@ def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: s
 
 def references(workload: Workload) -> list[dict[str, str]]:
     """`imagePullSecrets` of the workload's pods."""
-    return [{"name": secret_name(name)} for name in workload.image_pull_secrets]
-
-
-def secret_name(name: str) -> str:
-    return f"registry-{name}"
+    return [{"name": object_names.registry_secret(name)} for name in workload.image_pull_secrets]
 
 
 def logical_name(name: str) -> str:

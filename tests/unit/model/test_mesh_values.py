@@ -79,3 +79,82 @@ def test_a_name_ends_where_it_ends() -> None:
 @pytest.mark.parametrize("digits", ["\u0661" * 12, "1" * 11, "1" * 12 + "\n"])
 def test_an_account_is_twelve_digits(digits: str) -> None:
     assert refusal(AccountId, digits)
+
+
+SERVER = {"kind": "service", "ports": {"p": 80}}
+CLASHES: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
+    "the load balancer of one and another": (
+        {
+            "workloads": {"w": SERVER, "w-public": SERVER},
+            "endpoints": {"e": {"workload": "w", "port": "p", "host": "a.example.com"}},
+        },
+        ("workloads", "w-public"),
+        'its Service would be called "w-public", as one of workloads.w; rename one of them',
+    ),
+    "a set of pods and another": (
+        {
+            "storage": {"disk": {"kind": "block"}},
+            "workloads": {"w-pods": {"kind": "training"}, "w": {"kind": "service", "mounts": {"disk": {}}}},
+        },
+        ("workloads", "w"),
+        'its Service would be called "w-pods", as one of workloads.w-pods; rename one of them',
+    ),
+    "the secrets of a workload and those of a registry": (
+        {
+            "workloads": {
+                "a": {"kind": "batch", "imagePullSecrets": ["x-secrets"]},
+                "b": {"kind": "batch", "imagePullSecrets": ["x-secrets"]},
+                "registry-x": {"kind": "batch", "secrets": {"A": "a"}},
+            }
+        },
+        ("workloads", "registry-x"),
+        'its Secret would be called "registry-x-secrets", as one of workloads.a.imagePullSecrets.0; rename one of them',
+    ),
+    "the volumes of two jobs": (
+        {
+            "storage": {"b-c": {"kind": "block"}, "c": {"kind": "block"}},
+            "workloads": {
+                "a": {"kind": "batch", "mounts": {"b-c": {}}},
+                "a-b": {"kind": "batch", "mounts": {"c": {}}},
+            },
+        },
+        ("workloads", "a-b", "mounts", "c"),
+        'its PersistentVolumeClaim would be called "a-b-c", as one of workloads.a.mounts.b-c; rename one of them',
+    ),
+    "the volumes of two sets of pods": (
+        {
+            "storage": {"a": {"kind": "block"}, "a-b": {"kind": "block"}},
+            "workloads": {
+                "b-c": {"kind": "service", "mounts": {"a": {}}},
+                "c": {"kind": "service", "mounts": {"a-b": {}}},
+            },
+        },
+        ("workloads", "c", "mounts", "a-b"),
+        'its PersistentVolumeClaim would be called "a-b-c-0", as one of workloads.b-c.mounts.a; rename one of them',
+    ),
+    "a file system and the volume of a job": (
+        {
+            "storage": {"w-disk": {"kind": "filesystem"}, "disk": {"kind": "block"}},
+            "workloads": {"w": {"kind": "batch", "mounts": {"disk": {}}}},
+        },
+        ("workloads", "w", "mounts", "disk"),
+        'its PersistentVolumeClaim would be called "w-disk", as one of storage.w-disk; rename one of them',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLASHES)
+def test_two_objects_of_one_name_are_told_where_they_are_written(case: str) -> None:
+    mesh, where, why = CLASHES[case]
+    for workload in mesh["workloads"].values():
+        for mount in workload.get("mounts", {}).values():
+            mount["path"] = "/data"
+    assert references.check_mesh(mesh) == [(where, why)]
+
+
+def test_names_that_only_look_alike_do_not_clash() -> None:
+    both = {"w": SERVER, "w-public": SERVER, "w-pods": SERVER}
+    assert references.check_mesh({"workloads": both}) == []
+    ephemeral = {"b-c": {"kind": "block", "ephemeral": True}, "c": {"kind": "block"}}
+    jobs = {name: {"kind": "batch", "mounts": {disk: {}}} for name, disk in (("a", "b-c"), ("a-b", "c"))}
+    assert references.check_mesh({"storage": ephemeral, "workloads": jobs}) == []

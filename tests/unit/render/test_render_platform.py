@@ -12,9 +12,13 @@ import pytest
 import yaml
 
 from meshctl import render
+from meshctl.catalog import load_catalog
 from meshctl.errors import MeshError
+from meshctl.load import load
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, Provider
 from meshctl.render import LateValue, PlatformObject
+from meshctl.resolve import resolve
 from tests.golden_files import assert_golden
 from tests.unit.render.sample import sample
 
@@ -344,6 +348,25 @@ def test_two_things_that_want_one_name_are_refused() -> None:
     with pytest.raises(MeshError) as caught:
         render.platform_objects(deployment.model_copy(update={"workloads": (chat, twin)}))
     assert "workload/chat-public" in caught.value.why
+
+
+@pytest.mark.parametrize("environment", ["aws-east", "cw"])
+def test_a_mesh_names_its_objects_as_they_are_rendered(environment: str) -> None:
+    folder = Path(__file__).parents[3] / "examples" / "llm-prod"
+    source = folder / "mesh.yaml"
+    mesh, environments = load(source, folder / "environments.yaml")
+    deployment = resolve(mesh, environments, environment, load_catalog()).deployment
+    assert deployment is not None
+    kinds = ("Service", "Secret", "PersistentVolumeClaim")
+    objects = render.platform_objects(deployment)
+    rendered = {(item.kind, item.manifest["metadata"]["name"]) for item in objects if item.kind in kinds}
+    of_pods = {
+        ("PersistentVolumeClaim", f"{claim['metadata']['name']}-{item.manifest['metadata']['name']}-0")
+        for item in objects
+        for claim in item.manifest.get("spec", {}).get("volumeClaimTemplates") or ()
+    }
+    foreseen = {(kind, name) for _, kind, name in object_names.objects(yaml.safe_load(source.read_text()))}
+    assert rendered | of_pods == foreseen | rendered & {("Secret", object_names.OBJECT_STORAGE_SECRET)}
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

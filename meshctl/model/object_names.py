@@ -1,0 +1,95 @@
+"""What a mesh's Kubernetes objects are called where several things of the mesh share a kind. PURE.
+
+The names are those that `meshctl.render` gives. `objects` lists them for `meshctl.model.references`, which refuses two
+of one name before anything is resolved: it reads a parsed file of any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
+
+
+class Named(NamedTuple):
+    """One object: where the mesh asks for it, its kind and name."""
+
+    path: tuple[str | int, ...]
+    kind: str
+    name: str
+
+
+def workload_secret(workload: str) -> str:
+    return f"{workload}-secrets"
+
+
+def registry_secret(secret: str) -> str:
+    return f"registry-{secret}"
+
+
+def pods_service(workload: str) -> str:
+    """Names each pod of a StatefulSet."""
+    return f"{workload}-pods"
+
+
+def public_service(workload: str) -> str:
+    """The load balancer of the workload's endpoints."""
+    return f"{workload}-public"
+
+
+def job_claim(workload: str, block: str) -> str:
+    return f"{workload}-{block}"
+
+
+def pod_claim(workload: str, block: str, pod: int) -> str:
+    """As Kubernetes calls the claims of a StatefulSet."""
+    return f"{block}-{workload}-{pod}"
+
+
+def objects(mesh: dict[str, Any]) -> Iterator[Named]:
+    """The Services, Secrets and PersistentVolumeClaims of a mesh; of the claims of several pods, the first."""
+    stores = _mappings(mesh.get("storage"))
+    for name, store in stores.items():
+        if store.get("kind") == "filesystem":
+            yield Named(("storage", name), "PersistentVolumeClaim", name)
+    public = {str(endpoint.get("workload")) for endpoint in _mappings(mesh.get("endpoints")).values()}
+    lasting = {name for name, store in stores.items() if store.get("kind") == "block" and not store.get("ephemeral")}
+    workloads = _mappings(mesh.get("workloads"))
+    yield from _registry_secrets(workloads)
+    for name, workload in workloads.items():
+        yield from _of_workload(name, workload, lasting, is_public=name in public)
+
+
+def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:
+    """One for all workloads that name the same."""
+    first: dict[str, tuple[str | int, ...]] = {}
+    for name, workload in workloads.items():
+        secrets = workload.get("imagePullSecrets")
+        for index, secret in enumerate(secrets if isinstance(secrets, list) else ()):
+            first.setdefault(str(secret), ("workloads", name, "imagePullSecrets", index))
+    for secret, path in first.items():
+        yield Named(path, "Secret", registry_secret(secret))
+
+
+def _of_workload(name: str, workload: dict[str, Any], lasting: set[str], *, is_public: bool) -> Iterator[Named]:
+    at = ("workloads", name)
+    serves = workload.get("kind") in ("inference", "service")
+    kept = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
+    if workload.get("secrets"):
+        yield Named(at, "Secret", workload_secret(name))
+    for block in kept:
+        claim = pod_claim(name, block, 0) if serves else job_claim(name, block)
+        yield Named((*at, "mounts", block), "PersistentVolumeClaim", claim)
+    if workload.get("kind") == "training" or workload.get("ports"):
+        yield Named(at, "Service", name)
+    if serves and kept:
+        yield Named(at, "Service", pods_service(name))
+    if is_public:
+        yield Named(at, "Service", public_service(name))
+
+
+def _mappings(value: object) -> dict[str, dict[str, Any]]:
+    """The entries that are mappings themselves."""
+    entries = value.items() if isinstance(value, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(name, str) and isinstance(entry, dict)}
