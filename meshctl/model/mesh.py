@@ -87,11 +87,16 @@ def _image(text: str) -> str:
 
 
 def _absolute(text: str) -> str:
-    if not re.fullmatch(_PATH, text) or ".." in text.split("/") or not text.strip("/") or not text.isprintable():
+    if not re.fullmatch(_PATH, text) or ".." in text.split("/") or not text.strip("/.") or not text.isprintable():
         raise ValueError(f'"{text}" is not an absolute path below / without ":"')
+    normal = "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+    if text.removesuffix("/") != normal:
+        raise ValueError(f'"{text}" is not in its shortest form; write "{normal}"')
     for taken, why in _TAKEN_PATHS.items():
-        if f"{text}/".startswith(f"{taken}/"):
+        if f"{normal}/".startswith(f"{taken}/"):
             raise ValueError(f'"{text}" can\'t be used: {why}')
+        if taken.startswith(f"{normal}/"):
+            raise ValueError(f'"{text}" can\'t be used: it would hide {taken}')
     return text
 
 

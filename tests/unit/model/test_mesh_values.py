@@ -59,6 +59,20 @@ def test_mount_paths_that_no_container_could_use(path: str) -> None:
     assert refusal(AbsolutePath, path.replace("/", "/my", 1)) == ""
 
 
+@pytest.mark.parametrize(
+    ("path", "normal"),
+    [("//proc", "/proc"), ("/./proc", "/proc"), ("//root/x", "/root/x"), ("/a//b/.", "/a/b"), ("/data//", "/data")],
+)
+def test_a_mount_path_has_one_form(path: str, normal: str) -> None:
+    assert refusal(AbsolutePath, path).endswith(f'"{path}" is not in its shortest form; write "{normal}"')
+
+
+def test_a_mount_does_not_hide_what_a_container_needs() -> None:
+    assert "it would hide /dev/shm" in refusal(AbsolutePath, "/dev")
+    assert "it would hide /dev/shm" in refusal(AbsolutePath, "/dev/")
+    assert refusal(AbsolutePath, "/dev/data") == ""
+
+
 def test_a_path_written_in_two_ways_is_one_path() -> None:
     mounts = {"a": {"path": "/data"}, "b": {"path": "/data/"}}
     mesh = {"storage": {"a": {}, "b": {}}, "workloads": {"w": {"mounts": mounts}}}
