@@ -47,6 +47,20 @@ def _dns_label(text: str) -> str:
     return text
 
 
+def _mesh_name(text: str) -> str:
+    if text == "default" or text.startswith("kube-"):
+        raise ValueError(f'"{text}" is a namespace of the cluster\'s own; choose another name')
+    if f"{text}-".startswith("system-"):
+        raise ValueError(f'"{text}": priority classes whose names begin with "system-" are Kubernetes\'s own')
+    return text
+
+
+def _workload_name(text: str) -> str:
+    if text == "default":
+        raise ValueError('"default" is the service account that every namespace has; choose another name')
+    return text
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(_HOST, text):
         raise ValueError(f'"{text}" is not a host name like chat.example.com')
@@ -109,6 +123,8 @@ def _node_range(value: object) -> object:
 
 
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
+MeshName = Annotated[DnsLabel, AfterValidator(_mesh_name)]
+WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
@@ -259,12 +275,12 @@ class Mesh(Section):
 
     api_version: Literal["meshctl/v1"]
     kind: Literal["Mesh"]
-    name: DnsLabel
+    name: MeshName
     labels: Labels = {}
     pools: Annotated[dict[DnsLabel, Pool], Field(min_length=1)]
     fabrics: dict[DnsLabel, Fabric] = {}
     storage: dict[DnsLabel, Storage] = {}
-    workloads: dict[DnsLabel, Workload] = {}
+    workloads: dict[WorkloadName, Workload] = {}
     endpoints: dict[DnsLabel, Endpoint] = {}
     blueprints: dict[str, dict[str, Any]] = {}
     limits: Limits = Limits()

@@ -171,3 +171,23 @@ def test_a_quantity_beyond_all_numbers_is_told_at_its_place(tmp_path, monkeypatc
 def test_a_number_is_written_with_ascii_digits(tmp_path, monkeypatch) -> None:
     (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1\u0663"))
     assert "expected a whole number" in line
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public", "kube-node-lease", "kube-flannel"])
+def test_a_mesh_is_not_called_as_a_namespace_of_the_cluster(tmp_path, monkeypatch, name: str) -> None:
+    (line,) = problems(tmp_path, monkeypatch, MESH.replace("name: m", f"name: {name}"))
+    assert line == f'mesh.yaml:3:7: name: "{name}" is a namespace of the cluster\'s own; choose another name'
+
+
+def test_a_mesh_is_not_called_as_priorities_of_the_system_are(tmp_path, monkeypatch) -> None:
+    for name in ("system", "system-a"):
+        (line,) = problems(tmp_path, monkeypatch, MESH.replace("name: m", f"name: {name}"))
+        assert "priority classes" in line
+    assert problems(tmp_path, monkeypatch, MESH.replace("name: m", "name: systems")) == []
+
+
+def test_a_workload_is_not_called_as_the_service_account_of_a_namespace(tmp_path, monkeypatch) -> None:
+    workload = "workloads:\n  default: {kind: batch, pool: p, image: i}\n"
+    (line,) = problems(tmp_path, monkeypatch, MESH + workload)
+    assert line.startswith("mesh.yaml:7:3: workloads.default: ")
+    assert "service account" in line
