@@ -42,6 +42,9 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
         return path, f'unknown key "{path[-1]}"{suggestion(path[-1], _keys(model, detail["loc"][:-1]))}', True
     if kind == "missing":
         return path[:-1], f'missing key "{path[-1]}"', True
+    if kind == "union_tag_invalid":
+        value = detail["input"]["provider"]
+        return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
     return path, _message(detail), at_key
 
 
@@ -61,8 +64,8 @@ def _message(detail: ErrorDetails) -> str:
     if kind in _EXPECTED:
         hint = f'; quote it: "{_plain(value)}"' if kind == "string_type" and isinstance(value, int | float) else ""
         return f"expected {_EXPECTED[kind]}, got {_shown(value)}{hint}"
-    if kind in ("literal_error", "union_tag_invalid"):
-        return _one_of(value, str(context.get("expected") or context.get("expected_tags")), context.get("tag"))
+    if kind == "literal_error":
+        return _one_of(value, str(context["expected"]))
     if kind == "union_tag_not_found":
         return 'missing key "provider": one of aws, coreweave, kubernetes, onprem'
     if kind == "string_pattern_mismatch":
@@ -76,12 +79,12 @@ def _message(detail: ErrorDetails) -> str:
     return detail["msg"]
 
 
-def _one_of(value: object, expected: str, tag: object) -> str:
+def _one_of(value: object, expected: str) -> str:
     choices = re.findall(r"'([^']*)'", expected)
-    shown = f'"{tag}"' if tag else _shown(value)
     if len(choices) == 1:
-        return f'expected "{choices[0]}", got {shown}'
-    return f"expected one of {', '.join(choices)}; got {shown}{suggestion(tag or value, choices)}"
+        return f'expected "{choices[0]}", got {_shown(value)}'
+    near = suggestion(value, choices) if isinstance(value, str) else ""
+    return f"expected one of {', '.join(choices)}; got {_shown(value)}{near}"
 
 
 def _shown(value: object) -> str:

@@ -191,3 +191,20 @@ def test_a_workload_is_not_called_as_the_service_account_of_a_namespace(tmp_path
     (line,) = problems(tmp_path, monkeypatch, MESH + workload)
     assert line.startswith("mesh.yaml:7:3: workloads.default: ")
     assert "service account" in line
+
+
+@pytest.mark.parametrize(
+    ("written", "got"),
+    [("awss", '"awss"; did you mean "aws"?'), ("~", "nothing"), ("[aws]", "a list"), ("1", "1"), ('""', '""')],
+)
+def test_an_unknown_provider_is_told_at_its_value(tmp_path, monkeypatch, written: str, got: str) -> None:
+    environments = ENVIRONMENTS.replace("  e: {provider: aws,", f"  e:\n   {{provider: {written},")
+    assert problems(tmp_path, monkeypatch, environments=environments) == [
+        f"environments.yaml:5:{15 if written != '[aws]' else 5}: environments.e.provider: "
+        f"expected one of aws, coreweave, kubernetes, onprem; got {got}"
+    ]
+
+
+def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path, monkeypatch) -> None:
+    (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1, role: ~"))
+    assert line.endswith("expected one of training, inference, analytics, general; got nothing")
