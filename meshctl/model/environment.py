@@ -45,6 +45,17 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _backend(text: str) -> str:
+    scheme, separator, place = text.partition("://")
+    if not separator:
+        raise ValueError(f'"{text}" is not a URL; write a folder as "file://{text}"')
+    if scheme not in ("file", "s3", "gs", "azblob", "https", "http"):
+        raise ValueError(f'"{text}": expected file://, s3://, gs://, azblob:// or https:// (Pulumi Cloud)')
+    if not place:
+        raise ValueError(f'"{text}" names no bucket, folder or host')
+    return text
+
+
 def _reservation(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
@@ -59,6 +70,9 @@ AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str)
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
+Backend = Annotated[
+    str, AfterValidator(_backend), Field(json_schema_extra={"pattern": "^(file|s3|gs|azblob|https?)://."})
+]
 Prices = dict[Text, UsdPerHour]
 EVERYWHERE = "0.0.0.0/0"
 
@@ -207,7 +221,7 @@ class Dns(Section):
 class State(Section):
     """Pulumi backend and secrets provider."""
 
-    backend: Text = "file://./.meshctl/state"
+    backend: Backend = "file://./.meshctl/state"
     secrets: Text = "passphrase"
 
 

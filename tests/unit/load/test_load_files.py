@@ -208,3 +208,24 @@ def test_an_unknown_provider_is_told_at_its_value(tmp_path, monkeypatch, written
 def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path, monkeypatch) -> None:
     (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1, role: ~"))
     assert line.endswith("expected one of training, inference, analytics, general; got nothing")
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"),
+    [
+        ("./state", '"./state" is not a URL; write a folder as "file://./state"'),
+        ("/tmp/st", '"/tmp/st" is not a URL; write a folder as "file:///tmp/st"'),  # noqa: S108
+        ("s4://b", '"s4://b": expected file://, s3://, gs://, azblob:// or https:// (Pulumi Cloud)'),
+        ("s3://", '"s3://" names no bucket, folder or host'),
+        ("file://./state", ""),
+        ("file:///srv/state?no_tmp_dir=true", ""),
+        ("s3://bucket/prefix?region=us-east-1", ""),
+        ("gs://bucket", ""),
+        ("azblob://container", ""),
+        ("https://api.pulumi.com", ""),
+        ("http://pulumi.internal:8080", ""),
+    ],
+)
+def test_a_state_backend_is_a_url_of_a_known_kind(tmp_path, monkeypatch, backend: str, says: str) -> None:
+    found = problems(tmp_path, monkeypatch, environments=f"{ENVIRONMENTS}state: {{backend: '{backend}'}}\n")
+    assert found == ([f"environments.yaml:5:18: state.backend: {says}"] if says else [])
