@@ -48,10 +48,14 @@ class Commands(Group):
 
 
 def open_streams() -> None:
-    """Give Python the streams that the shell has closed (`>&-`): it has none then, and every print would fail."""
+    """Give Python the streams that the shell has closed (`>&-`): it has none then, and every print would fail.
+
+    A letter that the stream's encoding lacks is written as its number (`\\u2026`); JSON has none.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (open to the end)
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def file_error(error: OSError) -> FileError | None:

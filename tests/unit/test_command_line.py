@@ -198,6 +198,19 @@ def test_streams_that_the_shell_closed_are_no_error() -> None:
     assert subprocess.run(command, cwd=EXAMPLE, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("narrow", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"}])
+def test_output_goes_where_the_encoding_lacks_its_letters(tmp_path: Path, narrow: dict[str, str]) -> None:
+    environments = (EXAMPLE / "environments.yaml").read_text().splitlines()
+    kept = [line for line in environments if not line.startswith("dns:")]  # the hint that asks for it has an ellipsis
+    (tmp_path / "environments.yaml").write_text("\n".join(kept))
+    shutil.copy(EXAMPLE / "mesh.yaml", tmp_path)
+    for output in ("human", "json"):
+        command = [sys.executable, "-m", "meshctl.cli.main", "check", "--output", output]
+        done = subprocess.run(command, cwd=tmp_path, env=NO_PROGRAMS | narrow, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (65, b"")
+    assert json.loads(done.stdout)["environments"]["cw"]["gaps"]
+
+
 def test_ctrl_c_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
     command = [sys.executable, "-m", "meshctl.cli.main", "check"]
