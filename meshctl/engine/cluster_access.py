@@ -84,26 +84,26 @@ def _merged(kubeconfig: str) -> dict[str, Any]:
 
 def _documents(kubeconfig: str) -> list[dict[str, Any]]:
     if is_content(kubeconfig):
-        return [_parsed(kubeconfig, Path.cwd())]
+        return [_parsed(kubeconfig, Path.cwd(), "what was given")]
     given = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
     paths = [Path(part).expanduser() for part in given.split(os.pathsep) if part]
     found = [path for path in paths if path.is_file()]
     if not found:
         named_by = "" if kubeconfig else f" ({_standard_place()})"
         raise ConfigError(f"there is no kubeconfig at {', '.join(map(str, paths)) or repr(given)}{named_by}")
-    return [_parsed(path.read_text(), path.parent) for path in found]
+    return [_parsed(path.read_bytes(), path.parent, str(path)) for path in found]
 
 
-def _parsed(text: str, folder: Path) -> dict[str, Any]:
+def _parsed(content: str | bytes, folder: Path, name: str) -> dict[str, Any]:
     """One document, with paths that do not depend on where it was. Raises: ConfigError when it isn't a kubeconfig."""
     try:
-        document = yaml.safe_load(text) or {}
+        document = yaml.safe_load(content) or {}
         for kind, key in (("clusters", "cluster"), ("users", "user")):
             for item in document.get(kind) or ():
                 inner = item.get(key) or {}
                 inner.update({name: str(folder / Path(inner[name]).expanduser()) for name in _FILE_KEYS & inner.keys()})
     except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise ConfigError(f"what is in {folder} is no kubeconfig: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{name} is no kubeconfig: {' '.join(str(error).split())}") from error
     return dict(document)
 
 

@@ -100,3 +100,12 @@ def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> 
     with pytest.raises(CredentialsError) as caught, named("cw"):
         raise FileNotFoundError(2, "No such file or directory", "cw-login")
     assert "cw-login" in caught.value.why
+
+
+@pytest.mark.parametrize("content", [b"just text", b"a: [", b"\xff\x80\x81"])
+def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "kc"
+    file.write_bytes(content)
+    with pytest.raises(CredentialsError) as caught:
+        ClusterAccess("dc1", str(file)).client()
+    assert caught.value.why.startswith(f"{file} is no kubeconfig: ")
