@@ -50,6 +50,12 @@ class _Document:
     data: object = None
     root: yaml.Node | None = None
     problems: list[Diagnostic] = field(default_factory=list)
+    unread: set[tuple[str | int, ...]] = field(default_factory=set)  # where a value stands that couldn't be read
+
+    def report_at(self, text_before: str, message: str) -> None:
+        """About the character after `text_before`, which is all of the file up to it."""
+        line, column = text_before.count("\n") + 1, len(text_before) - text_before.rfind("\n")
+        self.problems.append(Diagnostic(self.file, line, column, "", message))
 
     def report(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> None:
         line, column = _position(self.root, path, at_key=at_key)
@@ -99,17 +105,17 @@ def _unique(problems: list[Diagnostic]) -> list[Diagnostic]:
 def _read(path: Path) -> _Document:
     document = _Document(str(path))
     try:
-        text = path.read_bytes().decode()
+        content = path.read_bytes()
     except FileNotFoundError:
         document.report((), "no such file; -C says in which folder to look")
         return document
     except OSError as error:
         document.report((), f"can't be read: {error.strerror}")
         return document
-    except UnicodeDecodeError:
-        document.report((), "is not UTF-8 text")
-        return document
-    _parse(document, text)
+    try:
+        _parse(document, content.decode())
+    except UnicodeDecodeError as error:
+        document.report_at(content[: error.start].decode(), "is not UTF-8 text")
     return document
 
 
@@ -124,7 +130,14 @@ def _parse(document: _Document, text: str) -> None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        document.problems.append(Diagnostic(document.file, line, column, "", f"not valid YAML: {error.problem}"))
+        is_second = isinstance(error, yaml.composer.ComposerError) and error.problem == "but found another document"
+        said = (
+            "a second document begins here; the file must be one" if is_second else f"not valid YAML: {error.problem}"
+        )
+        document.problems.append(Diagnostic(document.file, line, column, "", said))
+        return
+    except yaml.reader.ReaderError as error:
+        _report_character(document, text, error)
         return
     except yaml.YAMLError as error:
         document.report((), f"not valid YAML: {' '.join(str(error).split())}")
@@ -135,6 +148,16 @@ def _parse(document: _Document, text: str) -> None:
     document.data = _Values(document).value(document.root, ())
     if not isinstance(document.data, dict) and not document.problems:
         document.report((), f"must be a mapping, not {_kind(document.data)}")
+
+
+def _report_character(document: _Document, text: str, error: yaml.reader.ReaderError) -> None:
+    """libyaml gives the place of a character that YAML doesn't allow in bytes, and not always."""
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if found is None:
+        document.report((), f"not valid YAML: {error.reason}")
+        return
+    message = f"not valid YAML: the character U+{ord(found[0]):04X} is not allowed; in double quotes it can be escaped"
+    document.report_at(text[: found.start()], message)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -176,6 +199,7 @@ class _Values:
         if id(node) in self.open_nodes or self.count > _MAX_NODES:
             if self.count <= _MAX_NODES or not self.document.problems:
                 self._report(node, path, "an alias that contains itself, or expands without end")
+                self.document.unread.add(path)
             return None
         self.open_nodes.add(id(node))
         made = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._sequence(node, path)
@@ -212,6 +236,7 @@ class _Values:
             case "float" if _FLOAT.match(text):
                 return float(text)
         self._report(node, path, f'the tag "{node.tag}" is not used here')
+        self.document.unread.add(path)
         return None
 
     def _report(self, node: yaml.Node, path: tuple[str | int, ...], message: str) -> None:
@@ -227,8 +252,19 @@ def _validated(document: _Document, model: type[_Model]) -> _Model | None:
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path, message, at_key = message_of(detail, model)
-            document.report(path, message, at_key=at_key)
+            if path not in document.unread:
+                document.report(_as_written(document.data, path), message, at_key=at_key)
         return None
+
+
+def _as_written(data: object, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """`path` without what only validation knows: one name is a list of one to it."""
+    for depth, part in enumerate(path):
+        if not isinstance(data, dict | list):
+            return path[:depth]
+        keys = data if isinstance(data, dict) else range(len(data))
+        data = data[part] if part in keys else None  # type: ignore[index]
+    return path
 
 
 def _position(root: yaml.Node | None, path: tuple[str | int, ...], *, at_key: bool) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from meshctl.model.mesh import DnsLabel, Section, Text
+from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 
 
@@ -61,9 +61,11 @@ def _reservation(value: object) -> object:
 
 
 def _account(value: object) -> object:
-    if isinstance(value, int):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12:
         raise ValueError(f'write it in quotes: "{value:012d}" (as a number it could lose its zeros)')
-    return value
+    raise ValueError("expected an AWS account's twelve digits, in quotes")
 
 
 AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^[0-9]{12}$")]
@@ -158,7 +160,7 @@ class FabricOptions(Section):
 
     kind: Literal["infiniband", "roce"] = "infiniband"
     resource: Text = "rdma/ib"
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, Argument] = Field(default_factory=dict)
 
 
 class AwsEnvironment(Section):

@@ -34,6 +34,7 @@ _TAKEN_PATHS = {
     "/dev/shm": "shared memory is mounted there",  # noqa: S108
     "/dev/hugepages": "huge pages are mounted there",
 }
+_MAKERS = ("NVIDIA", "TESLA")
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -119,7 +120,31 @@ def _one_or_many(value: object) -> object:
 
 
 def _node_range(value: object) -> object:
-    return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value < 1:
+        raise ValueError(f"must be at least 1, got {value}; a pool that may be empty has {{min: 0, max: N}}")
+    return {"min": value, "max": value}
+
+
+def _model_name(text: str) -> str:
+    """What `resolve.machines` compares is words; the maker's and the memory's alone would fit any accelerator."""
+    words = re.findall(r"[A-Z0-9]+", text.upper())
+    if not [word for word in words if word not in _MAKERS and not re.fullmatch(r"[0-9]+GI?B?", word)]:
+        raise ValueError(f'"{text}" names no model; write it like H100')
+    return text
+
+
+def _port_reference(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(f"expected the name of one of the workload's ports, got {value}")
+    return value
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("can't hold a NUL character")
+    return text
 
 
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
@@ -132,6 +157,8 @@ Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterVa
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1)]
+Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=str)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
@@ -165,7 +192,7 @@ Nodes = Annotated[
     ),
 ]
 Models = Annotated[
-    tuple[Text, ...],
+    tuple[Annotated[Text, AfterValidator(_model_name)], ...],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
@@ -226,7 +253,7 @@ class Resources(Section):
 
 class Health(Section):
     path: Annotated[str, Field(pattern="^/")]
-    port: Text
+    port: PortReference
 
 
 class Mount(Section):
@@ -249,9 +276,9 @@ class Workload(Section):
     nodes: Count | None = None
     image: Image
     image_pull_secrets: tuple[DnsLabel, ...] = ()
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    env: dict[EnvName, str] = {}
+    command: tuple[Argument, ...] = ()
+    args: tuple[Argument, ...] = ()
+    env: dict[EnvName, Argument] = {}
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
@@ -263,7 +290,7 @@ class Workload(Section):
 class Endpoint(Section):
     host: Host
     workload: Text
-    port: Text
+    port: PortReference
 
 
 class Limits(Section):

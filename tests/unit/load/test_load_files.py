@@ -11,6 +11,7 @@ from meshctl.load import load, load_mesh
 from tests.golden_files import GOLDEN, assert_golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
+QUOTE = '"'
 MESH = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools:\n  p: {nodes: 1}\n"
 ENVIRONMENTS = (
     "apiVersion: meshctl/v1\nkind: Environments\n"
@@ -60,12 +61,12 @@ def test_a_reference_to_nothing_names_the_nearest(tmp_path, monkeypatch) -> None
         ("# only a comment\n", "mesh.yaml:1:1: is empty"),
         ("- a\n", "mesh.yaml:1:1: must be a mapping, not a list"),
         ("a: [\nb: }\n", "mesh.yaml:2:4: not valid YAML: did not find expected node content"),
-        ("a: 1\n---\nb: 2\n", "mesh.yaml:2:1: not valid YAML: but found another document"),
+        ("a: 1\n---\nb: 2\n", "mesh.yaml:2:1: a second document begins here; the file must be one"),
         (b"\xff\xfe\x00", "mesh.yaml:1:1: is not UTF-8 text"),
-        (
-            "a: \x01\n",
-            "mesh.yaml:1:1: not valid YAML: unacceptable character #x0001: control characters are not allowed",
-        ),
+        (b"a: \xc3\xa9\nb: \xc3\xa9\xff\n", "mesh.yaml:2:5: is not UTF-8 text"),
+        ("a: \x01\n", "mesh.yaml:1:4: not valid YAML: the character U+0001"),
+        ("# \u00e9\n" * 59 + "a: \u00e9\0\n", "mesh.yaml:60:5: not valid YAML: the character U+0000"),
+        ("a: \ufffe\n", "mesh.yaml:1:4: not valid YAML: the character U+FFFE"),
         (MESH + "x: " + "[" * 900 + "]" * 900, "mesh.yaml:6:103: nested deeper than 100 levels"),
         (MESH + "x: " + "[" * 200_000, "nested deeper than 100 levels"),
         (MESH + "labels: {a: " + "9" * 6000 + "}\n", "mesh.yaml:6:13: labels.a: expected text"),
@@ -229,3 +230,64 @@ def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path, monkeypatc
 def test_a_state_backend_is_a_url_of_a_known_kind(tmp_path, monkeypatch, backend: str, says: str) -> None:
     found = problems(tmp_path, monkeypatch, environments=f"{ENVIRONMENTS}state: {{backend: '{backend}'}}\n")
     assert found == ([f"environments.yaml:5:18: state.backend: {says}"] if says else [])
+
+
+WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {http: 80}, %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "says"),
+    [
+        (
+            MESH.replace("nodes: 1", "nodes: 0"),
+            "5:14: pools.p.nodes: must be at least 1, got 0; a pool that may be empty has {min: 0, max: N}",
+        ),
+        (
+            MESH.replace("nodes: 1", "nodes: -1"),
+            "5:14: pools.p.nodes: must be at least 1, got -1; a pool that may be empty has {min: 0, max: N}",
+        ),
+        (
+            MESH + WORKLOADS % "health: {path: /, port: 80}",
+            "8:83: workloads.w.health.port: expected the name of one of the workload's ports, got 80",
+        ),
+        (
+            MESH + WORKLOADS % "replicas: 1" + "endpoints:\n  e: {host: a.example.com, workload: w, port: 80}\n",
+            "10:47: endpoints.e.port: expected the name of one of the workload's ports, got 80",
+        ),
+        (MESH + "labels: {a: !!binary aGk=}\n", '6:13: labels.a: the tag "tag:yaml.org,2002:binary" is not used here'),
+        (MESH + WORKLOADS % 'env: {A: "x\\0y"}', "8:68: workloads.w.env.A: can't hold a NUL character"),
+        (MESH + WORKLOADS % 'args: ["\\0"]', "8:66: workloads.w.args.0: can't hold a NUL character"),
+        (MESH + WORKLOADS % 'command: ["a\\0"]', "8:69: workloads.w.command.0: can't hold a NUL character"),
+        *(
+            (
+                MESH.replace("nodes: 1", f"nodes: 1, accelerator: {{count: 1, model: {model}}}"),
+                f'5:48: pools.p.accelerator.model: "{model.strip(QUOTE)}" names no model; write it like H100',
+            )
+            for model in ('"-"', "NVIDIA", "nvidia tesla", "80GB", "NVIDIA-80GB")
+        ),
+    ],
+)
+def test_one_fault_is_one_line_that_says_what_to_write(tmp_path, monkeypatch, mesh: str, says: str) -> None:
+    assert problems(tmp_path, monkeypatch, mesh) == [f"mesh.yaml:{says}"]
+
+
+@pytest.mark.parametrize("model", ["H100", "NVIDIA H100", "h100-80GB", "Vera Rubin", "RTX PRO 6000", "Tesla T4"])
+def test_models_of_accelerators(tmp_path, monkeypatch, model: str) -> None:
+    mesh = MESH.replace("nodes: 1", f"nodes: 1, accelerator: {{model: {model}, count: 1}}")
+    assert problems(tmp_path, monkeypatch, mesh) == []
+
+
+@pytest.mark.parametrize(
+    ("account", "says"),
+    [
+        ("12", 'write it in quotes: "000000000012" (as a number it could lose its zeros)'),
+        ("true", "expected an AWS account's twelve digits, in quotes"),
+        ("-5", "expected an AWS account's twelve digits, in quotes"),
+        ("1234567890123", "expected an AWS account's twelve digits, in quotes"),
+        ("[1]", "expected an AWS account's twelve digits, in quotes"),
+    ],
+)
+def test_what_is_no_account(tmp_path, monkeypatch, account: str, says: str) -> None:
+    environments = ENVIRONMENTS.replace("{provider: aws,", f"{{provider: aws, account: {account},")
+    (line,) = problems(tmp_path, monkeypatch, environments=environments)
+    assert line.endswith(f"environments.e.account: {says}")
