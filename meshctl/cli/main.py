@@ -109,7 +109,9 @@ def global_first(arguments: list[str]) -> list[str]:
         if argument == "--":
             after += [argument, *rest]
         elif argument in _VALUED or (short and short[1] == "C"):
-            before += [argument, *islice(rest, 1)]
+            value = list(islice(rest, 1))
+            before += [argument, *value]
+            after = after if value else []  # or the command would be taken for the value
         elif argument in _FLAGS or short or ("=" in argument and argument.partition("=")[0] in _VALUED):
             before.append(argument)
         else:

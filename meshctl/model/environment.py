@@ -68,7 +68,8 @@ def _account(value: object) -> object:
     raise ValueError("expected an AWS account's twelve digits, in quotes")
 
 
-AccountId = Annotated[str, BeforeValidator(_account, json_schema_input_type=str), Field(pattern=r"^[0-9]{12}$")]
+_TwelveDigits = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input_type=_TwelveDigits)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]

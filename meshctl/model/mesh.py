@@ -158,7 +158,7 @@ PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
-PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=str)]
+PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 

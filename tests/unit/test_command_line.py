@@ -40,6 +40,13 @@ def test_global_options_may_follow_the_command() -> None:
     assert meshctl("check", f"-C{EXAMPLE}", "-vy", folder=Path("/")).returncode == 0
 
 
+@pytest.mark.parametrize("option", ["--output", "-C", "-vC", "--mesh"])
+def test_a_global_option_without_its_value_is_told(option: str) -> None:
+    done = meshctl("check", option)
+    assert done.returncode == 64
+    assert done.stderr.splitlines()[0] == f"error: Option '{option.replace('v', '')}' requires an argument."
+
+
 @pytest.mark.parametrize("group", [[], ["lab"], ["migrations"], ["migrations", "--output", "json"]])
 def test_a_group_alone_shows_its_help(group: list[str]) -> None:
     done = meshctl(*group)

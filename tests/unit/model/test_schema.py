@@ -23,3 +23,9 @@ def test_environments_are_told_apart_by_provider() -> None:
     schema = Environments.model_json_schema()
     (section,) = schema["properties"]["environments"]["patternProperties"].values()
     assert set(section["discriminator"]["mapping"]) == {"aws", "coreweave", "kubernetes", "onprem"}
+
+
+def test_a_value_that_is_read_before_it_is_checked_keeps_its_form() -> None:
+    sections = Environments.model_json_schema()["$defs"] | Mesh.model_json_schema()["$defs"]
+    assert sections["AwsEnvironment"]["properties"]["account"]["anyOf"][0]["pattern"] == "^[0-9]{12}$"
+    assert sections["Health"]["properties"]["port"]["minLength"] == 1
