@@ -7,7 +7,7 @@ requirement, as large meshes ask the same question many times.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +19,10 @@ from meshctl.model.units import format_gib
 
 # Catalog rows round GB labels to a tenth of a GiB; `80GB` must still fit an "80 GB" GPU.
 _ROUNDING_GIB: Final = 0.06
+
+
+# Contract rates: pairs of a machine type and USD per node and hour.
+Rates = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,22 @@ def _words(model: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=8192)
-def choose(catalog: Catalog, provider: str, region: str, requirement: Requirement) -> Choice:
-    """Sort the provider's machines into those that fit, best first, and those that don't, with the reason."""
+def choose(catalog: Catalog, provider: str, region: str, requirement: Requirement, rates: Rates = ()) -> Choice:
+    """Sort the provider's machines into those that fit, best first, and those that don't, with the reason.
+
+    `rates`: contract rates by machine type. They decide the order, and nothing else: what doesn't fit is one shared
+    value for all environments.
+    """
+    listed = _choose(catalog, provider, region, requirement)
+    contract = dict(rates)
+    if not any(machine.name in contract for machine in listed.fitting):
+        return listed
+    fitting = sorted(listed.fitting, key=lambda item: _rank(item, region, requirement, contract.get(item.name)))
+    return replace(listed, fitting=tuple(fitting))
+
+
+@lru_cache(maxsize=8192)
+def _choose(catalog: Catalog, provider: str, region: str, requirement: Requirement) -> Choice:
     fitting: list[Machine] = []
     rejected: list[tuple[int, Rejected]] = []
     for machine in catalog.machines[provider]:
@@ -116,9 +134,13 @@ def list_price(machine: Machine, market: Market, region: str) -> ListPrice | Non
     return machine.price("on-demand" if market == "reserved" else market, region)
 
 
-def _rank(machine: Machine, region: str, requirement: Requirement) -> tuple[int, bool, float, str]:
+def _rank(
+    machine: Machine, region: str, requirement: Requirement, rate: float | None = None
+) -> tuple[int, bool, float, str]:
     """Preferred model first, then the cheapest known. Another region's price only orders, it is never shown."""
     preference = next((i for i, wanted in enumerate(requirement.models) if _answers(machine, wanted)), 0)
+    if rate is not None:
+        return preference, False, rate, machine.name
     known = list_price(machine, requirement.market, region)
     price = known or next(iter(machine.prices), None)
     return preference, known is None, price.usd_per_hour if price else float("inf"), machine.name

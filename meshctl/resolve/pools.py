@@ -55,6 +55,7 @@ def _from_catalog(
     pools = Pools()
     reserved = assign(mesh, environment) if environment.provider == "aws" else {}
     mixed = any(pool.accelerator is None for pool in mesh.pools.values())
+    rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
         target = reserved.get(name)
         market: Market = target.market if target else pool.capacity
@@ -62,7 +63,9 @@ def _from_catalog(
             pools.gaps.append(_no_reservation(name))
         wanted_fabric = mesh.fabrics[pool.fabric] if pool.fabric else None
         requirement = machines.requirement_of(pool, wanted_fabric, market)
-        choice = machines.choose(catalog, environment.provider, environment.region, requirement)
+        # a rate by the pool's name holds for whatever machine it has, and so prefers none
+        applying = () if name in environment.prices else rates
+        choice = machines.choose(catalog, environment.provider, environment.region, requirement, applying)
         pools.rejected[name] = choice.rejected
         if not choice.fitting:
             gap = Gap(subject=f"pool/{name}", wanted=str(requirement), best=choice.best, hint=choice.hint)

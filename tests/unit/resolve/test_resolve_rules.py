@@ -57,6 +57,27 @@ def test_the_cheapest_that_fits() -> None:
     assert machine(H100, CW) == "gd-8xh100ib-i128"
 
 
+@pytest.mark.parametrize(
+    ("contract", "name", "usd"),
+    [
+        ({"m7i.4xlarge": "5 USD/h"}, "r7i.4xlarge", 1.0584),
+        ({"m7i.8xlarge": "0.10 USD/h"}, "m7i.8xlarge", 0.10),
+        ({"m7i.8xlarge": "0.10 USD/h", "p": "3 USD/h"}, "m7i.4xlarge", 3),
+        ({"p5.48xlarge": "0.10 USD/h", "other": "0.10 USD/h"}, "m7i.4xlarge", 0.8064),
+    ],
+)
+def test_contract_rates_decide_what_is_cheapest(contract, name, usd) -> None:
+    pool = {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}
+    found = resolved({"p": pool}, {**AWS, "prices": contract}).pools[0]
+    assert (found.machine, found.price.usd_per_hour) == (name, usd)
+
+
+def test_a_contract_rate_is_a_known_price_and_does_not_beat_a_preferred_model() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": ["H200", "H100"], "count": 8}}
+    contract = {"p5.48xlarge": "1 USD/h", "p5e.48xlarge": "30 USD/h"}
+    assert machine(pool, {**AWS, "prices": contract}) == "p5e.48xlarge"
+
+
 def test_a_machine_whose_rdma_needs_more_than_we_declare_is_refused_for_rdma_only() -> None:
     """RoCE on CoreWeave: without its 16 networks a pod would fall back to TCP and say nothing."""
     rubin: dict[str, Any] = {"arch": "arm64", "nodes": 18}
