@@ -6,16 +6,28 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
 from meshctl.model.units import format_gib
+from meshctl.resolve import packing
+from meshctl.words import counted
 
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
+# https://kubernetes.io/docs/setup/best-practices/cluster-large/: at most 110 pods on a node
+_PODS_PER_NODE: Final = 110
+_TOLERANCE: Final = 1e-9  # of a sum of fractions
+# What pods share of a node, in the order of `_pods_of`, and how each is written.
+_TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
+    ("accelerators", "{:g}".format),
+    ("CPU cores", "{:g}".format),
+    ("memory", format_gib),
+    ("local disk", format_gib),
+)
 
 
 def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
@@ -80,7 +92,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
-    """Pods larger than a node, workloads with more pods than fit, pools asked for more than they have.
+    """Pods larger than a node, workloads with more pods than fit, and those of one pool that don't fit together.
 
     A node quantity of 0 is not known (an existing cluster, offline) and forbids nothing.
     """
@@ -95,11 +107,11 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > (capacity := _pods_per_node(workload, pool) * pool.nodes):
+        if workload.replicas > (capacity := _pods_of(workload).fit_on(_node_of(pool)) * pool.nodes):
             found.append(_too_many(workload, pool, capacity))
             continue
         by_pool.setdefault(pool.name, []).append(workload)
-    found.extend(gap for name, members in by_pool.items() if (gap := _oversubscribed(members, by_name[name])))
+    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, by_name[name])))
     return found
 
 
@@ -148,15 +160,15 @@ def _no_room(workload: Workload, pool: Pool) -> Gap:
     )
 
 
-def _pods_per_node(workload: Workload, pool: Pool) -> int:
-    limits = [pool.gpus_per_node // workload.accelerators] if workload.accelerators else []
-    limits += [math.floor(pool.cpu_cores / workload.cpu)] if workload.cpu and pool.cpu_cores else []
-    limits += [math.floor(pool.memory_gib / workload.memory_gib)] if workload.memory_gib and pool.memory_gib else []
-    usable_gib = pool.disk_gib * _DISK_USABLE
-    limits += [math.floor(usable_gib / workload.staged_gib)] if workload.staged_gib and usable_gib else []
-    if workload.kind == "training":  # one member of the gang for each node
-        limits.append(1)
-    return min(limits, default=110)  # pods of a node
+def _pods_of(workload: Workload) -> packing.Pods:
+    wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, 1)
+    return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
+
+
+def _node_of(pool: Pool) -> packing.Amounts:
+    """What pods can have of one node, in the order of `_pods_of`."""
+    known = (pool.cpu_cores, pool.memory_gib, pool.disk_gib * _DISK_USABLE)
+    return (pool.gpus_per_node, *(has or math.inf for has in known), _PODS_PER_NODE)
 
 
 def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
@@ -168,15 +180,37 @@ def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
     )
 
 
-def _oversubscribed(members: list[Workload], pool: Pool) -> Gap | None:
-    wanted = sum(workload.accelerators * workload.replicas for workload in members)
-    has = pool.gpus_per_node * pool.nodes
-    if wanted <= has:
+def _crowded(members: list[Workload], pool: Pool) -> Gap | None:
+    """Workloads that fit one by one, and not together."""
+    if len(members) < 2:
         return None
+    pods, node = tuple(_pods_of(workload) for workload in members), _node_of(pool)
     names = " and ".join(workload.name for workload in members)
+    for resource, (what, show) in enumerate(_TOLD):
+        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
+        if wanted > has * (1 + _TOLERANCE):
+            return _together(pool, f"{show(wanted)} {what} for {names} together", show(has))
+    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, node, pool.nodes)
+    if placed == wanted_pods:
+        return None
+    return _together(pool, f"room for {_listed(members)}", f"{placed} of the {wanted_pods} pods fit")
+
+
+def _listed(members: list[Workload]) -> str:
+    """`2 pods of a (5 accelerators each) and 1 pod of b (8 CPU cores, 64 GiB memory)`."""
+    told = []
+    for workload in members:
+        wants = zip(_pods_of(workload).wants, _TOLD, strict=False)
+        sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
+        each = " each" * (workload.replicas > 1)
+        told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
+    return " and ".join(told)
+
+
+def _together(pool: Pool, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
-        wanted=f"{wanted} accelerators for {names} together",
-        best=f"{has} on its {pool.nodes} nodes ({pool.machine})",
+        wanted=wanted,
+        best=f"{best} on its {pool.nodes} nodes ({pool.machine})",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

@@ -1,0 +1,143 @@
+"""Whether the pods of several workloads fit on the nodes of one pool together. PURE.
+
+Called by `meshctl.resolve.workloads`. Nodes of a pool are equal, and so are the pods of a workload, so both are counted
+and not listed: the time depends on the number of workloads, not on that of pods or nodes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+# One number for each resource, in one order throughout: of a pod what it asks for, of a node what pods can have of it.
+Amounts = tuple[float, ...]
+
+_TOLERANCE: Final = 1e-9  # of a sum of fractions
+_ALL_ORDERS: Final = 5  # up to so many workloads every order is tried: 120 of them
+_STEPS: Final = 20  # of the step functions below; finer ones tell apart pods of which more than twenty fit on a node
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """The equal pods of one workload. `apart`: at most one of them on a node."""
+
+    count: int
+    wants: Amounts
+    apart: bool = False
+
+    def fit_on(self, free: Amounts) -> int:
+        """How many of them fit where so much is free."""
+        pairs = zip(free, self.wants, strict=True)
+        most = min((math.floor(has / want + _TOLERANCE) for has, want in pairs if want and has != math.inf), default=0)
+        return min(most, 1) if self.apart else most
+
+
+@lru_cache(maxsize=8192)
+def placeable(pods: tuple[Pods, ...], node: Amounts, nodes: int) -> int:
+    """How many of the pods find a place; all of them where it isn't certain that some don't.
+
+    A packing that was found proves that all fit. First-fit-decreasing can miss one that exists, so other orders are
+    tried, and pods spread evenly as Kubernetes does it; where all of these fail, pods are left over only if a lower
+    bound on the nodes needed says so. What lies between is allowed: a gap must be true. What has a pod on every node
+    is put there first: that leaves no choice, and smaller nodes for the rest.
+    """
+    everywhere = tuple(kind for kind in pods if kind.apart and kind.count == nodes)
+    free = tuple(has - sum(kind.wants[i] for kind in everywhere) for i, has in enumerate(node))
+    if min(free) < 0:
+        everywhere, free = (), node
+    others = tuple(kind for kind in pods if kind not in everywhere)
+    settled, wanted = len(everywhere) * nodes, sum(kind.count for kind in others)
+    best = 0
+    for order in _orders(others, free):
+        for even in (False, True):
+            best = max(best, _placed(order, free, nodes, even=even))
+            if best == wanted:
+                return settled + wanted
+    return settled + (best if _needs_more(others, free, nodes) else wanted)
+
+
+def _orders(pods: tuple[Pods, ...], node: Amounts) -> Iterator[tuple[Pods, ...]]:
+    """The largest first, by the resource that a pod takes most of; then few in any order, many by each resource."""
+    shares = {kind: _shares(kind, node) for kind in pods}
+    yield tuple(sorted(pods, key=lambda kind: -max(shares[kind])))
+    if len(pods) <= _ALL_ORDERS:
+        yield from itertools.permutations(pods)
+        return
+    for resource in range(len(node)):
+        yield tuple(sorted(pods, key=lambda kind: -shares[kind][resource]))
+
+
+def _shares(kind: Pods, node: Amounts) -> Amounts:
+    return tuple(want / has if has else 0.0 for want, has in zip(kind.wants, node, strict=True))
+
+
+def _placed(order: tuple[Pods, ...], node: Amounts, nodes: int, *, even: bool) -> int:
+    """Put workload after workload on the first nodes with room, or evenly on all of them; what finds a place."""
+    groups, placed = [(node, nodes)], 0
+    for kind in order:
+        left = kind.count
+        if even and not kind.apart:
+            groups, left = _put(kind, left, math.ceil(left / nodes), groups)
+        groups, left = _put(kind, left, left, groups)
+        placed += kind.count - left
+    return placed
+
+
+def _put(
+    kind: Pods, left: int, at_most: int, groups: list[tuple[Amounts, int]]
+) -> tuple[list[tuple[Amounts, int]], int]:
+    """Pods of one workload onto groups of equal nodes (what is free on each, how many nodes); the rest of both."""
+    after: list[tuple[Amounts, int]] = []
+    for free, count in groups:
+        each = min(kind.fit_on(free), at_most, left)
+        full = min(count, left // each) if each else 0
+        rest = left - full * each if each and full < count else 0
+        left -= full * each + rest
+        parts = ((each, full), (rest, int(rest > 0)), (0, count - full - int(rest > 0)))
+        after.extend((_without(free, kind, taken), number) for taken, number in parts if number)
+    return after, left
+
+
+def _without(free: Amounts, kind: Pods, taken: int) -> Amounts:
+    return tuple(has - taken * want for has, want in zip(free, kind.wants, strict=True)) if taken else free
+
+
+def _needs_more(pods: tuple[Pods, ...], node: Amounts, nodes: int) -> bool:
+    """Whether the pods need more than `nodes` nodes for certain, by one resource alone.
+
+    Shares of a node go through dual feasible functions: whatever fits on a node sums up to at most 1 after them too.
+    Source: Fekete and Schepers, New classes of fast lower bounds for bin packing problems, Math. Programming 91 (2001).
+    """
+    for resource, has in enumerate(node):
+        if not has or has == math.inf:
+            continue
+        shares = [(kind.wants[resource] / has, kind.count) for kind in pods]
+        for bound in _bounds({share for share, _ in shares}):
+            if sum(bound(share) * count for share, count in shares) > nodes * (1 + _TOLERANCE):
+                return True
+    return False
+
+
+def _bounds(shares: set[float]) -> Iterator[Callable[[float], float]]:
+    """The plain sum; steps (for 1: more than half a node counts as a whole one); and both beside large pods."""
+    for threshold in (0.0, *sorted(share for share in shares if 0 < share <= 0.5)):
+        for steps in range(_STEPS + 1):
+            yield lambda share, t=threshold, s=steps: _step(_beside_large(share, t), s)  # type: ignore[misc]
+
+
+def _beside_large(share: float, threshold: float) -> float:
+    """What leaves no room for a pod of `threshold` counts as a whole node, and what is smaller than it as nothing."""
+    if share > 1 - threshold + _TOLERANCE:
+        return 1.0
+    return share if share >= threshold else 0.0
+
+
+def _step(share: float, steps: int) -> float:
+    scaled = share * (steps + 1)
+    if not steps or abs(scaled - round(scaled)) < _TOLERANCE:
+        return share
+    return math.floor(scaled) / steps

@@ -1,0 +1,119 @@
+"""Whether pods fit on the nodes of their pool: each of them, all of a workload, and workloads together."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from meshctl.resolve.packing import Pods, placeable
+from tests.unit.resolve.test_resolve_rules import AWS, H100, gap, resolved
+
+WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
+
+
+def service(replicas: int = 1, kind: str = "service", **resources: Any) -> dict[str, Any]:
+    count = {"nodes": replicas} if kind == "training" else {"replicas": replicas}
+    return {"kind": kind, "pool": "p", "image": "i", "resources": resources, **count}
+
+
+@pytest.mark.parametrize(
+    ("pool", "workloads", "wanted", "best"),
+    [
+        (
+            {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}},
+            {"a": service(3, cpu=5), "b": service(4, cpu=5)},
+            "35 CPU cores for a and b together",
+            "on its 2 nodes (m7i.4xlarge)",
+        ),
+        (
+            {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}},
+            {"a": service(2, memory="30GiB"), "b": service(3, memory="25GiB")},
+            "135 GiB memory for a and b together",
+            "on its 2 nodes (m7i.4xlarge)",
+        ),
+        (
+            {"nodes": 3, "accelerator": {"model": "H100", "count": 8}},
+            {"a": service(2, accelerators=5), "b": service(2, accelerators=5)},
+            "room for 2 pods of a (5 accelerators each) and 2 pods of b (5 accelerators each)",
+            "3 of the 4 pods fit on its 3 nodes (p5.48xlarge)",
+        ),
+        (
+            {"nodes": 2, "accelerator": {"model": "H100", "count": 8}},
+            {"gang": service(2, "training", accelerators=2), "b": service(2, accelerators=7)},
+            "18 accelerators for gang and b together",
+            "16 on its 2 nodes (p5.48xlarge)",
+        ),
+        (
+            {"nodes": 2, "accelerator": {"model": "H100", "count": 8}},
+            {"gang": service(1, "training", accelerators=2), "b": service(2, accelerators=7)},
+            "room for 1 pod of gang (2 accelerators) and 2 pods of b (7 accelerators each)",
+            "2 of the 3 pods fit on its 2 nodes (p5.48xlarge)",
+        ),
+        (
+            {"nodes": 2, "accelerator": {"model": "H100", "count": 8}},
+            {"gang": service(2, "training", accelerators=1), "b": service(7, accelerators=2)},
+            "room for 2 pods of gang (1 accelerators each) and 7 pods of b (2 accelerators each)",
+            "8 of the 9 pods fit on its 2 nodes (p5.48xlarge)",
+        ),
+    ],
+)
+def test_workloads_that_do_not_fit_together(
+    pool: dict[str, Any], workloads: dict[str, Any], wanted: str, best: str
+) -> None:
+    found = resolved({"p": pool}, AWS, workloads=workloads)
+    assert found.deployment is None
+    told = gap(found, "pool/p")
+    assert told.wanted == wanted
+    assert best in told.best
+    assert told.hint == "raise the pool's nodes, or give one of the workloads a pool of its own"
+
+
+def test_whole_nodes_wanted_twice_are_a_gap() -> None:
+    whole = service(2, cpu=14, memory="50GiB")
+    found = resolved(WEB, AWS, workloads={"a": whole, "b": whole})
+    assert gap(found, "pool/p").wanted == "56 CPU cores for a and b together"
+
+
+def test_staged_data_of_several_workloads_shares_the_disk() -> None:
+    store = {"w": {"kind": "object", "size": "100GiB"}}
+    reader = {**service(2, cpu=1), "mounts": {"w": {"path": "/w", "readOnly": True}}}
+    found = resolved(WEB, AWS, storage=store, workloads={"a": reader, "b": reader})
+    assert gap(found, "pool/p").wanted == "400 GiB local disk for a and b together"
+
+
+def test_workloads_that_fit_together_in_some_way() -> None:
+    """Each of these is missed by first-fit-decreasing or by filling nodes one after the other."""
+    pools = {"p": {**H100, "nodes": 2}}
+    for workloads in (
+        {"a": service(2, accelerators=4), "b": service(4, accelerators=2)},
+        {"gang": service(2, "training", accelerators=3), "b": service(2, accelerators=5)},
+        {"gang": service(2, "training", accelerators=1), "b": service(6, accelerators=2)},
+    ):
+        assert resolved(pools, AWS, workloads=workloads).deployment is not None, workloads
+
+
+def test_a_packing_that_needs_an_even_spread_is_found() -> None:
+    assert placeable((Pods(2, (4.0,)), Pods(4, (3.0,))), (10.0,), 2) == 6
+
+
+def test_no_gap_where_a_packing_exists() -> None:
+    """Nodes cut into pods at random always hold those pods."""
+    chance = random.Random(7)  # noqa: S311
+    for _ in range(300):
+        nodes, sizes = chance.randint(1, 6), [chance.randint(1, 12) for _ in range(4)]
+        counts: dict[tuple[float, float], int] = {}
+        for _node in range(nodes):
+            cores, memory = 24, 24
+            while (fitting := [size for size in sizes if size <= min(cores, memory)]) and chance.random() < 0.9:
+                cores, memory = cores - (size := chance.choice(fitting)), memory - (other := chance.choice(fitting))
+                counts[size, other] = counts.get((size, other), 0) + 1
+        pods = tuple(Pods(count, wants) for wants, count in counts.items())
+        assert placeable(pods, (24.0, 24.0), nodes) == sum(kind.count for kind in pods)
+
+
+def test_many_pods_are_counted_and_not_listed() -> None:
+    pods = tuple(Pods(100_000, (float(size), 1.0)) for size in (2, 3, 5, 7, 11, 13, 17))
+    assert placeable(pods, (64.0, 110.0), 100_000) == 700_000
+    assert placeable(pods, (64.0, 110.0), 10_000) < 700_000
