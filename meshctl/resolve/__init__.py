@@ -46,7 +46,7 @@ def resolve(
         *_environment_gaps(mesh, environments, environment),
         *made.gaps,
         *stored.gaps,
-        *workloads.gaps(carried, made.made),
+        *workloads.gaps(carried, made.made, environment.provider, catalog),
     ]
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
     over = _over_limit(mesh, deployment)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
+from meshctl.catalog import Catalog
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
 from meshctl.model.units import format_gib
-from meshctl.resolve import packing
+from meshctl.resolve import allocatable, packing
+from meshctl.resolve.allocatable import Usable
 from meshctl.words import counted
 
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
@@ -21,13 +24,6 @@ _DISK_USABLE: Final = 0.85
 # https://kubernetes.io/docs/setup/best-practices/cluster-large/: at most 110 pods on a node
 _PODS_PER_NODE: Final = 110
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
-# What pods share of a node, in the order of `_pods_of`, and how each is written.
-_TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
-    ("accelerators", "{:g}".format),
-    ("CPU cores", "{:g}".format),
-    ("memory", format_gib),
-    ("local disk", format_gib),
-)
 
 
 def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
@@ -91,27 +87,45 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
     )
 
 
-def gaps(workloads: Iterable[Workload], pools: Iterable[Pool]) -> list[Gap]:
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
+
+    pool: Pool
+    usable: Usable
+
+    @property
+    def disk_gib(self) -> float:
+        return self.pool.disk_gib * _DISK_USABLE
+
+    @property
+    def node(self) -> packing.Amounts:
+        """In the order of `_pods_of`."""
+        known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
+        return (self.pool.gpus_per_node, *(has or math.inf for has in known), _PODS_PER_NODE)
+
+
+def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, catalog: Catalog) -> list[Gap]:
     """Pods larger than a node, workloads with more pods than fit, and those of one pool that don't fit together.
 
     A node quantity of 0 is not known (an existing cluster, offline) and forbids nothing.
     """
-    by_name = {pool.name: pool for pool in pools}
+    homes = {pool.name: _Home(pool, allocatable.of_pool(pool, provider, catalog)) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     found: list[Gap] = []
     for workload in workloads:
-        pool = by_name.get(workload.pool)
-        if pool is None:  # has a gap of its own
+        home = homes.get(workload.pool)
+        if home is None:  # has a gap of its own
             continue
-        impossible = _lasting_blocks(workload) or _too_large(workload, pool)
+        impossible = _lasting_blocks(workload) or _too_large(workload, home)
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > (capacity := _pods_of(workload).fit_on(_node_of(pool)) * pool.nodes):
-            found.append(_too_many(workload, pool, capacity))
+        if workload.replicas > (capacity := _pods_of(workload).fit_on(home.node) * home.pool.nodes):
+            found.append(_too_many(workload, home.pool, capacity))
             continue
-        by_pool.setdefault(pool.name, []).append(workload)
-    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, by_name[name])))
+        by_pool.setdefault(workload.pool, []).append(workload)
+    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, homes[name])))
     return found
 
 
@@ -128,34 +142,37 @@ def _lasting_blocks(workload: Workload) -> Gap | None:
     )
 
 
-def _too_large(workload: Workload, pool: Pool) -> Gap | None:
+def _too_large(workload: Workload, home: _Home) -> Gap | None:
+    pool, usable = home.pool, home.usable
     checks = (
-        (workload.accelerators, pool.gpus_per_node, "accelerators", True),
-        (workload.cpu, pool.cpu_cores, "CPU cores", pool.cpu_cores > 0),
-        (workload.memory_gib, pool.memory_gib, "memory", pool.memory_gib > 0),
+        (workload.accelerators, pool.gpus_per_node, pool.gpus_per_node, "accelerators", True),
+        (workload.cpu, usable.cpu_cores, pool.cpu_cores, "CPU cores", pool.cpu_cores > 0),
+        (workload.memory_gib, usable.memory_gib, pool.memory_gib, "memory", pool.memory_gib > 0),
     )
-    for wanted, has, what, known in checks:
+    for wanted, has, label, what, known in checks:
         if known and wanted > has:
-            show = format_gib if what == "memory" else "{:g}".format
+            show = format_gib if what == "memory" else _cores
             return Gap(
                 subject=f"workload/{workload.name}",
                 wanted=f"{show(wanted)} {what} per pod",
-                best=f"{pool.machine} of pool {pool.name} has {show(has)}",
+                best=f"{pool.machine} of pool {pool.name} has {show(has)}"
+                + (f" for pods (of {show(label)})" if has < label else ""),
                 hint="lower the workload's resources, or ask for larger nodes in its pool",
             )
-    return None if _fits_on_disk(workload, pool) else _no_room(workload, pool)
+    return _no_room(workload, home) if home.disk_gib and workload.staged_gib > home.disk_gib else None
 
 
-def _fits_on_disk(workload: Workload, pool: Pool) -> bool:
-    return not pool.disk_gib or workload.staged_gib <= pool.disk_gib * _DISK_USABLE
+def _cores(number: float) -> str:
+    """Rounded down, so that what is shown can be asked for."""
+    return f"{math.floor(number * 100 + _TOLERANCE) / 100:g}"
 
 
-def _no_room(workload: Workload, pool: Pool) -> Gap:
+def _no_room(workload: Workload, home: _Home) -> Gap:
     wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{wanted}, for the object stores that it mounts with readOnly",
-        best=f"{pool.machine} of pool {pool.name} has {format_gib(pool.disk_gib * _DISK_USABLE)} for it",
+        best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
         hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
     )
 
@@ -163,12 +180,6 @@ def _no_room(workload: Workload, pool: Pool) -> Gap:
 def _pods_of(workload: Workload) -> packing.Pods:
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, 1)
     return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
-
-
-def _node_of(pool: Pool) -> packing.Amounts:
-    """What pods can have of one node, in the order of `_pods_of`."""
-    known = (pool.cpu_cores, pool.memory_gib, pool.disk_gib * _DISK_USABLE)
-    return (pool.gpus_per_node, *(has or math.inf for has in known), _PODS_PER_NODE)
 
 
 def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
@@ -180,11 +191,21 @@ def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
     )
 
 
-def _crowded(members: list[Workload], pool: Pool) -> Gap | None:
+# What pods share of a node, in the order of `_pods_of`, and how each is written.
+_TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
+    ("accelerators", "{:g}".format),
+    ("CPU cores", _cores),
+    ("memory", format_gib),
+    ("local disk", format_gib),
+)
+
+
+def _crowded(members: list[Workload], home: _Home) -> Gap | None:
     """Workloads that fit one by one, and not together."""
     if len(members) < 2:
         return None
-    pods, node = tuple(_pods_of(workload) for workload in members), _node_of(pool)
+    pool, node = home.pool, home.node
+    pods = tuple(_pods_of(workload) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
         wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes

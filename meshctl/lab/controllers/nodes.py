@@ -23,7 +23,11 @@ GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
 APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
 DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
 DRAIN_S = 60.0  # then a node goes with whatever runs on it
-_RESERVED = 0.98  # of the memory on the label, what a node has left for pods (platform facts: 2-3% under)
+_REPORTED = 0.98  # of the memory on the label, what the kernel reports (platform facts: 2-3% under)
+_PODS = 110
+_HUGE_PAGES_MIB = 2 * 5128  # as the accelerated EKS images allocate them
+# Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
+_RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
 
 
@@ -56,7 +60,7 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
         **group.labels,
         GROUP_LABEL: group.name,
     }
-    resources = {**capacity(group.machine), **group.extended}
+    has = {**capacity(group.machine), **group.extended}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -66,7 +70,7 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
             "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group)},
         },
         "spec": {"taints": [dict(taint) for taint in group.taints]} if group.taints else {},
-        "status": {"capacity": resources, "allocatable": resources},
+        "status": {"capacity": has, "allocatable": {**has, **_left(group.machine)}},
     }
 
 
@@ -74,19 +78,44 @@ def capacity(machine: Machine) -> dict[str, str]:
     """Extended resources included: GPUs, and the fabric's devices under the name of their device plugin."""
     found = {
         "cpu": str(machine.cpu_cores),
-        "memory": f"{int(machine.memory_gib * 1024 * _RESERVED)}Mi",
+        "memory": f"{_reported_mib(machine)}Mi",
         "ephemeral-storage": f"{int(machine.scratch_gb or 200)}G",
-        "hugepages-2Mi": "0",
-        "pods": "110",
+        "hugepages-2Mi": f"{_huge_pages_mib(machine)}Mi",
+        "pods": str(_PODS),
     }
     if machine.gpu_count:
         found["nvidia.com/gpu"] = str(machine.gpu_count)
     if machine.rdma and machine.rdma.kind == "efa":
         found["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
-        found["hugepages-2Mi"] = "10256Mi"  # 5128 pages, as the accelerated EKS images allocate them
     elif machine.rdma:
         found[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
     return found
+
+
+def _left(machine: Machine) -> dict[str, str]:
+    """What pods may ask for, where that is less than the node has.
+
+    kube-reserved as the EKS images compute it (awslabs/amazon-eks-ami, nodeadm: 60 millicores of the first core, 10 of
+    the second, 5 each of two more, 2.5 of all others; 255 MiB and 11 MiB for each possible pod), the eviction threshold
+    of 100 MiB, and huge pages. DaemonSets take theirs as the pods that they are.
+    """
+    if machine.provider not in _RESERVING:
+        return {}
+    milli = sum((60, 10, 5, 5)[: machine.cpu_cores]) + 2.5 * max(machine.cpu_cores - 4, 0)
+    kept_mib = 255 + 11 * _PODS + 100 + _huge_pages_mib(machine)
+    return {
+        "cpu": f"{int(machine.cpu_cores * 1000 - milli)}m",
+        "memory": f"{_reported_mib(machine) - kept_mib}Mi",
+    }
+
+
+def _reported_mib(machine: Machine) -> int:
+    return int(machine.memory_gib * 1024 * _REPORTED)
+
+
+def _huge_pages_mib(machine: Machine) -> int:
+    accelerated = machine.gpu_count > 0 and machine.rdma is not None and machine.rdma.kind == "efa"
+    return _HUGE_PAGES_MIB if accelerated else 0
 
 
 async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from meshctl.catalog import load_catalog
 from meshctl.lab.controllers import coreweave, eks, onprem
 from meshctl.lab.controllers.nodes import APPLIED_ANNOTATION, GROUP_LABEL, Group, capacity, manifest
 from meshctl.lab.state import Lab
+from meshctl.resolve import allocatable
 
 P5 = load_catalog().machine("aws", "p5.48xlarge")
 assert P5 is not None
@@ -121,3 +122,19 @@ def test_the_on_prem_site_has_what_the_docs_say() -> None:
     assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
     assert (node["status"]["allocatable"]["nvidia.com/gpu"], node["status"]["allocatable"]["rdma/ib"]) == ("8", "63")
     assert (onprem.GPU_NODES.count, onprem.CPU_NODES.count) == (6, 2)
+
+
+@pytest.mark.parametrize("provider", ["aws", "coreweave"])
+def test_a_node_has_less_for_pods_than_the_machine_and_at_least_what_check_allows(provider: str) -> None:
+    for machine in load_catalog().machines[provider]:
+        status = manifest(Group("g", machine, 1, ("z",), "r"), 0)["status"]
+        left, has, usable = status["allocatable"], status["capacity"], allocatable.of_machine(machine)
+        cores, memory_gib = int(left["cpu"].removesuffix("m")) / 1000, int(left["memory"].removesuffix("Mi")) / 1024
+        assert usable.cpu_cores <= cores < int(has["cpu"]) == machine.cpu_cores, machine.name
+        assert usable.memory_gib <= memory_gib < int(has["memory"].removesuffix("Mi")) / 1024, machine.name
+        assert {key for key in has if left[key] != has[key]} == {"cpu", "memory"}
+
+
+def test_a_site_whose_kubelets_keep_nothing_offers_all_that_it_has() -> None:
+    status = manifest(onprem.CPU_NODES, 0)["status"]
+    assert status["allocatable"] == status["capacity"]

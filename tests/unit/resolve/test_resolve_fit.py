@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from meshctl.model.observed import Facts
 from meshctl.resolve.packing import Pods, placeable
-from tests.unit.resolve.test_resolve_rules import AWS, H100, gap, resolved
+from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, node, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 
@@ -117,3 +118,57 @@ def test_many_pods_are_counted_and_not_listed() -> None:
     pods = tuple(Pods(100_000, (float(size), 1.0)) for size in (2, 3, 5, 7, 11, 13, 17))
     assert placeable(pods, (64.0, 110.0), 100_000) == 700_000
     assert placeable(pods, (64.0, 110.0), 10_000) < 700_000
+
+
+@pytest.mark.parametrize(
+    ("pool", "resources", "wanted", "best"),
+    [
+        (
+            {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}},
+            {"cpu": 16},
+            "16 CPU cores per pod",
+            "m7i.4xlarge of pool p has 15.59 for pods (of 16)",
+        ),
+        (
+            {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}},
+            {"memory": "64GiB"},
+            "64 GiB memory per pod",
+            "m7i.4xlarge of pool p has 60.6 GiB for pods (of 64 GiB)",
+        ),
+        (
+            {**H100, "nodes": 1, "fabric": "f"},
+            {"accelerators": 8, "memory": "1980GiB"},
+            "1980 GiB memory per pod",
+            "p5.48xlarge of pool p has 1975 GiB for pods (of 2 TiB)",
+        ),
+    ],
+)
+def test_a_pod_does_not_get_the_whole_machine(
+    pool: dict[str, Any], resources: dict[str, Any], wanted: str, best: str
+) -> None:
+    found = resolved({"p": pool}, AWS, fabrics={"f": {"kind": "rdma"}}, workloads={"w": service(**resources)})
+    told = gap(found, "workload/w")
+    assert (told.wanted, told.best) == (wanted, best)
+
+
+def test_two_halves_of_the_label_are_two_nodes() -> None:
+    found = resolved(WEB, AWS, workloads={"w": service(4, cpu=8)})
+    assert gap(found, "workload/w").best == "2 fit on its 2 nodes (m7i.4xlarge)"
+    assert resolved(WEB, AWS, workloads={"w": service(4, cpu=7.75)}).deployment is not None
+
+
+def test_memory_without_efa_has_no_huge_pages_to_give_away() -> None:
+    pool = {"nodes": 1, "cpu": {"cores": 96, "memory": "768GiB"}}
+    assert resolved({"p": pool}, AWS, workloads={"w": service(memory="743GiB")}).deployment is not None
+
+
+def test_coreweave_keeps_as_much_and_an_existing_cluster_is_taken_as_it_was_read() -> None:
+    found = resolved({"p": {**H100, "nodes": 1}}, CW, workloads={"w": service(cpu=128)})
+    assert gap(found, "workload/w").best == "gd-8xh100ib-i128 of pool p has 127.31 for pods (of 128)"
+    facts = Facts(nodes=(node("c1"),))
+    assert resolved({"p": {"nodes": 1}}, DC, facts, workloads={"w": service(cpu=64)}).deployment is not None
+    assert resolved({"p": {"nodes": 1, "cpu": {"cores": 64}}}, DC, workloads={"w": service(cpu=64)}).deployment
+
+
+def test_a_pools_minimum_is_the_machines_label() -> None:
+    assert resolved({"p": {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}}, AWS).pools[0].machine == "m7i.4xlarge"

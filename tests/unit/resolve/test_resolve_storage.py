@@ -112,7 +112,7 @@ def test_workloads_that_do_not_fit(workload, wanted) -> None:
 
 
 def test_workloads_that_fit() -> None:
-    found = resolved(WEB, AWS, workloads=work(resources={"cpu": 8}, replicas=4)).deployment
+    found = resolved(WEB, AWS, workloads=work(resources={"cpu": 7}, replicas=4)).deployment
     assert found is not None
     assert found.workloads[0].replicas == 4
     gang = resolved(WEB, AWS, workloads={"w": {"kind": "training", "pool": "p", "image": "i"}}).deployment

@@ -1,0 +1,73 @@
+"""What pods can have of a machine: less than its label, by the kernel's, the kubelet's and the DaemonSets' share. PURE.
+
+Called by `meshctl.resolve.workloads` for machines of the catalog. What a pool asks of a machine type (`cpu`) is
+compared with the label. Nodes of an existing cluster are taken as they were read: what their kubelets keep is not
+known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from meshctl.catalog import Catalog, Machine
+from meshctl.model.deployment import Pool
+
+# kube-reserved of the EKS images: of the first core, the second, the third and fourth, and of all others. Taken for
+# CoreWeave too, which publishes none. Source: awslabs/amazon-eks-ami (nodeadm); eksctl, nodebootstrap/reserved.go.
+_RESERVED_CPU: Final = ((1, 0.06), (1, 0.01), (2, 0.005))
+_RESERVED_CPU_REST: Final = 0.0025
+# Requests of what runs on every node (aws-node, kube-proxy, CSI drivers, device plugins): 25 to 100 millicores each.
+_DAEMON_SETS_CPU: Final = 0.3
+# A node reports 2-3% less memory than the label says: firmware and kernel. Source: CoreWeave's H100 nodes report
+# 2014 GiB of 2048 (kubernetes/autoscaler, cloudprovider/coreweave).
+_REPORTED_MEMORY: Final = 0.97
+# kube-reserved memory of the EKS images is 255 MiB and 11 MiB for each pod that a node may have (the same sources).
+_RESERVED_MIB: Final = 255 + 11 * 110
+# The images' hard eviction threshold, memory.available<100Mi, which is the kubelet's default too:
+# https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
+_EVICTION_MIB: Final = 100
+# Accelerated EKS images set aside 5128 pages of 2 MiB where there is EFA, and `render` asks for as hugepages-2Mi.
+# Source: EKS user guide, node-efa (2024-12-18).
+_EFA_HUGE_PAGES_MIB: Final = 2 * 5128
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Of one node. 0 = not known."""
+
+    cpu_cores: float
+    memory_gib: float
+
+
+def of_pool(pool: Pool, provider: str, catalog: Catalog) -> Usable:
+    efa = pool.fabric is not None and pool.fabric.kind == "efa"
+    known = _of_type(catalog, provider, pool.machine, efa=efa)
+    return known or Usable(pool.cpu_cores, pool.memory_gib)
+
+
+@lru_cache(maxsize=1024)
+def _of_type(catalog: Catalog, provider: str, name: str, *, efa: bool) -> Usable | None:
+    machine = catalog.machine(provider, name)
+    return of_machine(machine, efa=efa) if machine else None
+
+
+def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
+    """Of a machine type; `efa`: in a pool with that fabric."""
+    rdma = machine.rdma
+    # the image of a GPU machine sets them aside for the devices that are there, whether or not the pool has a fabric
+    huge_pages = efa or (machine.gpu_count > 0 and rdma is not None and rdma.kind == "efa")
+    kept_mib = _RESERVED_MIB + _EVICTION_MIB + (_EFA_HUGE_PAGES_MIB if huge_pages else 0)
+    return Usable(
+        cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
+        memory_gib=machine.memory_gib * _REPORTED_MEMORY - kept_mib / 1024,
+    )
+
+
+def _reserved_cpu(cores: int) -> float:
+    reserved, left = 0.0, cores
+    for step, share in _RESERVED_CPU:
+        reserved += min(step, left) * share
+        left -= min(step, left)
+    return reserved + left * _RESERVED_CPU_REST
