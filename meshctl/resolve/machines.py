@@ -125,7 +125,7 @@ def _choose(catalog: Catalog, provider: str, region: str, requirement: Requireme
         else:
             rejected.append((failure[0], Rejected(machine=machine.name, reason=failure[1])))
     fitting.sort(key=lambda machine: _rank(machine, region, requirement))
-    best, hint = ("", "") if fitting else _nearest(catalog.machines[provider], rejected, requirement)
+    best, hint = ("", "") if fitting else _nearest(catalog.machines[provider], region, rejected, requirement)
     return Choice(tuple(fitting), tuple(row for _, row in rejected), best, hint)
 
 
@@ -226,37 +226,66 @@ def _rack(machine: Machine, _region: str, want: Requirement) -> str:
     return f"sold in racks of {machine.rack_nodes} nodes, wanted {want.rack_nodes}" if bad else ""
 
 
+# How much a machine has of what a check asks for: the most is the nearest.
+_Measure = Callable[[Machine, Requirement], float]
+
+
+def _nothing(_machine: Machine, _want: Requirement) -> float:
+    return 0
+
+
+def _gbps(machine: Machine, want: Requirement) -> float:
+    """A machine without RDMA is further away, where that is wanted, than any with it."""
+    return -1 if want.rdma and machine.rdma is None else machine.network_gbps or 0
+
+
 _Check = Callable[[Machine, str, Requirement], str]
-# In the order in which reasons are given; the last column is the hint when a machine fails here and no other gets
-# further.
-_CHECKS: Final[tuple[tuple[_Check, str], ...]] = (
-    (_accelerator, "name another accelerator model too: model: [A, B] is in order of preference"),
-    (_accelerator_count, "ask for fewer accelerators per node and more nodes"),
-    (_accelerator_memory, "ask for less accelerator memory, or another model"),
-    (_memory, "lower cpu.memory"),
-    (_arch, "set arch to what this accelerator comes with"),
-    (_cpu, "lower cpu.cores"),
-    (_scratch, "lower scratch, or put the data on a file system"),
-    (_fabric, "lower the fabric's bandwidth, or name an accelerator whose machines have it"),
-    (_placement, "set the fabric's placement to any"),
-    (_zone, "choose another region, or name an accelerator model that this one has"),
-    (_capacity, "change the pool's capacity (on-demand, spot, reserved)"),
-    (_rack, "set nodes to a multiple of the rack"),
+_Hint = Callable[[tuple[Machine, ...], Requirement], str]
+
+
+def _say(text: str) -> _Hint:
+    return lambda _machines, _want: text
+
+
+# In the order in which reasons are given; then what makes a machine the nearest of those that come no further than to
+# this check, and the hint when it is the nearest of all.
+_CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
+    (_accelerator, _nothing, _say("name another accelerator model too: model: [A, B] is in order of preference")),
+    (_accelerator_count, lambda m, _: m.gpu_count, _say("ask for fewer accelerators per node and more nodes")),
+    (_accelerator_memory, lambda m, _: m.gpu_memory_gib, _say("ask for less accelerator memory, or another model")),
+    (_memory, lambda m, _: m.memory_gib, _say("lower cpu.memory")),
+    (_arch, _nothing, _say("set arch to what this accelerator comes with")),
+    (_cpu, lambda m, _: m.cpu_cores, _say("lower cpu.cores")),
+    (_scratch, lambda m, _: m.scratch_gb, _say("lower scratch, or put the data on a file system")),
+    (_fabric, _gbps, _say("lower the fabric's bandwidth, or name an accelerator whose machines have it")),
+    (_placement, _nothing, _say("set the fabric's placement to any")),
+    (_zone, _nothing, _say("choose another region, or name an accelerator model that this one has")),
+    (_capacity, _nothing, _say("change the pool's capacity (on-demand, spot, reserved)")),
+    (_rack, _nothing, _say("set nodes to a multiple of the rack")),
 )
 
 
 def _first_failure(machine: Machine, region: str, want: Requirement) -> tuple[int, str] | None:
-    for index, (check, _) in enumerate(_CHECKS):
+    for index, (check, _, _) in enumerate(_CHECKS):
         reason = check(machine, region, want)
         if reason:
             return index, reason
     return None
 
 
-def _nearest(machines: tuple[Machine, ...], rejected: list[tuple[int, Rejected]], want: Requirement) -> tuple[str, str]:
-    """The machine that came furthest through the checks, and what would make it fit."""
-    index, row = max(rejected, key=lambda item: item[0])
+def _nearest(
+    machines: tuple[Machine, ...], region: str, rejected: list[tuple[int, Rejected]], want: Requirement
+) -> tuple[str, str]:
+    """The machine that came furthest through the checks, and what would make it fit.
+
+    Of several it is the one with the most of what was wanted there, then the cheapest.
+    """
+    index = max(index for index, _ in rejected)
+    _, measure, hint = _CHECKS[index]
     if index == 0 and want.models:
         models = sorted({machine.gpu_model for machine in machines if machine.gpu_model})
         return "nothing", f"the catalog here has {', '.join(models)}{suggestion(want.models[0], models)}"
-    return f"{row.machine}: {row.reason}", _CHECKS[index][1]
+    by_name = {machine.name: machine for machine in machines}
+    candidates = [(by_name[row.machine], row.reason) for at, row in rejected if at == index]
+    nearest, reason = min(candidates, key=lambda item: (-measure(item[0], want), _rank(item[0], region, want)))
+    return f"{nearest.name}: {reason}", hint(machines, want)

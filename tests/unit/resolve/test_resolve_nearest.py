@@ -1,0 +1,33 @@
+"""What a gap names as the nearest machine, and what it says would help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.resolve.test_resolve_rules import AWS, gap, resolved
+
+
+@pytest.mark.parametrize(
+    ("pool", "best"),
+    [
+        ({"cpu": {"cores": 100}}, "i3en.24xlarge: 96 cores, wanted 100"),
+        ({"cpu": {"memory": "4TiB"}}, "i3en.24xlarge: 768 GiB memory, wanted 4 TiB"),
+        ({"scratch": "500TB"}, "i3en.24xlarge: 60000 GB local NVMe, wanted 500000 GB"),
+        ({"fabric": "fast"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
+        ({"fabric": "rdma"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
+        ({"accelerator": {"model": "A10G", "count": 9}}, "g5.48xlarge: 8 x A10G, wanted 9"),
+        (
+            {"accelerator": {"model": "A100", "count": 8, "memory": "90GB"}},
+            "p4de.24xlarge: 80 GiB per GPU, wanted 83.8 GiB",
+        ),
+        ({"arch": "arm64"}, "m6i.xlarge: amd64, wanted arm64"),  # all have as little of it: the cheapest
+    ],
+)
+def test_the_nearest_has_the_most_of_what_was_wanted(pool: dict[str, Any], best: str) -> None:
+    fabrics = {
+        "fast": {"kind": "ethernet", "bandwidth": "200Gbps"},
+        "rdma": {"kind": "rdma", "bandwidth": "200Gbps"},
+    }
+    assert gap(resolved({"p": {"nodes": 1, **pool}}, AWS, fabrics=fabrics), "pool/p").best == best
