@@ -27,7 +27,10 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.resolve import existing, fabric, machines, prices
 from meshctl.resolve.capacity import Reserved, assign
+from meshctl.words import counted
 
+# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread (2026-02).
+_SPREAD_PER_ZONE: Final = 7
 _GPU_TAINT: Final = Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule")
 
 
@@ -52,12 +55,12 @@ def _from_catalog(
     environment: environment_model.AwsEnvironment | environment_model.CoreweaveEnvironment,
     catalog: Catalog,
 ) -> Pools:
-    pools = Pools()
-    reserved = assign(mesh, environment) if environment.provider == "aws" else {}
+    assigned = assign(mesh, environment)
+    pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
     mixed = any(pool.accelerator is None for pool in mesh.pools.values())
     rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
-        target = reserved.get(name)
+        target = assigned.pools.get(name)
         market: Market = target.market if target else pool.capacity
         if pool.capacity == "reserved" and environment.provider == "aws" and target is None:
             pools.gaps.append(_no_reservation(name))
@@ -73,7 +76,24 @@ def _from_catalog(
             continue
         made = _pool_of_machine(name, mesh, environment, choice, requirement, target, mixed=mixed)
         pools.made.append(made)
+        pools.gaps.extend(_too_spread(made) if environment.provider == "aws" else ())
     return pools
+
+
+def _too_spread(pool: Pool) -> tuple[Gap, ...]:
+    """A pool in a reservation has no placement group here: the reservation was made in a placement of its own."""
+    zones = len(pool.zones)
+    most = _SPREAD_PER_ZONE * zones
+    spread = pool.fabric is not None and pool.fabric.placement == "spread" and not pool.reservation
+    if not spread or pool.nodes <= most:
+        return ()
+    gap = Gap(
+        subject=f"pool/{pool.name}",
+        wanted=f"{pool.nodes} nodes in a spread placement group",
+        best=f"{most} nodes: {_SPREAD_PER_ZONE} in each of {counted(zones, 'zone')}",
+        hint=f"lower the pool's nodes to {most}, add zones, or set the fabric's placement to any",
+    )
+    return (gap,)
 
 
 def _no_reservation(name: str) -> Gap:

@@ -28,6 +28,8 @@ _COREWEAVE_HOST: Final = "cwobject.com"
 _LOTA_ENDPOINT: Final = "http://cwlota.com"  # cache on each CoreWeave node, reachable by pods only
 _COREWEAVE_SHARED: Final = "shared-vast"
 _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
+# Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
+_GP3_MAX_GIB: Final = 64 * 1024
 _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.weka.io", "lustre.csi")
 
 
@@ -219,6 +221,11 @@ def _block(place: Place, name: str, storage: mesh_model.Storage, made: Storages)
         made.gaps.append(_gap(name, "block storage", "no storage class for it", hint))
         return
     size = math.ceil(storage.size_gib)
+    if place.environment.provider == "aws" and size > _GP3_MAX_GIB:
+        hint = "lower its size, or use kind: filesystem or object"
+        best = f"an EBS gp3 volume of {format_gib(_GP3_MAX_GIB)}"
+        made.gaps.append(_gap(name, f"a volume of {format_gib(size)} for each pod", best, hint))
+        return
     price = place.price(name, size * place.claims.get(name, 0), storage_class)
     made.blocks.append(
         Block(name=name, size_gib=size, storage_class=storage_class, ephemeral=storage.ephemeral, price=price)

@@ -117,7 +117,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, ca
         home = homes.get(workload.pool)
         if home is None:  # has a gap of its own
             continue
-        impossible = _lasting_blocks(workload) or _too_large(workload, home)
+        impossible = _lasting_blocks(workload) or _unwritable(workload) or _too_large(workload, home)
         if impossible:
             found.append(impossible)
             continue
@@ -139,6 +139,20 @@ def _lasting_blocks(workload: Workload) -> Gap | None:
         wanted=f"a lasting volume of storage {lasting[0]} for each of {workload.replicas} pods",
         best=f"one for a {workload.kind} job of one pod",
         hint=f"say `ephemeral: true` on storage.{lasting[0]}, or use `kind: filesystem`",
+    )
+
+
+def _unwritable(workload: Workload) -> Gap | None:
+    """An object store that is mounted readOnly is still written by its URL."""
+    storage = workload.checkpoint.storage if workload.checkpoint else ""
+    mount = next((mount for mount in workload.mounts if mount.storage == storage), None)
+    if mount is None or not mount.read_only or mount.kind == "object":
+        return None
+    return Gap(
+        subject=f"workload/{workload.name}",
+        wanted=f"checkpoints on storage {storage}",
+        best=f"{storage} is mounted readOnly: nothing can be written",
+        hint=f"remove readOnly from its mount of {storage}, or keep checkpoints in an object store",
     )
 
 
