@@ -22,6 +22,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.resolve import network, pools, storage, workloads
+from meshctl.words import counted
 
 DEFAULT_EKS_VERSION: Final = "1.34"
 
@@ -139,8 +140,10 @@ def _aws_gaps(environment: AwsEnvironment) -> list[Gap]:
     zones = len(environment.zones)
     if not 2 <= zones <= network.MAX_ZONES:
         wanted = f"subnets in 2 to {network.MAX_ZONES} zones (an EKS control plane spans at least two)"
-        hint = "list at least two zones of the region"
-        gaps.append(Gap(subject="network", wanted=wanted, best=f"{zones} zone(s)", hint=hint))
+        hint = (
+            "list at least two zones of the region" if zones < 2 else f"leave out {zones - network.MAX_ZONES} of them"
+        )
+        gaps.append(Gap(subject="network", wanted=wanted, best=counted(zones, "zone"), hint=hint))
     for item in (*environment.capacity.reservations, *environment.capacity.blocks):
         if item.zone and item.zone not in environment.zones:
             hint = f"add {item.zone} to the environment's zones"

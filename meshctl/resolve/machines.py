@@ -247,6 +247,18 @@ def _say(text: str) -> _Hint:
     return lambda _machines, _want: text
 
 
+def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
+    other = "amd64" if want.arch == "arm64" else "arm64"
+    of_arch = [machine for machine in machines if machine.arch == want.arch]
+    models = ", ".join(sorted({machine.gpu_model for machine in of_arch if machine.gpu_model}))
+    way = f", or name an accelerator that comes with {want.arch}: {models}" if models else ""
+    if want.models:
+        return f"set arch to {other}, which {' or '.join(want.models)} comes with here{way}"
+    if all(machine.gpu_model for machine in of_arch):
+        return f"the catalog here has no {want.arch} machine without accelerators: set arch to {other}{way}"
+    return f"set arch to {other}, or ask for less memory"
+
+
 # In the order in which reasons are given; then what makes a machine the nearest of those that come no further than to
 # this check, and the hint when it is the nearest of all.
 _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
@@ -254,7 +266,7 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_accelerator_count, lambda m, _: m.gpu_count, _say("ask for fewer accelerators per node and more nodes")),
     (_accelerator_memory, lambda m, _: m.gpu_memory_gib, _say("ask for less accelerator memory, or another model")),
     (_memory, lambda m, _: m.memory_gib, _say("lower cpu.memory")),
-    (_arch, _nothing, _say("set arch to what this accelerator comes with")),
+    (_arch, _nothing, _arch_hint),
     (_cpu, lambda m, _: m.cpu_cores, _say("lower cpu.cores")),
     (_scratch, lambda m, _: m.scratch_gb, _say("lower scratch, or put the data on a file system")),
     (_fabric, _gbps, _say("lower the fabric's bandwidth, or name an accelerator whose machines have it")),

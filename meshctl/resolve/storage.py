@@ -28,6 +28,7 @@ _COREWEAVE_HOST: Final = "cwobject.com"
 _LOTA_ENDPOINT: Final = "http://cwlota.com"  # cache on each CoreWeave node, reachable by pods only
 _COREWEAVE_SHARED: Final = "shared-vast"
 _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
+_FSX_MAX_GIB: Final = 2**31 - 1  # the largest StorageCapacity that the FSx API takes (2026-08-07); quotas end far below
 # Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
 _GP3_MAX_GIB: Final = 64 * 1024
 _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.weka.io", "lustre.csi")
@@ -160,11 +161,10 @@ def fsx_size(size_gib: float, throughput_mbps: float) -> tuple[int, int]:
 
     Grows the size where even the highest rate would be too slow.
     """
-    size = 1200 if size_gib <= 1200 else math.ceil(size_gib / 2400) * 2400
-    while size / 1024 * _FSX_UNITS[-1] < throughput_mbps:
-        size = 2400 if size == 1200 else size + 2400
-    unit = next(unit for unit in _FSX_UNITS if size / 1024 * unit >= throughput_mbps)
-    return size, unit
+    needed_gib = max(size_gib, throughput_mbps / _FSX_UNITS[-1] * 1024)
+    size = 1200 if needed_gib <= 1200 else math.ceil(needed_gib / 2400) * 2400
+    fast_enough = (unit for unit in _FSX_UNITS if size / 1024 * unit >= throughput_mbps)
+    return size, next(fast_enough, _FSX_UNITS[-1])
 
 
 def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
@@ -172,6 +172,9 @@ def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Sto
     common = {"name": name, "throughput_mbps": throughput, "ephemeral": storage.ephemeral}
     if place.environment.provider == "aws" and throughput:
         size, unit = fsx_size(storage.size_gib, throughput)
+        if size > _FSX_MAX_GIB:
+            made.gaps.append(_too_large_for_fsx(name, size))
+            return
         price = place.price(name, size, "fsx-lustre")
         made.file_systems.append(
             FileSystem(
@@ -204,6 +207,16 @@ def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Sto
     made.words[name] = f"claim on storage class {storage_class}"
 
 
+def _too_large_for_fsx(name: str, size_gib: int) -> Gap:
+    fastest_mbps = _FSX_MAX_GIB / 1024 * _FSX_UNITS[-1]
+    return _gap(
+        name,
+        f"FSx for Lustre of {size_gib:,} GiB",
+        f"{_FSX_MAX_GIB:,} GiB, which give {fastest_mbps / 1e6:.0f} TB/s",
+        "lower its size or throughput: where more throughput is asked for than the size gives, the size grows",
+    )
+
+
 def _shared_class(place: Place) -> str:
     if place.classes.filesystem:
         return place.classes.filesystem
@@ -224,7 +237,7 @@ def _block(place: Place, name: str, storage: mesh_model.Storage, made: Storages)
     if place.environment.provider == "aws" and size > _GP3_MAX_GIB:
         hint = "lower its size, or use kind: filesystem or object"
         best = f"an EBS gp3 volume of {format_gib(_GP3_MAX_GIB)}"
-        made.gaps.append(_gap(name, f"a volume of {format_gib(size)} for each pod", best, hint))
+        made.gaps.append(_gap(name, f"a volume of {size:,} GiB for each pod", best, hint))
         return
     price = place.price(name, size * place.claims.get(name, 0), storage_class)
     made.blocks.append(

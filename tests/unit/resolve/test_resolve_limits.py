@@ -16,7 +16,7 @@ def test_a_volume_larger_than_ebs_has_is_a_gap() -> None:
         return resolved(WEB, environment, storage={"s": {"kind": "block", "size": size}})
 
     told = gap(made("1PB", AWS), "storage/s")
-    assert (told.wanted, told.best) == ("a volume of 931323 GiB for each pod", "an EBS gp3 volume of 64 TiB")
+    assert (told.wanted, told.best) == ("a volume of 931,323 GiB for each pod", "an EBS gp3 volume of 64 TiB")
     assert made("64TiB", AWS).deployment is not None
     assert made("1PB", CW).deployment is not None
 
@@ -100,3 +100,20 @@ def test_checkpoints_need_a_mount_that_can_be_written(storage: Any, read_only: b
             "checkpoints on storage t",
             "t is mounted readOnly: nothing can be written",
         )
+
+
+@pytest.mark.parametrize(
+    ("zones", "best", "hint"),
+    [(1, "1 zone", "list at least two zones of the region"), (9, "9 zones", "leave out 1 of them")],
+)
+def test_the_number_of_zones(zones: int, best: str, hint: str) -> None:
+    environment = {**AWS, "zones": [f"us-east-1{zone}" for zone in "abcdefghi"[:zones]]}
+    told = gap(resolved(WEB, environment), "network")
+    assert (told.best, told.hint) == (best, hint)
+
+
+def test_a_file_system_faster_than_any_is_a_gap() -> None:
+    storage = {"s": {"kind": "filesystem", "size": "1TiB", "throughput": "999999TB/s"}}
+    told = gap(resolved(WEB, AWS, storage=storage), "storage/s")
+    assert told.best == "2,147,483,647 GiB, which give 2097 TB/s"
+    assert "throughput" in told.hint

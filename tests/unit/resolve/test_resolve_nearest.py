@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.resolve.test_resolve_rules import AWS, gap, resolved
+from tests.unit.resolve.test_resolve_rules import AWS, CW, gap, resolved
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,24 @@ def test_the_nearest_has_the_most_of_what_was_wanted(pool: dict[str, Any], best:
         "rdma": {"kind": "rdma", "bandwidth": "200Gbps"},
     }
     assert gap(resolved({"p": {"nodes": 1, **pool}}, AWS, fabrics=fabrics), "pool/p").best == best
+
+
+@pytest.mark.parametrize(
+    ("pool", "environment", "hint"),
+    [
+        (
+            {"arch": "arm64"},
+            AWS,
+            "the catalog here has no arm64 machine without accelerators: set arch to amd64, or name an accelerator that"
+            " comes with arm64: GB200, T4g",
+        ),
+        (
+            {"arch": "arm64", "accelerator": {"model": "H100", "count": 8}},
+            AWS,
+            "set arch to amd64, which H100 comes with here, or name an accelerator that comes with arm64: GB200, T4g",
+        ),
+        ({"accelerator": {"model": "GB200", "count": 4}}, CW, "set arch to arm64, which GB200 comes with here, or"),
+    ],
+)
+def test_the_hint_names_a_way_to_another_architecture(pool: Any, environment: Any, hint: str) -> None:
+    assert gap(resolved({"p": {"nodes": 1, **pool}}, environment), "pool/p").hint.startswith(hint)

@@ -29,6 +29,8 @@ def stored(storage: dict[str, Any], environment: dict[str, Any]):
         (4800, 1200, (4800, 500)),
         (1000, 2000, (2400, 1000)),
         (1000, 5000, (7200, 1000)),
+        (1, 2400 * 3 / 1024 * 1000, (7200, 1000)),
+        (1, 1_000_000_000, (1_024_000_800, 1000)),
     ],
 )
 def test_fsx_sizes(size, throughput, sold) -> None:
