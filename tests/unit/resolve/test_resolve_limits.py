@@ -117,3 +117,10 @@ def test_a_file_system_faster_than_any_is_a_gap() -> None:
     told = gap(resolved(WEB, AWS, storage=storage), "storage/s")
     assert told.best == "2,147,483,647 GiB, which give 2097 TB/s"
     assert "throughput" in told.hint
+
+
+@pytest.mark.parametrize(("given", "version"), [({}, "1.35"), ({"kubernetes": {"version": "1.34"}}, "1.34")])
+def test_the_version_of_an_eks_cluster(given: dict[str, Any], version: str) -> None:
+    made = resolved(WEB, {**AWS, **given}).deployment
+    assert made is not None
+    assert made.cluster.version == version
