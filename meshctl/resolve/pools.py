@@ -29,7 +29,7 @@ from meshctl.resolve import existing, fabric, machines, prices
 from meshctl.resolve.capacity import Reserved, assign
 from meshctl.words import counted
 
-# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread (2026-02).
+# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
 _SPREAD_PER_ZONE: Final = 7
 _GPU_TAINT: Final = Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule")
 
