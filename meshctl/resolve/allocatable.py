@@ -20,9 +20,10 @@ _RESERVED_CPU: Final = ((1, 0.06), (1, 0.01), (2, 0.005))
 _RESERVED_CPU_REST: Final = 0.0025
 # Requests of what runs on every node (aws-node, kube-proxy, CSI drivers, device plugins): 25 to 100 millicores each.
 _DAEMON_SETS_CPU: Final = 0.3
-# A node reports 2-3% less memory than the label says: firmware and kernel. Source: CoreWeave's H100 nodes report
-# 2014 GiB of 2048 (kubernetes/autoscaler, cloudprovider/coreweave).
+# A node reports 2-3% less memory than the label says: firmware and kernel. CoreWeave's H100 nodes report 2014 GiB of
+# 2048 GB (kubernetes/autoscaler, cloudprovider/coreweave): of these the catalog has 1907 GiB, which is less already.
 _REPORTED_MEMORY: Final = 0.97
+_REPORTED_MEMORY_COREWEAVE: Final = 1.0
 # kube-reserved memory of the EKS images is 255 MiB and 11 MiB for each pod that a node may have (the same sources).
 _RESERVED_MIB: Final = 255 + 11 * 110
 # The images' hard eviction threshold, memory.available<100Mi, which is the kubelet's default too:
@@ -58,10 +59,11 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
     rdma = machine.rdma
     # the image of a GPU machine sets them aside for the devices that are there, whether or not the pool has a fabric
     huge_pages = efa or (machine.gpu_count > 0 and rdma is not None and rdma.kind == "efa")
+    reported = _REPORTED_MEMORY_COREWEAVE if machine.provider == "coreweave" else _REPORTED_MEMORY
     kept_mib = _RESERVED_MIB + _EVICTION_MIB + (_EFA_HUGE_PAGES_MIB if huge_pages else 0)
     return Usable(
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
-        memory_gib=machine.memory_gib * _REPORTED_MEMORY - kept_mib / 1024,
+        memory_gib=machine.memory_gib * reported - kept_mib / 1024,
     )
 
 

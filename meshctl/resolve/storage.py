@@ -28,7 +28,6 @@ _COREWEAVE_HOST: Final = "cwobject.com"
 _LOTA_ENDPOINT: Final = "http://cwlota.com"  # cache on each CoreWeave node, reachable by pods only
 _COREWEAVE_SHARED: Final = "shared-vast"
 _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
-_FSX_MAX_GIB: Final = 2**31 - 1  # the largest StorageCapacity that the FSx API takes (2026-08-07); quotas end far below
 # Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
 _GP3_MAX_GIB: Final = 64 * 1024
 _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.weka.io", "lustre.csi")
@@ -172,9 +171,6 @@ def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Sto
     common = {"name": name, "throughput_mbps": throughput, "ephemeral": storage.ephemeral}
     if place.environment.provider == "aws" and throughput:
         size, unit = fsx_size(storage.size_gib, throughput)
-        if size > _FSX_MAX_GIB:
-            made.gaps.append(_too_large_for_fsx(name, size))
-            return
         price = place.price(name, size, "fsx-lustre")
         made.file_systems.append(
             FileSystem(
@@ -205,16 +201,6 @@ def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Sto
         FileSystem(**common, service="storage-class", size_gib=size, storage_class=storage_class, price=price)
     )
     made.words[name] = f"claim on storage class {storage_class}"
-
-
-def _too_large_for_fsx(name: str, size_gib: int) -> Gap:
-    fastest_mbps = _FSX_MAX_GIB / 1024 * _FSX_UNITS[-1]
-    return _gap(
-        name,
-        f"FSx for Lustre of {size_gib:,} GiB",
-        f"{_FSX_MAX_GIB:,} GiB, which give {fastest_mbps / 1e6:.0f} TB/s",
-        "lower its size or throughput: where more throughput is asked for than the size gives, the size grows",
-    )
 
 
 def _shared_class(place: Place) -> str:

@@ -23,7 +23,8 @@ GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
 APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
 DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
 DRAIN_S = 60.0  # then a node goes with whatever runs on it
-_REPORTED = 0.98  # of the memory on the label, what the kernel reports (platform facts: 2-3% under)
+_REPORTED = 0.98  # of the memory on the label, what the kernel reports: 2-3% under
+_REPORTED_COREWEAVE = 1.05  # of the catalog's, which has less there than nodes report (resolve/allocatable.py)
 _PODS = 110
 _HUGE_PAGES_MIB = 2 * 5128  # as the accelerated EKS images allocate them
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
@@ -110,7 +111,7 @@ def _left(machine: Machine) -> dict[str, str]:
 
 
 def _reported_mib(machine: Machine) -> int:
-    return int(machine.memory_gib * 1024 * _REPORTED)
+    return int(machine.memory_gib * 1024 * (_REPORTED_COREWEAVE if machine.provider == "coreweave" else _REPORTED))
 
 
 def _huge_pages_mib(machine: Machine) -> int:
