@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 migrations_app = typer.Typer(no_args_is_help=True, help="Look at migrations, go on, go back, finish.")
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
-_Id = Annotated[str, typer.Argument(help="The migration's id; the last one by default.", metavar="[ID]")]
+_Id = Annotated[str, typer.Argument(help="The migration's id; the last one by default.", metavar="ID")]
 _COPYING_EVERY_S = 2.0
 
 

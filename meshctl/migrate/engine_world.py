@@ -25,6 +25,7 @@ from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
 from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Say, UpResult
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.environment import Environments
 
@@ -79,9 +80,9 @@ class EngineWorld:
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         access = self._access(deployment)
+        services = {each.name: object_names.public_service(each.workload) for each in deployment.endpoints}
         found = {
-            endpoint.name: clusters.load_balancer(access, deployment.namespace, f"{endpoint.workload}-public")
-            for endpoint in deployment.endpoints
+            name: clusters.load_balancer(access, deployment.namespace, service) for name, service in services.items()
         }
         return {name: address for name, address in found.items() if address}
 

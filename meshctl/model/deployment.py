@@ -109,6 +109,12 @@ class Pool(Value):
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
     price: Price
 
+    def fabric_devices(self, accelerators: int) -> int:
+        """How many of the fabric's devices a pod asks for: all on a whole node, else in proportion to its GPUs."""
+        if self.fabric is None or not self.fabric.resource or not accelerators or not self.gpus_per_node:
+            return 0
+        return max(1, self.fabric.resource_count * min(accelerators, self.gpus_per_node) // self.gpus_per_node)
+
 
 class ObjectStore(Value):
     """A bucket. Pods that mount it get `url` as MESH_<NAME>_URL."""

@@ -159,12 +159,7 @@ def locks_memory(workload: Workload, pool: Pool) -> bool:
 
 
 def fabric_count(workload: Workload, pool: Pool) -> int:
-    """How many of the fabric's devices the pod asks for: all on a whole node, else in proportion to its GPUs."""
-    fabric = pool.fabric
-    if fabric is None or not fabric.resource or not workload.accelerators or not pool.gpus_per_node:
-        return 0
-    share = fabric.resource_count * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
-    return max(1, share)
+    return pool.fabric_devices(workload.accelerators)
 
 
 def _hugepages_mib(workload: Workload, pool: Pool) -> int:

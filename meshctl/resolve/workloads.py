@@ -102,7 +102,10 @@ class _Home:
     def node(self) -> packing.Amounts:
         """In the order of `_pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
-        return (self.pool.gpus_per_node, *(has or math.inf for has in known), _PODS_PER_NODE)
+        fabric = self.pool.fabric
+        # other fabrics' resources mark a node, and every pod may have one
+        devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
+        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, _PODS_PER_NODE)
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, catalog: Catalog) -> list[Gap]:
@@ -121,8 +124,8 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, ca
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > (capacity := _pods_of(workload).fit_on(home.node) * home.pool.nodes):
-            found.append(_too_many(workload, home.pool, capacity))
+        if workload.replicas > _pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
+            found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, homes[name])))
@@ -191,16 +194,22 @@ def _no_room(workload: Workload, home: _Home) -> Gap:
     )
 
 
-def _pods_of(workload: Workload) -> packing.Pods:
-    wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, 1)
+def _pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+    devices = pool.fabric_devices(workload.accelerators)
+    wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
     return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
 
 
-def _too_many(workload: Workload, pool: Pool, capacity: int) -> Gap:
+def _too_many(workload: Workload, home: _Home) -> Gap:
+    pool, pods = home.pool, _pods_of(workload, home.pool)
+    capacity = pods.fit_on(home.node) * pool.nodes
+    fits = [has // want if want else math.inf for want, has in zip(pods.wants, home.node, strict=True)]
+    scarce = fits.index(min(fits))
+    why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.apart else ""
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{capacity} fit on its {pool.nodes} nodes ({pool.machine})",
+        best=f"{capacity} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -211,6 +220,7 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("CPU cores", _cores),
     ("memory", format_gib),
     ("local disk", format_gib),
+    ("EFA devices", "{:g}".format),
 )
 
 
@@ -219,7 +229,7 @@ def _crowded(members: list[Workload], home: _Home) -> Gap | None:
     if len(members) < 2:
         return None
     pool, node = home.pool, home.node
-    pods = tuple(_pods_of(workload) for workload in members)
+    pods = tuple(_pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
         wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
@@ -228,14 +238,14 @@ def _crowded(members: list[Workload], home: _Home) -> Gap | None:
     wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, node, pool.nodes)
     if placed == wanted_pods:
         return None
-    return _together(pool, f"room for {_listed(members)}", f"{placed} of the {wanted_pods} pods fit")
+    return _together(pool, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
 
 
-def _listed(members: list[Workload]) -> str:
+def _listed(members: list[Workload], pool: Pool) -> str:
     """`2 pods of a (5 accelerators each) and 1 pod of b (8 CPU cores, 64 GiB memory)`."""
     told = []
     for workload in members:
-        wants = zip(_pods_of(workload).wants, _TOLD, strict=False)
+        wants = zip(_pods_of(workload, pool).wants, _TOLD, strict=False)
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
         told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
@@ -246,6 +256,6 @@ def _together(pool: Pool, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {pool.nodes} nodes ({pool.machine})",
+        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine})",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

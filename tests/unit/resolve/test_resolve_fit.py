@@ -71,6 +71,15 @@ def test_workloads_that_do_not_fit_together(
     assert told.hint == "raise the pool's nodes, or give one of the workloads a pool of its own"
 
 
+def test_pods_of_one_node_share_its_efa_devices() -> None:
+    """Eight GPUs and one EFA device: each pod with a GPU asks for one."""
+    pool = {"nodes": 1, "accelerator": {"model": "A10G", "count": 8}, "fabric": "f"}
+    fabric = {"f": {"kind": "rdma", "bandwidth": "100Gbps"}}
+    found = resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(8, accelerators=1)})
+    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by EFA devices"
+    assert resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(1, accelerators=8)}).deployment
+
+
 def test_whole_nodes_wanted_twice_are_a_gap() -> None:
     whole = service(2, cpu=14, memory="50GiB")
     found = resolved(WEB, AWS, workloads={"a": whole, "b": whole})
@@ -153,7 +162,7 @@ def test_a_pod_does_not_get_the_whole_machine(
 
 def test_two_halves_of_the_label_are_two_nodes() -> None:
     found = resolved(WEB, AWS, workloads={"w": service(4, cpu=8)})
-    assert gap(found, "workload/w").best == "2 fit on its 2 nodes (m7i.4xlarge)"
+    assert gap(found, "workload/w").best == "2 fit on its 2 nodes (m7i.4xlarge), limited by CPU cores"
     assert resolved(WEB, AWS, workloads={"w": service(4, cpu=7.75)}).deployment is not None
 
 

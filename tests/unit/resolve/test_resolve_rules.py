@@ -399,7 +399,7 @@ def test_staged_data_fits_on_local_nvme_and_limits_the_pods_of_a_node() -> None:
     assert one.deployment is not None
     assert one.deployment.workload("r").staged_gib == 2048
     many = resolved(gpus, AWS, storage={"w": WEIGHTS}, workloads={"r": {**READER, "replicas": 20}})
-    assert gap(many, "workload/r").best == "11 fit on its 1 nodes (p5.48xlarge)"
+    assert gap(many, "workload/r").best == "11 fit on its 1 node (p5.48xlarge), limited by local disk"
 
 
 def test_offline_the_disks_of_an_existing_cluster_are_not_known_and_writable_mounts_stage_nothing() -> None:
