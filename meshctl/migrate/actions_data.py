@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl.errors import ParityError
+from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import Work
 
 _SETTLE_S = 3.0
@@ -13,8 +14,10 @@ _SHOWN = 5
 
 
 def act_seed(work: Work) -> dict[str, Any]:
-    """Copy what is there while the source runs; nothing is deleted yet."""
-    return _copy(work, "source", "target", delete=False, live=True)
+    """Copy what is there while the source runs; nothing is deleted yet. `target_digest`: what warm workloads read."""
+    copied = _copy(work, "source", "target", delete=False, live=True)
+    seeded = work.data.listing(work.access("target", work.step.store))
+    return {**copied, "target_digest": listing_digest(seeded)}
 
 
 def act_copy(work: Work) -> dict[str, Any]:

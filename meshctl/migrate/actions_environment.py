@@ -7,6 +7,7 @@ from typing import Any
 from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.plan import read_stores
+from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.model.deployment import Deployment, Endpoint
 
@@ -142,13 +143,24 @@ def _left(work: Work, names: frozenset[str]) -> str:
 
 
 def _stale(work: Work) -> frozenset[str]:
-    changed = set()
-    for move in work.plan.moves:
-        record = work.history.done.get(f"sync/{move.store}")
-        if record is not None and (record.data.get("objects") or record.data.get("deleted")):
-            changed.add(move.store)
-    warm = (work.plan.target.workload(name) for name in work.step.workloads)
+    """The warm workloads whose stores are not as the seed left them: that is what they may have read."""
+    warm = [work.plan.target.workload(name) for name in work.step.workloads]
+    moved = {move.store for move in work.plan.moves} & {store for w in warm for store in read_stores(w)}
+    changed = {store for store in moved if _changed_since_seed(work, store)}
     return frozenset(w.name for w in warm if read_stores(w) & changed)
+
+
+def _changed_since_seed(work: Work, store: str) -> bool:
+    """By content. A journal begun by an older meshctl has no digest: there each sync counts that is not known to have
+    moved nothing, those that were cut off too.
+    """
+    seed = work.history.done.get(f"seed/{store}")
+    before = seed.data.get("target_digest") if seed is not None else None
+    if before is not None:
+        return bool(listing_digest(work.data.listing(work.access("target", store))) != before)
+    records = [r for r in work.history.records if r.step == f"sync/{store}" and r.kind in ("intent", "done")]
+    idle = [r for r in records if r.kind == "done" and r.data.get("objects") == r.data.get("deleted") == 0]
+    return len(records) > 2 * len(idle)
 
 
 def act_retire(work: Work) -> dict[str, Any]:

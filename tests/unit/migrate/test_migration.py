@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.engine.presence import Presence
-from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
+from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UnreachableError, UsageError
 from meshctl.migrate import guard
 from meshctl.migrate.history import History
 from meshctl.migrate.migration import Migrations
@@ -212,6 +214,93 @@ def test_warm_workloads_are_started_anew_when_their_data_changed_after_the_seed(
     twin.copy = copy  # type: ignore[method-assign, assignment]
     found = moved(twin)
     assert found.history()[1].done["start/refresh"].data["restarted"] == ["chat"]
+    assert_fresh(twin)
+
+
+def _weights_change_once_warm(twin: Twin) -> None:
+    """Someone uploads other weights right after the target's chat has read the seeded ones."""
+    up = twin.up
+
+    def changing(wanted: Deployment, say: Callable[[str], None]) -> object:
+        made = up(wanted, say)
+        if wanted.environment == "west" and not wanted.workload("chat").paused:
+            twin.buckets["east-weights"]["w/0"] = b"new" * 5
+        return made
+
+    twin.up = changing  # type: ignore[method-assign, assignment]
+
+
+def _cut_off_after_the_sync(twin: Twin, found: Migrations) -> None:
+    """Weights changed after the warm start, the sync moved them, then the first comparison met a broken network."""
+    _weights_change_once_warm(twin)
+    compare = twin.compare
+
+    def unreachable(*_: object, **__: object) -> object:
+        twin.compare = compare  # type: ignore[method-assign]
+        raise UnreachableError("s3://west-weights does not answer")
+
+    twin.compare = unreachable  # type: ignore[method-assign, assignment]
+    with pytest.raises(MigrationError, match="does not answer"):
+        found.start(found.plan("east", "west", OPTIONS))
+
+
+def test_a_comparison_that_broke_off_does_not_hide_that_warm_workloads_read_old_data() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    _cut_off_after_the_sync(twin, found)
+    assert found.resume().state == "waiting"
+    assert found.history()[1].done["sync/weights"].data["objects"] == 0, "the first sync had moved them"
+    assert_fresh(twin)
+
+
+@pytest.mark.parametrize("at", range(1, MOVE + 8))
+def test_killed_at_any_moment_warm_workloads_end_with_the_final_data(at: int) -> None:
+    store = MemoryStore()
+    twin = Twin().begin()
+    _weights_change_once_warm(twin)
+    twin.kill_at = at
+    found = migrations(twin, store)
+    with contextlib.suppress(Killed):
+        _move(twin, found)
+    twin.revive()
+    found = migrations(twin, store)
+    if _go_on(found) is None:
+        _move(twin, found)
+    assert found.history()[1].state == "waiting"
+    assert_fresh(twin)
+
+
+def test_a_migration_whose_journal_lacks_digests_restarts_what_may_have_read_old_data() -> None:
+    """Begun by an older meshctl: what its sync may have moved counts as moved, also where a later one moved nothing."""
+    store = MemoryStore()
+    twin = Twin().begin()
+    found = migrations(twin, store)
+    _cut_off_after_the_sync(twin, found)
+    for listed in store.list().collect():
+        path = listed["path"]
+        record = json.loads(bytes(store.get(path).bytes()))
+        if record["data"].pop("target_digest", ""):
+            store.put(path, json.dumps(record).encode())
+    assert migrations(twin, store).resume().state == "waiting"
+    assert_fresh(twin)
+
+
+def test_warm_workloads_whose_data_stayed_the_same_are_not_restarted_after_a_failed_sync() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    copy, calls = twin.copy, []
+
+    def failing(*args: object, **kwargs: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:  # both seeds went before
+            raise UnreachableError("s3://west-weights does not answer")
+        return copy(*args, **kwargs)  # type: ignore[arg-type]
+
+    twin.copy = failing  # type: ignore[method-assign, assignment]
+    with pytest.raises(MigrationError, match="does not answer"):
+        found.start(found.plan("east", "west", OPTIONS))
+    found.resume()
+    assert [environment for environment, _ in twin.reads].count("west") == 1
     assert_fresh(twin)
 
 
