@@ -5,15 +5,13 @@ The actions call `Data`; `S3Data` is what runs, through rclone and boto3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from meshctl.engine.object_access import ObjectAccess
 from meshctl.migrate import listing, sync, verify
+from meshctl.migrate.listing import Access
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
-
-Access = Callable[[], ObjectAccess]
 
 
 class Data(Protocol):

@@ -7,7 +7,7 @@ Used by `migration` (facts for the plan), `sync` (what to copy again) and `verif
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from botocore.config import Config
 
 from meshctl.engine.object_access import NO_ANSWER, ObjectAccess
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError
+from meshctl.migrate.keys import check_carried
 from meshctl.migrate.plan import StoreFacts
 
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -33,6 +34,7 @@ class Item:
 
 
 Listing = dict[str, Item]  # key below the prefix -> item
+Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session tokens expire
 
 
 def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
@@ -61,6 +63,10 @@ def folder(access: ObjectAccess) -> str:
     return f"{prefix}/" if prefix else ""
 
 
+def url(access: ObjectAccess) -> str:
+    return f"s3://{access.bucket}/{folder(access)}".removesuffix("/")
+
+
 def list_objects(access: ObjectAccess) -> Listing:
     """Every object below the prefix. Raises: MigrationError when there is no such bucket."""
     found: Listing = {}
@@ -83,6 +89,13 @@ def list_if_there(access: ObjectAccess) -> Listing:
         return {}
 
 
+def delete_objects(access: ObjectAccess, keys: Iterable[str]) -> None:
+    client, start = s3_client(access), folder(access)
+    with named(access):
+        for key in keys:
+            client.delete_object(Bucket=access.bucket, Key=start + key)
+
+
 def overlooked(source: Listing, target: Listing) -> list[str]:
     """Keys of equal size whose MD5 ETags differ: written twice within the second that time stamps can tell."""
     return sorted(
@@ -96,11 +109,12 @@ def overlooked(source: Listing, target: Listing) -> list[str]:
 
 
 def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
-    """What the plan must know of a store."""
+    """What the plan must know of a store. Raises: MigrationError when it has keys that can't be copied."""
     here = list_objects(source)
     place = (source.endpoint, source.bucket, folder(source))
     if place == (target.endpoint, target.bucket, folder(target)):
         return StoreFacts(store=store, objects=len(here), total_bytes=_total(here), shared=True)
+    check_carried(url(source), here)
     there = list_if_there(target)
     return StoreFacts(
         store=store,

@@ -6,7 +6,8 @@ again: what is there already (same size and time) is passed over. Times tell who
 that listings give are compared in the end.
 
 Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
-after the source stopped copies what is left; there everything must succeed.
+after the source stopped copies what is left; there everything must succeed. What was at the source before the seed and
+still is, unchanged, must be at the target after it.
 
 Deleting: that sync makes the target's prefix equal to the source's, deletions included, since an object that the source
 dropped after the seed must not come back to life. That is safe because planning refuses a target that holds anything
@@ -19,24 +20,29 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError
-from meshctl.migrate.listing import list_objects, overlooked
+from meshctl.migrate import keys
+from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
+from meshctl.words import counted
 
-Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session tokens expire
 _ATTEMPTS = 3
-_CHANGED = re.compile(
-    r"NoSuchKey|not found|404|differ|being updated|Attempt \d|failed with \d+ error|not deleting", re.IGNORECASE
-)  # what rclone says of objects that vanished or changed while it copied, and its summaries
+# what rclone says of an object that vanished or changed while it copied
+_CHANGED = re.compile(r"NoSuchKey|object not found|InvalidRange|differ|being updated", re.IGNORECASE)
+_SUMMARY = re.compile(r"Attempt \d|Failed to |not deleting", re.IGNORECASE)  # of errors that it told before
+_SENT = re.compile(r"(Multi-thread )?Copied")
 _OPTIONS = (
     "--config=",  # no file
     "--metadata",  # content type and user metadata go along
+    "--s3-encoding=Raw",  # keys as they are: names that are no file names, or hold rclone's escapes, get lost otherwise
+    "--no-unicode-normalization",  # two spellings of one name are two objects
+    "--no-update-modtime",  # would make the target's objects look newer than the source's without copying anything
     "--transfers=16",
     "--checkers=32",
     "--s3-upload-concurrency=8",
@@ -61,6 +67,10 @@ class Copied:
     total_bytes: int
     deleted: int
 
+    def __add__(self, other: Copied) -> Copied:
+        numbers = self.objects + other.objects, self.total_bytes + other.total_bytes, self.deleted + other.deleted
+        return Copied(*numbers)
+
 
 def copy(
     source: Access,
@@ -74,18 +84,36 @@ def copy(
 ) -> Copied:
     """Bring `target` up to date with `source`; then copy the keys of `again` whatever their size and time.
 
-    Raises: MigrationError with rclone's own words after three attempts, InterruptedByUserError.
+    Raises: MigrationError with rclone's own words after three attempts, or with keys that were not or can't be copied;
+    NoBucketError, InterruptedByUserError.
     """
-    verb = "sync" if delete else "copy"
-    run = _Run(on_copied or (lambda *_: None), stop or Stop(), live=live)
-    first = run.attempts(source, target, [verb])
-    if not live:
-        again = sorted({*again, *overlooked(list_objects(source()), list_objects(target()))})
-    if not again:
-        return first
-    # NUL between keys: they may hold anything else
-    second = run.attempts(source, target, ["copy", "--ignore-times", "--files-from0=-"], "\0".join(again).encode())
-    return Copied(first.objects + second.objects, first.total_bytes + second.total_bytes, first.deleted)
+    before, there = list_objects(source()), list_objects(target())
+    keys.check_carried(url(source()), before)
+    run = _Run(
+        source, target, keys.options([*before, *there]), on_copied or (lambda *_: None), stop or Stop(), live=live
+    )
+    copied = run.attempts(["sync" if delete else "copy"])
+    here, there = list_objects(source()), list_objects(target())
+    if live:
+        _check_seeded(source(), target(), _left_out(before, here, there, run.failed))
+        return copied
+    wanted = sorted({*again, *overlooked(here, there)})
+    return copied + run.again(wanted, delete=delete) if wanted else copied
+
+
+def _left_out(before: Listing, here: Listing, there: Listing, failed: Container[str]) -> list[str]:
+    """What was at the source all the time, and is not at the target or could not be copied there. PURE."""
+    stayed = (key for key, item in before.items() if here.get(key) == item)
+    return sorted(key for key in stayed if key in failed or key not in there or there[key].size != here[key].size)
+
+
+def _check_seeded(source: ObjectAccess, target: ObjectAccess, left: Sequence[str]) -> None:
+    if left:
+        raise MigrationError(
+            f"{counted(len(left), 'object')} of {url(source)} did not arrive at {url(target)}",
+            why=f"unchanged at the source since the copy began: {keys.shown(left)}",
+            hint="if copying again does not help, the target may not take such keys: rename or delete them",
+        )
 
 
 def remote_environment(name: str, access: ObjectAccess) -> dict[str, str]:
@@ -109,30 +137,73 @@ def _is_virtual(access: ObjectAccess) -> bool:
     return access.addressing == "virtual" or (access.addressing == "auto" and not access.endpoint)
 
 
+@dataclass(frozen=True)
+class _Error:
+    """A line of rclone's log. `key` is empty where it is about no object."""
+
+    key: str
+    text: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it only says that an object vanished or changed; what else it may mean shows in the listings."""
+        return bool(_CHANGED.search(self.text) if self.key else _SUMMARY.match(self.text))
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}" if self.key else self.text
+
+
 @dataclass
 class _Run:
+    source: Access
+    target: Access
+    options: list[str]
     on_copied: OnCopied
     stop: Stop
     live: bool
+    sent: set[str] = field(default_factory=set)  # keys that rclone copied
+    failed: set[str] = field(default_factory=set)  # keys that vanished or changed, as rclone saw it
 
-    def attempts(self, source: Access, target: Access, verb: list[str], stdin: bytes = b"") -> Copied:
-        errors: list[str] = []
+    def attempts(self, verb: list[str], stdin: bytes = b"") -> Copied:
+        """The counts of all attempts: what a failed one copied is copied."""
+        copied = Copied(0, 0, 0)
+        errors: list[_Error] = []
         for _ in range(_ATTEMPTS):
             self.stop.check()
-            here, there = source(), target()
-            done, errors = self._once(here, there, verb, stdin)
-            if done is not None:
-                return done
+            here, there = self.source(), self.target()
+            code, done, errors = self._once(here, there, verb, stdin)
+            copied += done
+            if code == 0:
+                return copied
+            if self.live and errors and all(error.harmless for error in errors):
+                self.failed |= {error.key for error in errors}
+                return copied
         raise MigrationError(
-            f"copying s3://{here.bucket} to s3://{there.bucket} failed",
-            why="; ".join(errors[-3:]) or "rclone gave no reason",
+            f"copying {url(here)} to {url(there)} failed",
+            why="; ".join(str(error) for error in errors[-3:]) or f"rclone ended with code {code}",
             hint="check both stores; what is copied already is not copied again",
         )
 
+    def again(self, wanted: Sequence[str], *, delete: bool) -> Copied:
+        """Copy these keys whatever their size and time. rclone can't be told of some keys: at a target that becomes
+        equal to the source these are deleted, so that they are missing and copied.
+        """
+        listable = [key for key in wanted if keys.listable(key)]
+        verb = ["copy", "--ignore-times", "--no-traverse", "--files-from0=-"]
+        copied = Copied(0, 0, 0)
+        if listable:
+            copied += self.attempts(verb, "\0".join(listable).encode())  # keys may hold anything but NUL
+        others = [key for key in wanted if not keys.listable(key)] if delete else []
+        if others:
+            delete_objects(self.target(), others)
+            copied += self.attempts(["copy"])
+        return copied
+
     def _once(
         self, source: ObjectAccess, target: ObjectAccess, verb: list[str], stdin: bytes
-    ) -> tuple[Copied | None, list[str]]:
-        command = [str(tools.find("rclone")), *verb, *_OPTIONS, _place("SOURCE", source), _place("TARGET", target)]
+    ) -> tuple[int, Copied, list[_Error]]:
+        places = (_place("SOURCE", source), _place("TARGET", target))
+        command = [str(tools.find("rclone")), *verb, *_OPTIONS, *self.options, *places]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("RCLONE_", "AWS_"))}
         environment |= remote_environment("SOURCE", source) | remote_environment("TARGET", target)
         process = subprocess.Popen(
@@ -153,14 +224,13 @@ class _Run:
             if process.poll() is None:
                 process.terminate()
             code = process.wait()
-        if code != 0 and not (self.live and errors and all(_CHANGED.search(error) for error in errors)):
-            return None, errors or [f"rclone ended with code {code}"]
-        return Copied(int(stats.get("transfers", 0)), int(stats.get("bytes", 0)), int(stats.get("deletes", 0))), []
+        copied = Copied(int(stats.get("transfers", 0)), int(stats.get("bytes", 0)), int(stats.get("deletes", 0)))
+        return code, copied, errors
 
-    def _follow(self, process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], list[str]]:
+    def _follow(self, process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], list[_Error]]:
         """Read the log to its end. Raises: InterruptedByUserError."""
         stats: dict[str, Any] = {}
-        errors: list[str] = []
+        errors: list[_Error] = []
         for line in process.stderr or ():
             self.stop.check()
             entry = _entry(line)
@@ -174,7 +244,9 @@ class _Run:
                     stats.get("eta"),
                 )
             elif entry.get("level") in ("error", "critical", "fatal"):
-                errors.append(" ".join(str(part) for part in (entry.get("object"), entry.get("msg")) if part).strip())
+                errors.append(_Error(str(entry.get("object", "")), str(entry.get("msg", "")).strip()))
+            elif _SENT.match(str(entry.get("msg", ""))):
+                self.sent.add(str(entry.get("object", "")))
         return stats, errors
 
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import psutil
 import pytest
+from moto.server import ThreadedMotoServer
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import LockedError, MigrationError
+from meshctl.errors import CredentialsError, LockedError, MigrationError
 from meshctl.lab import stores
 from meshctl.migrate import listing, lock, sync, verify
 from meshctl.migrate.actions_finish import unseen
@@ -50,6 +51,20 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ObjectAc
         for process in processes:
             process.terminate()
             process.wait()
+
+
+@pytest.fixture
+def lenient(request: pytest.FixtureRequest) -> Iterator[tuple[ObjectAccess, ObjectAccess]]:
+    """Two buckets of a store that takes every key that S3 takes; the lab's take no "." and no empty segments."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        whole = ObjectAccess("", "", f"http://{host}:{port}", "us-east-1", "id", "secret", "", "path")
+        name = request.node.name.replace("_", "-")[:50]
+        yield _in_bucket(whole, f"{name}-source"), _in_bucket(whole, f"{name}-target")
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -207,8 +222,11 @@ def test_a_prefix_is_moved_alone(servers: tuple[ObjectAccess, ObjectAccess]) -> 
 def test_wrong_keys_are_an_error_with_rclone_s_words(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = pair
     wrong = replace(target, secret_key="not-the-secret")
-    with pytest.raises(MigrationError) as error:
+    with pytest.raises(CredentialsError):
         moved(source, wrong)
+    accesses = itertools.chain([target], itertools.repeat(wrong))  # the listing is let in, the copy no longer
+    with pytest.raises(MigrationError) as error:
+        sync.copy(lambda: source, lambda: next(accesses), delete=True)
     assert "Signature" in error.value.why or "403" in error.value.why
     assert "not-the-secret" not in error.value.why
 
@@ -263,3 +281,72 @@ def test_journal_and_lock_beside_a_state_in_a_bucket(
     assert store.create("once", "a")
     assert not store.create("once", "b")
     assert store.read("once") == "a"
+
+
+def test_a_bucket_that_is_missing_is_no_empty_bucket(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    """Nor is it an object that vanished while it was copied: nothing can be called seeded."""
+    source, target = pair
+    nowhere = replace(target, bucket="nowhere")
+    for live in (True, False):
+        with pytest.raises(listing.NoBucketError, match="s3://nowhere"):
+            moved(source, nowhere, delete=False, live=live)
+        with pytest.raises(listing.NoBucketError, match="s3://nowhere"):
+            moved(nowhere, target, delete=False, live=live)
+
+
+def test_an_empty_bucket_is_seeded_with_nothing(servers: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = (_in_bucket(access, "empty") for access in servers)
+    assert moved(source, target, delete=False, live=True) == sync.Copied(0, 0, 0)
+    below = replace(source, prefix="nothing/here")
+    assert moved(below, target, delete=False, live=True) == sync.Copied(0, 0, 0)
+
+
+AWKWARD = (
+    *("caf\u00e9", "cafe\u0301", "a//b", "a/../b", "../x", "./x", "a/./b", "a/..", "folder/with content/"),
+    *("c\rd", "c\td", "c\x01d", "\u201bx", "a\u2044b", "a\uff0fb", "\uff0e/x", "␍", " lead", "trail "),
+    *("%2F", "%41", "a+b c", "#x", ";y", "{a,b}[1]*?", '<>|:"\\'),
+)
+
+
+def test_awkward_keys_are_copied_as_they_are(lenient: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = (replace(access, prefix="some/where") for access in lenient)
+    s3 = s3_client(source)
+    for key in AWKWARD:
+        s3.put_object(Bucket=source.bucket, Key=f"some/where/{key}", Body=f"content of {key}".encode())
+    assert moved(source, target, delete=False, live=True).objects == len(AWKWARD)
+    assert verify.compare(source, target).equal
+    again = moved(source, target)
+    assert (again.objects, again.deleted) == (0, 0)
+    for key in AWKWARD:
+        s3.put_object(Bucket=target.bucket, Key=f"some/where/{key}", Body=f"CONTENT OF {key}".encode())
+    moved(source, target, again=AWKWARD)
+    assert verify.compare(source, target).equal
+    for key in AWKWARD[1:]:
+        s3.delete_object(Bucket=source.bucket, Key=f"some/where/{key}")
+    assert moved(source, target).deleted == len(AWKWARD) - 1
+    assert list(listing.list_objects(target)) == [AWKWARD[0]]
+
+
+def test_keys_that_can_t_be_copied_are_refused_before_anything_is(lenient: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = lenient
+    for key in ("/x", "//y", "z"):
+        s3_client(source).put_object(Bucket=source.bucket, Key=key, Body=b"1")
+    with pytest.raises(MigrationError, match="2 keys that can't be copied") as error:
+        moved(source, target, delete=False, live=True)
+    assert "'/x'" in error.value.why
+    assert not listing.list_objects(target)
+    with pytest.raises(MigrationError, match="2 keys that can't be copied"):
+        listing.facts("data", source, target)
+
+
+def test_objects_that_do_not_arrive_are_no_seed(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = pair
+    s3 = s3_client(target)
+
+    def lose(*_: object) -> None:
+        for key in listing.list_objects(target):
+            s3.delete_object(Bucket=target.bucket, Key=key)
+
+    with pytest.raises(MigrationError, match="did not arrive at s3://") as error:
+        moved(source, target, delete=False, live=True, on_copied=lose)
+    assert "'large/0.bin'" in error.value.why

@@ -1,0 +1,97 @@
+"""What is made of rclone's log and of the listings around a copy; rclone itself is a stand-in program here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshctl import tools
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.errors import MigrationError
+from meshctl.migrate import keys, sync
+from meshctl.migrate.listing import Item
+from meshctl.migrate.progress import Stop
+
+ACCESS = ObjectAccess("bucket", "", "http://127.0.0.1:9", "r1", "id", "secret")
+
+
+def rclone(folder: Path, *runs: tuple[int, list[dict[str, object]]]) -> Path:
+    """A program that ends with the nth code after the nth log, when it is called for the nth time."""
+    program, script = folder / "rclone", folder / "runs.json"
+    script.write_text(json.dumps(runs))
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, pathlib, sys\n"
+        f"script = pathlib.Path({str(script)!r})\n"
+        "(code, lines), *left = json.loads(script.read_text())\n"
+        "script.write_text(json.dumps(left))\n"
+        "[print(json.dumps(line), file=sys.stderr) for line in lines]\n"
+        "sys.exit(code)\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def stats(objects: int, total_bytes: int, deleted: int = 0) -> dict[str, object]:
+    return {"level": "notice", "stats": {"transfers": objects, "bytes": total_bytes, "deletes": deleted}}
+
+
+def error(text: str, key: str = "") -> dict[str, object]:
+    return {"level": "error", "msg": text, **({"object": key} if key else {})}
+
+
+def a_run(*, live: bool = False) -> sync._Run:
+    return sync._Run(lambda: ACCESS, lambda: ACCESS, [], lambda *_: None, Stop(), live=live)
+
+
+def test_what_failed_attempts_copied_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = error("Failed to copy: 503", "b")
+    program = rclone(tmp_path, (1, [stats(3, 300), refused]), (1, [stats(1, 50, 2), refused]), (0, [stats(0, 0)]))
+    monkeypatch.setattr(tools, "find", lambda _: program)
+    assert a_run().attempts(["sync"]) == sync.Copied(4, 350, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Failed to copy: api error NoSuchBucket: The specified bucket does not exist, StatusCode: 404", "k"),
+        ("error reading source root directory: directory not found", "S3 bucket nowhere"),
+        ("Failed to copy: AccessDenied", "404 not found differ.bin"),
+        ("couldn't connect", ""),
+    ],
+)
+def test_a_live_copy_forgives_nothing_but_objects_that_changed(
+    text: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = [error(text, key), error(f"Attempt 1/3 failed with 1 errors and: {text}"), stats(0, 0)]
+    program = rclone(tmp_path, (1, log), (1, log), (1, log))
+    monkeypatch.setattr(tools, "find", lambda _: program)
+    with pytest.raises(MigrationError) as raised:
+        a_run(live=True).attempts(["copy"])
+    assert text in raised.value.why
+
+
+def test_a_live_copy_bears_an_object_that_vanished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Failed to copy: failed to open source object: object not found"
+    log = [error(text, "step-1"), error(f"Attempt 3/3 failed with 1 errors and: {text}"), stats(5, 50)]
+    program = rclone(tmp_path, (1, log))
+    monkeypatch.setattr(tools, "find", lambda _: program)
+    run = a_run(live=True)
+    assert run.attempts(["copy"]).objects == 5
+    assert "step-1" in run.failed
+
+
+def test_left_out_is_what_stayed_at_the_source_and_is_not_at_the_target() -> None:
+    one, other = Item(1, "a"), Item(2, "b")
+    before = {"there": one, "missing": one, "gone": one, "changed": one, "short": other, "failed": one}
+    here = {"there": one, "missing": one, "changed": other, "short": other, "failed": one, "new": one}
+    there = {"there": one, "short": one, "failed": one}
+    assert sync._left_out(before, here, there, {"failed", "gone"}) == ["failed", "missing", "short"]
+
+
+def test_control_characters_need_listings_in_another_form() -> None:
+    assert keys.options(["a", "b+c%41"]) == []
+    assert keys.options(["a", "b\r"]) == ["--s3-list-url-encode=true"]
