@@ -1,6 +1,6 @@
 """The data side of a migration: copy, list, compare. The protocol, and the real one over S3. EDGE.
 
-The actions call `Data`; `S3Data` is what runs, through rclone and boto3.
+The actions call `Data`; `S3Data` is what runs, through rclone and botocore.
 """
 
 from __future__ import annotations
@@ -67,4 +67,4 @@ class S3Data:
     def compare(
         self, source: Access, target: Access, *, deep: bool, on_read: OnCopied, stop: Stop
     ) -> verify.Comparison:
-        return verify.compare(source(), target(), deep=deep, on_read=on_read, stop=stop)
+        return verify.compare(source, target, deep=deep, on_read=on_read, stop=stop)

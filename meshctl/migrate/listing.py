@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import botocore.exceptions
+import botocore.session
 from botocore.config import Config
 
 from meshctl.engine.object_access import NO_ANSWER, ObjectAccess
@@ -21,6 +21,7 @@ from meshctl.errors import CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate.keys import check_carried
 from meshctl.migrate.plan import StoreFacts
 
+_REFUSED = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403")
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -46,7 +47,7 @@ def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
         retries={"mode": "standard", "max_attempts": 5},
         s3=style,
     )
-    return boto3.session.Session().client(
+    return botocore.session.Session().create_client(
         "s3",
         endpoint_url=access.endpoint or None,
         region_name=access.region,
@@ -140,17 +141,21 @@ class NoBucketError(MigrationError):
 
 @contextmanager
 def named(access: ObjectAccess) -> Iterator[None]:
-    """boto's errors as ours. Raises: CredentialsError, UnreachableError, NoBucketError, MigrationError."""
+    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, NoBucketError, MigrationError."""
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     try:
         yield
     except NO_ANSWER as error:
         raise UnreachableError(f"{where} does not answer", why=str(error), hint="check the network") from error
+    except botocore.exceptions.IncompleteReadError as error:
+        raise UnreachableError(f"{where} broke off an answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
         if code in ("NoSuchBucket", "404"):
             raise NoBucketError(f"{where} does not exist", hint="`meshctl up` makes it") from error
-        if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403"):
+        if code in _REFUSED:
             hint = "renew the profile's keys, or check its rights"
             raise CredentialsError(f"{where} refused", why=f"[{code}] {error}", hint=hint) from error
         raise MigrationError(f"{where}: {error}", why=f"[{code}]", hint="check the store") from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise MigrationError(f"{where}: {error}", hint="check the store") from error

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from threading import Lock
 from typing import Any
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.migrate.listing import MD5, Item, Listing, folder, list_objects, named, newest, s3_client
+from meshctl.errors import CredentialsError, UnreachableError
+from meshctl.migrate.listing import MD5, Access, Item, Listing, folder, list_objects, named, newest, s3_client
 from meshctl.migrate.progress import OnCopied, Stop
 
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 _READERS = 8
 _BLOCK = 1 << 20
+_TRIES = 5  # of one object, without a byte in between
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,19 +60,19 @@ class Comparison:
 
 
 def compare(
-    source: ObjectAccess,
-    target: ObjectAccess,
+    source: Access,
+    target: Access,
     *,
     deep: bool = False,
     on_read: OnCopied | None = None,
     stop: Stop | None = None,
 ) -> Comparison:
     """List both sides and compare all content. Raises: UnreachableError, CredentialsError, InterruptedByUserError."""
-    here, there = list_objects(source), list_objects(target)
+    here, there = list_objects(source()), list_objects(target())
     common = here.keys() & there.keys()
     same_size = [key for key in common if here[key].size == there[key].size]
     to_read = sorted(key for key in same_size if deep or not proves_equal(here[key], there[key]))
-    sums = _read_both(source, target, {key: here[key].size for key in to_read}, on_read, stop or Stop())
+    sums = _read_both(source, target, {key: (here[key], there[key]) for key in to_read}, on_read, stop or Stop())
     ours = checksums(here, {key: pair[0] for key, pair in sums.items()})
     theirs = checksums(there, {key: pair[1] for key, pair in sums.items()})
     return Comparison(
@@ -103,35 +108,67 @@ def listing_digest(listing: Listing) -> str:
 
 
 def _read_both(
-    source: ObjectAccess, target: ObjectAccess, sizes: Mapping[str, int], on_read: OnCopied | None, stop: Stop
+    source: Access, target: Access, items: Mapping[str, tuple[Item, Item]], on_read: OnCopied | None, stop: Stop
 ) -> dict[str, tuple[str, str]]:
     """SHA-256 of each key on either side, several at a time."""
-    readers = (_reader(source, stop), _reader(target, stop))
+    here, there = _Side(source, stop), _Side(target, stop)
     found: dict[str, tuple[str, str]] = {}
-    total, done = sum(sizes.values()), 0
+    total, done = sum(item.size for item, _ in items.values()), 0
+
+    def read(key: str) -> tuple[str, str]:
+        return here.sha256(key, items[key][0]), there.sha256(key, items[key][1])
+
     with ThreadPoolExecutor(_READERS) as pool:
-        for key, pair in zip(sizes, pool.map(lambda key: (readers[0](key), readers[1](key)), sizes), strict=True):
+        for key, pair in zip(items, pool.map(read, items), strict=True):
             found[key] = pair
-            done += sizes[key]
+            done += items[key][0].size
             if on_read is not None:
-                on_read(done, total, len(found), len(sizes), None)
+                on_read(done, total, len(found), len(items), None)
     return found
 
 
-def _reader(access: ObjectAccess, stop: Stop) -> Callable[[str], str]:
-    client, start = s3_client(access), folder(access)
+class _Side:
+    """One store, read by several threads with one client, which is made anew once it was refused or cut off."""
 
-    def sha256(key: str) -> str:
-        with named(access):
-            body = client.get_object(Bucket=access.bucket, Key=start + key)["Body"]
-            return _hash(body.iter_chunks(_BLOCK), stop)
+    def __init__(self, access: Access, stop: Stop) -> None:
+        self._access, self._stop = access, stop
+        self._lock = Lock()
+        self._opened: tuple[Any, ObjectAccess] | None = None
 
-    return sha256
+    def sha256(self, key: str, item: Item) -> str:
+        """Goes on where a connection was cut. Raises: UnreachableError, CredentialsError after some tries without a
+        byte, MigrationError, InterruptedByUserError.
+        """
+        found, read, tries = hashlib.sha256(), 0, 0
+        opened = None
+        while True:
+            opened, before = self._open(opened), read
+            try:
+                with named(opened[1]):
+                    for block in _blocks(*opened, key, item, read):
+                        self._stop.check()
+                        found.update(block)
+                        read += len(block)
+                return found.hexdigest()
+            except (UnreachableError, CredentialsError):
+                tries = 1 if read > before else tries + 1
+                if tries >= _TRIES:
+                    raise
+                time.sleep(_PAUSE_S * tries)
+
+    def _open(self, refused: tuple[Any, ObjectAccess] | None) -> tuple[Any, ObjectAccess]:
+        """The client that all use now; a new one, with fresh credentials, if that is the refused one."""
+        with self._lock:
+            if self._opened is None or self._opened is refused:
+                access = self._access()
+                self._opened = s3_client(access), access
+            return self._opened
 
 
-def _hash(blocks: Iterable[bytes], stop: Stop) -> str:
-    found = hashlib.sha256()
-    for block in blocks:
-        stop.check()
-        found.update(block)
-    return found.hexdigest()
+def _blocks(client: Any, access: ObjectAccess, key: str, item: Item, read: int) -> Iterator[bytes]:
+    """The object's content after its first `read` bytes."""
+    if read and read >= item.size:
+        return
+    rest = {"Range": f"bytes={read}-", "IfMatch": f'"{item.etag}"'} if read else {}
+    body = client.get_object(Bucket=access.bucket, Key=folder(access) + key, **rest)["Body"]
+    yield from body.iter_chunks(_BLOCK)

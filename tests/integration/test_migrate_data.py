@@ -114,6 +114,10 @@ def moved(source: ObjectAccess, target: ObjectAccess, **options: Any) -> sync.Co
     return sync.copy(lambda: source, lambda: target, **{"delete": True, **options})
 
 
+def compared(source: ObjectAccess, target: ObjectAccess, **options: Any) -> verify.Comparison:
+    return verify.compare(lambda: source, lambda: target, **options)
+
+
 def test_seed_then_delta_then_equal(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = pair
     seen: list[tuple[int, int]] = []
@@ -129,7 +133,7 @@ def test_seed_then_delta_then_equal(pair: tuple[ObjectAccess, ObjectAccess]) -> 
     delta = moved(source, target)
     assert (delta.objects, delta.deleted) == (2, 1)
 
-    found = verify.compare(source, target)
+    found = compared(source, target)
     assert found.equal
     assert found.source == found.target
     assert found.source.objects == SMALL + 2
@@ -141,16 +145,16 @@ def test_seed_then_delta_then_equal(pair: tuple[ObjectAccess, ObjectAccess]) -> 
 def test_large_objects_are_compared_by_content(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = pair
     moved(source, target)
-    assert verify.compare(source, target).equal
+    assert compared(source, target).equal
     body = bytearray(s3_client(target).get_object(Bucket=target.bucket, Key="large/0.bin")["Body"].read())
     body[len(body) // 2] ^= 1
     s3_client(target).put_object(Bucket=target.bucket, Key="large/0.bin", Body=bytes(body))
-    found = verify.compare(source, target)
+    found = compared(source, target)
     assert found.differing == ("large/0.bin",)
     assert found.source.digest != found.target.digest
     # size and time may say the same: naming the key copies it whatever they say
     moved(source, target, again=("large/0.bin",))
-    assert verify.compare(source, target, deep=True).equal
+    assert compared(source, target, deep=True).equal
 
 
 def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
@@ -159,7 +163,7 @@ def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAcc
     s3 = s3_client(target)
     s3.delete_object(Bucket=target.bucket, Key="small/3/object 003 ü+&.txt")
     s3.put_object(Bucket=target.bucket, Key="stranger", Body=b"?")
-    found = verify.compare(source, target)
+    found = compared(source, target)
     assert (found.missing, found.extra) == (("small/3/object 003 ü+&.txt",), ("stranger",))
     facts = listing.facts("data", source, target)
     assert (facts.objects, facts.target_objects, facts.foreign_objects) == (SMALL + 2, SMALL + 2, 1)
@@ -198,7 +202,7 @@ def test_a_seed_bears_objects_that_come_and_go(pair: tuple[ObjectAccess, ObjectA
         ended.set()
         trainer.join()
     moved(source, target)
-    assert verify.compare(source, target).equal
+    assert compared(source, target).equal
 
 
 def test_a_copy_back_deletes_nothing(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
@@ -216,7 +220,7 @@ def test_a_prefix_is_moved_alone(servers: tuple[ObjectAccess, ObjectAccess]) -> 
     mine, theirs = replace(source, prefix="mine"), replace(target, prefix="moved/here")
     moved(mine, theirs)
     assert sorted(listing.list_objects(target)) == ["kept", "moved/here/a"]
-    assert verify.compare(mine, theirs).equal
+    assert compared(mine, theirs).equal
 
 
 def test_wrong_keys_are_an_error_with_rclone_s_words(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
@@ -314,13 +318,13 @@ def test_awkward_keys_are_copied_as_they_are(lenient: tuple[ObjectAccess, Object
     for key in AWKWARD:
         s3.put_object(Bucket=source.bucket, Key=f"some/where/{key}", Body=f"content of {key}".encode())
     assert moved(source, target, delete=False, live=True).objects == len(AWKWARD)
-    assert verify.compare(source, target).equal
+    assert compared(source, target).equal
     again = moved(source, target)
     assert (again.objects, again.deleted) == (0, 0)
     for key in AWKWARD:
         s3.put_object(Bucket=target.bucket, Key=f"some/where/{key}", Body=f"CONTENT OF {key}".encode())
     moved(source, target, again=AWKWARD)
-    assert verify.compare(source, target).equal
+    assert compared(source, target).equal
     for key in AWKWARD[1:]:
         s3.delete_object(Bucket=source.bucket, Key=f"some/where/{key}")
     assert moved(source, target).deleted == len(AWKWARD) - 1
