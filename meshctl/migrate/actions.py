@@ -29,7 +29,7 @@ ACTIONS: Mapping[str, Action] = {
     "settle": Action(never_done, data.act_settle, nothing),
     "compare": Action(never_done, data.act_compare, nothing),
     "compare-back": Action(never_done, data.act_compare_back, nothing),
-    "names": Action(names.observe_names, names.act_names, names.verify_names),
+    "names": Action(names.observe_names, names.act_names, names.verify_names, names.before_names),
     "dns": Action(names.observe_dns, nothing, names.verify_dns),
     "ttl": Action(names.observe_ttl, names.act_ttl, nothing),
     "check-names": Action(never_done, names.check_names, nothing),

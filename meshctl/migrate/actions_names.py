@@ -33,6 +33,11 @@ def observe_names(work: Work) -> Observation:
     return DONE if moved else NOT_DONE
 
 
+def before_names(work: Work) -> dict[str, Any]:
+    """`ttl_s`: how long resolvers may keep what the records said until now. Once they are written it can't be told."""
+    return {"ttl_s": max((target.ttl_s for target in work.world.endpoint_targets().values()), default=0)}
+
+
 def act_names(work: Work) -> dict[str, Any]:
     known = work.world.addresses(work.deployment)
     missing = [name for name in work.step.endpoints if not known.get(name)]
@@ -84,8 +89,11 @@ def act_ttl(work: Work) -> dict[str, Any]:
 
 def _left_s(work: Work) -> float:
     """Seconds until no resolver can hold an answer from before the change."""
-    answered = work.history.done[f"{work.step.phase}/dns"].at
-    return answered + work.world.endpoint_ttl_s() - work.world.now()
+    phase = work.step.phase
+    intents = [r for r in work.history.records if r.kind == "intent" and r.step.startswith(f"{phase}/")]
+    old_ttl_s = max((int(record.data.get("ttl_s", 0)) for record in intents), default=0)
+    answered = work.history.done[f"{phase}/dns"].at
+    return answered + max(old_ttl_s, work.world.endpoint_ttl_s()) - work.world.now()
 
 
 def check_names(work: Work) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class EngineWorld:
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
         names = self._session.names.current()
-        return {endpoint: EndpointTarget(name.environment, name.address) for endpoint, name in names.items()}
+        return {name: EndpointTarget(n.environment, n.address, n.ttl_s) for name, n in names.items()}
 
     def endpoint_ttl_s(self) -> int:
         settings = self._mesh.environments.dns

@@ -77,7 +77,7 @@ class Runner:
                 )
             if observation.state is State.DONE:
                 return {"observed": True, **action.verify(work)}
-        self.add(step.name, "intent")
+        self.add(step.name, "intent", action.before(work))
         kept = action.act(work)
         return {**kept, **action.verify(work)}
 

@@ -106,9 +106,14 @@ class Work:
         self.stop.check()
 
 
+def nothing(_work: Work) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Action:
-    """How one kind of step is observed, done and verified. `act` and `verify` return what the journal should keep.
+    """How one kind of step is observed, done and verified. `act` and `verify` return what the journal should keep;
+    `before` what it must have before anything is done, because no one can tell afterwards.
 
     observe: reads the world only; `act` must be harmless when repeated; `verify` raises unless the effect is there.
     """
@@ -116,15 +121,12 @@ class Action:
     observe: Callable[[Work], Observation]
     act: Callable[[Work], dict[str, Any]]
     verify: Callable[[Work], dict[str, Any]]
+    before: Callable[[Work], dict[str, Any]] = nothing
 
 
 def never_done(_work: Work) -> Observation:
     """For steps that are checks, or that find out themselves what is left to do."""
     return NOT_DONE
-
-
-def nothing(_work: Work) -> dict[str, Any]:
-    return {}
 
 
 def alive(pods: list[PodState]) -> list[PodState]:

@@ -29,10 +29,11 @@ class UpResult:
 
 @dataclass(frozen=True)
 class EndpointTarget:
-    """Where an endpoint's name points: the environment's name and the address in the record."""
+    """Where an endpoint's name points: the environment's name, and the record's address and TTL."""
 
     environment: str
     address: str
+    ttl_s: int = 0
 
 
 class World(Protocol):
@@ -71,7 +72,7 @@ class World(Protocol):
         """Where each endpoint's name points now, by endpoint name."""
 
     def endpoint_ttl_s(self) -> int:
-        """How long, in seconds, resolvers may keep an old answer."""
+        """How long, in seconds, resolvers may keep the answers that records written now will give."""
 
     def resolve_dns(self, host: str) -> Sequence[str]:
         """What the zone's own name server answers for `host`: addresses, or the name that it is an alias of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Deployment
-from tests.unit.migrate.twin import Killed, MortalStore, Twin
+from tests.unit.migrate.twin import TTL_S, Killed, MortalStore, Twin
 
 OPTIONS = Options(observe_s=6)
 EVERYTHING = ("chat", "pretrain")
@@ -99,6 +100,31 @@ def test_the_old_address_serves_until_no_resolver_can_hold_it() -> None:
     twin = Twin().begin()
     history = moved(twin).history()[1]
     assert history.done["cutover/ttl"].at - history.done["cutover/dns"].at >= 30
+
+
+@pytest.mark.parametrize("ttl_s", [5, 300])
+def test_answers_that_resolvers_got_with_the_old_ttl_are_waited_for(ttl_s: int) -> None:
+    """The TTL in environments.yaml is that of the new records: it may have been lowered for the migration."""
+    twin = Twin().begin()
+    twin.names["chat"] = replace(twin.names["chat"], ttl_s=ttl_s)
+    history = moved(twin).history()[1]
+    assert history.done["cutover/ttl"].at - history.done["cutover/dns"].at >= max(ttl_s, TTL_S)
+
+
+def test_the_old_ttl_is_known_after_a_kill_at_any_moment_of_the_cutover() -> None:
+    for at in range(1, MOVE + 1):
+        store = MemoryStore()
+        twin = Twin().begin()
+        twin.names["chat"] = replace(twin.names["chat"], ttl_s=300)
+        twin.kill_at = at
+        with contextlib.suppress(Killed):
+            _move(twin, migrations(twin, store))
+        twin.revive()
+        found = migrations(twin, store)
+        if _go_on(found) is None:
+            _move(twin, found)
+        done = found.history()[1].done
+        assert done["cutover/ttl"].at - done["cutover/dns"].at >= 300, at
 
 
 def _count_moments(action: Callable[[Twin], object]) -> int:
