@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from meshctl.errors import ParityError
@@ -21,14 +22,22 @@ def act_seed(work: Work) -> dict[str, Any]:
 
 
 def act_copy(work: Work) -> dict[str, Any]:
-    return _copy(work, "source", "target", delete=True, check=f"verify/{work.step.store}")
+    """Everything that was described anew before the seed began was found by the seed, which has more time."""
+    store = work.step.store
+    seeds = (r.at for r in work.history.records if (r.step, r.kind) == (f"seed/{store}", "intent"))
+    since = min(seeds, default=0.0)
+    return _copy(work, "source", "target", delete=True, since=since, check=f"verify/{store}")
 
 
 def act_copy_back(work: Work) -> dict[str, Any]:
-    return _copy(work, "target", "source", delete=False, check=f"rollback/verify.{work.step.store}")
+    """All of the source's objects are older than their copies: which were described anew there can't be told."""
+    check = f"rollback/verify.{work.step.store}"
+    return _copy(work, "target", "source", delete=False, since=math.inf, check=check)
 
 
-def _copy(work: Work, origin: str, to: str, *, delete: bool, live: bool = False, check: str = "") -> dict[str, Any]:
+def _copy(
+    work: Work, origin: str, to: str, *, delete: bool, live: bool = False, since: float = 0.0, check: str = ""
+) -> dict[str, Any]:
     here, there = work.access(origin, work.step.store), work.access(to, work.step.store)
     again: tuple[str, ...] = ()
     if check in work.history.failures:
@@ -36,7 +45,7 @@ def _copy(work: Work, origin: str, to: str, *, delete: bool, live: bool = False,
         found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
         again = found.differing
     copied = work.data.copy(
-        here, there, delete=delete, live=live, again=again, on_copied=work.on_copied, stop=work.stop
+        here, there, delete=delete, live=live, again=again, since=since, on_copied=work.on_copied, stop=work.stop
     )
     return {"objects": copied.objects, "bytes": copied.total_bytes, "deleted": copied.deleted}
 

@@ -28,6 +28,7 @@ class Data(Protocol):
         delete: bool,
         live: bool,
         again: Sequence[str],
+        since: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.Copied:
@@ -56,10 +57,13 @@ class S3Data:
         delete: bool,
         live: bool,
         again: Sequence[str],
+        since: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.Copied:
-        return sync.copy(source, target, delete=delete, live=live, again=again, on_copied=on_copied, stop=stop)
+        return sync.copy(
+            source, target, delete=delete, live=live, again=again, since=since, on_copied=on_copied, stop=stop
+        )
 
     def listing(self, side: Access) -> listing.Listing:
         return listing.list_objects(side())

@@ -27,7 +27,7 @@ from typing import Any
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError
-from meshctl.migrate import keys
+from meshctl.migrate import keys, metadata
 from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
 from meshctl.words import counted
@@ -79,10 +79,12 @@ def copy(
     delete: bool,
     live: bool = False,
     again: Sequence[str] = (),
+    since: float = 0.0,
     on_copied: OnCopied | None = None,
     stop: Stop | None = None,
 ) -> Copied:
-    """Bring `target` up to date with `source`; then copy the keys of `again` whatever their size and time.
+    """Bring `target` up to date with `source`; then copy the keys of `again` whatever their size and time, and those
+    written since (seconds since the epoch) whose content type or metadata alone changed.
 
     Raises: MigrationError with rclone's own words after three attempts, or with keys that were not or can't be copied;
     NoBucketError, InterruptedByUserError.
@@ -96,8 +98,9 @@ def copy(
     here, there = list_objects(source()), list_objects(target())
     if live:
         _check_seeded(source(), target(), _left_out(before, here, there, run.failed))
-        return copied
-    wanted = sorted({*again, *overlooked(here, there)})
+    looked_at = metadata.candidates(here, there, run.sent, since)
+    described = metadata.changed(source(), target(), looked_at, run.stop)
+    wanted = described if live else sorted({*again, *overlooked(here, there), *described})
     return copied + run.again(wanted, delete=delete) if wanted else copied
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -140,6 +141,35 @@ def test_seed_then_delta_then_equal(pair: tuple[ObjectAccess, ObjectAccess]) -> 
     head = s3_client(target).head_object(Bucket=target.bucket, Key="small/2/object 002 ü+&.txt")
     assert head["ContentType"] == "text/x-mesh"
     assert head["Metadata"]["step"] == "2"
+
+
+def test_what_is_said_of_an_object_is_moved_though_its_content_stayed(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = pair
+    moved(source, target, delete=False, live=True)
+    s3, keys = s3_client(source), ("small/0/object 000 ü+&.txt", "small/1/object 001 ü+&.txt", "large/0.bin")
+    for key in keys:
+        place = {"Bucket": source.bucket, "Key": key}
+        s3.copy_object(
+            **place, CopySource=place, MetadataDirective="REPLACE", ContentType="text/y", Metadata={"step": "new"}
+        )
+    assert moved(source, target, since=time.time() - 60).objects == len(keys)
+    for key in keys:
+        head = s3_client(target).head_object(Bucket=target.bucket, Key=key)
+        assert head["ContentType"] == "text/y"
+        assert head["Metadata"]["step"] == "new"
+    assert moved(source, target).objects == 0
+    assert compared(source, target).equal
+
+
+def test_a_seed_that_is_done_again_hides_no_new_metadata(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
+    source, target = pair
+    moved(source, target, delete=False, live=True)
+    s3, key = s3_client(source), "small/3/object 003 ü+&.txt"
+    place = {"Bucket": source.bucket, "Key": key}
+    s3.copy_object(**place, CopySource=place, MetadataDirective="REPLACE", Metadata={"step": "new"})
+    assert moved(source, target, delete=False, live=True, since=math.inf).objects == 0
+    assert moved(source, target, delete=False, live=True).objects == 1
+    assert s3_client(target).head_object(Bucket=target.bucket, Key=key)["Metadata"]["step"] == "new"
 
 
 def test_large_objects_are_compared_by_content(pair: tuple[ObjectAccess, ObjectAccess]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError
-from meshctl.migrate import keys, sync
+from meshctl.migrate import keys, metadata, sync
 from meshctl.migrate.listing import Item
 from meshctl.migrate.progress import Stop
 
@@ -95,3 +96,13 @@ def test_left_out_is_what_stayed_at_the_source_and_is_not_at_the_target() -> Non
 def test_control_characters_need_listings_in_another_form() -> None:
     assert keys.options(["a", "b+c%41"]) == []
     assert keys.options(["a", "b\r"]) == ["--s3-list-url-encode=true"]
+
+
+def test_what_was_written_after_it_was_copied_may_be_described_anew() -> None:
+    copied = 100_000.0
+    here = {"old": Item(1, "a", copied - 3600), "new": Item(1, "a", copied + 5), "skewed": Item(1, "a", copied - 60)}
+    there = dict.fromkeys([*here, "extra"], Item(1, "a", copied))
+    assert metadata.candidates({**here, "missing": Item(1, "a", copied)}, there, set(), 0) == ["new", "skewed"]
+    assert metadata.candidates(here, there, {"new", "skewed"}, 0) == [], "just sent"
+    assert metadata.candidates(here, dict.fromkeys(here, Item(1, "a", 0)), set(), copied) == ["new", "skewed"]
+    assert metadata.candidates(here, there, set(), math.inf) == []

@@ -310,6 +310,7 @@ class Twin:
         delete: bool,
         live: bool,
         again: Sequence[str],
+        since: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> Copied:
