@@ -22,6 +22,7 @@ import re
 import subprocess
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from meshctl import tools
@@ -34,7 +35,7 @@ from meshctl.words import counted
 
 _ATTEMPTS = 3
 # what rclone says of an object that vanished or changed while it copied
-_CHANGED = re.compile(r"NoSuchKey|object not found|InvalidRange|differ|being updated", re.IGNORECASE)
+_CHANGED = re.compile(r"NoSuchKey|api error NotFound|object not found|InvalidRange|differ|being updated", re.IGNORECASE)
 _SUMMARY = re.compile(r"Attempt \d|Failed to |not deleting", re.IGNORECASE)  # of errors that it told before
 _SENT = re.compile(r"(Multi-thread )?Copied")
 _OPTIONS = (
@@ -89,11 +90,12 @@ def copy(
     Raises: MigrationError with rclone's own words after three attempts, or with keys that were not or can't be copied;
     NoBucketError, InterruptedByUserError.
     """
-    before, there = list_objects(source()), list_objects(target())
+    before = list_objects(source())
     keys.check_carried(url(source()), before)
-    run = _Run(
-        source, target, keys.options([*before, *there]), on_copied or (lambda *_: None), stop or Stop(), live=live
-    )
+    options = keys.options(chain(before, list_objects(target())))
+    run = _Run(source, target, options, on_copied or (lambda *_: None), stop or Stop(), live=live)
+    if not live:
+        before = {}  # listings are large
     copied = run.attempts(["sync" if delete else "copy"])
     here, there = list_objects(source()), list_objects(target())
     if live:
@@ -178,8 +180,9 @@ class _Run:
             copied += done
             if code == 0:
                 return copied
-            if self.live and errors and all(error.harmless for error in errors):
-                self.failed |= {error.key for error in errors}
+            vanished = {error.key for error in errors if error.key}
+            if self.live and vanished and all(error.harmless for error in errors):
+                self.failed |= vanished
                 return copied
         raise MigrationError(
             f"copying {url(here)} to {url(there)} failed",

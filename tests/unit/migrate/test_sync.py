@@ -62,6 +62,7 @@ def test_what_failed_attempts_copied_counts(tmp_path: Path, monkeypatch: pytest.
         ("error reading source root directory: directory not found", "S3 bucket nowhere"),
         ("Failed to copy: AccessDenied", "404 not found differ.bin"),
         ("couldn't connect", ""),
+        ('Failed to create file system for "TARGET:bucket": unknown option', ""),
     ],
 )
 def test_a_live_copy_forgives_nothing_but_objects_that_changed(
@@ -75,8 +76,15 @@ def test_a_live_copy_forgives_nothing_but_objects_that_changed(
     assert text in raised.value.why
 
 
-def test_a_live_copy_bears_an_object_that_vanished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "Failed to copy: failed to open source object: object not found"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Failed to copy: failed to open source object: object not found",
+        "Failed to copy: operation error S3: HeadObject, StatusCode: 404, api error NotFound: Not Found",
+        "Failed to copy: corrupted on transfer: sizes differ",
+    ],
+)
+def test_a_live_copy_bears_an_object_that_vanished(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = [error(text, "step-1"), error(f"Attempt 3/3 failed with 1 errors and: {text}"), stats(5, 50)]
     program = rclone(tmp_path, (1, log))
     monkeypatch.setattr(tools, "find", lambda _: program)
