@@ -182,7 +182,7 @@ class _Run:
                 return copied
             vanished = {error.key for error in errors if error.key}
             if self.live and vanished and all(error.harmless for error in errors):
-                self.failed |= vanished
+                self.failed |= vanished - self.sent
                 return copied
         raise MigrationError(
             f"copying {url(here)} to {url(there)} failed",

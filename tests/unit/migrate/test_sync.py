@@ -93,6 +93,16 @@ def test_a_live_copy_bears_an_object_that_vanished(text: str, tmp_path: Path, mo
     assert "step-1" in run.failed
 
 
+def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Failed to copy: corrupted on transfer: sizes differ"
+    healed = {"level": "info", "msg": "Copied (new)", "object": "a"}
+    program = rclone(tmp_path, (1, [error(text, "a"), error(text, "b"), healed, error(text, "b")]))
+    monkeypatch.setattr(tools, "find", lambda _: program)
+    run = a_run(live=True)
+    run.attempts(["copy"])
+    assert run.failed == {"b"}
+
+
 def test_left_out_is_what_stayed_at_the_source_and_is_not_at_the_target() -> None:
     one, other = Item(1, "a"), Item(2, "b")
     before = {"there": one, "missing": one, "gone": one, "changed": one, "short": other, "failed": one}
