@@ -202,7 +202,7 @@ def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAcc
 def test_what_comes_to_the_source_after_the_comparison_is_told(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = pair
     moved(source, target)
-    until = verify.compare(source, target).source.newest
+    until = compared(source, target).source.newest
     s3_client(target).delete_object(Bucket=target.bucket, Key="large/0.bin")  # the target's own business
     assert unseen(listing.list_objects(source), listing.list_objects(target), until) == []
     time.sleep(1.1)  # listings may tell whole seconds only
