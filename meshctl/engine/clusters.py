@@ -146,6 +146,8 @@ def _node(node: Any) -> ObservedNode:
         gpu_memory_gib=gpu_memory_mib / 1024,
         cpu_cores=int(_quantity(total.get("cpu", "0"))),
         memory_gib=_quantity(total.get("memory", "0")) / _GIB,
+        allocatable_cpu=_quantity(capacity.get("cpu", "0")),
+        allocatable_memory_gib=_quantity(capacity.get("memory", "0")) / _GIB,
         scratch_gb=_quantity(total.get("ephemeral-storage", "0")) / 1e9,
         rdma_resource=rdma[0],
         rdma_count=rdma[1],

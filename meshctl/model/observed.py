@@ -13,7 +13,8 @@ from meshctl.model.deployment import Value
 
 
 class ObservedNode(Value):
-    """One node as its cluster describes it. Memory is what the node reports as capacity."""
+    """One node as its cluster describes it. CPU and memory are what the node has; `allocatable_…` what is left of them
+    for pods, 0 where that is not told."""
 
     name: str
     labels: dict[str, str] = Field(default_factory=dict)
@@ -23,6 +24,8 @@ class ObservedNode(Value):
     gpu_memory_gib: float = 0
     cpu_cores: int
     memory_gib: float
+    allocatable_cpu: float = 0
+    allocatable_memory_gib: float = 0
     scratch_gb: float = 0
     rdma_resource: str = ""
     rdma_count: int = 0

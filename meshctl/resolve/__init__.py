@@ -21,7 +21,7 @@ from meshctl.model.environment import (
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
-from meshctl.resolve import network, pools, storage, workloads
+from meshctl.resolve import allocatable, network, pools, storage, workloads
 from meshctl.words import counted
 
 # In standard support until 2027-03-27; 1.34 leaves it on 2026-12-02, and then costs six times as much an hour.
@@ -45,11 +45,12 @@ def resolve(
     zone = zone or (environment.zones[0] if isinstance(environment, AwsEnvironment) else "")
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
+    usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *_environment_gaps(mesh, environments, environment),
         *made.gaps,
         *stored.gaps,
-        *workloads.gaps(carried, made.made, environment.provider, catalog),
+        *workloads.gaps(carried, made.made, usable),
     ]
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
     over = _over_limit(mesh, deployment)

@@ -1,8 +1,7 @@
 """What pods can have of a machine: less than its label, by the kernel's, the kubelet's and the DaemonSets' share. PURE.
 
-Called by `meshctl.resolve.workloads` for machines of the catalog. What a pool asks of a machine type (`cpu`) is
-compared with the label. Nodes of an existing cluster are taken as they were read: what their kubelets keep is not
-known.
+Called by `meshctl.resolve`, for `workloads`. What a pool asks of a machine type (`cpu`) is compared with the label.
+Nodes of an existing cluster say themselves what they have for pods.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Final
 
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Pool
+from meshctl.model.observed import Facts
 
 # kube-reserved of the EKS images: of the first core, the second, the third and fourth, and of all others. Taken for
 # CoreWeave too, which publishes none. Source: awslabs/amazon-eks-ami (nodeadm); eksctl, nodebootstrap/reserved.go.
@@ -42,7 +42,14 @@ class Usable:
     memory_gib: float
 
 
-def of_pool(pool: Pool, provider: str, catalog: Catalog) -> Usable:
+def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:
+    """`facts`: the nodes of an existing cluster, where it was asked."""
+    nodes = [node for node in (facts.nodes if facts else ()) if node.name in pool.node_names]
+    if nodes:
+        return Usable(
+            min(node.allocatable_cpu or node.cpu_cores for node in nodes),
+            min(node.allocatable_memory_gib or node.memory_gib for node in nodes),
+        )
     efa = pool.fabric is not None and pool.fabric.kind == "efa"
     known = _of_type(catalog, provider, pool.machine, efa=efa)
     return known or Usable(pool.cpu_cores, pool.memory_gib)

@@ -6,15 +6,14 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshctl.catalog import Catalog
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
 from meshctl.model.units import format_gib
-from meshctl.resolve import allocatable, packing
+from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import counted
 
@@ -108,12 +107,13 @@ class _Home:
         return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, _PODS_PER_NODE)
 
 
-def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, catalog: Catalog) -> list[Gap]:
+def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
     """Pods larger than a node, workloads with more pods than fit, and those of one pool that don't fit together.
 
-    A node quantity of 0 is not known (an existing cluster, offline) and forbids nothing.
+    `usable`: what pods can have of a node, by the pool's name; 0 is not known (an existing cluster, offline) and
+    forbids nothing.
     """
-    homes = {pool.name: _Home(pool, allocatable.of_pool(pool, provider, catalog)) for pool in pools}
+    homes = {pool.name: _Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     found: list[Gap] = []
     for workload in workloads:

@@ -171,6 +171,17 @@ def test_memory_without_efa_has_no_huge_pages_to_give_away() -> None:
     assert resolved({"p": pool}, AWS, workloads={"w": service(memory="743GiB")}).deployment is not None
 
 
+def test_the_nodes_of_a_cluster_say_what_they_have_for_pods() -> None:
+    facts = Facts(nodes=(node("c1", allocatable_cpu=63.2, allocatable_memory_gib=240),))
+    pool = {"p": {"nodes": 1, "cpu": {"cores": 64}}}
+    for asked, best in (
+        ({"cpu": 64}, "63.2 for pods (of 64)"),
+        ({"memory": "250GiB"}, "240 GiB for pods (of 500 GiB)"),
+    ):
+        assert best in gap(resolved(pool, DC, facts, workloads={"w": service(**asked)}), "workload/w").best
+    assert resolved(pool, DC, facts, workloads={"w": service(cpu=63)}).deployment is not None
+
+
 def test_coreweave_keeps_as_much_and_an_existing_cluster_is_taken_as_it_was_read() -> None:
     found = resolved({"p": {**H100, "nodes": 1}}, CW, workloads={"w": service(cpu=128)})
     assert gap(found, "workload/w").best == "gd-8xh100ib-i128 of pool p has 127.31 for pods (of 128)"
