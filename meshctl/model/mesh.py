@@ -33,6 +33,7 @@ _TAKEN_PATHS = {
     "/sys": "the kernel's own",
     "/dev/shm": "shared memory is mounted there",  # noqa: S108
     "/dev/hugepages": "huge pages are mounted there",
+    "/etc/meshctl": "settings of the object storage are mounted there",
 }
 _MAKERS = ("NVIDIA", "TESLA")
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
