@@ -1,13 +1,13 @@
-"""A target that is gone for good: is it? EDGE: it asks the cluster, then the object stores.
+"""A source or a target that is gone for good: is it? EDGE: it asks the cluster, then the object stores.
 
-Used by `migration` before a rollback gives the target up, and by that rollback until the source is started: a workload
-that may run in one environment at a time must not be left running behind it.
+Used by `migration` before a side is given up, and by a rollback without its target until the source is started: a
+workload that may run in one environment at a time must not be left running behind.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from meshctl.errors import MigrationError, UnreachableError
 from meshctl.migrate.data import Data
@@ -15,53 +15,60 @@ from meshctl.migrate.listing import NoBucketError
 from meshctl.migrate.plan import MigrationPlan
 from meshctl.migrate.work import Work, alive
 from meshctl.migrate.world import World
+from meshctl.model.deployment import Deployment
+
+Side = Literal["source", "target"]
+_WITHOUT_IT = {
+    "source": "a resume without --source-lost brings along what was written there since",
+    "target": "a rollback without --target-lost brings back what was written there",
+}
 
 
 def check_lost(work: Work) -> dict[str, Any]:
     """Raises: MigrationError when the target is there again, or a part of it still runs."""
-    return {"lost": refuse_unless_lost(work.world, work.data, work.plan)}
+    return {"lost": refuse_unless_lost(work.world, work.data, work.plan, "target")}
 
 
-def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan) -> str:
-    """What of the target does not answer, in words.
+def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side) -> str:
+    """What of that side does not answer, in words.
 
     Raises: MigrationError when all of it answers, or when only its storage is gone and pods still run that would run
     twice; CredentialsError when that can't be told.
     """
-    cluster, running = _cluster(world, plan)
+    lost, other = (plan.source, plan.target) if side == "source" else (plan.target, plan.source)
+    cluster, running = _cluster(world, lost, plan)
     if cluster:
         return cluster
-    storage = _storage(world, data, plan)
-    target = plan.target.environment
+    storage = _storage(world, data, lost, plan)
     if not storage:
         raise MigrationError(
-            f"{target} is not lost: it answers",
+            f"{lost.environment} is not lost: it answers",
             why="its cluster does, and its object stores",
-            hint="a rollback without --target-lost brings back what was written there",
+            hint=_WITHOUT_IT[side],
         )
     if running:
         raise MigrationError(
-            f"{target} still runs {', '.join(running)}",
-            why=f"only its storage is lost ({storage}); started at {plan.source.environment} too, they would run twice",
-            hint=f"end them there with kubectl: they are in the namespace {plan.target.namespace}",
+            f"{lost.environment} still runs {', '.join(running)}",
+            why=f"only its storage is lost ({storage}); started at {other.environment} too, they would run twice",
+            hint=f"end them there with kubectl: they are in the namespace {lost.namespace}",
         )
     return storage
 
 
-def _cluster(world: World, plan: MigrationPlan) -> tuple[str, list[str]]:
+def _cluster(world: World, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
     """Why the cluster counts as lost, if so; else the pods there that may not run twice."""
     try:
-        pods = {name: world.pods(plan.target, name) for name in sorted(plan.workloads)}
+        pods = {name: world.pods(lost, name) for name in sorted(plan.workloads)}
     except UnreachableError as error:
         return error.what, []
     return "", [pod.name for name in plan.stopped for pod in alive(list(pods[name]))]
 
 
-def _storage(world: World, data: Data, plan: MigrationPlan) -> str:
+def _storage(world: World, data: Data, lost: Deployment, plan: MigrationPlan) -> str:
     """Why the object stores count as lost, if one of them does."""
     for move in plan.moves:
         try:
-            data.listing(partial(world.object_access, plan.target.object_store(move.store)))
+            data.listing(partial(world.object_access, lost.object_store(move.store)))
         except (UnreachableError, NoBucketError) as error:
             return error.what
     return ""

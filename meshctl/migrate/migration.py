@@ -104,7 +104,7 @@ class Migrations:
             history = self._open(journal)
             _refuse_way_back(journal.migration, history, options)
             if target_lost and not history.target_lost:
-                refuse_unless_lost(self.world, self.data, history.plan)
+                refuse_unless_lost(self.world, self.data, history.plan, "target")
             return self._turn(journal, history, "rollback", options)
 
     def finish(self, migration: str = "", *, delete_data: bool = False) -> History:
@@ -143,6 +143,8 @@ class Migrations:
                 why=f"{', '.join(unseeded)}: not copied yet" if unseeded else "the migration goes back to it",
                 hint="bring the source's storage back first",
             )
+        if not history.source_lost:
+            refuse_unless_lost(self.world, self.data, history.plan, "source")
         to = {"to": history.direction, "source_lost": True}
         journal.add("migration", "direction", self.world.now(), to)
 
@@ -160,7 +162,7 @@ class Migrations:
         if history.direction != "rollback" or history.target_lost:
             return False
         try:
-            return bool(refuse_unless_lost(self.world, self.data, history.plan))
+            return bool(refuse_unless_lost(self.world, self.data, history.plan, "target"))
         except MeshError:
             return False
 

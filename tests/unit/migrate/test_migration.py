@@ -457,10 +457,11 @@ def test_a_lost_source_can_be_left_behind_once_its_data_was_copied() -> None:
     with pytest.raises(MigrationError, match="east does not answer"):
         found.start(plan)
     twin.copy = original  # type: ignore[method-assign]
-    twin.up_there["east"] = None
-    twin.names.clear()
-    twin.ending.clear()
-    twin.steps_written = twin.steps_written[: max(int(k[5:]) for k in twin.buckets["west-checkpoints"])]
+    before = found.history()[1].records
+    with pytest.raises(MigrationError, match="east is not lost: it answers"):
+        found.resume(source_lost=True)
+    assert found.history()[1].records == before
+    twin.lose("east")
     assert found.resume(source_lost=True).state == "waiting"
     assert all(twin.running("west", name) for name in EVERYTHING)
     with pytest.raises(MigrationError, match="no way back"):
