@@ -46,12 +46,12 @@ class Migrations:
     data: Data = field(default_factory=S3Data)
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
-        """Read both sides and decide. Changes nothing. Raises: InfeasibleError, MigrationError, UsageError."""
+        """Read both sides and decide. Changes nothing. Raises: InfeasibleError, UsageError."""
         if source == target:
             raise UsageError(f"source and target are both {source}", hint="name two environments")
         here = self.world.deployed(source)
         if here is None:
-            raise MigrationError(
+            raise UsageError(
                 f"nothing is deployed in {source}",
                 why="a migration moves what runs",
                 hint=f"`meshctl up {source}`, or just `meshctl up {target}`",

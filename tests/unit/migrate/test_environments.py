@@ -9,7 +9,7 @@ import pytest
 
 from meshctl.engine.clusters import PodState
 from meshctl.engine.presence import Presence
-from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError
+from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
 from meshctl.migrate.world import EndpointTarget, UpResult
@@ -222,3 +222,10 @@ def test_a_pod_that_does_not_end_on_a_node_that_is_well_is_waited_for() -> None:
     with pytest.raises(MigrationError, match="pods ended: not after") as stopped:
         found.start(found.plan("east", "west", OPTIONS))
     assert "--done" not in stopped.value.hint
+
+
+def test_a_source_where_nothing_was_ever_brought_up_is_a_wrong_command() -> None:
+    twin = Twin()
+    with pytest.raises(UsageError, match="nothing is deployed in east") as error:
+        migrations(twin).plan("east", "west", OPTIONS)
+    assert error.value.exit_code == 64
