@@ -148,6 +148,7 @@ def _node(node: Any) -> ObservedNode:
         memory_gib=_quantity(total.get("memory", "0")) / _GIB,
         allocatable_cpu=_quantity(capacity.get("cpu", "0")),
         allocatable_memory_gib=_quantity(capacity.get("memory", "0")) / _GIB,
+        allocatable_pods=int(_quantity(capacity.get("pods", "0"))),
         scratch_gb=_quantity(total.get("ephemeral-storage", "0")) / 1e9,
         rdma_resource=rdma[0],
         rdma_count=rdma[1],

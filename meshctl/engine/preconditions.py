@@ -23,7 +23,8 @@ def check_object_storage(deployment: Deployment, state: Mapping[str, Any], envir
     """Before an `up` of the buckets alone, which touches nothing in a cluster. Raises: as `location` and `upgrade`."""
     declared = environments.environments.get(deployment.environment)
     if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
-        upgrade.refuse_version_jump(deployment.environment, state, deployment.cluster.version)
+        wanted = upgrade.kept(deployment, state).cluster.version
+        upgrade.refuse_version_jump(deployment.environment, state, wanted)
         location.check_up(deployment, state, declared.account or "")
 
 

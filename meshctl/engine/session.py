@@ -33,6 +33,7 @@ from meshctl.engine import (
     preconditions,
     secret_revisions,
     secret_values,
+    upgrade,
     volume_sizes,
     workspace,
 )
@@ -352,7 +353,7 @@ class Session:
         quiet: bool = False,
     ) -> StackRun:
         """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state`: waits for the
-        stack's state, which the program needs only where there are secrets."""
+        stack's state, which the program needs on AWS and where there are secrets."""
         values = secret_values.collect(deployment, self.environments)
         identity = {"cluster_uid": cluster} if cluster else {}
 
@@ -362,7 +363,8 @@ class Session:
             late: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in values.items()}
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
-            _DECLARE[deployment.provider](deployment, late, self.ready_timeout_s, **identity)
+            declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
+            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, **identity)
 
         run = self._run(deployment.environment, program, quiet=quiet)
         return run

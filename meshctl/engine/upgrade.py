@@ -1,7 +1,8 @@
-"""Whether a change of an EKS cluster's Kubernetes version can be made. PURE.
+"""Which Kubernetes version an EKS cluster is to have, and whether there is a way to it. PURE.
 
-Called by `session` before anything runs. EKS goes up one minor version at a time and never down (EKS user guide,
-"Update existing cluster to new Kubernetes version"); refused in the middle of a run, half of it would be changed.
+Called by `session` and for migrations, before anything runs. EKS goes up one minor version at a time and never down
+(EKS user guide, "Update existing cluster to new Kubernetes version"); refused in the middle of a run, half of it would
+be changed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment
 
 _CLUSTER = "meshaws:eks:Cluster"
 
 
+def kept(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+    """The deployment with the version that its cluster has, where environments.yaml asks for none: what a new meshctl
+    takes for a new cluster is no reason to replace the nodes of one that is up."""
+    there = _version(state)
+    if not there or deployment.provider != "aws" or deployment.cluster.version_asked:
+        return deployment
+    cluster = deployment.cluster.model_copy(update={"version": there})
+    return deployment.model_copy(update={"cluster": cluster})
+
+
 def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str) -> None:
     """`wanted` is like "1.34"; `state` as exported. Raises: UsageError for what EKS can't do in one step."""
-    clusters = (resource for resource in state.get("resources") or () if resource["type"] == _CLUSTER)
-    there = next((str((cluster.get("outputs") or {}).get("version") or "") for cluster in clusters), "")
+    there = _version(state)
     if not there or not wanted:
         return
     step = _minor(wanted) - _minor(there)
@@ -34,6 +45,12 @@ def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str)
             why="EKS goes up one minor version at a time, nodes and add-ons with it",
             hint=f'say `kubernetes: {{version: "{following}"}}`, run `meshctl up {environment}`, then the next one',
         )
+
+
+def _version(state: Mapping[str, Any]) -> str:
+    """That of the state's cluster; empty where there is none."""
+    clusters = (resource for resource in state.get("resources") or () if resource["type"] == _CLUSTER)
+    return next((str((cluster.get("outputs") or {}).get("version") or "") for cluster in clusters), "")
 
 
 def _minor(version: str) -> int:

@@ -105,6 +105,13 @@ def check_running(work: Work) -> dict[str, Any]:
             why="nothing is deployed there" if found is None else "something brought it up anew in the meantime",
             hint="roll this migration back and plan a new one",
         )
+    pending = sorted(set(work.world.pending(found)))
+    if pending:
+        raise MigrationError(
+            f"{found.environment} is to be changed by this meshctl: {', '.join(pending)}",
+            why="its workloads are stopped by an `up`, which would make these changes in the middle of the migration",
+            hint=f"roll this migration back, `meshctl up {found.environment}`, then migrate",
+        )
     pods = {w.name: len(_alive(work, w.name)) for w in work.plan.source.workloads}
     return {"pods": pods}
 

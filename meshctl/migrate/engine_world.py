@@ -16,7 +16,7 @@ import dns.exception
 import dns.resolver
 import httpx2
 
-from meshctl.engine import cluster_identity, clusters, object_access
+from meshctl.engine import cluster_identity, clusters, object_access, upgrade
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
@@ -43,6 +43,10 @@ class Opened(Protocol):
     def deployment(self, environment: str) -> Deployment: ...
 
 
+# what workloads stand on; a change of it takes nodes, networks or volumes from under them
+_GROUND = ("cluster", "network", "pool/", "storage/")
+
+
 def build_world(mesh: Opened) -> EngineWorld:
     return EngineWorld(mesh)
 
@@ -56,7 +60,11 @@ class EngineWorld:
         self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
-        return self._mesh.deployment(environment)
+        return upgrade.kept(self._mesh.deployment(environment), self._session.state(environment))
+
+    def pending(self, deployment: Deployment) -> Sequence[str]:
+        plan = self._session.plan(deployment)
+        return [change.subject for change in plan.changes if change.subject.startswith(_GROUND)]
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)

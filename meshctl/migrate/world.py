@@ -42,6 +42,10 @@ class World(Protocol):
     def deployment(self, environment: str) -> Deployment:
         """The mesh resolved for `environment` as its files stand now. Raises: InfeasibleError, UsageError."""
 
+    def pending(self, deployment: Deployment) -> Sequence[str]:
+        """What its workloads stand on that an `up` of it would change: the subjects of these changes, such as
+        `pool/train`. Changes nothing."""
+
     def deployed(self, environment: str) -> Deployment | None:
         """What the last `up` declared there, with its `paused` marks, whether or not all of it succeeded. None when
         nothing was ever brought up, or when it was retired."""

@@ -236,6 +236,7 @@ class Cluster(Value):
 
     name: str
     version: str = ""  # EKS
+    version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""

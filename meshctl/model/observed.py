@@ -26,6 +26,7 @@ class ObservedNode(Value):
     memory_gib: float
     allocatable_cpu: float = 0
     allocatable_memory_gib: float = 0
+    allocatable_pods: int = 0
     scratch_gb: float = 0
     rdma_resource: str = ""
     rdma_count: int = 0

@@ -107,8 +107,12 @@ def _cluster(mesh: Mesh, name: str, environment: Environment) -> Cluster:
     given = environment.kubernetes
     if isinstance(environment, AwsEnvironment):
         eks = environment.kubernetes
-        version = eks.version or DEFAULT_EKS_VERSION
-        return Cluster(name=f"{mesh.name}-{name}", version=version, public_access_cidrs=eks.public_access_cidrs)
+        return Cluster(
+            name=f"{mesh.name}-{name}",
+            version=eks.version or DEFAULT_EKS_VERSION,
+            version_asked=bool(eks.version),
+            public_access_cidrs=eks.public_access_cidrs,
+        )
     kubeconfig, context = getattr(given, "kubeconfig", None), getattr(given, "context", None)
     return Cluster(name=context or name, kubeconfig=kubeconfig or "", context=context or "")
 

@@ -30,9 +30,11 @@ class Pods:
     apart: bool = False
 
     def fit_on(self, free: Amounts) -> int:
-        """How many of them fit where so much is free."""
+        """How many of them fit where so much is free; all of them where nothing is known that could be too little."""
         pairs = zip(free, self.wants, strict=True)
-        most = min((math.floor(has / want + _TOLERANCE) for has, want in pairs if want and has != math.inf), default=0)
+        most = min(
+            (math.floor(has / want + _TOLERANCE) for has, want in pairs if want and has != math.inf), default=self.count
+        )
         return min(most, 1) if self.apart else most
 
 

@@ -20,8 +20,6 @@ from meshctl.words import counted
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
-# https://kubernetes.io/docs/setup/best-practices/cluster-large/: at most 110 pods on a node
-_PODS_PER_NODE: Final = 110
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 
 
@@ -95,7 +93,8 @@ class _Home:
 
     @property
     def disk_gib(self) -> float:
-        return self.pool.disk_gib * _DISK_USABLE
+        is_known = self.usable.cpu_cores > 0  # of an existing cluster whose nodes nobody asked for, nothing is
+        return self.pool.disk_gib * _DISK_USABLE if is_known else 0
 
     @property
     def node(self) -> packing.Amounts:
@@ -104,7 +103,7 @@ class _Home:
         fabric = self.pool.fabric
         # other fabrics' resources mark a node, and every pod may have one
         devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
-        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, _PODS_PER_NODE)
+        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, self.usable.pods or math.inf)
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -163,8 +162,8 @@ def _too_large(workload: Workload, home: _Home) -> Gap | None:
     pool, usable = home.pool, home.usable
     checks = (
         (workload.accelerators, pool.gpus_per_node, pool.gpus_per_node, "accelerators", True),
-        (workload.cpu, usable.cpu_cores, pool.cpu_cores, "CPU cores", pool.cpu_cores > 0),
-        (workload.memory_gib, usable.memory_gib, pool.memory_gib, "memory", pool.memory_gib > 0),
+        (workload.cpu, usable.cpu_cores, pool.cpu_cores, "CPU cores", usable.cpu_cores > 0),
+        (workload.memory_gib, usable.memory_gib, pool.memory_gib, "memory", usable.memory_gib > 0),
     )
     for wanted, has, label, what, known in checks:
         if known and wanted > has:
@@ -221,6 +220,7 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("memory", format_gib),
     ("local disk", format_gib),
     ("EFA devices", "{:g}".format),
+    ("pods", "{:g}".format),
 )
 
 
@@ -245,7 +245,9 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     """`2 pods of a (5 accelerators each) and 1 pod of b (8 CPU cores, 64 GiB memory)`."""
     told = []
     for workload in members:
-        wants = zip(_pods_of(workload, pool).wants, _TOLD, strict=False)
+        wants = zip(
+            _pods_of(workload, pool).wants, _TOLD[:-1], strict=False
+        )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
         told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))

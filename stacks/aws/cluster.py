@@ -111,6 +111,8 @@ def _control_plane(
         outputs=["endpoint", "certificateAuthority", "identity"],
         provider=aws,
         depends_on=[*policies, logs],
+        # a cluster stays in the zones that it was made in: one that has more subnets keeps them
+        ignore_changes=["resourcesVpcConfig.subnetIds"],
         timeout_s=1800,
     )
 

@@ -114,8 +114,10 @@ def declare_pool(
 
 def _update_strategy(pool: Pool) -> str:
     """Whether an update starts a new node before it ends an old one ("Understand each phase of node updates" in the EKS
-    user guide). A reservation has no room for it, and GPUs are rarely to be had: there the old one goes first."""
-    return "MINIMAL" if pool.reservation or pool.gpus_per_node else "DEFAULT"
+    user guide). A reservation has no room for it, and machines with EFA are rarely to be had: there the old one goes
+    first."""
+    efa = pool.fabric is not None and pool.fabric.kind == "efa"
+    return "MINIMAL" if pool.reservation or efa else "DEFAULT"
 
 
 def _version_text(number: Any) -> str:

@@ -337,11 +337,18 @@ def test_interfaces_of_ended_nodes_and_the_clusters_group_do_not_hold_the_networ
     vpc = bench.create("meshaws:ec2:Vpc", CidrBlock="10.5.0.0/16")
     subnet = bench.create("meshaws:ec2:Subnet", VpcId=vpc.id, CidrBlock="10.5.0.0/24")
 
-    def interface(*tags: str) -> str:
+    fabric = bench.create("meshaws:ec2:SecurityGroup", GroupName="fabric", Description="EFA", VpcId=vpc.id)
+
+    def interface(*tags: str, groups: tuple[str, ...] = ()) -> str:
         named = [{"ResourceType": "network-interface", "Tags": [{"Key": key, "Value": "x"} for key in tags]}]
-        made = ec2.create_network_interface(SubnetId=subnet.id, TagSpecifications=named if tags else [])
+        given: dict[str, Any] = {"Groups": list(groups)} if groups else {}
+        made = ec2.create_network_interface(SubnetId=subnet.id, TagSpecifications=named if tags else [], **given)
         return str(made["NetworkInterface"]["NetworkInterfaceId"])
 
+    of_fabric = interface("node.k8s.amazonaws.com/instance_id", groups=(fabric.id,))
+    bench.delete("meshaws:ec2:SecurityGroup", fabric)
+    there = {item["NetworkInterfaceId"] for item in ec2.describe_network_interfaces()["NetworkInterfaces"]}
+    assert of_fabric not in there
     idle = interface("node.k8s.amazonaws.com/instance_id")
     own = interface()
     group = ec2.create_security_group(GroupName="eks-cluster-sg-mesh-1", Description="EKS", VpcId=vpc.id)["GroupId"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from providers.aws.rows.ec2 import ending, making, tagged
+from providers.aws.rows.leftovers import delete_idle_interfaces
 from providers.base.row import Adopt, Call, Context, Poll, Row, Setting
 
 SECURITY_GROUP = Row(
@@ -15,6 +16,7 @@ SECURITY_GROUP = Row(
     id="answer.GroupId",
     read=Call("DescribeSecurityGroups", {"GroupIds": "[id]"}, path="SecurityGroups[0]"),
     delete=ending("DeleteSecurityGroup", "GroupId"),
+    before_delete=(delete_idle_interfaces,),
     adopt=Adopt(
         by="name",
         exists=("InvalidGroup.Duplicate",),

@@ -1,9 +1,9 @@
-"""What EKS and its nodes leave in a VPC and nobody deletes any more: before a subnet or the VPC goes. EDGE.
+"""What EKS and its nodes leave in a VPC and nobody deletes any more: before what they hold goes. EDGE.
 
-Hooks of the rows in `ec2`. The network plugin makes interfaces for its node; of a node that ends abruptly they stay,
-belong to no instance, and hold the subnet and their security group. EKS then can't delete the group that it made for
-the cluster, which holds the VPC (aws-ia/terraform-aws-eks-blueprints #376, terraform-provider-aws #11473). Both
-carry tags of what made them, and the VPC is the mesh's own.
+Hooks of the rows in `ec2` and `ec2_compute`. The network plugin makes interfaces for its node; of a node that ends
+abruptly they stay, belong to no instance, and hold the subnet and their security groups. EKS then can't delete the
+group that it made for the cluster, which holds the VPC (aws-ia/terraform-aws-eks-blueprints #376,
+terraform-provider-aws #11473). Both carry tags of what made them, and the VPC is the mesh's own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ CLUSTER_TAG = "aws:eks:cluster-name"  # on the security group that EKS makes for
 
 
 def delete_idle_interfaces(client: Any, context: Context) -> None:
-    """Those of the network plugin in this subnet that no instance has."""
-    filters = {"subnet-id": context["id"], "status": "available", "tag-key": NODES_TAG}
+    """Those of the network plugin that no instance has, in this subnet or with this security group."""
+    holder = "group-id" if context["id"].startswith("sg-") else "subnet-id"
+    filters = {holder: context["id"], "status": "available", "tag-key": NODES_TAG}
     for page in client.get_paginator("describe_network_interfaces").paginate(Filters=_filters(filters)):
         for interface in page["NetworkInterfaces"]:
             id = interface["NetworkInterfaceId"]  # noqa: A001

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.engine.upgrade import refuse_version_jump
+from meshctl.engine.upgrade import kept, refuse_version_jump
 from meshctl.errors import UsageError
+from meshctl.model.deployment import Cluster
+from tests.unit.deployments import deployment
 
 
 def state(version: str) -> dict[str, Any]:
@@ -32,3 +34,11 @@ def test_an_older_version_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         refuse_version_jump("aws-east", state("1.34"), "1.33")
     assert caught.value.what == "aws-east runs Kubernetes 1.34 and can't go back to 1.33"
+
+
+def test_a_cluster_keeps_its_version_until_another_one_is_asked_for() -> None:
+    made = deployment("aws-east", cluster=Cluster(name="c", version="1.35"))
+    assert kept(made, state("1.33")).cluster.version == "1.33"
+    assert kept(made, {}).cluster.version == "1.35"
+    asked = deployment("aws-east", cluster=Cluster(name="c", version="1.34", version_asked=True))
+    assert kept(asked, state("1.33")) is asked

@@ -229,3 +229,16 @@ def test_a_source_where_nothing_was_ever_brought_up_is_a_wrong_command() -> None
     with pytest.raises(UsageError, match="nothing is deployed in east") as error:
         migrations(twin).plan("east", "west", OPTIONS)
     assert error.value.exit_code == 64
+
+
+def test_a_source_whose_nodes_an_up_would_replace_is_brought_up_first() -> None:
+    """Pausing its workloads is an `up`: after an upgrade of meshctl it would do more than that."""
+    twin = Twin(outdated=("pool/train",)).begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    with pytest.raises(MigrationError, match="east is to be changed by this meshctl: pool/train") as error:
+        found.start(plan)
+    assert "`meshctl up east`" in error.value.hint
+    assert found.rollback().state == "rolled-back"
+    twin.outdated = ()
+    assert found.start(found.plan("east", "west", OPTIONS))

@@ -116,6 +116,7 @@ class Twin:
     retired_with_data: dict[str, bool] = field(default_factory=dict)
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
+    outdated: tuple[str, ...] = ()  # what an `up` of the source would change
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
@@ -198,6 +199,9 @@ class Twin:
 
     def deployed(self, environment: str) -> Deployment | None:
         return self.up_there[environment]
+
+    def pending(self, deployment: Deployment) -> Sequence[str]:
+        return self.outdated if deployment.environment == "east" else ()
 
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""

@@ -136,13 +136,13 @@ def test_many_pods_are_counted_and_not_listed() -> None:
             {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}},
             {"cpu": 16},
             "16 CPU cores per pod",
-            "m7i.4xlarge of pool p has 15.59 for pods (of 16)",
+            "m7i.4xlarge of pool p has 15.74 for pods (of 16)",
         ),
         (
             {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}},
             {"memory": "64GiB"},
             "64 GiB memory per pod",
-            "m7i.4xlarge of pool p has 60.6 GiB for pods (of 64 GiB)",
+            "m7i.4xlarge of pool p has 61.4 GiB for pods (of 64 GiB)",
         ),
         (
             {**H100, "nodes": 1, "fabric": "f"},
@@ -184,7 +184,7 @@ def test_the_nodes_of_a_cluster_say_what_they_have_for_pods() -> None:
 
 def test_coreweave_keeps_as_much_and_an_existing_cluster_is_taken_as_it_was_read() -> None:
     found = resolved({"p": {**H100, "nodes": 1}}, CW, workloads={"w": service(cpu=128)})
-    assert gap(found, "workload/w").best == "gd-8xh100ib-i128 of pool p has 127.31 for pods (of 128)"
+    assert gap(found, "workload/w").best == "gd-8xh100ib-i128 of pool p has 127.46 for pods (of 128)"
     facts = Facts(nodes=(node("c1"),))
     assert resolved({"p": {"nodes": 1}}, DC, facts, workloads={"w": service(cpu=64)}).deployment is not None
     assert resolved({"p": {"nodes": 1, "cpu": {"cores": 64}}}, DC, workloads={"w": service(cpu=64)}).deployment
@@ -192,3 +192,26 @@ def test_coreweave_keeps_as_much_and_an_existing_cluster_is_taken_as_it_was_read
 
 def test_a_pools_minimum_is_the_machines_label() -> None:
     assert resolved({"p": {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}}, AWS).pools[0].machine == "m7i.4xlarge"
+
+
+def test_of_a_cluster_that_nobody_asked_only_its_own_sizes_are_unknown() -> None:
+    """A pool's minimum is not what its nodes have; offline they may have more."""
+    pool = {"p": {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}, "scratch": "100GB"}}
+    two = {"a": service(1, cpu=10, memory="16GiB"), "b": service(1, cpu=10, memory="16GiB")}
+    assert resolved(pool, DC, workloads=two).deployment is not None
+    assert resolved(pool, DC, workloads={"a": service(1, cpu=20)}).deployment is not None
+    facts = Facts(nodes=(node("c1", cpu_cores=16, memory_gib=64, scratch_gb=200),))
+    assert gap(resolved(pool, DC, facts, workloads=two), "pool/p").wanted == "20 CPU cores for a and b together"
+
+
+@pytest.mark.parametrize(("environment", "fit"), [(AWS, 250), (CW, 110)])
+def test_a_node_has_room_for_so_many_pods(environment: dict[str, Any], fit: int) -> None:
+    pool = {"p": {"nodes": 1, "cpu": {"cores": 32, "memory": "128GiB"}}}
+    small = {"cpu": 0.01, "memory": "16MiB"}
+    assert resolved(pool, environment, workloads={"w": service(fit, **small)}).deployment is not None
+    assert gap(resolved(pool, environment, workloads={"w": service(fit + 1, **small)}), "workload/w").best.endswith(
+        "limited by pods"
+    )
+    own = Facts(nodes=(node("c1", allocatable_pods=300),))
+    assert resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(300, **small)}).deployment is not None
+    assert gap(resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(301, **small)}), "workload/w")

@@ -120,7 +120,7 @@ def test_no_way_to_a_file_system_goes_before_the_last_pod(monitor: Monitor) -> N
     assert ways <= monitor.waits_for["platform:namespace"]
 
 
-def test_reserved_nodes_and_gpus_are_updated_without_a_node_to_spare(
+def test_nodes_with_efa_are_updated_without_one_to_spare(
     declared: list[tuple[str, dict[str, Any]]],
 ) -> None:
     groups = [inputs for token, inputs in declared if token == "meshaws:eks:Nodegroup"]

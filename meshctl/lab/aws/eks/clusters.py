@@ -167,6 +167,10 @@ def subnets_of(region: str, ids: list[str]) -> list[Any]:
     return [known[id] for id in ids]  # noqa: A001
 
 
+def zones_of(region: str, ids: list[str]) -> set[str]:
+    return {subnet.availability_zone for subnet in subnets_of(region, ids)}
+
+
 def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
     subnets = subnets_of(region, given.get("subnetIds", []))
     if len({subnet.availability_zone for subnet in subnets}) < 2:
@@ -188,6 +192,12 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _changed_network(region: str, live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     asked = {**live, **given}
+    before, after = (zones_of(region, each["subnetIds"]) for each in (live, asked))
+    if before != after:
+        raise ApiError(
+            "InvalidParameterException",
+            f"Provided subnets must be in the AZs that the cluster was created with: {', '.join(sorted(before))}",
+        )
     return {key: value for key, value in _network(region, asked).items() if key in given}
 
 
