@@ -88,11 +88,19 @@ def resume(
     source_lost: Annotated[
         bool, typer.Option("--source-lost", help="Leave a dead source behind; its data must have been copied once.")
     ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --source-lost: the source's name.", metavar="ENV")
+    ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Go on with a migration that stopped, whichever way it went."""
+    from meshctl.migrate import views
+
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
+        if source_lost:
+            _, history = migrations.history(migration)
+            context.confirm_name(history.plan.source.environment, confirm, views.source_lost_warning(history))
         migrations.resume(migration, done=done, again=again, source_lost=source_lost)
         found = migrations.history(migration)
     _show_detail(context, *found)

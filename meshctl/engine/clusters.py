@@ -5,10 +5,11 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, PersistentVolumeClaim, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
@@ -26,7 +27,7 @@ _RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "opens
 class PodState:
     """One pod as a person would ask about it. `reason` says why it is not ready, where the cluster does.
 
-    `node_lost`: it was told to stop, and its node is gone or not ready: nobody can say whether it still runs.
+    `stopping`: it is on a node and was told to end. Its phase stays Running until the node answers.
     """
 
     name: str
@@ -36,7 +37,7 @@ class PodState:
     node: str
     restarts: int
     reason: str = ""
-    node_lost: bool = False
+    stopping: bool = False
 
 
 def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
@@ -73,20 +74,25 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
     if workload:
         labels["app.kubernetes.io/name"] = workload
     with named(cluster.name):
-        found = list(client.list(Pod, namespace=namespace, labels=labels))
-        ready = {_name(node) for node in client.list(Node) if _is_ready(node)} if any(map(_stops, found)) else set()
-    states = [pod_state(pod) for pod in found]
-    lost = {state.name for pod, state in zip(found, states, strict=True) if _stops(pod) and state.node not in ready}
-    return sorted((replace(state, node_lost=state.name in lost) for state in states), key=lambda state: state.name)
+        found = client.list(Pod, namespace=namespace, labels=labels)
+        return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
 
 
-def _stops(pod: Any) -> bool:
-    """Whether it is on a node and was told to end. Its phase says nothing: it stays Running until the node answers."""
-    return bool(pod.metadata.deletionTimestamp and pod.spec and pod.spec.nodeName)
+def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:
+    """Those of the nodes that are gone, not ready, or not to be seen with these rights: nobody can say what still runs
+    on them."""
+    client = cluster.client()
+    with named(cluster.name):
+        return frozenset(name for name in names if not _answers(client, name))
 
 
-def _name(node: Any) -> str:
-    return str(node.metadata.name)
+def _answers(client: Any, node: str) -> bool:
+    try:
+        return _is_ready(client.get(Node, node))
+    except ApiError as error:
+        if error.status.code in (403, 404):
+            return False
+        raise
 
 
 def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
@@ -193,6 +199,7 @@ def pod_state(pod: Any) -> PodState:
         node=(pod.spec.nodeName or "") if pod.spec else "",
         restarts=sum(status.restartCount or 0 for status in statuses),
         reason=reason,
+        stopping=bool(pod.metadata.deletionTimestamp and pod.spec and pod.spec.nodeName),
     )
 
 

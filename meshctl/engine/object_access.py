@@ -22,7 +22,8 @@ from meshctl.resolve import storage
 from meshctl.words import counted
 
 NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
-_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501")  # by an S3 store that has no versions, or no such listing
+# by an S3 store that has no versions, or no such listing
+_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
 _OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes
 _NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
 

@@ -73,10 +73,17 @@ def verify_stop(work: Work) -> dict[str, Any]:
     """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out."""
     workloads = [work.deployment.workload(name) for name in work.step.workloads]
     grace_s = max((w.checkpoint.grace_s for w in workloads if w.checkpoint), default=30)
+    _until_ended(work, work.step.workloads, grace_s + _STOP_MARGIN_S)
+    return {}
+
+
+def _until_ended(work: Work, names: frozenset[str], timeout_s: float) -> None:
     try:
-        work.until("pods ended", lambda: _running(work), grace_s + _STOP_MARGIN_S)
+        work.until("pods ended", lambda: _left(work, names), timeout_s)
     except NotReadyError as error:
-        lost = [pod.name for name in work.step.workloads for pod in _alive(work, name) if pod.node_lost]
+        stopping = [pod for name in names for pod in _alive(work, name) if pod.stopping]
+        nodes = work.world.lost_nodes(work.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
+        lost = sorted(pod.name for pod in stopping if pod.node in nodes)
         if not lost:
             raise
         raise AmbiguousStepError(
@@ -84,16 +91,10 @@ def verify_stop(work: Work) -> dict[str, Any]:
             why=f"the node is lost, the cluster of {work.deployment.environment} knows no more",
             hint="find out whether the process is gone",
         ) from error
-    return {}
 
 
 def _alive(work: Work, name: str) -> list[Any]:
     return alive(list(work.world.pods(work.deployment, name)))
-
-
-def _running(work: Work) -> str:
-    left = [pod.name for name in sorted(work.step.workloads) for pod in _alive(work, name)]
-    return f"still running: {', '.join(left)}" if left else ""
 
 
 def check_running(work: Work) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def act_refresh(work: Work) -> dict[str, Any]:
     stale = _stale(work)
     current = work.plan.workloads - work.step.workloads
     work.world.up(work.of("target").paused(current | stale), work.say)
-    work.until("pods ended", lambda: _left(work, stale), _STOP_MARGIN_S + 30)
+    _until_ended(work, stale, _STOP_MARGIN_S + 30)
     return {"restarted": sorted(stale)}
 
 
@@ -182,7 +183,7 @@ def verify_retire(work: Work) -> dict[str, Any]:
     may_stay = (Presence.NOTHING, Presence.STORAGE) if _keeps_data(work) else (Presence.NOTHING,)
     if left not in may_stay:
         raise MigrationError(f"{work.deployment.environment} is still there", hint="look at `meshctl status`")
-    return {}
+    return {"data_kept": left is Presence.STORAGE}
 
 
 def _keeps_data(work: Work) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal
 
-from meshctl.errors import MigrationError, UnreachableError
+from meshctl.engine.presence import Presence
+from meshctl.errors import CredentialsError, MigrationError, UnreachableError, UsageError
 from meshctl.migrate.data import Data
 from meshctl.migrate.listing import NoBucketError
 from meshctl.migrate.plan import MigrationPlan
@@ -30,10 +31,11 @@ def check_lost(work: Work) -> dict[str, Any]:
 
 
 def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side) -> str:
-    """What of that side does not answer, in words.
+    """What of that side does not answer, in words. Credentials that are refused count, and so does another cluster in
+    its place: whoever gives a side up has given its name.
 
     Raises: MigrationError when all of it answers, or when only its storage is gone and pods still run that would run
-    twice; CredentialsError when that can't be told.
+    twice.
     """
     lost, other = (plan.source, plan.target) if side == "source" else (plan.target, plan.source)
     cluster, running = _cluster(world, lost, plan)
@@ -57,9 +59,11 @@ def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side
 
 def _cluster(world: World, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
     """Why the cluster counts as lost, if so; else the pods there that may not run twice."""
+    if world.presence(lost.environment) is not Presence.WHOLE:
+        return "", []  # no namespace, or no cluster yet or any more: the stores decide
     try:
         pods = {name: world.pods(lost, name) for name in sorted(plan.workloads)}
-    except UnreachableError as error:
+    except (UnreachableError, CredentialsError, UsageError) as error:
         return error.what, []
     return "", [pod.name for name in plan.stopped for pod in alive(list(pods[name]))]
 
@@ -68,7 +72,7 @@ def _storage(world: World, data: Data, lost: Deployment, plan: MigrationPlan) ->
     """Why the object stores count as lost, if one of them does."""
     for move in plan.moves:
         try:
-            data.listing(partial(world.object_access, lost.object_store(move.store)))
-        except (UnreachableError, NoBucketError) as error:
+            data.reach(partial(world.object_access, lost.object_store(move.store)))
+        except (UnreachableError, CredentialsError, NoBucketError) as error:
             return error.what
     return ""

@@ -99,7 +99,8 @@ def _left_s(work: Work) -> float:
 def check_names(work: Work) -> dict[str, Any]:
     targets = work.world.endpoint_targets()
     here = work.deployment.environment
-    others = [n for n in work.step.endpoints if n not in targets or targets[n].environment != here]
+    # a name that is gone, as its endpoint left the mesh meanwhile, leads nobody to the source
+    others = [n for n in work.step.endpoints if n in targets and targets[n].environment != here]
     if others:
         raise MigrationError(
             f"{', '.join(others)}: the name does not lead to {here}",

@@ -34,6 +34,9 @@ class Data(Protocol):
     ) -> sync.Copied:
         """See `sync.copy`."""
 
+    def reach(self, side: Access) -> None:
+        """Raises: NoBucketError, UnreachableError, CredentialsError when that side can't be listed."""
+
     def listing(self, side: Access) -> listing.Listing:
         """Every object of one side."""
 
@@ -64,6 +67,9 @@ class S3Data:
         return sync.copy(
             source, target, delete=delete, live=live, again=again, since=since, on_copied=on_copied, stop=stop
         )
+
+    def reach(self, side: Access) -> None:
+        listing.reach(side())
 
     def listing(self, side: Access) -> listing.Listing:
         return listing.list_objects(side())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -120,6 +120,9 @@ class EngineWorld:
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         return clusters.pods(self._access(deployment), deployment.namespace, workload)
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        return clusters.lost_nodes(self._access(deployment), nodes)
 
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         return object_access.access(store)

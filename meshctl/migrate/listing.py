@@ -25,7 +25,7 @@ _REFUSED = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoes
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One object: `etag` without quotes, as the store gives it; `modified` in seconds since the epoch, by its clock."""
 
@@ -80,6 +80,12 @@ def list_objects(access: ObjectAccess) -> Listing:
                 if key and not (key.endswith("/") and item["Size"] == 0):
                     found[key] = Item(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
     return found
+
+
+def reach(access: ObjectAccess) -> None:
+    """Whether the store answers. Raises: NoBucketError, UnreachableError, CredentialsError, MigrationError."""
+    with named(access):
+        s3_client(access).list_objects_v2(Bucket=access.bucket, MaxKeys=1)
 
 
 def list_if_there(access: ObjectAccess) -> Listing:

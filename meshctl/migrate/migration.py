@@ -12,13 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from meshctl.errors import InterruptedByUserError, LockedError, MeshError, MigrationError, UsageError
+from meshctl.errors import (
+    CredentialsError,
+    InterruptedByUserError,
+    LockedError,
+    MeshError,
+    MigrationError,
+    UnreachableError,
+    UsageError,
+)
 from meshctl.migrate import lock
 from meshctl.migrate.actions_lost import refuse_unless_lost
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
+from meshctl.migrate.listing import NoBucketError
 from meshctl.migrate.outline import not_returned, rollback
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
 from meshctl.migrate.progress import Event, Report, Stop
@@ -233,7 +242,7 @@ def _refuse_way_back(migration: str, history: History, options: dict[str, bool])
             "--destroy-target and --target-lost exclude each other",
             hint=f"roll back with --target-lost, then `meshctl destroy {target}`",
         )
-    if history.direction == "finish":
+    if history.began("finish/source"):
         raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
     if history.began("rollback/destroy") and not (destroy or lost):
         raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
@@ -277,7 +286,8 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
         ) from error
     except MeshError as error:
         history = read_history(journal.records)
-        ways = _ways_on(migration, history, target_lost=is_target_lost(history))
+        silent = isinstance(error, (UnreachableError, CredentialsError, NoBucketError, UsageError))
+        ways = _ways_on(migration, history, target_lost=silent and is_target_lost(history))
         hint = f"{error.hint}; {ways}" if error.hint else ways
         if isinstance(error, MigrationError):
             error.hint = hint
@@ -287,7 +297,7 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
 
 def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:
     go_on = f"`meshctl migrations resume {migration}` goes on"
-    if history.direction == "forward":
+    if history.direction == "forward" or (history.direction == "finish" and not history.began("finish/source")):
         return f"{go_on}, `meshctl migrations rollback {migration}` goes back"
     if target_lost:
         target = history.plan.target.environment

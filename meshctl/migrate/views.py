@@ -184,6 +184,12 @@ def _given_up(history: History) -> str:
     return f"{target}, with what was written there to {', '.join(stores)}" if stores else target
 
 
+def source_lost_warning(history: History) -> str:
+    """What `resume --source-lost` has confirmed by name."""
+    source = history.plan.source.environment
+    return f"{source} is given up with what it wrote since it was copied, and what still runs there is not stopped"
+
+
 def target_lost_warning(history: History) -> str:
     """What `rollback --target-lost` has confirmed by name."""
     target, stores = history.plan.target.environment, not_returned(history)

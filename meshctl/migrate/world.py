@@ -6,7 +6,7 @@ API that does not answer raises UnreachableError and is never read as "nothing t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,6 +86,9 @@ class World(Protocol):
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         """The workload's pods, ended ones too."""
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        """Those of which nobody can say what still runs on them."""
 
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         """Endpoint and fresh credentials. Raises: CredentialsError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -203,7 +203,10 @@ class Stuck(Twin):
         there = self.up_there["east"]
         if deployment.environment != "east" or there is None or not there.workload(workload).paused:
             return found
-        return [PodState(f"{workload}-0", workload, "Running", False, "node", 0, node_lost=self.lost)]
+        return [PodState(f"{workload}-0", workload, "Running", False, "node", 0, stopping=True)]
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        return frozenset(nodes) if self.lost else frozenset()
 
 
 def test_a_pod_whose_node_is_lost_is_asked_about() -> None:

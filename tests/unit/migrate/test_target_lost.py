@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from meshctl.errors import InterruptedByUserError, MigrationError, UsageError
+from meshctl.engine.clusters import PodState
+from meshctl.errors import CredentialsError, InterruptedByUserError, MeshError, MigrationError, UsageError
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
+from meshctl.model.deployment import Deployment
 from tests.golden_files import assert_golden
 from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, assert_at, migrations, moved
 from tests.unit.migrate.twin import Twin
@@ -164,3 +168,35 @@ def test_killed_at_any_moment_it_goes_on(at: int) -> None:
         found.resume()
     assert found.history()[1].state == "rolled-back"
     assert_at(twin, "east", "west")
+
+
+@pytest.mark.parametrize("error", [CredentialsError("renew the token"), UsageError("west is in another cluster")])
+def test_a_cluster_that_nobody_has_the_keys_to_or_that_was_rebuilt_is_lost(error: MeshError) -> None:
+    twin, found = dead_target()
+
+    def pods(deployment: Deployment, workload: str) -> Sequence[PodState]:
+        if deployment.environment == "west":
+            raise error
+        return Twin.pods(twin, deployment, workload)
+
+    twin.pods = pods  # type: ignore[method-assign]
+    assert found.rollback(target_lost=True).state == "rolled-back"
+
+
+def test_a_finish_that_its_own_check_stopped_can_go_back() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    twin.tick()
+    twin.buckets["east-weights"]["w/late"] = b"late"
+    with pytest.raises(MigrationError, match="after the comparison") as stopped:
+        found.finish(delete_data=True)
+    assert "rollback" in stopped.value.hint
+    assert found.rollback().state == "rolled-back"
+    assert_at(twin, "east", "west")
+
+
+def test_a_name_whose_endpoint_left_the_mesh_holds_no_finish() -> None:
+    twin = Twin().begin()
+    found = moved(twin)
+    del twin.names["chat"]
+    assert found.finish().state == "finished"

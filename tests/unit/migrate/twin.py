@@ -7,7 +7,7 @@ must hold at every moment are checked: no trainer in two places, the environment
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshctl.engine.clusters import PodState
@@ -334,6 +334,12 @@ class Twin:
             del there[key]
         self.tick()
         return Copied(copied, 0, len(gone))
+
+    def reach(self, side: Callable[[], ObjectAccess]) -> None:
+        self.listing(side)
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        return frozenset()
 
     def listing(self, side: Callable[[], ObjectAccess]) -> Listing:
         self.stamp()
