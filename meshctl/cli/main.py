@@ -94,9 +94,8 @@ app.add_typer(lab_app, name="lab", cls=Group)
 
 _FLAGS = {"--yes", "--verbose", "--no-color", "--debug", "--version"}
 _VALUED = {"--output", "--mesh", "--environments"}
-_SHORT = re.compile(
-    r"-[vy]*(?:[vy]|(C.*))", re.DOTALL
-)  # `-vy`, `-C/srv`, `-vC`; no command has short options of its own
+# `-vy`, `-C/srv`, `-vC`; no command has short options of its own
+_SHORT = re.compile(r"-[vy]*(?:[vy]|(C.*))", re.DOTALL)
 
 
 def global_first(arguments: list[str]) -> list[str]:

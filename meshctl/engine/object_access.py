@@ -24,7 +24,7 @@ from meshctl.words import counted
 NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 # by an S3 store that has no versions, or no such listing
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
-_OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes
+OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes; a test holds the two together
 _NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
 
 
@@ -138,7 +138,7 @@ def owner(store: ObjectStore) -> str:
             if error.response["Error"]["Code"] in (*_NOT_OURS, *_NOT_OFFERED):
                 return ""
             raise
-    return next((str(tag["Value"]) for tag in tags if tag["Key"] == _OWNER_TAG), "")
+    return next((str(tag["Value"]) for tag in tags if tag["Key"] == OWNER_TAG), "")
 
 
 def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], bool] | None:

@@ -206,7 +206,6 @@ class OnpremEnvironment(Section):
     prices: Prices = Field(default_factory=dict)
 
 
-ClusterEnvironment = CoreweaveEnvironment | KubernetesEnvironment | OnpremEnvironment
 Environment = Annotated[
     AwsEnvironment | CoreweaveEnvironment | KubernetesEnvironment | OnpremEnvironment, Field(discriminator="provider")
 ]

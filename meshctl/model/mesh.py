@@ -35,7 +35,7 @@ _TAKEN_PATHS = {
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
-_MAKERS = ("NVIDIA", "TESLA")
+MAKERS = frozenset({"NVIDIA", "TESLA"})  # words of an accelerator's name that every one of them has
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -131,7 +131,7 @@ def _node_range(value: object) -> object:
 def _model_name(text: str) -> str:
     """What `resolve.machines` compares is words; the maker's and the memory's alone would fit any accelerator."""
     words = re.findall(r"[A-Z0-9]+", text.upper())
-    if not [word for word in words if word not in _MAKERS and not re.fullmatch(r"[0-9]+GI?B?", word)]:
+    if not [word for word in words if word not in MAKERS and not re.fullmatch(r"[0-9]+GI?B?", word)]:
         raise ValueError(f'"{text}" names no model; write it like H100')
     return text
 

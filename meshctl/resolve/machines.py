@@ -96,7 +96,7 @@ def same_model(wanted: str, model: str, memory_gib: float) -> bool:
 
 @lru_cache(maxsize=4096)
 def _words(model: str) -> frozenset[str]:
-    return frozenset(model.upper().replace("-", " ").split()) - {"NVIDIA", "TESLA"}
+    return frozenset(model.upper().replace("-", " ").split()) - mesh_model.MAKERS
 
 
 @lru_cache(maxsize=8192)
