@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
@@ -47,7 +49,9 @@ def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
         retries={"mode": "standard", "max_attempts": 5},
         s3=style,
     )
-    return botocore.session.Session().create_client(
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models())
+    return session.create_client(
         "s3",
         endpoint_url=access.endpoint or None,
         region_name=access.region,
@@ -56,6 +60,12 @@ def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
         aws_session_token=access.session_token or None,
         config=config,
     )
+
+
+@cache
+def _models() -> botocore.loaders.Loader:
+    """The service models, read once: a copy makes several clients, each with fresh credentials."""
+    return botocore.loaders.create_loader()
 
 
 def folder(access: ObjectAccess) -> str:
