@@ -80,8 +80,10 @@ class PulumiProgram(automation.PulumiCommand):
         additional_env: Mapping[str, str],
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
+        *,
+        stdin_text: str | None = None,
     ) -> CommandResult:
-        """Run one command, which an interrupt has stop at once.
+        """Run one command, which an interrupt has stop at once. `stdin_text`: what it reads, where it reads anything.
 
         Raises: `automation.CommandError` when it fails, ToolError when there is no such program.
         """
@@ -89,7 +91,7 @@ class PulumiProgram(automation.PulumiCommand):
             args.insert(0, "--non-interactive")
         process = subprocess.Popen(
             [self.command, *args],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin_text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
@@ -102,6 +104,8 @@ class PulumiProgram(automation.PulumiCommand):
         if self._interrupted.is_set():  # while it was being started
             self.finish()
         try:
+            if stdin_text is not None:
+                threading.Thread(target=_write, args=(process.stdin, stdin_text), daemon=True).start()
             stdout, stderr = _drain(process, on_output, on_error)
         finally:
             self._running.discard(process)
@@ -125,6 +129,11 @@ def _drain(process: subprocess.Popen[str], on_output: OnOutput | None, on_error:
     for reader in readers:
         reader.join()
     return "\n".join(out), "\n".join(err)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    with suppress(BrokenPipeError), stream:  # it may have ended before it read all
+        stream.write(text)
 
 
 def _read(stream: IO[str] | None, lines: list[str], tell: OnOutput | None) -> None:

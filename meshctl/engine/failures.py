@@ -61,6 +61,7 @@ HINTS = {
     "VolumeUnbound": "no volume was made for the claim yet, and only a bound one can be resized: delete the claim with "
     "`kubectl delete pvc`, nothing is in it",
     "ProvisioningFailed": "the claim can't bind: check the storage class and its provisioner",
+    "Unanswered": "run the command again: it looks for what the interrupted run had made, before anything else",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }

@@ -115,27 +115,35 @@ class StackRun:
         )
 
     def retain(self, urns: frozenset[str]) -> None:
-        """Mark resources in the state so that `destroy` lets go of them without deleting what they stand for."""
-        self._mark(urns, lambda resource: {**resource, "retainOnDelete": True})
+        """Have `destroy` let go of these resources, and of no others, without deleting what they stand for."""
+
+        def change(state: dict[str, Any]) -> dict[str, Any]:
+            resources = state.get("resources") or ()
+            return {**state, "resources": [{**r, "retainOnDelete": r["urn"] in urns} for r in resources]}
+
+        self.rewrite(change)
 
     def empty_on_delete(self, urns: frozenset[str]) -> None:
         """Mark buckets in the state so that their content goes with them, when their turn to be deleted comes: after
         everything that writes to them. `up` takes the mark from a bucket that stays."""
-        self._mark(urns, lambda bucket: {**bucket, "inputs": {**bucket["inputs"], "ForceDestroy": True}})
-
-    def _mark(self, urns: frozenset[str], marked: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         if not urns:
             return
 
+        def emptied(resource: dict[str, Any]) -> dict[str, Any]:
+            return {**resource, "inputs": {**resource["inputs"], "ForceDestroy": True}}
+
         def change(state: dict[str, Any]) -> dict[str, Any]:
             resources = state.get("resources") or ()
-            return {**state, "resources": [marked(r) if r["urn"] in urns else r for r in resources]}
+            return {**state, "resources": [emptied(r) if r["urn"] in urns else r for r in resources]}
 
         self.rewrite(change)
 
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
-        """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched."""
-        self._run(self.command, lambda _: self.stack.rewrite(change))
+        """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched.
+
+        `change` gets the operations of an interrupted run as marks: a rewrite would drop them otherwise.
+        """
+        self._run(self.command, lambda _: self.stack.rewrite(lambda state: change(pending.marked(state))))
 
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
@@ -154,7 +162,7 @@ class StackRun:
     def settled(self) -> dict[str, Any]:
         """The state, with what became of the operations that a killed run had begun."""
         state = self.state()
-        if not state.get("pending_operations"):
+        if not pending.is_unsettled(state):
             return state
         self._settle_pending(self.command, state)
         return self.state()
@@ -265,28 +273,35 @@ class StackRun:
         """Find out what became of the operations that a killed run had begun, and put it into the state.
 
         With them just dropped, what a create made would be nobody's, and an update that is undone in the mesh meanwhile
-        would count as never made.
+        would count as never made. Ended at any moment, or refused by an API, it leaves the marks of `pending` in the
+        state, and the next run looks again. Raises: EngineError and its leaves; nothing was changed then.
         """
-        if state is not None and not state.get("pending_operations"):
+        if state is not None and not pending.is_unsettled(state):
             return
-        found: dict[str, Any] = {}
+        urns: list[str] = []
 
-        def findable(state: dict[str, Any]) -> dict[str, Any] | None:
-            found.clear()
-            found.update(pending.findable(state) if state.get("pending_operations") else {})
-            return found or None
+        def mark(state: dict[str, Any]) -> dict[str, Any] | None:
+            urns[:] = pending.unsettled(pending.marked(state))
+            return pending.marked(state) if state.get("pending_operations") else None
 
         # read anew at each try: while a lock was waited for, its owner has written another state
-        self._run(operation, lambda _: self.stack.rewrite(findable))
-        if not found:
+        self._run(operation, lambda _: self.stack.rewrite(mark))
+        if not urns:
             return
-        begun_by_it = counted(len(found["pending_operations"]), "operation")
-        self._say(f"{begun_by_it} of an interrupted run: looking for what they did")
-        begun = pending.urns(found)
-        if begun:
-            # quiet: the engine calls deleted what was never made
-            self._run(operation, lambda record: self.stack.reread(begun, record, self.parallel), quiet=True)
-        self._run(operation, lambda _: self.stack.rewrite(pending.settled))
+        self._say(f"{counted(len(urns), 'resource')} of an interrupted run: looking for what it did")
+        # quiet: the engine calls deleted what was never made
+        self._run(operation, lambda record: self.stack.reread(urns, record, self.parallel), quiet=True)
+        self._refuse_placeholders(operation)
+
+    def _refuse_placeholders(self, operation: str) -> None:
+        """Raises: EngineError. The engine would take a placeholder for a resource that exists."""
+        left = pending.placeholders(self.state())
+        if left:
+            raise EngineError(
+                f"{operation} {self.name}: can't find out whether {resource_name(left[0])} exists",
+                why="an interrupted run had begun to create it, and its provider did not answer for it",
+                hint=f"run `meshctl {operation} {self.name}` again; nothing was changed",
+            )
 
     def _say(self, text: str) -> None:
         if self.on_progress is not None:

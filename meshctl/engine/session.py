@@ -290,8 +290,8 @@ class Session:
         self, run: StackRun, state: Mapping[str, Any], risks: list[Risk], deployment: Deployment
     ) -> None:
         kept = {risk.store.name for risk in risks if risk.store is not None} | let_go(deployment, state)
-        run.retain(frozenset(risk.urn for risk in risks))
         if state.get("resources"):
+            run.retain(frozenset(risk.urn for risk in risks))
             run.destroy()
         stores = tuple(store for store in deployment.object_stores if store.name in kept)
         if stores:
@@ -299,6 +299,10 @@ class Session:
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
+        if any(resource.get("retainOnDelete") for resource in state.get("resources") or ()):
+            run.retain(
+                frozenset()
+            )  # the marks of a retire that was cut off: what has one would stay, and count as gone
         run.empty_on_delete(_buckets(risks))
         return run.destroy(state=state) if state.get("resources") else Recorder()
 

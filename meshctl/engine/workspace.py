@@ -12,7 +12,6 @@ import os
 import secrets
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,17 +86,23 @@ class EngineStack(automation.Stack):
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by what `change` makes of it; None leaves it.
 
-        The SDK's own export and import have the secrets in plain text, in a file that stays when the import fails.
+        The SDK's own export and import have the secrets in plain text, and a file that stays when the import fails.
+        Here they are encrypted, and the state goes through a pipe: a kill leaves no copy of it.
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
         exported = self.exported(plain_secrets=False)
         deployment = change(exported.get("deployment") or {})
         if deployment is None:
             return
-        with tempfile.NamedTemporaryFile("w", prefix="meshctl-state-") as file:
-            json.dump({**exported, "deployment": deployment}, file)
-            file.flush()
-            self._run_pulumi_cmd_sync(["stack", "import", "--file", file.name])
+        program = self.workspace.pulumi_command
+        if not isinstance(program, PulumiProgram):
+            raise TypeError("a stack is opened with meshctl's own PulumiProgram, which can write to the engine's stdin")
+        program.run(
+            ["stack", "import", "--stack", self.name],
+            self.workspace.work_dir,
+            self.workspace.env_vars,
+            stdin_text=json.dumps({**exported, "deployment": deployment}),
+        )
 
     def reread(self, urns: list[str], on_event: Callable[[EngineEvent], None], parallel: int) -> None:
         """Bring these resources of the state in line with what their APIs tell. Raises: `automation.CommandError`."""

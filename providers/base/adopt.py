@@ -26,8 +26,8 @@ def id_of(live: Live, context: dict[str, Any]) -> str:
     return id
 
 
-def ours(live: Live, context: dict[str, Any]) -> str | None:
-    """The id of the object that this very resource made before, or None.
+def ours(live: Live, context: dict[str, Any], others: frozenset[str] = frozenset()) -> str | None:
+    """The id of the object that this very resource made before, or None. `others`: ids that are not meant.
 
     Raises:
         ProviderError: an object of the same name exists and is someone else's.
@@ -37,6 +37,8 @@ def ours(live: Live, context: dict[str, Any]) -> str | None:
         if candidate is None or live.is_gone(candidate):
             continue
         id = str(find(adopt.id, {**context, **candidate}) if adopt.id else id_of(live, context))  # noqa: A001
+        if id in others:
+            continue
         known = context | {"id": id, "parts": id.split(SEPARATOR), "outputs": candidate}
         if _owned(live, known, candidate):
             return id

@@ -28,7 +28,11 @@ from providers.base.values import UNKNOWN, Properties
 
 UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CREATE_TRIES = 6
-UNANSWERED = "unanswered"  # the id of a resource whose create was begun by a run that was killed
+# The id of a placeholder: a resource whose create was begun by a run that was killed, so that nobody knows whether it
+# exists. Ids that follow it are of other objects of the same resource, which are not meant (`meshctl.engine.pending`).
+UNANSWERED = "unanswered"
+NOT = "!"
+LOOKS, LOOK_PAUSE_S = 3, 2.0  # what a killed run made a moment ago may not be listed yet
 
 
 class Crud:
@@ -217,11 +221,11 @@ class Crud:
     def read(self, id: str, inputs: Properties, outputs: Properties) -> Found:
         """The object now and the inputs that would make it so. `Found.id` is empty only if the API says "not found".
 
-        With the id UNANSWERED: what an interrupted create of this very resource made, if it made anything.
+        With the id of a placeholder: what an interrupted create of this very resource made, if it made anything.
         """
-        begun = id == UNANSWERED
+        begun = is_placeholder(id)
         if begun:
-            id = self._begun(inputs)
+            id = self._looked_for(inputs, frozenset(id.split(NOT)[1:]))
             if not id:
                 return Found("")
         context = self.live.context(id, inputs)
@@ -238,13 +242,23 @@ class Crud:
             told[UNFINISHED] = True
         return Found(id, told, now)
 
-    def _begun(self, inputs: Properties) -> str:
-        """The id of what a create that was never answered has made; empty if there is nothing of ours."""
+    def _looked_for(self, inputs: Properties, others: frozenset[str]) -> str:
+        """The id of what a create that was never answered has made; empty if there is nothing of ours but `others`."""
+        for look in range(LOOKS):
+            if look:
+                self.caller.pause(LOOK_PAUSE_S, self.row.create.operation)
+            id = self._begun(inputs, others)
+            if id:
+                return id
+        return ""
+
+    def _begun(self, inputs: Properties, others: frozenset[str]) -> str:
         context = self.live.context("", inputs)
         if self.row.adopt.by == "upsert":
-            return adopt.id_of(self.live, context)
+            id = adopt.id_of(self.live, context)
+            return "" if id in others else id
         try:
-            return adopt.ours(self.live, context) or ""
+            return adopt.ours(self.live, context, others) or ""
         except ProviderError as error:
             if matches(error, adopt.CONFLICTS) or matches(error, self.row.adopt.exists + self.row.adopt.taken):
                 return ""  # what is there is someone else's: this create can't have made it
@@ -257,7 +271,11 @@ class Crud:
         return self.live.describe(context)
 
     def update(self, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Properties:
-        """Applies the settings whose inputs differ; all of them where the last run didn't get through."""
+        """Applies the settings whose inputs differ; all of them where the last run didn't get through.
+
+        Raises: ProviderError, also for a placeholder.
+        """
+        _refuse_placeholder(id, self.row)
         context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
         unfinished = bool(old_outputs.get(UNFINISHED))
@@ -280,7 +298,11 @@ class Crud:
             raise self._not_ready(context, error) from error
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
-        """Deletes and waits until it is gone. What is gone already is fine."""
+        """Deletes and waits until it is gone. What is gone already is fine; a placeholder is never gone.
+
+        Raises: ProviderError, also for a placeholder.
+        """
+        _refuse_placeholder(id, self.row)
         context = self.live.context(id, inputs) | {"outputs": outputs}
         try:
             for step in self.row.before_delete:
@@ -304,6 +326,18 @@ class Crud:
             step(self.live.clients.client(self.row.service), context)
         except CALL_ERRORS as error:
             raise call_error(error, f"before {self.row.delete.operation}") from error
+
+
+def is_placeholder(id: str) -> bool:
+    return id.split(NOT)[0] == UNANSWERED
+
+
+def _refuse_placeholder(id: str, row: Row) -> None:
+    """Nobody knows yet what it stands for: to take "not found" for "deleted" would leave the real one behind."""
+    if is_placeholder(id):
+        noun = row.token.rsplit(":", 1)[-1]
+        message = f"an interrupted run had begun to create this {noun}, and whether it exists is not known yet"
+        raise ProviderError("Unanswered", message)
 
 
 def _given(setting: Setting, inputs: Properties) -> bool:

@@ -77,6 +77,12 @@ def _made_by(live: Json, manager: str) -> bool:
     )
 
 
+def made_by_pulumi(live: Json) -> bool:
+    """Whether a kubernetes plugin of Pulumi has set any field of it. The official one draws the rest of its name."""
+    entries = objects.metadata(live).get("managedFields") or []
+    return any(str(entry.get("manager", "")).startswith(MANAGER) for entry in entries)
+
+
 def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | None:
     """What the server would make of `obj`; None where only an apply can tell (as the official plugin has it)."""
     try:

@@ -107,6 +107,14 @@ def object_id(obj: Mapping[str, Any]) -> str:
     return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
 
 
+def is_placeholder(outputs: Mapping[str, Any]) -> bool:
+    """Whether these outputs were never answered by an API server, which gives every object a UID: those of an object
+    that an interrupted run had begun to create (`meshctl.engine.pending`).
+    """
+    meta = metadata(outputs)
+    return "name" in meta and not meta.get("uid")
+
+
 def split_id(object_id: str) -> tuple[str, str]:
     namespace, _, name = object_id.rpartition("/")
     return namespace, name

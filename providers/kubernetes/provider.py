@@ -211,6 +211,8 @@ class KubernetesProvider(Provider):
         preview: bool,
         ignore_changes: Sequence[str],
     ) -> Properties:
+        if not preview:
+            _refuse_placeholder(id, old_outputs)
         asked = objects.normalise(news)
         gvk = objects.gvk_of(token, asked)
         manager = self._manager(urn, asked, old_outputs)
@@ -324,7 +326,7 @@ class KubernetesProvider(Provider):
                 self._warn_once(urn, f"not refreshed: {error}")
                 return Found(id, outputs, inputs)
             raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
-        if live is None:
+        if live is None or (objects.is_placeholder(outputs) and not _is_ours(live)):
             return Found("")
         found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
         manager = self._manager(urn, asked, outputs)
@@ -358,6 +360,7 @@ class KubernetesProvider(Provider):
     def delete(
         self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties, timeout_s: float
     ) -> None:
+        _refuse_placeholder(id, outputs)
         asked = objects.normalise(inputs or outputs.get("__inputs") or {})
         gvk = objects.gvk_of(token, asked)
         from providers.kubernetes.connection import UnreachableError
@@ -411,6 +414,19 @@ class KubernetesProvider(Provider):
             return super().invoke(token, args=args)
         found = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
         return {"result": found}
+
+
+def _refuse_placeholder(id: str, outputs: Properties) -> None:
+    """Raises ProviderError: an interrupted run had begun to create it. What has its name may be somebody else's."""
+    if objects.is_placeholder(outputs):
+        message = f"an interrupted run had begun to create {id}, and whether it exists is not known yet"
+        raise ProviderError("Unanswered", message)
+
+
+def _is_ours(live: Json) -> bool:
+    from providers.kubernetes import apply
+
+    return apply.made_by_pulumi(live)
 
 
 def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json | None:

@@ -172,6 +172,17 @@ def test_with_its_data_nothing_stays(cloud: Cloud, tmp_path: Path) -> None:
     assert cloud.buckets == set()
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_destroy_after_a_retire_that_was_cut_off_lets_go_of_nothing(cloud: Cloud, tmp_path: Path, at: int) -> None:
+    """The marks of the retire are in the state: with them a bucket would count as deleted, and stay."""
+    cloud.kill_at = at + 1
+    with pytest.raises(Killed):
+        retire(cloud, tmp_path)
+    Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud).destroy("aws-east", allow_data_loss=True)
+    assert presence(cloud.state()) is Presence.NOTHING
+    assert cloud.buckets == set()
+
+
 def test_a_bucket_of_that_name_that_is_another_s_is_left_alone(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
