@@ -107,8 +107,8 @@ def test_what_the_engine_says_is_one_line() -> None:
 OFFICIAL_CONFLICT = (
     "Server-Side Apply field conflict detected. See https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/"
     "managing-resources-with-server-side-apply/#handle-field-conflicts-on-existing-resources for troubleshooting "
-    'help.\nThe resource managed by field manager "pulumi-kubernetes-0e168a03" had an apply conflict: Apply failed with '
-    '1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas'
+    'help.\nThe resource managed by field manager "pulumi-kubernetes-0e168a03" had an apply conflict: Apply failed '
+    'with 1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas'
 )
 OURS = (
     'Apply failed with 1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas:'
