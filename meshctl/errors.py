@@ -11,6 +11,7 @@
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
+      OwnedFieldsError           owned-fields    1   other programs have set fields that the mesh sets otherwise
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it
@@ -127,6 +128,28 @@ class ResourcesFailedError(EngineError):
     def __init__(self, what: str, *, failures: list[ResourceFailure], why: str = "", hint: str = "") -> None:
         super().__init__(what, why=why, hint=hint)
         self.failures = failures
+
+
+@dataclass(frozen=True)
+class OwnedField:
+    """A field of a Kubernetes object that another program has set. `name` is what `--take-over` takes, `where` the same
+    for a person; values as text."""
+
+    name: str
+    where: str
+    owner: str
+    live: str
+    wanted: str
+
+
+class OwnedFieldsError(MeshError):
+    """Nothing was done: a person decides whose value it is to be."""
+
+    code = "owned-fields"
+
+    def __init__(self, what: str, *, fields: list[OwnedField], why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.fields = fields
 
 
 class NotReadyError(MeshError):

@@ -125,6 +125,8 @@ def _declare(
 
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
+    for name, path in render.held_paths(item, late):
+        _put(inputs, path, late[name])
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]
         annotations = {**metadata.get("annotations", {}), "pulumi.com/skipAwait": "true"}
@@ -132,6 +134,13 @@ def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict
     if item.kind == "Secret":
         inputs["stringData"] = pulumi.Output.secret(inputs["stringData"])
     return inputs
+
+
+def _put(inputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    inner = inputs
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
 
 
 def _filled(value: Any, late: Mapping[str, pulumi.Input[Any]]) -> Any:

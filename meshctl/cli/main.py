@@ -173,7 +173,7 @@ def _document(error: MeshError) -> str:
 
     document: dict[str, Any] = {"code": error.code, "what": error.what, "why": error.why, "hint": error.hint}
     document["exit_code"] = error.exit_code
-    for name in ("diagnostics", "failures"):
+    for name in ("diagnostics", "failures", "fields"):
         if hasattr(error, name):
             document[name] = [dataclasses.asdict(item) for item in getattr(error, name)]
     if hasattr(error, "gaps"):

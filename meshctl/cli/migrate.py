@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
     from meshctl.migrate.history import History
@@ -34,6 +35,7 @@ def migrate(
     replace_target_data: Annotated[
         bool, typer.Option("--replace-target-data", help="Delete objects at the target that the source lacks.")
     ] = False,
+    take_over: TakeOver = None,
     break_lock: _BreakLock = False,
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
@@ -41,7 +43,12 @@ def migrate(
     from meshctl.migrate.plan import Options
 
     context: Context = ctx.obj
-    options = Options(observe_s=observe, deep_verify=deep_verify, replace_target_data=replace_target_data)
+    options = Options(
+        observe_s=observe,
+        deep_verify=deep_verify,
+        replace_target_data=replace_target_data,
+        take_over=tuple(take_over or ()),
+    )
     with _migrations(context, source, target, break_lock=break_lock) as migrations:
         plan = migrations.plan(source, target, options)
         if dry_run:
@@ -91,6 +98,7 @@ def resume(
     confirm: Annotated[
         str, typer.Option("--confirm", help="With --source-lost: the source's name.", metavar="ENV")
     ] = "",
+    take_over: TakeOver = None,
     break_lock: _BreakLock = False,
 ) -> None:
     """Go on with a migration that stopped, whichever way it went."""
@@ -101,7 +109,8 @@ def resume(
         if source_lost:
             _, history = migrations.history(migration)
             context.confirm_name(history.plan.source.environment, confirm, views.source_lost_warning(history))
-        migrations.resume(migration, done=done, again=again, source_lost=source_lost)
+        given = tuple(take_over or ())
+        migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=given)
         found = migrations.history(migration)
     _show_detail(context, *found)
 

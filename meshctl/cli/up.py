@@ -27,6 +27,15 @@ _Confirm = Annotated[
     ),
 ]
 
+TakeOver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--take-over",
+        help="Set this field, or all of this subject, though another program has set it. May be repeated.",
+        metavar="SUBJECT[:FIELD]",
+    ),
+]
+
 _ForgetCluster = Annotated[
     bool,
     typer.Option("--forget-cluster", help="The existing cluster is gone for good: forget what was in it, first."),
@@ -46,6 +55,7 @@ def up(
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, where a change asks.")
     ] = False,
+    take_over: TakeOver = None,
     confirm: _Confirm = "",
     forget_cluster: _ForgetCluster = False,
     break_lock: _BreakLock = False,
@@ -53,6 +63,7 @@ def up(
     """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.engine import ownership
 
     context: Context = ctx.obj
     if object_storage_only:
@@ -64,6 +75,7 @@ def up(
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
+        mesh.session.take_over = ownership.checked_names(take_over or (), deployment)
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
             return
@@ -157,8 +169,8 @@ def destroy(
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.engine.events import deletions
     from meshctl.engine.others import others_text
-    from meshctl.engine.session import deletions
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:

@@ -14,12 +14,12 @@ from lightkube.resources.core_v1 import Namespace, Node, PersistentVolumeClaim, 
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.engine.cluster_access import ClusterAccess, named
+from meshctl.engine.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
 
 _GIB = 1024**3
 _LAST_LINE = 300  # characters of what a container said last
-_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "openshift.io/")
 
 
@@ -150,12 +150,12 @@ def _node(node: Any) -> ObservedNode:
         or "",
         gpu_count=int(capacity.get("nvidia.com/gpu", 0)),
         gpu_memory_gib=gpu_memory_mib / 1024,
-        cpu_cores=int(_quantity(total.get("cpu", "0"))),
-        memory_gib=_quantity(total.get("memory", "0")) / _GIB,
-        allocatable_cpu=_quantity(capacity.get("cpu", "0")),
-        allocatable_memory_gib=_quantity(capacity.get("memory", "0")) / _GIB,
-        allocatable_pods=int(_quantity(capacity.get("pods", "0"))),
-        scratch_gb=_quantity(total.get("ephemeral-storage", "0")) / 1e9,
+        cpu_cores=int(quantity(total.get("cpu", "0"))),
+        memory_gib=quantity(total.get("memory", "0")) / _GIB,
+        allocatable_cpu=quantity(capacity.get("cpu", "0")),
+        allocatable_memory_gib=quantity(capacity.get("memory", "0")) / _GIB,
+        allocatable_pods=int(quantity(capacity.get("pods", "0"))),
+        scratch_gb=quantity(total.get("ephemeral-storage", "0")) / 1e9,
         rdma_resource=rdma[0],
         rdma_count=rdma[1],
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
@@ -171,15 +171,6 @@ def _storage_class(item: Any) -> StorageClass:
 def _is_ready(node: Any) -> bool:
     conditions = (node.status.conditions or []) if node.status else []
     return any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
-
-
-def _quantity(text: str) -> float:
-    """A Kubernetes quantity as a number
-    (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/)."""
-    for suffix, factor in _UNITS.items():
-        if text.endswith(suffix):
-            return float(text.removesuffix(suffix)) * factor
-    return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
 
 
 def pod_state(pod: Any) -> PodState:

@@ -94,6 +94,11 @@ class Recorder:
         self.on_progress(Progress(subject_of(step.urn), resource_name(step.urn), state, step.action or ""))
 
 
+def deletions(record: Recorder) -> list[Step]:
+    """What a run deleted of what `up` made."""
+    return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
+
+
 def step_of(metadata: StepEventMetadata) -> Step:
     op = metadata.op.value if hasattr(metadata.op, "value") else str(metadata.op)
     replacing = set(metadata.keys or ())

@@ -40,7 +40,10 @@ HINTS = {
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
     "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
     "another host",
-    "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",
+    "Conflict": "something else has changed it at the same moment, or an earlier run made it in another way, which the "
+    "message then says: run the command again, or delete what the message names",
+    "FieldConflict": "another program has just set a field that the mesh sets, too: run the command again, which says "
+    "whose it is and what can be done",
     "BucketNotEmpty": "the bucket holds data: the same command with --allow-data-loss deletes it, or empty it first",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,
@@ -68,6 +71,7 @@ HINTS = {
 _CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
 _GENERIC = {"Timeout", "NotReady"}
 _SEEN = (
+    ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
     ("VolumeShrink", re.compile(r"resources\.requests\.storage: Forbidden: field can not be less than")),
     ("VolumeUnbound", re.compile(r"spec is immutable after creation except resources\.requests")),
@@ -76,6 +80,8 @@ _SEEN = (
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
 )
+# the official kubernetes plugin sends its users to a page about annotations, which a mesh does not have
+_PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")
 _NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$", re.IGNORECASE)
 
 
@@ -103,7 +109,7 @@ def failure_of(urn: str, message: str) -> ResourceFailure:
     seen = next((name for name, pattern in _SEEN if pattern.search(message)), "")
     given = _CODE.findall(message)
     code = seen or (codes[0] if codes else "") or (given[0] if given else "")
-    text = " ".join(_CODE.sub("", message).split())
+    text = " ".join(_PLUGIN_ADVICE.sub("", _CODE.sub("", message)).split())
     return ResourceFailure(subject_of(urn), urn, text, code, HINTS.get(code, ""))
 
 

@@ -17,10 +17,15 @@ _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as th
 
 
 def previewed(
-    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    owned: Sequence[str] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it."""
-    notes = storage.notes(steps)
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `owned`: what is said
+    of fields that other programs have set."""
+    notes = [*owned, *storage.notes(steps)]
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes)

@@ -13,10 +13,13 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Environments
 
 
-def check_change(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
-    """Before a preview or an `up`. Raises: as `location`, `upgrade` and `volume_sizes`."""
+def check_change(
+    deployment: Deployment, state: Mapping[str, Any], environments: Environments, left: frozenset[str]
+) -> None:
+    """Before a preview or an `up`. `left`: see `Ownership.left`. Raises: as `location`, `upgrade` and
+    `volume_sizes`."""
     check_object_storage(deployment, state, environments)
-    volume_sizes.check(deployment, state)
+    volume_sizes.check(deployment, state, left)
 
 
 def check_object_storage(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:

@@ -8,7 +8,7 @@ and claims that no volume is bound to hold nothing to lose; old versions of obje
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Risk:
     urn: str
     what: str
     store: ObjectStore | None = None
+
+
+def bucket_urns(risks: Iterable[Risk]) -> frozenset[str]:
+    return frozenset(risk.urn for risk in risks if risk.store is not None)
 
 
 def data_at_risk(state: Mapping[str, Any]) -> list[Risk]:

@@ -29,6 +29,7 @@ from meshctl.engine import (
     kubeconfig,
     names,
     object_access,
+    ownership,
     plans,
     preconditions,
     secret_revisions,
@@ -40,11 +41,12 @@ from meshctl.engine import (
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.endpoint_names import EndpointNames
-from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
+from meshctl.engine.ownership import Ownership
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.protection import Risk, data_at_risk, let_go, loss_refused, may_lose
+from meshctl.engine.protection import Risk, bucket_urns, data_at_risk, let_go, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
 from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
@@ -80,6 +82,7 @@ class Session:
     break_lock: bool = False
     command: str = "status"  # what the user asked for, as errors call it
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
+    take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
     check: Callable[[], None] | None = None  # raises what forbids an `up`; asked while the state is locked
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
@@ -103,32 +106,40 @@ class Session:
         """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
-        run = self._environment_run(deployment, cluster, lambda: state.result(), quiet=True)
-        with ThreadPoolExecutor(max_workers=3) as pool:
+        run = self._environment_run(
+            deployment, cluster, lambda: state.result(), lambda: owned.result().held(preview=True), quiet=True
+        )
+        with ThreadPoolExecutor(max_workers=4) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
+            owned = pool.submit(lambda: ownership.look(deployment, state.result(), self.take_over))
             edge = pool.submit(self._names_after, state)
-            allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster))
+            allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
             try:
                 record = run.preview()
             except MeshError:
                 allowed.result()  # what is wrong with the location explains more
+                owned.result()
                 raise
             allowed.result()
+            if self.command == "up":
+                owned.result().refuse(self.command)
             before = stack_outputs(state.result())
             moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-            return plans.previewed(deployment, record.steps, before, moved)
+            return plans.previewed(deployment, record.steps, before, moved, owned.result().forecasts)
 
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
         state.result()
         return self.names.current()
 
-    def _check_plan(self, deployment: Deployment, state: Mapping[str, Any], cluster: str) -> None:
+    def _check_plan(
+        self, deployment: Deployment, state: Mapping[str, Any], cluster: str, owned: Future[Ownership]
+    ) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
         program waits for the state, and needn't wait for this."""
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
-            preconditions.check_change(deployment, state, self.environments)
+            preconditions.check_change(deployment, state, self.environments, owned.result().left)
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
@@ -147,21 +158,25 @@ class Session:
         """Bring the environment up. `set_names`: also point unowned and own endpoint names at it, and remove own ones
         that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
 
-        Raises: ProtectedDataError (storage with data would go; nothing was done), UsageError (the environment is in
-        another region, account or cluster; nothing was done), ResourcesFailedError (what was made is kept),
-        CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
+        Raises: ProtectedDataError (storage with data would go; nothing was done), OwnedFieldsError (fields of other
+        programs; nothing was done), UsageError (the environment is in another region, account or cluster; nothing was
+        done), ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
+        InterruptedByUserError.
         """
         cluster = cluster_identity.asked(deployment)
-        run = self._environment_run(deployment, cluster, lambda: state)
+        run = self._environment_run(deployment, cluster, lambda: state, lambda: owned.held(preview=False))
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        preconditions.check_change(deployment, state, self.environments)
+        owned = ownership.look(deployment, state, self.take_over)
+        preconditions.check_change(deployment, state, self.environments, owned.left)
+        owned.refuse(self.command)
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
             raise loss_refused(deployment.environment, lost)
-        run.empty_on_delete(_buckets(lost))
+        run.empty_on_delete(bucket_urns(lost))
         volume_sizes.grow(deployment, state)
+        owned.take_over(self.on_progress)
         with self._context_kept(run):
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
@@ -299,11 +314,15 @@ class Session:
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
+<<<<<<< HEAD
         if any(resource.get("retainOnDelete") for resource in state.get("resources") or ()):
             run.retain(
                 frozenset()
             )  # the marks of a retire that was cut off: what has one would stay, and count as gone
         run.empty_on_delete(_buckets(risks))
+=======
+        run.empty_on_delete(bucket_urns(risks))
+>>>>>>> owners
         return run.destroy(state=state) if state.get("resources") else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
@@ -353,11 +372,12 @@ class Session:
         deployment: Deployment,
         cluster: str,
         state: Callable[[], Mapping[str, Any]],
+        held: Callable[[], Mapping[str, Any]],
         *,
         quiet: bool = False,
     ) -> StackRun:
         """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state`: waits for the
-        stack's state, which the program needs on AWS and where there are secrets."""
+        stack's state, which the program needs on AWS and where there are secrets. `held`: see `Ownership.held`."""
         values = secret_values.collect(deployment, self.environments)
         identity = {"cluster_uid": cluster} if cluster else {}
 
@@ -365,6 +385,7 @@ class Session:
             if self.check is not None:
                 run.checked(self.check)
             late: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in values.items()}
+            late |= held()
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
             declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
@@ -379,15 +400,6 @@ class Session:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
-
-
-def _buckets(risks: list[Risk]) -> frozenset[str]:
-    return frozenset(risk.urn for risk in risks if risk.store is not None)
-
-
-def deletions(record: Recorder) -> list[Step]:
-    """What a run deleted of what `up` made."""
-    return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
 
 
 def _nothing() -> None:

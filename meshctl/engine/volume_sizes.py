@@ -36,16 +36,21 @@ class _Claims:
     storage_class: str
 
 
-def check(deployment: Deployment, state: Mapping[str, Any]) -> None:
-    """Whether all sizes can be had. Raises: UsageError for a file system, MeshError for a volume, and what `clusters`
+def check(deployment: Deployment, state: Mapping[str, Any], left: frozenset[str] = frozenset()) -> None:
+    """Whether all sizes can be had. `left`: logical names of claims that another program has grown, and that stay as
+    they are. Raises: UsageError for a file system, MeshError for a volume, and what `clusters`
     raises."""
     _refuse_smaller_file_systems(deployment, state)
-    _resize(deployment, state, _changed(deployment, state), dry_run=True)
+    _resize(deployment, state, _changed(deployment, state, left), dry_run=True)
 
 
 def grow(deployment: Deployment, state: Mapping[str, Any]) -> None:
     """Ask for the new sizes of the volumes of stateful sets. Raises: as `check`."""
-    own = {claims: size for claims, size in _changed(deployment, state).items() if claims.name.endswith(_OF_PODS)}
+    own = {
+        claims: size
+        for claims, size in _changed(deployment, state, frozenset()).items()
+        if claims.name.endswith(_OF_PODS)
+    }
     _resize(deployment, state, own, dry_run=False)
 
 
@@ -63,14 +68,15 @@ def _refuse_smaller_file_systems(deployment: Deployment, state: Mapping[str, Any
             )
 
 
-def _changed(deployment: Deployment, state: Mapping[str, Any]) -> dict[_Claims, str]:
+def _changed(deployment: Deployment, state: Mapping[str, Any], left: frozenset[str]) -> dict[_Claims, str]:
     """The claims that are there in another size than the mesh wants now; with another class they are others."""
     resources = [r for r in state.get("resources") or () if r["type"] in _SIZED]
     before = _sizes((subject_of(r["urn"]), r["inputs"]) for r in resources)
     if not before:
         return {}
     # what ignores changes has the size it was made with
-    objects = [item for item in render.platform_objects(deployment) if not item.ignore_changes]
+    declared = render.platform_objects(deployment)
+    objects = [item for item in declared if not item.ignore_changes and item.name not in left]
     after = _sizes((item.subject, item.manifest) for item in objects)
     return {claims: size for claims, size in after.items() if before.get(claims, size) != size}
 

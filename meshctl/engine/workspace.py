@@ -30,6 +30,8 @@ from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 
 PULUMI_VERSION = "3.259.0"
+# Whether the kubernetes plugin takes over fields of other programs with each apply (official plugin: `patchForce`).
+_FORCED = "PULUMI_K8S_ENABLE_PATCH_FORCE"
 KUBERNETES_PLUGIN = "resource-kubernetes-v4.34.2"
 
 
@@ -73,6 +75,16 @@ class EngineStack(automation.Stack):
 
     def outputs(self) -> automation.OutputMap:
         return {}
+
+    def preview(self, *args: Any, **options: Any) -> automation.PreviewResult:
+        """As the SDK does it. A preview only shows what `up` will do about fields of other programs, which takes over
+        what is to be set before its run: here the server's dry run takes them over, which changes nothing."""
+        given = self.workspace.env_vars
+        self.workspace.env_vars = {**given, _FORCED: "true"}
+        try:
+            return super().preview(*args, **options)
+        finally:
+            self.workspace.env_vars = given
 
     def exported(self, *, plain_secrets: bool) -> dict[str, Any]:
         """The state as the engine exports it: `version` and `deployment`. Plain secrets take it twice the time.
@@ -196,6 +208,8 @@ def _environment(backend: Backend) -> dict[str, str]:
         "PULUMI_BACKEND_URL": backend.engine_url,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        # a variable of the user's shell would have `up` take everything over in silence
+        _FORCED: "false",
     }
     if backend.secrets_provider == "passphrase":
         environment |= _passphrase(backend)

@@ -106,6 +106,7 @@ def check_running(work: Work) -> dict[str, Any]:
             why="nothing is deployed there" if found is None else "something brought it up anew in the meantime",
             hint="roll this migration back and plan a new one",
         )
+    work.world.check_fields(found)
     pending = sorted(set(work.world.pending(found)))
     if pending:
         raise MigrationError(
@@ -129,6 +130,7 @@ def check_free(work: Work) -> dict[str, Any]:
             why="what runs there would be paused, and its data replaced by the source's",
             hint=f"roll this migration back, then `meshctl destroy {target}`, or move from there",
         )
+    work.world.check_fields(work.deployment)
     return {"exists": found is not None}
 
 

@@ -16,7 +16,7 @@ import dns.exception
 import dns.resolver
 import httpx2
 
-from meshctl.engine import cluster_identity, clusters, object_access, upgrade
+from meshctl.engine import cluster_identity, clusters, object_access, ownership, upgrade
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
@@ -75,6 +75,13 @@ class EngineWorld:
     def check_cluster(self, deployment: Deployment) -> None:
         if deployment.provider != "aws":
             self._session.check_cluster(clusters.access(deployment, {}))
+
+    def take_over(self, fields: tuple[str, ...]) -> None:
+        self._session.take_over = fields
+
+    def check_fields(self, deployment: Deployment) -> None:
+        state = self._session.state(deployment.environment)
+        ownership.look(deployment, state, self._session.take_over).refuse(self._session.command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         self._clusters.pop(deployment.environment, None)

@@ -47,6 +47,11 @@ class History:
         return bool(self.options.get("source_lost"))
 
     @property
+    def take_over(self) -> tuple[str, ...]:
+        """Fields of other programs to be set all the same: what `migrate` was given, and `migrations resume` since."""
+        return (*self.plan.options.take_over, *self.options.get("take_over", ()))
+
+    @property
     def target_lost(self) -> bool:
         return bool(self.options.get("target_lost"))
 

@@ -66,8 +66,10 @@ class Migrations:
                 hint=f"`meshctl up {source}`, or just `meshctl up {target}`",
             )
         there = self.world.deployment(target)
+        self.world.take_over(options.take_over)
         for deployment in (here, there):
             self.world.check_cluster(deployment)
+            self.world.check_fields(deployment)
         known = {store.name: store for store in there.object_stores}
         facts: list[StoreFacts] = []
         for store in here.object_stores:
@@ -88,8 +90,17 @@ class Migrations:
             self._run(journal)
             return migration
 
-    def resume(self, migration: str = "", *, done: str = "", again: str = "", source_lost: bool = False) -> History:
+    def resume(
+        self,
+        migration: str = "",
+        *,
+        done: str = "",
+        again: str = "",
+        source_lost: bool = False,
+        take_over: tuple[str, ...] = (),
+    ) -> History:
         """Go on, whichever way the migration went. `done`, `again`: the step that asked, and what a person found out.
+        `take_over`: fields of other programs that are set from here on.
 
         Raises: UsageError when that step did not ask; what the steps raise.
         """
@@ -100,6 +111,10 @@ class Migrations:
                 journal.add(done or again, "decided", self.world.now(), {"as": "done" if done else "again"})
             if source_lost:
                 self._leave_source(journal)
+            if take_over:
+                history = read_history(journal.records)
+                given = [*history.options.get("take_over", ()), *take_over]
+                journal.add("migration", "direction", self.world.now(), {"to": history.direction, "take_over": given})
             return self._run(journal)
 
     def rollback(self, migration: str = "", *, destroy_target: bool = False, target_lost: bool = False) -> History:
@@ -159,6 +174,7 @@ class Migrations:
 
     def _run(self, journal: Journal) -> History:
         runner = Runner(self.world, self.data, journal, self.report, self.stop)
+        self.world.take_over(runner.history.take_over)
         with _explained(journal, self._is_target_lost):
             runner.run()
             outcome = _CLOSED_AS.get(runner.history.direction)

@@ -31,6 +31,7 @@ class Options(Value):
     observe_s: int = 30
     deep_verify: bool = False  # read every byte on both sides, also where the stores' own checksums agree
     replace_target_data: bool = False
+    take_over: tuple[str, ...] = ()  # fields of other programs that are set all the same, as for `up`
 
 
 class StoreMove(Value):

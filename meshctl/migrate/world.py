@@ -57,9 +57,15 @@ class World(Protocol):
         """Raises: UsageError when its kubeconfig leads to another cluster than the one that the environment is in,
         CredentialsError, UnreachableError. On AWS the cluster is the environment's own."""
 
+    def take_over(self, fields: tuple[str, ...]) -> None:
+        """From here on `up` sets these fields though other programs have set them."""
+
+    def check_fields(self, deployment: Deployment) -> None:
+        """Raises: OwnedFieldsError when an `up` of it would be refused for fields that other programs have set."""
+
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are
-        not touched. Raises: ResourcesFailedError, InterruptedByUserError, LockedError."""
+        not touched. Raises: OwnedFieldsError, ResourcesFailedError, InterruptedByUserError, LockedError."""
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
         """Destroy what is there of it, also what a retire that was cut off has left. `keep_data`: protected storage

@@ -13,13 +13,14 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.access_key_id  object_storage.secret_access_key           object stores outside AWS (secret)
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
+    held <logical name> <path>                   the live value of a field that another program owns, and that stays
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
 from meshctl.render.nodes import node_label_objects, nodepool_objects
-from meshctl.render.objects import LateValue, PlatformObject, late_names
+from meshctl.render.objects import LateValue, PlatformObject, held, held_paths, late_names
 from meshctl.render.platform import ENDPOINT, REVISION, platform_objects, secrets
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "REVISION",
     "LateValue",
     "PlatformObject",
+    "held",
+    "held_paths",
     "late_names",
     "node_label_objects",
     "nodepool_objects",

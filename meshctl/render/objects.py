@@ -39,6 +39,18 @@ class PlatformObject:
         return str(self.manifest["kind"])
 
 
+def held(name: str, path: str) -> str:
+    """The late value that stands in the place of a field, where the live object's own value is to stay: `name` is the
+    object's logical name, `path` has plain fields only (`spec.replicas`)."""
+    return f"held {name} {path}"
+
+
+def held_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Which of the late values stay at an object's fields: their names and the fields' paths."""
+    begin = held(item.name, "")
+    return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
+
+
 def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:
     """The late values that the objects need, each once, sorted."""
     return tuple(sorted({late.name for item in objects for late in _lates(item.manifest)}))

@@ -11,6 +11,7 @@ from typing import Any
 from providers.aws import rows
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.base import diffs
+from providers.base.bounded import with_live_numbers
 from providers.base.checks import check_inputs
 from providers.base.crud import Crud
 from providers.base.provider import CheckFailure, Created, Diff, Found, Provider, ProviderError
@@ -90,6 +91,7 @@ class AwsProvider(Provider):
         tags = inputs.get("Tags", {})
         if row.tags is not None and isinstance(tags, dict) and (self.default_tags or tags):
             inputs["Tags"] = {**self.default_tags, **tags}
+        inputs = with_live_numbers(row, inputs, olds)
         return inputs, check_inputs(row, service_model(row.service), inputs)
 
     def diff(

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from providers.base import adopt
+from providers.base.bounded import with_live_numbers
 from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.base.compare import merged, same
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
@@ -130,6 +131,7 @@ class Crud:
             raise ProviderError("NotFound", f"{id} was there and is gone; try again")
         context["outputs"] = description
         now = {name: self.live.observe(name, description, value) for name, value in inputs.items()}
+        inputs = context["inputs"] = with_live_numbers(self.row, inputs, now)
         differing = {name for name in inputs if not same(now[name], inputs[name]) and name not in self.row.opaque}
         fixed = sorted(differing - self.row.changeable)
         if fixed and not is_broken(self.row, description):
@@ -276,8 +278,9 @@ class Crud:
         Raises: ProviderError, also for a placeholder.
         """
         _refuse_placeholder(id, self.row)
-        context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
+        news = self._with_live_numbers(id, news)
+        context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         unfinished = bool(old_outputs.get(UNFINISHED))
         needed = [
             setting
@@ -296,6 +299,16 @@ class Crud:
             if not unfinished:
                 raise
             raise self._not_ready(context, error) from error
+
+    def _with_live_numbers(self, id: str, news: Properties) -> Properties:
+        """The state may be older than the last move of such a number, so the API is asked just before the update."""
+        if not self.row.bounded:
+            return news
+        description = self.live.describe(self.live.context(id, news))
+        if description is None:  # the update itself says that the object is gone
+            return news
+        now = {name: self.live.observe(name, description, news.get(name)) for name in news}
+        return with_live_numbers(self.row, news, now)
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes and waits until it is gone. What is gone already is fine; a placeholder is never gone.

@@ -128,6 +128,17 @@ class Adopt:
 
 
 @dataclass(frozen=True)
+class Bounded:
+    """A number that others may move while the object is up, between two bounds that are ours: `number`, `low` and
+    `high` are members of the input `input`. See `bounded`."""
+
+    input: str
+    number: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One resource. Inputs are the members of the create operation (minus `hidden`), the settings' inputs and
     `extra_inputs`.
@@ -145,6 +156,7 @@ class Row:
     themselves.
     fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`).
     derived: more names for the context, computed from the rest of it.
+    bounded: numbers that stay as others have set them, as long as they are within the bounds that the program gives.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     """
@@ -176,6 +188,7 @@ class Row:
     noise: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     derived: Mapping[str, Param] = field(default_factory=dict)
+    bounded: tuple[Bounded, ...] = ()
     delete_first: bool = True
     computed: tuple[str, ...] = ()
 

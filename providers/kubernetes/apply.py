@@ -7,6 +7,7 @@ applied under the resource's own field manager, which first takes over what the 
 from __future__ import annotations
 
 import copy
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -123,7 +124,7 @@ def preview_apply(api: Api, gvk: Gvk, old: Json, obj: Json, live: Json, *, manag
 
 
 def _apply(api: Api, gvk: Gvk, obj: Json, *, manager: str, dry_run: bool) -> Json:
-    force = objects.is_true(obj, objects.PATCH_FORCE)
+    force = objects.is_true(obj, objects.PATCH_FORCE) or os.environ.get(objects.ENABLE_PATCH_FORCE) == "true"
     try:
         return api.apply(gvk, obj, manager=manager, force=force, dry_run=dry_run)
     except ApiError as error:
@@ -131,11 +132,7 @@ def _apply(api: Api, gvk: Gvk, obj: Json, *, manager: str, dry_run: bool) -> Jso
             raise
         if dry_run and _only_ours(error):
             return api.apply(gvk, obj, manager=manager, force=True, dry_run=True)
-        raise ProviderError(
-            error.code,
-            f"{error.message}. Another program owns these fields: leave them out, or take them over with the"
-            f' annotation {objects.PATCH_FORCE}: "true"',
-        ) from error
+        raise ProviderError("FieldConflict", f"{error.message}: another program has set these fields") from error
 
 
 def _only_ours(conflict: ApiError) -> bool:

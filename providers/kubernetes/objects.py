@@ -23,6 +23,7 @@ SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT_SECONDS: Final = "pulumi.com/timeoutSeconds"
 REPLACE_UNREADY: Final = "pulumi.com/replaceUnready"
 PATCH_FORCE: Final = "pulumi.com/patchForce"
+ENABLE_PATCH_FORCE: Final = "PULUMI_K8S_ENABLE_PATCH_FORCE"  # a variable: as the annotation, for every object
 PATCH_FIELD_MANAGER: Final = "pulumi.com/patchFieldManager"
 DELETION_PROPAGATION: Final = "pulumi.com/deletionPropagationPolicy"
 MANAGER: Final = "pulumi-kubernetes"

@@ -97,6 +97,7 @@ def declare_pool(
             "instanceTypes": None if capacity_block else [pool.machine],
             "amiType": pool.ami_type,
             "capacityType": _CAPACITY_TYPES[pool.market],
+            # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)
             "scalingConfig": {"minSize": pool.nodes_min, "maxSize": pool.nodes_max, "desiredSize": pool.nodes},
             "updateConfig": {"maxUnavailable": 1, "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),

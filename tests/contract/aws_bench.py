@@ -59,8 +59,8 @@ class Bench:
     def urn(self, token: str, name: str = "it") -> str:
         return f"urn:pulumi:test::mesh::{token}::{name}"
 
-    def check(self, token: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        checked, failures = self.provider.check(token, urn=self.urn(token), news=inputs, olds={})
+    def check(self, token: str, inputs: dict[str, Any], olds: dict[str, Any] | None = None) -> dict[str, Any]:
+        checked, failures = self.provider.check(token, urn=self.urn(token), news=inputs, olds=olds or {})
         assert failures == [], failures
         return checked
 
@@ -80,7 +80,7 @@ class Bench:
             id=made.id,
             old_inputs=self.check(token, old),
             old_outputs=made.outputs,
-            news=self.check(token, new),
+            news=self.check(token, new, old),
             ignore_changes=[],
         )
 
@@ -91,7 +91,7 @@ class Bench:
             id=made.id,
             old_inputs=self.check(token, old),
             old_outputs=made.outputs,
-            news=self.check(token, new),
+            news=self.check(token, new, old),
             timeout_s=0,
             preview=False,
             ignore_changes=[],

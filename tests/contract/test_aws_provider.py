@@ -373,3 +373,102 @@ def test_what_takes_effect_later_is_done_later(bench: Bench, monkeypatch: pytest
     bench.update("meshaws:iam:Role", made, first, first | {"Description": "b"})
     assert waited == [(15, "Role pods")] * 2, "a tag is in effect at once"
     assert eks.POD_IDENTITY_ASSOCIATION.settle_s >= 10
+
+
+@pytest.fixture
+def config_updates(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was sent with each UpdateNodegroupConfig. Moto tells of no update, so each is said to be done."""
+    send, sent = Caller._send, []
+
+    def recorded(client: Any, call: Any, params: Any) -> Any:
+        if call.operation == "UpdateNodegroupConfig":
+            sent.append({key: value for key, value in params.items() if key not in ("clusterName", "nodegroupName")})
+        if call.operation == "DescribeUpdate":
+            return {"update": {"status": "Successful"}}
+        return send(client, call, params)
+
+    monkeypatch.setattr(Caller, "_send", staticmethod(recorded))
+    return sent
+
+
+def node_group(bench: Bench, **scaling: int) -> tuple[dict[str, Any], Created]:
+    """A node group with these bounds; its desired size is the smallest, as the stack declares it."""
+    names = network(bench)
+    role = "arn:aws:iam::123456789012:role/r"
+    bench.api("eks").create_cluster(name="c", roleArn=role, resourcesVpcConfig={"subnetIds": [names["subnet"]]})
+    wanted = {
+        "clusterName": "c",
+        "nodegroupName": "web",
+        "nodeRole": role,
+        "subnets": [names["subnet"]],
+        "scalingConfig": {**scaling, "desiredSize": scaling["minSize"]},
+        "labels": {"meshctl.dev/pool": "web"},
+    }
+    return wanted, bench.create("meshaws:eks:Nodegroup", **wanted)
+
+
+def scale(bench: Bench, desired: int, least: int = 2, most: int = 6) -> None:
+    """As an autoscaler does it, or a person with a console."""
+    scaling = {"minSize": least, "maxSize": most, "desiredSize": desired}
+    bench.api("eks").update_nodegroup_config(clusterName="c", nodegroupName="web", scalingConfig=scaling)
+
+
+def scaling_of(bench: Bench) -> tuple[int, int, int]:
+    found = bench.api("eks").describe_nodegroup(clusterName="c", nodegroupName="web")["nodegroup"]["scalingConfig"]
+    return found["minSize"], found["desiredSize"], found["maxSize"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "desired"),
+    [((2, 8), 4), ((5, 8), 5), ((2, 3), 3), ((2, 2), 2), ((1, 6), 4)],
+    ids=["more", "raised", "lowered", "fixed", "fewer"],
+)
+@pytest.mark.parametrize("refreshed", [True, False])
+@pytest.mark.usefixtures("config_updates")
+def test_the_size_that_others_gave_a_node_group_stays_within_the_bounds(
+    bench: Bench, bounds: tuple[int, int], desired: int, *, refreshed: bool
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    state = bench.read(token, made, **wanted).inputs if refreshed else wanted
+    assert state["scalingConfig"]["desiredSize"] == (4 if refreshed else 2)
+    assert not bench.diff(token, made, state, wanted).changes  # where nothing was declared anew
+    least, most = bounds
+    new = wanted | {"scalingConfig": {"minSize": least, "maxSize": most, "desiredSize": least}}
+    changed = bench.diff(token, made, state, new).detailed
+    assert changed
+    assert "scalingConfig.desiredSize" not in changed or not least <= state["scalingConfig"]["desiredSize"] <= most
+    outputs = bench.update(token, made, state, new)
+    assert scaling_of(bench) == (least, desired, most)
+    assert outputs["scalingConfig"]["desiredSize"] == desired
+    assert not bench.diff(token, made, bench.read(token, made, **new).inputs, new).changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"meshctl.dev/pool": "web", "role": "general"}},
+        {"taints": [{"key": "a", "value": "b", "effect": "NO_SCHEDULE"}]},
+        {"updateConfig": {"maxUnavailable": 2}},
+    ],
+    ids=["labels", "taints", "updateConfig"],
+)
+def test_what_is_no_scaling_sends_no_sizes(
+    bench: Bench, config_updates: list[dict[str, Any]], change: dict[str, Any]
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    bench.update(token, made, wanted, wanted | change)
+    assert [sorted(sent) for sent in config_updates] == [sorted(change)]
+    assert scaling_of(bench) == (2, 4, 6)
+
+
+@pytest.mark.usefixtures("config_updates")
+def test_a_node_group_of_an_interrupted_run_keeps_the_size_that_it_was_given_since(bench: Bench) -> None:
+    wanted, _ = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    again = bench.create("meshaws:eks:Nodegroup", **wanted)
+    assert again.outputs["scalingConfig"]["desiredSize"] == 4
+    assert scaling_of(bench) == (2, 4, 6)

@@ -204,7 +204,7 @@ def test_a_conflict_names_the_other_owner_and_can_be_forced(
     made = create(provider, "apps/v1:Deployment", "dep", deployment(space))
     path = f"/apis/apps/v1/namespaces/{space}/deployments/dep?fieldManager=hpa"
     plane.call("PATCH", path, {"spec": {"replicas": 3}}, "application/merge-patch+json")
-    with pytest.raises(ProviderError, match=r'conflict with "hpa".*patchForce.*\[code=Conflict\]'):
+    with pytest.raises(ProviderError, match=r'conflict with "hpa".*another program has set.*\[code=FieldConflict\]'):
         update(provider, "apps/v1:Deployment", "dep", made, deployment(space))
     forced = deployment(space, annotations={"pulumi.com/patchForce": "true"})
     assert update(provider, "apps/v1:Deployment", "dep", made, forced)["spec"]["replicas"] == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Param, Poll, Row, Setting, Tags
+from providers.base.row import Adopt, Bounded, Call, Context, Param, Poll, Row, Setting, Tags
 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)
@@ -139,6 +139,12 @@ def _changed_taints(context: Context) -> Any:
     return {key: value for key, value in found.items() if value} or None
 
 
+def _changed_scaling(context: Context) -> Any:
+    """Nothing where the bounds stay: `desiredSize` is moved by whoever scales, and a change of labels is none of it."""
+    new, old = context["inputs"].get("scalingConfig") or {}, context["old_inputs"].get("scalingConfig") or {}
+    return None if all(new.get(name) == old.get(name) for name in ("minSize", "maxSize")) else new
+
+
 NODEGROUP_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "nodegroupName": "parts[1]"}
 NODEGROUP_UPDATE = update_done(name="parts[0]", nodegroupName="parts[1]")
 
@@ -169,7 +175,7 @@ NODEGROUP = Row(
                     "UpdateNodegroupConfig",
                     {
                         **NODEGROUP_NAMES,
-                        "scalingConfig": "inputs.scalingConfig",
+                        "scalingConfig": _changed_scaling,
                         "labels": _changed_labels,
                         "taints": _changed_taints,
                         "updateConfig": "inputs.updateConfig",
@@ -219,6 +225,8 @@ NODEGROUP = Row(
     ),
     broken=("CREATE_FAILED",),
     noise=("modifiedAt",),
+    # EKS refuses a desired size outside of the bounds
+    bounded=(Bounded("scalingConfig", "desiredSize", "minSize", "maxSize"),),
 )
 
 ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}

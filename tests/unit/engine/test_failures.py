@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshctl.engine.failures import error_of, failure_of, lock_owner, resource_failures
+from meshctl.engine.failures import HINTS, error_of, failure_of, lock_owner, resource_failures
 from meshctl.errors import CredentialsError, EngineError, LockedError, ResourcesFailedError, UnreachableError
 
 URN = "urn:pulumi:aws-east::llm-prod::meshaws:eks:Nodegroup::pool/train:nodegroup"
@@ -102,3 +102,28 @@ def test_what_the_engine_says_is_one_line() -> None:
     assert (error.what, error.why) == ("destroy cw failed", "get stack secrets manager: incorrect passphrase")
     assert "PULUMI_CONFIG_PASSPHRASE" in error.hint
     assert error_of("cw", "up", "\n code: 2\n stdout: \n stderr: \n", [], []).why == "code: 2 stdout: stderr:"
+
+
+OFFICIAL_CONFLICT = (
+    "Server-Side Apply field conflict detected. See https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/"
+    "managing-resources-with-server-side-apply/#handle-field-conflicts-on-existing-resources for troubleshooting "
+    'help.\nThe resource managed by field manager "pulumi-kubernetes-0e168a03" had an apply conflict: Apply failed '
+    'with 1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas'
+)
+OURS = (
+    'Apply failed with 1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas:'
+    " another program has set these fields [code=FieldConflict]"
+)
+
+
+@pytest.mark.parametrize("message", [OFFICIAL_CONFLICT, OURS], ids=["official", "stand-in"])
+def test_a_conflict_of_fields_names_the_owner_and_nothing_of_the_engine(message: str) -> None:
+    failure = failure_of(URN, message)
+    assert failure.code == "FieldConflict"
+    assert 'conflict with "kubectl"' in failure.message
+    assert "pulumi.com" not in failure.message + failure.hint
+    assert "run the command again" in failure.hint
+
+
+def test_no_hint_names_the_engines_annotations() -> None:
+    assert not [hint for hint in HINTS.values() if "pulumi" in hint.lower()]

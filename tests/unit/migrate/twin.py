@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from meshctl.engine.clusters import PodState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
-from meshctl.errors import UnreachableError
+from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError
 from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
@@ -117,6 +117,8 @@ class Twin:
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
     outdated: tuple[str, ...] = ()  # what an `up` of the source would change
+    owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
+    taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
@@ -206,7 +208,17 @@ class Twin:
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""
 
+    def take_over(self, fields: tuple[str, ...]) -> None:
+        self.taken_over = set(fields)
+
+    def check_fields(self, deployment: Deployment) -> None:
+        refused = sorted(self.owned.get(deployment.environment, set()) - self.taken_over)
+        if refused:
+            fields = [OwnedField(name, name, "kubectl", "theirs", "ours") for name in refused]
+            raise OwnedFieldsError(f"{refused[0]} is set by kubectl", fields=fields)
+
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        self.check_fields(deployment)
         self.moment()
         here = deployment.environment
         self.ask(here)

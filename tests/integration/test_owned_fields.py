@@ -1,0 +1,84 @@
+"""What kubectl has set on a workload: told by `plan`, refused by `up` and `migrate` before anything is done, taken over
+where meshctl must set it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab_fixture import RunningLab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: owned
+pools:
+  web: {{role: general, nodes: 1, cpu: {{cores: 4}}}}
+storage:
+  results: {{kind: object, size: 1GiB}}
+workloads:
+  api:
+    kind: service
+    pool: web
+    replicas: 2
+    image: a/api:1
+    env: {{LEVEL: {level}}}
+    mounts: {{results: {{path: /results}}}}
+"""
+IMAGE = "workload/api:.spec.template.spec.containers[main].image"
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def mesh(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    shutil.copy(EXAMPLE / "environments.yaml", tmp_path)
+    (tmp_path / "mesh.yaml").write_text(MESH.format(level="info"))
+    here = lab.at(tmp_path)
+    yield here
+    for environment in ("dc1", "cw"):
+        here.meshctl("destroy", environment, "--yes", "--allow-data-loss", "--confirm", environment, check=False)
+
+
+def api(here: RunningLab) -> tuple[int, str]:
+    found = json.loads(here.kubectl("dc1", "get", "deployment", "api", "-n", "owned", "-o", "json"))["spec"]
+    return found["replicas"], found["template"]["spec"]["containers"][0]["image"]
+
+
+def refused(here: RunningLab, *arguments: str) -> dict[str, Any]:
+    failed = here.meshctl("--output", "json", *arguments, check=False)
+    found: dict[str, Any] = json.loads(failed.stdout)["error"]
+    assert found["code"] == "owned-fields"
+    assert [field["name"] for field in found["fields"]] == [IMAGE]
+    return found
+
+
+def test_what_kubectl_has_set_is_told_refused_and_taken_over(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "dc1", "--yes")
+    mesh.kubectl("dc1", "scale", "deployment/api", "-n", "owned", "--replicas=3")
+    mesh.kubectl("dc1", "set", "image", "deployment/api", "-n", "owned", "main=a/api:2")
+    notes = mesh.json("plan", "dc1")["notes"]
+    assert "workload/api: .spec.replicas of deployment api is 3, set by kubectl: `up` sets it back to 2" in notes
+    assert any(f"`up` needs --take-over '{IMAGE}'" in note for note in notes)
+
+    (mesh.folder / "mesh.yaml").write_text(MESH.format(level="debug"))
+    assert f"--take-over '{IMAGE}'" in refused(mesh, "up", "dc1", "--yes")["hint"]
+    refused(mesh, "migrate", "dc1", "cw", "--yes")
+    assert mesh.json("migrations", "list")["migrations"] == []
+    assert api(mesh) == (3, "a/api:2")
+
+    done = mesh.meshctl("up", "dc1", "--yes", "--take-over", IMAGE)
+    assert "workload/api deployment: takes over .spec.replicas of deployment api from kubectl (3 -> 2)" in done.stderr
+    assert api(mesh) == (2, "a/api:1")
+
+    mesh.kubectl("dc1", "scale", "deployment/api", "-n", "owned", "--replicas=3")
+    moved = mesh.meshctl("migrate", "dc1", "cw", "--yes", "--observe", "1", timeout_s=600)
+    assert "takes over .spec.replicas of deployment api from kubectl (3 -> 0)" in moved.stderr
+    assert api(mesh)[0] == 0
+    mesh.meshctl("migrations", "rollback")
+    assert api(mesh)[0] == 2

@@ -1,0 +1,78 @@
+"""Fields that other programs have set stop a migration before it begins, or before it does anything; never in the
+middle, unless they are set in the middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.errors import MigrationError, OwnedFieldsError
+from meshctl.migrate.plan import Options
+from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations
+from tests.unit.migrate.twin import Twin
+
+IMAGE = "workload/chat:.spec.template.spec.containers[main].image"
+
+
+@pytest.mark.parametrize("end", ["east", "west"])
+def test_a_migration_is_refused_while_planning(end: str) -> None:
+    twin = Twin().begin()
+    twin.owned[end] = {IMAGE}
+    with pytest.raises(OwnedFieldsError, match="image is set by kubectl"):
+        migrations(twin).plan("east", "west", OPTIONS)
+    assert twin.up_there["west"] is None
+
+
+def test_what_the_command_names_is_taken_over_all_the_way() -> None:
+    twin = Twin().begin()
+    twin.owned["east"] = {IMAGE}
+    found = migrations(twin)
+    found.start(found.plan("east", "west", Options(observe_s=6, take_over=(IMAGE,))))
+    assert_at(twin, "west", "east")
+    twin.taken_over = set()  # another command, another process
+    found.rollback()
+    assert_at(twin, "east", "west")
+
+
+@pytest.mark.parametrize("end", ["east", "west"])
+def test_what_was_set_after_the_planning_is_refused_before_anything_is_done(end: str) -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.owned[end] = {IMAGE}
+    with pytest.raises(MigrationError, match="image is set by kubectl"):
+        found.start(plan)
+    _, history = found.history()
+    assert history.failed is not None
+    assert history.failed.step == ("preflight/source" if end == "east" else "preflight/target")
+    assert twin.up_there["west"] is None
+    found.resume(take_over=(IMAGE,))
+    assert_at(twin, "west", "east")
+
+
+def test_what_is_set_in_the_middle_stops_the_next_step_and_resume_takes_it_over() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    copy, seeded = twin.copy, []
+
+    def set_while_seeding(*args: Any, **options: Any) -> Any:
+        if not seeded:
+            seeded.append(1)
+            twin.owned["east"] = {IMAGE}
+        return copy(*args, **options)
+
+    twin.copy = set_while_seeding  # type: ignore[method-assign]
+    with pytest.raises(MigrationError, match="image is set by kubectl") as caught:
+        found.start(plan)
+    assert "migrations resume" in caught.value.hint
+    assert twin.running("east", "pretrain")
+    found.resume(take_over=(IMAGE,))
+    assert found.history()[1].take_over == (IMAGE,)
+    assert_at(twin, "west", "east")
+
+
+def test_a_journal_of_an_older_version_takes_nothing_over() -> None:
+    found = Options.model_validate({"observe_s": 30, "deep_verify": False, "replace_target_data": False})
+    assert found.take_over == ()
