@@ -314,15 +314,11 @@ class Session:
 
     def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-<<<<<<< HEAD
         if any(resource.get("retainOnDelete") for resource in state.get("resources") or ()):
             run.retain(
                 frozenset()
             )  # the marks of a retire that was cut off: what has one would stay, and count as gone
-        run.empty_on_delete(_buckets(risks))
-=======
         run.empty_on_delete(bucket_urns(risks))
->>>>>>> owners
         return run.destroy(state=state) if state.get("resources") else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
