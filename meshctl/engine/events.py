@@ -35,10 +35,12 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass
 class Recorder:
-    """Collects one engine run. `diagnostics` are (urn, severity, message), in order."""
+    """Collects one engine run. `steps` are those that began, `results` what they came to, as the engine says it at their
+    end (a refresh says only then what it found). `diagnostics` are (urn, severity, message), in order."""
 
     on_progress: OnProgress | None = None
     steps: list[Step] = field(default_factory=list)
+    results: list[Step] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     diagnostics: list[tuple[str, str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,7 +74,9 @@ class Recorder:
 
     def _finished(self, metadata: StepEventMetadata) -> None:
         self._at_work -= _is_custom(metadata)
-        self._tell(step_of(metadata), "done")
+        step = step_of(metadata)
+        self.results.append(step)
+        self._tell(step, "done")
 
     def _failed(self, metadata: StepEventMetadata) -> None:
         self._at_work -= _is_custom(metadata)

@@ -51,17 +51,20 @@ class StackRun:
     def name(self) -> str:
         return self.stack.name
 
-    def preview(self) -> Recorder:
-        """What `up` would do. Raises: EngineError and its leaves."""
+    def preview(self, *, refresh: bool = False) -> Recorder:
+        """What `up` would do; `refresh` as there. The state stays as it is. Raises: EngineError and its leaves."""
         spared = self._others()
-        return self._run(
-            "plan", lambda record: self.stack.preview(on_event=record, parallel=self.parallel, exclude=spared)
-        )
 
-    def up(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
+        def act(record: Recorder) -> None:
+            self.stack.preview(on_event=record, parallel=self.parallel, exclude=spared, refresh=refresh)
+
+        return self._run("plan", act)
+
+    def up(self, *, state: Mapping[str, Any] | None = None, refresh: bool = False) -> Recorder:
         """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
 
-        Raises: ResourcesFailedError and the others.
+        `refresh`: first read every resource from its API, so that what went missing is made again, and what was changed
+        by others is set back. Nothing is done when one can't be read. Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
         spared = self._others()
@@ -75,6 +78,7 @@ class StackRun:
                     suppress_outputs=True,
                     suppress_progress=True,
                     exclude=spared,
+                    refresh=refresh,
                 )
 
         return self._run("up", act)

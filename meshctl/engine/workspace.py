@@ -127,6 +127,17 @@ class EngineStack(automation.Stack):
             suppress_progress=True,
         )
 
+    def compare(self, urns: list[str], on_event: Callable[[EngineEvent], None], parallel: int) -> None:
+        """As `reread`, with the state left as it is."""
+        self.preview_refresh(
+            target=urns,
+            on_event=on_event,
+            parallel=parallel,
+            run_program=False,
+            suppress_outputs=True,
+            suppress_progress=True,
+        )
+
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
 

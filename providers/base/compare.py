@@ -72,7 +72,20 @@ def _observed_list(described: list[Any], wanted: list[Any]) -> list[Any]:
         return described
     if all(isinstance(item, str | int | float) for item in [*described, *wanted]):
         return wanted if sorted(map(str, described)) == sorted(map(str, wanted)) else described
+    if _same_items(described, wanted):
+        return wanted
     return [observed(one, other) for one, other in zip(described, wanted, strict=True)]
+
+
+def _same_items(described: list[Any], wanted: list[Any]) -> bool:
+    """Whether each wanted item is among the described ones, in any order: services answer tags and rules in theirs."""
+    left = list(described)
+    for item in wanted:
+        match = next((one for one in left if observed(one, item) == item), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
 
 
 def merged(described: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generate_route_id
 
 from meshctl.lab.aws.call import Call
@@ -25,6 +26,20 @@ PREFIXES = {"placement-group": "pg", "capacity-reservation": "cr"}
 EC2_RESOURCE_TO_PREFIX.update(PREFIXES)
 EC2_PREFIX_TO_RESOURCE.update({prefix: resource for resource, prefix in PREFIXES.items()})
 STRATEGIES = ("cluster", "spread", "partition")
+
+
+_create_launch_template = LaunchTemplateBackend.create_launch_template
+
+
+def _create_with_data_alone(backend: Any, name: str, description: str, data: dict[str, Any], tags: Any) -> Any:
+    """Moto adds the template's own tags to `TagSpecifications` of its data, which says what is tagged at launch; EC2
+    doesn't (EC2 API reference, ResponseLaunchTemplateData)."""
+    launched = [spec for spec in data.get("TagSpecifications") or () if spec["ResourceType"] != "launch-template"]
+    data = {**data, "TagSpecifications": launched} if launched else {k: v for k, v in data.items() if k != "TagSpecifications"}
+    return _create_launch_template(backend, name, description, data, tags)
+
+
+LaunchTemplateBackend.create_launch_template = _create_with_data_alone
 
 
 def backend_of(region: str) -> Any:
