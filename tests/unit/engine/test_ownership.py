@@ -1,0 +1,100 @@
+"""When live objects are looked at, and when there is nothing to look at; what a user may name to be taken over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pulumi import automation
+
+from meshctl.engine import live_objects, ownership
+from meshctl.engine.field_owners import FieldConflict, Manager
+from meshctl.engine.field_rules import REPLICAS, Decision, Verdict
+from meshctl.engine.ownership import Ownership
+from meshctl.engine.workspace import EngineStack
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Cluster, Deployment
+from tests.unit.deployments import deployment
+
+CHAT = "workload/chat:deployment"
+TOKEN = "kubernetes:apps/v1:Deployment"
+STATE = {"resources": [{"urn": f"urn:pulumi:dc1::llm-prod::{TOKEN}::{CHAT}", "type": TOKEN}]}
+
+
+def on_prem(tmp_path: Path) -> Deployment:
+    return deployment("dc1", cluster=Cluster(name="dc1", kubeconfig=str(tmp_path / "kubeconfig")))
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The objects that are asked for, at a cluster that has none of them."""
+    names: list[str] = []
+
+    def read(_client: Any, wanted: Any, *_: Any) -> dict[Any, Any]:
+        names.extend(ref.name for ref in wanted)
+        return {}
+
+    monkeypatch.setattr(live_objects, "read", read)
+    monkeypatch.setattr(live_objects, "autoscalers", lambda *_: {})
+    monkeypatch.setattr("meshctl.engine.cluster_access.ClusterAccess.client", lambda _: None)
+    return names
+
+
+def test_only_what_the_state_has_is_looked_at(looked_at: list[str], tmp_path: Path) -> None:
+    """Somebody else's object of the same name is no business of ours."""
+    assert ownership.look(on_prem(tmp_path), STATE).decisions == ()
+    assert looked_at == ["chat"]
+
+
+def test_before_the_first_up_nothing_is_looked_at(looked_at: list[str], tmp_path: Path) -> None:
+    assert ownership.look(on_prem(tmp_path), {}) == Ownership("dc1")
+    assert ownership.look(deployment("aws-east"), STATE) == Ownership("aws-east")  # the cluster is not known yet
+    assert looked_at == []
+
+
+def test_a_cluster_that_can_not_be_asked_is_for_the_engine_to_tell_of(tmp_path: Path) -> None:
+    assert ownership.look(on_prem(tmp_path), STATE) == Ownership("dc1")
+
+
+def test_what_is_to_be_taken_over_must_be_of_the_mesh() -> None:
+    given = ("workload/chat:.spec.replicas", "storage/weights", "workload/chat")
+    with pytest.raises(UsageError, match="the mesh has no storage/weights"):
+        ownership.checked_names(given, deployment("dc1"))
+    with pytest.raises(UsageError, match='the mesh has no workload/caht; did you mean "workload/chat"'):
+        ownership.checked_names(["workload/caht:.spec.replicas"], deployment("dc1"))
+    assert ownership.checked_names(["workload/chat"], deployment("dc1")) == ("workload/chat",)
+    assert ownership.checked_names([], deployment("dc1")) == ()
+
+
+def test_a_preview_holds_what_up_sets_by_itself_and_up_only_what_stays() -> None:
+    def decision(resource: str, path: tuple[str, ...], verdict: Verdict) -> Decision:
+        conflict = FieldConflict(resource, "Job", "x", path, (Manager("kubectl", "Update"),), 3, 2)
+        return Decision(conflict, verdict, "kubectl")
+
+    job = ("f:spec", "f:parallelism")
+    found = Ownership(
+        "dc1",
+        (
+            decision("workload/a:deployment", REPLICAS, Verdict.LEAVE),
+            decision("workload/b:job", job, Verdict.SET),
+            decision("workload/c:deployment", REPLICAS, Verdict.TAKE_OVER),
+        ),
+    )
+    assert found.held(preview=False) == {"held workload/a:deployment spec.replicas": 3}
+    assert found.held(preview=True) == {
+        "held workload/a:deployment spec.replicas": 3,
+        "held workload/b:job spec.parallelism": 3,
+    }
+    assert found.left == {"workload/a:deployment"}
+
+
+def test_only_a_preview_takes_over_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = EngineStack.__new__(EngineStack)
+    stack.workspace = cast("automation.Workspace", SimpleNamespace(env_vars={"A": "b"}))
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(automation.Stack, "preview", lambda *_, **__: seen.append({**stack.workspace.env_vars}))
+    stack.preview()
+    assert seen == [{"A": "b", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}]
+    assert stack.workspace.env_vars == {"A": "b"}
