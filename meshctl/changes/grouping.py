@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
-from meshctl.changes.steps import Action, Step, subject_of
+from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import counted
 
 # Which of several actions on one subject names the change: the one a reader must not miss.
@@ -40,7 +40,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that `up` would do in one environment. `digest` is the deployment's."""
+    """All that `up` would do in one environment. `digest` is the deployment's.
+
+    `changes` come from the mesh. `outside` is what is no longer as the last `up` left it, and what an `up` does about
+    it: it makes again what is gone ("create"), and sets back what was changed ("update").
+    """
 
     environment: str
     digest: str
@@ -50,10 +54,11 @@ class Plan:
     hourly_usd_after: float | None
     data_at_risk: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    outside: tuple[Change, ...] = ()
 
     @property
     def pending(self) -> bool:
-        return bool(self.changes)
+        return bool(self.changes or self.outside)
 
     def document(self) -> dict[str, Any]:
         """The stable JSON of `meshctl plan` (without the version key, which the CLI adds)."""
@@ -61,6 +66,7 @@ class Plan:
             "environment": self.environment,
             "digest": self.digest,
             "changes": [_change_document(change) for change in self.changes],
+            "outside": [_change_document(change) for change in self.outside],
             "counts": dict(self.counts),
             "cost": {"hourly_usd_before": self.hourly_usd_before, "hourly_usd_after": self.hourly_usd_after},
             "data_at_risk": list(self.data_at_risk),
@@ -90,11 +96,13 @@ def group(
     extra: tuple[Change, ...] = (),
     declared: Mapping[str, tuple[FieldChange, ...]] | None = None,
     notes: tuple[str, ...] = (),
+    drift: Iterable[Step] = (),
 ) -> Plan:
     """Group an engine run's steps by mesh subject.
 
     `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own);
-    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`).
+    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`). `drift`: see
+    `meshctl.engine.drift`.
     """
     own = [step for step in steps if step.action is not None and not step.is_engine_own]
     own.sort(key=lambda step: step.urn)  # the engine works on many at once: its order is another one each time
@@ -118,7 +126,29 @@ def group(
         hourly_usd_after=hourly_usd_after,
         data_at_risk=tuple(sorted({subject_of(step.urn) for step in own if _loses_data(step)})),
         notes=notes,
+        outside=_outside(drift),
     )
+
+
+def _outside(drift: Iterable[Step]) -> tuple[Change, ...]:
+    """One change for each subject: what is gone and what was changed there."""
+    by_subject: dict[str, list[Step]] = {}
+    for step in sorted(drift, key=lambda step: step.urn):
+        by_subject.setdefault(subject_of(step.urn), []).append(step)
+    changes = [_outside_change(subject, steps) for subject, steps in by_subject.items()]
+    return tuple(sorted(changes, key=lambda change: _order(change.subject)))
+
+
+def _outside_change(subject: str, steps: list[Step]) -> Change:
+    gone = [step for step in steps if step.op == "delete"]
+    shown = _once([field for step in steps if step.op == "update" for field in fields(step)])
+    names = [resource_name(step.urn).partition(":")[2] or subject for step in gone]
+    words = [f"gone: {', '.join(names)}"] if names else []
+    words += [field.text() for field in shown[:3]]
+    words += [f"and {len(shown) - 3} more"] if len(shown) > 3 else []
+    resources = tuple(ResourceChange(s.urn, s.type, "create" if s.op == "delete" else "update") for s in steps)
+    summary = ", ".join(words) or f"{counted(len(steps), 'resource')} changed"
+    return Change(subject, "create" if gone else "update", summary, tuple(shown), resources)
 
 
 _KINDS = ("network", "cluster", "pool", "storage", "platform", "workload", "endpoint")

@@ -10,6 +10,8 @@ import re
 from meshctl.changes.grouping import Change, Plan
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "move": ">", "same": " "}
+_WILL_MEND = "changed outside meshctl; `up` sets it back:"
+_MENDED = "was changed outside meshctl, and set back:"
 _DONE = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted"}
 
 
@@ -23,17 +25,25 @@ def plan_text(plan: Plan, *, resources: bool = False) -> str:
 def done_text(plan: Plan, *, resources: bool = False) -> str:
     """What was done, ending in a newline."""
     counts = [f"{plan.counts[action]} {done}" for action, done in _DONE.items() if plan.counts[action]]
-    text = _text(plan, counts, "up to date", [], resources=resources)
+    text = _text(plan, counts, "up to date", [], resources=resources).replace(_WILL_MEND, _MENDED)
     return re.sub(r"(\d+ resources?) to (create|update|replace|delete)\b", lambda m: f"{m[1]} {_DONE[m[2]]}", text)
 
 
 def _text(plan: Plan, counts: list[str], nothing: str, warnings: list[str], *, resources: bool) -> str:
     same = plan.counts.get("same", 0)
-    headline = f"{', '.join(counts)}, {same} unchanged" if plan.pending else f"{nothing} ({same} resources as declared)"
+    if plan.changes:
+        headline = f"{', '.join(counts)}, {same} unchanged"
+    elif plan.outside:
+        headline = f"no changes of the mesh ({same} resources as declared)"
+    else:
+        headline = f"{nothing} ({same} resources as declared)"
     lines = [f"{plan.environment}: {headline}"]
-    width = max((len(change.subject) for change in plan.changes), default=0)
+    width = max((len(change.subject) for change in (*plan.changes, *plan.outside)), default=0)
     for change in plan.changes:
         lines += _change_lines(change, width, resources=resources)
+    if plan.outside:
+        lines.append(f"  {_WILL_MEND}")
+        lines += [f"  {line}" for change in plan.outside for line in _change_lines(change, width, resources=resources)]
     lines += [f"  note: {note}" for note in plan.notes]
     lines += warnings
     lines.append(f"  cost: {_usd(plan.hourly_usd_before)} -> {_usd(plan.hourly_usd_after)}")

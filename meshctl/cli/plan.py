@@ -17,6 +17,12 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are pending.")
     ] = False,
+    no_refresh: Annotated[
+        bool,
+        typer.Option(
+            "--no-refresh", help="Look at neither AWS nor the cluster: faster, and blind to what others changed."
+        ),
+    ] = False,
     resources: Annotated[bool, typer.Option("--resources", help="List each resource below its subject.")] = False,
 ) -> None:
     """Preview: changes in mesh terms first, resources as detail."""
@@ -33,6 +39,7 @@ def plan(
     if out is not None:
         plan_file.check_place(out)
     with opened(context, "plan") as mesh:
+        mesh.session.refresh = not no_refresh
         plans = [mesh.session.plan(mesh.deployment(name)) for name in names]
     if context.output == "json":
         documents = [found.document() for found in plans]

@@ -58,6 +58,12 @@ def up(
     take_over: TakeOver = None,
     confirm: _Confirm = "",
     forget_cluster: _ForgetCluster = False,
+    no_refresh: Annotated[
+        bool,
+        typer.Option(
+            "--no-refresh", help="Look at neither AWS nor the cluster first: what others changed is not mended."
+        ),
+    ] = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
@@ -70,6 +76,7 @@ def up(
         _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss)
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = _seconds(timeout)
+        mesh.session.refresh = not no_refresh
         mesh.refuse_if_moving(mesh.known(environment), "up")
         mesh.session.check = partial(mesh.refuse_if_moving, environment, "up")
         if forget_cluster:

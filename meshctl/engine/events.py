@@ -35,8 +35,8 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass
 class Recorder:
-    """Collects one engine run. `steps` are those that began, `results` what they came to, as the engine says it at their
-    end (a refresh says only then what it found). `diagnostics` are (urn, severity, message), in order."""
+    """Collects one engine run. `steps` are those that began, `results` what each came to: a refresh says only at its
+    end what it found. `diagnostics` are (urn, severity, message), in order."""
 
     on_progress: OnProgress | None = None
     steps: list[Step] = field(default_factory=list)

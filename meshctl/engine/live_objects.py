@@ -21,8 +21,8 @@ from meshctl.render import PlatformObject
 MANAGER = "meshctl"  # under which name a field is set that the engine is not to set
 _TRIES = 4
 _AT_ONCE = 8
-_HIDDEN = (403, 404)  # a list that these rights do not allow; a kind that the cluster does not have
-_NOT_READ = ("Secret",)  # their values are known while the engine runs only, and are for nobody else to see
+_FORBIDDEN, _ABSENT = 403, 404
+NOT_READ = ("Secret",)  # their values are known while the engine runs only, and are for nobody else to see
 
 
 @dataclass(frozen=True, order=True)
@@ -45,24 +45,54 @@ def reference(item: PlatformObject) -> Reference:
 def read(
     client: lightkube.Client, wanted: Iterable[Reference], own_namespace: str, labels: Mapping[str, str]
 ) -> dict[Reference, Json]:
-    """Those of the wanted objects that exist. `labels`: by which the mesh's objects are found where others are, too."""
-    references = frozenset(ref for ref in wanted if ref.kind not in _NOT_READ)
+    """Those of the wanted objects that exist: what is missing in the answer is gone. `labels`: by which the mesh's
+    objects are found where others are, too. Raises: ApiError, also where these rights allow no look at an object.
+    """
+    references = frozenset(ref for ref in wanted if ref.kind not in NOT_READ)
     groups = sorted({(ref.api_version, ref.kind, ref.namespace) for ref in references})
     found: dict[Reference, Json] = {}
 
     def listed(group: tuple[str, str, str]) -> dict[Reference, Json]:
-        return _listed(client, *group, labels={} if group[2] == own_namespace else labels)
+        is_mixed = group[2] != own_namespace and group[1] != "Node"  # a node has lost its labels when they are wanted
+        try:
+            return _listed(client, *group, labels=labels if is_mixed else {})
+        except ApiError as error:
+            if error.status.code != _FORBIDDEN:
+                raise
+            return {}
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         for objects in pool.map(listed, groups):
             found.update({ref: item for ref, item in objects.items() if ref in references})
+        missing = sorted(references - found.keys())  # by the list: it may have lost its labels, or lists are forbidden
+        for ref, item in zip(missing, pool.map(lambda ref: _single(client, ref), missing), strict=True):
+            found.update({ref: item} if item is not None else {})
     return found
 
 
+def _single(client: lightkube.Client, ref: Reference) -> Json | None:
+    """One object, or None where the API server says that it isn't there."""
+    namespace: dict[str, Any] = {"namespace": ref.namespace} if ref.namespace else {}
+    try:
+        return dict(
+            client.get(_resource(ref.api_version, ref.kind, namespaced=bool(ref.namespace)), ref.name, **namespace)
+        )
+    except ApiError as error:
+        if error.status.code == _ABSENT:
+            return None
+        raise
+
+
 def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str], str]:
-    """The HorizontalPodAutoscaler's name by kind and name of what it scales."""
+    """The HorizontalPodAutoscaler's name by kind and name of what it scales; none where these rights show none."""
     found = {}
-    for ref, item in _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={}).items():
+    try:
+        scalers = _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={})
+    except ApiError as error:
+        if error.status.code != _FORBIDDEN:
+            raise
+        return {}
+    for ref, item in scalers.items():
         target = (item.get("spec") or {}).get("scaleTargetRef") or {}
         found[str(target.get("kind")), str(target.get("name"))] = ref.name
     return found
@@ -116,7 +146,7 @@ def _listed(
     try:
         items = [dict(item) for item in client.list(resource, labels=dict(labels) or None, **options)]
     except ApiError as error:
-        if error.status.code in _HIDDEN:
+        if error.status.code == _ABSENT:  # the cluster has no such kind
             return {}
         raise
     return {Reference(api_version, kind, namespace, str(item["metadata"]["name"])): item for item in items}

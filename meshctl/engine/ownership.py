@@ -8,14 +8,13 @@ done about it in `field_rules`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightkube
 
 from meshctl import render
-from meshctl.changes.steps import resource_name
+from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import clusters, live_objects
 from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.engine.events import OnProgress, Progress
@@ -23,7 +22,7 @@ from meshctl.engine.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.engine.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.engine.live_objects import Reference
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.references import suggestion
 from meshctl.render import PlatformObject
@@ -40,16 +39,23 @@ class Ownership:
     decisions: tuple[Decision, ...] = ()
     cluster: ClusterAccess | None = None
     live: Mapping[str, tuple[Reference, Json]] = field(default_factory=dict)  # by the resource's logical name
+    looked_at: tuple[PlatformObject, ...] = ()  # what was looked for: all of it is in `live`, or gone
 
-    @property
-    def forecasts(self) -> tuple[str, ...]:
-        """Lines of a plan."""
-        return tuple(decision.forecast for decision in self.decisions)
+    def forecasts(self, drift: Collection[Step]) -> tuple[str, ...]:
+        """Lines of a plan. `drift`: what the plan says anyway; what `up` does about other values needs no line then."""
+        said = {resource_name(step.urn) for step in drift}
+        plain = (Verdict.TAKE_OVER, Verdict.SET)
+        return tuple(d.forecast for d in self.decisions if d.verdict not in plain or d.conflict.resource not in said)
 
     @property
     def left(self) -> frozenset[str]:
         """Logical names of the resources of which a value stays that others have set."""
         return frozenset(d.conflict.resource for d in self.decisions if d.verdict is Verdict.LEAVE)
+
+    def left_paths(self, resource: str) -> list[str]:
+        """The fields of a resource that stay as others have set them, as the engine writes them (`spec.replicas`)."""
+        left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
+        return [_plain(conflict) for conflict in left]
 
     def refuse(self, command: str) -> None:
         """Raises: OwnedFieldsError when something is for a person to decide. `command`: the user's."""
@@ -90,18 +96,16 @@ class Ownership:
 def look(deployment: Deployment, state: Mapping[str, Any], take_over: Collection[str] = ()) -> Ownership:
     """What other programs own of what the mesh declares, among the objects that `state` says are ours.
 
-    A cluster that can't be asked is looked at as if there were nothing: the engine says what is wrong with it.
     `take_over`: the names of fields, or of what they are a part of, that are set all the same.
+    Raises: CredentialsError, UnreachableError when the cluster can't be asked.
     """
     made = {resource_name(r["urn"]) for r in state.get("resources") or () if str(r["type"]).startswith(_OBJECT)}
-    ours = [item for item in _declared(deployment) if item.name in made and not item.patch]
+    ours = [item for item in _declared(deployment) if item.name in made and item.kind not in live_objects.NOT_READ]
     outputs = stack_outputs(state)
     is_unknown = deployment.provider == "aws" and not outputs.get("kubeconfig")
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    with suppress(CredentialsError, UnreachableError):
-        return _looked(deployment, clusters.access(deployment, outputs), ours, take_over)
-    return Ownership(deployment.environment)
+    return _looked(deployment, clusters.access(deployment, outputs), ours, take_over)
 
 
 def checked_names(take_over: Collection[str], deployment: Deployment) -> tuple[str, ...]:
@@ -119,7 +123,7 @@ def checked_names(take_over: Collection[str], deployment: Deployment) -> tuple[s
 
 def _declared(deployment: Deployment) -> list[PlatformObject]:
     pools = render.nodepool_objects(deployment) if deployment.provider == "coreweave" else ()
-    return [*pools, *render.platform_objects(deployment)]
+    return [*pools, *render.node_label_objects(deployment), *render.platform_objects(deployment)]
 
 
 def _looked(
@@ -132,9 +136,10 @@ def _looked(
         objects = live_objects.read(client, references.values(), deployment.namespace, labels)
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}
-    found = [conflict for item in ours if item.name in live for conflict in _of(item, live[item.name][1], scalers)]
+    whole = [item for item in ours if item.name in live and not item.patch]  # a patch takes its fields over as it is
+    found = [conflict for item in whole for conflict in _of(item, live[item.name][1], scalers)]
     decisions = tuple(decide(conflict, scalers, take_over) for conflict in found)
-    return Ownership(deployment.environment, decisions, cluster, live)
+    return Ownership(deployment.environment, decisions, cluster, live, tuple(ours))
 
 
 def _of(item: PlatformObject, live: Json, scalers: Mapping[tuple[str, str], str]) -> list[FieldConflict]:

@@ -57,9 +57,11 @@ def check(path: Path, plan: Plan) -> None:
             "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
         )
     now = json.loads(json.dumps(plan.document()))
-    if saved["changes"] != now["changes"]:
-        old = {change["subject"] for change in saved["changes"]}
-        new = {change["subject"] for change in now["changes"]}
+    reviewed = saved["changes"] + saved.get("outside", [])  # plans of meshctl before 0.1.0 have no "outside"
+    pending = now["changes"] + now["outside"]
+    if reviewed != pending:
+        old = {change["subject"] for change in reviewed}
+        new = {change["subject"] for change in pending}
         differing = sorted(old ^ new) or sorted(old)
         raise StalePlanError(
             "the environment changed since the plan was made",

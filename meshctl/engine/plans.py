@@ -13,6 +13,9 @@ from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
 
 _BUCKET = "meshaws:s3:Bucket"
+_UNSEEN = (
+    "AWS and the cluster were not looked at (--no-refresh): what is gone or was changed outside meshctl is not seen"
+)
 _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked"
 
 
@@ -21,19 +24,31 @@ def previewed(
     steps: Sequence[Step],
     before: Mapping[str, Any],
     names: tuple[Change, ...],
-    owned: Sequence[str] = (),
+    more_notes: Sequence[str] = (),
+    drift: Sequence[Step] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `owned`: what is said
-    of fields that other programs have set."""
-    notes = [*owned, *storage.notes(steps)]
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `drift`: what is no
+    longer as the last `up` left it."""
+    notes = [*more_notes, *storage.notes(steps)]
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
         notes.append(_UNCHECKED)
-    return _plan(deployment, steps, before, names, notes)
+    return _plan(deployment, steps, before, names, notes, drift)
 
 
-def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]) -> Plan:
+def done(
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    drift: Sequence[Step] = (),
+) -> Plan:
     """Of a run that changed things. Arguments: as `previewed`."""
-    return _plan(deployment, steps, before, names, [])
+    return _plan(deployment, steps, before, names, [], drift)
+
+
+def looked_at(state: Mapping[str, Any], *, looked: bool) -> list[str]:
+    """The note of a plan for which nobody looked at the world."""
+    return [_UNSEEN] if state.get("resources") and not looked else []
 
 
 def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:
@@ -66,6 +81,7 @@ def _plan(
     before: Mapping[str, Any],
     names: tuple[Change, ...],
     notes: Sequence[str],
+    drift: Sequence[Step] = (),
 ) -> Plan:
     old = _up_before(before)
     return group(
@@ -77,4 +93,5 @@ def _plan(
         declared=storage.declared(old, deployment),
         extra=names,
         notes=tuple(notes),
+        drift=drift,
     )

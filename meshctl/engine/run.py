@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 from pulumi import automation
 
-from meshctl.changes.steps import resource_name
-from meshctl.engine import failures, pending
+from meshctl.changes.steps import Step, resource_name
+from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
 from meshctl.engine.workspace import EngineStack
@@ -51,20 +51,57 @@ class StackRun:
     def name(self) -> str:
         return self.stack.name
 
-    def preview(self, *, refresh: bool = False) -> Recorder:
-        """What `up` would do; `refresh` as there. The state stays as it is. Raises: EngineError and its leaves."""
+    def preview(self, *, refresh: bool = False, without_cluster: bool = False) -> Recorder:
+        """What `up` would do, with `refresh` over the state as the APIs tell it. The state stays as it is.
+
+        `without_cluster`: the cluster is known to be gone, and with it all objects in it, which nobody can ask about.
+        Raises: EngineError and its leaves.
+        """
         spared = self._others()
 
         def act(record: Recorder) -> None:
-            self.stack.preview(on_event=record, parallel=self.parallel, exclude=spared, refresh=refresh)
+            self.stack.preview(
+                on_event=record,
+                parallel=self.parallel,
+                exclude=spared,
+                refresh=refresh,
+                without_cluster=without_cluster,
+            )
 
         return self._run("plan", act)
 
-    def up(self, *, state: Mapping[str, Any] | None = None, refresh: bool = False) -> Recorder:
+    def compare(self, urns: Collection[str]) -> list[Step]:
+        """What became of these resources of the state since the last `up`, as their APIs tell it; the state stays.
+
+        Raises: EngineError and its leaves.
+        """
+        return self._run(
+            "plan", lambda record: self.stack.compare(list(urns), record, self.parallel), quiet=True
+        ).results
+
+    def reread(self, urns: Collection[str]) -> list[Step]:
+        """As `compare`, and the state is brought in line with it."""
+        return self._run(
+            self.command, lambda record: self.stack.reread(list(urns), record, self.parallel), quiet=True
+        ).results
+
+    def mark_changed(self, urns: frozenset[str]) -> None:
+        """Have the next `up` set these resources as declared, though their inputs are the same."""
+
+        def marked(resource: dict[str, Any]) -> dict[str, Any]:
+            others = [error for error in resource.get("initErrors") or () if error != drift.CHANGED_OUTSIDE]
+            return {**resource, "initErrors": [*others, drift.CHANGED_OUTSIDE]}
+
+        def change(state: dict[str, Any]) -> dict[str, Any]:
+            resources = state.get("resources") or ()
+            return {**state, "resources": [marked(r) if r["urn"] in urns else r for r in resources]}
+
+        self.rewrite(change)
+
+    def up(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
         """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
 
-        `refresh`: first read every resource from its API, so that what went missing is made again, and what was changed
-        by others is set back. Nothing is done when one can't be read. Raises: ResourcesFailedError and the others.
+        Raises: ResourcesFailedError and the others.
         """
         self._settle_pending("up", state)
         spared = self._others()
@@ -78,7 +115,6 @@ class StackRun:
                     suppress_outputs=True,
                     suppress_progress=True,
                     exclude=spared,
-                    refresh=refresh,
                 )
 
         return self._run("up", act)

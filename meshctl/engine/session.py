@@ -26,10 +26,13 @@ from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
     clusters,
+    drift,
     kubeconfig,
+    look,
     names,
     object_access,
     ownership,
+    pending,
     plans,
     preconditions,
     secret_revisions,
@@ -42,6 +45,7 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.endpoint_names import EndpointNames
 from meshctl.engine.events import OnProgress, Recorder, deletions
+from meshctl.engine.look import Look
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.ownership import Ownership
@@ -83,6 +87,7 @@ class Session:
     command: str = "status"  # what the user asked for, as errors call it
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
+    refresh: bool = True  # whether a plan and an `up` look at the world first
     check: Callable[[], None] | None = None  # raises what forbids an `up`; asked while the state is locked
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
@@ -107,13 +112,14 @@ class Session:
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
         run = self._environment_run(
-            deployment, cluster, lambda: state.result(), lambda: owned.result().held(preview=True), quiet=True
+            deployment, cluster, lambda: state.result(), lambda: owned.result()[0].held(preview=True), quiet=True
         )
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        with ThreadPoolExecutor(max_workers=5) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
-            owned = pool.submit(lambda: ownership.look(deployment, state.result(), self.take_over))
+            owned = pool.submit(lambda: self._owned(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
+            looked = pool.submit(lambda: self._looked(run, state, owned, allowed))
             try:
                 record = run.preview()
             except MeshError:
@@ -121,11 +127,48 @@ class Session:
                 owned.result()
                 raise
             allowed.result()
-            if self.command == "up":
-                owned.result().refuse(self.command)
-            before = stack_outputs(state.result())
-            moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-            return plans.previewed(deployment, record.steps, before, moved, owned.result().forecasts)
+            seen = looked.result()
+        ownership_, _ = owned.result()
+        if self.command == "up":
+            ownership_.refuse(self.command)
+        steps = self._after_drift(run, seen) if seen is not None and seen.by_engine else record.steps
+        before = stack_outputs(state.result())
+        moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
+        notes = (
+            *ownership_.forecasts(seen.drift if seen else ()),
+            *plans.looked_at(state.result(), looked=seen is not None),
+        )
+        return plans.previewed(deployment, steps, before, moved, notes, seen.drift if seen else ())
+
+    def _owned(self, deployment: Deployment, state: Mapping[str, Any]) -> tuple[Ownership, MeshError | None]:
+        """What other programs own there, and what is in the way of asking the cluster."""
+        try:
+            return ownership.look(deployment, state, self.take_over), None
+        except (CredentialsError, UnreachableError) as error:
+            return Ownership(deployment.environment), error
+
+    def _looked(
+        self,
+        run: StackRun,
+        state: Future[dict[str, Any]],
+        owned: Future[tuple[Ownership, MeshError | None]],
+        allowed: Future[None],
+    ) -> Look | None:
+        """What is no longer as the last `up` left it; None where nobody looks. Raises: EngineError and its leaves."""
+        allowed.result()  # at another account everything would read as gone
+        if not self.refresh:
+            return None
+        by_engine = look.compare(run, state.result())
+        found, silence = owned.result()
+        seen = Look(by_engine, look.in_cluster(state.result(), found))
+        if silence is not None and not seen.cluster_is_gone:
+            raise silence
+        return seen
+
+    def _after_drift(self, run: StackRun, seen: Look) -> list[Step]:
+        """What an `up` would do once the state is as the world: what needs a resource that is gone changes, too."""
+        record = run.preview(refresh=True, without_cluster=seen.cluster_is_gone)
+        return drift.without([step for step in record.steps if step.op != "refresh"], seen.drift)
 
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
@@ -133,13 +176,17 @@ class Session:
         return self.names.current()
 
     def _check_plan(
-        self, deployment: Deployment, state: Mapping[str, Any], cluster: str, owned: Future[Ownership]
+        self,
+        deployment: Deployment,
+        state: Mapping[str, Any],
+        cluster: str,
+        owned: Future[tuple[Ownership, MeshError | None]],
     ) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
         program waits for the state, and needn't wait for this."""
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
-            preconditions.check_change(deployment, state, self.environments, owned.result().left)
+            preconditions.check_change(deployment, state, self.environments, owned.result()[0].left)
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
@@ -167,9 +214,12 @@ class Session:
         run = self._environment_run(deployment, cluster, lambda: state, lambda: owned.held(preview=False))
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        owned = ownership.look(deployment, state, self.take_over)
+        owned, silence = self._owned(deployment, state)
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
+        seen = self._brought_into_state(run, state, owned, silence)
+        if seen.drift or pending.is_unsettled(state):
+            state = run.state(plain_secrets=secret_revisions.needed(deployment))
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
@@ -187,10 +237,23 @@ class Session:
         addresses = known_addresses(outputs)
         self._write_context(deployment.environment, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved)
+        plan = plans.done(named, record.steps, before, moved, seen.drift)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
+
+    def _brought_into_state(
+        self, run: StackRun, state: Mapping[str, Any], owned: Ownership, silence: MeshError | None
+    ) -> Look:
+        """What is no longer as the last `up` left it, now in the state, too. Raises: EngineError and its leaves."""
+        if not self.refresh or not state.get("resources"):
+            return Look()
+        if pending.is_unsettled(state):
+            state = run.settled()
+        seen = look.bring_into_state(run, state, look.in_cluster(state, owned))
+        if silence is not None and not seen.cluster_is_gone:
+            raise silence
+        return seen
 
     @contextmanager
     def _context_kept(self, run: StackRun) -> Iterator[None]:

@@ -32,6 +32,7 @@ from meshctl.errors import UsageError
 PULUMI_VERSION = "3.259.0"
 # Whether the kubernetes plugin takes over fields of other programs with each apply (official plugin: `patchForce`).
 _FORCED = "PULUMI_K8S_ENABLE_PATCH_FORCE"
+_GONE = "PULUMI_K8S_DELETE_UNREACHABLE"
 KUBERNETES_PLUGIN = "resource-kubernetes-v4.34.2"
 
 
@@ -76,11 +77,14 @@ class EngineStack(automation.Stack):
     def outputs(self) -> automation.OutputMap:
         return {}
 
-    def preview(self, *args: Any, **options: Any) -> automation.PreviewResult:
+    def preview(self, *args: Any, without_cluster: bool = False, **options: Any) -> automation.PreviewResult:
         """As the SDK does it. A preview only shows what `up` will do about fields of other programs, which takes over
-        what is to be set before its run: here the server's dry run takes them over, which changes nothing."""
+        what is to be set before its run: here the server's dry run takes them over, which changes nothing.
+
+        `without_cluster`: objects in a cluster that doesn't answer count as gone, since the cluster is known to be.
+        """
         given = self.workspace.env_vars
-        self.workspace.env_vars = {**given, _FORCED: "true"}
+        self.workspace.env_vars = {**given, _FORCED: "true", _GONE: str(without_cluster).lower()}
         try:
             return super().preview(*args, **options)
         finally:
@@ -221,6 +225,8 @@ def _environment(backend: Backend) -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         # a variable of the user's shell would have `up` take everything over in silence
         _FORCED: "false",
+        # and have an API server that doesn't answer read as one whose objects are deleted
+        _GONE: "false",
     }
     if backend.secrets_provider == "passphrase":
         environment |= _passphrase(backend)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from providers.base.provider import ProviderError
@@ -45,6 +47,13 @@ class Gvk:
         return f"{self.api_version}/{self.kind}"
 
 
+_QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_FACTORS: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
+}
 NAMESPACE: Final = Gvk("", "v1", "Namespace")
 
 
@@ -220,12 +229,30 @@ def preview_state(asked: Json, live: Json, manager: str, olds: Mapping[str, Any]
 
 
 def prune(live: Any, inputs: Any) -> Any:
-    """What the live object says of the fields that `inputs` set: the inputs that would make it so."""
+    """What the live object says of the fields that `inputs` set: the inputs that would make it so.
+
+    A value that means the same stays as it was given: the API server spells quantities in its own way ("5120Mi" is
+    "5Gi"), and leaves out what is empty, zero or false.
+    """
     if isinstance(inputs, dict) and isinstance(live, dict):
-        return {key: prune(live[key], item) for key, item in inputs.items() if key in live}
+        kept = {key: item for key, item in inputs.items() if key in live or _is_zero(item)}
+        return {key: prune(live[key], item) if key in live else item for key, item in kept.items()}
     if isinstance(inputs, list) and isinstance(live, list):
         return _prune_list(live, inputs)
-    return live
+    return inputs if _same_quantity(live, inputs) else live
+
+
+def _is_zero(value: Any) -> bool:
+    return value is False or value in ("", 0) or value in ([], {})
+
+
+def _same_quantity(one: Any, other: Any) -> bool:
+    """Source: Kubernetes API reference, "Quantity"."""
+    found = [_QUANTITY.fullmatch(value) if isinstance(value, str) else None for value in (one, other)]
+    if found[0] is None or found[1] is None:
+        return False
+    left, right = (Decimal(match[1]) * _FACTORS[match[2] or ""] for match in found if match is not None)
+    return left == right
 
 
 def _prune_list(live: list[Any], inputs: list[Any]) -> list[Any]:

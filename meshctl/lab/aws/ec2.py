@@ -35,7 +35,11 @@ def _create_with_data_alone(backend: Any, name: str, description: str, data: dic
     """Moto adds the template's own tags to `TagSpecifications` of its data, which says what is tagged at launch; EC2
     doesn't (EC2 API reference, ResponseLaunchTemplateData)."""
     launched = [spec for spec in data.get("TagSpecifications") or () if spec["ResourceType"] != "launch-template"]
-    data = {**data, "TagSpecifications": launched} if launched else {k: v for k, v in data.items() if k != "TagSpecifications"}
+    data = (
+        {**data, "TagSpecifications": launched}
+        if launched
+        else {k: v for k, v in data.items() if k != "TagSpecifications"}
+    )
     return _create_launch_template(backend, name, description, data, tags)
 
 

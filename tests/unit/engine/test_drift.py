@@ -1,0 +1,217 @@
+"""What is gone and what others changed is seen: each object of a mesh, each declared field, on every platform."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
+from meshctl.engine import drift, live_objects, look, ownership
+from meshctl.engine.ownership import Ownership
+from meshctl.engine.run import StackRun
+from meshctl.model.deployment import Provider
+from meshctl.render import LateValue, PlatformObject
+from stacks.platform import token
+from tests.unit.render.sample import sample
+
+PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem")
+URN = "urn:pulumi:here::llm-prod::"
+
+
+def declared(provider: Provider) -> list[PlatformObject]:
+    return ownership._declared(sample(provider))
+
+
+def given(value: Any) -> Any:
+    """As an API server has it: late values are values."""
+    if isinstance(value, Mapping):
+        return {key: given(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [given(item) for item in value]
+    return "given" if isinstance(value, LateValue) else value
+
+
+def in_state(item: PlatformObject) -> dict[str, Any]:
+    live = {**given(item.manifest), "status": {"seen": 1}}
+    live["metadata"] = {**live["metadata"], "uid": "u1", "resourceVersion": "7"}
+    return {"urn": f"{URN}{token(item)}::{item.name}", "type": token(item), "custom": True, "outputs": live}
+
+
+def world(provider: Provider) -> tuple[dict[str, Any], Ownership]:
+    """The state of an environment that is up, and its live objects, all as they were left."""
+    items = [item for item in declared(provider) if item.kind not in live_objects.NOT_READ]
+    state = {"resources": [in_state(item) for item in items]}
+    live = {}
+    for item, resource in zip(items, state["resources"], strict=True):
+        now = copy.deepcopy(resource["outputs"])
+        now["metadata"]["resourceVersion"] = "9"
+        now["status"] = {"seen": 2}
+        live[item.name] = (live_objects.reference(item), now)
+    return state, Ownership("here", live=live, looked_at=tuple(items))
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_nothing_changed_is_no_drift(provider: Provider) -> None:
+    assert look.in_cluster(*world(provider)) == ()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_object_that_is_deleted_is_missed(provider: Provider) -> None:
+    state, owned = world(provider)
+    for item in owned.looked_at:
+        live = {name: found for name, found in owned.live.items() if name != item.name}
+        seen = look.in_cluster(state, Ownership("here", live=live, looked_at=owned.looked_at))
+        assert [(step.op, step.urn.rsplit("::", 1)[1]) for step in seen] == [("delete", item.name)]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provider) -> None:
+    state, owned = world(provider)
+    for item in owned.looked_at:
+        for path in leaves({key: item.manifest[key] for key in item.manifest if key not in ("apiVersion", "kind")}):
+            if path == ("metadata", "name") or any(
+                ".".join(map(str, path)).startswith(ignored) for ignored in item.ignore_changes
+            ):
+                continue
+            live = copy.deepcopy(owned.live[item.name][1])
+            holder: Any = live
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = "changed by hand"
+            changed = {**owned.live, item.name: (owned.live[item.name][0], live)}
+            seen = look.in_cluster(state, Ownership("here", live=changed, looked_at=owned.looked_at))
+            assert [step.urn.rsplit("::", 1)[1] for step in seen] == [item.name], path
+
+
+def deployment_step(was: dict[str, Any], now: dict[str, Any]) -> Step | None:
+    kind = "kubernetes:apps/v1:Deployment"
+    resource = {"urn": f"{URN}{kind}::workload/chat:deployment", "type": kind, "outputs": {"spec": was}}
+    return drift.of_object(
+        resource, {"spec": {"replicas": 2, "limits": {"hugepages": "5120Mi"}, "empty": ""}}, {"spec": now}
+    )
+
+
+def test_another_spelling_and_a_default_are_no_change() -> None:
+    """The API server writes 5120Mi as 5Gi, and leaves out what is empty."""
+    server = {"replicas": 2, "limits": {"hugepages": "5Gi"}, "revisionHistoryLimit": 10}
+    assert deployment_step(server, copy.deepcopy(server)) is None
+    assert deployment_step(server, {**server, "revisionHistoryLimit": 3}) is None  # not declared: others' business
+
+
+def test_items_of_lists_are_compared_by_what_tells_them_apart() -> None:
+    kind = "kubernetes:core/v1:Service"
+    ports = [{"name": "a", "port": 1}, {"name": "b", "port": 2}]
+    resource = {"urn": f"{URN}{kind}::workload/chat:service", "type": kind, "outputs": {"spec": {"ports": ports}}}
+    turned = {"spec": {"ports": [{"name": "b", "port": 3}, {"name": "a", "port": 1}]}}
+    step = drift.of_object(resource, {"spec": {"ports": ports}}, turned)
+    assert step is not None
+    assert [change.path for change in step.properties] == ["spec.ports[1].port"]
+
+
+def test_a_plan_tells_drift_apart_from_changes_of_the_mesh() -> None:
+    scaled = deployment_step({"replicas": 2}, {"replicas": 3})
+    assert scaled is not None
+    job = drift.gone({"urn": f"{URN}kubernetes:batch/v1:Job::workload/pretrain:job", "type": "kubernetes:batch/v1:Job"})
+    plan = group([], environment="here", digest="d", hourly_usd_before=None, hourly_usd_after=None, drift=(scaled, job))
+    assert plan.pending
+    assert plan.changes == ()
+    text = plan_text(plan)
+    assert "changed outside meshctl; `up` sets it back:" in text
+    assert "~ workload/chat      replicas 2 -> 3" in text
+    assert "+ workload/pretrain  gone: job" in text
+    assert "no changes (" not in text
+    assert "set back:" in done_text(plan)
+    outside = plan.document()["outside"]
+    assert [(change["subject"], change["action"]) for change in outside] == [
+        ("workload/chat", "update"),
+        ("workload/pretrain", "create"),
+    ]
+
+
+def test_what_a_preview_mends_is_no_change_of_the_mesh() -> None:
+    def step(name: str, op: str, *paths: str) -> Step:
+        return Step(f"{URN}t::{name}", "t", op, properties=tuple(map(PropertyChange, paths)))
+
+    seen = (step("gone", "delete"), step("moved", "update", "a"), step("both", "update", "a"))
+    preview = [
+        step("gone", "create"),
+        step("moved", "update", "a"),
+        step("both", "update", "a", "b"),
+        step("mine", "update", "a"),
+    ]
+    left = drift.without(preview, seen)
+    assert [(s.urn.rsplit("::", 1)[1], s.op, [c.path for c in s.properties]) for s in left] == [
+        ("moved", "same", ["a"]),
+        ("both", "update", ["b"]),
+        ("mine", "update", ["a"]),
+    ]
+
+
+class Recorded:
+    """What a run is asked to do to the state."""
+
+    def __init__(self, results: list[Step]) -> None:
+        self.results = results
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def mark_changed(self, urns: frozenset[str]) -> None:
+        self.asked.append(("mark", sorted(urns)))
+
+    def reread(self, urns: list[str]) -> list[Step]:
+        self.asked.append(("reread", urns))
+        return self.results
+
+    def rewrite(self, change: Any) -> None:
+        self.asked.append((change.__name__, []))
+
+
+def resource(kind: str, name: str) -> dict[str, Any]:
+    return {"urn": f"{URN}{kind}::{name}", "type": kind, "custom": True}
+
+
+def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
+    bucket, chat, job = (
+        resource("meshaws:s3:Bucket", "storage/w:bucket"),
+        resource("kubernetes:apps/v1:Deployment", "workload/chat:deployment"),
+        resource("kubernetes:batch/v1:Job", "workload/pretrain:job"),
+    )
+    run = Recorded([Step(bucket["urn"], bucket["type"], "delete"), Step(job["urn"], job["type"], "delete")])
+    changed = Step(chat["urn"], chat["type"], "update", properties=(PropertyChange("spec.replicas"),))
+    seen = look.bring_into_state(as_run(run), {"resources": [bucket, chat, job]}, (changed, drift.gone(job)))
+    assert run.asked == [("mark", [chat["urn"]]), ("reread", sorted([bucket["urn"], job["urn"]]))]
+    assert sorted(step.urn for step in seen.drift) == sorted([bucket["urn"], chat["urn"], job["urn"]])
+
+
+def test_with_the_cluster_all_that_was_in_it_is_gone() -> None:
+    cluster = resource("meshaws:eks:Cluster", "cluster:eks")
+    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
+    assert look.bring_into_state(as_run(run), {"resources": [cluster]}, ()).cluster_is_gone
+    assert run.asked[-1][0] == "without_cluster"
+
+
+def as_run(run: Any) -> StackRun:
+    found: StackRun = run
+    return found
+
+
+def test_every_kind_that_is_declared_is_looked_at_or_read_by_the_engine() -> None:
+    for provider in PROVIDERS:
+        items = declared(provider)
+        read = {resource["urn"] for resource in (in_state(item) for item in items)}
+        by_engine = set(look.engine_urns({"resources": [in_state(item) for item in items]}))
+        in_cluster = {in_state(item)["urn"] for item in items if item.kind not in live_objects.NOT_READ}
+        assert by_engine | in_cluster == read
