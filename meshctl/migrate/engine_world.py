@@ -57,6 +57,7 @@ class EngineWorld:
     def __init__(self, mesh: Opened) -> None:
         self._mesh = mesh
         self._session = mesh.session
+        self._looked_at: set[str] = set()  # environments whose world an `up` of this command has looked at
         self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
@@ -64,7 +65,10 @@ class EngineWorld:
 
     def pending(self, deployment: Deployment) -> Sequence[str]:
         plan = self._session.plan(deployment)
-        return [change.subject for change in plan.changes if change.subject.startswith(_GROUND)]
+        changes = [*plan.changes, *plan.outside]
+        ground = [change.subject for change in changes if change.subject.startswith(_GROUND)]
+        gone = [change.subject for change in plan.outside if change.action == "create"]
+        return [*ground, *gone]
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
@@ -84,7 +88,10 @@ class EngineWorld:
         ownership.look(deployment, state, self._session.take_over).refuse(self._session.command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
-        self._clusters.pop(deployment.environment, None)
+        environment = deployment.environment
+        self._clusters.pop(environment, None)
+        self._session.refresh = environment not in self._looked_at  # once: later steps only stop and start workloads
+        self._looked_at.add(environment)
         with _telling(self._session, say):
             return UpResult(self._session.up(deployment, set_names=False).addresses)
 
