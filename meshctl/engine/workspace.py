@@ -25,7 +25,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
-from meshctl import tools
+from meshctl import tools, user_paths
 from meshctl.engine import state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
@@ -164,7 +164,7 @@ def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any
 
 def official_kubernetes_plugin() -> Path | None:
     """The official kubernetes plugin, if it is installed where Pulumi looks for it."""
-    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    home = Path(os.environ.get("PULUMI_HOME") or user_paths.home() / ".pulumi")
     program = home / "plugins" / KUBERNETES_PLUGIN / "pulumi-resource-kubernetes"
     return program if os.access(program, os.X_OK) else None
 
