@@ -18,6 +18,7 @@ from meshctl.engine.run import stack_outputs
 from meshctl.engine.session import Session
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.printable import one_line
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:
