@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer import exceptions
 
-from meshctl import __version__
+from meshctl import __version__, secret_variables
 from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
@@ -123,6 +123,7 @@ def global_first(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
     open_streams()
+    secret_variables.withdraw((secret_variables.PASSPHRASE,))  # before anything is started
     arguments = global_first(sys.argv[1:])
     as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:

@@ -7,10 +7,10 @@ its late values: `secret.<name>`, `object_storage.access_key_id`, `object_storag
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
+from meshctl import secret_variables
 from meshctl.engine import object_access
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
@@ -79,7 +79,7 @@ def _read(source: SecretSource) -> str:
 
 def _content(source: SecretSource) -> bytes:
     if not source.file:
-        found = os.environb.get((source.env or "").encode())
+        found = secret_variables.value(source.env or "")
         if found is None:
             raise _NoValue("is not set")
         return found

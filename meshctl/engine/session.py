@@ -21,6 +21,7 @@ import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
+from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.steps import Step
 from meshctl.engine import (
@@ -86,6 +87,7 @@ class Session:
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this very one
         os.environ["PATH"] = workspace.path_with_meshctl()
+        secret_variables.withdraw(source.env for source in self.environments.secrets.values() if source.env)
 
     @property
     def names(self) -> EndpointNames:

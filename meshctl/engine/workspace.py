@@ -25,7 +25,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
-from meshctl import tools, user_paths
+from meshctl import secret_variables, tools, user_paths
 from meshctl.engine import state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
@@ -199,9 +199,10 @@ def _environment(backend: Backend) -> dict[str, str]:
 
 def _passphrase(backend: Backend) -> dict[str, str]:
     """The user's passphrase; for a state on this machine, one that lies beside it, readable by its owner only."""
-    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
-        if name in os.environ:
-            return {name: os.environ[name]}
+    for name in (secret_variables.PASSPHRASE, "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        given = secret_variables.value(name)
+        if given is not None:
+            return {name: os.fsdecode(given)}
     if not backend.is_local:
         raise UsageError(
             "the state's secrets are locked by a passphrase, and none is given",
