@@ -25,7 +25,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
-from meshctl import secret_variables, tools, user_paths
+from meshctl import own_folder, secret_variables, tools, user_paths
 from meshctl.engine import state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
@@ -122,10 +122,10 @@ def open_stack(
     Raises: UsageError when a passphrase is needed and there is none.
     """
     folder = backend.folder / ".meshctl" / "work" / stack
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder.make(folder)
     if backend.is_local:
         state = state_folder.path_of(backend.url, backend.folder)
-        state.mkdir(parents=True, exist_ok=True)
+        own_folder.make(state)
         state_folder.remove_torn(state, project, stack)
     _write_if_changed(folder / "Pulumi.yaml", yaml.safe_dump(_project_file(backend, project, folder)))
     workspace = StackWorkspace(

@@ -19,6 +19,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
+from meshctl import own_folder
 from meshctl.engine import state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 
@@ -82,7 +83,7 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
     """
     if state_folder.is_folder(backend):
         path = state_folder.path_of(backend, folder)
-        path.mkdir(parents=True, exist_ok=True)
+        own_folder.make(path)
         return StateStore(LocalStore(path), path)
     parts = urllib.parse.urlsplit(backend)
     if not keeps_journals(backend):
