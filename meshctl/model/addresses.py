@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -80,12 +80,25 @@ def _backend(text: str) -> str:
     parts = _parts(text)
     if parts is not None and "@" in parts.netloc:
         raise ValueError("the URL of a state holds no user and password: the SDKs' own credentials are used")
-    if parts is None or not parts.netloc:
+    if not place.partition("?")[0]:
         raise ValueError(f"{_quoted(text)} names no bucket, folder or host")
-    is_place = _is_host(parts) if scheme in _CLOUD else re.fullmatch(_BUCKET, parts.netloc)
-    if not is_place or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
+    is_place = parts and (_is_host(parts) if scheme in _CLOUD else re.fullmatch(_BUCKET, parts.netloc))
+    if parts is None or not is_place or parts.fragment:
         raise ValueError(f"{_quoted(text)} is not the URL of a bucket or host")
+    _check_options(dict(parse_qsl(parts.query)))
     return text
+
+
+def _check_options(options: dict[str, str]) -> None:
+    """Those of a bucket's URL that become a host name. Raises: ValueError."""
+    endpoint = options.get("endpoint", "")
+    parts = _parts(endpoint if "://" in endpoint else f"https://{endpoint}")
+    if parts is not None and "@" in parts.netloc:
+        raise ValueError("the endpoint of a state holds no user and password: the SDKs' own credentials are used")
+    if endpoint and (parts is None or not _is_host(parts)):
+        raise ValueError(f'its endpoint {_quoted(endpoint)} is not a host, nor a URL like "https://s3.example.com"')
+    if options.get("region"):
+        _region(options["region"])
 
 
 def _secrets_provider(text: str) -> str:
