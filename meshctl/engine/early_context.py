@@ -37,7 +37,7 @@ def watching(deployment: Deployment, folder: Path, on_progress: OnProgress | Non
 
 
 @contextmanager
-def kept(deployment: Deployment, folder: Path, state: Mapping[str, Any], run: StackRun) -> Iterator[None]:
+def written(deployment: Deployment, folder: Path, state: Mapping[str, Any], run: StackRun) -> Iterator[None]:
     """Around an `up`: the context is there from the beginning, if an earlier run made the cluster (one that was killed
     may not have come to write it), and after a failure."""
     _write_saved(deployment, folder, state)

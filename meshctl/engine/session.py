@@ -165,7 +165,7 @@ class Session:
             raise loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
         volume_sizes.grow(deployment, state)
-        with early_context.kept(deployment, self.folder, state, run):
+        with early_context.written(deployment, self.folder, state, run):
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:

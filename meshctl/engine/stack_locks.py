@@ -36,10 +36,18 @@ def holder(text: str | None) -> Holder | None:
     """Who holds the lock; None for no lock, and for one of a process of this machine that is gone."""
     try:
         lock = json.loads(text or "")
-        found = Holder(
-            str(lock["username"]), str(lock["hostname"]), int(lock["pid"]), str(lock["timestamp"]).partition(".")[0]
-        )
+        since = str(lock["timestamp"]).partition(".")[0]
+        owner = Holder(str(lock["username"]), str(lock["hostname"]), int(lock["pid"]), since)
     except (ValueError, KeyError, TypeError):  # half written, or just removed
         return None
-    is_gone = found.host == socket.gethostname() and not psutil.pid_exists(found.pid)
-    return None if is_gone else found
+    is_gone = owner.host == socket.gethostname() and not _is_engine(owner.pid)
+    return None if is_gone else owner
+
+
+def _is_engine(pid: int) -> bool:
+    """Whether this is a pulumi program that lives; the number may be another process's by now."""
+    try:
+        process = psutil.Process(pid)
+        return process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -77,9 +77,9 @@ def test_a_context_that_cannot_be_written_fails_no_run(folder: Path) -> None:
 def test_the_next_up_after_a_kill_begins_with_it(folder: Path) -> None:
     state = {"resources": [{"type": "meshaws:eks:Cluster", "urn": URN, "outputs": CLUSTER}]}
     run = cast("Any", SimpleNamespace(name="aws-east", outputs=dict))
-    with early_context.kept(AWS, folder, {}, run):
+    with early_context.written(AWS, folder, {}, run):
         assert servers(folder) == {}
-    with early_context.kept(AWS, folder, state, run):
+    with early_context.written(AWS, folder, state, run):
         assert servers(folder) == {"aws-east": "https://eks.example"}
 
 
@@ -87,6 +87,6 @@ def test_after_a_failure_it_is_there(folder: Path) -> None:
     Recorder(early_context.watching(AWS, folder / "made", None))(finished(CLUSTER))  # no such folder
     made = early_context.kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
     run = cast("Any", SimpleNamespace(name="aws-east", outputs=lambda: {"kubeconfig": made}))
-    with pytest.raises(MeshError, match="failed"), early_context.kept(AWS, folder, {}, run):
+    with pytest.raises(MeshError, match="failed"), early_context.written(AWS, folder, {}, run):
         raise MeshError("failed")
     assert servers(folder) == {"aws-east": "https://eks.example"}

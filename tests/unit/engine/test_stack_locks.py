@@ -33,7 +33,8 @@ def locked(folder: Path, environment: str, text: str) -> None:
     (place / "0f.json").write_text(text)
 
 
-def test_a_running_up_is_told_with_who_and_since_when(tmp_path: Path) -> None:
+def test_a_running_up_is_told_with_who_and_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_locks, "_is_engine", lambda pid: pid == os.getpid())
     locked(tmp_path, "e", json.dumps(LOCK))
     holder = opened(tmp_path).running("e")
     assert holder == stack_locks.Holder("ann", HOST, os.getpid(), "2026-11-28T14:00:00")
@@ -54,6 +55,8 @@ def test_a_lock_of_a_process_that_is_gone_is_no_run(tmp_path: Path) -> None:
     gone.wait()
     locked(tmp_path, "e", json.dumps({**LOCK, "pid": gone.pid}))
     assert opened(tmp_path).running("e") is None
+    locked(tmp_path, "g", json.dumps(LOCK))  # the number is this process's by now, which is no engine
+    assert opened(tmp_path).running("g") is None
     locked(tmp_path, "f", json.dumps({**LOCK, "pid": gone.pid, "hostname": "another-host"}))
     assert opened(tmp_path).running("f") is not None
 
