@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from meshctl import user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import references
+from meshctl.model import references, secret_places
 from meshctl.model.environment import Environments, Kubeconfig
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of
@@ -59,8 +60,7 @@ class _Document:
 
     def report(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> None:
         line, column = _position(self.root, path, at_key=at_key)
-        dotted = ".".join(str(part) for part in path)
-        self.problems.append(Diagnostic(self.file, line, column, dotted, message))
+        self.problems.append(Diagnostic(self.file, line, column, _dotted(path), message))
 
 
 def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
@@ -71,11 +71,13 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
     mesh_document, environments_document = _read(mesh_path), _read(environments_path)
     mesh = _validated(mesh_document, Mesh)
     environments = _validated(environments_document, Environments)
+    if environments is not None:
+        environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
     _check_references(mesh_document, environments_document)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
         raise DiagnosticsError(problems)
-    return mesh, _with_paths(environments, environments_path.absolute().parent)
+    return mesh, environments
 
 
 def load_mesh(path: Path) -> Mesh:
@@ -217,7 +219,8 @@ class _Values:
                 continue
             key = str(key_node.value)
             if key in made:
-                self._report(key_node, (*path, key), f'duplicate key "{key}"')
+                named = f' "{key}"' if secret_places.is_shown((*path, key)) else ""
+                self._report(key_node, (*path, key), f"duplicate key{named}")
                 continue
             made[key] = self.value(value_node, (*path, key))
         return made
@@ -235,13 +238,21 @@ class _Values:
                 return int(text)
             case "float" if _FLOAT.match(text):
                 return float(text)
-        self._report(node, path, f'the tag "{node.tag}" is not used here')
+        tag = f'the tag "{node.tag}"' if secret_places.is_shown(path) else "a tag"
+        self._report(node, path, f"{tag} is not used here")
         self.document.unread.add(path)
         return None
 
     def _report(self, node: yaml.Node, path: tuple[str | int, ...], message: str) -> None:
-        mark, dotted = node.start_mark, ".".join(str(part) for part in path)
-        self.document.problems.append(Diagnostic(self.document.file, mark.line + 1, mark.column + 1, dotted, message))
+        mark = node.start_mark
+        self.document.problems.append(
+            Diagnostic(self.document.file, mark.line + 1, mark.column + 1, _dotted(path), message)
+        )
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    """The path as diagnostics show it: never with what may be a secret's value."""
+    return ".".join(str(part) for part in secret_places.shown_path(path))
 
 
 def _validated(document: _Document, model: type[_Model]) -> _Model | None:
@@ -292,20 +303,31 @@ def _kind(value: object) -> str:
     return {list: "a list", str: "text", type(None): "nothing"}.get(type(value), "a single value")
 
 
-def _with_paths(environments: Environments, folder: Path) -> Environments:
-    """The same environments with absolute paths: `~` expanded, the rest relative to the file's folder."""
+def _with_paths(environments: Environments, document: _Document, folder: Path) -> Environments:
+    """The same environments with absolute paths: `~` expanded, the rest relative to the file's folder. A `~` of nobody
+    is reported."""
+
+    def absolute(path: str, *where: str) -> str:
+        try:
+            return str(folder / user_paths.expanded(path))
+        except user_paths.NoHomeError as error:
+            document.report(where, f"{error.what}: {error.why}; {error.hint}")
+            return path
+
+    backend = environments.state.backend
+    if backend.startswith("file://"):  # relative to another folder: read by whoever opens it
+        absolute(backend.removeprefix("file://"), "state", "backend")
     entries = dict(environments.environments)
     for name, environment in entries.items():
         given = environment.kubernetes
         if isinstance(given, Kubeconfig) and given.kubeconfig:
-            kubernetes = given.model_copy(update={"kubeconfig": _absolute(folder, given.kubeconfig)})
+            path = absolute(given.kubeconfig, "environments", name, "kubernetes", "kubeconfig")
+            kubernetes = given.model_copy(update={"kubeconfig": path})
             entries[name] = environment.model_copy(update={"kubernetes": kubernetes})
     secrets = {
-        name: source.model_copy(update={"file": _absolute(folder, source.file)}) if source.file else source
+        name: source.model_copy(update={"file": absolute(source.file, "secrets", name, "file")})
+        if source.file
+        else source
         for name, source in environments.secrets.items()
     }
     return environments.model_copy(update={"environments": entries, "secrets": secrets})
-
-
-def _absolute(folder: Path, path: str) -> str:
-    return str(folder / Path(path).expanduser())

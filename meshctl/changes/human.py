@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from meshctl.changes.grouping import Change, Plan
+from meshctl.printable import one_line
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "move": ">", "same": " "}
 _WILL_MEND = "changed outside meshctl; `up` sets it back:"
@@ -47,7 +48,7 @@ def _text(plan: Plan, counts: list[str], nothing: str, warnings: list[str], *, r
     lines += [f"  note: {note}" for note in plan.notes]
     lines += warnings
     lines.append(f"  cost: {_usd(plan.hourly_usd_before)} -> {_usd(plan.hourly_usd_after)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _change_lines(change: Change, width: int, *, resources: bool) -> list[str]:

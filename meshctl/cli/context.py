@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from meshctl.cli import streams
 from meshctl.cli.signals import at_once
 from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
+from meshctl.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 _STYLES = {"failed": "31", "done": "32", "started": "2"}
 
 
-def say(text: str) -> None:
-    """A line on stderr; without anybody to read it (the terminal is closed), none."""
+def say(text: str, style: str = "") -> None:
+    """A line on stderr; without anybody to read it (the terminal is closed), none. `style`: the number of a colour."""
     try:
-        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        streams.write_styled(sys.stderr, text.removesuffix("\n"), style)
+        sys.stderr.write("\n")
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)
@@ -91,9 +94,7 @@ class Context:
         def show(moment: Any) -> None:
             if moment.state == "started" and not self.verbose:
                 return
-            style = _STYLES.get(moment.state) if colored else None
-            line = progress_line(moment)
-            self.say(f"  \x1b[{style}m{line}\x1b[0m" if style else f"  {line}")
+            say(f"  {progress_line(moment)}", _STYLES.get(moment.state, "") if colored else "")
 
         return show
 
@@ -142,6 +143,10 @@ _WORDS = {
 
 def progress_line(moment: Any) -> str:
     """`created    pool/train nodegroup`, `waiting    pool/train nodegroup: 2 of 4 nodes`."""
+    return one_line(_progress_words(moment))
+
+
+def _progress_words(moment: Any) -> str:
     detail = moment.detail.partition(":")[2] or moment.detail
     what = " ".join(part for part in (moment.subject, detail if detail != moment.subject else "") if part)
     if moment.state == "message":

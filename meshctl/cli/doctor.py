@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.printable import one_line
 
 if TYPE_CHECKING:
     from meshctl.diagnosis import Finding
@@ -45,4 +46,4 @@ def human(findings: tuple[Finding, ...]) -> str:
         lines += [f"{'':10}hint: {finding.hint}"] if finding.hint else []
     count = sum(finding.state == "missing" for finding in findings)
     lines.append(f"{count} missing" if count else "everything needed is here")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"

@@ -6,10 +6,8 @@ Used by `cli.main`. Inside of the command, since Typer itself ends the program w
 from __future__ import annotations
 
 import errno
-import os
 import select
 import sys
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -45,17 +43,6 @@ class Commands(Group):
             if found is None:
                 raise RuntimeError(f"{type(error).__name__}: {error}") from error  # Typer would take it for its own
             raise found from error
-
-
-def open_streams() -> None:
-    """Give Python the streams that the shell has closed (`>&-`): it has none then, and every print would fail.
-
-    A letter that the stream's encoding lacks is written as its number (`\\u2026`); JSON has none.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (open to the end)
-        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def file_error(error: OSError) -> FileError | None:

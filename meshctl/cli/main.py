@@ -17,20 +17,22 @@ from typing import Annotated, Any
 import typer
 from typer import exceptions
 
-from meshctl import __version__
+from meshctl import __version__, secret_variables
 from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
-from meshctl.cli.ending import Commands, Group, file_error, flushed, open_streams
+from meshctl.cli.ending import Commands, Group, file_error, flushed
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
 from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
 from meshctl.cli.status import status
+from meshctl.cli.streams import open_streams
 from meshctl.cli.up import destroy, up
 from meshctl.errors import FileError, InterruptedByUserError, MeshError, UsageError
+from meshctl.printable import one_line
 
 app = typer.Typer(
     name="meshctl",
@@ -121,6 +123,7 @@ def global_first(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
     open_streams()
+    secret_variables.withdraw((secret_variables.PASSPHRASE,))  # before anything is started
     arguments = global_first(sys.argv[1:])
     as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:
@@ -150,17 +153,18 @@ def _report(error: MeshError, *, as_json: bool, debug: bool) -> int:
     diagnostics = getattr(error, "diagnostics", ())
     for diagnostic in diagnostics:
         say(str(diagnostic))
-    say(f"error: {error.what}")
+    say(one_line(f"error: {error.what}"))
     if error.why:
-        say(f"  why: {error.why}")
+        say(one_line(f"  why: {error.why}"))
     if error.hint:
-        say(f"  hint: {error.hint}")
+        say(one_line(f"  hint: {error.hint}"))
     return error.exit_code
 
 
 def _echoed(text: str) -> bool:
     try:
-        typer.echo(text)
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
     except OSError:
         discard(sys.stdout)
         return False

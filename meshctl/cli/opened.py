@@ -15,7 +15,7 @@ from typing import Literal
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli import signals
 from meshctl.cli.context import Context
-from meshctl.engine import clusters
+from meshctl.engine import clusters, stack_locks
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
@@ -62,6 +62,15 @@ class Opened:
         if not keeps_journals(backend):
             return None
         return guard.open_migration(open_state_store(backend, self.session.folder), self.mesh.name)
+
+    def running(self, environment: str) -> stack_locks.Holder | None:
+        """Who is changing the environment at the moment; None also where the backend can't be asked (Pulumi Cloud)."""
+        backend = self.environments.state.backend
+        if not keeps_journals(backend):
+            return None
+        store = open_state_store(backend, self.session.folder)
+        paths = store.paths(stack_locks.folder_of(self.mesh.name, environment))
+        return next(filter(None, (stack_locks.holder(store.read(path)) for path in paths)), None)
 
     def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
         """Raises: LockedError when an open migration has the environment in its hands."""

@@ -19,12 +19,12 @@ def status(
     from meshctl.cli.opened import opened
     from meshctl.engine.others import others_text
     from meshctl.migrate import views
-    from meshctl.operate.status import collect, status_text
+    from meshctl.operate.status import collect, status_text, with_holder
 
     context: Context = ctx.obj
     with opened(context, "status") as mesh:
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
-        found = [collect(mesh.session, name) for name in names]
+        found = [with_holder(collect(mesh.session, name), mesh.running(name)) for name in names]
         moving = mesh.open_migration()
         others = () if environment else mesh.session.others()
     migration = views.summary_document(*moving) if moving else None

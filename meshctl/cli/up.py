@@ -187,6 +187,8 @@ def destroy(
         risks = mesh.session.data_held(environment)
         if risks and allow_data_loss:
             context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
+        elif confirm:  # says more than a yes
+            context.confirm_name(environment, confirm, f"everything of {environment} is deleted")
         elif context.must_confirm and not risks:
             steps = mesh.session.destroy_plan(environment)
             if steps:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from pulumi.automation.events import EngineEvent, StepEventMetadata
@@ -22,12 +23,15 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a long run, for a person: `state` is started | done | failed | message."""
+    """One moment of a long run, for a person: `state` is started | done | failed | message. `type` and `outputs` are
+    those of the resource, where it is done."""
 
     subject: str
     detail: str
     state: str
     action: str = ""
+    type: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
@@ -76,7 +80,7 @@ class Recorder:
         self._at_work -= _is_custom(metadata)
         step = step_of(metadata)
         self.results.append(step)
-        self._tell(step, "done")
+        self._tell(step, "done", (metadata.new.outputs if metadata.new else None) or {})
 
     def _failed(self, metadata: StepEventMetadata) -> None:
         self._at_work -= _is_custom(metadata)
@@ -92,10 +96,11 @@ class Recorder:
             name = resource_name(event.urn)
             self.on_progress(Progress(subject_of(event.urn), name, "message", without_code(_plain(event.message))))
 
-    def _tell(self, step: Step, state: str) -> None:
+    def _tell(self, step: Step, state: str, outputs: Mapping[str, Any] = MappingProxyType({})) -> None:
         if self.on_progress is None or step.is_engine_own or step.action in (None, "same"):
             return
-        self.on_progress(Progress(subject_of(step.urn), resource_name(step.urn), state, step.action or ""))
+        name = resource_name(step.urn)
+        self.on_progress(Progress(subject_of(step.urn), name, state, step.action or "", step.type, outputs))
 
 
 def deletions(record: Recorder) -> list[Step]:

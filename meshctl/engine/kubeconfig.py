@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from meshctl.engine import whole_file
+from meshctl.errors import FileError
 
 
 def path(folder: Path) -> Path:
@@ -53,7 +54,17 @@ def _read(folder: Path) -> dict[str, Any]:
     empty: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
     if not path(folder).exists():
         return empty
-    return {**empty, **(yaml.safe_load(path(folder).read_text()) or {})}
+    try:
+        given = yaml.safe_load(path(folder).read_text()) or {}
+        for kind in ("clusters", "users", "contexts"):
+            empty[kind] = [{**entry, "name": entry["name"]} for entry in given.get(kind) or ()]
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise FileError(
+            f"{path(folder)} is no kubeconfig any more",
+            why=" ".join(str(error).split()),
+            hint="remove it: the next `meshctl up` of each environment writes its context anew",
+        ) from error
+    return {**given, **empty}
 
 
 def _without(config: dict[str, Any], environment: str) -> dict[str, Any]:

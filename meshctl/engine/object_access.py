@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
+from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
 from meshctl.words import counted
@@ -82,7 +83,7 @@ def with_endpoints(deployment: Deployment) -> Deployment:
     """The deployment with the endpoints that its stores' profiles name, where environments.yaml names none.
 
     Pods need them spelled out: they can't read the operator's profiles. On AWS the region says it all.
-    Raises: CredentialsError when a profile does not exist, UsageError when it has no endpoint.
+    Raises: CredentialsError when a profile does not exist, UsageError when it has no endpoint that can be used.
     """
     if deployment.provider == "aws":
         return deployment
@@ -99,7 +100,14 @@ def _with_endpoint(store: ObjectStore) -> ObjectStore:
             why=f'neither `objectStorage.endpoint` nor `endpoint_url` of the AWS profile "{store.profile}" is set',
             hint="set one of them; on CoreWeave it is https://cwobject.com",
         )
-    return storage.at_endpoint(store, endpoint)
+    try:
+        return storage.at_endpoint(store, addresses.endpoint_url(endpoint))
+    except ValueError as error:
+        raise UsageError(
+            f"the object store of {store.name} has no endpoint that can be used",
+            why=f'`endpoint_url` of the AWS profile "{store.profile}": {error}',
+            hint="set it to the store's host and port, like https://s3.example.com",
+        ) from None
 
 
 def client(store: ObjectStore) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from meshctl.model.references import NAMES_STACK
+from meshctl.printable import one_line
 
 
 @dataclass(frozen=True, order=True)
@@ -39,4 +40,4 @@ def others_text(found: Collection[Other], mesh: str) -> str:
             lines += [f"{s} is up, but not in environments.yaml: `meshctl destroy {s}` deletes it" for s in stacks]
         else:
             lines.append(f"the mesh {name} is up, too ({', '.join(stacks)}): to reach it, mesh.yaml must have its name")
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{one_line(line)}\n" for line in lines)

@@ -70,6 +70,13 @@ def check(path: Path, plan: Plan) -> None:
         )
 
 
+def _is_plan(saved: dict[str, Any]) -> bool:
+    changes = saved.get("changes")
+    if not isinstance(changes, list) or not {"environment", "digest"} <= saved.keys():
+        return False
+    return all(isinstance(change, dict) and isinstance(change.get("subject"), str) for change in changes)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         saved = json.loads(path.read_text())
@@ -77,11 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} can't be read as a plan", why=str(error), hint="`meshctl plan ENV --out FILE` makes one"
         ) from error
-    if (
-        not isinstance(saved, dict)
-        or saved.get("meshctl") != _FORMAT
-        or not {"environment", "digest", "changes"} <= saved.keys()
-    ):
+    if not isinstance(saved, dict) or saved.get("meshctl") != _FORMAT or not _is_plan(saved):
         raise UsageError(
             f"{path} is not a plan of this version of meshctl", hint="`meshctl plan ENV --out FILE` makes one"
         )

@@ -7,9 +7,10 @@ its late values: `secret.<name>`, `object_storage.access_key_id`, `object_storag
 from __future__ import annotations
 
 import json
-import os
+import re
 from pathlib import Path
 
+from meshctl import secret_variables
 from meshctl.engine import object_access
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
@@ -41,7 +42,7 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
         try:
             values[f"secret.{name}"] = _read(source)
         except _NoValue as fault:
-            faults.append(f"{name} ({source.file or f'${source.env}'} {fault})")
+            faults.append(f"{name} ({_place(name, source)} {fault})")
     if faults:
         raise UsageError(
             f"no value for the secret{'s' * (len(faults) > 1)} {', '.join(faults)}",
@@ -51,6 +52,15 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
     for name in sorted(registries):
         _check_registry(name, values[f"secret.{name}"])
     return values
+
+
+def _place(name: str, source: SecretSource) -> str:
+    """Where the value is read from, in words. People also paste the value itself there, so that only what looks like a
+    variable's name is shown."""
+    if source.file:
+        return source.file
+    variable = source.env or ""
+    return f"${variable}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else f"the variable of secrets.{name}.env"
 
 
 class _NoValue(Exception):  # noqa: N818  it says why
@@ -69,18 +79,18 @@ def _read(source: SecretSource) -> str:
 
 def _content(source: SecretSource) -> bytes:
     if not source.file:
-        found = os.environb.get((source.env or "").encode())
+        found = secret_variables.value(source.env or "")
         if found is None:
             raise _NoValue("is not set")
         return found
     try:
-        return Path(source.file).expanduser().read_bytes()
+        return Path(source.file).read_bytes()
     except FileNotFoundError:
         raise _NoValue("does not exist") from None
     except IsADirectoryError:
         raise _NoValue("is a directory") from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of a user without a home
-        raise _NoValue(f"can't be read: {getattr(error, 'strerror', error)}") from None
+    except OSError as error:
+        raise _NoValue(f"can't be read: {error.strerror}") from None
 
 
 def _decoded(content: bytes) -> str | None:

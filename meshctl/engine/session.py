@@ -7,9 +7,9 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ import stacks.buckets
 import stacks.coreweave
 import stacks.edge
 import stacks.onprem
+from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
     clusters,
     drift,
+    early_context,
     kubeconfig,
     look,
     names,
@@ -47,7 +49,7 @@ from meshctl.engine.endpoint_names import EndpointNames
 from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.look import Look
 from meshctl.engine.others import Other, others
-from meshctl.engine.outputs import known_addresses, known_kubeconfig
+from meshctl.engine.outputs import known_addresses
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.protection import Risk, bucket_urns, data_at_risk, let_go, loss_refused, may_lose
@@ -94,6 +96,7 @@ class Session:
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this very one
         os.environ["PATH"] = workspace.path_with_meshctl()
+        secret_variables.withdraw(source.env for source in self.environments.secrets.values() if source.env)
 
     @property
     def names(self) -> EndpointNames:
@@ -227,7 +230,7 @@ class Session:
         run.empty_on_delete(bucket_urns(lost))
         volume_sizes.grow(deployment, state)
         owned.take_over(self.on_progress)
-        with self._context_kept(run):
+        with early_context.written(deployment, self.folder, state, run):
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -235,7 +238,7 @@ class Session:
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = known_addresses(outputs)
-        self._write_context(deployment.environment, outputs)
+        early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
         plan = plans.done(named, record.steps, before, moved, seen.drift)
         if set_names:
@@ -254,21 +257,6 @@ class Session:
         if silence is not None and not seen.cluster_is_gone:
             raise silence
         return seen
-
-    @contextmanager
-    def _context_kept(self, run: StackRun) -> Iterator[None]:
-        """Where an `up` fails, the cluster may be up all the same: it is where to look for the reason."""
-        try:
-            yield
-        except MeshError:
-            with suppress(MeshError, OSError):
-                self._write_context(run.name, run.outputs())
-            raise
-
-    def _write_context(self, environment: str, outputs: Mapping[str, Any]) -> None:
-        made = known_kubeconfig(outputs)
-        if made:
-            kubeconfig.write_context(self.folder, environment, made)
 
     def data_lost_by(self, plan: Plan) -> list[Risk]:
         """The storage with data that `plan` would delete or replace."""
@@ -450,14 +438,21 @@ class Session:
             declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
             _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, **identity)
 
-        run = self._run(deployment.environment, program, quiet=quiet)
+        watched = early_context.watching(deployment, self.folder, self.on_progress)
+        run = self._run(deployment.environment, program, quiet=quiet, on_progress=watched)
         return run
 
     def _run(
-        self, stack: str, program: Program, *, quiet: bool = False, only: frozenset[str] | None = None
+        self,
+        stack: str,
+        program: Program,
+        *,
+        quiet: bool = False,
+        only: frozenset[str] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
-        on_progress = None if quiet else self.on_progress
+        on_progress = None if quiet else on_progress or self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
 
 

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
+from meshctl import user_paths
+
 _SCHEME = "file://"
 _WRITING_S = 10  # a lock of a hundred bytes is written in far less, so an older half one has nobody who writes it
 
@@ -22,8 +24,8 @@ def is_folder(url: str) -> bool:
 
 
 def path_of(url: str, base: Path) -> Path:
-    """The folder of a `file://` URL; a relative one counts from `base`."""
-    path = Path(url.removeprefix(_SCHEME).partition("?")[0]).expanduser()
+    """The folder of a `file://` URL; a relative one counts from `base`. Raises: UsageError for `~` of nobody."""
+    path = user_paths.expanded(url.removeprefix(_SCHEME).partition("?")[0])
     return path if path.is_absolute() else (base / path).resolve()
 
 

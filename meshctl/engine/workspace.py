@@ -24,7 +24,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
-from meshctl import tools
+from meshctl import own_folder, secret_variables, tools, user_paths
 from meshctl.engine import state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
@@ -154,10 +154,10 @@ def open_stack(
     Raises: UsageError when a passphrase is needed and there is none.
     """
     folder = backend.folder / ".meshctl" / "work" / stack
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder.make(folder)
     if backend.is_local:
         state = state_folder.path_of(backend.url, backend.folder)
-        state.mkdir(parents=True, exist_ok=True)
+        own_folder.make(state)
         state_folder.remove_torn(state, project, stack)
     _write_if_changed(folder / "Pulumi.yaml", yaml.safe_dump(_project_file(backend, project, folder)))
     workspace = StackWorkspace(
@@ -196,7 +196,7 @@ def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any
 
 def official_kubernetes_plugin() -> Path | None:
     """The official kubernetes plugin, if it is installed where Pulumi looks for it."""
-    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    home = Path(os.environ.get("PULUMI_HOME") or user_paths.home() / ".pulumi")
     program = home / "plugins" / KUBERNETES_PLUGIN / "pulumi-resource-kubernetes"
     return program if os.access(program, os.X_OK) else None
 
@@ -235,9 +235,10 @@ def _environment(backend: Backend) -> dict[str, str]:
 
 def _passphrase(backend: Backend) -> dict[str, str]:
     """The user's passphrase; for a state on this machine, one that lies beside it, readable by its owner only."""
-    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
-        if name in os.environ:
-            return {name: os.environ[name]}
+    for name in (secret_variables.PASSPHRASE, "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        given = secret_variables.value(name)
+        if given is not None:
+            return {name: os.fsdecode(given)}
     if not backend.is_local:
         raise UsageError(
             "the state's secrets are locked by a passphrase, and none is given",

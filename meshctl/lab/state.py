@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from meshctl import own_folder
 from meshctl.errors import LabError
 
 # In the environment of every process of a lab, with the lab's root: children have it too, whoever started them, and
@@ -76,7 +77,7 @@ class Lab:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """One command at a time starts or ends a lab. Raises: LabError when another one is at it."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        own_folder.make(self.root)
         folder = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

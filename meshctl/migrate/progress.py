@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from meshctl.errors import InterruptedByUserError
+from meshctl.printable import one_line
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Stop:
 
 def progress_text(event: Event) -> str:
     """One line, without its end."""
+    return one_line(_words(event))
+
+
+def _words(event: Event) -> str:
     head = f"{event.step:<27} "
     if event.kind == "started":
         return f"{head}{event.title}"

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.exceptions
 import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
+from meshctl import own_folder
 from meshctl.engine import state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 
@@ -78,11 +80,12 @@ def keeps_journals(backend: str) -> bool:
 def open_state_store(backend: str, folder: Path) -> StateStore:
     """`backend` is a Pulumi backend URL; a relative `file://./…` counts from `folder`, where mesh.yaml lies.
 
-    Raises: UsageError for a backend that holds no files (Pulumi Cloud).
+    Raises: UsageError for a backend that holds no files (Pulumi Cloud), or is not all that is needed to reach one;
+    CredentialsError.
     """
     if state_folder.is_folder(backend):
         path = state_folder.path_of(backend, folder)
-        path.mkdir(parents=True, exist_ok=True)
+        own_folder.make(path)
         return StateStore(LocalStore(path), path)
     parts = urllib.parse.urlsplit(backend)
     if not keeps_journals(backend):
@@ -92,9 +95,10 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
             hint="set `state: {backend: s3://bucket}` (or gs://, azblob://, file://)",
         )
     url = f"{_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}{parts.path}"
-    if parts.scheme == "s3":
-        return StateStore(_s3(url, dict(urllib.parse.parse_qsl(parts.query))))
-    return StateStore(from_url(url))
+    with _opening():
+        if parts.scheme == "s3":
+            return StateStore(_s3(url, dict(urllib.parse.parse_qsl(parts.query))))
+        return StateStore(from_url(url))
 
 
 def _s3(url: str, query: dict[str, str]) -> Store:
@@ -130,16 +134,38 @@ def _fsync(path: Path, root: Path) -> None:
 
 
 @contextmanager
+def _opening() -> Iterator[None]:
+    """Nothing is asked yet: what goes wrong here is in the backend's URL, or in what the SDKs find on this machine."""
+    try:
+        yield
+    except botocore.exceptions.BotoCoreError as error:
+        raise CredentialsError(
+            "the state backend can't be opened", why=str(error), hint="check `state.backend` and the AWS profile"
+        ) from error
+    except (exceptions.BaseError, ValueError) as error:
+        raise UsageError(
+            "the state backend can't be opened",
+            why=_said(error),
+            hint="check `state.backend`, and the variables that the cloud's own SDK reads",
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """What obstore says, without the Rust value that it shows below."""
+    return str(error).partition("\n\nDebug source")[0]
+
+
+@contextmanager
 def _named() -> Iterator[None]:
     try:
         yield
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise CredentialsError(
             "the migration's journal can't be read or written",
-            why=str(error),
+            why=_said(error),
             hint="check the rights on the state backend",
         ) from error
     except exceptions.GenericError as error:
         raise UnreachableError(
-            "the state backend does not answer", why=str(error), hint="check `state.backend` and the network"
+            "the state backend does not answer", why=_said(error), hint="check `state.backend` and the network"
         ) from error

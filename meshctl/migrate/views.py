@@ -14,6 +14,7 @@ from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.progress import size_text
+from meshctl.printable import one_line
 from meshctl.words import counted
 
 
@@ -50,13 +51,14 @@ def plan_text(plan: MigrationPlan) -> str:
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle)]
     lines += ["", "costs"]
-    lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}\n    from: {cost.source}" for cost in plan.costs]
+    for cost in plan.costs:
+        lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}", f"    from: {cost.source}"]
     lines += ["", "steps"]
     width = max(len(step.name) for step in forward(plan))
     lines += [f"  {step.name:<{width}}  {step.title}" for step in forward(plan)]
     lines += [f"  then {target} serves, and {source} waits for `meshctl migrations finish` or `… rollback`"]
     lines += ["", *(f"note: {note}" for note in plan.notes)] if plan.notes else []
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _warm(plan: MigrationPlan, name: str) -> str:
@@ -103,7 +105,7 @@ def list_text(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"{row['id']:<{width}}  {row['source']} -> {row['target']}  {row['state']}{_at(row['step'])}" for row in rows
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _at(step: str) -> str:
@@ -148,7 +150,7 @@ def detail_text(migration: str, history: History) -> str:
     lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
     lines += [f"hint: {hint}" for hint in (_hint(migration, history),) if hint]
     compared = "source and target, before the way back" if history.direction == "rollback" else "source and target"
-    return "\n".join(lines) + f"\n{compared}\n{parity_text(parity(history))}"
+    return "\n".join(map(one_line, lines)) + f"\n{compared}\n{parity_text(parity(history))}"
 
 
 def _hint(migration: str, history: History) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from meshctl.model.addresses import AwsRegion, AwsZone, Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 
@@ -39,20 +40,10 @@ def _public_cidr(text: str) -> str:
     return str(network)
 
 
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+/?", text):
-        raise ValueError(f'"{text}" is not a URL like https://s3.example.com')
-    return text.rstrip("/")
-
-
-def _backend(text: str) -> str:
-    scheme, separator, place = text.partition("://")
-    if not separator:
-        raise ValueError(f'"{text}" is not a URL; write a folder as "file://{text}"')
-    if scheme not in ("file", "s3", "gs", "azblob", "https", "http"):
-        raise ValueError(f'"{text}": expected file://, s3://, gs://, azblob:// or https:// (Pulumi Cloud)')
-    if not place:
-        raise ValueError(f'"{text}" names no bucket, folder or host')
+def _variable(text: str) -> str:
+    # As Kubernetes checks the names of a container's variables (validation.IsRelaxedEnvVarName)
+    if not re.fullmatch(r"[ -<>-~]+", text):
+        raise ValueError(f'"{text}" is not a name for an environment variable: ASCII letters, digits and signs but "="')
     return text
 
 
@@ -72,10 +63,6 @@ _TwelveDigits = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input_type=_TwelveDigits)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
-Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": r"^https?://[^/\s]+/?$"})]
-Backend = Annotated[
-    str, AfterValidator(_backend), Field(json_schema_extra={"pattern": "^(file|s3|gs|azblob|https?)://."})
-]
 Prices = dict[Text, UsdPerHour]
 EVERYWHERE = "0.0.0.0/0"
 
@@ -85,7 +72,7 @@ class Reservation(Section):
 
     id: Text
     pool: Text | None = None
-    zone: Text | None = None
+    zone: AwsZone | None = None
 
 
 Reservations = tuple[
@@ -147,7 +134,7 @@ class ObjectStorage(Section):
 
     endpoint: Url | None = None
     profile: Text | None = None
-    region: Text | None = None
+    region: Region | None = None
     addressing: Literal["auto", "path", "virtual"] | None = None
 
 
@@ -161,13 +148,13 @@ class FabricOptions(Section):
 
     kind: Literal["infiniband", "roce"] = "infiniband"
     resource: Text = "rdma/ib"
-    env: dict[str, Argument] = Field(default_factory=dict)
+    env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
 class AwsEnvironment(Section):
     provider: Literal["aws"]
-    region: Text
-    zones: Annotated[tuple[Text, ...], Field(min_length=1)]
+    region: AwsRegion
+    zones: Annotated[tuple[AwsZone, ...], Field(min_length=1)]
     profile: Text | None = None
     account: AccountId | None = None
     network: Network = Network()
@@ -178,7 +165,7 @@ class AwsEnvironment(Section):
 
 class CoreweaveEnvironment(Section):
     provider: Literal["coreweave"]
-    region: Text
+    region: Region
     kubernetes: Kubeconfig = Kubeconfig()
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
@@ -215,7 +202,7 @@ class Dns(Section):
     """Where the endpoints' names live. `zone` is a hosted zone's id or its name."""
 
     provider: Literal["route53"]
-    zone: Text
+    zone: HostedZone
     ttl_s: Seconds = Field(30, alias="ttl")
     profile: Text | None = None
 
@@ -224,7 +211,7 @@ class State(Section):
     """Pulumi backend and secrets provider."""
 
     backend: Backend = "file://./.meshctl/state"
-    secrets: Text = "passphrase"
+    secrets: SecretsProvider = "passphrase"
 
 
 class SecretSource(Section):

@@ -148,6 +148,12 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f'"{text}" holds characters that can\'t be printed; in a URL they are written like %20')
+    return text
+
+
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
 MeshName = Annotated[DnsLabel, AfterValidator(_mesh_name)]
 WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
@@ -157,7 +163,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra
 Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -253,7 +259,7 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/")]
+    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
     port: PortReference
 
 

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from meshctl.model import secret_places
 from meshctl.model.environment import Environment, Environments
 from meshctl.model.references import Path, suggestion
 
@@ -38,6 +39,9 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
     at_key = bool(location) and location[-1] == "[key]"
     path = location[:-1] if at_key else location
     kind = detail["type"]
+    about_secret = _about_secret(kind, path, model, at_key=at_key)
+    if about_secret is not None:
+        return path, about_secret, at_key or kind == "extra_forbidden"
     if kind == "extra_forbidden":
         return path, f'unknown key "{path[-1]}"{suggestion(path[-1], _keys(model, detail["loc"][:-1]))}', True
     if kind == "missing":
@@ -46,6 +50,15 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
         value = detail["input"]["provider"]
         return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
     return path, _message(detail), at_key
+
+
+def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool) -> str | None:
+    """The message where a secret is named, without what stands there; None for every other place."""
+    if path[:1] == ("secrets",) and model is not Environments:  # mesh.yaml has no such key
+        return None
+    if kind == "extra_forbidden":
+        return secret_places.unknown_key_message(path)
+    return secret_places.key_message(path) if at_key else secret_places.value_message(path)
 
 
 def _file_path(location: tuple[int | str, ...], model: type[BaseModel]) -> Path:

@@ -16,8 +16,10 @@ from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.presence import Presence
 from meshctl.engine.run import stack_outputs
 from meshctl.engine.session import Session
+from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.printable import one_line
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class EndpointStatus:
 @dataclass(frozen=True)
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
-    absent | unknown (with `error`)."""
+    absent | unknown (with `error`). `running`: who is changing it at the moment."""
 
     environment: str
     state: str
@@ -64,6 +66,7 @@ class EnvironmentStatus:
     workloads: tuple[WorkloadStatus, ...] = ()
     endpoints: tuple[EndpointStatus, ...] = ()
     error: str = ""
+    running: Holder | None = None
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -99,6 +102,13 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any(w.ready + w.done < w.wanted for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+
+
+def with_holder(status: EnvironmentStatus, holder: Holder | None) -> EnvironmentStatus:
+    """The status of an environment that `holder` is changing: that not all is there yet is no fault then."""
+    if holder is None:
+        return status
+    return dataclasses.replace(status, running=holder, error=status.error if status.state == "unknown" else "")
 
 
 def _unfinished(environment: str, state: Mapping[str, Any]) -> str:
@@ -146,6 +156,8 @@ def _endpoints(session: Session, deployment: Deployment, outputs: dict[str, Any]
 def status_text(status: EnvironmentStatus) -> str:
     """The status as text, ending in a newline."""
     lines = [f"{status.environment}: {status.state}"]
+    if status.running is not None:
+        lines.append(f"  {status.running}: what is not there yet may still come")
     if status.error:
         lines.append(f"  {status.error}")
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
@@ -158,7 +170,7 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:

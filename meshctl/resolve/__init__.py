@@ -34,8 +34,8 @@ def resolve(
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
-    `facts`: what an existing cluster has (providers kubernetes and onprem); without them its nodes are taken to be
-    there.
+    `facts`: what an existing cluster has (providers kubernetes and onprem); without them its nodes and storage classes
+    are taken to be there.
     Raises: UsageError when there is no such environment.
     """
     environment = environments.environments[known(environments, name)]
@@ -63,7 +63,7 @@ def resolve(
         pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
-        notes=(*made.notes, *_notes(mesh, deployment), *_open_notes(environment)),
+        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *_open_notes(environment)),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
+from meshctl.printable import one_line
 from meshctl.resolve import prices
 from meshctl.words import counted
 
@@ -128,7 +129,7 @@ def _aligned(rows: list[list[str]]) -> str:
         for level in range(max(len(cell) for cell in row)):
             parts = [cell[level] if level < len(cell) else "" for cell in row]
             lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -141,7 +142,7 @@ def _details(resolution: Resolution, *, verbose: bool) -> str:
         lines += [f"  note: {note}" for note in resolution.notes]
         lines += _price_lines(resolution)
         lines += [line for pool, rows in resolution.rejected.items() for line in _rejections(pool, rows)]
-    return "\n".join(["", resolution.environment, *lines, ""]) if lines else ""
+    return "\n".join(["", resolution.environment, *map(one_line, lines), ""]) if lines else ""
 
 
 def _not_in_cost(resolution: Resolution) -> list[str]:

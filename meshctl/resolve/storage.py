@@ -30,6 +30,7 @@ _COREWEAVE_SHARED: Final = "shared-vast"
 _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
 # Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
 _GP3_MAX_GIB: Final = 64 * 1024
+_FOUND_LATER: Final = "claim on a storage class of the cluster"
 _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.weka.io", "lustre.csi")
 
 
@@ -42,6 +43,7 @@ class Storages:
     blocks: list[Block] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Place:
         given = getattr(self.environment, "storage_classes", None)
         return given if isinstance(given, environment_model.StorageClasses) else environment_model.StorageClasses()
 
+    @property
+    def is_unseen(self) -> bool:
+        """Whether a cluster that is there already was not looked at: then it may have any storage class."""
+        is_existing = self.environment.provider in ("kubernetes", "onprem") and self.environment.kubernetes is not None
+        return is_existing and self.facts is None
+
     def price(self, name: str, size_gib: float, service: str) -> Price:
         provider = self.environment.provider
         return prices.of_storage(f"storage/{name}", size_gib, self.catalog, provider, service, self.region)
@@ -83,6 +91,8 @@ def resolve(place: Place) -> Storages:
             _file_system(place, name, storage, made)
         else:
             _block(place, name, storage, made)
+    if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
+        made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
     return made
 
 
@@ -192,15 +202,15 @@ def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Sto
         made.words[name] = "EFS, elastic throughput"
         return
     storage_class = _shared_class(place)
-    if not storage_class:
+    if not storage_class and not place.is_unseen:
         hint = "add storageClasses: {filesystem: NAME} to the environment (a class with ReadWriteMany)"
-        made.gaps.append(_gap(name, "a shared file system", "no storage class for it", hint))
+        made.gaps.append(_gap(name, "a shared file system", _no_class(place, "shared"), hint))
         return
     price = place.price(name, size, storage_class)
     made.file_systems.append(
         FileSystem(**common, service="storage-class", size_gib=size, storage_class=storage_class, price=price)
     )
-    made.words[name] = f"claim on storage class {storage_class}"
+    made.words[name] = f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER
 
 
 def _shared_class(place: Place) -> str:
@@ -215,9 +225,9 @@ def _shared_class(place: Place) -> str:
 
 def _block(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
     storage_class = _block_class(place)
-    if not storage_class:
-        hint = "add storageClasses: {block: NAME} to the environment"
-        made.gaps.append(_gap(name, "block storage", "no storage class for it", hint))
+    if not storage_class and not place.is_unseen:
+        hint = "add storageClasses: {block: NAME} to the environment, or make one the cluster's default"
+        made.gaps.append(_gap(name, "block storage", _no_class(place, "the default"), hint))
         return
     size = math.ceil(storage.size_gib)
     if place.environment.provider == "aws" and size > _GP3_MAX_GIB:
@@ -229,8 +239,8 @@ def _block(place: Place, name: str, storage: mesh_model.Storage, made: Storages)
     made.blocks.append(
         Block(name=name, size_gib=size, storage_class=storage_class, ephemeral=storage.ephemeral, price=price)
     )
-    kind = "EBS gp3 volume" if place.environment.provider == "aws" else f"claim on storage class {storage_class}"
-    made.words[name] = f"{kind} for each pod"
+    claim = f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER
+    made.words[name] = f"{'EBS gp3 volume' if place.environment.provider == 'aws' else claim} for each pod"
 
 
 def _block_class(place: Place) -> str:
@@ -242,6 +252,16 @@ def _block_class(place: Place) -> str:
         return _COREWEAVE_SHARED
     found = place.facts.storage_classes if place.facts else ()
     return next((item.name for item in found if item.default), "")
+
+
+def _no_class(place: Place, wanted: str) -> str:
+    """What the cluster has instead. `wanted`: which class would have been taken."""
+    if place.facts is None:
+        return "no storage class for it"
+    names = sorted(item.name for item in place.facts.storage_classes)
+    if not names:
+        return "the cluster has no storage class"
+    return f"none is {wanted} of the storage classes that the cluster has: {', '.join(names)}"
 
 
 def _gap(name: str, wanted: str, best: str, hint: str) -> Gap:

@@ -300,6 +300,9 @@ def serve(provider: Provider, arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=f"Pulumi resource provider {provider.name}")
     parser.add_argument("engine", nargs="?", default="", help="address of the Pulumi engine")
     engine = parser.parse_known_args(arguments)[0].engine
+    os.environ.pop(
+        "PULUMI_CONFIG_PASSPHRASE", None
+    )  # the engine's; a credential program that we start has no use for it
     if engine:
         provider.host = EngineLog(engine)
     stop = threading.Event()

@@ -61,14 +61,17 @@ class Connection:
         auth = None
         if config.user and config.user.username and config.user.password:
             auth = httpx2.BasicAuth(config.user.username, config.user.password)
-        self._client = httpx2.Client(
-            base_url=self.server,
-            verify=_tls(config),
-            auth=auth,
-            timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
-            limits=httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
-            headers={"User-Agent": MANAGER, "Accept": JSON},
-        )
+        try:
+            self._client = httpx2.Client(
+                base_url=self.server,
+                verify=_tls(config),
+                auth=auth,
+                timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
+                limits=httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
+                headers={"User-Agent": MANAGER, "Accept": JSON},
+            )
+        except httpx2.InvalidURL as error:
+            raise ProviderError("Kubeconfig", f"the kubeconfig's server {self.server!r} is no URL: {error}") from error
 
     def request(
         self, method: str, path: str, *, query: dict[str, str] | None = None, body: Any = None, content_type: str = JSON
@@ -132,7 +135,13 @@ def _tls(config: Any) -> Any:
     try:
         return verify_cluster(config.cluster, config.user, config.abs_file)
     except (OSError, ValueError) as error:
-        raise ProviderError("Kubeconfig", f"the kubeconfig's certificates can't be used: {error}") from error
+        files = (
+            config.cluster.certificate_auth,
+            config.user and config.user.client_cert,
+            config.user and config.user.client_key,
+        )
+        named = ", ".join(str(file) for file in files if file) or "its data"
+        raise ProviderError("Kubeconfig", f"the kubeconfig's certificates ({named}) can't be used: {error}") from error
 
 
 def _result(answer: httpx2.Response) -> Json:

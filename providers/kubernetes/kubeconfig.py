@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EXEC_TIMEOUT_S: Final = 60.0
 RENEW_BEFORE_S: Final = 60.0
 FILE_TOKEN_S: Final = 60.0
+FROM: Final = "meshctl.dev/from"  # beside the keys of an entry: the kubeconfig that it stands in
+KINDS: Final = {"clusters": "cluster", "contexts": "context", "users": "user"}
 FILE_KEYS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
@@ -41,36 +43,60 @@ def documents(given: str) -> list[dict[str, Any]]:
         ProviderError: not there, not readable, not a kubeconfig.
     """
     if "\n" in given or given.lstrip().startswith("{"):
-        return [_parse(given, Path.cwd())]
-    paths = [Path(item).expanduser() for item in (given or _default_paths()).split(os.pathsep) if item]
-    found = [path for path in paths if path.is_file()]
-    if not found:
-        raise _wrong(f"no kubeconfig at {', '.join(map(str, paths))}")
-    return [_parse(path.read_text(), path.parent) for path in found]
+        return [_parse(given, Path.cwd(), "the kubeconfig")]
+    paths = [_expanded(item) for item in (given or _default_paths()).split(os.pathsep) if item]
+    places = ", ".join(map(str, paths))
+    try:
+        texts = {path: path.read_text() for path in paths if path.is_file()}
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no text, a NUL in a name
+        raise _wrong(f"the kubeconfig {places} can't be read: {error}") from error
+    if not texts:
+        raise _wrong(f"no kubeconfig at {places}")
+    return [_parse(text, path.parent, str(path)) for path, text in texts.items()]
 
 
 def _default_paths() -> str:
     return os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
-def _parse(text: str, folder: Path) -> dict[str, Any]:
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # `~` of a user who does not exist
+        raise _wrong(f"{path}: {error}") from error
+
+
+def _parse(text: str, folder: Path, name: str) -> dict[str, Any]:
+    """One kubeconfig; each of its entries says at `FROM` where it was read, which is `name`."""
     try:
         found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (a safe loader)
-    except yaml.YAMLError as error:
-        raise _wrong(f"the kubeconfig is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise _wrong(f"{name} is not YAML: {error}") from error
     if not isinstance(found, dict):
-        raise _wrong("the kubeconfig is neither the path of a file nor the content of one")
-    for kind, key in (("clusters", "cluster"), ("users", "user")):
-        for item in found.get(kind) or []:
-            _absolute(item.get(key) or {}, folder)
-    return found
+        raise _wrong(f"{name} is neither the path of a file nor the content of one")
+    parsed: dict[str, Any] = {"current-context": found.get("current-context")}
+    try:
+        for kind, key in KINDS.items():
+            items = found.get(kind) or []
+            parsed[kind] = [{"name": _name(item), key: _entry(item.get(key), folder, name)} for item in items]
+    except (AttributeError, TypeError, KeyError) as error:
+        raise _wrong(f"{name} is malformed: {type(error).__name__}: {error}") from error
+    return parsed
 
 
-def _absolute(item: dict[str, Any], folder: Path) -> None:
-    """Paths in a kubeconfig count from its folder."""
+def _name(item: dict[str, Any]) -> str:
+    if not isinstance(item["name"], str):
+        raise TypeError(f"the name {item['name']!r} is no text")
+    return item["name"]
+
+
+def _entry(given: Any, folder: Path, name: str) -> dict[str, Any]:
+    """A cluster, context or user. Paths in a kubeconfig count from its folder."""
+    entry = {**(given or {}), FROM: name}
     for key in FILE_KEYS:
-        if isinstance(item.get(key), str) and item[key]:
-            item[key] = str(folder / Path(item[key]).expanduser())
+        if entry.get(key):
+            entry[key] = str(folder / _expanded(entry[key]))
+    return entry
 
 
 def merged(given: str) -> dict[str, Any]:
@@ -89,7 +115,8 @@ def _named(items: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
         if item["name"] == name:
             found = item.get(what) or {}
             return dict(found)
-    raise _wrong(f"the kubeconfig has no {what} {name!r}; it has {', '.join(i['name'] for i in items) or 'none'}")
+    names = ", ".join(str(item["name"]) for item in items) or "none"
+    raise _wrong(f"the kubeconfig has no {what} {name!r}; it has {names}")
 
 
 def _chosen(given: str, *, context: str, cluster: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -120,18 +147,44 @@ def load(given: str, *, context: str, cluster: str) -> SingleConfig:
         ProviderError: no such file, context, cluster or user.
     """
     from lightkube.config.kubeconfig import KubeConfig
+    from lightkube.core.exceptions import ConfigError
 
-    chosen, server, user = _chosen(given, context=context, cluster=cluster)
+    entries = _chosen(given, context=context, cluster=cluster)
+    for entry in entries:
+        check_files(entry)
+    chosen, server, user = ({key: entry[key] for key in entry if key != FROM} for entry in entries)
     whole = {
         "current-context": "chosen",
         "contexts": [{"name": "chosen", "context": {**chosen, "cluster": "chosen", "user": "chosen"}}],
         "clusters": [{"name": "chosen", "cluster": server}],
         "users": [{"name": "chosen", "user": user}],
     }
-    found = KubeConfig.from_dict(whole).get()
-    if found is None:
+    try:
+        found = KubeConfig.from_dict(whole).get()
+    except (ConfigError, TypeError, ValueError) as error:
+        raise _wrong(f"the kubeconfig is malformed: {error}") from error
+    if found is None or not isinstance(found.cluster.server, str):
         raise _wrong("the kubeconfig chooses no cluster")
     return found
+
+
+def check_files(entry: dict[str, Any]) -> None:
+    """The files that an entry names can be read: the TLS library says "No such file or directory" without a name.
+
+    Raises:
+        ProviderError: naming the file, its key and the kubeconfig.
+    """
+    for key in FILE_KEYS:
+        if not entry.get(key) or entry.get(f"{key}-data"):  # the data wins
+            continue
+        try:
+            Path(entry[key]).open("rb").close()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            why = getattr(error, "strerror", None) or error
+            raise _wrong(f"{entry[key]}, the {key} of {entry[FROM]}: {why}") from error
+    has = [bool(entry.get(key) or entry.get(f"{key}-data")) for key in ("client-certificate", "client-key")]
+    if has[0] != has[1]:
+        raise _wrong(f"a user of {entry[FROM]} has one of client-certificate and client-key: it needs both")
 
 
 class Credentials:
@@ -159,7 +212,7 @@ class Credentials:
         if user is None:
             return None, float("inf")
         if user.token_file:
-            return f"Bearer {Path(user.token_file).read_text().strip()}", time.time() + FILE_TOKEN_S
+            return f"Bearer {_token_of(user.token_file)}", time.time() + FILE_TOKEN_S
         if user.token:
             return f"Bearer {user.token}", float("inf")
         if user.exec:
@@ -169,6 +222,15 @@ class Credentials:
                 "Unauthorized", "the kubeconfig's auth-provider is not supported; use an exec credential"
             )
         return None, float("inf")
+
+
+def _token_of(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise ProviderError(
+            "Unauthorized", f"{file}, the tokenFile of the kubeconfig, can't be read: {error}"
+        ) from error
 
 
 def run_exec(plugin: UserExec) -> tuple[str, float]:

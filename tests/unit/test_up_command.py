@@ -15,7 +15,7 @@ from meshctl import changes
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
-from meshctl.errors import LockedError
+from meshctl.errors import LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import open_state_store
@@ -54,11 +54,15 @@ class Changes:
     def up_object_storage(self, *_: Any) -> None:
         self.made.append("buckets")
 
-    def destroy(self, *_: Any, **__: Any) -> None:
+    def destroy(self, *_: Any, **__: Any) -> Any:
         self.made.append("destroy")
+        return SimpleNamespace(steps=[])
 
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
+
+    def others(self) -> tuple[()]:
+        return ()
 
 
 @dataclass
@@ -91,7 +95,13 @@ class Asked(Context):
         self.confirm(why)
 
 
-def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+def run(
+    command: Any,
+    session: Changes,
+    monkeypatch: pytest.MonkeyPatch,
+    context: Context | None = None,
+    **options: Any,
+) -> None:
     environments = SimpleNamespace(state=SimpleNamespace(backend=BACKEND))
     mesh = Mesh(cast("Any", SimpleNamespace(name="demo")), cast("Any", environments), cast("Any", session))
 
@@ -101,7 +111,7 @@ def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **optio
 
     monkeypatch.setattr(opening, "opened", opened)
     monkeypatch.setattr(changes, "plan_text", lambda _: "")
-    command(SimpleNamespace(obj=Asked(where=session.folder)), "east", **options)
+    command(SimpleNamespace(obj=context or Asked(where=session.folder)), "east", **options)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +134,37 @@ def test_a_migration_that_began_while_a_question_was_open_is_not_worked_against(
     with pytest.raises(LockedError, match="east is part of migration"):
         run(command, session, monkeypatch, **options)
     assert session.made == []
+
+
+@dataclass(frozen=True)
+class Silent(Context):
+    """Nobody is at the terminal."""
+
+    def _ask(self, question: str, *, hint: str, why: str = "") -> str:
+        raise AssertionError(f"asked: {question}")
+
+
+@pytest.mark.parametrize("risk", [False, True])
+@pytest.mark.parametrize("options", [{"allow_data_loss": True}, {"forget_cluster": True}])
+def test_a_destroy_that_is_confirmed_by_name_asks_nothing(
+    options: dict[str, Any], risk: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Changes(tmp_path, [SimpleNamespace(subject="storage/weights")] if risk else [])
+    given = Silent()
+    destroy(session, given, monkeypatch, **options, confirm="east")
+    assert session.made == (["forget"] if "forget_cluster" in options else []) + ["destroy"]
+
+
+def test_a_destroy_that_is_confirmed_by_another_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Changes(tmp_path)
+    with pytest.raises(ProtectedDataError, match="nothing was deleted"):
+        destroy(session, Silent(), monkeypatch, allow_data_loss=True, confirm="west")
+    with pytest.raises(AssertionError, match="delete 1 resources of east"):
+        destroy(session, Silent(), monkeypatch, allow_data_loss=True)
+    assert session.made == []
+
+
+def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    run(commands.destroy, session, monkeypatch, context=context, **options)

@@ -9,6 +9,8 @@ import yaml
 
 from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.errors import CredentialsError
+from providers.base.provider import ProviderError
+from providers.kubernetes import kubeconfig as of_provider
 
 
 def kubeconfig(*contexts: str, server: str = "", current: str = "", **user: Any) -> dict[str, Any]:
@@ -109,3 +111,36 @@ def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, content: bytes) -
     with pytest.raises(CredentialsError) as caught:
         ClusterAccess("dc1", str(file)).client()
     assert caught.value.why.startswith(f"{file} is no kubeconfig: ")
+
+
+@pytest.mark.parametrize("key", ["certificate-authority", "client-certificate", "client-key", "tokenFile"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_that_a_kubeconfig_names_is_named_with_it(tmp_path: Path, key: str, content: str | None) -> None:
+    """Beside a kubeconfig that comes first in $KUBECONFIG and has no part in it."""
+    other = written(tmp_path / "other" / "config", {**kubeconfig("b"), "users": []})
+    (tmp_path / "there.pem").write_text("")
+    files = {"client-certificate": "../there.pem", "client-key": "../there.pem"} if key.startswith("client-") else {}
+    made = kubeconfig("a", server="https://a", current="a", **files)
+    entry = made["clusters"][0]["cluster"] if key == "certificate-authority" else made["users"][0]["user"]
+    entry[key] = "pki/wrong"
+    file = written(tmp_path / "own" / "config", made)
+    if content is not None:
+        written(tmp_path / "own" / "pki" / "wrong", content)
+        if key == "tokenFile":
+            return  # any text is a token
+    with pytest.raises(CredentialsError) as caught:
+        ClusterAccess("dc1", f"{other}:{file}").client()
+    assert str(tmp_path / "own" / "pki" / "wrong") in caught.value.why
+    assert str(file) in caught.value.why
+    assert key in caught.value.why
+    if content is None:
+        with pytest.raises(ProviderError) as refused:
+            of_provider.load(f"{other}:{file}", context="", cluster="")
+        assert f"{tmp_path / 'own' / 'pki' / 'wrong'}, the {key} of {file}: No such file" in str(refused.value)
+
+
+def test_data_in_a_kubeconfig_wins_over_a_file_that_is_gone(tmp_path: Path) -> None:
+    made = kubeconfig("a", server="http://a", current="a")
+    made["clusters"][0]["cluster"] |= {"certificate-authority": "gone", "certificate-authority-data": "eA=="}
+    file = written(tmp_path / "config", made)
+    assert of_provider.load(str(file), context="", cluster="").cluster.server == "http://a"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from meshctl.engine import kubeconfig
+from meshctl.errors import FileError
 
 
 def made(name: str) -> str:
@@ -43,3 +44,15 @@ def test_kubectl_finds_the_program_from_any_folder(folder: Path) -> None:
     kubeconfig.write_context(folder, "aws-east", made("aws-east"))
     (user,) = yaml.safe_load(kubeconfig.path(folder).read_text())["users"]
     assert Path(user["user"]["exec"]["command"]).is_absolute()
+
+
+@pytest.mark.parametrize("text", ["a: [", "7", "clusters: 7", "clusters: [7]", "users: [{}]", "\0"])
+def test_a_file_that_is_no_kubeconfig_any_more_is_told(folder: Path, text: str) -> None:
+    kubeconfig.path(folder).write_text(text)
+    for change in (
+        lambda: kubeconfig.write_context(folder, "a", made("a")),
+        lambda: kubeconfig.remove_context(folder, "a"),
+    ):
+        with pytest.raises(FileError, match="is no kubeconfig any more") as told:
+            change()
+        assert "remove it" in told.value.hint

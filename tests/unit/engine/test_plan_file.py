@@ -9,7 +9,7 @@ import pytest
 from meshctl.changes import Plan
 from meshctl.changes.grouping import group
 from meshctl.engine import plan_file
-from meshctl.errors import FileError
+from meshctl.errors import FileError, UsageError
 
 FULL = Path("/dev/full")
 
@@ -29,6 +29,19 @@ def test_a_plan_that_cannot_be_saved_leaves_nothing_behind(tmp_path: Path) -> No
     with pytest.raises(FileError, match="Is a directory"):
         plan_file.save(tmp_path / "plan.json", plan())
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "7", "[]", "{", '{"meshctl": 1}', "\0", '{"meshctl": 1, "environment": "cw", "digest": "d", "changes": 7}'],
+)
+def test_what_is_no_plan_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "plan.json"
+    changes = '{"meshctl": 1, "environment": "cw", "digest": "d", "changes": [%s]}'
+    for content in (text, changes % "7", changes % "{}", changes % '{"subject": 7}'):
+        file.write_text(content)
+        with pytest.raises(UsageError, match="plan"):
+            plan_file.check(file, plan())
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")

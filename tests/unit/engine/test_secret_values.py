@@ -11,7 +11,7 @@ import pytest
 from meshctl.engine import secret_values
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, SecretSource
 from tests.unit.deployments import deployment
 
 PLANTED = b"planted-9c1e"
@@ -94,3 +94,9 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("GHCR", raising=False)
     refused = refusal(environments(tmp_path), TOKEN="token", REGISTRY="ghcr")
     assert refused.what == f"no value for the secrets ghcr ($GHCR is not set), token ({tmp_path} is a directory)"
+
+
+def test_a_value_that_was_pasted_as_its_variable_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    given = environments().model_copy(update={"secrets": {"token": SecretSource(env=PLANTED.decode())}})
+    assert refusal(given).what == "no value for the secret token (the variable of secrets.token.env is not set)"

@@ -452,4 +452,35 @@ def test_storage_classes_are_found_in_the_cluster() -> None:
     assert found is not None
     assert found.file_systems[0].storage_class == "nfs"
     assert found.blocks[0].storage_class == "fast"
-    assert gap(resolved({"p": {"nodes": 1}}, environment, storage=storage), "storage/disk").hint
+
+
+def test_offline_an_existing_cluster_is_taken_to_have_storage_classes() -> None:
+    """As its nodes are: `check` looks at no cluster, and `plan` will find them."""
+    environment = {key: value for key, value in copy.deepcopy(DC).items() if key != "storageClasses"}
+    storage = {"fs": {"kind": "filesystem", "size": "1TiB"}, "disk": {"kind": "block", "size": "1GiB"}}
+    found = resolved({"p": {"nodes": 1}}, environment, storage=storage)
+    assert found.deployment is not None
+    assert found.storage_as == {
+        "fs": "claim on a storage class of the cluster",
+        "disk": "claim on a storage class of the cluster for each pod",
+    }
+    assert [note for note in found.notes if "storage classes are found in the cluster at plan and up" in note]
+    assert not [note for note in resolved({"p": {"nodes": 1}}, DC, storage=storage).notes if "storage class" in note]
+    hosts = {**environment, "inventory": "hosts.yaml"}
+    del hosts["kubernetes"]
+    assert gap(resolved({"p": {"nodes": 1}}, hosts, storage=storage), "storage/disk").best == "no storage class for it"
+
+
+def test_a_cluster_without_the_class_says_which_it_has() -> None:
+    environment = {key: value for key, value in copy.deepcopy(DC).items() if key != "storageClasses"}
+    storage = {"fs": {"kind": "filesystem", "size": "1TiB"}, "disk": {"kind": "block", "size": "1GiB"}}
+    classes = tuple(StorageClass(name=name, provisioner=f"x/{name}") for name in ("local-path", "ceph-rbd"))
+    found = resolved(
+        {"p": {"nodes": 1}}, environment, Facts(nodes=(node("c1"),), storage_classes=classes), storage=storage
+    )
+    has = "of the storage classes that the cluster has: ceph-rbd, local-path"
+    assert gap(found, "storage/fs").best == f"none is shared {has}"
+    assert gap(found, "storage/disk").best == f"none is the default {has}"
+    assert "storageClasses: {block: NAME}" in gap(found, "storage/disk").hint
+    found = resolved({"p": {"nodes": 1}}, environment, Facts(nodes=(node("c1"),)), storage=storage)
+    assert gap(found, "storage/disk").best == "the cluster has no storage class"

@@ -1,0 +1,72 @@
+"""Writes the kubeconfig of a cluster on AWS as soon as EKS has made it, while `up` still waits for nodes. EDGE.
+
+Used by `session` around an `up`: what keeps it waiting, or has it fail, can be looked at with kubectl. Nothing is
+decided by it, and a context that can't be written fails no run: at its end `up` writes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from meshctl.engine import kubeconfig
+from meshctl.engine.events import OnProgress, Progress
+from meshctl.engine.outputs import known_kubeconfig
+from meshctl.engine.run import StackRun
+from meshctl.errors import MeshError
+from meshctl.model.deployment import Deployment
+from stacks.aws.cluster import kubeconfig_text
+
+_CLUSTER = "meshaws:eks:Cluster"
+
+
+def watching(deployment: Deployment, folder: Path, on_progress: OnProgress | None) -> OnProgress | None:
+    """`on_progress`, which also writes the context of a cluster that the run makes; on AWS alone."""
+    if deployment.provider != "aws":
+        return on_progress
+
+    def watch(moment: Progress) -> None:
+        if moment.state == "done" and moment.type == _CLUSTER:
+            _write(deployment, folder, moment.outputs)
+        if on_progress is not None:
+            on_progress(moment)
+
+    return watch
+
+
+@contextmanager
+def written(deployment: Deployment, folder: Path, state: Mapping[str, Any], run: StackRun) -> Iterator[None]:
+    """Around an `up`: the context is there from the beginning, if an earlier run made the cluster (one that was killed
+    may not have come to write it), and after a failure."""
+    _write_saved(deployment, folder, state)
+    try:
+        yield
+    except MeshError:
+        with suppress(MeshError, OSError):
+            write_made(run.name, folder, run.outputs())
+        raise
+
+
+def write_made(environment: str, folder: Path, outputs: Mapping[str, Any]) -> None:
+    """Write the context that the stack's outputs hold; outside AWS there is none. Raises: FileError, OSError."""
+    made = known_kubeconfig(outputs)
+    if made:
+        kubeconfig.write_context(folder, environment, made)
+
+
+def _write_saved(deployment: Deployment, folder: Path, state: Mapping[str, Any]) -> None:
+    for resource in state.get("resources") or ():
+        if resource["type"] == _CLUSTER and not resource.get("delete"):
+            _write(deployment, folder, resource.get("outputs") or {})
+
+
+def _write(deployment: Deployment, folder: Path, cluster: Mapping[str, Any]) -> None:
+    name, endpoint = cluster.get("name"), cluster.get("endpoint")
+    certificate = cluster.get("certificateAuthority")
+    authority = certificate.get("data") if isinstance(certificate, Mapping) else None
+    if name and endpoint and authority:
+        made = kubeconfig_text(deployment, name=str(name), endpoint=str(endpoint), authority=str(authority))
+        with suppress(MeshError, OSError):
+            kubeconfig.write_context(folder, deployment.environment, made)

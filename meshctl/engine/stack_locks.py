@@ -1,0 +1,53 @@
+"""Who is changing a stack at the moment, as the lock beside its state says. EDGE (it looks at processes).
+
+Used by `cli.opened` for `status`, with the texts of a state that is a folder or a bucket. Pulumi puts a lock there for
+as long as a run lasts (`backend/diy/lock.go`): a JSON file with process id, user, host and time. A killed run leaves
+it behind.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Holder:
+    """`since` is a time in ISO format; `pid` that of the engine."""
+
+    user: str
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"an `up` or `destroy` by {self.user} on {self.host} (pid {self.pid}) is running since {self.since}"
+
+
+def folder_of(mesh: str, stack: str) -> str:
+    """Where the locks of a stack lie, below the state's own folder."""
+    return f".pulumi/locks/organization/{mesh}/{stack}/"
+
+
+def holder(text: str | None) -> Holder | None:
+    """Who holds the lock; None for no lock, and for one of a process of this machine that is gone."""
+    try:
+        lock = json.loads(text or "")
+        since = str(lock["timestamp"]).partition(".")[0]
+        owner = Holder(str(lock["username"]), str(lock["hostname"]), int(lock["pid"]), since)
+    except (ValueError, KeyError, TypeError):  # half written, or just removed
+        return None
+    is_gone = owner.host == socket.gethostname() and not _is_engine(owner.pid)
+    return None if is_gone else owner
+
+
+def _is_engine(pid: int) -> bool:
+    """Whether this is a pulumi program that lives; the number may be another process's by now."""
+    try:
+        process = psutil.Process(pid)
+        return process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

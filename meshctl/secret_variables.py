@@ -1,0 +1,59 @@
+"""Variables of this process's environment that hold secrets: taken out of it, so that no child inherits them. EDGE.
+
+`cli.main` withdraws `MESHCTL_SECRET_…` and the state's passphrase before anything is started, `engine.session` the
+variables that environments.yaml names. Out of the environment itself, not out of a copy for each child: credential
+programs are started by libraries (the AWS SDK's `credential_process`, a kubeconfig's `exec`), which hand on what there
+is. `engine.secret_values` reads the secrets here, `engine.workspace` the passphrase, which goes to Pulumi alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final
+
+PREFIX: Final = "MESHCTL_SECRET_"
+PASSPHRASE: Final = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  the name of a variable
+# What programs and SDKs read for themselves stays, also where environments.yaml makes it a workload's secret as well
+_READ_BY_PROGRAMS: Final = (
+    "AWS_",
+    "AZURE_",
+    "GOOGLE_",
+    "CLOUDSDK_",
+    "PULUMI_",
+    "VAULT_",
+    "KUBE",
+    "XDG_",
+    "SSH_",
+    "LC_",
+)
+_READ_BY_ALL: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "TZ", "PYTHONPATH", "HTTP_PROXY"}
+    | {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
+)
+
+_withdrawn: dict[bytes, bytes] = {}
+
+
+def withdraw(names: Iterable[str]) -> None:
+    """Take these variables out of the environment, and every `MESHCTL_SECRET_…`. Those that programs need stay."""
+    own = [name for name in os.environb if name.startswith(PREFIX.encode())]
+    given = [os.fsencode(name) for name in names if not _is_read_by_programs(name)]
+    for name in {*own, *given} & os.environb.keys():
+        _withdrawn[name] = os.environb.pop(name)
+
+
+def value(name: str) -> bytes | None:
+    """What the variable holds, withdrawn or not; None where it is not set."""
+    key = os.fsencode(name)
+    return os.environb.get(key, _withdrawn.get(key))
+
+
+def forget() -> None:
+    """Forget all that was withdrawn."""
+    _withdrawn.clear()
+
+
+def _is_read_by_programs(name: str) -> bool:
+    upper = name.upper()
+    return upper in _READ_BY_ALL or (upper != PASSPHRASE and upper.startswith(_READ_BY_PROGRAMS))

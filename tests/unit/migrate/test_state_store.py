@@ -1,0 +1,26 @@
+"""A state backend that can't be opened is told, with what to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshctl.errors import CredentialsError, MeshError, UsageError
+from meshctl.migrate.state_store import open_state_store
+
+
+def refused(backend: str, folder: Path) -> MeshError:
+    with pytest.raises(MeshError, match="the state backend can't be opened") as caught:
+        open_state_store(backend, folder)
+    assert caught.value.hint
+    assert "Debug source" not in caught.value.why
+    return caught.value
+
+
+def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    assert isinstance(refused("s3://acme?region=us-east-1&profile=nosuch", tmp_path), CredentialsError)
+    assert isinstance(refused("azblob://acme", tmp_path), UsageError)
+    assert "Account must be specified" in refused("azblob://acme", tmp_path).why
