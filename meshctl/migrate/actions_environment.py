@@ -81,6 +81,8 @@ def _until_ended(work: Work, names: frozenset[str], timeout_s: float) -> None:
     try:
         work.until("pods ended", lambda: _left(work, names), timeout_s)
     except NotReadyError as error:
+        if error.__cause__ is not None:  # nobody answered: there is nothing to be told of any pod
+            raise
         stopping = [pod for name in names for pod in _alive(work, name) if pod.stopping]
         nodes = work.world.lost_nodes(work.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
         lost = sorted(pod.name for pod in stopping if pod.node in nodes)
@@ -167,7 +169,11 @@ def _changed_since_seed(work: Work, store: str) -> bool:
     if before is not None:
         return bool(listing_digest(work.data.listing(work.access("target", store))) != before)
     records = [r for r in work.history.records if r.step == f"sync/{store}" and r.kind in ("intent", "done")]
-    idle = [r for r in records if r.kind == "done" and r.data.get("objects") == r.data.get("deleted") == 0]
+    idle = [
+        r
+        for r in records
+        if r.kind == "done" and r.data.get("objects") == r.data.get("deleted") == 0 and not r.data.get("unanswered")
+    ]
     return len(records) > 2 * len(idle)
 
 
@@ -221,11 +227,13 @@ def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
 
 
 def act_observe(work: Work) -> dict[str, Any]:
-    """Watch pods and health for as long as the plan says. Raises: MigrationError after three failures in a row."""
+    """Watch pods and health for as long as the plan says. A look without an answer tells nothing: it is no failure, and
+    no end either. Raises: MigrationError after three failures in a row.
+    """
     end = work.world.now() + work.plan.options.observe_s
     checks = failures = 0
     while True:
-        trouble = missing_pods(work) or _unhealthy(work)
+        trouble = work.answered(lambda asked: missing_pods(asked) or _unhealthy(asked))
         checks, failures = checks + 1, failures + 1 if trouble else 0
         if failures == _FAILURES:
             raise MigrationError(

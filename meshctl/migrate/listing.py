@@ -18,8 +18,8 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-from meshctl.engine.object_access import NO_ANSWER, ObjectAccess
-from meshctl.errors import CredentialsError, MigrationError, UnreachableError
+from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, ObjectAccess, is_busy
+from meshctl.errors import BusyError, CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate.keys import check_carried
 from meshctl.migrate.plan import StoreFacts
 
@@ -157,7 +157,8 @@ class NoBucketError(MigrationError):
 
 @contextmanager
 def named(access: ObjectAccess) -> Iterator[None]:
-    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, NoBucketError, MigrationError."""
+    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, NoBucketError, or another
+    MigrationError."""
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     try:
         yield
@@ -172,6 +173,8 @@ def named(access: ObjectAccess) -> Iterator[None]:
         if code in _REFUSED:
             hint = "renew the profile's keys, or check its rights"
             raise CredentialsError(f"{where} refused", why=f"[{code}] {error}", hint=hint) from error
+        if is_busy(error):
+            raise BusyError(f"{where}: {error}", why=f"[{code}]", hint=BUSY_HINT) from error
         raise MigrationError(f"{where}: {error}", why=f"[{code}]", hint="check the store") from error
     except botocore.exceptions.BotoCoreError as error:
         raise MigrationError(f"{where}: {error}", hint="check the store") from error

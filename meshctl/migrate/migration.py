@@ -35,6 +35,7 @@ from meshctl.migrate.run import Runner
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.world import World
 
+_SILENT = (UnreachableError, CredentialsError, NoBucketError, UsageError)  # of a side that may be gone for good
 _CLOSED_AS: dict[Direction, str] = {"rollback": "rolled-back", "finish": "finished"}
 
 
@@ -286,7 +287,7 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
         ) from error
     except MeshError as error:
         history = read_history(journal.records)
-        silent = isinstance(error, (UnreachableError, CredentialsError, NoBucketError, UsageError))
+        silent = isinstance(error, _SILENT) or isinstance(error.__cause__, _SILENT)
         ways = _ways_on(migration, history, target_lost=silent and is_target_lost(history))
         hint = f"{error.hint}; {ways}" if error.hint else ways
         if isinstance(error, MigrationError):

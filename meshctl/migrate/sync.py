@@ -27,7 +27,7 @@ from typing import Any
 
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import MigrationError
+from meshctl.errors import MigrationError, UnreachableError
 from meshctl.migrate import keys, metadata
 from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
@@ -36,6 +36,12 @@ from meshctl.words import counted
 _ATTEMPTS = 3
 # what rclone says of an object that vanished or changed while it copied
 _CHANGED = re.compile(r"NoSuchKey|api error NotFound|object not found|InvalidRange|differ|being updated", re.IGNORECASE)
+# what it says of a store that did not answer, or not now
+_SILENT = re.compile(
+    r"dial tcp|i/o timeout|connection re(fused|set)|broken pipe|no such host|TLS handshake timeout|unexpected EOF"
+    r"|request send failed|StatusCode: (429|500|502|503|504)\b|SlowDown|RequestTimeout",
+    re.IGNORECASE,
+)
 _SUMMARY = re.compile(r"Attempt \d|Failed to |not deleting", re.IGNORECASE)  # of errors that it told before
 _SENT = re.compile(r"(Multi-thread )?Copied")
 _OPTIONS = (
@@ -184,7 +190,9 @@ class _Run:
             if self.live and vanished and all(error.harmless for error in errors):
                 self.failed |= vanished - self.sent
                 return copied
-        raise MigrationError(
+        told = [error for error in errors if error.key or not _SUMMARY.match(error.text)] or errors
+        silent = bool(told) and all(_SILENT.search(error.text) for error in told)
+        raise (UnreachableError if silent else MigrationError)(
             f"copying {url(here)} to {url(there)} failed",
             why="; ".join(str(error) for error in errors[-3:]) or f"rclone ended with code {code}",
             hint="check both stores; what is copied already is not copied again",
