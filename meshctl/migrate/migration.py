@@ -23,6 +23,7 @@ from meshctl.errors import (
 )
 from meshctl.migrate import lock
 from meshctl.migrate.actions_lost import refuse_unless_lost
+from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
@@ -124,8 +125,8 @@ class Migrations:
             history = self._open(journal)
             if history.state not in ("waiting", "finishing"):
                 raise MigrationError(
-                    f"migration {journal.migration} is not at its end: it is {history.state}",
-                    hint=f"`meshctl migrations resume {journal.migration}`",
+                    f"migration {journal.migration} is not at its end: {state_text(history, Activity())}",
+                    hint=next_text(journal.migration, history, Activity()),
                 )
             _refuse_too_late(journal.migration, history, delete_data=delete_data)
             return self._turn(journal, history, "finish", {"delete_data": delete_data})
@@ -137,6 +138,10 @@ class Migrations:
         """The id and what happened; without an id, of the last migration. Raises: UsageError."""
         journal = self._journal(migration, "")
         return journal.migration, read_history(journal.records)
+
+    def seen(self, migration: str = "") -> Seen:
+        """As `history`, and whether anyone works on it at this moment."""
+        return Seen(*self.history(migration), activity_of(lock.holder(self.store, self.mesh)))
 
     def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
         """Go that way from here on; the options given last are those that count, for `resume` too."""
@@ -187,11 +192,11 @@ class Migrations:
         found = open_migration(self.store, self.mesh)
         if found is None:
             return
-        migration, history = found
+        migration, history, _ = found
         there = f"{history.plan.source.environment} -> {history.plan.target.environment}"
         raise UsageError(
-            f"migration {migration} ({there}) of {plan.source.mesh} is not finished: it is {history.state}",
-            hint=f"`meshctl migrations resume {migration}`, `… rollback {migration}` or `… finish {migration}`",
+            f"migration {migration} ({there}) of {plan.source.mesh} is not finished: {state_text(history, Activity())}",
+            hint=next_text(migration, history, Activity()),
         )
 
     def _new_id(self, tail: str) -> str:
@@ -297,9 +302,7 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
 
 
 def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:
-    go_on = f"`meshctl migrations resume {migration}` goes on"
-    if history.direction == "forward" or (history.direction == "finish" and not history.began("finish/source")):
-        return f"{go_on}, `meshctl migrations rollback {migration}` goes back"
+    go_on = next_text(migration, history, Activity())
     if target_lost:
         target = history.plan.target.environment
         return f"{go_on}; if {target} is gone for good, `meshctl migrations rollback {migration} --target-lost`"

@@ -399,7 +399,7 @@ def test_an_unhealthy_target_gets_no_traffic_and_the_way_back_is_named() -> None
 def test_a_second_migration_waits_for_the_first() -> None:
     twin = Twin().begin()
     found = moved(twin)
-    with pytest.raises(UsageError, match="is not finished: it is waiting"):
+    with pytest.raises(UsageError, match="is not finished: waiting"):
         found.start(found.plan("east", "west", OPTIONS.model_copy(update={"replace_target_data": True})))
 
 
@@ -418,8 +418,8 @@ def test_an_open_migration_has_both_environments_in_its_hands() -> None:
     twin = Twin().begin()
     found = moved(twin)
     assert "migrations finish" in refused(found, "east", "up"), "its trainer would run beside that of the target"
-    assert "which is waiting" in refused(found, "east", "destroy")
-    assert "which is waiting" in refused(found, "west", "destroy")
+    assert ": waiting" in refused(found, "east", "destroy")
+    assert ": waiting" in refused(found, "west", "destroy")
     assert not refused(found, "west", "up"), "what serves is kept up to date as ever"
     assert not refused(found, "north", "up")
     assert not refused(found, "north", "destroy")
@@ -437,7 +437,7 @@ def test_a_migration_that_stopped_on_its_way_lets_neither_environment_change() -
         found.start(found.plan("east", "west", OPTIONS))
     for environment in ("east", "west"):
         assert "migrations resume" in refused(found, environment, "up")
-        assert "which is running" in refused(found, environment, "destroy")
+        assert ": stopped" in refused(found, environment, "destroy")
     found.rollback()
     assert not refused(found, "west", "destroy")
 

@@ -38,8 +38,9 @@ def test_migration_as_text_and_document() -> None:
     migration = found.start(found.plan("east", "west", Options(observe_s=6)))
     _, history = found.history(migration)
     assert_golden("migrate/show.txt", views.detail_text(migration, history))
+    assert_golden("migrate/end.txt", views.run_text(migration, history))
     assert_golden("migrate/show.json", json.dumps(views.detail_document(migration, history), indent=2) + "\n")
-    assert_golden("migrate/list.txt", views.list_text([views.summary_document(migration, history)]))
+    assert_golden("migrate/list.txt", views.list_text([found.seen(migration)]))
 
 
 @pytest.mark.parametrize(
