@@ -3,7 +3,7 @@
 Called by the copy steps. rclone gets both stores as remotes SOURCE and TARGET through its environment: no credential is
 in an argument list or on disk, and the user's own rclone settings play no part. A copy that was cut off is simply run
 again: what is there already (same size and time) is passed over. Times tell whole seconds apart, so the checksums
-that listings give are compared in the end.
+that listings give are compared in the end. Objects without such a checksum: `seeded`.
 
 Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
 after the source stopped copies what is left; there everything must succeed. What was at the source before the seed and
@@ -21,14 +21,14 @@ import os
 import re
 import subprocess
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError, UnreachableError
-from meshctl.migrate import keys, metadata
+from meshctl.migrate import keys, metadata, seeded
 from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
 from meshctl.words import counted
@@ -73,6 +73,7 @@ class Copied:
     objects: int
     total_bytes: int
     deleted: int
+    etags: seeded.ETags = field(default_factory=dict)  # of a live copy: see `seeded.noted`
 
     def __add__(self, other: Copied) -> Copied:
         numbers = self.objects + other.objects, self.total_bytes + other.total_bytes, self.deleted + other.deleted
@@ -87,29 +88,37 @@ def copy(
     live: bool = False,
     again: Sequence[str] = (),
     since: float = 0.0,
+    known: seeded.ETags | None = None,
     on_copied: OnCopied | None = None,
     stop: Stop | None = None,
 ) -> Copied:
     """Bring `target` up to date with `source`; then copy the keys of `again` whatever their size and time, and those
-    written since (seconds since the epoch) whose content type or metadata alone changed.
+    written since (seconds since the epoch) whose content type or metadata alone changed. Of the objects in `known`,
+    those that are as the seed left them are passed over, whatever their time.
 
     Raises: MigrationError with rclone's own words after three attempts, or with keys that were not or can't be copied;
     NoBucketError, InterruptedByUserError.
     """
     before = list_objects(source())
     keys.check_carried(url(source()), before)
-    options = keys.options(chain(before, list_objects(target())))
+    at_target = list_objects(target())
+    options = keys.options(chain(before, at_target))
+    passed = seeded.unchanged(known or {}, before, at_target)
     run = _Run(source, target, options, on_copied or (lambda *_: None), stop or Stop(), live=live)
     if not live:
         before = {}  # listings are large
-    copied = run.attempts(["sync" if delete else "copy"])
+    verb = ["sync" if delete else "copy"]
+    if passed:
+        verb.append("--exclude-from=-")  # what is excluded is not deleted either
+    copied = run.attempts(verb, "".join(f"/{key}\n" for key in passed).encode())
     here, there = list_objects(source()), list_objects(target())
     if live:
+        copied = replace(copied, etags=seeded.noted(before, here, there))
         _check_seeded(source(), target(), _left_out(before, here, there, run.failed))
     looked_at = metadata.candidates(here, there, run.sent, since)
     described = metadata.changed(source(), target(), looked_at, run.stop)
     wanted = described if live else sorted({*again, *overlooked(here, there), *described})
-    return copied + run.again(wanted, delete=delete) if wanted else copied
+    return replace(copied + run.again(wanted, delete=delete), etags=copied.etags) if wanted else copied
 
 
 def _left_out(before: Listing, here: Listing, there: Listing, failed: Container[str]) -> list[str]:

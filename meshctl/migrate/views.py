@@ -140,7 +140,8 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
 
 def _kept(history: History, step: str) -> dict[str, Any]:
     record = history.done.get(step)
-    return dict(record.data) if record is not None else {}
+    kept = record.data if record is not None else {}
+    return {key: value for key, value in kept.items() if key != "etags"}  # a line for each object
 
 
 def detail_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
