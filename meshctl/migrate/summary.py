@@ -111,8 +111,10 @@ def summary_lines(history: History) -> list[str]:
     lines = [f"names moved   to {m.environment} at {utc(m.at)} ({', '.join(m.hosts)})" for m in moves_of_names(history)]
     for stop in stops(history):
         names = ", ".join(stop.workloads)
-        lasted = "and still is" if stop.until is None else f"for {span(stop.until - stop.since)}"
-        lines.append(f"stopped       {names} {lasted}, from {utc(stop.since)}")
+        if stop.until is None:
+            lines.append(f"stopped       {names} since {utc(stop.since)}, and not started yet")
+        else:
+            lines.append(f"stopped       {names} for {span(stop.until - stop.since)}, from {utc(stop.since)}")
     if history.plan.moves and any(step.startswith("seed/") for step in history.done):
         copied = copies(history)
         sizes = f"{size_text(copied.seeded_bytes)} beforehand, {size_text(copied.stopped_bytes)} at the end"

@@ -29,7 +29,7 @@ from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError, UnreachableError
 from meshctl.migrate import keys, metadata, seeded
-from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
+from meshctl.migrate.listing import RCLONE_PART, Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
 from meshctl.words import counted
 
@@ -53,7 +53,7 @@ _OPTIONS = (
     "--transfers=16",
     "--checkers=32",
     "--s3-upload-concurrency=8",
-    "--s3-chunk-size=16Mi",
+    f"--s3-chunk-size={RCLONE_PART}B",
     "--buffer-size=4Mi",
     "--multi-thread-streams=8",
     "--fast-list",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshctl.migrate.activity import Activity, Seen, next_commands, state_text
+from meshctl.migrate.downtime import downtime_document, downtime_lines
 from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
@@ -35,6 +36,7 @@ def plan_document(plan: MigrationPlan) -> dict[str, Any]:
         },
         "endpoints": [{"name": e.name, "host": e.host} for e in plan.endpoints],
         "costs": [cost.model_dump(mode="json") for cost in plan.costs],
+        **downtime_document(plan),
         "notes": list(plan.notes),
     }
 
@@ -50,6 +52,7 @@ def plan_text(plan: MigrationPlan) -> str:
     both = sorted(plan.workloads - set(plan.stopped) - plan.idle)
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle)]
+    lines += ["", "stopped", *downtime_lines(plan)]
     lines += ["", "costs"]
     lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}\n    from: {cost.source}" for cost in plan.costs]
     lines += ["", "steps"]

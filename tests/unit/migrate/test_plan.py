@@ -18,7 +18,7 @@ from tests.unit.migrate.twin import Twin, deployment
 
 FACTS = (
     StoreFacts(store="weights", objects=120, total_bytes=140 * 2**30),
-    StoreFacts(store="checkpoints", objects=3, total_bytes=3 * 2**40, target_objects=2),
+    StoreFacts(store="checkpoints", objects=3, total_bytes=3 * 2**40, target_objects=2, read_bytes=2**40),
 )
 PRICE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
 
