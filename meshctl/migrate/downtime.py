@@ -72,12 +72,13 @@ def downtime_document(plan: MigrationPlan) -> dict[str, Any]:
 
 
 def downtime_lines(plan: MigrationPlan) -> list[str]:
+    unknown = f"  in no estimate here: {', '.join(NOT_ESTIMATED)} (unknown, often minutes to hours)"
     found = downtime(plan)
     if found is None:
-        return ["  none: nothing is stopped before it runs at the target"]
+        return ["  none: nothing is stopped before it runs at the target", unknown]
     names = ", ".join(found.workloads)
     return [
         f"  {names}: at least {span(found.at_least_s)}, and before that up to {span(found.grace_s)} to save and end",
         f"    from: {found.source}",
-        f"    not in it, nor in the costs: {', '.join(NOT_ESTIMATED)} (unknown, often minutes to hours)",
+        unknown,
     ]

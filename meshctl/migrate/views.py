@@ -52,7 +52,7 @@ def plan_text(plan: MigrationPlan) -> str:
     both = sorted(plan.workloads - set(plan.stopped) - plan.idle)
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle)]
-    lines += ["", "stopped", *downtime_lines(plan)]
+    lines += ["", "downtime", *downtime_lines(plan)]
     lines += ["", "costs"]
     lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}\n    from: {cost.source}" for cost in plan.costs]
     lines += ["", "steps"]

@@ -44,7 +44,8 @@ def test_a_mesh_of_readers_stands_nowhere_still() -> None:
     )
     plan = plan_migration(source, target, facts(0), Options())
     assert downtime(plan) is None
-    assert downtime_lines(plan) == ["  none: nothing is stopped before it runs at the target"]
+    assert downtime_lines(plan)[0] == "  none: nothing is stopped before it runs at the target"
+    assert all(what in downtime_lines(plan)[-1] for what in NOT_ESTIMATED)
 
 
 def test_what_nobody_knows_beforehand_is_named() -> None:
