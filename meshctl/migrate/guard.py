@@ -34,14 +34,16 @@ def refuse(migration: str, history: History, activity: Activity, environment: st
         return
     raise LockedError(
         f"{environment} is part of migration {migration} ({source} -> {target}): {state_text(history, activity)}",
-        why=_why(command, environment, history),
+        why=_why(command, environment, history, activity),
         hint=next_text(migration, history, activity) or "wait for it",
     )
 
 
-def _why(command: str, environment: str, history: History) -> str:
+def _why(command: str, environment: str, history: History, activity: Activity) -> str:
     if command == "destroy":
         return "it would take away what the migration goes on with, or goes back to"
     if environment == history.plan.source.environment and history.state in _TARGET_RUNS:
         return "its workloads are paused: started beside those of the target, both would write the same work"
+    if activity.active is False:
+        return "it is half moved: an `up` would start again what was stopped for the move"
     return "two runs would change it at once"

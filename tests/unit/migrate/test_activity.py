@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.errors import LockedError
 from meshctl.migrate import guard, lock, views
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.test_journal_lock import ended_process, leave_lock
@@ -60,6 +61,12 @@ def assert_stopped(found: Migrations) -> None:
     assert f"next:\n  meshctl migrations resume {name} " in text
     assert f"\n  meshctl migrations rollback {name}  goes back to east\n" in text
     assert document["state"] == "running", "how far it is"
+    opened = guard.open_migration(found.store, "demo")
+    assert opened is not None
+    with pytest.raises(LockedError, match=r"\(east -> west\): stopped") as refused:
+        guard.refuse(*opened, "west", "up")
+    assert "half moved" in refused.value.why
+    assert f"`meshctl migrations resume {name}`" in refused.value.hint
     assert (document["active"], document["worked_on_by"]) == (False, None)
     assert document["next"] == [f"meshctl migrations {word} {name}" for word in ("resume", "rollback")]
 
