@@ -7,6 +7,7 @@
       ToolError                    tool           1   an external program is missing, broken or failed to build
       CredentialsError             credentials    1   no credentials, or expired ones
       UnreachableError             unreachable    1   an API that doesn't answer (never read as "deleted")
+      BusyError                    busy           1   an API that answers "not now": throttled, or a fault of its own
       FileError                    file           1   a file or folder that can't be read or written, a full disk
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
@@ -99,6 +100,12 @@ class CredentialsError(MeshError):
 
 class UnreachableError(MeshError):
     code = "unreachable"
+
+
+class BusyError(MeshError):
+    """It is there, and the same call may well succeed a little later."""
+
+    code = "busy"
 
 
 class FileError(MeshError):

@@ -12,7 +12,7 @@ from meshctl.cli.context import Context
 from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
-    from meshctl.migrate.history import History
+    from meshctl.migrate.activity import Seen
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.progress import Event
 
@@ -58,8 +58,8 @@ def migrate(
             context.say(views.plan_text(plan))
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
-        _, history = migrations.history(migration)
-    _show_detail(context, migration, history)
+        found = migrations.seen(migration)
+    _show_end(context, found)
 
 
 @migrations_app.command("list")
@@ -69,17 +69,19 @@ def list_migrations(ctx: typer.Context) -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        rows = [views.summary_document(*migrations.history(migration)) for migration in migrations.ids()]
-    _show(context, {"migrations": rows}, views.list_text(rows))
+        rows = [migrations.seen(migration) for migration in migrations.ids()]
+    _show(context, {"migrations": [views.summary_document(*row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()
 def show(ctx: typer.Context, migration: _Id = "") -> None:
     """Steps, and source and target side by side."""
+    from meshctl.migrate import views
+
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        found = migrations.history(migration)
-    _show_detail(context, *found)
+        found = migrations.seen(migration)
+    _show(context, views.detail_document(*found), views.detail_text(*found))
 
 
 @migrations_app.command()
@@ -111,8 +113,8 @@ def resume(
             context.confirm_name(history.plan.source.environment, confirm, views.source_lost_warning(history))
         given = tuple(take_over or ())
         migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=given)
-        found = migrations.history(migration)
-    _show_detail(context, *found)
+        found = migrations.seen(migration)
+    _show_end(context, found)
 
 
 @migrations_app.command()
@@ -139,8 +141,8 @@ def rollback(
             _, history = migrations.history(migration)
             context.confirm_name(history.plan.target.environment, confirm, views.target_lost_warning(history))
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
-        found = migrations.history(migration)
-    _show_detail(context, *found)
+        found = migrations.seen(migration)
+    _show_end(context, found)
 
 
 @migrations_app.command()
@@ -167,8 +169,8 @@ def finish(
         elif context.must_confirm:
             context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data)
-        found = migrations.history(migration)
-    _show_detail(context, *found)
+        found = migrations.seen(migration)
+    _show_end(context, found)
 
 
 @contextmanager
@@ -206,10 +208,11 @@ def _reporter(context: Context) -> Callable[[Event], None]:
     return report
 
 
-def _show_detail(context: Context, migration: str, history: History) -> None:
+def _show_end(context: Context, migration: Seen) -> None:
+    """What a run has come to; JSON as that of `migrations show`."""
     from meshctl.migrate import views
 
-    _show(context, views.detail_document(migration, history), views.detail_text(migration, history))
+    _show(context, views.detail_document(*migration), views.run_text(*migration))
 
 
 def _show(context: Context, document: dict[str, object], text: str) -> None:

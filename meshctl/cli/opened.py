@@ -20,7 +20,7 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.migrate import guard
-from meshctl.migrate.history import History
+from meshctl.migrate.activity import Seen
 from meshctl.migrate.state_store import keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
@@ -56,8 +56,8 @@ class Opened:
                 return environment
         return self.known(environment)
 
-    def open_migration(self) -> tuple[str, History] | None:
-        """The id and history of this mesh's migration that is neither finished nor rolled back."""
+    def open_migration(self) -> Seen | None:
+        """This mesh's migration that is neither finished nor rolled back."""
         backend = self.environments.state.backend
         if not keeps_journals(backend):
             return None

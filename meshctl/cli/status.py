@@ -35,7 +35,7 @@ def status(
         )
     else:
         context.print("\n".join(map(status_text, found)))
-        if migration is not None:
-            context.print(f"\nopen migration: {views.list_text([migration])}")
+        if moving is not None:
+            context.print(f"\nopen migration: {views.list_text([moving])}")
         if others:
             context.print(f"\n{others_text(others, mesh.mesh.name)}")

@@ -21,13 +21,14 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from meshctl import user_paths
-from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 _DOWN = (502, 503, 504)  # what a balancer says when no API server is behind it
 _FROM = "meshctl.dev/from"  # beside the keys of a kubeconfig's entry: the file that it stands in
 _KINDS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+_BUSY = (408, 429, 500)  # what an API server says that has too much to do, or whose etcd has
 _FILE_KEYS = frozenset({"certificate-authority", "client-certificate", "client-key", "tokenFile"})
 
 
@@ -198,9 +199,11 @@ def _of(items: dict[str, Any], name: str, what: str) -> dict[str, Any]:
 
 @contextmanager
 def named(cluster: str) -> Iterator[None]:
-    """The client's errors as ours. Raises: CredentialsError, UnreachableError, MeshError."""
+    """The client's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
     try:
         yield
+    except (ConnectionError, TimeoutError) as error:
+        raise _unreachable(cluster, error) from error
     except (ConfigError, OSError) as error:  # OSError: a certificate or a credential program that isn't there
         raise CredentialsError(
             f"{cluster}: the kubeconfig can't be used",
@@ -212,10 +215,20 @@ def named(cluster: str) -> Iterator[None]:
         if status in (401, 403):
             hint = "renew the credentials" if status == 401 else "the user lacks the right that the message names"
             raise CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint) from error
+        if status in _BUSY:
+            raise BusyError(
+                f"{cluster}: the Kubernetes API server has too much to do",
+                why=f"[{status}] {error}",
+                hint="run the command again a little later",
+            ) from error
         if status and status not in _DOWN:
             raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
-        raise UnreachableError(
-            f"{cluster}: the Kubernetes API server does not answer",
-            why=str(error) or type(error).__name__,
-            hint="check the cluster's address and the network; in the lab: `meshctl lab status`",
-        ) from error
+        raise _unreachable(cluster, error) from error
+
+
+def _unreachable(cluster: str, error: Exception) -> UnreachableError:
+    return UnreachableError(
+        f"{cluster}: the Kubernetes API server does not answer",
+        why=str(error) or type(error).__name__,
+        hint="check the cluster's address and the network; in the lab: `meshctl lab status`",
+    )

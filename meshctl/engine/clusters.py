@@ -38,6 +38,7 @@ class PodState:
     restarts: int
     reason: str = ""
     stopping: bool = False
+    grace_s: int = 0  # how long it may take to end; 0: not known
 
 
 def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
@@ -191,6 +192,7 @@ def pod_state(pod: Any) -> PodState:
         restarts=sum(status.restartCount or 0 for status in statuses),
         reason=reason,
         stopping=bool(pod.metadata.deletionTimestamp and pod.spec and pod.spec.nodeName),
+        grace_s=(pod.spec.terminationGracePeriodSeconds or 0) if pod.spec else 0,
     )
 
 

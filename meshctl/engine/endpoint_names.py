@@ -16,9 +16,9 @@ from botocore.config import Config
 import stacks.edge
 from meshctl.engine import names
 from meshctl.engine.aws_session import aws_session
-from meshctl.engine.object_access import NO_ANSWER
+from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, is_busy
 from meshctl.engine.run import StackRun
-from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Dns
 from stacks.edge import Name
@@ -93,6 +93,8 @@ def hosted_zone_id(zone: str, profile: str) -> str:
     except NO_ANSWER as error:
         raise UnreachableError("Route 53 does not answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.ClientError as error:
+        if is_busy(error):
+            raise BusyError(f"Route 53: {error}", hint=BUSY_HINT) from error
         raise MeshError(f"Route 53: {error}", hint="check the credentials' rights on the zone") from error
     ids = [str(item["Id"]).removeprefix("/hostedzone/") for item in found if item["Name"] == name]
     if len(ids) == 1:

@@ -69,6 +69,15 @@ HINTS = {
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }
 _CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
+# of an API that did not answer, or not now: the same run may well succeed a little later
+PASSING_CODES = frozenset(
+    {
+        *("Unreachable", "HTTP500", "HTTP502", "HTTP503", "HTTP504"),
+        *("Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "RequestThrottled"),
+        *("TooManyRequests", "TooManyRequestsException", "SlowDown", "PriorRequestNotComplete", "RequestTimeout"),
+        *("InternalError", "InternalFailure", "ServiceUnavailable", "ServerTimeout", "Unavailable"),
+    }
+)
 _GENERIC = {"Timeout", "NotReady"}
 _SEEN = (
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
@@ -82,6 +91,12 @@ _SEEN = (
 )
 # the official kubernetes plugin sends its users to a page about annotations, which a mesh does not have
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")
+# how the engine's own HTTP clients say it, of the store that the state is in
+_SILENT_BACKEND = re.compile(
+    r"dial tcp|i/o timeout|connection re(fused|set)|no such host|TLS handshake timeout|unexpected EOF"
+    r"|RequestError: send request failed|context deadline exceeded|SlowDown"
+    r"|StatusCode: (429|500|502|503|504)|status code: 50[0234]"
+)
 _NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$", re.IGNORECASE)
 
 
@@ -153,12 +168,20 @@ def _code_text(failure: ResourceFailure) -> str:
     return f"[{failure.code}]" if failure.code else ""
 
 
-def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]]) -> EngineError:
+def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]]) -> MeshError:
     said = [message for _, severity, message in diagnostics if severity == "error"]
     text = next((line for message in said for line in message.splitlines() if line.strip()), "")
     # the Automation API hands on "code: …", "stdout: …" and "stderr: …", each with what follows on the same line
     lines = [line.strip().removeprefix("stderr:").strip() for line in stderr.splitlines()]
     text = text or next((line for line in lines if line.startswith("error:")), "") or " ".join(stderr.split())[:300]
+    if (
+        _SILENT_BACKEND.search(text) and "error while dialing" not in text.lower()
+    ):  # that one is of a provider's program
+        return UnreachableError(
+            f"{operation} {stack}: the state's backend does not answer",
+            why=text.removeprefix("error: "),
+            hint="check `state.backend` and the network; the state is kept",
+        )
     hint = ""
     if "passphrase" in text:
         hint = "the passphrase differs from the one that the state was made with: set PULUMI_CONFIG_PASSPHRASE"

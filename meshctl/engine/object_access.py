@@ -12,21 +12,42 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
 from meshctl.engine.aws_session import aws_session
-from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.resolve import storage
 from meshctl.words import counted
 
-NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
+NO_ANSWER = (  # the last is what a proxy says in the store's place
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.MetadataRetrievalError,
+    botocore.parsers.ResponseParserError,
+)
+_BUSY_STATUS = (429, 500, 502, 503, 504)
+_BUSY = (
+    *("Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "RequestThrottled"),
+    *("TooManyRequestsException", "SlowDown", "PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException"),
+    *("InternalError", "InternalFailure", "ServiceUnavailable"),
+)
 # by an S3 store that has no versions, or no such listing
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
 OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes; a test holds the two together
 _NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
+
+
+BUSY_HINT = "run the command again a little later"
+
+
+def is_busy(error: botocore.exceptions.ClientError) -> bool:
+    """Whether an AWS API says "not now": it throttles, or the fault is its own."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return error.response["Error"]["Code"] in _BUSY or status in _BUSY_STATUS
 
 
 @dataclass(frozen=True)
@@ -219,9 +240,17 @@ def _named(store: ObjectStore) -> Iterator[None]:
         ) from error
     except botocore.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
+        if is_busy(error):
+            raise BusyError(f"the object store of {store.name}: {error}", why=f"[{code}]", hint=BUSY_HINT) from error
         kind = (
             CredentialsError if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch") else MeshError
         )
         raise kind(
             f"object store of {store.name}: {error}", why=f"[{code}]", hint="check the profile's keys and rights"
+        ) from error
+    except botocore.exceptions.BotoCoreError as error:  # of what a profile names: a program, a session, a role
+        raise CredentialsError(
+            f"the credentials for the object store of {store.name} can't be used",
+            why=str(error),
+            hint="renew them (for example `aws sso login`), or check the profile",
         ) from error

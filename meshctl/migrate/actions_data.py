@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from meshctl.errors import ParityError
+from meshctl.migrate.seeded import ETags
+from meshctl.migrate.sync import Copied
 from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import Work
 
@@ -16,9 +18,9 @@ _SHOWN = 5
 
 def act_seed(work: Work) -> dict[str, Any]:
     """Copy what is there while the source runs; nothing is deleted yet. `target_digest`: what warm workloads read."""
-    copied = _copy(work, "source", "target", delete=False, live=True)
-    seeded = work.data.listing(work.access("target", work.step.store))
-    return {**copied, "target_digest": listing_digest(seeded)}
+    copied = _copied(work, "source", "target", delete=False, live=True)
+    at_target = work.data.listing(work.access("target", work.step.store))
+    return {**_counts(copied), "target_digest": listing_digest(at_target), "etags": dict(copied.etags)}
 
 
 def act_copy(work: Work) -> dict[str, Any]:
@@ -26,27 +28,49 @@ def act_copy(work: Work) -> dict[str, Any]:
     store = work.step.store
     seeds = (r.at for r in work.history.records if (r.step, r.kind) == (f"seed/{store}", "intent"))
     since = min(seeds, default=0.0)
-    return _copy(work, "source", "target", delete=True, since=since, check=f"verify/{store}")
+    seed = work.history.done.get(f"seed/{store}")
+    known = seed.data.get("etags", {}) if seed is not None else {}  # none in a journal begun by an older meshctl
+    check = f"verify/{store}"
+    return _counts(_copied(work, "source", "target", delete=True, since=since, known=known, check=check))
 
 
 def act_copy_back(work: Work) -> dict[str, Any]:
     """All of the source's objects are older than their copies: which were described anew there can't be told."""
     check = f"rollback/verify.{work.step.store}"
-    return _copy(work, "target", "source", delete=False, since=math.inf, check=check)
+    return _counts(_copied(work, "target", "source", delete=False, since=math.inf, check=check))
 
 
-def _copy(
-    work: Work, origin: str, to: str, *, delete: bool, live: bool = False, since: float = 0.0, check: str = ""
-) -> dict[str, Any]:
+def _copied(
+    work: Work,
+    origin: str,
+    to: str,
+    *,
+    delete: bool,
+    live: bool = False,
+    since: float = 0.0,
+    known: ETags | None = None,
+    check: str = "",
+) -> Copied:
     here, there = work.access(origin, work.step.store), work.access(to, work.step.store)
     again: tuple[str, ...] = ()
     if check in work.history.failures:
         # an earlier comparison failed: size and time did not show the difference, so find it by content
         found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
         again = found.differing
-    copied = work.data.copy(
-        here, there, delete=delete, live=live, again=again, since=since, on_copied=work.on_copied, stop=work.stop
+    return work.data.copy(
+        here,
+        there,
+        delete=delete,
+        live=live,
+        again=again,
+        since=since,
+        known=known or {},
+        on_copied=work.on_copied,
+        stop=work.stop,
     )
+
+
+def _counts(copied: Copied) -> dict[str, Any]:
     return {"objects": copied.objects, "bytes": copied.total_bytes, "deleted": copied.deleted}
 
 

@@ -10,10 +10,11 @@ from meshctl.migrate.plan import read_stores
 from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.render.pods import grace_s
 
 _READY_S = 3600  # images and weights of a large model
 _PROBE_S = 600
-_STOP_MARGIN_S = 120  # beyond the workload's own grace
+_STOP_MARGIN_S = 120  # beyond the longest grace of the workloads that are waited for
 _FAILURES = 3  # in a row, while observing
 
 
@@ -71,16 +72,19 @@ def missing_pods(work: Work) -> str:
 
 def verify_stop(work: Work) -> dict[str, Any]:
     """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out."""
-    workloads = [work.deployment.workload(name) for name in work.step.workloads]
-    grace_s = max((w.checkpoint.grace_s for w in workloads if w.checkpoint), default=30)
-    _until_ended(work, work.step.workloads, grace_s + _STOP_MARGIN_S)
+    _until_ended(work, work.step.workloads)
     return {}
 
 
-def _until_ended(work: Work, names: frozenset[str], timeout_s: float) -> None:
+def _until_ended(work: Work, names: frozenset[str]) -> None:
+    """As long as the kubelet gives them, and a margin: what the mesh says, or the pods themselves if that is more."""
+    declared_s = [grace_s(work.deployment.workload(name)) for name in names]
+    own_s = [pod.grace_s for name in names for pod in _alive(work, name)]
     try:
-        work.until("pods ended", lambda: _left(work, names), timeout_s)
+        work.until("pods ended", lambda: _left(work, names), max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S)
     except NotReadyError as error:
+        if error.__cause__ is not None:  # nobody answered: there is nothing to be told of any pod
+            raise
         stopping = [pod for name in names for pod in _alive(work, name) if pod.stopping]
         nodes = work.world.lost_nodes(work.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
         lost = sorted(pod.name for pod in stopping if pod.node in nodes)
@@ -143,7 +147,7 @@ def act_refresh(work: Work) -> dict[str, Any]:
     stale = _stale(work)
     current = work.plan.workloads - work.step.workloads
     work.world.up(work.of("target").paused(current | stale), work.say)
-    _until_ended(work, stale, _STOP_MARGIN_S + 30)
+    _until_ended(work, stale)
     return {"restarted": sorted(stale)}
 
 
@@ -169,7 +173,11 @@ def _changed_since_seed(work: Work, store: str) -> bool:
     if before is not None:
         return bool(listing_digest(work.data.listing(work.access("target", store))) != before)
     records = [r for r in work.history.records if r.step == f"sync/{store}" and r.kind in ("intent", "done")]
-    idle = [r for r in records if r.kind == "done" and r.data.get("objects") == r.data.get("deleted") == 0]
+    idle = [
+        r
+        for r in records
+        if r.kind == "done" and r.data.get("objects") == r.data.get("deleted") == 0 and not r.data.get("unanswered")
+    ]
     return len(records) > 2 * len(idle)
 
 
@@ -223,11 +231,13 @@ def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
 
 
 def act_observe(work: Work) -> dict[str, Any]:
-    """Watch pods and health for as long as the plan says. Raises: MigrationError after three failures in a row."""
+    """Watch pods and health for as long as the plan says. A look without an answer tells nothing: it is no failure, and
+    no end either. Raises: MigrationError after three failures in a row.
+    """
     end = work.world.now() + work.plan.options.observe_s
     checks = failures = 0
     while True:
-        trouble = missing_pods(work) or _unhealthy(work)
+        trouble = work.answered(lambda asked: missing_pods(asked) or _unhealthy(asked))
         checks, failures = checks + 1, failures + 1 if trouble else 0
         if failures == _FAILURES:
             raise MigrationError(

@@ -12,6 +12,7 @@ from meshctl.migrate import listing, sync, verify
 from meshctl.migrate.listing import Access
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
+from meshctl.migrate.seeded import ETags
 
 
 class Data(Protocol):
@@ -29,6 +30,7 @@ class Data(Protocol):
         live: bool,
         again: Sequence[str],
         since: float,
+        known: ETags,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.Copied:
@@ -61,11 +63,20 @@ class S3Data:
         live: bool,
         again: Sequence[str],
         since: float,
+        known: ETags,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.Copied:
         return sync.copy(
-            source, target, delete=delete, live=live, again=again, since=since, on_copied=on_copied, stop=stop
+            source,
+            target,
+            delete=delete,
+            live=live,
+            again=again,
+            since=since,
+            known=known,
+            on_copied=on_copied,
+            stop=stop,
         )
 
     def reach(self, side: Access) -> None:

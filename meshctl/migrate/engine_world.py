@@ -31,7 +31,7 @@ from meshctl.model.environment import Environments
 
 DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a view of their own
 _PROBE_TIMEOUT_S = 10
-_DNS_TIMEOUT_S = 5
+_DNS_TIMEOUT_S = 10  # for all servers together: some of them may be down
 
 
 class Opened(Protocol):
@@ -176,7 +176,8 @@ def _telling(session: Session, say: Say) -> Iterator[None]:
 def resolve(host: str) -> list[str]:
     """What DNS answers for `host` now: addresses, or the name that it is an alias of; nothing when it has no record.
 
-    Asked is the zone's own server, so that no cache answers, or the server that MESHCTL_DNS_SERVER names.
+    Asked are the zone's own servers, one after the other until one answers, so that no cache does; or the server that
+    MESHCTL_DNS_SERVER names.
     Raises: UnreachableError when no server answers.
     """
     resolver = _resolver(host)
@@ -196,22 +197,39 @@ def resolve(host: str) -> list[str]:
 
 def _resolver(host: str) -> dns.resolver.Resolver:
     given = os.environ.get(DNS_SERVER, "")
-    resolver = dns.resolver.Resolver(configure=not given)
-    resolver.lifetime = _DNS_TIMEOUT_S
-    resolver.cache = None
-    if given:
-        address, _, port = given.rpartition(":")
-        resolver.nameservers, resolver.port = [address], int(port)
-        return resolver
     try:
+        resolver = dns.resolver.Resolver(configure=not given)
+        resolver.lifetime = _DNS_TIMEOUT_S
+        resolver.cache = None
+        if given:
+            address, _, port = given.rpartition(":")
+            resolver.nameservers, resolver.port = [address], int(port)
+            return resolver
         zone = dns.resolver.zone_for_name(host, resolver=resolver)
-        servers = [str(record.target) for record in resolver.resolve(zone, "NS")]
-        resolver.nameservers = [str(record.address) for record in dns.resolver.resolve(servers[0], "A")]
+        servers = sorted(str(record.target) for record in resolver.resolve(zone, "NS"))
     except dns.exception.DNSException as error:
         raise UnreachableError(
-            f"no name server found for {host}", why=str(error), hint="check the zone's NS records"
+            f"no name server found for {host}", why=str(error), hint="check the network, and the zone's NS records"
         ) from error
+    addresses = [address for server in servers for address in _addresses(resolver, server)]
+    if not addresses:
+        raise UnreachableError(
+            f"no name server found for {host}",
+            why=f"{', '.join(servers)}: no address",
+            hint="check the network, and the zone's NS records",
+        )
+    resolver.nameservers = addresses
     return resolver
+
+
+def _addresses(resolver: dns.resolver.Resolver, server: str) -> list[str]:
+    """None where they can't be found out now: a zone has several servers."""
+    for kind in ("A", "AAAA"):
+        try:
+            return [str(record.address) for record in resolver.resolve(server, kind, search=False)]
+        except dns.exception.DNSException:
+            continue
+    return []
 
 
 def address_of(address: str) -> str:

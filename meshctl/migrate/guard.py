@@ -7,22 +7,25 @@ would start a second trainer on data that has moved on, and a `destroy` would ta
 from __future__ import annotations
 
 from meshctl.errors import LockedError
+from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
 from meshctl.migrate.history import History, read_history
 from meshctl.migrate.journal import closed, migrations, open_journal
+from meshctl.migrate.lock import holder
 from meshctl.migrate.state_store import StateStore
 
 _TARGET_RUNS = ("waiting", "finishing")  # the target is what serves, and is kept up to date like any environment
 
 
-def open_migration(store: StateStore, mesh: str) -> tuple[str, History] | None:
-    """The id and history of the migration that is neither finished nor rolled back; there is one at most."""
+def open_migration(store: StateStore, mesh: str) -> Seen | None:
+    """The migration that is neither finished nor rolled back; there is one at most."""
     for migration in reversed(migrations(store, mesh)):
         if not closed(store, mesh, migration):
-            return migration, read_history(open_journal(store, mesh, migration, "").records)
+            history = read_history(open_journal(store, mesh, migration, "").records)
+            return Seen(migration, history, activity_of(holder(store, mesh)))
     return None
 
 
-def refuse(migration: str, history: History, environment: str, command: str) -> None:
+def refuse(migration: str, history: History, activity: Activity, environment: str, command: str) -> None:
     """`command`: up or destroy. Raises: LockedError when the open migration has the environment in its hands."""
     source, target = history.plan.source.environment, history.plan.target.environment
     if environment not in (source, target):
@@ -30,23 +33,17 @@ def refuse(migration: str, history: History, environment: str, command: str) -> 
     if command == "up" and environment == target and history.state in _TARGET_RUNS:
         return
     raise LockedError(
-        f"{environment} is part of migration {migration} ({source} -> {target}), which is {history.state}",
-        why=_why(command, environment, history),
-        hint=_hint(migration, history),
+        f"{environment} is part of migration {migration} ({source} -> {target}): {state_text(history, activity)}",
+        why=_why(command, environment, history, activity),
+        hint=next_text(migration, history, activity) or "wait for it",
     )
 
 
-def _why(command: str, environment: str, history: History) -> str:
+def _why(command: str, environment: str, history: History, activity: Activity) -> str:
     if command == "destroy":
         return "it would take away what the migration goes on with, or goes back to"
     if environment == history.plan.source.environment and history.state in _TARGET_RUNS:
         return "its workloads are paused: started beside those of the target, both would write the same work"
+    if activity.active is False:
+        return "it is half moved: an `up` would start again what was stopped for the move"
     return "two runs would change it at once"
-
-
-def _hint(migration: str, history: History) -> str:
-    if history.state == "waiting":
-        return f"`meshctl migrations finish {migration}` retires the source, `… rollback {migration}` goes back to it"
-    if history.direction != "forward":
-        return f"`meshctl migrations resume {migration}` brings it to its end"
-    return f"`meshctl migrations resume {migration}` goes on, `… rollback {migration}` goes back"

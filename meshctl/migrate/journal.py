@@ -55,7 +55,7 @@ class Journal:
         path = f"{self.prefix}/{number:04d}-{step.replace('/', '.')}-{kind}.json"
         newest = max((_number(path) for path in self.store.paths(self.prefix)), default=-1)
         text = json.dumps(asdict(record), indent=1, sort_keys=True)
-        if newest >= number or not self.store.create(path, text):
+        if newest >= number or not self._written(path, text):
             raise LockedError(
                 f"another run goes on with migration {self.migration}",
                 why=f"it wrote record {newest} in the meantime",
@@ -63,6 +63,12 @@ class Journal:
             )
         self.records.append(record)
         return record
+
+    def _written(self, path: str, text: str) -> bool:
+        """False when there is another record of that name. It is this very one where the answer to the write got lost
+        and the store's client wrote it once more.
+        """
+        return self.store.create(path, text) or self.store.read(path) == text
 
 
 def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:

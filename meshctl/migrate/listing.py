@@ -6,6 +6,7 @@ Used by `migration` (facts for the plan), `sync` (what to copy again) and `verif
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,12 +19,14 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-from meshctl.engine.object_access import NO_ANSWER, ObjectAccess
-from meshctl.errors import CredentialsError, MigrationError, UnreachableError
+from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, ObjectAccess, is_busy
+from meshctl.errors import BusyError, CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate.keys import check_carried
 from meshctl.migrate.plan import StoreFacts
 
 _REFUSED = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403")
+RCLONE_PART = 16 << 20  # bytes, as `sync` tells it
+RCLONE_PARTS_FROM = 200 << 20  # its own default (https://rclone.org/s3/#s3-upload-cutoff)
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -138,8 +141,17 @@ def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
         objects=len(here),
         total_bytes=_total(here),
         target_objects=len(there),
+        read_bytes=sum(item.size for item in here.values() if not _gets_equal_etag(item)),
         foreign_objects=len(there.keys() - here.keys()),
     )
+
+
+def _gets_equal_etag(item: Item) -> bool:
+    """Whether the copy that rclone makes can have the same ETag: it uploads large objects in parts of its own size."""
+    if MD5.fullmatch(item.etag):
+        return item.size < RCLONE_PARTS_FROM
+    parts = item.etag.partition("-")[2]
+    return item.size >= RCLONE_PARTS_FROM and parts == str(math.ceil(item.size / RCLONE_PART))
 
 
 def _total(listing: Listing) -> int:
@@ -157,7 +169,8 @@ class NoBucketError(MigrationError):
 
 @contextmanager
 def named(access: ObjectAccess) -> Iterator[None]:
-    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, NoBucketError, MigrationError."""
+    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, NoBucketError, or another
+    MigrationError."""
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     try:
         yield
@@ -172,6 +185,8 @@ def named(access: ObjectAccess) -> Iterator[None]:
         if code in _REFUSED:
             hint = "renew the profile's keys, or check its rights"
             raise CredentialsError(f"{where} refused", why=f"[{code}] {error}", hint=hint) from error
+        if is_busy(error):
+            raise BusyError(f"{where}: {error}", why=f"[{code}]", hint=BUSY_HINT) from error
         raise MigrationError(f"{where}: {error}", why=f"[{code}]", hint="check the store") from error
     except botocore.exceptions.BotoCoreError as error:
         raise MigrationError(f"{where}: {error}", hint="check the store") from error

@@ -93,6 +93,12 @@ def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterato
         store.delete(own)
 
 
+def holder(store: StateStore, mesh: str) -> Owner | None:
+    """Who took the mesh's migration lock last and did not give it back, alive or not."""
+    paths = store.paths(f"migrations/{mesh}/locks")
+    return _owner(store, paths[-1]) if paths else None
+
+
 def _owner(store: StateStore, path: str) -> Owner | None:
     text = store.read(path)
     return Owner(**json.loads(text)) if text else None

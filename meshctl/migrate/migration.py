@@ -23,6 +23,7 @@ from meshctl.errors import (
 )
 from meshctl.migrate import lock
 from meshctl.migrate.actions_lost import refuse_unless_lost
+from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
@@ -35,6 +36,7 @@ from meshctl.migrate.run import Runner
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.world import World
 
+_SILENT = (UnreachableError, CredentialsError, NoBucketError, UsageError)  # of a side that may be gone for good
 _CLOSED_AS: dict[Direction, str] = {"rollback": "rolled-back", "finish": "finished"}
 
 
@@ -138,8 +140,8 @@ class Migrations:
             history = self._open(journal)
             if history.state not in ("waiting", "finishing"):
                 raise MigrationError(
-                    f"migration {journal.migration} is not at its end: it is {history.state}",
-                    hint=f"`meshctl migrations resume {journal.migration}`",
+                    f"migration {journal.migration} is not at its end: {state_text(history, Activity())}",
+                    hint=next_text(journal.migration, history, Activity()),
                 )
             _refuse_too_late(journal.migration, history, delete_data=delete_data)
             return self._turn(journal, history, "finish", {"delete_data": delete_data})
@@ -151,6 +153,10 @@ class Migrations:
         """The id and what happened; without an id, of the last migration. Raises: UsageError."""
         journal = self._journal(migration, "")
         return journal.migration, read_history(journal.records)
+
+    def seen(self, migration: str = "") -> Seen:
+        """As `history`, and whether anyone works on it at this moment."""
+        return Seen(*self.history(migration), activity_of(lock.holder(self.store, self.mesh)))
 
     def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
         """Go that way from here on; the options given last are those that count, for `resume` too."""
@@ -202,11 +208,11 @@ class Migrations:
         found = open_migration(self.store, self.mesh)
         if found is None:
             return
-        migration, history = found
+        migration, history, _ = found
         there = f"{history.plan.source.environment} -> {history.plan.target.environment}"
         raise UsageError(
-            f"migration {migration} ({there}) of {plan.source.mesh} is not finished: it is {history.state}",
-            hint=f"`meshctl migrations resume {migration}`, `… rollback {migration}` or `… finish {migration}`",
+            f"migration {migration} ({there}) of {plan.source.mesh} is not finished: {state_text(history, Activity())}",
+            hint=next_text(migration, history, Activity()),
         )
 
     def _new_id(self, tail: str) -> str:
@@ -302,7 +308,7 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
         ) from error
     except MeshError as error:
         history = read_history(journal.records)
-        silent = isinstance(error, (UnreachableError, CredentialsError, NoBucketError, UsageError))
+        silent = isinstance(error, _SILENT) or isinstance(error.__cause__, _SILENT)
         ways = _ways_on(migration, history, target_lost=silent and is_target_lost(history))
         hint = f"{error.hint}; {ways}" if error.hint else ways
         if isinstance(error, MigrationError):
@@ -312,9 +318,7 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
 
 
 def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:
-    go_on = f"`meshctl migrations resume {migration}` goes on"
-    if history.direction == "forward" or (history.direction == "finish" and not history.began("finish/source")):
-        return f"{go_on}, `meshctl migrations rollback {migration}` goes back"
+    go_on = next_text(migration, history, Activity())
     if target_lost:
         target = history.plan.target.environment
         return f"{go_on}; if {target} is gone for good, `meshctl migrations rollback {migration} --target-lost`"

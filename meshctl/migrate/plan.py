@@ -22,6 +22,7 @@ class StoreFacts(Value):
     total_bytes: int
     target_objects: int = 0
     foreign_objects: int = 0
+    read_bytes: int = 0  # of the source's objects that can't be compared by ETag, as far as can be told beforehand
     shared: bool = False  # both environments name the very same bucket and prefix: nothing to move
 
 
@@ -35,7 +36,8 @@ class Options(Value):
 
 
 class StoreMove(Value):
-    """One bucket's content to copy. `minutes` and `egress_usd` are estimates, None where a rate is unknown."""
+    """One bucket's content to copy. `minutes` and `egress_usd` are estimates, None where a rate is unknown;
+    `read_bytes`: what the comparison reads on either side (0 in plans that an older meshctl made)."""
 
     store: str
     source_url: str
@@ -47,6 +49,7 @@ class StoreMove(Value):
     minutes_source: str
     egress_usd: float | None
     egress_source: str
+    read_bytes: int = 0
 
 
 class Cost(Value):
@@ -250,6 +253,7 @@ def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFac
         minutes_source=COPY_RATE.source,
         egress_usd=usd,
         egress_source=rate.source,
+        read_bytes=fact.read_bytes,
     )
 
 

@@ -21,6 +21,14 @@ class CopyRate:
     source: str
 
 
+@dataclass(frozen=True)
+class ListingRate:
+    objects_per_s: float
+    source: str
+
+
+LISTING_RATE = ListingRate(5000, "assumed: 5,000 objects a second")
+
 # From the operator's machine; what is really reached is shown while copying.
 COPY_RATE = CopyRate(125e6, "assumed: 1 Gbit/s through this machine")
 

@@ -1,7 +1,8 @@
 """Takes the steps one by one: observe, intent, act, verify, done. EDGE.
 
-Called by `migration` with the lock held. After a crash nothing is assumed: a step with an intent but no `done` is
-looked for in the world first; the journal only says what to look for. What can't be told stops the run.
+Called by `migration` with the lock held. Each part of a step is done again while the other side does not answer
+(`Work.answered`). After a crash nothing is assumed: a step with an intent but no `done` is looked for in the world
+first; the journal only says what to look for. What can't be told stops the run.
 """
 
 from __future__ import annotations
@@ -69,17 +70,17 @@ class Runner:
         if decided == "done":
             return {"decided": True}
         if decided is None:
-            observation = action.observe(work)
+            observation = work.answered(action.observe)
             if observation.state is State.AMBIGUOUS:
                 raise AmbiguousStepError(
                     f"can't go on with {step.name}: {observation.reason}",
                     hint=f"find out {observation.ask}",
                 )
             if observation.state is State.DONE:
-                return {"observed": True, **action.verify(work)}
-        self.add(step.name, "intent", action.before(work))
-        kept = action.act(work)
-        return {**kept, **action.verify(work)}
+                return {"observed": True, **work.answered(action.verify)}
+        self.add(step.name, "intent", work.answered(action.before))
+        kept = {**work.answered(action.act), **work.answered(action.verify)}
+        return {**kept, "unanswered": len(work.unanswered)} if work.unanswered else kept
 
 
 def _kept_text(kept: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 Called by the copy steps. rclone gets both stores as remotes SOURCE and TARGET through its environment: no credential is
 in an argument list or on disk, and the user's own rclone settings play no part. A copy that was cut off is simply run
 again: what is there already (same size and time) is passed over. Times tell whole seconds apart, so the checksums
-that listings give are compared in the end.
+that listings give are compared in the end. Objects without such a checksum: `seeded`.
 
 Live: while the source runs, objects vanish and change under the copy. That is no failure of a seed, since the sync
 after the source stopped copies what is left; there everything must succeed. What was at the source before the seed and
@@ -21,21 +21,27 @@ import os
 import re
 import subprocess
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import MigrationError
-from meshctl.migrate import keys, metadata
-from meshctl.migrate.listing import Access, Listing, delete_objects, list_objects, overlooked, url
+from meshctl.errors import MigrationError, UnreachableError
+from meshctl.migrate import keys, metadata, seeded
+from meshctl.migrate.listing import RCLONE_PART, Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.migrate.progress import OnCopied, Stop
 from meshctl.words import counted
 
 _ATTEMPTS = 3
 # what rclone says of an object that vanished or changed while it copied
 _CHANGED = re.compile(r"NoSuchKey|api error NotFound|object not found|InvalidRange|differ|being updated", re.IGNORECASE)
+# what it says of a store that did not answer, or not now
+_SILENT = re.compile(
+    r"dial tcp|i/o timeout|connection re(fused|set)|broken pipe|no such host|TLS handshake timeout|unexpected EOF"
+    r"|request send failed|StatusCode: (429|500|502|503|504)\b|SlowDown|RequestTimeout",
+    re.IGNORECASE,
+)
 _SUMMARY = re.compile(r"Attempt \d|Failed to |not deleting", re.IGNORECASE)  # of errors that it told before
 _SENT = re.compile(r"(Multi-thread )?Copied")
 _OPTIONS = (
@@ -47,7 +53,7 @@ _OPTIONS = (
     "--transfers=16",
     "--checkers=32",
     "--s3-upload-concurrency=8",
-    "--s3-chunk-size=16Mi",
+    f"--s3-chunk-size={RCLONE_PART}B",
     "--buffer-size=4Mi",
     "--multi-thread-streams=8",
     "--fast-list",
@@ -67,6 +73,7 @@ class Copied:
     objects: int
     total_bytes: int
     deleted: int
+    etags: seeded.ETags = field(default_factory=dict)  # of a live copy: see `seeded.noted`
 
     def __add__(self, other: Copied) -> Copied:
         numbers = self.objects + other.objects, self.total_bytes + other.total_bytes, self.deleted + other.deleted
@@ -81,29 +88,37 @@ def copy(
     live: bool = False,
     again: Sequence[str] = (),
     since: float = 0.0,
+    known: seeded.ETags | None = None,
     on_copied: OnCopied | None = None,
     stop: Stop | None = None,
 ) -> Copied:
     """Bring `target` up to date with `source`; then copy the keys of `again` whatever their size and time, and those
-    written since (seconds since the epoch) whose content type or metadata alone changed.
+    written since (seconds since the epoch) whose content type or metadata alone changed. Of the objects in `known`,
+    those that are as the seed left them are passed over, whatever their time.
 
     Raises: MigrationError with rclone's own words after three attempts, or with keys that were not or can't be copied;
     NoBucketError, InterruptedByUserError.
     """
     before = list_objects(source())
     keys.check_carried(url(source()), before)
-    options = keys.options(chain(before, list_objects(target())))
+    at_target = list_objects(target())
+    options = keys.options(chain(before, at_target))
+    passed = seeded.unchanged(known or {}, before, at_target)
     run = _Run(source, target, options, on_copied or (lambda *_: None), stop or Stop(), live=live)
     if not live:
         before = {}  # listings are large
-    copied = run.attempts(["sync" if delete else "copy"])
+    verb = ["sync" if delete else "copy"]
+    if passed:
+        verb.append("--exclude-from=-")  # what is excluded is not deleted either
+    copied = run.attempts(verb, "".join(f"/{key}\n" for key in passed).encode())
     here, there = list_objects(source()), list_objects(target())
     if live:
+        copied = replace(copied, etags=seeded.noted(before, here, there))
         _check_seeded(source(), target(), _left_out(before, here, there, run.failed))
     looked_at = metadata.candidates(here, there, run.sent, since)
     described = metadata.changed(source(), target(), looked_at, run.stop)
     wanted = described if live else sorted({*again, *overlooked(here, there), *described})
-    return copied + run.again(wanted, delete=delete) if wanted else copied
+    return replace(copied + run.again(wanted, delete=delete), etags=copied.etags) if wanted else copied
 
 
 def _left_out(before: Listing, here: Listing, there: Listing, failed: Container[str]) -> list[str]:
@@ -184,7 +199,9 @@ class _Run:
             if self.live and vanished and all(error.harmless for error in errors):
                 self.failed |= vanished - self.sent
                 return copied
-        raise MigrationError(
+        told = [error for error in errors if error.key or not _SUMMARY.match(error.text)] or errors
+        silent = bool(told) and all(_SILENT.search(error.text) for error in told)
+        raise (UnreachableError if silent else MigrationError)(
             f"copying {url(here)} to {url(there)} failed",
             why="; ".join(str(error) for error in errors[-3:]) or f"rclone ended with code {code}",
             hint="check both stores; what is copied already is not copied again",

@@ -17,15 +17,17 @@ from threading import Lock
 from typing import Any
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import CredentialsError, UnreachableError
+from meshctl.errors import BusyError, CredentialsError, UnreachableError
 from meshctl.migrate.listing import MD5, Access, Item, Listing, folder, list_objects, named, newest, s3_client
 from meshctl.migrate.progress import OnCopied, Stop
 
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 _READERS = 8
 _BLOCK = 1 << 20
-_TRIES = 5  # of one object, without a byte in between
+_TRIES = 20  # of one object, without a byte in between: begun anew, all objects would be read again
+_REFUSED_TRIES = 5
 _PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,12 @@ class _Side:
                         found.update(block)
                         read += len(block)
                 return found.hexdigest()
-            except (UnreachableError, CredentialsError):
+            except (UnreachableError, BusyError, CredentialsError) as error:
                 tries = 1 if read > before else tries + 1
-                if tries >= _TRIES:
+                if tries >= (_REFUSED_TRIES if isinstance(error, CredentialsError) else _TRIES):
                     raise
-                time.sleep(_PAUSE_S * tries)
+                self._stop.check()
+                time.sleep(min(_PAUSE_S * tries, _LONGEST_PAUSE_S))
 
     def _open(self, refused: tuple[Any, ObjectAccess] | None) -> tuple[Any, ObjectAccess]:
         """The client that all use now; a new one, with fresh credentials, if that is the refused one."""

@@ -5,15 +5,17 @@ Used by `cli.migrate`, which adds the `"meshctl": 1` of every document.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
+from meshctl.migrate.activity import Activity, Seen, next_commands, state_text
+from meshctl.migrate.downtime import downtime_document, downtime_lines
 from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.progress import size_text
+from meshctl.migrate.summary import done_document, summary_lines, utc
 from meshctl.printable import one_line
 from meshctl.words import counted
 
@@ -35,6 +37,7 @@ def plan_document(plan: MigrationPlan) -> dict[str, Any]:
         },
         "endpoints": [{"name": e.name, "host": e.host} for e in plan.endpoints],
         "costs": [cost.model_dump(mode="json") for cost in plan.costs],
+        **downtime_document(plan),
         "notes": list(plan.notes),
     }
 
@@ -50,6 +53,7 @@ def plan_text(plan: MigrationPlan) -> str:
     both = sorted(plan.workloads - set(plan.stopped) - plan.idle)
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle)]
+    lines += ["", "downtime", *downtime_lines(plan)]
     lines += ["", "costs"]
     for cost in plan.costs:
         lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}", f"    from: {cost.source}"]
@@ -79,15 +83,20 @@ def _usd(usd: float | None) -> str:
     return "unknown" if usd is None else f"{usd:.2f} USD"
 
 
-def summary_document(migration: str, history: History) -> dict[str, Any]:
-    """One row of `migrations list`."""
+_NOBODY = Activity()
+
+
+def summary_document(migration: str, history: History, activity: Activity = _NOBODY) -> dict[str, Any]:
+    """One row of `migrations list`. `state` says how far it is, `active` whether anyone goes on with it now."""
     return {
         "id": migration,
         "source": history.plan.source.environment,
         "target": history.plan.target.environment,
         "state": history.state,
         "step": next_step(history),
-        "begun": _utc(history.records[0].at),
+        "begun": utc(history.records[0].at),
+        **(_NOBODY if history.outcome else activity).document(),
+        "next": [command for command, _ in next_commands(migration, history, activity)],
     }
 
 
@@ -98,25 +107,30 @@ def next_step(history: History) -> str:
     return next((step.name for step in outline(history) if step.name not in history.done), "")
 
 
-def list_text(rows: Sequence[dict[str, Any]]) -> str:
+def list_text(rows: Sequence[Seen]) -> str:
+    """`migrations list`: one line for each, and how to go on with the one that is open."""
     if not rows:
         return "no migrations\n"
-    width = max(len(row["id"]) for row in rows)
-    lines = [
-        f"{row['id']:<{width}}  {row['source']} -> {row['target']}  {row['state']}{_at(row['step'])}" for row in rows
-    ]
+    width = max(len(row.migration) for row in rows)
+    lines = [f"{row.migration:<{width}}  {_way(row.history)}  {_where(*row)}" for row in rows]
+    lines += [line for row in rows for line in _next_lines(*row)]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
-def _at(step: str) -> str:
-    return f", next {step}" if step else ""
+def _way(history: History) -> str:
+    return f"{history.plan.source.environment} -> {history.plan.target.environment}"
 
 
-def detail_document(migration: str, history: History) -> dict[str, Any]:
+def _where(_migration: str, history: History, activity: Activity) -> str:
+    step = next_step(history)
+    return state_text(history, activity) + (f", next {step}" if step else "")
+
+
+def detail_document(migration: str, history: History, activity: Activity = _NOBODY) -> dict[str, Any]:
     """`migrations show --output json`."""
     failed = history.failed
     return {
-        **summary_document(migration, history),
+        **summary_document(migration, history, activity),
         "steps": [
             {"step": s.name, "title": s.title, "done": s.name in history.done, "left": _kept(history, s.name)}
             for s in outline(history)
@@ -125,40 +139,59 @@ def detail_document(migration: str, history: History) -> dict[str, Any]:
         "source_lost": history.source_lost,
         "target_lost": history.target_lost,
         "parity": parity_document(parity(history)),
+        "summary": done_document(history),
     }
 
 
 def _kept(history: History, step: str) -> dict[str, Any]:
     record = history.done.get(step)
-    return dict(record.data) if record is not None else {}
+    kept = record.data if record is not None else {}
+    return {key: value for key, value in kept.items() if key != "etags"}  # a line for each object
 
 
-def detail_text(migration: str, history: History) -> str:
+def detail_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
     """`migrations show`."""
-    source, target = history.plan.source.environment, history.plan.target.environment
-    lines = [f"{migration}: {source} -> {target}, {history.state}, begun {_utc(history.records[0].at)}"]
+    begun = utc(history.records[0].at)
+    lines = [f"{migration}: {_way(history)}, {state_text(history, activity)}, begun {begun}"]
     steps = outline(history)
     width = max((len(step.name) for step in steps), default=0)
     lines += ["  nothing was begun that must be undone"] if not steps else []  # a rollback before anything ran
     for step in steps:
         record = history.done.get(step.name)
-        state = _utc(record.at) if record else "begun" if step.name == history.open_intent else "-"
+        state = utc(record.at) if record else "begun" if step.name == history.open_intent else "-"
         lines.append(f"  {state:<20}  {step.name:<{width}}  {step.title}")
     if history.failed is not None:
         lines.append(f"failed: {history.failed.step}: {history.failed.data.get('what', '')}")
         lines += [f"  why: {why}" for why in (history.failed.data.get("why"),) if why]
     lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
-    lines += [f"hint: {hint}" for hint in (_hint(migration, history),) if hint]
+    return "\n".join(map(one_line, lines)) + f"\n{_ending(migration, history, activity)}"
+
+
+def run_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
+    """The end of a run: its steps were told as they went. What a person needs next stands last."""
+    lines = [f"{migration}: {_way(history)}, {state_text(history, activity)}"]
+    lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
+    return "\n".join(map(one_line, lines)) + f"\n{_ending(migration, history, activity)}"
+
+
+def _ending(migration: str, history: History, activity: Activity) -> str:
+    """Source and target side by side, what was done, and the commands that can be given now."""
     compared = "source and target, before the way back" if history.direction == "rollback" else "source and target"
-    return "\n".join(map(one_line, lines)) + f"\n{compared}\n{parity_text(parity(history))}"
+    done = summary_lines(history)
+    lines = ["summary", *(f"  {line}" for line in done)] if done else []
+    left = _left(history) if history.outcome else ""
+    lines += [f"hint: {left}"] if left else []
+    lines += _next_lines(migration, history, activity)
+    return f"{compared}\n{parity_text(parity(history))}" + "".join(f"{one_line(line)}\n" for line in lines)
 
 
-def _hint(migration: str, history: History) -> str:
-    if history.outcome:
-        return _left(history)
-    if history.state == "waiting":
-        return f"`meshctl migrations finish {migration}` retires the source, `… rollback {migration}` goes back"
-    return f"`meshctl migrations resume {migration}` goes on"
+def _next_lines(migration: str, history: History, activity: Activity) -> list[str]:
+    commands = next_commands(migration, history, activity)
+    if not commands:
+        return []
+    width = max(len(command) for command, _ in commands)
+    head = "next:" if activity.owner is None else "next, once that run is gone for good:"
+    return [head, *(f"  {command:<{width}}  {what}" for command, what in commands)]
 
 
 def _left(history: History) -> str:
@@ -212,7 +245,3 @@ def finish_question(history: History) -> str:
     if history.deletion_begun:
         return f"destroy {source} (what is left of its data is kept; `--delete-source-data` was begun before)?"
     return f"destroy {source} (its data is kept)?"
-
-
-def _utc(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

@@ -6,13 +6,14 @@ Made by `run` for each step; the actions of `actions_*` take it as their first a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import NotReadyError
+from meshctl.errors import MeshError, NotReadyError
+from meshctl.migrate import patience
 from meshctl.migrate.data import Data
 from meshctl.migrate.history import History
 from meshctl.migrate.outline import Step
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from meshctl.engine.clusters import PodState
 
 POLL_S = 2.0
+Answer = TypeVar("Answer")
 
 
 class State(Enum):
@@ -57,6 +59,7 @@ class Work:
     report: Report
     stop: Stop
     started: float
+    unanswered: list[str] = field(default_factory=list)  # why a part of the step had to be done once more, each time
 
     @property
     def plan(self) -> MigrationPlan:
@@ -85,17 +88,46 @@ class Work:
         self.report(Event(kind, self.step.name, self.step.title, elapsed_s=elapsed, **fields))
 
     def until(self, what: str, reached: Callable[[], str], timeout_s: float, hint: str = "") -> None:
-        """Wait until `reached` returns "" (otherwise: what is still missing). Raises: NotReadyError, Interrupted…"""
+        """Wait until `reached` returns "" (otherwise: what is still missing). An answer that does not come is one that
+        is missing, too. Raises: NotReadyError, caused by the last look's error if that is what it ended with;
+        Interrupted…
+        """
         deadline = self.world.now() + timeout_s
         said = ""
-        while missing := reached():
+        while True:
+            missing, silence = _looked(reached)
+            if not missing:
+                return
             self.stop.check()
             if missing != said:
                 self.say(missing)
                 said = missing
             if self.world.now() >= deadline:
-                raise NotReadyError(f"{what}: not after {timeout_s:.0f} s", why=missing, hint=hint)
+                raise NotReadyError(f"{what}: not after {timeout_s:.0f} s", why=missing, hint=hint) from silence
             self.world.sleep(POLL_S)
+
+    def answered(self, part: Callable[[Work], Answer]) -> Answer:
+        """What a part of the step returns (`observe`, `act`, …), done again from its beginning while the other side
+        does not answer. Raises: NotReadyError once that went on for too long, and what else the part raises.
+        """
+        deadline, tries = None, 0
+        while True:
+            try:
+                return part(self)
+            except MeshError as error:
+                if not patience.may_pass(error):
+                    raise
+                tries += 1
+                now = self.world.now()
+                deadline = now + patience.ANSWER_S if deadline is None else deadline
+                if now >= deadline and tries >= patience.TRIES:
+                    what = f"{self.step.title}: no answer for {patience.ANSWER_S / 60:.0f} min: {error.what}"
+                    raise NotReadyError(what, why=error.why, hint=error.hint) from error
+                said = f"{patience.reason(error)}; asking again"
+                if self.unanswered[-1:] != [said]:
+                    self.say(said)
+                self.unanswered.append(said)
+            self.pause(min(POLL_S * tries, patience.LONGEST_PAUSE_S))
 
     def pause(self, seconds: float) -> None:
         """Sleep, but stop when asked to."""
@@ -104,6 +136,16 @@ class Work:
             self.stop.check()
             self.world.sleep(min(POLL_S, left))
         self.stop.check()
+
+
+def _looked(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
+    """What is missing, and the error if that is an answer."""
+    try:
+        return reached(), None
+    except MeshError as error:
+        if not patience.may_pass(error):
+            raise
+        return patience.reason(error), error
 
 
 def nothing(_work: Work) -> dict[str, Any]:

@@ -199,6 +199,8 @@ def test_told_to_end_then_resumed(moved: Moved) -> None:
 @pytest.mark.parametrize("record", ["quiesce.stop-intent", "start.target-intent", "cutover.names-done"])
 def test_killed_then_rolled_back(moved: Moved, record: str) -> None:
     moved.kill_at(record, "migrate", "dc1", "cw", "--yes", "--observe", "2")
+    (listed,) = moved.lab.json("migrations", "list")["migrations"]
+    assert (listed["state"], listed["active"]) == ("running", False)
     moved.lab.meshctl("migrations", "rollback")
     assert moved.lab.json("migrations", "show")["state"] == "rolled-back"
     assert moved.serves() == "dc1"

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from meshctl.engine.cluster_access import ClusterAccess, named
-from meshctl.errors import CredentialsError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig as of_provider
 
@@ -102,6 +103,36 @@ def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> 
     with pytest.raises(CredentialsError) as caught, named("cw"):
         raise FileNotFoundError(2, "No such file or directory", "cw-login")
     assert "cw-login" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, CredentialsError),
+        (403, CredentialsError),
+        (404, MeshError),
+        (422, MeshError),
+        (408, BusyError),
+        (429, BusyError),
+        (500, BusyError),
+        (502, UnreachableError),
+        (503, UnreachableError),
+        (504, UnreachableError),
+    ],
+)
+def test_what_an_api_server_answers_tells_whether_asking_again_can_help(status: int, kind: type[MeshError]) -> None:
+    answer = httpx2.Response(status, request=httpx2.Request("GET", "https://cw"))
+    with pytest.raises(MeshError) as caught, named("cw"):
+        answer.raise_for_status()
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "error", [httpx2.ReadError("reset"), httpx2.ConnectTimeout("late"), ConnectionResetError("reset"), TimeoutError()]
+)
+def test_an_api_server_that_breaks_off_is_unreachable(error: Exception) -> None:
+    with pytest.raises(UnreachableError), named("cw"):
+        raise error
 
 
 @pytest.mark.parametrize("content", [b"just text", b"a: [", b"\xff\x80\x81"])

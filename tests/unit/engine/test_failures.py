@@ -67,6 +67,29 @@ def test_credentials_and_unreachable_apis_are_named_as_such() -> None:
     assert isinstance(error_of("cw", "up", "", said("no answer [code=Unreachable]"), [URN]), UnreachableError)
 
 
+@pytest.mark.parametrize(
+    "said_of_the_backend",
+    [
+        "could not list stacks: blob (code=Unknown): RequestError: send request failed",
+        'Get "https://s3.us-east-1.amazonaws.com/state": dial tcp: lookup s3.us-east-1.amazonaws.com: no such host',
+        "https response error StatusCode: 503, api error SlowDown: Please reduce your request rate.",
+        'Post "https://api.pulumi.com/api": net/http: TLS handshake timeout',
+    ],
+)
+def test_a_state_backend_that_does_not_answer_is_named_as_such(said_of_the_backend: str) -> None:
+    error = error_of("cw", "migrate", f"error: {said_of_the_backend}", [], [])
+    assert isinstance(error, UnreachableError)
+    assert error.why == said_of_the_backend
+
+
+def test_a_provider_s_program_that_ended_is_no_network() -> None:
+    text = (
+        "error: rpc error: code = Unavailable desc = connection error: "
+        'desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"'
+    )
+    assert type(error_of("cw", "up", text, [], [])) is EngineError
+
+
 def test_the_engines_own_echo_is_no_failure() -> None:
     assert resource_failures(said("update failed"), []) == []
 

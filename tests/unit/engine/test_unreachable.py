@@ -7,7 +7,7 @@ import pytest
 
 from meshctl.engine import endpoint_names, object_access
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import UnreachableError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.migrate import listing
 from tests.unit.deployments import deployment
 
@@ -33,6 +33,48 @@ def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.Monk
         object_access.held(store)
     with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.named(_access()):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("SlowDown", 503, BusyError),
+        ("Throttling", 400, BusyError),
+        ("InternalError", 500, BusyError),
+        ("", 502, BusyError),
+        ("ExpiredToken", 400, CredentialsError),
+        ("InvalidRequest", 400, MeshError),
+    ],
+)
+def test_a_store_or_a_dns_service_that_says_not_now(
+    code: str, status: int, kind: type[MeshError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = botocore.exceptions.ClientError(answer, "ListObjectsV2")  # type: ignore[arg-type]
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(object_access, "client", refuse)
+    with pytest.raises(MeshError) as caught:
+        object_access.held(deployment().object_stores[0])
+    assert type(caught.value) is kind
+    with pytest.raises(kind), listing.named(_access()):
+        raise error
+    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    with pytest.raises(MeshError) as caught:
+        endpoint_names.hosted_zone_id("example.com", "")
+    assert isinstance(caught.value, BusyError) == (kind is BusyError)
+
+
+def test_a_profile_whose_credentials_can_t_be_had_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise botocore.exceptions.UnauthorizedSSOTokenError
+
+    monkeypatch.setattr(object_access, "client", refuse)
+    with pytest.raises(CredentialsError, match="can't be used") as caught:
+        object_access.held(deployment().object_stores[0])
+    assert "SSO" in caught.value.why
 
 
 def _access() -> ObjectAccess:

@@ -57,6 +57,16 @@ def test_a_run_that_was_overtaken_can_write_no_more(store: StateStore) -> None:
     assert len(store.paths("migrations/demo/m1")) == 2
 
 
+def test_a_record_whose_write_was_answered_twice_is_one_s_own(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer got lost; the client of a bucket writes again, and finds its own record there."""
+    create = StateStore.create
+    monkeypatch.setattr(StateStore, "create", lambda *call: create(*call) and create(*call))
+    journal = open_journal(store, "demo", "m1", "me")
+    assert journal.add("a", "intent", 1.0) == open_journal(store, "demo", "m1", "me").records[0]
+
+
 def test_records_reach_the_disk_before_add_returns(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync

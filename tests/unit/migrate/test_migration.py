@@ -12,7 +12,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.engine.presence import Presence
-from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UnreachableError, UsageError
+from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
 from meshctl.migrate import guard
 from meshctl.migrate.history import History
 from meshctl.migrate.migration import Migrations
@@ -257,16 +257,16 @@ def _weights_change_once_warm(twin: Twin) -> None:
 
 
 def _cut_off_after_the_sync(twin: Twin, found: Migrations) -> None:
-    """Weights changed after the warm start, the sync moved them, then the first comparison met a broken network."""
+    """Weights changed after the warm start, the sync moved them, then the first comparison met a broken store."""
     _weights_change_once_warm(twin)
     compare = twin.compare
 
-    def unreachable(*_: object, **__: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         twin.compare = compare  # type: ignore[method-assign]
-        raise UnreachableError("s3://west-weights does not answer")
+        raise MigrationError("s3://west-weights is broken")
 
-    twin.compare = unreachable  # type: ignore[method-assign, assignment]
-    with pytest.raises(MigrationError, match="does not answer"):
+    twin.compare = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(MigrationError, match="is broken"):
         found.start(found.plan("east", "west", OPTIONS))
 
 
@@ -319,11 +319,11 @@ def test_warm_workloads_whose_data_stayed_the_same_are_not_restarted_after_a_fai
     def failing(*args: object, **kwargs: object) -> object:
         calls.append(1)
         if len(calls) == 3:  # both seeds went before
-            raise UnreachableError("s3://west-weights does not answer")
+            raise MigrationError("s3://west-weights is broken")
         return copy(*args, **kwargs)  # type: ignore[arg-type]
 
     twin.copy = failing  # type: ignore[method-assign, assignment]
-    with pytest.raises(MigrationError, match="does not answer"):
+    with pytest.raises(MigrationError, match="is broken"):
         found.start(found.plan("east", "west", OPTIONS))
     found.resume()
     assert [environment for environment, _ in twin.reads].count("west") == 1
@@ -399,7 +399,7 @@ def test_an_unhealthy_target_gets_no_traffic_and_the_way_back_is_named() -> None
 def test_a_second_migration_waits_for_the_first() -> None:
     twin = Twin().begin()
     found = moved(twin)
-    with pytest.raises(UsageError, match="is not finished: it is waiting"):
+    with pytest.raises(UsageError, match="is not finished: waiting"):
         found.start(found.plan("east", "west", OPTIONS.model_copy(update={"replace_target_data": True})))
 
 
@@ -418,8 +418,8 @@ def test_an_open_migration_has_both_environments_in_its_hands() -> None:
     twin = Twin().begin()
     found = moved(twin)
     assert "migrations finish" in refused(found, "east", "up"), "its trainer would run beside that of the target"
-    assert "which is waiting" in refused(found, "east", "destroy")
-    assert "which is waiting" in refused(found, "west", "destroy")
+    assert ": waiting" in refused(found, "east", "destroy")
+    assert ": waiting" in refused(found, "west", "destroy")
     assert not refused(found, "west", "up"), "what serves is kept up to date as ever"
     assert not refused(found, "north", "up")
     assert not refused(found, "north", "destroy")
@@ -437,7 +437,7 @@ def test_a_migration_that_stopped_on_its_way_lets_neither_environment_change() -
         found.start(found.plan("east", "west", OPTIONS))
     for environment in ("east", "west"):
         assert "migrations resume" in refused(found, environment, "up")
-        assert "which is running" in refused(found, environment, "destroy")
+        assert ": stopped" in refused(found, environment, "destroy")
     found.rollback()
     assert not refused(found, "west", "destroy")
 

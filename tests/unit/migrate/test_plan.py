@@ -18,7 +18,7 @@ from tests.unit.migrate.twin import Twin, deployment
 
 FACTS = (
     StoreFacts(store="weights", objects=120, total_bytes=140 * 2**30),
-    StoreFacts(store="checkpoints", objects=3, total_bytes=3 * 2**40, target_objects=2),
+    StoreFacts(store="checkpoints", objects=3, total_bytes=3 * 2**40, target_objects=2, read_bytes=2**40),
 )
 PRICE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
 
@@ -38,8 +38,9 @@ def test_migration_as_text_and_document() -> None:
     migration = found.start(found.plan("east", "west", Options(observe_s=6)))
     _, history = found.history(migration)
     assert_golden("migrate/show.txt", views.detail_text(migration, history))
+    assert_golden("migrate/end.txt", views.run_text(migration, history))
     assert_golden("migrate/show.json", json.dumps(views.detail_document(migration, history), indent=2) + "\n")
-    assert_golden("migrate/list.txt", views.list_text([views.summary_document(migration, history)]))
+    assert_golden("migrate/list.txt", views.list_text([found.seen(migration)]))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from meshctl import tools
 from meshctl.engine.object_access import ObjectAccess
-from meshctl.errors import MigrationError
+from meshctl.errors import MigrationError, UnreachableError
 from meshctl.migrate import keys, metadata, sync
 from meshctl.migrate.listing import Item
 from meshctl.migrate.progress import Stop
@@ -101,6 +101,26 @@ def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monk
     run = a_run(live=True)
     run.attempts(["copy"])
     assert run.failed == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["Failed to copy: dial tcp 10.0.0.1:443: connect: connection refused"], UnreachableError),
+        (["Failed to copy: https response error StatusCode: 503, api error SlowDown"], UnreachableError),
+        (["read tcp 10.0.0.1:443: i/o timeout", "Failed to copy: AccessDenied, StatusCode: 403"], MigrationError),
+    ],
+)
+def test_a_store_that_does_not_answer_may_be_asked_again(
+    texts: list[str], kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = [*(error(text, "k") for text in texts), error("Attempt 3/3 failed with 1 errors and: k"), stats(0, 0)]
+    program = rclone(tmp_path, (1, log), (1, log), (1, log))
+    monkeypatch.setattr(tools, "find", lambda _: program)
+    with pytest.raises(Exception, match="copying s3://") as raised:
+        a_run().attempts(["sync"])
+    assert type(raised.value) is kind
+    assert texts[-1] in raised.value.why  # type: ignore[attr-defined]
 
 
 def test_left_out_is_what_stayed_at_the_source_and_is_not_at_the_target() -> None:

@@ -17,6 +17,7 @@ from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError
 from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
+from meshctl.migrate.seeded import ETags
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.sync import Copied
 from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
@@ -327,6 +328,7 @@ class Twin:
         live: bool,
         again: Sequence[str],
         since: float,
+        known: ETags,
         on_copied: OnCopied,
         stop: Stop,
     ) -> Copied:

@@ -1,0 +1,113 @@
+"""What is asked of which name server, and what it means that one of them, or all, do not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.nameserver
+import dns.rcode
+import dns.resolver
+import dns.rrset
+import pytest
+
+from meshctl.errors import UnreachableError
+from meshctl.migrate import engine_world
+
+SYSTEM, FIRST, SECOND = "192.0.2.1", "192.0.2.11", "192.0.2.12"
+HOST = "chat.example.com."
+ZONE = {
+    ("example.com.", "SOA"): ["ns1.example.net. root.example.net. 1 2 3 4 5"],
+    ("example.com.", "NS"): ["ns1.example.net.", "ns2.example.net."],
+    ("ns1.example.net.", "A"): [FIRST],
+    ("ns2.example.net.", "A"): [SECOND],
+}
+Server = Callable[[dns.message.QueryMessage], dns.message.Message]
+
+
+def answering(records: dict[tuple[str, str], list[str]]) -> Server:
+    def answer(query: dns.message.QueryMessage) -> dns.message.Message:
+        asked = query.question[0]
+        name, kind = asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)
+        response: dns.message.Message = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        if (name, kind) in records:
+            response.answer.append(dns.rrset.from_text(name, 5, "IN", kind, *records[name, kind]))
+        elif name not in {known for known, _ in records}:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        return dns.message.from_wire(response.to_wire())
+
+    return answer
+
+
+def silent(_query: dns.message.QueryMessage) -> dns.message.Message:
+    raise dns.exception.Timeout(timeout=2)
+
+
+def failing(query: dns.message.QueryMessage) -> dns.message.Message:
+    response: dns.message.Message = dns.message.make_response(query)
+    response.set_rcode(dns.rcode.SERVFAIL)
+    return response
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Server]:
+    """By address. The machine's own resolver knows the zone; the zone's servers know the host."""
+    at = {SYSTEM: answering(ZONE), FIRST: answering({(HOST, "A"): ["198.51.100.1"]})}
+    at[SECOND] = at[FIRST]
+
+    def query(self: dns.nameserver.Do53Nameserver, request: Any, *_options: Any, **_more: Any) -> dns.message.Message:
+        return at[self.address](request)
+
+    def configured(self: dns.resolver.Resolver, *_: object) -> None:
+        self.nameservers = [SYSTEM]
+
+    monkeypatch.delenv(engine_world.DNS_SERVER, raising=False)
+    monkeypatch.setattr(dns.nameserver.Do53Nameserver, "query", query)
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", configured)
+    monkeypatch.setattr(engine_world, "_DNS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(dns.resolver, "default_resolver", None)
+    return at
+
+
+def test_the_zone_s_own_server_is_asked(servers: dict[str, Server]) -> None:
+    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+    assert servers
+
+
+@pytest.mark.parametrize("down", [FIRST, SECOND])
+@pytest.mark.parametrize("how", [silent, failing])
+def test_one_server_of_several_that_is_down_hides_nothing(servers: dict[str, Server], down: str, how: Server) -> None:
+    servers[down] = how
+    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+
+
+def test_a_server_without_an_address_is_passed_over(servers: dict[str, Server]) -> None:
+    servers[SYSTEM] = answering({at: records for at, records in ZONE.items() if at[0] != "ns1.example.net."})
+    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+
+
+@pytest.mark.parametrize("how", [silent, failing])
+@pytest.mark.parametrize("down", [(FIRST, SECOND), (SYSTEM,)])
+def test_no_server_that_answers_is_no_answer(servers: dict[str, Server], down: tuple[str, ...], how: Server) -> None:
+    servers |= dict.fromkeys(down, how)
+    with pytest.raises(UnreachableError, match=r"chat\.example\.com"):
+        engine_world.resolve("chat.example.com")
+
+
+def test_a_machine_without_a_resolver_is_told(servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", missing)
+    with pytest.raises(UnreachableError, match="no name server"):
+        engine_world.resolve("chat.example.com")
+    assert servers
+
+
+def test_a_name_without_a_record_is_unknown(servers: dict[str, Server]) -> None:
+    servers[FIRST] = servers[SECOND] = answering({("other.example.com.", "A"): ["198.51.100.2"]})
+    assert engine_world.resolve("chat.example.com") == []

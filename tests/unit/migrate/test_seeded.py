@@ -1,0 +1,64 @@
+"""What a seed notes of objects in parts, and when the sync may pass them over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from meshctl.migrate import seeded, views
+from meshctl.migrate.listing import Item
+from meshctl.migrate.sync import Copied
+from tests.unit.migrate.test_migration import OPTIONS, migrations
+from tests.unit.migrate.twin import Twin
+
+PARTS, OTHER_PARTS, WHOLE = "a" * 32 + "-3", "b" * 32 + "-2", "c" * 32
+
+
+def test_only_what_stayed_the_same_during_the_copy_is_noted() -> None:
+    item, there = Item(9, PARTS, 1.0), Item(9, OTHER_PARTS, 2.0)
+    here = {"same": item, "written": replace(item, modified=3.0), "short": item, "gone": item, "whole": Item(9, WHOLE)}
+    before = {**here, "written": item}
+    target = {"same": there, "written": there, "short": replace(there, size=4), "whole": Item(9, WHOLE)}
+    assert seeded.noted(before, {**here, "new": item}, {**target, "new": there}) == {"same": (PARTS, OTHER_PARTS)}
+
+
+def test_keys_that_could_be_taken_for_patterns_are_not_noted() -> None:
+    keys = ["a*", "a[1]", "{a,b}", " lead", "trail ", "a\\b", "a\nb", "#x", "a//b", "/a", "a?", "ü"]
+    here = dict.fromkeys([*keys, "shards/0001-of-2.tar"], Item(9, PARTS))
+    assert list(seeded.noted(here, here, here)) == ["shards/0001-of-2.tar"]
+
+
+def test_of_too_many_objects_the_largest_are_noted(monkeypatch: Any) -> None:
+    monkeypatch.setattr(seeded, "MOST", 2)
+    here = {f"k{size}": Item(size, PARTS) for size in range(1, 5)}
+    assert list(seeded.noted(here, here, here)) == ["k4", "k3"]
+
+
+def test_what_changed_on_either_side_since_is_not_passed_over() -> None:
+    here, there = Item(9, PARTS, 5.0), Item(9, WHOLE, 2.0)
+    notes = dict.fromkeys(("same", "source", "target", "gone", "lost"), (PARTS, WHOLE))
+    source = {**dict.fromkeys(notes, here), "source": Item(9, OTHER_PARTS)}
+    target = {**dict.fromkeys(notes, there), "target": Item(9, PARTS)}
+    del source["gone"], target["lost"]
+    assert seeded.unchanged(notes, source, target) == ["same"], "its time plays no part"
+
+
+def test_the_sync_is_told_what_the_seed_noted() -> None:
+    twin, known = Twin().begin(), []
+    copy = twin.copy
+
+    def noting(*sides: Any, **options: Any) -> Copied:
+        if not options["live"]:
+            known.append(options["known"])
+        return replace(copy(*sides, **options), etags={"k": (PARTS, WHOLE)} if options["live"] else {})
+
+    twin.copy = noting  # type: ignore[method-assign]
+    found = migrations(twin)
+    found.start(found.plan("east", "west", OPTIONS))
+    found.rollback()
+    assert known == [{"k": (PARTS, WHOLE)}] * 2 + [{}], "the way back knows nothing"
+    as_read = json.loads(json.dumps(known[0]))
+    assert seeded.unchanged(as_read, {"k": Item(9, PARTS)}, {"k": Item(9, WHOLE)}) == ["k"], "after a kill"
+    shown = views.detail_document(*found.seen())
+    assert PARTS not in str(shown)

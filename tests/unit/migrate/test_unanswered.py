@@ -1,0 +1,238 @@
+"""One answer that gets lost stops no migration: every call of the outside, at every step, in every direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import cycle
+from typing import Any
+
+import pytest
+
+from meshctl.errors import (
+    BusyError,
+    CredentialsError,
+    MeshError,
+    MigrationError,
+    ResourceFailure,
+    ResourcesFailedError,
+    UnreachableError,
+)
+from meshctl.migrate.data import Data
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.world import World
+from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, migrations
+from tests.unit.migrate.twin import Twin
+
+# `now` and `sleep` are this machine's own; `deployment` and `facts` belong to the plan
+CALLS = {name for kind in (World, Data) for name in vars(kind) if not name.startswith("_")}
+CALLS -= {"now", "sleep", "deployment", "facts"}
+CHANGING = {"up", "retire", "point_endpoints", "copy"}  # they may have had their effect when their answer gets lost
+LOST = UnreachableError("nobody answers", why="connection reset by peer")
+
+
+@dataclass
+class Unreliable:
+    """A twin, one of whose calls fails: the one with the number `at`, or each of that step and name. `times`: how often
+    at the most; `late`: the call had its effect, only the answer got lost."""
+
+    twin: Twin
+    at: int | tuple[str, str] | None = None
+    error: MeshError = LOST
+    times: float = math.inf
+    late: bool = False
+    step: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    raised: int = 0
+    failed_at: float = 0.0  # the clock, when it failed for the first time
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.twin, name)
+        return self._unreliable(name, found) if name in CALLS else found
+
+    def _unreliable(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            if not self.step:
+                return call(*arguments, **options)
+            fails = self.at in (len(self.calls), (self.step, name)) and self.raised < self.times
+            self.calls.append((self.step, name))
+            answer = call(*arguments, **options) if self.late or not fails else None
+            if fails:
+                self.raised += 1
+                self.failed_at = self.failed_at or self.twin.clock
+                raise self.error
+            return answer
+
+        return called
+
+
+def unreliable(**options: Any) -> tuple[Unreliable, Migrations]:
+    """Before the first step. `options`: of `Unreliable`."""
+    world = Unreliable(Twin().begin(), **options)
+    found = migrations(world.twin)
+    found.world = world  # type: ignore[assignment]
+    found.data = world  # type: ignore[assignment]
+    found.report = lambda event: setattr(world, "step", event.step)
+    return world, found
+
+
+def move(found: Migrations) -> None:
+    found.start(found.plan("east", "west", OPTIONS))
+
+
+def move_and_back(found: Migrations) -> None:
+    move(found)
+    found.rollback()
+
+
+def move_and_back_for_good(found: Migrations) -> None:
+    move(found)
+    found.rollback(destroy_target=True)
+
+
+def move_and_finish(found: Migrations) -> None:
+    move(found)
+    found.finish(delete_data=True)
+
+
+WAYS = {
+    move: ("waiting", "west", "east"),
+    move_and_back: ("rolled-back", "east", "west"),
+    move_and_back_for_good: ("rolled-back", "east", "west"),
+    move_and_finish: ("finished", "west", "east"),
+}
+EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+@cache
+def calls_of(way: Callable[[Migrations], None]) -> list[tuple[str, str]]:
+    """(step, call), in order."""
+    world, found = unreliable()
+    way(found)
+    return world.calls
+
+
+def own_numbers(way: Callable[[Migrations], None]) -> list[int]:
+    """The calls, by number, of the steps that none of the ways before it has."""
+    before = list(WAYS)[: list(WAYS).index(way)]
+    known = {step for each in before for step, _ in calls_of(each)}
+    return [number for number, (step, _) in enumerate(calls_of(way)) if step not in known]
+
+
+def own_calls(way: Callable[[Migrations], None]) -> list[tuple[str, str]]:
+    """The same, once each: (step, call)."""
+    return list(dict.fromkeys(calls_of(way)[number] for number in own_numbers(way)))
+
+
+def assert_ended_well(way: Callable[[Migrations], None], world: Unreliable, found: Migrations) -> None:
+    state, here, there = WAYS[way]
+    history = found.history()[1]
+    assert history.state == state
+    assert not [record for record in history.records if record.kind == "failed"]
+    assert_at(world.twin, here, there)
+    if here == "west":
+        assert_fresh(world.twin)
+
+
+def test_every_call_of_the_outside_is_made_at_some_step() -> None:
+    made = {call for way in WAYS for _, call in calls_of(way)}
+    assert CALLS - made == {"check_cluster", "reach", "lost_nodes"}, "made while planning, or of what is lost only"
+
+
+@EVERY_WAY
+def test_each_call_at_each_step_may_get_no_answer_once(way: Callable[[Migrations], None]) -> None:
+    numbers = own_numbers(way)
+    assert numbers
+    for at in numbers:
+        for late in (False, True) if calls_of(way)[at][1] in CHANGING else (False,):
+            world, found = unreliable(at=at, times=1, late=late)
+            way(found)
+            assert world.raised == 1, calls_of(way)[at]
+            assert_ended_well(way, world, found)
+
+
+THROTTLED = ResourceFailure("endpoint/chat", "urn", "slow down", "Throttling")
+NO_RIGHT = ResourceFailure("endpoint/chat", "urn", "not yours", "AccessDenied")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BusyError("west: the API server has too much to do"),
+        ResourcesFailedError("up edge: 1 resource failed", failures=[THROTTLED]),
+    ],
+    ids=["busy", "throttled"],
+)
+def test_not_now_is_no_answer_either(error: MeshError) -> None:
+    for at in own_calls(move):
+        world, found = unreliable(at=at, error=error, times=3)
+        move(found)
+        assert world.raised == 3, at
+        assert_ended_well(move, world, found)
+
+
+@EVERY_WAY
+def test_what_waiting_can_t_mend_stops_at_once(way: Callable[[Migrations], None]) -> None:
+    errors = (
+        CredentialsError("the token has expired"),
+        MeshError("forbidden"),
+        ResourcesFailedError("up edge: 1 resource failed", failures=[THROTTLED, NO_RIGHT]),
+    )
+    for at, error in zip(own_calls(way), cycle(errors), strict=False):
+        world, found = unreliable(at=at, error=error)
+        with pytest.raises(MigrationError, match=error.what):
+            way(found)
+        assert world.twin.clock == world.failed_at, at
+
+
+@EVERY_WAY
+def test_the_wait_for_an_answer_has_an_end_that_says_what_was_waited_for(way: Callable[[Migrations], None]) -> None:
+    for at in own_calls(way):
+        world, found = unreliable(at=at)
+        before = world.twin.clock
+        with pytest.raises(MigrationError) as error:
+            way(found)
+        assert "no answer for 10 min: nobody answers" in error.value.what or "not after" in error.value.what, at
+        assert "connection reset by peer" in error.value.why, at
+        assert "migrations resume" in error.value.hint
+        assert world.twin.clock - before > 100, "the shortest of its waits is that for pods to end"
+        world.times = 0
+        assert found.resume().state in ("waiting", "rolled-back", "finished"), at
+
+
+def test_a_watch_counts_only_what_it_saw() -> None:
+    """An API server that is away for a while says nothing of the pods: neither three failures, nor an end."""
+    world, found = unreliable(at=("observe/health", "pods"), times=10)
+    move(found)
+    assert world.raised == 10
+    assert_ended_well(move, world, found)
+    assert found.history()[1].done["observe/health"].at > world.failed_at + OPTIONS.observe_s
+
+
+def test_it_is_told_that_it_is_asked_again() -> None:
+    world, found = unreliable(at=("cutover/dns", "resolve_dns"), times=2)
+    said: list[str] = []
+
+    def report(event: Any) -> None:
+        world.step = event.step
+        said.append(event.text)
+
+    found.report = report
+    move(found)
+    assert said.count("nobody answers: connection reset by peer; asking again") == 1
+
+
+def test_a_stop_is_heard_while_nobody_answers() -> None:
+    world, found = unreliable(at=("preflight/source", "deployed"))
+
+    def report(event: Any) -> None:
+        world.step = event.step
+        if world.raised == 1:
+            found.stop.request()
+
+    found.report = report
+    with pytest.raises(BaseException, match="stopped at a safe point"):
+        move(found)
+    assert world.raised == 1
