@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
+from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
 
@@ -17,26 +18,39 @@ _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as th
 
 
 def previewed(
-    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    losses: tuple[Loss, ...] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it."""
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `losses`: the data
+    that it would lose."""
     notes = storage.notes(steps)
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
         notes.append(_UNCHECKED)
-    return _plan(deployment, steps, before, names, notes)
+    return _plan(deployment, steps, before, names, notes, losses)
 
 
-def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]) -> Plan:
+def done(
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    losses: tuple[Loss, ...] = (),
+) -> Plan:
     """Of a run that changed things. Arguments: as `previewed`."""
-    return _plan(deployment, steps, before, names, [])
+    return _plan(deployment, steps, before, names, [], losses)
 
 
-def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:
+def of_buckets(
+    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], losses: tuple[Loss, ...] = ()
+) -> Plan:
     """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
     old = _up_before(before)
     stores = deployment.object_stores
     after = old.model_copy(update={"object_stores": stores}) if old else _alone(deployment, stores)
-    return _plan(after, steps, before, (), [])
+    return _plan(after, steps, before, (), [], losses)
 
 
 def _up_before(before: Mapping[str, Any]) -> Deployment | None:
@@ -61,6 +75,7 @@ def _plan(
     before: Mapping[str, Any],
     names: tuple[Change, ...],
     notes: Sequence[str],
+    losses: tuple[Loss, ...],
 ) -> Plan:
     old = _up_before(before)
     return group(
@@ -71,5 +86,6 @@ def _plan(
         hourly_usd_after=deployment.hourly_usd,
         declared=storage.declared(old, deployment),
         extra=names,
+        losses=losses,
         notes=tuple(notes),
     )

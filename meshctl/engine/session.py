@@ -7,7 +7,7 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ import stacks.coreweave
 import stacks.edge
 import stacks.onprem
 from meshctl.changes import Plan
-from meshctl.changes.steps import Step
+from meshctl.changes.losses import Loss
+from meshctl.changes.steps import Step, subject_of
 from meshctl.engine import (
     cluster_identity,
     clusters,
@@ -31,6 +32,7 @@ from meshctl.engine import (
     object_access,
     plans,
     preconditions,
+    protection,
     secret_revisions,
     secret_values,
     upgrade,
@@ -44,9 +46,8 @@ from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.protection import Risk, data_at_risk, let_go, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
+from meshctl.errors import CredentialsError, EngineError, MeshError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Environments
 from stacks.edge import Name
@@ -116,7 +117,8 @@ class Session:
             allowed.result()
             before = stack_outputs(state.result())
             moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-            return plans.previewed(deployment, record.steps, before, moved)
+            losses = protection.lost_by_up(state.result(), deployment, record.steps)
+            return plans.previewed(deployment, record.steps, before, moved, losses)
 
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
@@ -159,8 +161,8 @@ class Session:
         before = stack_outputs(state)
         lost = self._lost_by_up(deployment, state, previewed)
         if lost and not allow_data_loss:
-            raise loss_refused(deployment.environment, lost)
-        run.empty_on_delete(_buckets(lost))
+            raise protection.refused_by_up(deployment.environment, lost)
+        run.empty_on_delete(protection.buckets(lost))
         volume_sizes.grow(deployment, state)
         with self._context_kept(run):
             record = run.up(state=state)
@@ -172,7 +174,7 @@ class Session:
         addresses = known_addresses(outputs)
         self._write_context(deployment.environment, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved)
+        plan = plans.done(named, record.steps, before, moved, lost)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
@@ -192,34 +194,40 @@ class Session:
         if made:
             kubeconfig.write_context(self.folder, environment, made)
 
-    def data_lost_by(self, plan: Plan) -> list[Risk]:
-        """The storage with data that `plan` would delete or replace."""
-        if not plan.data_at_risk:
-            return []
-        risks = data_at_risk(self._run(plan.environment, _nothing).state())
-        return [risk for risk in risks if risk.subject in plan.data_at_risk]
+    def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
+        """The data that bringing it up would lose. Changes nothing."""
+        return self._lost_by_up(deployment, self.state(deployment.environment), None)
 
-    def _lost_by_up(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> list[Risk]:
-        """A preview costs seconds: it is made only where storage could go."""
-        if previewed is None and not may_lose(state, deployment):
-            return []
-        return self.data_lost_by(previewed or self.plan(deployment))
+    def _lost_by_up(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> tuple[Loss, ...]:
+        """A preview costs seconds: it is made only where data could go."""
+        if previewed is None and not protection.may_lose(state, deployment):
+            return ()
+        return (previewed or self.plan(deployment)).losses
 
     def plan_object_storage(self, deployment: Deployment) -> Plan:
         """What `up_object_storage` would do. Raises: as that."""
-        run, before = self._object_storage_run(deployment, quiet=True)
-        return plans.of_buckets(deployment, run.preview().steps, before)
+        run, state, declared = self._object_storage_run(deployment, quiet=True)
+        steps = run.preview().steps
+        return plans.of_buckets(declared, steps, stack_outputs(state), protection.lost_by_up(state, declared, steps))
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
-        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is.
+        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is, and what was
+        protected stays so.
 
-        Raises: UsageError where there are none, or the environment is in another region or account, and as `up`.
+        Raises: UsageError where there are none, or the environment is in another region or account, ProtectedDataError
+        where one that holds data would be replaced, and as `up`.
         """
-        run, before = self._object_storage_run(deployment)
-        return plans.of_buckets(deployment, run.up().steps, before)
+        run, state, declared = self._object_storage_run(deployment)
+        if protection.may_lose_buckets(state, declared):
+            lost = self.plan_object_storage(deployment).losses
+            if lost:
+                raise protection.refused_by_up(deployment.environment, lost)
+        return plans.of_buckets(declared, run.up().steps, stack_outputs(state))
 
-    def _object_storage_run(self, deployment: Deployment, *, quiet: bool = False) -> tuple[StackRun, dict[str, Any]]:
-        """The run, and the stack's outputs before it."""
+    def _object_storage_run(
+        self, deployment: Deployment, *, quiet: bool = False
+    ) -> tuple[StackRun, dict[str, Any], Deployment]:
+        """The run, the stack's state before it, and the deployment that it declares the buckets of."""
         if not deployment.object_stores:
             raise UsageError(
                 f"{self.mesh} has no object storage",
@@ -227,20 +235,21 @@ class Session:
             )
         state = self._run(deployment.environment, _nothing).state()
         preconditions.check_object_storage(deployment, state, self.environments)
-        before = stack_outputs(state)
+        declared = protection.still_protected(deployment, state)
 
         def program() -> None:
             run.checked(run.refuse_unspared)
-            stacks.buckets.declare_alone(deployment, before)
+            stacks.buckets.declare_alone(declared, stack_outputs(state))
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
-        return run, before
+        return run, state, declared
 
-    def data_held(self, environment: str) -> list[str]:
-        """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
-        state = self._run(environment, _nothing).state()
+    def lost_by_destroy(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
+        """The data that `destroy` would lose; `keep_buckets`: that a `retire` would. Raises: UsageError as `destroy`
+        does."""
+        state = self.state(environment)
         preconditions.check_destroy(environment, state)
-        return [risk.subject for risk in data_at_risk(state)]
+        return protection.lost_by_destroy(state, keep_buckets=keep_buckets)
 
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
@@ -256,50 +265,52 @@ class Session:
         run = self._run(environment, _nothing)
         state = run.state()
         preconditions.check_destroy(environment, state)
-        risks = data_at_risk(state)
-        if risks and not allow_data_loss:
-            raise ProtectedDataError(
-                f"{environment} holds data: {', '.join(f'{risk.subject} ({risk.what})' for risk in risks)}",
-                why="`destroy` deletes no data unless told to",
-                hint=f"`meshctl migrate` moves it; `meshctl destroy {environment} --allow-data-loss` deletes it",
-            )
+        lost = protection.lost_by_destroy(state)
+        if lost and not allow_data_loss:
+            raise protection.refused_by_destroy(environment, lost)
         self.names.drop(environment)
-        record = self._destroy(run, state, risks)
+        record = self._destroy(run, state, lost)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
-    def retire(self, deployment: Deployment, *, keep_data: bool) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool = False) -> None:
         """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
-        has. With `keep_data`, buckets that hold data stay, in the stack too.
+        has. With `keep_data`, buckets that hold data stay, in the stack too; file systems and volumes can't, as they
+        stand on the network and in the cluster.
 
         They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
         it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
+
+        Raises: ProtectedDataError when data would be lost and `allow_data_loss` is False; nothing is touched then.
         """
         run = self._run(deployment.environment, _nothing)
         preconditions.check_destroy(deployment.environment, run.state())
         state = run.settled()  # what a killed run was taking back is in the state then, and is kept like the rest
-        risks = data_at_risk(state)
+        held = protection.lost_by_destroy(state)
+        lost = [loss for loss in held if not (keep_data and loss.kind == "bucket")]
+        if lost and not allow_data_loss:
+            raise protection.refused_by_retire(deployment.environment, lost, "meshctl migrations finish")
         self.names.drop(deployment.environment)
         if keep_data:
-            self._destroy_but_data(run, state, risks, deployment)
+            self._destroy_but_buckets(run, state, protection.buckets(held), deployment)
         else:
-            self._destroy(run, state, risks)
+            self._destroy(run, state, held)
         kubeconfig.remove_context(self.folder, deployment.environment)
 
-    def _destroy_but_data(
-        self, run: StackRun, state: Mapping[str, Any], risks: list[Risk], deployment: Deployment
+    def _destroy_but_buckets(
+        self, run: StackRun, state: Mapping[str, Any], held: frozenset[str], deployment: Deployment
     ) -> None:
-        kept = {risk.store.name for risk in risks if risk.store is not None} | let_go(deployment, state)
-        run.retain(frozenset(risk.urn for risk in risks))
+        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
+        run.retain(held)
         if state.get("resources"):
             run.destroy()
         stores = tuple(store for store in deployment.object_stores if store.name in kept)
         if stores:
             self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
 
-    def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
+    def _destroy(self, run: StackRun, state: Mapping[str, Any], lost: Iterable[Loss]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        run.empty_on_delete(_buckets(risks))
+        run.empty_on_delete(protection.buckets(lost))
         return run.destroy(state=state) if state.get("resources") else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
@@ -375,10 +386,6 @@ class Session:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else self.on_progress
         return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
-
-
-def _buckets(risks: list[Risk]) -> frozenset[str]:
-    return frozenset(risk.urn for risk in risks if risk.store is not None)
 
 
 def deletions(record: Recorder) -> list[Step]:

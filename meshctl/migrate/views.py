@@ -13,7 +13,7 @@ from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.progress import size_text
+from meshctl.model.units import size_text
 from meshctl.words import counted
 
 
@@ -208,8 +208,9 @@ def finish_question(history: History) -> str:
     if history.source_lost:
         return f"end the migration ({source} was given up: nothing of it is destroyed)?"
     if history.deletion_begun:
-        return f"destroy {source} (what is left of its data is kept; `--delete-source-data` was begun before)?"
-    return f"destroy {source} (its data is kept)?"
+        return f"destroy {source} (what is left in its buckets is kept; `--delete-source-data` was begun before)?"
+    kept = ", ".join(move.store for move in history.plan.moves)
+    return f"destroy {source} (its buckets are kept: {kept})?" if kept else f"destroy {source}?"
 
 
 def _utc(at: float) -> str:

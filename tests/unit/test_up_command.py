@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from meshctl import changes
+from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
@@ -30,20 +31,17 @@ class Changes:
     """A session that says what it was told to change."""
 
     folder: Path
-    risks: list[Any] = field(default_factory=list)
+    lost: tuple[Loss, ...] = ()
     made: list[str] = field(default_factory=list)
     ready_timeout_s: int = 0
 
     def plan(self, _: Deployment) -> Any:
-        return SimpleNamespace(pending=True, environment="east")
+        return SimpleNamespace(pending=True, environment="east", losses=self.lost)
 
     plan_object_storage = plan
 
-    def data_lost_by(self, _: Any) -> list[Any]:
-        return self.risks
-
-    def data_held(self, _: str) -> list[str]:
-        return [risk.subject for risk in self.risks]
+    def lost_by_destroy(self, _: str) -> tuple[Loss, ...]:
+        return self.lost
 
     def destroy_plan(self, _: str) -> list[str]:
         return ["a resource"]
@@ -56,6 +54,9 @@ class Changes:
 
     def destroy(self, *_: Any, **__: Any) -> None:
         self.made.append("destroy")
+
+    def state(self, _: str) -> dict[str, Any]:
+        return {}
 
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
@@ -87,8 +88,8 @@ class Asked(Context):
         if not found.ids():
             found.start(found.plan("east", "west", Options(observe_s=6)))
 
-    def confirm_name(self, name: str, given: str, why: str) -> None:
-        self.confirm(why)
+    def confirm_name(self, name: str, given: str, question: str, *, why: str = "") -> None:
+        self.confirm(question)
 
 
 def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
@@ -119,7 +120,7 @@ def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **optio
 def test_a_migration_that_began_while_a_question_was_open_is_not_worked_against(
     command: Any, risk: bool, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Changes(tmp_path, [SimpleNamespace(subject="storage/weights")] if risk else [])
+    session = Changes(tmp_path, (Loss("storage/weights", "bucket", "bucket b", "1 object", "it goes"),) if risk else ())
     options = {"plan": None, **options} if command is commands.up else options
     with pytest.raises(LockedError, match="east is part of migration"):
         run(command, session, monkeypatch, **options)
