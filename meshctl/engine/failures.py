@@ -41,7 +41,8 @@ HINTS = {
     "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
     "another host",
     "Conflict": "it was not made by this mesh, or somebody else manages that field: the message names which",
-    "BucketNotEmpty": "the bucket holds data: the same command with --allow-data-loss deletes it, or empty it first",
+    "BucketNotEmpty": "the bucket holds data: copy elsewhere what must be kept and empty it; if all of it may be lost,"
+    " the same command with --allow-data-loss deletes it",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,
     "ExpiredTokenException": _CREDENTIALS,
