@@ -100,8 +100,7 @@ def group(
     """Group an engine run's steps by mesh subject.
 
     `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own);
-    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`); `losses` is the data
-    that the run would lose, which a resource's step alone does not tell.
+    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`); `losses`: see `losses`.
     """
     own = [step for step in steps if step.action is not None and not step.is_engine_own]
     own.sort(key=lambda step: step.urn)  # the engine works on many at once: its order is another one each time

@@ -25,11 +25,13 @@ def ask(
     refused: Refused | None,
     confirm: str,
     warning: str = "",
+    shown: bool = False,
 ) -> None:
     """Have the environment's name given before `lost` is lost; without a loss nothing is asked.
 
     `refused`: makes the error where the user has not said that data may be lost; None where they have. `confirm`: the
     name from the command line. `warning`: what else is given up, which is asked about also where no data is lost.
+    `shown`: the losses were listed already.
 
     Raises: ProtectedDataError, also when the name is another one or can't be asked for.
     """
@@ -37,7 +39,7 @@ def ask(
         raise refused(environment, lost)
     if not lost and not warning:
         return
-    for loss in lost:
+    for loss in () if shown else lost:
         context.say(f"  DATA AT RISK: {loss.text()}")
     why = "; ".join([*([warning] if warning else []), *(loss.text() for loss in lost)])
     context.confirm_name(environment, confirm, warning or _question(lost), why=why)
@@ -46,3 +48,9 @@ def ask(
 def _question(lost: Sequence[Loss]) -> str:
     subjects = ", ".join(dict.fromkeys(loss.subject for loss in lost))
     return f"The data of {subjects} would be lost for good, or no longer be protected"
+
+
+def document(lost: Sequence[Loss]) -> dict[str, object]:
+    """What was lost, in JSON: the subjects, and each loss."""
+    subjects = sorted({loss.subject for loss in lost})
+    return {"data_deleted": subjects, "data_losses": [loss.document() for loss in lost]}

@@ -130,7 +130,7 @@ def _agree(
         plan_file.check(saved, preview)
     elif asks:
         context.say(plan_text(preview))
-    data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm)
+    data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm, shown=asks)
     if asks and not preview.losses:
         context.confirm(f"apply to {preview.environment}?")
 
@@ -184,14 +184,11 @@ def destroy(
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
         mesh.refuse_if_moving(environment, "destroy")  # a migration may have begun while the question was open
-        deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=allow_data_loss)))
+        # agreed to is what was named: what came meanwhile is asked about again
+        deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         others = () if deleted else mesh.session.others()
     if context.output == "json":
-        gone = {
-            "data_deleted": sorted({loss.subject for loss in lost}),
-            "data_losses": [loss.document() for loss in lost],
-        }
-        context.print_json({"environment": environment, "deleted": deleted, **gone})
+        context.print_json({"environment": environment, "deleted": deleted, **data_loss.document(lost)})
     elif deleted:
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
     else:
