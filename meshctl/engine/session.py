@@ -159,7 +159,7 @@ class Session:
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         preconditions.check_change(deployment, state, self.environments)
         before = stack_outputs(state)
-        lost = self._lost_by_up(deployment, state, previewed)
+        lost = previewed.losses if previewed is not None else self.lost_by_up(deployment, state)
         if lost and not allow_data_loss:
             raise protection.refused_by_up(deployment.environment, lost)
         run.empty_on_delete(protection.buckets(lost))
@@ -194,15 +194,11 @@ class Session:
         if made:
             kubeconfig.write_context(self.folder, environment, made)
 
-    def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
-        """The data that bringing it up would lose. Changes nothing."""
-        return self._lost_by_up(deployment, self.state(deployment.environment), None)
-
-    def _lost_by_up(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> tuple[Loss, ...]:
-        """A preview costs seconds: it is made only where data could go."""
-        if previewed is None and not protection.may_lose(state, deployment):
-            return ()
-        return (previewed or self.plan(deployment)).losses
+    def lost_by_up(self, deployment: Deployment, state: Mapping[str, Any] | None = None) -> tuple[Loss, ...]:
+        """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.
+        `state`: the environment's, where it is known. Changes nothing."""
+        known = self.state(deployment.environment) if state is None else state
+        return self.plan(deployment).losses if protection.may_lose(known, deployment) else ()
 
     def plan_object_storage(self, deployment: Deployment) -> Plan:
         """What `up_object_storage` would do. Raises: as that."""
