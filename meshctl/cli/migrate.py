@@ -143,7 +143,7 @@ def rollback(
             lost = migrations.lost_by_rollback(history)
             refused = None if allow_data_loss else partial(refused_by_retire, command=DESTROYING)
             data_loss.ask(context, history.plan.target.environment, lost, refused=refused, confirm=confirm)
-            agreed = bool(lost)  # to what was named, and to nothing that could not be looked at
+            agreed = bool(lost)  # where nothing was named, nobody was asked
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, allow_data_loss=agreed)
         found = migrations.history(migration)
     _show_detail(context, *found)
@@ -191,7 +191,7 @@ def finish(
         data_loss.ask(context, source, lost, refused=refused, confirm=confirm, warning=warning)
         if context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
-        # agreed to is what was named, and nothing that could not be looked at
+        # where nothing was named, nobody was asked
         migrations.finish(migration, delete_data=delete_source_data, allow_data_loss=bool(lost))
         found = migrations.history(migration)
     _show_detail(context, *found)

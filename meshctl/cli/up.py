@@ -184,7 +184,7 @@ def destroy(
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
         mesh.refuse_if_moving(environment, "destroy")  # a migration may have begun while the question was open
-        # agreed to is what was named: what came meanwhile is asked about again
+        # where nothing was named, nobody was asked: data that came meanwhile is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         others = () if deleted else mesh.session.others()
     if context.output == "json":
