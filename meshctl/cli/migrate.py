@@ -36,10 +36,13 @@ def migrate(
     replace_target_data: Annotated[
         bool, typer.Option("--replace-target-data", help="Delete objects at the target that the source lacks.")
     ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --replace-target-data: the target's name.", metavar="ENV")
+    ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
-    from meshctl.migrate import views  # with all below it: boto3 and Pulumi, too slow for `meshctl --help`
+    from meshctl.migrate import given_up, views  # with all below: boto3 and Pulumi, too slow for `meshctl --help`
     from meshctl.migrate.plan import Options
 
     context: Context = ctx.obj
@@ -51,6 +54,8 @@ def migrate(
             return
         if context.must_confirm:
             context.say(views.plan_text(plan))
+        data_loss.ask(context, target, given_up.replaced_at_target(plan), refused=None, confirm=confirm)
+        if context.must_confirm:
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
         _, history = migrations.history(migration)

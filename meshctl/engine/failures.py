@@ -35,8 +35,8 @@ HINTS = {
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
-    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: give the mesh another name, or remove the bucket if"
-    " nobody needs what is in it",
+    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: give the mesh another name, or remove the"
+    " bucket if nobody needs what is in it",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
     "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "

@@ -1,7 +1,8 @@
-"""The data that goes when a side of a migration is left behind: what was written there and nobody copied. PURE.
+"""The data that a migration gives up: what a side that is left behind keeps, what the target has of others. PURE.
 
-Used by `cli.migrate`, which asks before `resume --source-lost` and `rollback --target-lost`. Nothing of that side is
-deleted, but nothing of it is brought along either; and it can't be asked what it holds.
+Used by `cli.migrate`, which asks before `resume --source-lost`, `rollback --target-lost` and
+`migrate --replace-target-data`. Nothing of a lost side is deleted, but nothing of it is brought along either; and it
+can't be asked what it holds.
 """
 
 from __future__ import annotations
@@ -29,6 +30,17 @@ def target_losses(history: History) -> tuple[Loss, ...]:
     started = history.began("start/target")
     volumes = _volumes(plan.target) if started else ()
     return (*_of_side(plan, plan.target, not_returned(history)), *volumes)
+
+
+def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
+    """The objects at the target that the source lacks: a copy makes the buckets equal, and deletes them."""
+    why = f"{plan.source.environment} lacks them, and the copy makes the buckets equal"
+    return tuple(
+        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", counted(m.foreign_objects, "object"), why)
+        for m in plan.moves
+        for bucket in (plan.target.object_store(m.store).bucket,)
+        if m.foreign_objects
+    )
 
 
 def _of_side(plan: MigrationPlan, side: Deployment, stores: Iterable[str]) -> tuple[Loss, ...]:

@@ -47,6 +47,7 @@ class StoreMove(Value):
     minutes_source: str
     egress_usd: float | None
     egress_source: str
+    foreign_objects: int = 0  # at the target, of those that the source lacks: the copy deletes them
 
 
 class Cost(Value):
@@ -267,6 +268,7 @@ def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFac
         minutes_source=COPY_RATE.source,
         egress_usd=usd,
         egress_source=rate.source,
+        foreign_objects=fact.foreign_objects,
     )
 
 

@@ -65,6 +65,7 @@ def _warm(plan: MigrationPlan, name: str) -> str:
 
 def _move_lines(move: StoreMove) -> list[str]:
     there = f", {counted(move.target_objects, 'object')} there already" if move.target_objects else ""
+    there += f", {move.foreign_objects} of them deleted, as the source lacks them" if move.foreign_objects else ""
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
         f"    {counted(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",

@@ -185,3 +185,18 @@ def test_a_dead_source_is_given_up_with_the_names_of_its_stores(run: Command) ->
         assert f"storage/{store} (bucket east-{store}, " in refused.why
     run(commands.resume, found, source_lost=True, confirm="east")
     assert found.history()[1].source_lost
+
+
+def test_objects_of_others_at_the_target_are_replaced_once_its_name_was_given(run: Command) -> None:
+    twin = Twin().begin()
+    twin.buckets["west-weights"] = {"theirs": b"x"}
+    found = migrations(twin)
+    options = {"source": "east", "target": "west", "replace_target_data": True, "observe": 6, "dry_run": False}
+    before = kept(twin)
+    with pytest.raises(ProtectedDataError) as refused:
+        run(commands.migrate, found, **options, deep_verify=False)
+    assert "storage/weights (bucket west-weights, 1 object): east lacks them" in refused.value.why
+    assert kept(twin) == before
+    assert found.ids() == []
+    run(commands.migrate, found, **options, deep_verify=False, confirm="west")
+    assert "theirs" not in twin.buckets["west-weights"]
