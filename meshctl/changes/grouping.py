@@ -6,18 +6,17 @@ Called by `meshctl.engine.session`; what comes next is `human.plan_text` or `Pla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
+from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import counted
 
 # Which of several actions on one subject names the change: the one a reader must not miss.
 _WEIGHT: dict[Action, int] = {"same": 0, "update": 1, "create": 2, "move": 3, "delete": 4, "replace": 5}
-_DATA = re.compile(r"meshaws:(s3:Bucket|fsx:FileSystem|efs:FileSystem)$|kubernetes:core/v1:PersistentVolumeClaim$")
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,18 @@ class Plan:
     counts: Mapping[str, int]
     hourly_usd_before: float | None
     hourly_usd_after: float | None
-    data_at_risk: tuple[str, ...]
+    losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
     outside: tuple[Change, ...] = ()
 
     @property
     def pending(self) -> bool:
         return bool(self.changes or self.outside)
+
+    @property
+    def data_at_risk(self) -> tuple[str, ...]:
+        """The subjects that would lose data, or no longer be protected."""
+        return tuple(sorted({loss.subject for loss in self.losses}))
 
     def document(self) -> dict[str, Any]:
         """The stable JSON of `meshctl plan` (without the version key, which the CLI adds)."""
@@ -70,6 +74,7 @@ class Plan:
             "counts": dict(self.counts),
             "cost": {"hourly_usd_before": self.hourly_usd_before, "hourly_usd_after": self.hourly_usd_after},
             "data_at_risk": list(self.data_at_risk),
+            "data_losses": [loss.document() for loss in self.losses],
             "notes": list(self.notes),
         }
 
@@ -95,14 +100,15 @@ def group(
     hourly_usd_after: float | None,
     extra: tuple[Change, ...] = (),
     declared: Mapping[str, tuple[FieldChange, ...]] | None = None,
+    losses: tuple[Loss, ...] = (),
     notes: tuple[str, ...] = (),
     drift: Iterable[Step] = (),
 ) -> Plan:
     """Group an engine run's steps by mesh subject.
 
     `extra` are changes that the engine run does not cover (the endpoints' names, which live in a stack of their own);
-    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`). `drift`: see
-    `meshctl.engine.drift`.
+    `declared`, by subject, those that the mesh says and no resource does (`storage.declared`); `losses`: see `losses`;
+    `drift`: see `meshctl.engine.drift`.
     """
     own = [step for step in steps if step.action is not None and not step.is_engine_own]
     own.sort(key=lambda step: step.urn)  # the engine works on many at once: its order is another one each time
@@ -124,7 +130,7 @@ def group(
         counts=counts,
         hourly_usd_before=hourly_usd_before,
         hourly_usd_after=hourly_usd_after,
-        data_at_risk=tuple(sorted({subject_of(step.urn) for step in own if _loses_data(step)})),
+        losses=losses,
         notes=notes,
         outside=_outside(drift),
     )
@@ -157,10 +163,6 @@ _KINDS = ("network", "cluster", "pool", "storage", "platform", "workload", "endp
 def _order(subject: str) -> tuple[int, str]:
     kind = subject.split("/", 1)[0]
     return (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), subject)
-
-
-def _loses_data(step: Step) -> bool:
-    return step.action in ("delete", "replace") and _DATA.search(step.type) is not None
 
 
 def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) -> Change:

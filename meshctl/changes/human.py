@@ -19,8 +19,8 @@ _DONE = {"create": "created", "update": "updated", "replace": "replaced", "delet
 def plan_text(plan: Plan, *, resources: bool = False) -> str:
     """What would happen, ending in a newline. With `resources`, each on a line of its own below its subject."""
     counts = [f"{plan.counts[action]} to {action}" for action in _DONE if plan.counts[action]]
-    risk = f"  DATA AT RISK: {', '.join(plan.data_at_risk)} would lose its content"
-    return _text(plan, counts, "no changes", [risk] if plan.data_at_risk else [], resources=resources)
+    risks = [f"  DATA AT RISK: {loss.text()}" for loss in plan.losses]
+    return _text(plan, counts, "no changes", risks, resources=resources)
 
 
 def done_text(plan: Plan, *, resources: bool = False) -> str:

@@ -108,13 +108,14 @@ class Context:
         if answer.lower() not in ("y", "yes"):
             raise InterruptedByUserError("nothing was changed")
 
-    def confirm_name(self, name: str, given: str, why: str) -> None:
+    def confirm_name(self, name: str, given: str, question: str, *, why: str = "") -> None:
         """Have the name typed before data is lost; `given` is the name from the command line; --yes is not enough.
+        `why`: what an error says in place of the question, where there is nobody to ask.
 
         Raises: ProtectedDataError when the name isn't given and can't be asked for, or is another one.
         """
         hint = f"--confirm {name} says so without a terminal"
-        typed = given or self._ask(f"{why}. Type {name} to go on: ", hint=hint, why=why)
+        typed = given or self._ask(f"{question}. Type {name} to go on: ", hint=hint, why=why or question)
         if typed != name:
             raise ProtectedDataError("nothing was deleted", why=f'"{typed}" is not "{name}"', hint=hint)
 

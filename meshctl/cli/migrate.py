@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshctl.cli import data_loss
 from meshctl.cli.context import Context
 from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
     from meshctl.migrate.activity import Seen
+    from meshctl.migrate.history import History
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.progress import Event
 
@@ -35,11 +38,14 @@ def migrate(
     replace_target_data: Annotated[
         bool, typer.Option("--replace-target-data", help="Delete objects at the target that the source lacks.")
     ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --replace-target-data: the target's name.", metavar="ENV")
+    ] = "",
     take_over: TakeOver = None,
     break_lock: _BreakLock = False,
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
-    from meshctl.migrate import views  # with all below it: boto3 and Pulumi, too slow for `meshctl --help`
+    from meshctl.migrate import given_up, views  # with all below: boto3 and Pulumi, too slow for `meshctl --help`
     from meshctl.migrate.plan import Options
 
     context: Context = ctx.obj
@@ -56,6 +62,8 @@ def migrate(
             return
         if context.must_confirm:
             context.say(views.plan_text(plan))
+        data_loss.ask(context, target, given_up.replaced_at_target(plan), refused=None, confirm=confirm)
+        if context.must_confirm:
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
         found = migrations.seen(migration)
@@ -104,13 +112,15 @@ def resume(
     break_lock: _BreakLock = False,
 ) -> None:
     """Go on with a migration that stopped, whichever way it went."""
-    from meshctl.migrate import views
+    from meshctl.migrate import given_up, views
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         if source_lost:
             _, history = migrations.history(migration)
-            context.confirm_name(history.plan.source.environment, confirm, views.source_lost_warning(history))
+            source, warning = history.plan.source.environment, views.source_lost_warning(history)
+            lost = given_up.source_losses(history)
+            data_loss.ask(context, source, lost, refused=None, confirm=confirm, warning=warning)
         given = tuple(take_over or ())
         migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=given)
         found = migrations.seen(migration)
@@ -127,22 +137,41 @@ def rollback(
     target_lost: Annotated[
         bool, typer.Option("--target-lost", help="Leave a dead target behind, with what was written there.")
     ] = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="With --destroy-target: its volumes and file systems may be lost.")
+    ] = False,
     confirm: Annotated[
-        str, typer.Option("--confirm", help="With --target-lost: the target's name.", metavar="ENV")
+        str,
+        typer.Option("--confirm", help="With --target-lost or --allow-data-loss: the target's name.", metavar="ENV"),
     ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
     """Back to the source: its workloads, then the names, then the target is paused."""
-    from meshctl.migrate import views
+    from meshctl.engine.protection import refused_by_retire
+    from meshctl.migrate.actions_environment import DESTROYING
 
     context: Context = ctx.obj
+    agreed = False
     with _migrations(context, break_lock=break_lock) as migrations:
+        _, history = migrations.history(migration)
         if target_lost:
-            _, history = migrations.history(migration)
-            context.confirm_name(history.plan.target.environment, confirm, views.target_lost_warning(history))
-        migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
+            _ask_about_lost_target(context, history, confirm)
+        elif destroy_target:
+            lost = migrations.lost_by_rollback(history)
+            refused = None if allow_data_loss else partial(refused_by_retire, command=DESTROYING)
+            data_loss.ask(context, history.plan.target.environment, lost, refused=refused, confirm=confirm)
+            agreed = bool(lost)  # where nothing was named, nobody was asked
+        migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, allow_data_loss=agreed)
         found = migrations.seen(migration)
     _show_end(context, found)
+
+
+def _ask_about_lost_target(context: Context, history: History, confirm: str) -> None:
+    """Raises: ProtectedDataError when the name isn't given."""
+    from meshctl.migrate import given_up, views
+
+    target, lost = history.plan.target.environment, given_up.target_losses(history)
+    data_loss.ask(context, target, lost, refused=None, confirm=confirm, warning=views.target_lost_warning(history))
 
 
 @migrations_app.command()
@@ -152,23 +181,35 @@ def finish(
     delete_source_data: Annotated[
         bool, typer.Option("--delete-source-data", help="Delete the source's protected storage, too.")
     ] = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="The source's volumes and file systems may be lost.")
+    ] = False,
     confirm: Annotated[
-        str, typer.Option("--confirm", help="With --delete-source-data: the source's name.", metavar="ENV")
+        str,
+        typer.Option(
+            "--confirm", help="With --delete-source-data or --allow-data-loss: the source's name.", metavar="ENV"
+        ),
     ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
-    """Retire the source: it is destroyed, its data kept unless you say otherwise, by name."""
+    """Retire the source: it is destroyed. Its buckets are kept; other data goes only if you say so, by name."""
+    from meshctl.engine.protection import refused_by_retire
     from meshctl.migrate import views
+    from meshctl.migrate.actions_environment import FINISHING
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         _, history = migrations.history(migration)
         source = history.plan.source.environment
-        if delete_source_data:
-            context.confirm_name(source, confirm, f"the data in {source} is deleted for good")
-        elif context.must_confirm:
+        lost = migrations.lost_by_finish(history, delete_data=delete_source_data)
+        allowed = allow_data_loss or delete_source_data
+        warning = f"the data in {source} is deleted for good" if delete_source_data else ""
+        refused = None if allowed else partial(refused_by_retire, command=FINISHING)
+        data_loss.ask(context, source, lost, refused=refused, confirm=confirm, warning=warning)
+        if context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
-        migrations.finish(migration, delete_data=delete_source_data)
+        # where nothing was named, nobody was asked
+        migrations.finish(migration, delete_data=delete_source_data, allow_data_loss=bool(lost))
         found = migrations.seen(migration)
     _show_end(context, found)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from meshctl.cli import data_loss
 from meshctl.cli.context import Context
 from meshctl.errors import UsageError
 
@@ -70,6 +71,7 @@ def up(
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
     from meshctl.engine import ownership
+    from meshctl.engine.protection import refused_by_up
 
     context: Context = ctx.obj
     if object_storage_only:
@@ -89,10 +91,7 @@ def up(
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
-            _agree(context, preview, plan)
-            lost = mesh.session.data_lost_by(preview) if allow_data_loss else []
-            if lost:
-                context.confirm_name(environment, confirm, f"{', '.join(risk.subject for risk in lost)} would be lost")
+            _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
         mesh.refuse_if_moving(environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     _show(context, result.plan, result.addresses)
@@ -112,8 +111,10 @@ def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> N
 
 def _up_object_storage(context: Context, mesh: Opened, deployment: Deployment) -> None:
     """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
+    from meshctl.engine.protection import refused_by_up
+
     if context.must_confirm:
-        _agree(context, mesh.session.plan_object_storage(deployment), None)
+        _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
     mesh.refuse_if_moving(deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
@@ -122,25 +123,34 @@ def _forget_cluster(
     context: Context, mesh: Opened, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
+    from meshctl.engine.protection import forgotten
+
     declared = mesh.access(environment)
-    why = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
-    context.confirm_name(environment, confirm, why)
+    warning = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
+    lost = forgotten(mesh.session.state(environment))
+    data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
     mesh.refuse_if_moving(environment, command)
     mesh.session.forget_cluster(environment, declared)
 
 
-def _agree(context: Context, preview: Plan, saved: Path | None) -> None:
-    """The preview is what the saved plan says, or what the person at the terminal says yes to.
+def _agree(
+    context: Context, preview: Plan, saved: Path | None, *, refused: data_loss.Refused | None, confirm: str = ""
+) -> None:
+    """The preview is what the saved plan says, or what the person at the terminal says yes to; where it loses data, the
+    name is given. `refused` and `confirm`: as for `data_loss.ask`.
 
-    Raises: StalePlanError, UsageError, InterruptedByUserError.
+    Raises: StalePlanError, UsageError, InterruptedByUserError, ProtectedDataError.
     """
     from meshctl.changes import plan_text
     from meshctl.engine import plan_file
 
+    asks = saved is None and preview.pending and context.must_confirm
     if saved is not None:
         plan_file.check(saved, preview)
-    elif preview.pending and context.must_confirm:
+    elif asks:
         context.say(plan_text(preview))
+    data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm, shown=asks)
+    if asks and not preview.losses:
         context.confirm(f"apply to {preview.environment}?")
 
 
@@ -178,28 +188,28 @@ def destroy(
     from meshctl.cli.opened import opened
     from meshctl.engine.events import deletions
     from meshctl.engine.others import others_text
+    from meshctl.engine.protection import refused_by_destroy
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
         mesh.refuse_if_moving(mesh.known_or_up(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
-        risks = mesh.session.data_held(environment)
-        if risks and allow_data_loss:
-            context.confirm_name(environment, confirm, f"{', '.join(risks)} hold data, which is lost for good")
-        elif confirm:  # says more than a yes
+        lost = mesh.session.lost_by_destroy(environment)
+        refused = None if allow_data_loss else refused_by_destroy
+        data_loss.ask(context, environment, lost, refused=refused, confirm=confirm)
+        if confirm and not lost:  # says more than a yes
             context.confirm_name(environment, confirm, f"everything of {environment} is deleted")
-        elif context.must_confirm and not risks:
+        elif context.must_confirm and not lost:
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
         mesh.refuse_if_moving(environment, "destroy")  # a migration may have begun while the question was open
-        deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=allow_data_loss)))
+        # where nothing was named, nobody was asked: data that came meanwhile is refused
+        deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         others = () if deleted else mesh.session.others()
     if context.output == "json":
-        context.print_json(
-            {"environment": environment, "deleted": deleted, "data_deleted": risks if allow_data_loss else []}
-        )
+        context.print_json({"environment": environment, "deleted": deleted, **data_loss.document(lost)})
     elif deleted:
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
     else:

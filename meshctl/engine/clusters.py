@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Namespace, Node, PersistentVolumeClaim, Pod, Service
+from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.engine.cluster_access import ClusterAccess, named
@@ -94,21 +94,6 @@ def _answers(client: Any, node: str) -> bool:
         if error.status.code in (403, 404):
             return False
         raise
-
-
-def bound_claims(cluster: ClusterAccess, namespace: str) -> frozenset[str]:
-    """Names of the claims that have a volume; nothing can have been written to the others. Without those of pods'
-    ephemeral volumes, which go with their pod."""
-    client = cluster.client()
-    with named(cluster.name):
-        claims = client.list(PersistentVolumeClaim, namespace=namespace)
-        bound = [claim for claim in claims if claim.spec and claim.spec.volumeName]
-    return frozenset(claim.metadata.name or "" for claim in bound if claim.metadata and not _owned_by_pod(claim))
-
-
-def _owned_by_pod(claim: PersistentVolumeClaim) -> bool:
-    owners = (claim.metadata.ownerReferences or []) if claim.metadata else []
-    return any(owner.kind == "Pod" for owner in owners)
 
 
 def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:

@@ -35,7 +35,8 @@ HINTS = {
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
-    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: remove it, or give the mesh another name",
+    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: give the mesh another name, or remove the"
+    " bucket if nobody needs what is in it",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
     "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
@@ -44,7 +45,8 @@ HINTS = {
     "message then says: run the command again, or delete what the message names",
     "FieldConflict": "another program has just set a field that the mesh sets, too: run the command again, which says "
     "whose it is and what can be done",
-    "BucketNotEmpty": "the bucket holds data: the same command with --allow-data-loss deletes it, or empty it first",
+    "BucketNotEmpty": "the bucket holds data: copy elsewhere what must be kept and empty it; if all of it may be lost,"
+    " the same command with --allow-data-loss deletes it",
     "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
     "ExpiredToken": _CREDENTIALS,
     "ExpiredTokenException": _CREDENTIALS,

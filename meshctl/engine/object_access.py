@@ -6,7 +6,7 @@ is the environment's own or, where it names none, the profile's `endpoint_url`: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from meshctl.engine.aws_session import aws_session
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.units import size_text
 from meshctl.resolve import storage
 from meshctl.words import counted
 
@@ -139,7 +140,7 @@ def client(store: ObjectStore) -> Any:
 
 
 def held(store: ObjectStore) -> str:
-    """What the bucket holds, in words ("2 objects, 5 old versions"); "" where it is empty, or not there.
+    """What the bucket holds, in words ("2 objects, 5 old versions, 1.5 GiB"); "" where it is empty, or not there.
 
     Old versions are data: they bring back what was deleted. Delete markers and unfinished uploads are no longer, or not
     yet, but a bucket can't be deleted with them in it. Counted no further than the store's first page.
@@ -147,14 +148,15 @@ def held(store: ObjectStore) -> str:
     with _named(store):
         s3 = client(store)
         try:
-            counts, more = _versions(s3, store.bucket) or _objects(s3, store.bucket)
+            counts, size, more = _versions(s3, store.bucket) or _objects(s3, store.bucket)
             counts["unfinished upload"] = len(_uploads(s3, store.bucket))
         except botocore.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
                 return ""
             raise
-    words = ", ".join(counted(count, what) for what, count in counts.items() if count)
-    return f"at least {words}" if more else words
+    words = [counted(count, what) for what, count in counts.items() if count]
+    words += [size_text(size)] if size else []
+    return f"at least {', '.join(words)}" if more else ", ".join(words)
 
 
 def owner(store: ObjectStore) -> str:
@@ -170,8 +172,8 @@ def owner(store: ObjectStore) -> str:
     return next((str(tag["Value"]) for tag in tags if tag["Key"] == OWNER_TAG), "")
 
 
-def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], bool] | None:
-    """Counts by kind, and whether there are more; None where the store has no versions."""
+def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], int, bool] | None:
+    """Counts by kind, the bytes, and whether there are more; None where the store has no versions."""
     try:
         page = s3.list_object_versions(Bucket=bucket)
     except botocore.exceptions.ClientError as error:
@@ -185,12 +187,17 @@ def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], bool] | None:
         "old version": len(versions) - current,
         "delete marker": len(page.get("DeleteMarkers", ())),
     }
-    return counts, bool(page.get("IsTruncated"))
+    return counts, _bytes(versions), bool(page.get("IsTruncated"))
 
 
-def _objects(s3: Any, bucket: str) -> tuple[dict[str, int], bool]:
+def _objects(s3: Any, bucket: str) -> tuple[dict[str, int], int, bool]:
     page = s3.list_objects_v2(Bucket=bucket)
-    return {"object": int(page.get("KeyCount", 0))}, bool(page.get("IsTruncated"))
+    counts = {"object": int(page.get("KeyCount", 0))}
+    return counts, _bytes(page.get("Contents", ())), bool(page.get("IsTruncated"))
+
+
+def _bytes(entries: Iterable[Mapping[str, Any]]) -> int:
+    return sum(int(entry.get("Size") or 0) for entry in entries)
 
 
 def _uploads(s3: Any, bucket: str) -> list[Any]:

@@ -56,6 +56,11 @@ def check(path: Path, plan: Plan) -> None:
         raise StalePlanError(
             "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
         )
+    unseen = sorted({*plan.data_at_risk} - {*saved.get("data_at_risk", ())})
+    if unseen:
+        raise StalePlanError(
+            "more data would be lost than the plan says", why=f"now also: {', '.join(unseen)}", hint=again
+        )
     now = json.loads(json.dumps(plan.document()))
     reviewed = saved["changes"] + saved.get("outside", [])  # plans of meshctl before 0.1.0 have no "outside"
     pending = now["changes"] + now["outside"]

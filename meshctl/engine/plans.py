@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
+from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
 
@@ -24,15 +25,16 @@ def previewed(
     steps: Sequence[Step],
     before: Mapping[str, Any],
     names: tuple[Change, ...],
+    losses: tuple[Loss, ...] = (),
     more_notes: Sequence[str] = (),
     drift: Sequence[Step] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `drift`: what is no
-    longer as the last `up` left it."""
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `losses`: the data
+    that it would lose; `drift`: what is no longer as the last `up` left it."""
     notes = [*more_notes, *storage.notes(steps)]
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
         notes.append(_UNCHECKED)
-    return _plan(deployment, steps, before, names, notes, drift)
+    return _plan(deployment, steps, before, names, notes, losses, drift)
 
 
 def done(
@@ -40,10 +42,11 @@ def done(
     steps: Sequence[Step],
     before: Mapping[str, Any],
     names: tuple[Change, ...],
+    losses: tuple[Loss, ...] = (),
     drift: Sequence[Step] = (),
 ) -> Plan:
     """Of a run that changed things. Arguments: as `previewed`."""
-    return _plan(deployment, steps, before, names, [], drift)
+    return _plan(deployment, steps, before, names, [], losses, drift)
 
 
 def looked_at(state: Mapping[str, Any], *, looked: bool) -> list[str]:
@@ -51,12 +54,14 @@ def looked_at(state: Mapping[str, Any], *, looked: bool) -> list[str]:
     return [_UNSEEN] if state.get("resources") and not looked else []
 
 
-def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:
+def of_buckets(
+    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], losses: tuple[Loss, ...] = ()
+) -> Plan:
     """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
     old = _up_before(before)
     stores = deployment.object_stores
     after = old.model_copy(update={"object_stores": stores}) if old else _alone(deployment, stores)
-    return _plan(after, steps, before, (), [])
+    return _plan(after, steps, before, (), [], losses)
 
 
 def _up_before(before: Mapping[str, Any]) -> Deployment | None:
@@ -81,6 +86,7 @@ def _plan(
     before: Mapping[str, Any],
     names: tuple[Change, ...],
     notes: Sequence[str],
+    losses: tuple[Loss, ...],
     drift: Sequence[Step] = (),
 ) -> Plan:
     old = _up_before(before)
@@ -92,6 +98,7 @@ def _plan(
         hourly_usd_after=deployment.hourly_usd,
         declared=storage.declared(old, deployment),
         extra=names,
+        losses=losses,
         notes=tuple(notes),
         drift=drift,
     )

@@ -1,69 +1,77 @@
-"""Which storage of a stack holds data that could be lost. EDGE (it looks into buckets, and at claims).
+"""Which data a run would lose: looks into the buckets and at the claims that `changes.losses` decides about. EDGE.
 
-Called by `session` before `destroy`, and before an `up` that might delete or replace storage. Reads the state, not the
-mesh: what is there counts, also what was declared by an earlier version of the mesh. Ephemeral storage, empty buckets
-and claims that no volume is bound to hold nothing to lose; old versions of objects are something.
+Called by `session` before it deletes anything. Reads the state, not the mesh: what is there counts, also what was
+declared by an earlier version of the mesh. Nothing is lost before somebody has answered: `session` refuses, and the CLI
+asks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from meshctl.changes.steps import subject_of
-from meshctl.engine import clusters, object_access
+from meshctl.changes import losses
+from meshctl.changes.losses import BUCKET, CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
+from meshctl.changes.steps import Step, subject_of
+from meshctl.engine import clusters, object_access, volumes
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import MeshError, ProtectedDataError
+from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 
-_CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
-_BUCKET = "meshaws:s3:Bucket"
-_FILE_SYSTEMS = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", _CLAIM)
-_BLOCKS = "kubernetes:apps/v1:StatefulSet"  # each of its pods has claims of its own, which go with the namespace
-_IN_CLUSTER = (_CLAIM, _BLOCKS, "kubernetes:core/v1:Namespace")
-_UNSEEN = "whose content can't be seen from here"
+_LASTING = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", CLAIM)
 
 
-@dataclass(frozen=True)
-class Risk:
-    """Storage with something in it. `store` is set for buckets."""
-
-    subject: str
-    urn: str
-    what: str
-    store: ObjectStore | None = None
+def lost_by_up(state: Mapping[str, Any], deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
+    """What bringing up `deployment` would lose, going by the steps of its preview. A store that can't be asked counts
+    as one that holds something."""
+    old = saved_deployment(state)
+    return _lost(state, old, losses.outcome_of_up(state, old, deployment, steps), strict=False)
 
 
-def bucket_urns(risks: Iterable[Risk]) -> frozenset[str]:
-    return frozenset(risk.urn for risk in risks if risk.store is not None)
+def lost_by_destroy(state: Mapping[str, Any], *, keep_buckets: bool = False) -> tuple[Loss, ...]:
+    """What deleting the environment would lose. `keep_buckets`: they stay, as when a migration retires a side.
+
+    Raises: CredentialsError, UnreachableError, MeshError where a store can't be asked.
+    """
+    outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets)
+    return _lost(state, saved_deployment(state), outcome, strict=True)
 
 
-def data_at_risk(state: Mapping[str, Any]) -> list[Risk]:
-    """The storage that holds data, each subject once, in the state's order."""
-    found: dict[str, Risk] = {}
-    for risk in _risks(state):
-        found.setdefault(risk.subject, risk)
-    return list(found.values())
+def forgotten(state: Mapping[str, Any]) -> tuple[Loss, ...]:
+    """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted."""
+    in_cluster = (r["urn"] for r in state.get("resources") or () if str(r["type"]).startswith("kubernetes:"))
+    found = losses.losses(state, saved_deployment(state), Outcome(frozenset(in_cluster)), Seen())
+    return tuple(replace(loss, why="it is forgotten with its cluster, and not deleted") for loss in found)
 
 
 def may_lose(state: Mapping[str, Any], deployment: Deployment) -> bool:
-    """Whether bringing up `deployment` could delete or replace lasting storage. Only a preview says whether it does.
+    """Whether bringing up `deployment` could lose data. Only a preview says whether it does.
 
-    A bucket goes when it is no longer declared as it was. What becomes of a file system depends on more, so that any
-    change of the deployment counts.
+    A bucket goes when it is no longer declared as it was. What becomes of a file system or of pods' volumes depends on
+    more, so that any change of the deployment counts.
     """
     saved = saved_deployment(state)
+    if losses.given_up(saved, deployment):
+        return True
     unchanged = saved is not None and saved.digest == deployment.digest
     declared = {f"storage/{name}" for name in deployment.ephemeral}
-    buckets = {_place(store) for store in deployment.object_stores}
-    for resource, provider in _lasting(state):
-        if resource["type"] == _BUCKET and _place(_store(resource, provider)) not in buckets:
+    if may_lose_buckets(state, deployment):
+        return True
+    for resource, _ in _lasting(state, saved):
+        if resource["type"] in _LASTING and (not unchanged or subject_of(resource["urn"]) not in declared):
             return True
-        if resource["type"] in _FILE_SYSTEMS and (not unchanged or subject_of(resource["urn"]) not in declared):
+        if resource["type"] == STATEFUL_SET and not unchanged and losses.claim_patterns(resource["inputs"]):
             return True
     return False
+
+
+def may_lose_buckets(state: Mapping[str, Any], deployment: Deployment) -> bool:
+    """Whether a bucket that was deployed is no longer declared as it was."""
+    places = {_place(store) for store in deployment.object_stores}
+    resources = _lasting(state, saved_deployment(state))
+    return any(r["type"] == BUCKET and _place(_store(r, provider)) not in places for r, provider in resources)
 
 
 def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
@@ -74,13 +82,32 @@ def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
     return Deployment.model_validate(saved) if saved else None
 
 
+def still_protected(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+    """The deployment with storage that is `ephemeral` only if it was so when it was deployed: for a run that asks no
+    question."""
+    unasked = losses.given_up(saved_deployment(state), deployment)
+    parts = {
+        kind: tuple(
+            each.model_copy(update={"ephemeral": False}) if each.name in unasked else each
+            for each in getattr(deployment, kind)
+        )
+        for kind in ("object_stores", "file_systems", "blocks")
+    }
+    return deployment.model_copy(update=parts)
+
+
+def buckets(found: Iterable[Loss]) -> frozenset[str]:
+    """The URNs of the buckets among them."""
+    return frozenset(loss.urn for loss in found if loss.kind == "bucket")
+
+
 def let_go(deployment: Deployment, state: Mapping[str, Any]) -> frozenset[str]:
     """The stores whose buckets hold data and are this environment's by their tag, but no longer in its state: a destroy
     let go of them, and was cut off before they were taken back.
 
     Raises: CredentialsError, UnreachableError, MeshError when that can't be told.
     """
-    there = {subject_of(r["urn"]) for r in state.get("resources") or () if r["type"] == _BUCKET}
+    there = {subject_of(r["urn"]) for r in state.get("resources") or () if r["type"] == BUCKET}
     candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in there]
     return frozenset(
         store.name
@@ -90,49 +117,64 @@ def let_go(deployment: Deployment, state: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _bucket_urn(deployment: Deployment, store: ObjectStore) -> str:
-    return f"urn:pulumi:{deployment.environment}::{deployment.mesh}::{_BUCKET}::storage/{store.name}:bucket"
+    return f"urn:pulumi:{deployment.environment}::{deployment.mesh}::{BUCKET}::storage/{store.name}:bucket"
 
 
-def loss_refused(environment: str, lost: list[Risk]) -> ProtectedDataError:
-    """What `up` says before it does anything."""
+_COPY = "copy what must be kept into object storage first (docs/migrate.md, File systems and volumes)"
+
+
+def refused_by_up(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
+    keep = f"`meshctl plan {environment}` shows what forces it: take that change back in mesh.yaml to keep the data"
+    return _refused(environment, lost, keep, f"meshctl up {environment}")
+
+
+def refused_by_destroy(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
+    found = list(lost)
+    only_buckets = all(loss.kind == "bucket" for loss in found)
+    keep = f"`meshctl migrate {environment} NEW` moves it to another environment" if only_buckets else _COPY
+    return _refused(environment, found, keep, f"meshctl destroy {environment}")
+
+
+def refused_by_retire(environment: str, lost: Iterable[Loss], command: str) -> ProtectedDataError:
+    """`command`: the one of the migration that destroys the environment."""
+    return _refused(environment, lost, _COPY, command)
+
+
+def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str) -> ProtectedDataError:
+    """What is said before anything is done; never first how to lose the data."""
+    allow = f"`{command} --allow-data-loss`, which asks for the name {environment}"
     return ProtectedDataError(
-        f"this would delete or replace {', '.join(f'{risk.subject} ({risk.what})' for risk in lost)}",
-        why="`up` loses no data unless told to; nothing was changed",
-        hint=f"`meshctl plan {environment}` shows what forces it; `meshctl up {environment} --allow-data-loss` does it",
+        f"{environment} would lose data, or no longer protect it: {'; '.join(loss.text() for loss in lost)}",
+        why="no data is given up unless you say so; nothing was changed",
+        hint=f"{keep}; if all of this may be lost: {allow}",
     )
 
 
-def _risks(state: Mapping[str, Any]) -> Iterator[Risk]:
-    kept = list(_lasting(state))
-    deployment = saved_deployment(state)
-    bound = _bound_claims(deployment, state) if any(r["type"] in _IN_CLUSTER for r, _ in kept) else None
-    for resource, provider in kept:
-        subject = subject_of(resource["urn"])
-        if resource["type"] == _BUCKET:
-            store = _store(resource, provider)
-            held = object_access.held(store)
-            if held:
-                yield Risk(subject, resource["urn"], held, store)
-        elif resource["type"] == _BLOCKS:
-            for block in _blocks(resource["inputs"], bound):
-                yield Risk(f"storage/{block}", resource["urn"], f"volumes {_UNSEEN}")
-        elif resource["type"] == _CLAIM:
-            if bound is None or resource["inputs"]["metadata"]["name"] in bound:
-                yield Risk(subject, resource["urn"], f"a volume {_UNSEEN}")
-        elif resource["type"] in _FILE_SYSTEMS:
-            yield Risk(subject, resource["urn"], f"a file system {_UNSEEN}")
-    for claim in sorted((bound or frozenset()) - _named_claims(state, bound or frozenset())):
-        yield Risk(f"claim/{claim}", "", f"a volume {_UNSEEN}, which the mesh no longer names")
+def _lost(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, *, strict: bool) -> tuple[Loss, ...]:
+    looked_into = losses.buckets_to_look_into(state, old, outcome)
+    held = {
+        str(resource["urn"]): _held(_store(resource, provider), strict=strict)
+        for resource, provider in _lasting(state, old)
+        if resource["urn"] in looked_into
+    }
+    asks = losses.needs_cluster(state, old, outcome)
+    return losses.losses(state, old, outcome, Seen(held, _volumes(old, state) if asks else ()))
 
 
-def _lasting(state: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _held(store: ObjectStore, *, strict: bool) -> str:
+    try:
+        return object_access.held(store)
+    except (CredentialsError, UnreachableError):
+        if strict:
+            raise
+        return UNSEEN
+
+
+def _lasting(state: Mapping[str, Any], old: Deployment | None) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """The resources that belong to nothing ephemeral, each with its provider's inputs."""
-    ephemeral = _ephemeral(saved_deployment(state))
     resources = state.get("resources") or ()
     providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}
-    for resource in resources:
-        if subject_of(resource["urn"]) not in ephemeral:
-            yield resource, providers.get(resource.get("provider", ""), {})
+    return [(r, providers.get(r.get("provider", ""), {})) for r in losses.protected(state, old)]
 
 
 def _place(store: ObjectStore) -> tuple[str, ...]:
@@ -155,43 +197,11 @@ def _store(resource: Mapping[str, Any], provider: Mapping[str, Any]) -> ObjectSt
     )
 
 
-def _bound_claims(deployment: Deployment | None, state: Mapping[str, Any]) -> frozenset[str] | None:
-    """Names of claims with a volume; None where the cluster can't say: then each may hold data."""
-    if deployment is None:
+def _volumes(old: Deployment | None, state: Mapping[str, Any]) -> tuple[Volume, ...] | None:
+    """None where the cluster can't say."""
+    if old is None:
         return None
     try:
-        return clusters.bound_claims(clusters.access(deployment, stack_outputs(state)), deployment.namespace)
+        return volumes.volumes(clusters.access(old, stack_outputs(state)), old.namespace)
     except MeshError:
         return None
-
-
-def _named_claims(state: Mapping[str, Any], bound: frozenset[str]) -> set[str]:
-    """The claims that a resource of the state stands for. Others were left when a stateful set went: their volumes are
-    used by nobody, and go with the namespace."""
-    found: set[str] = set()
-    for resource in state.get("resources") or ():
-        if resource["type"] == _CLAIM:
-            found.add(str(resource["inputs"]["metadata"]["name"]))
-        elif resource["type"] == _BLOCKS:
-            prefixes = tuple(_claim_prefixes(resource["inputs"]).values())
-            found |= {name for name in bound if name.startswith(prefixes)} if prefixes else set()
-    return found
-
-
-def _blocks(stateful_set: Mapping[str, Any], bound: frozenset[str] | None) -> Iterator[str]:
-    """The blocks that a stateful set's pods have volumes of."""
-    for block, prefix in _claim_prefixes(stateful_set).items():
-        if bound is None or any(name.startswith(prefix) for name in bound):
-            yield block
-
-
-def _claim_prefixes(stateful_set: Mapping[str, Any]) -> dict[str, str]:
-    """By block: how the names of the pods' claims begin, BLOCK-SET-NUMBER."""
-    blocks = [str(claim["metadata"]["name"]) for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
-    return {block: f"{block}-{stateful_set['metadata']['name']}-" for block in blocks}
-
-
-def _ephemeral(deployment: Deployment | None) -> set[str]:
-    if deployment is None:
-        return set()
-    return {f"storage/{name}" for name, ephemeral in deployment.ephemeral.items() if ephemeral}

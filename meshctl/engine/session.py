@@ -7,7 +7,7 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +23,8 @@ import stacks.edge
 import stacks.onprem
 from meshctl import secret_variables
 from meshctl.changes import Plan
-from meshctl.changes.steps import Step
+from meshctl.changes.losses import Loss
+from meshctl.changes.steps import Step, subject_of
 from meshctl.engine import (
     cluster_identity,
     clusters,
@@ -37,6 +38,7 @@ from meshctl.engine import (
     pending,
     plans,
     preconditions,
+    protection,
     secret_revisions,
     secret_values,
     upgrade,
@@ -52,9 +54,8 @@ from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.protection import Risk, bucket_urns, data_at_risk, let_go, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
+from meshctl.errors import CredentialsError, EngineError, MeshError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Environments
 from stacks.edge import Name
@@ -110,8 +111,12 @@ class Session:
         state = self.environments.state
         return workspace.Backend(state.backend, state.secrets, self.folder)
 
-    def plan(self, deployment: Deployment) -> Plan:
-        """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
+    def plan(self, deployment: Deployment, *, refresh: bool | None = None) -> Plan:
+        """What `up` would do, with no change made. `refresh`: whether to look at the world, instead of the session's.
+
+        Raises: EngineError and its leaves, UsageError as `up` does.
+        """
+        looks = self.refresh if refresh is None else refresh
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
         run = self._environment_run(
@@ -122,7 +127,7 @@ class Session:
             owned = pool.submit(lambda: self._owned(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
-            looked = pool.submit(lambda: self._looked(run, state, owned, allowed))
+            looked = pool.submit(lambda: self._looked(run, state, owned, allowed) if looks else None)
             try:
                 record = run.preview()
             except MeshError:
@@ -137,11 +142,10 @@ class Session:
         steps = self._after_drift(run, seen) if seen is not None and seen.by_engine else record.steps
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-        notes = (
-            *ownership_.forecasts(seen.drift if seen else ()),
-            *plans.looked_at(state.result(), looked=seen is not None),
-        )
-        return plans.previewed(deployment, steps, before, moved, notes, seen.drift if seen else ())
+        drifted = seen.drift if seen else ()
+        notes = (*ownership_.forecasts(drifted), *plans.looked_at(state.result(), looked=seen is not None))
+        lost = protection.lost_by_up(state.result(), deployment, steps)
+        return plans.previewed(deployment, steps, before, moved, lost, notes, drifted)
 
     def _owned(self, deployment: Deployment, state: Mapping[str, Any]) -> tuple[Ownership, MeshError | None]:
         """What other programs own there, and what is in the way of asking the cluster."""
@@ -156,11 +160,9 @@ class Session:
         state: Future[dict[str, Any]],
         owned: Future[tuple[Ownership, MeshError | None]],
         allowed: Future[None],
-    ) -> Look | None:
-        """What is no longer as the last `up` left it; None where nobody looks. Raises: EngineError and its leaves."""
+    ) -> Look:
+        """What is no longer as the last `up` left it. Raises: EngineError and its leaves."""
         allowed.result()  # at another account everything would read as gone
-        if not self.refresh:
-            return None
         by_engine = look.compare(run, state.result())
         found, silence = owned.result()
         seen = Look(by_engine, look.in_cluster(state.result(), found))
@@ -224,10 +226,10 @@ class Session:
         if seen.drift or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
         before = stack_outputs(state)
-        lost = self._lost_by_up(deployment, state, previewed)
+        lost = previewed.losses if previewed is not None else self.lost_by_up(deployment, state)
         if lost and not allow_data_loss:
-            raise loss_refused(deployment.environment, lost)
-        run.empty_on_delete(bucket_urns(lost))
+            raise protection.refused_by_up(deployment.environment, lost)
+        run.empty_on_delete(protection.buckets(lost))
         volume_sizes.grow(deployment, state)
         owned.take_over(self.on_progress)
         with early_context.written(deployment, self.folder, state, run):
@@ -240,7 +242,7 @@ class Session:
         addresses = known_addresses(outputs)
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved, seen.drift)
+        plan = plans.done(named, record.steps, before, moved, lost, seen.drift)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan)
@@ -258,34 +260,36 @@ class Session:
             raise silence
         return seen
 
-    def data_lost_by(self, plan: Plan) -> list[Risk]:
-        """The storage with data that `plan` would delete or replace."""
-        if not plan.data_at_risk:
-            return []
-        risks = data_at_risk(self._run(plan.environment, _nothing).state())
-        return [risk for risk in risks if risk.subject in plan.data_at_risk]
-
-    def _lost_by_up(self, deployment: Deployment, state: Mapping[str, Any], previewed: Plan | None) -> list[Risk]:
-        """A preview costs seconds: it is made only where storage could go."""
-        if previewed is None and not may_lose(state, deployment):
-            return []
-        return self.data_lost_by(previewed or self.plan(deployment))
+    def lost_by_up(self, deployment: Deployment, state: Mapping[str, Any] | None = None) -> tuple[Loss, ...]:
+        """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.
+        `state`: the environment's, where it is known. Changes nothing, and looks at data alone."""
+        known = self.state(deployment.environment) if state is None else state
+        return self.plan(deployment, refresh=False).losses if protection.may_lose(known, deployment) else ()
 
     def plan_object_storage(self, deployment: Deployment) -> Plan:
         """What `up_object_storage` would do. Raises: as that."""
-        run, before = self._object_storage_run(deployment, quiet=True)
-        return plans.of_buckets(deployment, run.preview().steps, before)
+        run, state, declared = self._object_storage_run(deployment, quiet=True)
+        steps = run.preview().steps
+        return plans.of_buckets(declared, steps, stack_outputs(state), protection.lost_by_up(state, declared, steps))
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
-        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is.
+        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is, and what was
+        protected stays so.
 
-        Raises: UsageError where there are none, or the environment is in another region or account, and as `up`.
+        Raises: UsageError where there are none, or the environment is in another region or account, ProtectedDataError
+        where one that holds data would be replaced, and as `up`.
         """
-        run, before = self._object_storage_run(deployment)
-        return plans.of_buckets(deployment, run.up().steps, before)
+        run, state, declared = self._object_storage_run(deployment)
+        if protection.may_lose_buckets(state, declared):
+            lost = self.plan_object_storage(deployment).losses
+            if lost:
+                raise protection.refused_by_up(deployment.environment, lost)
+        return plans.of_buckets(declared, run.up().steps, stack_outputs(state))
 
-    def _object_storage_run(self, deployment: Deployment, *, quiet: bool = False) -> tuple[StackRun, dict[str, Any]]:
-        """The run, and the stack's outputs before it."""
+    def _object_storage_run(
+        self, deployment: Deployment, *, quiet: bool = False
+    ) -> tuple[StackRun, dict[str, Any], Deployment]:
+        """The run, the stack's state before it, and the deployment that it declares the buckets of."""
         if not deployment.object_stores:
             raise UsageError(
                 f"{self.mesh} has no object storage",
@@ -293,20 +297,21 @@ class Session:
             )
         state = self._run(deployment.environment, _nothing).state()
         preconditions.check_object_storage(deployment, state, self.environments)
-        before = stack_outputs(state)
+        declared = protection.still_protected(deployment, state)
 
         def program() -> None:
             run.checked(run.refuse_unspared)
-            stacks.buckets.declare_alone(deployment, before)
+            stacks.buckets.declare_alone(declared, stack_outputs(state))
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
-        return run, before
+        return run, state, declared
 
-    def data_held(self, environment: str) -> list[str]:
-        """The storage that `destroy` would lose the content of. Raises: UsageError as `destroy` does."""
-        state = self._run(environment, _nothing).state()
+    def lost_by_destroy(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
+        """The data that `destroy` would lose; `keep_buckets`: that a `retire` would. Raises: UsageError as `destroy`
+        does."""
+        state = self.state(environment)
         preconditions.check_destroy(environment, state)
-        return [risk.subject for risk in data_at_risk(state)]
+        return protection.lost_by_destroy(state, keep_buckets=keep_buckets)
 
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
@@ -322,54 +327,54 @@ class Session:
         run = self._run(environment, _nothing)
         state = run.state()
         preconditions.check_destroy(environment, state)
-        risks = data_at_risk(state)
-        if risks and not allow_data_loss:
-            raise ProtectedDataError(
-                f"{environment} holds data: {', '.join(f'{risk.subject} ({risk.what})' for risk in risks)}",
-                why="`destroy` deletes no data unless told to",
-                hint=f"`meshctl migrate` moves it; `meshctl destroy {environment} --allow-data-loss` deletes it",
-            )
+        lost = protection.lost_by_destroy(state)
+        if lost and not allow_data_loss:
+            raise protection.refused_by_destroy(environment, lost)
         self.names.drop(environment)
-        record = self._destroy(run, state, risks)
+        record = self._destroy(run, state, lost)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
-    def retire(self, deployment: Deployment, *, keep_data: bool) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool = False) -> None:
         """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
-        has. With `keep_data`, buckets that hold data stay, in the stack too.
+        has. With `keep_data`, buckets that hold data stay, in the stack too; file systems and volumes can't, as they
+        stand on the network and in the cluster.
 
         They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
         it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
+
+        Raises: ProtectedDataError when data would be lost and `allow_data_loss` is False; nothing is touched then.
         """
         run = self._run(deployment.environment, _nothing)
         preconditions.check_destroy(deployment.environment, run.state())
         state = run.settled()  # what a killed run was taking back is in the state then, and is kept like the rest
-        risks = data_at_risk(state)
+        held = protection.lost_by_destroy(state)
+        lost = [loss for loss in held if not (keep_data and loss.kind == "bucket")]
+        if lost and not allow_data_loss:
+            raise protection.refused_by_retire(deployment.environment, lost, "meshctl migrations finish")
         self.names.drop(deployment.environment)
         if keep_data:
-            self._destroy_but_data(run, state, risks, deployment)
+            self._destroy_but_buckets(run, state, protection.buckets(held), deployment)
         else:
-            self._destroy(run, state, risks)
+            self._destroy(run, state, held)
         kubeconfig.remove_context(self.folder, deployment.environment)
 
-    def _destroy_but_data(
-        self, run: StackRun, state: Mapping[str, Any], risks: list[Risk], deployment: Deployment
+    def _destroy_but_buckets(
+        self, run: StackRun, state: Mapping[str, Any], held: frozenset[str], deployment: Deployment
     ) -> None:
-        kept = {risk.store.name for risk in risks if risk.store is not None} | let_go(deployment, state)
+        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
         if state.get("resources"):
-            run.retain(frozenset(risk.urn for risk in risks))
+            run.retain(held)
             run.destroy()
         stores = tuple(store for store in deployment.object_stores if store.name in kept)
         if stores:
             self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
 
-    def _destroy(self, run: StackRun, state: Mapping[str, Any], risks: list[Risk]) -> Recorder:
+    def _destroy(self, run: StackRun, state: Mapping[str, Any], lost: Iterable[Loss]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
         if any(resource.get("retainOnDelete") for resource in state.get("resources") or ()):
-            run.retain(
-                frozenset()
-            )  # the marks of a retire that was cut off: what has one would stay, and count as gone
-        run.empty_on_delete(bucket_urns(risks))
+            run.retain(frozenset())  # marks of a retire that was cut off: what has one would stay, and count as gone
+        run.empty_on_delete(protection.buckets(lost))
         return run.destroy(state=state) if state.get("resources") else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:

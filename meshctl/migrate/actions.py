@@ -20,7 +20,7 @@ ACTIONS: Mapping[str, Action] = {
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
     "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
     "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),
-    "retire": Action(never_done, environment.act_retire, environment.verify_retire),
+    "retire": Action(never_done, environment.act_retire, environment.verify_retire, environment.before_retire),
     "probe": Action(never_done, nothing, environment.verify_probe),
     "observe": Action(never_done, environment.act_observe, nothing),
     "seed": Action(never_done, data.act_seed, nothing),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl.engine.presence import Presence
+from meshctl.engine.protection import refused_by_retire
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.plan import read_stores
 from meshctl.migrate.verify import listing_digest
@@ -15,6 +16,8 @@ from meshctl.render.pods import grace_s
 _READY_S = 3600  # images and weights of a large model
 _PROBE_S = 600
 _STOP_MARGIN_S = 120  # beyond the longest grace of the workloads that are waited for
+FINISHING = "meshctl migrations finish"
+DESTROYING = "meshctl migrations rollback --destroy-target"
 _FAILURES = 3  # in a row, while observing
 
 
@@ -181,11 +184,25 @@ def _changed_since_seed(work: Work, store: str) -> bool:
     return len(records) > 2 * len(idle)
 
 
+def before_retire(work: Work) -> dict[str, Any]:
+    """Before the way back is closed: the data that goes, for the journal. Raises: ProtectedDataError when nobody has
+    agreed to lose it."""
+    lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
+    if lost and not work.history.allows_data_loss:
+        raise refused_by_retire(work.of(work.step.side).environment, lost, _retiring(work))
+    return {"data_losses": [loss.document() for loss in lost]} if lost else {}
+
+
 def act_retire(work: Work) -> dict[str, Any]:
     """Never taken for done by what is there: nodes outlive their namespace, and kept buckets are taken back last."""
-    keep_data = _keeps_data(work)
-    work.world.retire(work.of(work.step.side), keep_data=keep_data, say=work.say)
+    keep_data, allowed = _keeps_data(work), work.history.allows_data_loss
+    work.world.retire(work.of(work.step.side), keep_data=keep_data, allow_data_loss=allowed, say=work.say)
     return {"data_kept": keep_data}
+
+
+def _retiring(work: Work) -> str:
+    """The command that destroys the side. An open migration is the last one: it needs no id."""
+    return FINISHING if work.step.side == "source" else DESTROYING
 
 
 def verify_retire(work: Work) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshctl.migrate.plan import MigrationPlan, StoreMove, written_stores
-from meshctl.migrate.progress import size_text
 from meshctl.migrate.rates import COPY_RATE, LISTING_RATE
 from meshctl.migrate.summary import span
+from meshctl.model.units import size_text
 from meshctl.render.pods import grace_s
 from meshctl.words import counted
 

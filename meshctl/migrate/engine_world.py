@@ -16,6 +16,7 @@ import dns.exception
 import dns.resolver
 import httpx2
 
+from meshctl.changes.losses import Loss
 from meshctl.engine import cluster_identity, clusters, object_access, ownership, upgrade
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
@@ -95,10 +96,16 @@ class EngineWorld:
         with _telling(self._session, say):
             return UpResult(self._session.up(deployment, set_names=False).addresses)
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment, keep_data=keep_data)
+            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss)
+
+    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+        return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)
+
+    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+        return self._session.lost_by_up(deployment)
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         access = self._access(deployment)

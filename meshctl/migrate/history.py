@@ -56,6 +56,12 @@ class History:
         return bool(self.options.get("target_lost"))
 
     @property
+    def allows_data_loss(self) -> bool:
+        """Whether somebody agreed to lose what the side that is destroyed holds beside its buckets."""
+        deletes_source = self.direction == "finish" and self.options.get("delete_data")
+        return bool(self.options.get("allow_data_loss") or deletes_source)
+
+    @property
     def undecided(self) -> str:
         """The step that waits for a person's answer; "" if none does."""
         if self.failed is None or self.failed.data.get("code") != AmbiguousStepError.code:

@@ -7,11 +7,14 @@ begun migration names the commands that go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
+from meshctl.changes.losses import Loss
+from meshctl.engine.protection import refused_by_retire, refused_by_up
 from meshctl.errors import (
     CredentialsError,
     InterruptedByUserError,
@@ -22,6 +25,7 @@ from meshctl.errors import (
     UsageError,
 )
 from meshctl.migrate import lock
+from meshctl.migrate.actions_environment import DESTROYING, FINISHING
 from meshctl.migrate.actions_lost import refuse_unless_lost
 from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
 from meshctl.migrate.data import Data, S3Data
@@ -79,7 +83,11 @@ class Migrations:
                 continue
             access = partial(self.world.object_access, store), partial(self.world.object_access, known[store.name])
             facts.append(self.data.facts(store.name, *access))
-        return plan_migration(here, there, tuple(facts), options)
+        plan = plan_migration(here, there, tuple(facts), options)
+        lost = self.world.lost_by_up(there)
+        if lost:  # asked about by `up`, which is refused once the migration is open
+            raise refused_by_up(target, lost)
+        return plan
 
     def start(self, plan: MigrationPlan) -> str:
         """Begin, and go up to the wait for `finish`; returns the migration's id. Raises: UsageError, MigrationError…"""
@@ -119,22 +127,34 @@ class Migrations:
                 journal.add("migration", "direction", self.world.now(), {"to": history.direction, "take_over": given})
             return self._run(journal)
 
-    def rollback(self, migration: str = "", *, destroy_target: bool = False, target_lost: bool = False) -> History:
+    def rollback(
+        self,
+        migration: str = "",
+        *,
+        destroy_target: bool = False,
+        target_lost: bool = False,
+        allow_data_loss: bool = False,
+    ) -> History:
         """Back to the source: its workloads first, then the names, then the target. Possible until `finish`.
 
-        `target_lost`: nothing is asked of the target, and what was written there is not brought back.
+        `target_lost`: nothing is asked of the target, and what was written there is not brought back. Raises:
+        ProtectedDataError when a destroyed target would lose data (`lost_by_rollback`) and `allow_data_loss` is False.
         """
-        options = {"destroy_target": destroy_target, "target_lost": target_lost}
+        options = {"destroy_target": destroy_target, "target_lost": target_lost, "allow_data_loss": allow_data_loss}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
             _refuse_way_back(journal.migration, history, options)
             if target_lost and not history.target_lost:
                 refuse_unless_lost(self.world, self.data, history.plan, "target")
+            lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
+            if lost and not allow_data_loss:
+                raise refused_by_retire(history.plan.target.environment, lost, DESTROYING)
             return self._turn(journal, history, "rollback", options)
 
-    def finish(self, migration: str = "", *, delete_data: bool = False) -> History:
-        """Retire the source. Raises: MigrationError while the migration is not waiting for it."""
+    def finish(self, migration: str = "", *, delete_data: bool = False, allow_data_loss: bool = False) -> History:
+        """Retire the source. Raises: MigrationError while the migration is not waiting for it, ProtectedDataError when
+        more than its buckets holds data (`lost_by_finish`), unless `allow_data_loss` or `delete_data` is True."""
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
@@ -144,7 +164,29 @@ class Migrations:
                     hint=next_text(journal.migration, history, Activity()),
                 )
             _refuse_too_late(journal.migration, history, delete_data=delete_data)
-            return self._turn(journal, history, "finish", {"delete_data": delete_data})
+            lost = self._lost(history, "source", keep_data=not delete_data)
+            if lost and not (allow_data_loss or delete_data):
+                raise refused_by_retire(history.plan.source.environment, lost, FINISHING)
+            return self._turn(
+                journal, history, "finish", {"delete_data": delete_data, "allow_data_loss": allow_data_loss}
+            )
+
+    def lost_by_finish(self, history: History, *, delete_data: bool) -> Sequence[Loss]:
+        """The data that a `finish` loses: the source's volumes and file systems, and its buckets with `delete_data`."""
+        return self._lost(history, "source", keep_data=not delete_data)
+
+    def lost_by_rollback(self, history: History) -> Sequence[Loss]:
+        """The data that a `rollback` loses which destroys the target: its volumes and file systems."""
+        return self._lost(history, "target", keep_data=True)
+
+    def _lost(self, history: History, side: Literal["source", "target"], *, keep_data: bool) -> Sequence[Loss]:
+        """Nothing where that can't be told now: the step that destroys the side looks again, and stops then."""
+        if side == "source" and history.source_lost:
+            return ()  # it is left behind as it is
+        with suppress(UnreachableError, CredentialsError, UsageError):
+            deployment = history.plan.source if side == "source" else history.plan.target
+            return self.world.lost_by_retire(deployment, keep_data=keep_data)
+        return ()
 
     def ids(self) -> list[str]:
         return migrations(self.store, self.mesh)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.rates import COPY_RATE, egress_rate
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
+from meshctl.model.units import format_gib
 from meshctl.words import counted
 
 _GB = 1e9
@@ -50,6 +51,7 @@ class StoreMove(Value):
     egress_usd: float | None
     egress_source: str
     read_bytes: int = 0
+    foreign_objects: int = 0  # at the target, of those that the source lacks: the copy deletes them
 
 
 class Cost(Value):
@@ -114,7 +116,8 @@ def plan_migration(
     by_store = {fact.store: fact for fact in facts}
     gaps = (
         *_idle_gaps(source),
-        *_storage_gaps(source, target),
+        *_volume_gaps(source, target),
+        *_store_gaps(source, target),
         *_workload_gaps(source, target),
         *_foreign_gaps(source, facts, options),
     )
@@ -168,21 +171,37 @@ def _idle_gaps(source: Deployment) -> list[Gap]:
     return [gap]
 
 
-def _storage_gaps(source: Deployment, target: Deployment) -> list[Gap]:
-    kinds = [("file system", s) for s in source.file_systems] + [("block volume", s) for s in source.blocks]
-    volumes = [
-        Gap(
-            subject=f"storage/{volume.name}",
-            wanted=f"moving a {kind}",
-            best=f"moving {kind}s is not supported yet; only object storage is moved",
-            hint=f"mark storage.{volume.name} `ephemeral: true` if its data may be left behind, "
-            "or keep the data in object storage",
+def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
+    """File systems and volumes as they are deployed: what mesh.yaml says of them counts once `up` has asked."""
+    systems = [(s.name, f"file system, {format_gib(s.size_gib)}") for s in source.file_systems if not s.ephemeral]
+    blocks = [(b.name, f"block, {format_gib(b.size_gib)} for each pod") for b in source.blocks if not b.ephemeral]
+    found = [*systems, *blocks]
+    here, there = source.environment, target.environment
+    undecided = [name for name, _ in found if target.ephemeral.get(name) is False]
+    commands = f"`meshctl up {here} --allow-data-loss` lists what goes and asks, then `meshctl migrate {here} {there}`"
+    if undecided:
+        hint = (
+            f"{here} keeps all of it, and goes on as it is; what must come along, copy into object storage first"
+            " (docs/migrate.md, File systems and volumes). Only for what may be lost: `ephemeral: true` on"
+            f" {', '.join(undecided)} in mesh.yaml; {commands}"
         )
-        for kind, volume in kinds
-        if not volume.ephemeral
+    else:
+        names = ", ".join(name for name, _ in found)
+        hint = f"mesh.yaml gives {names} up, but what is deployed in {here} counts: {commands}"
+    return [
+        Gap(
+            subject=f"storage/{name}",
+            wanted="moving its content",
+            best=f"it stays in {here} ({what}): `migrate` moves object storage only",
+            hint=hint,
+        )
+        for name, what in found
     ]
+
+
+def _store_gaps(source: Deployment, target: Deployment) -> list[Gap]:
     there = {s.name for s in target.object_stores}
-    stores = [
+    return [
         Gap(
             subject=f"storage/{store.name}",
             wanted=f"an object store of that name in {target.environment}",
@@ -192,7 +211,6 @@ def _storage_gaps(source: Deployment, target: Deployment) -> list[Gap]:
         for store in source.object_stores
         if store.name not in there and not store.ephemeral
     ]
-    return [*volumes, *stores]
 
 
 def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
@@ -232,7 +250,8 @@ def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Op
             subject=f"storage/{fact.store}",
             wanted="a target without other data",
             best=f"the target holds {counted(fact.foreign_objects, 'object')} that the source lacks: lost, if replaced",
-            hint="empty the target's bucket, or pass --replace-target-data to have them deleted",
+            hint="copy elsewhere what must be kept of them and empty the target's bucket; if all of them may be lost, "
+            "--replace-target-data has them deleted",
         )
         for fact in facts
         if fact.foreign_objects and not fact.shared and fact.store not in ephemeral
@@ -254,6 +273,7 @@ def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFac
         egress_usd=usd,
         egress_source=rate.source,
         read_bytes=fact.read_bytes,
+        foreign_objects=fact.foreign_objects,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from meshctl.errors import InterruptedByUserError
+from meshctl.model.units import size_text
 from meshctl.printable import one_line
 
 
@@ -71,12 +72,3 @@ def _words(event: Event) -> str:
     eta = "" if event.eta_s is None else f", {event.eta_s:.0f} s left"
     files = f"{event.done_objects}/{event.total_objects} objects"
     return f"{head}  {size_text(event.done_bytes)} of {size_text(event.total_bytes)}, {files}{eta}"
-
-
-def size_text(size: float) -> str:
-    """Bytes in binary units, as `storage` sizes are written."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError(size)

@@ -11,7 +11,7 @@ from typing import Any
 
 from meshctl.migrate.history import History
 from meshctl.migrate.journal import Record
-from meshctl.migrate.progress import size_text
+from meshctl.model.units import size_text
 from meshctl.words import counted
 
 # where workloads that run in one environment at a time are stopped, and what starts them again

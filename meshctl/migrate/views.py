@@ -14,8 +14,8 @@ from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, not_returned, outline
 from meshctl.migrate.parity import parity, parity_document, parity_text
 from meshctl.migrate.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.progress import size_text
 from meshctl.migrate.summary import done_document, summary_lines, utc
+from meshctl.model.units import size_text
 from meshctl.printable import one_line
 from meshctl.words import counted
 
@@ -71,6 +71,7 @@ def _warm(plan: MigrationPlan, name: str) -> str:
 
 def _move_lines(move: StoreMove) -> list[str]:
     there = f", {counted(move.target_objects, 'object')} there already" if move.target_objects else ""
+    there += f", {move.foreign_objects} of them deleted, as the source lacks them" if move.foreign_objects else ""
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
         f"    {counted(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",
@@ -243,5 +244,6 @@ def finish_question(history: History) -> str:
     if history.source_lost:
         return f"end the migration ({source} was given up: nothing of it is destroyed)?"
     if history.deletion_begun:
-        return f"destroy {source} (what is left of its data is kept; `--delete-source-data` was begun before)?"
-    return f"destroy {source} (its data is kept)?"
+        return f"destroy {source} (what is left in its buckets is kept; `--delete-source-data` was begun before)?"
+    kept = ", ".join(move.store for move in history.plan.moves)
+    return f"destroy {source} (its buckets are kept: {kept})?" if kept else f"destroy {source}?"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 
 if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
+    from meshctl.changes.losses import Loss
     from meshctl.engine.clusters import PodState
     from meshctl.engine.object_access import ObjectAccess
     from meshctl.engine.presence import Presence
@@ -67,9 +68,16 @@ class World(Protocol):
         """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are
         not touched. Raises: OwnedFieldsError, ResourcesFailedError, InterruptedByUserError, LockedError."""
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
-        """Destroy what is there of it, also what a retire that was cut off has left. `keep_data`: protected storage
-        that holds data stays. Names that lead to other environments are not touched."""
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
+        """Destroy what is there of it, also what a retire that was cut off has left. `keep_data`: buckets that hold
+        data stay. Names that lead to other environments are not touched. Raises: ProtectedDataError when data would be
+        lost (`lost_by_retire`) that nobody has agreed to lose."""
+
+    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+        """The data that a `retire` would lose: with `keep_data`, that of volumes and file systems."""
+
+    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+        """The data that an `up` would lose, or no longer protect."""
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         """The environment's own address for each endpoint, as its load balancers have it now."""

@@ -318,4 +318,5 @@ class Resolution(Value):
     pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit
     storage_as: dict[str, str] = {}  # storage name -> what carries it here, in words
+    stays_behind: dict[str, str] = {}  # storage that `migrate` can't move, by name: its kind
     notes: tuple[str, ...] = ()  # things a user should know that are no gaps

@@ -129,6 +129,15 @@ def format_gib(value: float) -> str:
     return f"{value / 1024:g} TiB" if value >= 1024 and value % 128 == 0 else f"{round(value, 1):g} GiB"
 
 
+def size_text(size: float) -> str:
+    """Bytes for people: `512 B`, `1.5 TiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError(size)
+
+
 def _schema(read: Callable[[object], Any], pattern: str, example: str) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 

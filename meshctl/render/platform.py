@@ -222,7 +222,7 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
             raise MeshError(
                 f"workload {workload.name} can't keep the block storage {block.name}",
                 why=f"it is a {workload.kind} job of {workload.replicas} pods; Kubernetes gives jobs no claim per pod",
-                hint=f"say `ephemeral: true` on storage.{block.name}, or use `kind: filesystem`",
+                hint=f"use `kind: filesystem` for storage.{block.name}; or `ephemeral: true` if it may be lost",
             )
         values = {
             "name": object_names.job_claim(workload.name, block.name),

@@ -63,6 +63,7 @@ def resolve(
         pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
+        stays_behind=storage.stays_behind(mesh),
         notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *_open_notes(environment)),
     )
 

@@ -44,6 +44,10 @@ class JsonReport:
         parts = {
             "feasible": deployment is not None,
             "gaps": [gap.model_dump() for gap in resolution.gaps],
+            "migrate": {
+                "possible": deployment is not None and not resolution.stays_behind,
+                "stays_behind": list(resolution.stays_behind),
+            },
             "storage": {name: {"as": words} for name, words in resolution.storage_as.items()},
             "hourly_usd": deployment.hourly_usd if deployment else None,
             "not_in_cost": list(prices.not_in_cost(deployment)) if deployment else [],
@@ -94,6 +98,7 @@ def _table(mesh: str, resolutions: list[Resolution]) -> str:
     rows = [[mesh, *(resolution.environment for resolution in resolutions)]]
     verdicts = ("yes" if r.deployment else f"no: {counted(len(r.gaps), 'gap')}" for r in resolutions)
     rows.append(["can carry it", *verdicts])
+    rows.append(["migrate", *(_migrate(resolution) for resolution in resolutions)])
     columns = [_column(resolution) for resolution in resolutions]
     subjects = dict.fromkeys(subject for column in columns for subject in column)
     rows.extend([subject, *(column.get(subject, "-") for column in columns)] for subject in subjects)
@@ -112,6 +117,14 @@ def _placement(pool: Pool) -> str:
     market = f", {pool.market}" if pool.market != "on-demand" else ""
     fabric = f", {pool.fabric.kind}" if pool.fabric else ""
     return f"{nodes} x {pool.machine}{market}{fabric}"
+
+
+def _migrate(resolution: Resolution) -> str:
+    """Whether `migrate` can move the mesh to and from here: it moves object storage only."""
+    named = [f"{name} ({kind})" for name, kind in resolution.stays_behind.items()]
+    if named:
+        return f"no: {', '.join(named)} {'stays' if len(named) == 1 else 'stay'} behind"
+    return "yes" if resolution.deployment else "-"
 
 
 def _cost(resolution: Resolution) -> str:

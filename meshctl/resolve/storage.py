@@ -96,6 +96,16 @@ def resolve(place: Place) -> Storages:
     return made
 
 
+def stays_behind(mesh: mesh_model.Mesh) -> dict[str, str]:
+    """The storage that a migration would have to take along and can't, by name: its kind. What is `ephemeral` is made
+    anew wherever the mesh goes."""
+    return {
+        name: storage.kind
+        for name, storage in mesh.storage.items()
+        if storage.kind != "object" and not storage.ephemeral
+    }
+
+
 def bucket_name(mesh: str, environment: str, store: str, salt: str) -> str:
     """A name that is valid everywhere: at most 63 characters, the same every time, with a hash of all its parts."""
     digest = hashlib.sha256("/".join((mesh, environment, store, salt)).encode()).hexdigest()[:8]

@@ -140,7 +140,7 @@ def _lasting_blocks(workload: Workload) -> Gap | None:
         subject=f"workload/{workload.name}",
         wanted=f"a lasting volume of storage {lasting[0]} for each of {workload.replicas} pods",
         best=f"one for a {workload.kind} job of one pod",
-        hint=f"say `ephemeral: true` on storage.{lasting[0]}, or use `kind: filesystem`",
+        hint=f"use `kind: filesystem` for storage.{lasting[0]}; or `ephemeral: true` if it may be lost",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_bucket_with_data_that_leaves_the_mesh_is_refused_before_anything_is_d
     _, bucket = put(mesh, "dc1")
     declare(mesh, changed or "  other: {kind: object, size: 1GiB}\n")
     refused = error(mesh, "up", "dc1", "--yes")
-    assert "storage/weights (1 object)" in refused["what"]
+    assert f"storage/weights (bucket {bucket}, 1 object, 7 B): the mesh has no storage weights" in refused["what"]
     assert "nothing was changed" in refused["why"]
     assert buckets(mesh, "dc1") == [bucket], "the new bucket is not made either"
     mesh.meshctl("up", "dc1", *LOSE, "dc1")
@@ -119,7 +120,8 @@ def test_old_versions_are_data_and_go_when_asked(mesh: RunningLab) -> None:
     assert cost["hourly_usd_after"] < 0.01, "no machine runs yet"
     client, bucket = put(mesh, "default")
     client.delete_object(Bucket=bucket, Key="model")
-    assert "storage/weights (1 old version, 1 delete marker)" in error(mesh, "destroy", "aws-east", "--yes")["what"]
+    held = f"storage/weights (bucket {bucket}, 1 old version, 1 delete marker, 7 B)"
+    assert held in error(mesh, "destroy", "aws-east", "--yes")["what"]
     mesh.meshctl("destroy", "aws-east", *LOSE, "aws-east")
     assert buckets(mesh, "default") == []
 
@@ -129,7 +131,8 @@ def test_an_unfinished_upload_is_data_and_goes_when_asked(mesh: RunningLab, envi
     mesh.meshctl("up", environment, "--yes", "--object-storage-only")
     (bucket,) = buckets(mesh, profile)
     mesh.boto3("s3", profile).create_multipart_upload(Bucket=bucket, Key="model")
-    assert "storage/weights (1 unfinished upload)" in error(mesh, "destroy", environment, "--yes")["what"]
+    held = f"storage/weights (bucket {bucket}, 1 unfinished upload)"
+    assert held in error(mesh, "destroy", environment, "--yes")["what"]
     mesh.meshctl("destroy", environment, *LOSE, environment)
     assert buckets(mesh, profile) == []
 
@@ -145,25 +148,45 @@ def test_an_ephemeral_bucket_goes_with_its_content(mesh: RunningLab) -> None:
 def test_storage_that_is_no_longer_ephemeral_shows_in_the_plan_and_is_protected_then(mesh: RunningLab) -> None:
     declare(mesh, EPHEMERAL)
     mesh.meshctl("up", "dc1", "--yes")
-    put(mesh, "dc1")
+    _, bucket = put(mesh, "dc1")
     declare(mesh, WEIGHTS)
     (change,) = mesh.json("plan", "dc1")["changes"]
     assert (change["subject"], change["action"]) == ("storage/weights", "update")
     assert change["fields"] == [{"path": "ephemeral", "old": True, "new": False, "forces_replace": False}]
     mesh.meshctl("up", "dc1", "--yes")
-    assert "storage/weights (1 object)" in error(mesh, "destroy", "dc1", "--yes")["what"]
+    assert f"storage/weights (bucket {bucket}, 1 object, 7 B)" in error(mesh, "destroy", "dc1", "--yes")["what"]
 
 
-def test_volumes_that_become_ephemeral_lose_nothing_unasked(mesh: RunningLab) -> None:
+def refused_migration(here: RunningLab) -> dict[str, Any]:
+    failed = here.meshctl("--output", "json", "migrate", "dc1", "cw", "--dry-run", check=False)
+    assert failed.returncode == 65, failed.stdout
+    found: dict[str, Any] = json.loads(failed.stdout)["error"]
+    return found
+
+
+def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mesh: RunningLab) -> None:
     declare(mesh, VOLUMES)
     mesh.meshctl("up", "dc1", "--yes")
+    hint = refused_migration(mesh)["hint"]
+    assert hint.startswith("dc1 keeps all of it")
+    up, migrate = re.findall(r"`meshctl ([^`]+)`", hint)
+
     declare(mesh, VOLUMES.replace("1GiB}", "1GiB, ephemeral: true}"))
+    assert "what is deployed in dc1 counts" in refused_migration(mesh)["hint"]
     plan = mesh.meshctl("plan", "dc1").stdout
     assert "~ storage/disk    ephemeral from now on" in plan
     assert "~ storage/shared  ephemeral from now on" in plan
     assert "workload/site: the volumes of its pods stay in the cluster" in plan
-    mesh.meshctl("up", "dc1", "--yes")
+    assert mesh.json("plan", "dc1")["data_at_risk"] == ["storage/disk", "storage/shared"]
+    what = error(mesh, "up", "dc1", "--yes")["what"]
+    for claim in ("disk-site-0", "shared"):
+        volume = mesh.kubectl("dc1", "get", "pvc", claim, "-n", "small", "-o", "jsonpath={.spec.volumeName}")
+        assert f"(claim {claim}, volume {volume}" in what
+    assert "statefulset.apps/site" in mesh.kubectl("dc1", "get", "statefulset", "-n", "small", "-o", "name")
+
+    mesh.meshctl(*up.split(), "--yes", "--confirm", "dc1")
     assert "no changes" in mesh.meshctl("plan", "dc1").stdout
+    mesh.meshctl(*migrate.split(), "--dry-run")
     refused = error(mesh, "destroy", "dc1", "--yes")
-    assert "claim/disk-site-0 (a volume" in refused["what"]
+    assert "claim/disk-site-0 (claim disk-site-0, volume pvc-" in refused["what"]
     assert "shared" not in refused["what"]

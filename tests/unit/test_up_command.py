@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from meshctl import changes
+from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
@@ -23,6 +24,7 @@ from meshctl.model.deployment import Deployment
 from tests.unit.migrate.twin import Twin, deployment
 
 BACKEND = "file://./.meshctl/state"
+WEIGHTS = Loss("storage/weights", "bucket", "bucket b", "1 object", "it goes")
 
 
 @dataclass
@@ -30,20 +32,17 @@ class Changes:
     """A session that says what it was told to change."""
 
     folder: Path
-    risks: list[Any] = field(default_factory=list)
+    lost: tuple[Loss, ...] = ()
     made: list[str] = field(default_factory=list)
     ready_timeout_s: int = 0
 
     def plan(self, _: Deployment) -> Any:
-        return SimpleNamespace(pending=True, environment="east")
+        return SimpleNamespace(pending=True, environment="east", losses=self.lost)
 
     plan_object_storage = plan
 
-    def data_lost_by(self, _: Any) -> list[Any]:
-        return self.risks
-
-    def data_held(self, _: str) -> list[str]:
-        return [risk.subject for risk in self.risks]
+    def lost_by_destroy(self, _: str) -> tuple[Loss, ...]:
+        return self.lost
 
     def destroy_plan(self, _: str) -> list[str]:
         return ["a resource"]
@@ -57,6 +56,9 @@ class Changes:
     def destroy(self, *_: Any, **__: Any) -> Any:
         self.made.append("destroy")
         return SimpleNamespace(steps=[])
+
+    def state(self, _: str) -> dict[str, Any]:
+        return {}
 
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
@@ -91,8 +93,8 @@ class Asked(Context):
         if not found.ids():
             found.start(found.plan("east", "west", Options(observe_s=6)))
 
-    def confirm_name(self, name: str, given: str, why: str) -> None:
-        self.confirm(why)
+    def confirm_name(self, name: str, given: str, question: str, *, why: str = "") -> None:
+        self.confirm(question)
 
 
 def run(
@@ -129,7 +131,7 @@ def run(
 def test_a_migration_that_began_while_a_question_was_open_is_not_worked_against(
     command: Any, risk: bool, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Changes(tmp_path, [SimpleNamespace(subject="storage/weights")] if risk else [])
+    session = Changes(tmp_path, (WEIGHTS,) if risk else ())
     options = {"plan": None, **options} if command is commands.up else options
     with pytest.raises(LockedError, match="east is part of migration"):
         run(command, session, monkeypatch, **options)
@@ -144,12 +146,14 @@ class Silent(Context):
         raise AssertionError(f"asked: {question}")
 
 
-@pytest.mark.parametrize("risk", [False, True])
-@pytest.mark.parametrize("options", [{"allow_data_loss": True}, {"forget_cluster": True}])
+@pytest.mark.parametrize(
+    ("options", "risk"),
+    [({"allow_data_loss": True}, False), ({"allow_data_loss": True}, True), ({"forget_cluster": True}, False)],
+)
 def test_a_destroy_that_is_confirmed_by_name_asks_nothing(
     options: dict[str, Any], risk: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Changes(tmp_path, [SimpleNamespace(subject="storage/weights")] if risk else [])
+    session = Changes(tmp_path, (WEIGHTS,) if risk else ())
     given = Silent()
     destroy(session, given, monkeypatch, **options, confirm="east")
     assert session.made == (["forget"] if "forget_cluster" in options else []) + ["destroy"]

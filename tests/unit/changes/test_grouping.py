@@ -1,7 +1,10 @@
 """Steps of the engine become changes in mesh terms."""
 
+from dataclasses import replace
+
 from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
 from meshctl.changes.fields import value_at
+from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 
 URN = "urn:pulumi:aws-east::llm-prod::"
@@ -64,7 +67,6 @@ def test_the_pieces_of_a_replacement_are_counted_once() -> None:
         step("meshaws:s3:Bucket", bucket, "delete-replaced"),
     )
     assert found.counts["replace"] == 1
-    assert found.data_at_risk == ("storage/weights",)
 
 
 def test_the_engines_own_resources_are_not_shown() -> None:
@@ -77,8 +79,22 @@ def test_the_engines_own_resources_are_not_shown() -> None:
 
 def test_data_at_risk_is_said_loudly() -> None:
     deleting = plan(step("meshaws:s3:Bucket", "storage/weights:bucket", "delete"))
-    assert "DATA AT RISK: storage/weights would lose" in plan_text(deleting)
-    assert "would" not in done_text(deleting)
+    assert deleting.data_at_risk == (), "an empty bucket holds none"
+    loss = Loss("storage/weights", "bucket", "bucket b-1", "2 objects", "the mesh has no storage weights any more")
+    found = replace(deleting, losses=(loss,))
+    said = "DATA AT RISK: storage/weights (bucket b-1, 2 objects): the mesh has no storage weights any more"
+    assert said in plan_text(found)
+    assert "AT RISK" not in done_text(found)
+    assert found.document()["data_at_risk"] == ["storage/weights"]
+    assert found.document()["data_losses"] == [
+        {
+            "subject": "storage/weights",
+            "kind": "bucket",
+            "identity": "bucket b-1",
+            "size": "2 objects",
+            "why": "the mesh has no storage weights any more",
+        }
+    ]
 
 
 def test_an_unknown_price_is_never_zero() -> None:

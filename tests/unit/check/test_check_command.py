@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,29 @@ def test_gaps_exit_65() -> None:
     assert not any(environment["feasible"] for environment in found["environments"].values())
     assert set(found["environments"]["aws"]["gaps"][0]) == {"subject", "wanted", "best", "hint"}
     assert found["environments"]["aws"]["hourly_usd"] is None
+
+
+def test_what_migrate_can_not_move_is_said_before_anything_is_up(tmp_path) -> None:
+    shared, cache = "kind: filesystem, size: 4800GiB, throughput: 1.2GB/s", "kind: block, size: 500GiB"
+    text = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
+    for lasting in (shared, cache):
+        assert f"{{{lasting}, ephemeral: true}}" in text
+        text = text.replace(f"{lasting}, ephemeral: true", lasting)
+    (tmp_path / "mesh.yaml").write_text(text, encoding="utf-8")
+    given = Context(tmp_path / "mesh.yaml", EXAMPLE / "environments.yaml")
+    lines = run(given, "check", "dc1").splitlines()
+    assert lines[2].split(maxsplit=1) == ["migrate", "no: shared (filesystem), cache"]
+    found = json.loads(run(Context(given.mesh_path, given.environments_path, output="json"), "check", "dc1"))
+    assert found["environments"]["dc1"]["migrate"] == {"possible": False, "stays_behind": ["shared", "cache"]}
+
+
+def test_the_job_of_the_docs_that_copies_a_file_system_is_one_that_can_be_run(tmp_path) -> None:
+    docs = (EXAMPLE.parents[1] / "docs" / "migrate.md").read_text(encoding="utf-8")
+    (job,) = re.findall(r"```yaml\n(.*?)```", docs, re.DOTALL)
+    head = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools:\n  general: {nodes: 1}\n"
+    (tmp_path / "mesh.yaml").write_text(head + textwrap.dedent(f"   {job.lstrip()}"), encoding="utf-8")
+    given = Context(tmp_path / "mesh.yaml", EXAMPLE / "environments.yaml")
+    assert "home (filesystem) stays behind" in " ".join(run(given, "check", "aws-east").split())
 
 
 def test_only_the_environments_asked_about_count(tmp_path) -> None:

@@ -145,7 +145,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 
 def retire(cloud: Cloud, tmp_path: Path, *, keep_data: bool = True) -> None:
-    Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud).retire(DEPLOYMENT, keep_data=keep_data)
+    session_ = Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud)
+    session_.retire(DEPLOYMENT, keep_data=keep_data, allow_data_loss=not keep_data)
 
 
 @pytest.mark.parametrize("at", range(1, MOMENTS + 1))

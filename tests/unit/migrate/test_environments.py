@@ -55,7 +55,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
     found = moved(twin)
     retire = twin.retire
 
-    def fails(deployment: Deployment, *, keep_data: bool, say: Callable[[str], None]) -> None:
+    def fails(deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]) -> None:
         twin.up_there[deployment.environment] = None
         twin.partly_there.add(deployment.environment)
         raise ResourcesFailedError("destroy east: 1 resource failed: cluster", failures=[])

@@ -71,15 +71,16 @@ def test_a_command_that_is_given_again_is_written_once() -> None:
 def test_the_question_does_not_promise_data_that_an_earlier_finish_may_have_deleted() -> None:
     twin = Twin().begin()
     found = moved(twin)
-    assert views.finish_question(found.history()[1]) == "destroy east (its data is kept)?"
+    kept = "destroy east (its buckets are kept: weights, checkpoints)?"
+    assert views.finish_question(found.history()[1]) == kept
     stopped_at_once(found, "finish", delete_data=True)
-    assert views.finish_question(found.history()[1]) == "destroy east (its data is kept)?"
+    assert views.finish_question(found.history()[1]) == kept
     failing_once(twin)
     with pytest.raises(MigrationError):
         found.finish(delete_data=True)
     stopped_at_once(found, "finish")
     question = views.finish_question(found.history()[1])
-    assert question == "destroy east (what is left of its data is kept; `--delete-source-data` was begun before)?"
+    assert question == "destroy east (what is left in its buckets is kept; `--delete-source-data` was begun before)?"
     found.finish()
     assert twin.retired_with_data == {"east": False}
     assert "hint: east keeps what is left of its object storage: " in views.detail_text(*found.history())

@@ -87,13 +87,47 @@ def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> 
             Block(name="cache", size_gib=10, storage_class="gp3", ephemeral=True, price=PRICE),
         ),
     }
-    target = deployment("west").model_copy(update={"object_stores": (), "endpoints": ()})
+    target = deployment("west").model_copy(update={**volumes, "object_stores": (), "endpoints": ()})
     with pytest.raises(InfeasibleError) as error:
         plan(deployment("east").model_copy(update=volumes), target)
     gaps = [gap.subject for gap in error.value.gaps]  # type: ignore[attr-defined]
     assert gaps == ["storage/shared", "storage/disk", "storage/weights", "storage/checkpoints", "endpoint/chat"]
-    assert "moving file systems is not supported yet" in error.value.why
-    assert "mark storage.shared `ephemeral: true`" in error.value.hint
+    assert (
+        "storage/shared: it stays in east (file system, 10 GiB): `migrate` moves object storage only" in error.value.why
+    )
+    assert "storage/disk: it stays in east (block, 10 GiB for each pod)" in error.value.why
+
+
+def volumes(*, ephemeral: bool) -> dict[str, object]:
+    home = FileSystem(name="home", service="efs", size_gib=10, ephemeral=ephemeral, price=PRICE)
+    data = Block(name="data", size_gib=10, storage_class="gp3", ephemeral=ephemeral, price=PRICE)
+    return {"file_systems": (home,), "blocks": (data,)}
+
+
+def hint_for(file: dict[str, object]) -> str:
+    """Of a migration of what is deployed with lasting volumes, when the file says that of them."""
+    with pytest.raises(InfeasibleError) as error:
+        plan(
+            deployment("east").model_copy(update=volumes(ephemeral=False)),
+            deployment("west").model_copy(update=file),
+        )
+    return error.value.hint
+
+
+def test_giving_data_up_is_never_the_first_thing_said() -> None:
+    hint = hint_for(volumes(ephemeral=False))
+    assert hint.startswith("east keeps all of it, and goes on as it is; what must come along, copy into object storage")
+    assert hint.index("copy into object storage") < hint.index("`ephemeral: true` on home, data in mesh.yaml")
+    assert hint.endswith(
+        "`meshctl up east --allow-data-loss` lists what goes and asks, then `meshctl migrate east west`"
+    )
+
+
+@pytest.mark.parametrize("file", [volumes(ephemeral=True), {}], ids=["ephemeral", "removed"])
+def test_what_the_file_says_counts_once_up_has_asked(file: dict[str, object]) -> None:
+    hint = hint_for(file)
+    assert hint.startswith("mesh.yaml gives home, data up, but what is deployed in east counts: `meshctl up east")
+    assert "in mesh.yaml;" not in hint
 
 
 def test_ephemeral_and_shared_storage_is_named_as_not_moved() -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from meshctl.changes.losses import Loss
 from meshctl.engine.clusters import PodState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
@@ -121,6 +122,8 @@ class Twin:
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: what a retirement takes along
+    lost_by_up_there: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
     def begin(self) -> Twin:
@@ -242,9 +245,21 @@ class Twin:
         found = self.buckets[f"{environment}-weights"]
         return hash(tuple(sorted((key, value) for key, value in found.items())))
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, say: Callable[[str], None]) -> None:
+    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+        return self.lost_by_up_there.get(deployment.environment, ())
+
+    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+        buckets = () if keep_data else tuple(store.bucket for store in deployment.object_stores)
+        names = (*self.volumes.get(deployment.environment, ()), *(b for b in buckets if self.buckets.get(b)))
+        return [Loss(f"storage/{name}", "volume", f"claim {name}", "1Gi", "it goes") for name in names]
+
+    def retire(
+        self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]
+    ) -> None:
         self.moment()
         self.ask(deployment.environment)
+        assert allow_data_loss or not self.lost_by_retire(deployment, keep_data=keep_data), "the engine's own guard"
+        self.volumes.pop(deployment.environment, None)
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
         self.partly_there.add(deployment.environment)
         for store in deployment.object_stores if not keep_data else ():

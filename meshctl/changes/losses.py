@@ -1,0 +1,241 @@
+"""Which data a run would lose: decided from the state, from what the run does, and from what was looked at. PURE.
+
+Called by `meshctl.engine.protection`, which looks into buckets and clusters first; shown by `human` and by the CLI when
+it asks. Every command that can lose data goes through `losses`: `up`, `destroy`, and migrations that retire a side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from meshctl.changes.steps import Step, subject_of
+from meshctl.model.deployment import Deployment
+from meshctl.model.units import format_gib
+
+BUCKET = "meshaws:s3:Bucket"
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
+STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
+_FILE_SYSTEMS = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem")
+_TAKES_CLAIMS = ("kubernetes:core/v1:Namespace", "meshaws:eks:Cluster")  # with one of these all claims go
+UNSEEN = "its content can't be seen from here"
+
+Kind = Literal["bucket", "file system", "volume"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Data that would be lost, or no longer be protected. `identity` is what the platform calls it: a bucket's name, a
+    file system's id, a claim and its volume. `urn` is empty for a claim that no resource of the state stands for."""
+
+    subject: str
+    kind: Kind
+    identity: str
+    size: str
+    why: str
+    urn: str = ""
+
+    def text(self) -> str:
+        return f"{self.subject} ({self.identity}, {self.size}): {self.why}"
+
+    def document(self) -> dict[str, str]:
+        """One entry of `data_losses` in JSON."""
+        return {
+            "subject": self.subject,
+            "kind": self.kind,
+            "identity": self.identity,
+            "size": self.size,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True, order=True)
+class Volume:
+    """A claim with a volume behind it. `handle` is the driver's own name of the volume, such as vol-0123; `size` what
+    was asked for. Either may be empty where the cluster does not say."""
+
+    claim: str
+    name: str = ""
+    handle: str = ""
+    size: str = ""
+
+    @property
+    def identity(self) -> str:
+        handle = f" ({self.handle})" if self.handle else ""
+        return f"claim {self.claim}, volume {self.name}{handle}" if self.name else f"claim {self.claim}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was looked at. `buckets`: by URN what they hold, in words, "" for nothing. `volumes`: those of the claims in
+    the namespace, None where the cluster can't say: then each claim may have one."""
+
+    buckets: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Volume, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run does to the resources of a state.
+
+    `goes`: URNs that are deleted or replaced, `replaced` those of them that come anew. `used`: patterns of the claims
+    that StatefulSets use after it. `given_up`: names of storage that was protected and is `ephemeral` from now on.
+    `declared`: names of the storage that the mesh has after it; None where the whole environment goes.
+    """
+
+    goes: frozenset[str]
+    replaced: frozenset[str] = frozenset()
+    used: tuple[str, ...] = ()
+    given_up: frozenset[str] = frozenset()
+    declared: frozenset[str] | None = None
+
+
+def outcome_of_up(state: Mapping[str, Any], old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
+    """`old`: what is deployed; `steps`: those of the preview."""
+    known = list(steps)
+    replaced = frozenset(step.urn for step in known if step.action == "replace")
+    goes = replaced | {step.urn for step in known if step.action == "delete"}
+    changed = {
+        step.urn: step.new for step in known if step.type == STATEFUL_SET and step.action != "delete" and step.new
+    }
+    sets = {r["urn"]: r["inputs"] for r in _resources(state) if r["type"] == STATEFUL_SET and r["urn"] not in goes}
+    used = tuple(pattern for inputs in {**sets, **changed}.values() for pattern in claim_patterns(inputs).values())
+    return Outcome(goes, replaced, used, given_up(old, new), frozenset(new.ephemeral))
+
+
+def outcome_of_destroy(state: Mapping[str, Any], *, keep_buckets: bool = False) -> Outcome:
+    """Of a run that deletes the environment. `keep_buckets`: as a migration does, which leaves them in the stack."""
+    return Outcome(frozenset(r["urn"] for r in _resources(state) if not (keep_buckets and r["type"] == BUCKET)))
+
+
+def given_up(old: Deployment | None, new: Deployment) -> frozenset[str]:
+    """The storage that is protected as it was deployed, and would be `ephemeral` from now on."""
+    before = old.ephemeral if old else {}
+    return frozenset(name for name, is_ephemeral in new.ephemeral.items() if is_ephemeral and before.get(name) is False)
+
+
+def buckets_to_look_into(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome) -> list[str]:
+    """The URNs of the buckets whose content decides."""
+    return [r["urn"] for r in protected(state, old) if r["type"] == BUCKET and _is_touched(r, outcome)]
+
+
+def needs_cluster(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome) -> bool:
+    """Whether the claims of the cluster decide."""
+    types = (CLAIM, STATEFUL_SET, *_TAKES_CLAIMS)
+    return any(r["type"] in types and _is_touched(r, outcome) for r in protected(state, old))
+
+
+def losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
+    """All data that `outcome` would lose, by subject. What was deployed as `ephemeral` is none, nor is an empty bucket
+    or a claim that has no volume; what can't be seen counts."""
+    found: list[Loss] = []
+    for resource in protected(state, old):
+        if not _is_touched(resource, outcome):
+            continue
+        subject, urn = subject_of(resource["urn"]), resource["urn"]
+        if resource["type"] == BUCKET:
+            held = seen.buckets.get(urn, UNSEEN)
+            identity = f"bucket {resource['inputs']['Bucket']}"
+            if held:
+                found.append(Loss(subject, "bucket", identity, held, _why(subject, urn, outcome), urn))
+        elif resource["type"] in _FILE_SYSTEMS:
+            identity = f"file system {resource.get('id') or 'not made yet'}"
+            found.append(Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn))
+    of_file_systems = {loss.subject for loss in found if loss.kind == "file system"}
+    volumes = _volume_losses(state, old, outcome, seen)
+    found += [loss for loss in volumes if loss.subject not in of_file_systems]
+    return tuple(sorted(found, key=lambda loss: (loss.subject, loss.identity)))
+
+
+def _resources(state: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    return state.get("resources") or ()
+
+
+def protected(state: Mapping[str, Any], old: Deployment | None) -> Iterator[Mapping[str, Any]]:
+    """The resources that belong to nothing that was deployed as `ephemeral`."""
+    ephemeral = {f"storage/{name}" for name, is_ephemeral in (old.ephemeral if old else {}).items() if is_ephemeral}
+    return (resource for resource in _resources(state) if subject_of(resource["urn"]) not in ephemeral)
+
+
+def _is_touched(resource: Mapping[str, Any], outcome: Outcome) -> bool:
+    name = subject_of(resource["urn"]).removeprefix("storage/")
+    return resource["urn"] in outcome.goes or name in outcome.given_up
+
+
+def _volume_losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, seen: Seen) -> Iterator[Loss]:
+    kept = list(protected(state, old))
+    own = {str(r["inputs"]["metadata"]["name"]): r for r in _resources(state) if r["type"] == CLAIM}
+    lasting = {r["urn"] for r in kept}
+    sets = [r for r in kept if r["type"] == STATEFUL_SET]
+    all_go = any(r["urn"] in outcome.goes for r in kept if r["type"] in _TAKES_CLAIMS)
+    for volume in _claims_of_state(own, sets) if seen.volumes is None else seen.volumes:
+        resource = own.get(volume.claim)
+        if resource is not None:
+            if resource["urn"] in lasting and (all_go or _is_touched(resource, outcome)):
+                yield _loss(volume, subject_of(resource["urn"]), resource["urn"], outcome)
+            continue
+        subject, urn = _block_of(volume.claim, sets)
+        if all_go:
+            yield _loss(volume, subject or f"claim/{volume.claim}", urn, outcome)
+        elif urn in outcome.goes and not any(re.fullmatch(pattern, volume.claim) for pattern in outcome.used):
+            yield _loss(volume, subject, urn, outcome, left=True)
+
+
+def _loss(volume: Volume, subject: str, urn: str, outcome: Outcome, *, left: bool = False) -> Loss:
+    why = _why(subject, urn, outcome, left=left)
+    return Loss(subject, "volume", volume.identity, volume.size or UNSEEN, why, urn)
+
+
+def _claims_of_state(own: Mapping[str, Mapping[str, Any]], sets: Iterable[Mapping[str, Any]]) -> Iterator[Volume]:
+    """The claims that there may be, where the cluster can't be asked."""
+    for name, resource in own.items():
+        spec = (resource.get("outputs") or {}).get("spec") or resource["inputs"]["spec"]
+        yield Volume(name, str(spec.get("volumeName") or ""), "", str(spec["resources"]["requests"]["storage"]))
+    for stateful_set in sets:
+        inputs = stateful_set["inputs"]
+        for claim in inputs["spec"].get("volumeClaimTemplates") or ():
+            for pod in range(int(inputs["spec"].get("replicas") or 1)):
+                name = f"{claim['metadata']['name']}-{inputs['metadata']['name']}-{pod}"
+                yield Volume(name, size=str(claim["spec"]["resources"]["requests"]["storage"]))
+
+
+def _block_of(claim: str, sets: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """The subject of the block, and the URN of the StatefulSet whose pod uses the claim; empty for an unused one."""
+    for stateful_set in sets:
+        for block, pattern in claim_patterns(stateful_set["inputs"]).items():
+            if re.fullmatch(pattern, claim):
+                return f"storage/{block}", str(stateful_set["urn"])
+    return "", ""
+
+
+def claim_patterns(stateful_set: Mapping[str, Any]) -> dict[str, str]:
+    """By block: what the names of the claims of its pods look like, BLOCK-SET-NUMBER."""
+    blocks = [str(claim["metadata"]["name"]) for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
+    name = str(stateful_set["metadata"]["name"])
+    return {block: re.escape(f"{block}-{name}-") + r"\d+" for block in blocks}
+
+
+def _size(old: Deployment | None, subject: str) -> str:
+    systems = {f"storage/{system.name}": system for system in (old.file_systems if old else ())}
+    return format_gib(systems[subject].size_gib) if subject in systems else UNSEEN
+
+
+_LEFT = "nothing uses it any more; it stays in the cluster as long as the environment is up"
+
+
+def _why(subject: str, urn: str, outcome: Outcome, *, left: bool = False) -> str:
+    name = subject.removeprefix("storage/")
+    if outcome.declared is None:
+        return "it goes with the environment"
+    if name in outcome.given_up:
+        fate = _LEFT if left else "it is deleted" if urn in outcome.goes else "it is no longer protected"
+        return f"it is `ephemeral` from now on: {fate}"
+    if left:
+        return _LEFT
+    if subject.startswith("claim/"):
+        return "it goes with the namespace"
+    if name not in outcome.declared:
+        return f"the mesh has no storage {name} any more"
+    return "a new, empty one takes its place" if urn in outcome.replaced else "no workload of the mesh uses it any more"

@@ -1,0 +1,71 @@
+"""The data that a migration gives up: what a side that is left behind keeps, what the target has of others. PURE.
+
+Used by `cli.migrate`, which asks before `resume --source-lost`, `rollback --target-lost` and
+`migrate --replace-target-data`. Nothing of a lost side is deleted, but nothing of it is brought along either; and it
+can't be asked what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshctl.changes.losses import Loss
+from meshctl.migrate.history import History
+from meshctl.migrate.outline import not_returned
+from meshctl.migrate.plan import MigrationPlan
+from meshctl.model.deployment import Deployment
+from meshctl.model.units import format_gib, size_text
+from meshctl.words import counted
+
+
+def source_losses(history: History) -> tuple[Loss, ...]:
+    """What the source's stores were written after they were copied for the last time, if anything."""
+    plan = history.plan
+    return _of_side(plan, plan.source, [move.store for move in plan.moves])
+
+
+def target_losses(history: History) -> tuple[Loss, ...]:
+    """What was written at the target since its workloads started, and has not been copied back."""
+    plan = history.plan
+    started = history.began("start/target")
+    volumes = _volumes(plan.target) if started else ()
+    return (*_of_side(plan, plan.target, not_returned(history)), *volumes)
+
+
+def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
+    """The objects at the target that the source lacks: a copy makes the buckets equal, and deletes them."""
+    why = f"{plan.source.environment} lacks them, and the copy makes the buckets equal"
+    return tuple(
+        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", counted(m.foreign_objects, "object"), why)
+        for m in plan.moves
+        for bucket in (plan.target.object_store(m.store).bucket,)
+        if m.foreign_objects
+    )
+
+
+def _of_side(plan: MigrationPlan, side: Deployment, stores: Iterable[str]) -> tuple[Loss, ...]:
+    why = f"what was written there since it was copied stays in {side.environment}"
+    return tuple(
+        Loss(f"storage/{store}", "bucket", f"bucket {side.object_store(store).bucket}", _size(plan, store), why)
+        for store in stores
+    )
+
+
+def _size(plan: MigrationPlan, store: str) -> str:
+    move = plan.move(store)
+    return f"{counted(move.objects, 'object')}, {size_text(move.total_bytes)} when it was planned"
+
+
+def _volumes(target: Deployment) -> tuple[Loss, ...]:
+    why = f"what was written there stays in {target.environment}"
+    systems = [
+        Loss(f"storage/{s.name}", "file system", f"file system {s.name} of the mesh", format_gib(s.size_gib), why)
+        for s in target.file_systems
+        if not s.ephemeral
+    ]
+    blocks = [
+        Loss(f"storage/{b.name}", "volume", f"volumes {b.name} of the mesh", f"{format_gib(b.size_gib)} each", why)
+        for b in target.blocks
+        if not b.ephemeral
+    ]
+    return (*systems, *blocks)

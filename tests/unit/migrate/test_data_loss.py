@@ -1,0 +1,202 @@
+"""Every way in which a migration can lose data: nothing goes without the answer, and with it only what was named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from meshctl.changes.losses import Loss
+from meshctl.cli import migrate as commands
+from meshctl.cli.context import Context
+from meshctl.errors import MeshError, MigrationError, ProtectedDataError
+from meshctl.migrate import given_up
+from meshctl.migrate.migration import Migrations
+from meshctl.model.deployment import Block, Price
+from tests.unit.migrate.test_migration import OPTIONS, migrations, moved
+from tests.unit.migrate.twin import Twin
+
+FREE = Price(subject="storage/disk", usd_per_hour=None, source="unknown")
+Command = Callable[..., None]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command on the last migration, with --yes and without a terminal."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+
+    def command(function: Any, found: Migrations, **options: Any) -> None:
+        @contextmanager
+        def opened(*_: Any, **__: Any) -> Iterator[Migrations]:
+            yield found
+
+        monkeypatch.setattr(commands, "_migrations", opened)
+        function(SimpleNamespace(obj=Context(yes=True)), **options)
+
+    return command
+
+
+def waiting() -> tuple[Twin, Migrations]:
+    """A migration that waits for `finish`; each side has a volume in its cluster that no bucket stands for."""
+    twin = Twin().begin()
+    found = moved(twin)
+    twin.volumes = {"east": ("disk-site-0",), "west": ("disk-site-0", "disk-site-1")}
+    return twin, found
+
+
+def kept(twin: Twin) -> Any:
+    return dict(twin.volumes), {name: dict(held) for name, held in twin.buckets.items()}, dict(twin.up_there)
+
+
+def assert_refused(act: Callable[[], None], twin: Twin, found: Migrations) -> ProtectedDataError:
+    before, records = kept(twin), len(found.history()[1].records)
+    with pytest.raises(ProtectedDataError) as refused:
+        act()
+    assert (refused.value.code, refused.value.exit_code) == ("protected", 1)
+    assert kept(twin) == before
+    assert len(found.history()[1].records) == records, "the way back stays open"
+    return refused.value
+
+
+# by way: the command, what is said on its line, the side, the claims that go, whether the side's buckets go
+WAYS: dict[str, tuple[Any, dict[str, bool], str, tuple[str, ...], bool]] = {
+    "finish": (commands.finish, {}, "east", ("disk-site-0",), False),
+    "finish with the data": (commands.finish, {"delete_source_data": True}, "east", ("disk-site-0",), True),
+    "rollback that destroys": (
+        commands.rollback,
+        {"destroy_target": True},
+        "west",
+        ("disk-site-0", "disk-site-1"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_side_is_not_destroyed_with_data_that_nobody_agreed_to_lose(way: str, run: Command) -> None:
+    command, options, side, claims, buckets_go = WAYS[way]
+    twin, found = waiting()
+    allowed = {**options, "allow_data_loss": True}
+    for given in (options, allowed):
+        refused = assert_refused(lambda given=given: run(command, found, **given), twin, found)  # type: ignore[misc]
+        said = f"{refused.what} {refused.why}"
+        assert all(f"claim {claim}" in said for claim in claims)
+        assert (f"{side}-weights" in said) == buckets_go
+    assert_refused(lambda: run(command, found, confirm="other", **allowed), twin, found)
+
+    run(command, found, confirm=side, **allowed)
+    assert side not in twin.volumes, "what was named has gone"
+    assert (f"{side}-weights" not in twin.buckets) == buckets_go
+    other = "west" if side == "east" else "east"
+    assert twin.volumes[other], "the other side's has not"
+    assert f"{other}-weights" in twin.buckets
+    retired = found.history()[1].done["finish/source" if side == "east" else "rollback/destroy"]
+    (intent,) = [r for r in found.history()[1].records if (r.step, r.kind) == (retired.step, "intent")]
+    named = [loss["subject"] for loss in intent.data["data_losses"]]
+    assert named[: len(claims)] == [f"storage/{claim}" for claim in claims]
+
+
+def test_the_hint_of_a_refused_finish_is_a_command_that_works(run: Command) -> None:
+    twin, found = waiting()
+    refused = assert_refused(lambda: run(commands.finish, found), twin, found)
+    assert refused.hint.startswith("copy what must be kept")
+    (words,) = re.findall(r"`meshctl migrations ([^`]+)`", refused.hint)
+    assert words == "finish --allow-data-loss"
+    run(commands.finish, found, allow_data_loss=True, confirm="east")
+    assert found.history()[1].outcome == "finished"
+
+
+def test_a_source_without_volumes_is_finished_as_ever(run: Command) -> None:
+    twin, found = waiting()
+    twin.volumes = {}
+    run(commands.finish, found)
+    assert found.history()[1].outcome == "finished"
+    assert twin.retired_with_data == {"east": False}
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_a_journal_of_before_is_stopped_before_the_way_back_is_closed(side: str) -> None:
+    """A version that did not ask wrote the direction; `resume` of it finds the volumes."""
+    twin, found = waiting()
+    direction = {"to": "finish", "delete_data": False} if side == "east" else {"to": "rollback", "destroy_target": True}
+    journal = found._journal("", "")
+    journal.add("migration", "direction", twin.now(), direction)
+    with pytest.raises(MigrationError, match="would lose data"):
+        found.resume()
+    assert twin.volumes == {"east": ("disk-site-0",), "west": ("disk-site-0", "disk-site-1")}
+    assert not found.history()[1].began("finish/source", "rollback/destroy")
+    if side == "east":
+        found.finish(allow_data_loss=True)
+    else:
+        found.rollback(destroy_target=True, allow_data_loss=True)
+    assert side not in twin.volumes
+
+
+def test_an_answer_to_finish_is_none_to_a_rollback_that_destroys() -> None:
+    twin, found = waiting()
+    found.stop.request()
+    with suppress(MeshError):
+        found.finish(delete_data=True)
+    found.stop.requested = False
+    assert_refused(lambda: found.rollback(destroy_target=True), twin, found)  # type: ignore[arg-type, return-value]
+
+
+def test_a_target_that_would_lose_data_is_refused_before_the_migration_begins() -> None:
+    twin = Twin().begin()
+    loss = Loss("storage/disk", "volume", "claim disk-site-0", "1Gi", "it is `ephemeral` from now on")
+    twin.lost_by_up_there["west"] = (loss,)
+    found = migrations(twin)
+    with pytest.raises(ProtectedDataError, match="claim disk-site-0") as refused:
+        found.plan("east", "west", OPTIONS)
+    assert "`meshctl up west --allow-data-loss`" in refused.value.hint
+    assert found.ids() == []
+
+
+def test_a_dead_side_is_given_up_with_the_names_of_what_stays_there(run: Command) -> None:
+    twin, found = waiting()
+    twin.lose("west")
+    target = found.history()[1].plan.target
+    disk = Block(name="disk", size_gib=5, storage_class="fast", price=FREE)
+    history = found.history()[1]
+    plan = history.plan.model_copy(update={"target": target.model_copy(update={"blocks": (disk,)})})
+    subjects = [loss.subject for loss in given_up.target_losses(replace(history, plan=plan))]
+    assert subjects == ["storage/checkpoints", "storage/disk"]
+
+    refused = assert_refused(lambda: run(commands.rollback, found, target_lost=True), twin, found)
+    assert "storage/checkpoints (bucket west-checkpoints, 3 objects, 3 B" in refused.why
+    run(commands.rollback, found, target_lost=True, confirm="west")
+    assert found.history()[1].outcome == "rolled-back"
+
+
+def test_a_dead_source_is_given_up_with_the_names_of_its_stores(run: Command) -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    twin.healthy = False
+    with pytest.raises(MigrationError):
+        found.start(found.plan("east", "west", OPTIONS))
+    twin.silent, twin.healthy = {"east"}, True
+    refused = assert_refused(lambda: run(commands.resume, found, source_lost=True), twin, found)
+    for store in ("weights", "checkpoints"):
+        assert f"storage/{store} (bucket east-{store}, " in refused.why
+    run(commands.resume, found, source_lost=True, confirm="east")
+    assert found.history()[1].source_lost
+
+
+def test_objects_of_others_at_the_target_are_replaced_once_its_name_was_given(run: Command) -> None:
+    twin = Twin().begin()
+    twin.buckets["west-weights"] = {"theirs": b"x"}
+    found = migrations(twin)
+    options = {"source": "east", "target": "west", "replace_target_data": True, "observe": 6, "dry_run": False}
+    before = kept(twin)
+    with pytest.raises(ProtectedDataError) as refused:
+        run(commands.migrate, found, **options, deep_verify=False)
+    assert "storage/weights (bucket west-weights, 1 object): east lacks them" in refused.value.why
+    assert kept(twin) == before
+    assert found.ids() == []
+    run(commands.migrate, found, **options, deep_verify=False, confirm="west")
+    assert "theirs" not in twin.buckets["west-weights"]
