@@ -25,6 +25,7 @@ import dns.exception
 import dns.resolver
 import httpx2 as httpx
 
+from meshctl.lab import limits
 from meshctl.lab.load_failures import Failure, Stalls, kind_of, timed_out
 
 BODY = {"model": "default", "prompt": "hello", "max_tokens": 8}
@@ -174,6 +175,7 @@ def main() -> int:
     parser.add_argument("--dns", default="")
     parser.add_argument("--keep-alive", action="store_true")
     options = parser.parse_args()
+    limits.raise_open_files()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # either way the account is given
         signal.signal(number, lambda *_: ended.set())
