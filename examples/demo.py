@@ -49,7 +49,7 @@ class Story:
         print(f"  $ meshctl {' '.join(arguments)}", flush=True)
         command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=1200
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=3600
         )
         if done.returncode != 0:
             print(done.stdout + done.stderr)
@@ -166,10 +166,14 @@ def move(story: Story, weights: str, step: int) -> None:
     story.chapter(f"Move it to CoreWeave, with {REQUESTS_PER_S} requests a second on it")
     story.meshctl("migrate", "aws-east", "cw", "--dry-run", until="steps")
     load = start_load(story)
-    story.meshctl("migrate", "aws-east", "cw", "--yes", since="source and target")
-    result = stop_load(load)
+    try:
+        story.meshctl("migrate", "aws-east", "cw", "--yes", since="source and target")
+    finally:
+        result = stop_load(load)
+        tell_failures(story, result)
+    unsent = f", {result['unsent']} never left the client" if result["unsent"] else ""
     story.holds(
-        f"{result['requests']} requests, {result['failed']} failed",
+        f"{result['requests']} requests, {result['failed']} failed{unsent}",
         true=not result["failed"] and result["requests"] > 100,
     )
     story.holds("both environments answered some", true={"aws-east", "cw"} <= set(result["by_environment"]))
@@ -245,7 +249,7 @@ def first_model(story: Story) -> dict[str, Any]:
     from meshctl.migrate.engine_world import address_of
 
     os.environ["MESHCTL_DNS_SERVER"] = dns(story)
-    answer = httpx2.get(f"http://{address_of('chat.example.com')}:8000/v1/models", trust_env=False)
+    answer = httpx2.get(f"http://{address_of('chat.example.com')}:8000/v1/models", trust_env=False, timeout=60)
     data: dict[str, Any] = answer.json()["data"][0]
     return data
 
@@ -256,7 +260,7 @@ def dns(story: Story) -> str:
 
 def start_load(story: Story) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "meshctl.lab.load", "--url", "http://chat.example.com:8000/v1/completions"]
-    command += ["--rate", str(REQUESTS_PER_S), "--seconds", "900", "--dns", dns(story)]
+    command += ["--rate", str(REQUESTS_PER_S), "--seconds", "7200", "--dns", dns(story)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=story.environment)
 
 
@@ -264,9 +268,29 @@ def stop_load(load: subprocess.Popen[str]) -> dict[str, Any]:
     """Let it see the new address for a while, then ask for its account."""
     time.sleep(10)
     load.terminate()
-    output, _ = load.communicate(timeout=30)
+    output, _ = load.communicate(timeout=300)
     result: dict[str, Any] = json.loads(output)
     return result
+
+
+def tell_failures(story: Story, result: dict[str, Any]) -> None:
+    """What failed, how and in which step of the migration; what never left the client is told apart."""
+    from meshctl.lab.load_failures import Failure, Moment, account
+
+    failures = [Failure(**each) for each in result["failures"]]
+    if not failures:
+        return
+    try:
+        steps = story.json("migrations", "show")["steps"]
+    except UntrueError:  # it did not come so far; that it failed is said already
+        steps = []
+    moments = [Moment(step["done_at"], step["title"]) for step in steps if step["done_at"]]
+    for heading, unsent in (("failed", False), ("never left this machine's client, which did not get to run", True)):
+        group = [each for each in failures if each.unsent is unsent]
+        if group:
+            print(f"    {len(group)} of {result['requests']} requests {heading}:")
+        for line in account(group, moments):
+            print(f"      {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,25 +41,26 @@ def lab_down(ctx: typer.Context) -> None:
 
 @lab_app.command("status")
 def lab_status(ctx: typer.Context) -> None:
-    """Say which of the lab's parts run, and where they listen."""
-    from meshctl.lab import up
+    """Say which of the lab's parts run, why others do not, and where they listen."""
+    from meshctl.lab.parts import document, lines, states
     from meshctl.lab.state import Lab, default_root
 
     context: Context = ctx.obj
     lab = Lab(default_root())
-    parts = up.status(lab)
-    ports = lab.read()["ports"] if parts else {}
+    found = states(lab)
+    ports = lab.read()["ports"] if found else {}
     if context.output == "json":
-        context.print_json(
-            {"root": str(lab.root), "up": bool(parts) and all(parts.values()), "parts": parts, "ports": ports}
-        )
+        context.print_json({"root": str(lab.root), **document(found), "ports": ports})
         return
-    if not parts:
+    if not found:
         context.print("no lab here")
-    for name, alive in parts.items():
-        context.print(f"  {'up  ' if alive else 'DOWN'}  {name}")
+    for state in found:
+        for line in lines(state):
+            context.print(f"  {line}")
     for name, port in ports.items():
         context.print(f"  127.0.0.1:{port}  {name}")
+    if any(not state.up for state in found):
+        context.say("hint: `meshctl lab up` starts what ended again")
 
 
 @lab_app.command("env")

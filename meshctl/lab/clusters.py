@@ -1,9 +1,9 @@
-"""The lab's Kubernetes control planes: one for each environment, real, started by kwokctl with its binary runtime.
-EDGE.
+"""The lab's Kubernetes control planes: one for each environment, real, made by kwokctl with its binary runtime. EDGE.
 
-Called by `up`, and by the lab's AWS API for EKS clusters. Control planes of EKS accept `k8s-aws-v1.` tokens through the
-lab's webhook (`token_webhook`). One stands ready for the first EKS cluster that is created, later ones are started with
-their clusters; `cw` and `dc1` are there from the start, as such clusters are.
+A supervisor of its own (`supervisor`) starts a program of a control plane again when it ends. Called by `up`, and by
+the lab's AWS API for EKS clusters. Control planes of EKS accept `k8s-aws-v1.` tokens through the lab's webhook
+(`token_webhook`). One stands ready for the first EKS cluster that is created, later ones are started with their
+clusters; `cw` and `dc1` are there from the start, as such clusters are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Container
+import sys
+import time
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,19 +24,21 @@ import yaml
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import images
-from meshctl.lab.state import Lab, wait_ended, write_whole
+from meshctl.lab import images, supervisor
+from meshctl.lab.restarts import Ending, ending_from
+from meshctl.lab.state import Lab, read_list, wait_ended, write_whole
 from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
 END_TIMEOUT_S = 10
-# A laptop that sleeps, or a disk that is busy for some seconds, must not cost a component its lease: it would exit, and
-# nothing starts it again. Election stays on: without it a controller manager gives an API server only 10 s to start.
-_PATIENT = {"leader-elect-lease-duration": "120s", "leader-elect-renew-deadline": "100s"}
+# There is one of each, so nobody to elect, and a machine that is busy or asleep for some time must not cost it its
+# lease: it would exit. Without election a controller manager gives an API server only 10 s to start; the supervisor
+# starts it again once the API server is ready.
+_NO_ELECTION = {"leader-elect": "false"}
 _EXTRA_ARGUMENTS = {
     "etcd": {"unsafe-no-fsync": "true"},  # data that is worth a lab's life
-    "kube-controller-manager": {"node-monitor-grace-period": "24h", **_PATIENT},
-    "kube-scheduler": _PATIENT,
+    "kube-controller-manager": {"node-monitor-grace-period": "24h", **_NO_ELECTION},
+    "kube-scheduler": _NO_ELECTION,
 }
 _PORT_OPTIONS = ("etcdPort", "etcdPeerPort", "kubeControllerManagerPort", "kubeSchedulerPort", "kwokControllerPort")
 PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
@@ -63,58 +67,152 @@ def home(lab: Lab, name: str) -> Path:
 
 def kubeconfig_of(lab: Lab, plane: Plane) -> Path:
     """The administrator's kubeconfig: for the lab's own parts."""
-    return lab.root / "clusters" / plane.name / "kubeconfig"
+    return folder_of(lab, plane.name) / "kubeconfig"
 
 
 def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
     """Start one control plane and wait until its API server answers. Raises: LabError, ToolError."""
-    folder = lab.root / "clusters" / plane.name
+    folder = folder_of(lab, plane.name)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "kwokctl.yaml"
     config.write_text(_configuration(lab, plane, ports))
     command = [str(tools.find("kwokctl")), "create", "cluster", "--name", plane.name, "--config", str(config)]
     command += ["--kubeconfig", str(kubeconfig_of(lab, plane)), "--wait", f"{START_TIMEOUT_S}s"]
-    # started from its own folder: components that get no absolute path would write into the user's
+    process = _supervise(lab, plane.name, command)
+    _wait_ready(lab, plane.name, process)
+
+
+def revive(lab: Lab, name: str) -> None:
+    """Start the programs of a control plane that was there; its data is kept. Raises: LabError."""
+    if _is_at_it(lab, name):
+        _wait_ready(lab, name)
+        return
+    _end_processes(lab, name)
+    (folder_of(lab, name) / supervisor.ENDED).unlink(missing_ok=True)  # another try has all its starts again
+    _wait_ready(lab, name, _supervise(lab, name, ()))
+
+
+def _is_at_it(lab: Lab, name: str) -> bool:
+    """Whether the supervisor is about to start what ended."""
+    given_up = any(not each.restarted for each in endings(lab, name))
+    return not given_up and "supervisor" not in dead(lab, name, {process.pid for process in lab.processes()})
+
+
+def _supervise(lab: Lab, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    folder = folder_of(lab, name)
+    arguments = ["--home", str(home(lab, name)), "--folder", str(folder), "--", *command]
     environment = {
         **lab.environment(),
         "KWOK_WORKDIR": str(lab.root / "kwok"),
-        "KUBECONFIG": str(kubeconfig_of(lab, plane)),
+        "KUBECONFIG": str(folder / "kubeconfig"),
     }
-    log = lab.logs / f"kwokctl-{plane.name}.log"
-    with log.open("w") as stream:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False
+    with _log(lab, name).open("ab") as log:
+        # run in its own folder: programs that get no absolute path would write into the user's
+        process = subprocess.Popen(
+            [sys.executable, "-m", "meshctl.lab.supervisor", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-    # kwokctl ends with 0 too when what it waited for did not come
-    if done.returncode != 0 or not alive(lab, plane.name, {process.pid for process in lab.processes()}):
-        lines = log.read_text().strip().splitlines()
-        raise LabError(
-            f"the control plane {plane.name} did not start",
-            why=lines[-1] if lines else f"exit code {done.returncode}",
-            hint=f"see {log}; `meshctl doctor` checks the programs",
-        )
+    write_whole(folder / "supervisor.pid", str(process.pid))
+    return process
+
+
+def _wait_ready(lab: Lab, name: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Until kwokctl is done, every program lives and the API server is ready. `process`: the supervisor.
+
+    Raises: LabError.
+    """
+    deadline = time.monotonic() + 2 * START_TIMEOUT_S
+    while not _is_ready(lab, name):
+        given_up = [each for each in endings(lab, name) if not each.restarted]
+        ended = process is not None and process.poll() is not None
+        if given_up or ended or time.monotonic() > deadline:
+            raise _not_started(lab, name, given_up)
+        time.sleep(0.2)
+
+
+def _not_started(lab: Lab, name: str, given_up: Sequence[Ending]) -> LabError:
+    log, why = _log(lab, name), f"not ready within {2 * START_TIMEOUT_S} s"
+    if lines := log.read_text().strip().splitlines():
+        why = lines[-1]
+    for each in given_up[-1:]:
+        log, why = Path(each.log), f"{each.program}, {each.how}: {each.last_words}"
+    hint = f"see {log}; `meshctl doctor` checks the programs"
+    return LabError(f"the control plane {name} did not start", why=why, hint=hint)
+
+
+def _is_ready(lab: Lab, name: str) -> bool:
+    if not (folder_of(lab, name) / supervisor.CREATED).exists():
+        return False
+    if not alive(lab, name, {process.pid for process in lab.processes()}):
+        return False
+    return supervisor.answers(supervisor.programs_of(home(lab, name))["kube-apiserver"])
 
 
 def alive(lab: Lab, name: str, living: Container[int]) -> bool:
-    """Whether each of the control plane's programs is among the lab's living process ids."""
+    """Whether the control plane's programs and their supervisor are among the lab's living process ids."""
+    return not dead(lab, name, living)
+
+
+def dead(lab: Lab, name: str, living: Container[int]) -> list[str]:
+    """The programs of a control plane that do not live; "supervisor" is one."""
     pids = _pids(lab, name)
-    return bool(pids) and all(pid in living for pid in pids)
+    if set(pids) <= {"supervisor"}:
+        return ["kwokctl"]  # it did not come so far as to start any
+    return sorted(program for program, pid in pids.items() if pid not in living)
+
+
+def endings(lab: Lab, name: str) -> list[Ending]:
+    """Each end of one of its programs, the last one last."""
+    return [ending_from(each) for each in read_list(folder_of(lab, name) / supervisor.ENDED)]
 
 
 def end(lab: Lab, name: str) -> None:
     """End a control plane; nothing of it is left."""
-    pids = _pids(lab, name)
-    processes = [process for process in lab.processes() if process.pid in pids]
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_ended(processes, END_TIMEOUT_S)
+    _end_processes(lab, name)
     shutil.rmtree(home(lab, name), ignore_errors=True)
-    shutil.rmtree(lab.root / "clusters" / name, ignore_errors=True)
+    shutil.rmtree(folder_of(lab, name), ignore_errors=True)
 
 
-def _pids(lab: Lab, name: str) -> set[int]:
-    return {int(file.read_text()) for file in (home(lab, name) / "pids").glob("*.pid")}
+def _end_processes(lab: Lab, name: str) -> None:
+    """The supervisor first: it would start again what ends."""
+    pids = _pids(lab, name)
+    own = {process.pid: process for process in lab.processes()}
+    for programs in (["supervisor"], [program for program in pids if program != "supervisor"]):
+        ending = [own[pids[program]] for program in programs if pids.get(program) in own]
+        for process in ending:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        wait_ended(ending, END_TIMEOUT_S)
+        pids = _pids(lab, name)
+        own = {process.pid: process for process in lab.processes()}
+
+
+def folder_of(lab: Lab, name: str) -> Path:
+    """What the lab itself writes about a control plane."""
+    return lab.root / "clusters" / name
+
+
+def log_of(lab: Lab, name: str, program: str) -> Path:
+    """The log of one program, all its lives in it."""
+    if program in {"kwokctl", "supervisor"}:
+        return _log(lab, name)
+    return home(lab, name) / "logs" / f"{program}.log"
+
+
+def _log(lab: Lab, name: str) -> Path:
+    return lab.logs / f"kwokctl-{name}.log"
+
+
+def _pids(lab: Lab, name: str) -> dict[str, int]:
+    """Program -> its process id; without those whose file is just being written."""
+    files = [*(home(lab, name) / "pids").glob("*.pid"), folder_of(lab, name) / "supervisor.pid"]
+    texts = {file.stem: file.read_text().strip() for file in files if file.exists()}
+    return {program: int(text) for program, text in texts.items() if text.isdigit()}
 
 
 def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
@@ -165,7 +263,7 @@ def _with_images(stages: str) -> str:
 
 
 def _webhook_configuration(lab: Lab, plane: Plane, port: int) -> Path:
-    path = lab.root / "clusters" / plane.name / "token-webhook.yaml"
+    path = folder_of(lab, plane.name) / "token-webhook.yaml"
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -2,8 +2,8 @@
 
     python -m meshctl.lab.load --url http://chat.example.com/v1/completions --rate 50 --seconds 10 --dns 127.0.0.1:PORT
 
-Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts. Prints
-JSON.
+Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts, and is
+kept with its kind, its moment and where it went (`load_failures`). Prints JSON.
 """
 
 from __future__ import annotations
@@ -25,19 +25,28 @@ import dns.exception
 import dns.resolver
 import httpx2 as httpx
 
+from meshctl.lab import limits
+from meshctl.lab.load_failures import Failure, Stalls, kind_of, timed_out
+
 BODY = {"model": "default", "prompt": "hello", "max_tokens": 8}
 TIMEOUT_S = 35.0
+HEARTBEAT_S = 0.1
 
 
 @dataclass
 class Result:
-    """`errors`: what went wrong -> how often; `by_environment`: which environment answered -> how often."""
+    """`errors`: what went wrong -> how often; `by_environment`: which environment answered -> how often.
+
+    `unsent`: those that this client was too slow for; they are no part of `failed` and `errors`. `failures` has both.
+    """
 
     requests: int = 0
     failed: int = 0
+    unsent: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     by_environment: dict[str, int] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
 
 
 class Load:
@@ -61,7 +70,8 @@ class Load:
         self.dns_server = dns_server
         self.keep_alive = keep_alive
         self.body = json.dumps(BODY if body is None else body).encode()
-        self.errors: Counter[str] = Counter()
+        self.failures: list[Failure] = []
+        self.stalls = Stalls()
         self.environments: Counter[str] = Counter()
         self.latencies: list[float] = []
         self.requests = 0
@@ -74,7 +84,7 @@ class Load:
 
     def stop(self) -> Result:
         self.stopping.set()
-        self.thread.join(TIMEOUT_S + 5)
+        self.thread.join(2 * TIMEOUT_S)
         return self.result()
 
     def result(self) -> Result:
@@ -83,7 +93,17 @@ class Load:
         percentiles = {
             name: round(times[int(part * (len(times) - 1))] * 1000, 1) for name, part in PERCENTILES if times
         }
-        return Result(self.requests, sum(self.errors.values()), dict(self.errors), dict(self.environments), percentiles)
+        errors = Counter(each.kind for each in self.failures if not each.unsent)
+        failed = errors.total()
+        return Result(
+            requests=self.requests,
+            failed=failed,
+            unsent=len(self.failures) - failed,
+            errors=dict(errors),
+            by_environment=dict(self.environments),
+            latency_ms=percentiles,
+            failures=list(self.failures),
+        )
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         if not self.dns_server:
@@ -102,7 +122,8 @@ class Load:
         limits = httpx.Limits(max_keepalive_connections=100 if self.keep_alive else 0, max_connections=None)
         tasks: set[asyncio.Task[None]] = set()
         begun = time.monotonic()
-        async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False) as client:
+        heartbeat = asyncio.ensure_future(self._heartbeat())
+        async with httpx.AsyncClient(limits=limits, timeout=None, trust_env=False) as client:
             while not self.stopping.is_set():
                 task = asyncio.ensure_future(self._once(client, resolver))
                 tasks.add(task)
@@ -110,21 +131,37 @@ class Load:
                 self.requests += 1
                 await asyncio.sleep(max(0.0, begun + self.requests / self.rate - time.monotonic()))
             await asyncio.gather(*tasks)
+        heartbeat.cancel()
+
+    async def _heartbeat(self) -> None:
+        """Notes when this process was not given the time to run."""
+        while True:
+            wanted = time.monotonic() + HEARTBEAT_S
+            await asyncio.sleep(HEARTBEAT_S)
+            self.stalls.add(wanted, time.monotonic())
 
     async def _once(self, client: httpx.AsyncClient, resolver: dns.asyncresolver.Resolver) -> None:
         begun = time.monotonic()
+        address = ""
         try:
             answer = await resolver.resolve(self.url.hostname or "", "A")
-            url = self.url._replace(netloc=f"{answer[0].to_text()}:{self.url.port or 80}").geturl()
+            address = f"{answer[0].to_text()}:{self.url.port or 80}"
             headers = {"Host": self.url.netloc, "Content-Type": "application/json"}
-            response = await client.post(url, content=self.body, headers=headers)
+            url = self.url._replace(netloc=address).geturl()
+            async with asyncio.timeout(TIMEOUT_S):
+                response = await client.post(url, content=self.body, headers=headers)
             if response.status_code >= 400:
-                self.errors[f"HTTP {response.status_code}"] += 1
+                self._failed(begun, address, f"HTTP {response.status_code}", response.text[:200])
             else:
                 self.environments[response.json().get("environment", "")] += 1
-        except (httpx.HTTPError, dns.exception.DNSException, OSError, ValueError) as error:
-            self.errors[type(error).__name__] += 1
+        except (httpx.HTTPError, dns.exception.DNSException, OSError, TimeoutError, ValueError) as error:
+            self._failed(begun, address, kind_of(error), repr(error)[:200], timed_out=timed_out(error))
         self.latencies.append(time.monotonic() - begun)
+
+    def _failed(self, begun: float, address: str, kind: str, detail: str, *, timed_out: bool = False) -> None:
+        now = time.monotonic()
+        stalled_s = self.stalls.within(begun, now)
+        self.failures.append(Failure(kind, time.time(), now - begun, address, detail, stalled_s, timed_out))
 
 
 PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
@@ -138,6 +175,7 @@ def main() -> int:
     parser.add_argument("--dns", default="")
     parser.add_argument("--keep-alive", action="store_true")
     options = parser.parse_args()
+    limits.raise_open_files()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # either way the account is given
         signal.signal(number, lambda *_: ended.set())

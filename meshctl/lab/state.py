@@ -124,3 +124,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """The file's list of objects; empty while there is none."""
+    try:
+        found: list[dict[str, Any]] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    return found

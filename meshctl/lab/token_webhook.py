@@ -119,6 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not worth a line each."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256  # all API servers ask at once, and this process may not run for a while
+
+
 def server(lab: Lab, port: int) -> ThreadingHTTPServer:
     """The webhook, bound and ready; the caller runs `serve_forever`."""
-    return ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"lab": lab}))
+    return _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"lab": lab}))

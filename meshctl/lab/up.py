@@ -1,7 +1,8 @@
 """Starts and ends a lab. EDGE.
 
-Called by `meshctl.cli.lab`. `up` on a lab that is up does nothing; on one that crashed it cleans first and starts anew
-on the same ports. `down` leaves no process and no file behind.
+Called by `meshctl.cli.lab`. `up` on a lab that is up does nothing; where parts of it ended it starts those again; one
+that crashed, or lost its AWS API and with it all that was made there, is cleaned and started anew on the same ports.
+`down` leaves no process and no file behind.
 """
 
 from __future__ import annotations
@@ -26,19 +27,13 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import clusters, environment, stores
 from meshctl.lab.network.ports import free_ports
-from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, wait_ended
+from meshctl.lab.parts import PARTS, PartState, command_line, states
+from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, wait_ended, write_whole
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
 END_TIMEOUT_S = 10
-# name -> the module that runs it, and the port that answers once it is ready ("" = it has none)
-PARTS = {
-    "aws": ("meshctl.lab.aws", "aws"),
-    "stores": ("meshctl.lab.stores", "store_dc1"),
-    "controllers": ("meshctl.lab.controllers", "webhook"),
-    "network": ("meshctl.lab.network", "dns"),
-    "pods": ("meshctl.lab.pods", ""),
-}
+STARTED = "started"  # a file that says that this lab was up once
 PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.name}" for plane in clusters.PLANES))
 
 
@@ -50,6 +45,10 @@ def up(lab: Lab, say: Say) -> dict[str, Any]:
             return lab.read()
         for program in clusters.PROGRAMS:
             tools.find(program)  # says at once what is missing
+        dead = [state for state in states(lab) if not state.up]
+        if _can_be_mended(lab, dead):
+            _mend(lab, dead, say)
+            return lab.read()
         before: dict[str, int] = read_json(lab.file).get("ports", {})
         if any(lab.root.iterdir()):
             say("cleaning up after a lab that did not end well")
@@ -78,16 +77,25 @@ def down(lab: Lab) -> None:
 
 def is_up(lab: Lab) -> bool:
     """Whether every part and every control plane has its processes."""
-    return lab.file.exists() and all(status(lab).values())
+    found = states(lab)
+    return bool(found) and all(state.up for state in found)
 
 
-def status(lab: Lab) -> dict[str, bool]:
-    """Part or control plane -> whether its processes live. Empty when there is no lab."""
-    if not lab.file.exists():
-        return {}
-    living = {process.pid: _command_line(process) for process in lab.processes()}
-    parts = {name: any(module in words for words in living.values()) for name, (module, _) in PARTS.items()}
-    return parts | {name: clusters.alive(lab, name, living) for name in read_json(lab.file).get("clusters", {})}
+def _can_be_mended(lab: Lab, dead: list[PartState]) -> bool:
+    """Whether what still runs is worth keeping: not where the AWS API ended, which keeps everything in memory."""
+    return (lab.root / STARTED).exists() and "aws" not in {state.name for state in dead}
+
+
+def _mend(lab: Lab, dead: list[PartState], say: Say) -> None:
+    """Start again what ended, and no more. Raises: LabError."""
+    ports = lab.read()["ports"]
+    for state in dead:
+        say(f"starting {state.name} again: {'; '.join(map(str, state.dead))}")
+        if state.name in PARTS:
+            _wait_answers(lab, state.name, start_part(lab, state.name), ports)
+        else:
+            clusters.revive(lab, state.name)
+    say("the lab is up again")
 
 
 def _ports(before: dict[str, int]) -> dict[str, int]:
@@ -121,13 +129,13 @@ def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
         for plane in planes:
             plane.result()
     clusters.write_user_kubeconfig(lab)
-    for name, (_, port) in PARTS.items():
-        if port:
-            _wait(lab, name, processes[name], functools.partial(_answers, ports[port], http=name == "aws"))
+    for name in PARTS:
+        _wait_answers(lab, name, processes[name], ports)
     say("platforms: nodes, storage classes, custom resources")
     for name in entries:
         ready = lab.root / READY_FOLDER / name
         _wait(lab, "controllers", processes["controllers"], ready.exists)
+    write_whole(lab.root / STARTED, "")
 
 
 def start_part(lab: Lab, name: str) -> subprocess.Popen[bytes]:
@@ -146,6 +154,12 @@ def start_part(lab: Lab, name: str) -> subprocess.Popen[bytes]:
             env=lab.environment(),
             start_new_session=True,
         )
+
+
+def _wait_answers(lab: Lab, name: str, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
+    _, port = PARTS[name]
+    if port:
+        _wait(lab, name, process, functools.partial(_answers, ports[port], http=name == "aws"))
 
 
 def _wait(lab: Lab, name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
@@ -183,9 +197,9 @@ def _clean(lab: Lab) -> None:
         raise LabError(
             "this folder is not a lab's", why=f"{lab.root} has files but no lab.json", hint="set MESHCTL_LAB_ROOT"
         )
-    parts = {module for module, _ in PARTS.values()}
-    # first those that have children of their own to end
-    ending = [process for process in lab.processes() if parts & set(_command_line(process))]
+    # first those that have children of their own to end, or would start again what ends
+    parts = {"meshctl.lab.supervisor", *(module for module, _ in PARTS.values())}
+    ending = [process for process in lab.processes() if parts & set(command_line(process))]
     for process in ending:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -206,13 +220,6 @@ def _end(lab: Lab) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         wait_ended(killed, max(0.0, deadline - time.monotonic()))
-
-
-def _command_line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _remove(path: Path) -> None:

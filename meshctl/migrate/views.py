@@ -133,7 +133,13 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
     return {
         **summary_document(migration, history, activity),
         "steps": [
-            {"step": s.name, "title": s.title, "done": s.name in history.done, "left": _kept(history, s.name)}
+            {
+                "step": s.name,
+                "title": s.title,
+                "done": s.name in history.done,
+                "done_at": history.done[s.name].at if s.name in history.done else None,
+                "left": _kept(history, s.name),
+            }
             for s in outline(history)
         ],
         "failed": None if failed is None else {"step": failed.step, **failed.data},

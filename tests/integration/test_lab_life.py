@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from meshctl import tools
 from meshctl.lab.state import MARK, Lab, wait_ended
 from tests.lab_fixture import command_line
 from tests.waiting import wait_until
@@ -58,17 +59,28 @@ def pids(root: Path) -> set[int]:
     return {process.pid for process in Lab(root).processes()}
 
 
+def status(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(command_line(root, "status", json_output=True))
+    return found
+
+
 def is_up(root: Path) -> bool:
-    return bool(json.loads(command_line(root, "status", json_output=True))["up"])
+    return bool(status(root)["up"])
+
+
+def kubectl(root: Path, *arguments: str) -> None:
+    """The same of both clusters that a user has from the start."""
+    for plane in ("cw", "dc1"):
+        command = [str(tools.find("kubectl")), "--kubeconfig", str(Lab(root).kubeconfig), "--context", plane]
+        subprocess.run([*command, *arguments], check=True, capture_output=True)
 
 
 def test_a_life(root: Path) -> None:
     command_line(root, "up")
     temporary, first = sockets_of(root), pids(root)
     assert temporary
-    status = json.loads(command_line(root, "status", json_output=True))
-    assert status["up"]
-    assert set(status["parts"]) == {"aws", "stores", "controllers", "network", "pods", "aws-east", "cw", "dc1"}
+    assert is_up(root)
+    assert set(status(root)["parts"]) == {"aws", "stores", "controllers", "network", "pods", "aws-east", "cw", "dc1"}
     command_line(root, "up")  # nothing to do
     assert pids(root) == first
     kill(root, "meshctl.lab.stores")  # can't clean up after itself any more
@@ -84,11 +96,26 @@ def test_a_life(root: Path) -> None:
     command_line(root, "down")  # of no lab: nothing to do
 
 
-def test_a_killed_lab_comes_back(root: Path) -> None:
+def test_what_ended_comes_back(root: Path) -> None:
+    """First by the supervisor, then by `up` where it was killed, and anew without the AWS API's memory."""
     command_line(root, "up")
-    ports, before = Lab(root).read()["ports"], pids(root)
+    kubectl(root, "create", "configmap", "kept")
+    before = pids(root)
     kill(root, "etcd")
-    assert not is_up(root)
+    wait_until(lambda: is_up(root) and status(root)["restarted"])
+    [ending] = status(root)["restarted"]
+    assert (ending["program"], ending["how"]) == ("etcd", "killed by SIGKILL")
+    assert Path(ending["log"]).exists()
+    for word in ("meshctl.lab.supervisor", "kube-scheduler", "meshctl.lab.network"):
+        kill(root, word)
+    # the killed supervisor and the killed scheduler are of one control plane or of two
+    assert {"network"} < {each["part"] for each in status(root)["ended"]}
+    command_line(root, "up")
+    assert is_up(root)
+    kubectl(root, "get", "configmap", "kept")
+    assert len(before & pids(root)) > len(before) / 2, "what was up was left alone"
+    ports, before = Lab(root).read()["ports"], pids(root)
+    kill(root, "meshctl.lab.aws")
     command_line(root, "up")
     assert is_up(root)
     assert Lab(root).read()["ports"] == ports

@@ -19,12 +19,13 @@ import httpx2 as httpx
 import yaml
 
 from meshctl.catalog import load_catalog
-from meshctl.lab.controllers.nodes import Group, keep
+from meshctl.lab.controllers.changes import following
+from meshctl.lab.controllers.nodes import NODES, Group, Kept, keep
 from meshctl.lab.controllers.volumes import storage_class
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 
-EVERY_S = 0.3
+START_EVERY_S = 0.3
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POOLS = "/apis/compute.coreweave.com/v1alpha1/nodepools"
 
@@ -42,17 +43,23 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
     """Keep the pools at their targets, for ever."""
     await _install(client)
     while (await client.get(POOLS)).status_code != 200:
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(START_EVERY_S)
     stands()
-    while True:
-        pools = (await client.get(POOLS)).raise_for_status().json()["items"]
-        problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
-        filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
-        ready = await keep(client, filling)
-        for pool in pools:
-            name = pool["metadata"]["name"]
-            await _report(client, pool, ready.get(name, 0), problems[name])
-        await asyncio.sleep(EVERY_S)
+    async with following(client, [POOLS, NODES], [lab.root / "faults.json"]) as changes:
+        while True:
+            kept = await _step(lab, cluster, client)
+            await changes.wait(kept.look_again_s)
+
+
+async def _step(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> Kept:
+    pools = (await client.get(POOLS)).raise_for_status().json()["items"]
+    problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
+    filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
+    kept = await keep(client, filling)
+    for pool in pools:
+        name = pool["metadata"]["name"]
+        await _report(client, pool, kept.counts.get(name, 0), problems[name])
+    return kept
 
 
 async def _install(client: httpx.AsyncClient) -> None:

@@ -6,7 +6,6 @@ how many are ready to `nodes.json`, on which the API calls the node group ACTIVE
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +13,12 @@ from typing import Any
 import httpx2 as httpx
 
 from meshctl.catalog import load_catalog
-from meshctl.lab.controllers.nodes import Group, keep
+from meshctl.lab.controllers.changes import following
+from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json, write_whole
 from meshctl.lab.token_webhook import POLICY_GROUP
 
-EVERY_S = 0.3
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 # EKS access policy -> the ClusterRole that comes nearest (EKS user guide, "Access policy permissions"); the cluster
 # administrators' is `system:masters`, which needs none
@@ -38,11 +37,13 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
     stands()
     counted: dict[str, int] = {}
     try:
-        while True:
-            name, described = _cluster_on(cluster.name, read_json(lab.root / "eks.json"))
-            ready = await keep(client, groups(described, cluster.region))
-            counted = _report(lab, counted, {f"{name}/{group}": count for group, count in ready.items() if name})
-            await asyncio.sleep(EVERY_S)
+        async with following(client, [NODES], [lab.root / "eks.json"], labelSelector=GROUP_LABEL) as changes:
+            while True:
+                name, described = _cluster_on(cluster.name, read_json(lab.root / "eks.json"))
+                kept = await keep(client, groups(described, cluster.region))
+                counts = {f"{name}/{group}": count for group, count in kept.counts.items() if name}
+                counted = _report(lab, counted, counts)
+                await changes.wait(kept.look_again_s)
     finally:
         _report(lab, counted, {})
 

@@ -18,10 +18,12 @@ import httpx2 as httpx
 from meshctl.catalog import Machine
 from meshctl.lab.pods import api
 
+NODES = "/api/v1/nodes"
 GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
 # What the group last gave the node: a label that someone changed since is left alone, as the platforms do
 APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
 DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
+DRAIN_EVERY_S = 0.3
 DRAIN_S = 60.0  # then a node goes with whatever runs on it
 _REPORTED = 0.98  # of the memory on the label, what the kernel reports: 2-3% under
 _REPORTED_COREWEAVE = 1.05  # of the catalog's, which has less there than nodes report (resolve/allocatable.py)
@@ -124,13 +126,24 @@ def _huge_pages_mib(machine: Machine) -> int:
     return _HUGE_PAGES_MIB if accelerated else 0
 
 
-async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> dict[str, int]:
-    """Make, renew and remove nodes until these groups, and no others, have their sizes.
-
-    Shape: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that are
-    still draining.
+@dataclass(frozen=True)
+class Kept:
+    """`counts`: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that
+    are still draining. `draining`: whether there are any of those, which need another look before anything changes.
     """
-    listing = await client.get("/api/v1/nodes", params={"labelSelector": GROUP_LABEL})
+
+    counts: dict[str, int]
+    draining: bool
+
+    @property
+    def look_again_s(self) -> float | None:
+        """How long to wait for a change at most."""
+        return DRAIN_EVERY_S if self.draining else None
+
+
+async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> Kept:
+    """One step towards these groups, and no others, having their sizes: make, renew and remove nodes."""
+    listing = await client.get(NODES, params={"labelSelector": GROUP_LABEL})
     nodes = {item["metadata"]["name"]: item for item in listing.raise_for_status().json()["items"]}
     ready: dict[str, int] = {}
     wanted: set[str] = set()
@@ -147,7 +160,7 @@ async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> dict[str, 
     for node in surplus:
         name = node["metadata"]["labels"][GROUP_LABEL]
         ready[name] = ready.get(name, 0) + 1
-    return ready
+    return Kept(ready, draining=bool(surplus))
 
 
 async def _create(client: httpx.AsyncClient, node: dict[str, Any]) -> None:

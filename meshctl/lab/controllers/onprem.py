@@ -4,19 +4,16 @@ own. EDGE.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import httpx2 as httpx
 
 from meshctl.catalog import Machine
-from meshctl.lab.controllers.nodes import Group, keep
+from meshctl.lab.controllers.changes import following
+from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.controllers.volumes import storage_class
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
-
-EVERY_S = 2.0
-START_EVERY_S = 0.2
 
 
 def _machine(name: str, *, gpus: int, cpu_cores: int, memory_gib: float, scratch_gb: float) -> Machine:
@@ -77,9 +74,9 @@ async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient, stan
     """Make the nodes once, and again if one is lost."""
     await storage_class(client, "nfs", "nfs.csi.k8s.io", waits=False)
     await storage_class(client, "local-path", "rancher.io/local-path", waits=True)
-    while sum((await keep(client, (GPU_NODES, CPU_NODES))).values()) < GPU_NODES.count + CPU_NODES.count:
-        await asyncio.sleep(START_EVERY_S)
-    stands()
-    while True:
-        await asyncio.sleep(EVERY_S)
-        await keep(client, (GPU_NODES, CPU_NODES))
+    async with following(client, [NODES], labelSelector=GROUP_LABEL) as changes:
+        while True:
+            kept = await keep(client, (GPU_NODES, CPU_NODES))
+            if sum(kept.counts.values()) >= GPU_NODES.count + CPU_NODES.count:
+                stands()
+            await changes.wait(kept.look_again_s)

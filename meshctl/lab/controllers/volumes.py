@@ -6,18 +6,18 @@ once the scheduler has chosen a node.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 from typing import Any
 
 import httpx2 as httpx
 
+from meshctl.lab.controllers.changes import following
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 
 log = logging.getLogger(__name__)
-EVERY_S = 0.5
+RETRY_S = 0.5
 PROVISIONERS = (
     "ebs.csi.aws.com",
     "efs.csi.aws.com",
@@ -27,6 +27,8 @@ PROVISIONERS = (
     "rancher.io/local-path",
 )
 _CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+_CLAIMS = "/api/v1/persistentvolumeclaims"
+_VOLUMES = "/api/v1/persistentvolumes"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
@@ -45,18 +47,30 @@ async def storage_class(client: httpx.AsyncClient, name: str, provisioner: str, 
 
 async def play(lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:
     """Serve claims and clean up released volumes, for ever."""
-    while True:
-        classes = {item["metadata"]["name"]: item for item in await _items(client, _CLASSES)}
-        for claim in await _items(client, "/api/v1/persistentvolumeclaims"):
-            chosen = classes.get(claim["spec"].get("storageClassName") or "")
-            if chosen is not None and _is_waiting(claim, chosen):
-                await _provision(lab, client, claim, chosen)
-        for volume in await _items(client, "/api/v1/persistentvolumes"):
-            if _is_released(volume):
-                name = volume["metadata"]["name"]
-                await client.delete(f"/api/v1/persistentvolumes/{name}")
-                shutil.rmtree(lab.root / "volumes" / name, ignore_errors=True)
-        await asyncio.sleep(EVERY_S)
+    async with following(client, [_CLASSES, _CLAIMS, _VOLUMES]) as changes:
+        while True:
+            all_served = await _serve_claims(lab, client)
+            await _remove_released(lab, client)
+            await changes.wait(None if all_served else RETRY_S)
+
+
+async def _serve_claims(lab: Lab, client: httpx.AsyncClient) -> bool:
+    """Whether every claim that waits has its volume now."""
+    served = True
+    classes = {item["metadata"]["name"]: item for item in await _items(client, _CLASSES)}
+    for claim in await _items(client, _CLAIMS):
+        chosen = classes.get(claim["spec"].get("storageClassName") or "")
+        if chosen is not None and _is_waiting(claim, chosen):
+            served = await _provision(lab, client, claim, chosen) and served
+    return served
+
+
+async def _remove_released(lab: Lab, client: httpx.AsyncClient) -> None:
+    for volume in await _items(client, _VOLUMES):
+        if _is_released(volume):
+            name = volume["metadata"]["name"]
+            await client.delete(f"{_VOLUMES}/{name}")
+            shutil.rmtree(lab.root / "volumes" / name, ignore_errors=True)
 
 
 async def _items(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
@@ -88,7 +102,8 @@ def _source(lab: Lab, provisioner: str, name: str) -> dict[str, Any]:
     return {"csi": {"driver": provisioner, "volumeHandle": name}}
 
 
-async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> None:
+async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> bool:
+    """Make a claim's volume. False when the API refused it."""
     metadata, spec = claim["metadata"], claim["spec"]
     name = f"pvc-{metadata['uid']}"
     (lab.root / "volumes" / name).mkdir(parents=True, exist_ok=True)
@@ -111,6 +126,9 @@ async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any],
             },
         },
     }
-    answer = await client.post("/api/v1/persistentvolumes", json=volume)
-    if answer.status_code not in (201, 409):  # said again at every try; the other claims go on
-        log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], answer.text)
+    answer = await client.post(_VOLUMES, json=volume)
+    if answer.status_code in (201, 409):
+        return True
+    # said again at every try; the other claims go on
+    log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], answer.text)
+    return False

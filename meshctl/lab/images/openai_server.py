@@ -8,6 +8,7 @@ flight and exits with 0.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -67,12 +68,25 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.weights: Weights | None = None
         self.draining = threading.Event()
-        self.in_flight = 0
+        self.in_flight = 0  # requests, and connections on which none was answered yet
         self.counter = threading.Lock()
 
     def count(self, change: int) -> None:
         with self.counter:
             self.in_flight += change
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.count(1)
+        super().process_request(request, client_address)
+
+    def take_waiting(self) -> None:
+        """Serve the connections that the kernel has taken for us, then take no more: a client whose connection is
+        refused tries elsewhere, one whose connection is cut has lost its request."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.process_request(*self.get_request())
+        self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -85,6 +99,19 @@ class Handler(BaseHTTPRequestHandler):
     def state(self) -> Server:
         return cast("Server", self.server)
 
+    def setup(self) -> None:
+        super().setup()
+        self.counted = True  # by `process_request`
+
+    def finish(self) -> None:
+        self._count(busy=False)
+        super().finish()
+
+    def _count(self, *, busy: bool) -> None:
+        if busy != self.counted:
+            self.state.count(1 if busy else -1)
+            self.counted = busy
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
         if not self.path.startswith("/health"):
             sys.stdout.write(f"{format % args}\n")
@@ -96,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def _answer(self, body: bytes) -> None:
-        self.state.count(1)
+        self._count(busy=True)
         try:
             status, value = respond(self.path.split("?")[0], body, self.state.weights)
             data = json.dumps(value).encode()
@@ -110,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
             self.wfile.flush()
         finally:
-            self.state.count(-1)
+            self._count(busy=False)
 
 
 def respond(path: str, body: bytes, weights: Weights | None) -> tuple[int, dict[str, Any]]:
@@ -161,6 +188,7 @@ def drain(server: Server, drain_s: float) -> None:
     server.draining.set()
     time.sleep(drain_s)
     server.shutdown()
+    server.take_waiting()
     deadline = time.monotonic() + FINISH_S
     while server.in_flight and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -2,6 +2,10 @@
 
 Started by `meshctl.lab.pods` in place of `ghcr.io/acme/train`. Every rank steps; rank 0 writes `step-%08d.json`, then
 `latest` (JSON: step, digest) to its object store. SIGTERM: checkpoint of the current step, exit 0.
+
+Two environment variables make it stop as badly as real trainers do: with TRAINER_SAVE_S=40 the save on SIGTERM takes
+40 s on every rank, and until it is over the last complete checkpoint is an older one; with TRAINER_IGNORE_SIGNAL=1
+SIGTERM does nothing, so that only SIGKILL ends it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from meshctl.lab.images import s3
 
@@ -59,13 +64,23 @@ def resume(store: s3.Store) -> tuple[int, str]:
     return int(noted["step"]), str(json.loads(body)["weights"])
 
 
-def train(store: s3.Store | None, *, every: int, steps: int, step_s: float) -> int:
+def train(
+    store: s3.Store | None,
+    *,
+    every: int,
+    steps: int,
+    step_s: float,
+    save_s: float = 0,
+    ignore_signal: bool = False,
+) -> int:
     """Step until SIGTERM or, if `steps` is set, until that step. Returns the exit code.
+
+    `save_s`: how long the save on SIGTERM takes. `ignore_signal`: SIGTERM is ignored.
 
     The weights are a hash chain over the steps, so a repeated or skipped step shows in every later checkpoint.
     """
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if ignore_signal else lambda *_: stop.set())
     step, weights = resume(store) if store else (0, "")
     say(f"resumed at step {step}" if step else "started at step 0")
     writes = store is not None and rank() == 0
@@ -77,6 +92,9 @@ def train(store: s3.Store | None, *, every: int, steps: int, step_s: float) -> i
         if writes and store and step % every == 0:
             save(store, step, weights)
             saved = step
+    if stop.is_set() and save_s:
+        say(f"saving step {step}, which takes {save_s:g} s")
+        time.sleep(save_s)
     if writes and store and saved != step:
         save(store, step, weights)
     say(f"stopped at step {step}" if stop.is_set() else f"finished at step {step}")
@@ -92,8 +110,14 @@ def main() -> int:
     url = store_url(options.store)
     nodes, leader = os.environ.get("MESH_NODES", "1"), os.environ.get("MESH_LEADER", "")
     say(f"rank {rank()} of {nodes}, leader {leader}, checkpoints {url}")
-    every = int(os.environ.get("CHECKPOINT_EVERY", "10"))
-    return train(s3.open_store(url) if url else None, every=every, steps=options.steps, step_s=options.step_seconds)
+    return train(
+        s3.open_store(url) if url else None,
+        every=int(os.environ.get("CHECKPOINT_EVERY", "10")),
+        steps=options.steps,
+        step_s=options.step_seconds,
+        save_s=float(os.environ.get("TRAINER_SAVE_S", "0")),
+        ignore_signal=os.environ.get("TRAINER_IGNORE_SIGNAL", "") == "1",
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from meshctl.lab import limits
 from meshctl.lab.network.balancers import Balancers
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.lab.pods import api
@@ -35,6 +36,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    limits.raise_open_files()
     asyncio.run(serve(root))
     return 0
 

@@ -7,6 +7,7 @@ Service with a cluster address gets a forwarder too, by which process pods reach
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,8 @@ class Balancers:
             return self.pods
         version = (found.st_mtime_ns, found.st_ino)  # two writes may fall into one tick of the file system's clock
         if version != self.pods_version:
-            self.pods, self.pods_version = addresses.read(self.root), version
+            with contextlib.suppress(OSError, ValueError, KeyError):  # what was known stays known until it can be read
+                self.pods, self.pods_version = addresses.read(self.root), version
         return self.pods
 
     def _forget(self, state: ClusterState, present: set[str]) -> None:

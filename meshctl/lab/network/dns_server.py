@@ -1,7 +1,8 @@
 """The lab's DNS server, UDP and TCP, over the zones of the lab's Route 53. EDGE. Run by `__main__`.
 
-Record sets are read from the AWS API when a question comes, at most every `FRESH_S`; when the API doesn't answer, the
-answer is SERVFAIL: an unreachable API is never read as "no such name".
+Record sets are read from the AWS API when a question comes, at most every `FRESH_S`. While the API doesn't answer, or
+takes its time, names lead where they led when it last did, as Route 53's name servers go on without its API. Before it
+ever answered the answer is SERVFAIL: an unreachable API is never read as "no such name".
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ from meshctl.lab.network import zones
 
 log = logging.getLogger(__name__)
 FRESH_S = 0.3
+PATIENCE_S = 0.5  # how long a question waits for the API when there is an older answer
 UDP_BYTES = 1232
 ACCESS_KEY, SECRET_KEY = "LABDNS00000000000001", "lab"
 
 
 class Route53:
-    """The record sets of every hosted zone, read again after `FRESH_S`."""
+    """The record sets of every hosted zone, read again after `FRESH_S`. What is answered never grows older."""
 
     def __init__(self, endpoint: str) -> None:
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=3)
+        # a slow answer does no harm, as names lead where they led until it is there; one that is cut off is never there
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
         self.client: Any = boto3.client(
             "route53",
             endpoint_url=endpoint,
@@ -42,19 +45,32 @@ class Route53:
             aws_secret_access_key=SECRET_KEY,
             config=config,
         )
-        self.lock = asyncio.Lock()
         self.read_at = -FRESH_S
-        self.zones = zones.Zones({})
+        self.zones: zones.Zones | None = None
+        self.reading: asyncio.Task[zones.Zones] | None = None
 
     async def current(self) -> zones.Zones:
-        """Raises BotoCoreError or ClientError when the API can't be asked."""
-        async with self.lock:
-            if time.monotonic() - self.read_at >= FRESH_S:
-                self.zones = await asyncio.to_thread(self._read)
-                self.read_at = time.monotonic()
+        """Raises BotoCoreError or ClientError when the API can't be asked and never could."""
+        if self.zones is not None and time.monotonic() - self.read_at < FRESH_S:
             return self.zones
+        if self.reading is None or self.reading.done():
+            self.reading = asyncio.ensure_future(self._refresh())
+        if self.zones is None:
+            return await asyncio.shield(self.reading)
+        await asyncio.wait([self.reading], timeout=PATIENCE_S)
+        return self.zones
 
-    def _read(self) -> zones.Zones:
+    async def _refresh(self) -> zones.Zones:
+        try:
+            self.zones = await asyncio.to_thread(self.read)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("Route 53 does not answer: %s", error)
+            if self.zones is None:
+                raise
+        self.read_at = time.monotonic()
+        return self.zones
+
+    def read(self) -> zones.Zones:
         found: list[dict[str, Any]] = []
         for page in self.client.get_paginator("list_hosted_zones").paginate():
             for zone in page["HostedZones"]:
@@ -78,8 +94,7 @@ class DnsServer:
             return None
         try:
             return zones.answer(query, await self.route53.current(), self.balancers).to_wire()
-        except (BotoCoreError, ClientError) as error:
-            log.warning("Route 53 does not answer: %s", error)
+        except (BotoCoreError, ClientError):
             failed = dns.message.make_response(query)
             failed.set_rcode(dns.rcode.SERVFAIL)
             return failed.to_wire()

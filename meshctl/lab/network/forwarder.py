@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import Callable
 from itertools import count
 
-CONNECT_TIMEOUT_S = 1.0
+# Until an endpoint counts as one that does not answer. The kernel takes a connection at once unless its queue is full,
+# and tries again after 1, 3 and 7 s; a process of ours that did not get to run takes longer to see that it was taken.
+CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 65536
 Endpoint = tuple[str, int]
 
@@ -26,7 +28,7 @@ class Forwarder:
 
     async def open(self) -> None:
         """Raises OSError when the address is taken."""
-        self.server = await asyncio.start_server(self._serve, self.address, self.port, backlog=1024)
+        self.server = await asyncio.start_server(self._accept, self.address, self.port, backlog=1024)
 
     def close(self) -> None:
         """Stop listening; connections that exist go on."""
@@ -42,6 +44,12 @@ class Forwarder:
             with contextlib.suppress(OSError, TimeoutError):
                 return await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_TIMEOUT_S)
         return None
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # the event loop forgets a connection's task once its client has gone, though the endpoint may still be at it
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = await self._connect()

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from meshctl.lab import limits
 from meshctl.lab.pods.runner import Runner
 
 
@@ -31,6 +32,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    limits.raise_open_files()
     asyncio.run(serve(root))
     return 0
 

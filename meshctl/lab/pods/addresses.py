@@ -53,9 +53,6 @@ class Addresses:
 
 
 def read(root: Path) -> dict[str, str]:
-    """Pod address -> loopback address, as the runner last wrote it."""
-    try:
-        table: dict[str, str] = json.loads((root / "pods" / "addresses.json").read_text())["addresses"]
-    except (OSError, ValueError, KeyError):
-        return {}
+    """Pod address -> loopback address, as the runner last wrote it. Raises: OSError, ValueError, KeyError."""
+    table: dict[str, str] = json.loads((root / "pods" / "addresses.json").read_text())["addresses"]
     return table

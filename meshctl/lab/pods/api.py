@@ -6,6 +6,7 @@ Used by the pod runner and by `meshctl.lab.network`. Objects are the API's own J
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,10 +48,10 @@ class Event:
 
 
 def read_clusters(root: Path) -> dict[str, Cluster]:
-    """The clusters in lab.json now; empty while the file is missing or half written."""
+    """The clusters in lab.json now; empty while there is no such file. Raises: OSError, ValueError, KeyError."""
     try:
         found = json.loads((root / "lab.json").read_text())["clusters"]
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return {}
     return {
         name: Cluster(
@@ -142,10 +143,15 @@ async def ensure(client: httpx.AsyncClient, path: str, body: Object) -> None:
 
 
 async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]) -> None:
-    """Run `play` for every cluster of lab.json, started as it appears, cancelled as it leaves."""
+    """Run `play` for every cluster of lab.json, started as it appears, cancelled as it leaves.
+
+    A file that can't be read says nothing about who left: the clusters stay as they are.
+    """
     running: dict[Cluster, asyncio.Task[None]] = {}
+    wanted: set[Cluster] = set()
     while True:
-        wanted = set(read_clusters(root).values())
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            wanted = set(read_clusters(root).values())
         leaving = [running.pop(each) for each in list(running) if each not in wanted or running[each].done()]
         for task in leaving:
             task.cancel()

@@ -1,0 +1,126 @@
+"""The lab's controllers ask the API when something changed, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from meshctl.lab.controllers import coreweave, eks, onprem, volumes
+from meshctl.lab.pods import api
+from meshctl.lab.state import Lab
+
+CLUSTER = api.Cluster("cw", "", "", "coreweave", "US-EAST-04A")
+QUIET_S = 0.8  # in which a controller that polls would have asked several times
+Play = Callable[[Lab, httpx.AsyncClient], Awaitable[None]]
+
+
+class FakeApi:
+    """Objects by path. Lists and changes are written down in `asked`; watches are told of every change."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, dict[str, Any]]] = {}
+        self.asked: list[str] = []
+        self.watches: dict[str, list[asyncio.Queue[dict[str, Any]]]] = {}
+        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url="http://api")
+
+    def put(self, path: str, item: dict[str, Any]) -> None:
+        self.objects.setdefault(path, {})[item["metadata"]["name"]] = item
+        for queue in self.watches.get(path, ()):
+            queue.put_nowait({"type": "MODIFIED", "object": item})
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if "watch" in request.url.params:
+            queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            self.watches.setdefault(path, []).append(queue)
+            return httpx.Response(200, content=_lines(queue))
+        if "resourceVersion" not in request.url.params:
+            self.asked.append(f"{request.method} {path}")
+        if request.method == "GET":
+            items = list(self.objects.get(path, {}).values())
+            return httpx.Response(200, json={"items": items, "metadata": {"resourceVersion": "1"}})
+        if request.method == "POST":
+            item = json.loads(request.content)
+            item.setdefault("status", {})["conditions"] = [{"type": "Ready", "status": "True"}]
+            self.put(path, item)
+            return httpx.Response(201, json=item)
+        return httpx.Response(200, json={})
+
+
+async def _lines(queue: asyncio.Queue[dict[str, Any]]) -> AsyncIterator[bytes]:
+    while True:
+        yield json.dumps(await queue.get()).encode() + b"\n"
+
+
+async def settled(fake: FakeApi) -> int:
+    """How often the API was asked, once that has stopped."""
+    for _ in range(40):
+        before = len(fake.asked)
+        await asyncio.sleep(QUIET_S)
+        if before == len(fake.asked):
+            return before
+    pytest.fail(f"never quiet; asked last: {fake.asked[-6:]}")
+
+
+def play_onprem(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+    return onprem.play(lab, CLUSTER, client, lambda: None)
+
+
+def play_coreweave(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+    return coreweave.play(lab, CLUSTER, client, lambda: None)
+
+
+def play_eks(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+    return eks.play(lab, CLUSTER, client, lambda: None)
+
+
+def play_volumes(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+    return volumes.play(lab, CLUSTER, client)
+
+
+NODE = {"metadata": {"name": "gpu-0", "labels": {}}, "spec": {}, "status": {}}
+CLASS = {"metadata": {"name": "fast"}, "provisioner": "ebs.csi.aws.com"}
+POOL = {
+    "metadata": {"name": "train", "uid": "1"},
+    "spec": {"instanceType": "gd-8xh100ib-i128", "targetNodes": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("play", "path", "changed"),
+    [
+        (play_onprem, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
+        (play_coreweave, coreweave.POOLS, POOL),
+        (play_eks, "/api/v1/nodes", None),
+        (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
+    ],
+    ids=["onprem", "coreweave", "eks", "volumes"],
+)
+def test_nothing_is_asked_while_nothing_changes(
+    tmp_path: Path, play: Play, path: str, changed: dict[str, Any] | None
+) -> None:
+    async def watched() -> None:
+        fake = FakeApi()
+        playing = asyncio.ensure_future(play(Lab(tmp_path), fake.client))
+        quiet = await settled(fake)
+        if changed is None:
+            (tmp_path / "eks.json").write_text('{"clusters": {}}')
+        else:
+            fake.put(path, changed)
+        for _ in range(100):
+            if len(fake.asked) > quiet:
+                break
+            await asyncio.sleep(0.1)
+        assert len(fake.asked) > quiet, "a change was not seen"
+        assert not playing.done()
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+        await fake.client.aclose()
+
+    asyncio.run(watched())
