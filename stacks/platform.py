@@ -15,6 +15,13 @@ from meshctl import render
 from meshctl.model.deployment import Deployment
 from meshctl.render import ENDPOINT, LateValue, PlatformObject
 
+# A job is done when its work is, which nobody waits for: it is ready as soon as it is there. Unlike `skipAwait`, this
+# leaves the wait for its end alone: both plugins make its successor only once its pods have saved their work.
+_THERE = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+_UNAWAITED = {"pulumi.com/skipAwait": "true"}
+_DELETE_S = 600  # how long both plugins wait for the end of an object, unless told otherwise
+_DELETE_MARGIN_S = 120  # beyond a grace period
+
 
 class KubernetesObject(pulumi.CustomResource):
     """One object of the package `kubernetes`, as the official SDK would declare it; made by `declare`.
@@ -101,8 +108,7 @@ def _declare(
     depends_on: Sequence[pulumi.Resource],
     ready_timeout_s: int = 0,
 ) -> dict[str, KubernetesObject]:
-    limit = f"{ready_timeout_s}s"
-    timeouts = pulumi.CustomTimeouts(create=limit, update=limit) if ready_timeout_s else None
+    longest_s = max(map(_delete_s, objects), default=_DELETE_S)
     claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
@@ -112,7 +118,7 @@ def _declare(
             # what depends on another object waits for `depends_on` through it
             depends_on=needs or list(depends_on),
             ignore_changes=list(item.ignore_changes),
-            custom_timeouts=timeouts,
+            custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
             # a claim stays as long as a pod uses it, so the pods must go first
@@ -123,11 +129,24 @@ def _declare(
     return declared
 
 
+def _delete_s(item: PlatformObject) -> int:
+    """How long its end may take: as long as its pods may take to end, and some more."""
+    template = (item.manifest.get("spec") or {}).get("template") or {}
+    grace_s = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
+    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S)
+
+
+def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:
+    ready = f"{ready_s}s" if ready_s else None
+    delete = f"{delete_s}s" if delete_s > _DELETE_S else None
+    return pulumi.CustomTimeouts(create=ready, update=ready, delete=delete) if ready or delete else None
+
+
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]
-        annotations = {**metadata.get("annotations", {}), "pulumi.com/skipAwait": "true"}
+        annotations = {**metadata.get("annotations", {}), **(_THERE if item.kind == "Job" else _UNAWAITED)}
         inputs["metadata"] = {**metadata, "annotations": annotations}
     if item.kind == "Secret":
         inputs["stringData"] = pulumi.Output.secret(inputs["stringData"])
