@@ -11,6 +11,7 @@
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
+        JobsFailedError            job-failed     3   a job of the mesh has failed and will not be tried again
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it
@@ -132,6 +133,12 @@ class ResourcesFailedError(EngineError):
 class NotReadyError(MeshError):
     code = "not-ready"
     exit_code = 3
+
+
+class JobsFailedError(NotReadyError):
+    """Jobs of the mesh have used up their retries; what else was asked for is done."""
+
+    code = "job-failed"
 
 
 class StalePlanError(MeshError):

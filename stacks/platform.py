@@ -7,6 +7,7 @@ the same resources on the wire, without importing a class for every kind of obje
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -54,15 +55,17 @@ def declare(
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource] = (),
     ready_timeout_s: int = 0,
+    staying: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pulumi.Output[str]]:
     """Declare everything inside the cluster; returns the address of each workload that has an endpoint.
 
-    `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider.
+    `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider. `staying`: by
+    workload, the properties of its Job that stay as they are, whatever is declared here.
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
     before the first object, and outlives the last.
     """
-    objects = render.platform_objects(deployment)
+    objects = [_left_alone(item, staying or {}) for item in render.platform_objects(deployment)]
     late = {**late, ENDPOINT: _endpoint(deployment, late)}
     missing = [name for name in render.late_names(objects) if name not in late]
     if missing:
@@ -70,6 +73,11 @@ def declare(
     declared = _declare(objects, provider, late, depends_on, ready_timeout_s)
     public = {endpoint.workload for endpoint in deployment.endpoints}
     return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
+
+
+def _left_alone(item: PlatformObject, staying: Mapping[str, Sequence[str]]) -> PlatformObject:
+    paths = staying.get(item.subject.removeprefix("workload/"), ()) if item.kind == "Job" else ()
+    return replace(item, ignore_changes=(*item.ignore_changes, *paths)) if paths else item
 
 
 def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:

@@ -76,10 +76,14 @@ def up(
                 context.confirm_name(environment, confirm, f"{', '.join(risk.subject for risk in lost)} would be lost")
         mesh.refuse_if_moving(environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+    if result.failed_jobs is not None and context.output == "json":
+        raise result.failed_jobs  # one document
     _show(context, result.plan, result.addresses)
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+    if result.failed_jobs is not None:
+        raise result.failed_jobs
 
 
 def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> None:

@@ -17,18 +17,29 @@ _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as th
 
 
 def previewed(
-    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    said: Sequence[str] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it."""
-    notes = storage.notes(steps)
+    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `said`: notes on what
+    stays as it is."""
+    notes = [*storage.notes(steps), *said]
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes)
 
 
-def done(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], names: tuple[Change, ...]) -> Plan:
+def done(
+    deployment: Deployment,
+    steps: Sequence[Step],
+    before: Mapping[str, Any],
+    names: tuple[Change, ...],
+    said: Sequence[str] = (),
+) -> Plan:
     """Of a run that changed things. Arguments: as `previewed`."""
-    return _plan(deployment, steps, before, names, [])
+    return _plan(deployment, steps, before, names, said)
 
 
 def of_buckets(deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any]) -> Plan:

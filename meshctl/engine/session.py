@@ -26,6 +26,8 @@ from meshctl.changes.steps import Step
 from meshctl.engine import (
     cluster_identity,
     clusters,
+    finished_jobs,
+    jobs,
     kubeconfig,
     names,
     object_access,
@@ -41,12 +43,21 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.endpoint_names import EndpointNames
 from meshctl.engine.events import OnProgress, Recorder
+from meshctl.engine.finished_jobs import Staying
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses, known_kubeconfig
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.protection import Risk, data_at_risk, let_go, loss_refused, may_lose
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import CredentialsError, EngineError, MeshError, ProtectedDataError, UnreachableError, UsageError
+from meshctl.errors import (
+    CredentialsError,
+    EngineError,
+    JobsFailedError,
+    MeshError,
+    ProtectedDataError,
+    UnreachableError,
+    UsageError,
+)
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Environments
 from stacks.edge import Name
@@ -62,11 +73,13 @@ _DECLARE: Mapping[str, Callable[..., None]] = {
 
 @dataclass(frozen=True)
 class UpResult:
-    """After `up`: the addresses by endpoint, all outputs, and what was done."""
+    """After `up`: the addresses by endpoint, all outputs, and what was done. `failed_jobs`: what the command is to end
+    with all the same."""
 
     addresses: dict[str, str]
     outputs: dict[str, Any]
     plan: Plan
+    failed_jobs: JobsFailedError | None = None
 
 
 @dataclass
@@ -103,9 +116,10 @@ class Session:
         """What `up` would do, with no change made. Raises: EngineError and its leaves, UsageError as `up` does."""
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
-        run = self._environment_run(deployment, cluster, lambda: state.result(), quiet=True)
-        with ThreadPoolExecutor(max_workers=3) as pool:
+        run = self._environment_run(deployment, cluster, lambda: state.result(), lambda: staying.result(), quiet=True)
+        with ThreadPoolExecutor(max_workers=4) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
+            staying = pool.submit(lambda: self._staying(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster))
             try:
@@ -116,7 +130,8 @@ class Session:
             allowed.result()
             before = stack_outputs(state.result())
             moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-            return plans.previewed(deployment, record.steps, before, moved)
+            marked = finished_jobs.with_marks(deployment, state.result())
+            return plans.previewed(marked, record.steps, before, moved, staying.result().notes)
 
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
@@ -143,16 +158,18 @@ class Session:
         set_names: bool = True,
         previewed: Plan | None = None,
         allow_data_loss: bool = False,
+        keep_marks: bool = True,
     ) -> UpResult:
         """Bring the environment up. `set_names`: also point unowned and own endpoint names at it, and remove own ones
-        that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
+        that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked. `keep_marks`: jobs that
+        a migration left as finished elsewhere stay so; without it, only those that `deployment` marks.
 
         Raises: ProtectedDataError (storage with data would go; nothing was done), UsageError (the environment is in
         another region, account or cluster; nothing was done), ResourcesFailedError (what was made is kept),
         CredentialsError, UnreachableError, LockedError, InterruptedByUserError.
         """
         cluster = cluster_identity.asked(deployment)
-        run = self._environment_run(deployment, cluster, lambda: state)
+        run = self._environment_run(deployment, cluster, lambda: state, lambda: staying, keep_marks=keep_marks)
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         preconditions.check_change(deployment, state, self.environments)
@@ -162,6 +179,8 @@ class Session:
             raise loss_refused(deployment.environment, lost)
         run.empty_on_delete(_buckets(lost))
         volume_sizes.grow(deployment, state)
+        deployment = finished_jobs.with_marks(deployment, state) if keep_marks else deployment
+        staying = self._staying(deployment, state)
         with self._context_kept(run):
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
@@ -172,10 +191,14 @@ class Session:
         addresses = known_addresses(outputs)
         self._write_context(deployment.environment, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved)
+        plan = plans.done(named, record.steps, before, moved, staying.notes)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
-        return UpResult(addresses, outputs, plan)
+        return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
+
+    def _staying(self, deployment: Deployment, state: Mapping[str, Any]) -> Staying:
+        """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""
+        return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
 
     @contextmanager
     def _context_kept(self, run: StackRun) -> Iterator[None]:
@@ -349,11 +372,13 @@ class Session:
         deployment: Deployment,
         cluster: str,
         state: Callable[[], Mapping[str, Any]],
+        staying: Callable[[], Staying],
         *,
+        keep_marks: bool = True,
         quiet: bool = False,
     ) -> StackRun:
-        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state`: waits for the
-        stack's state, which the program needs on AWS and where there are secrets."""
+        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state` waits for the stack's
+        state, `staying` for what is to stay as it is in there. `keep_marks`: as for `up`."""
         values = secret_values.collect(deployment, self.environments)
         identity = {"cluster_uid": cluster} if cluster else {}
 
@@ -364,7 +389,8 @@ class Session:
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
             declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
-            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, **identity)
+            declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
+            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, staying=staying().paths, **identity)
 
         run = self._run(deployment.environment, program, quiet=quiet)
         return run

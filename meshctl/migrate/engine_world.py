@@ -79,7 +79,7 @@ class EngineWorld:
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            return UpResult(self._session.up(deployment, set_names=False).addresses)
+            return UpResult(self._session.up(deployment, set_names=False, keep_marks=False).addresses)
 
     def retire(self, deployment: Deployment, *, keep_data: bool, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)

@@ -263,7 +263,7 @@ def _job(deployment: Deployment, workload: Workload) -> PlatformObject:
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
-        "paused": workload.paused,
+        "paused": not workload.runs,
         # one lost node fails the whole gang at once: three such losses
         "backoff_limit": 3 * workload.replicas,
         "signal_exit_codes": sorted(128 + number for number in signals),
