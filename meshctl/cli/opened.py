@@ -63,7 +63,7 @@ class Opened:
             return None
         return guard.open_migration(open_state_store(backend, self.session.folder), self.mesh.name)
 
-    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
+    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
         """Raises: LockedError when an open migration has the environment in its hands."""
         found = self.open_migration()
         if found is not None:

@@ -58,7 +58,7 @@ def up(
     if object_storage_only:
         _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss)
     with opened(context, "up", break_lock=break_lock) as mesh:
-        mesh.session.ready_timeout_s = _seconds(timeout)
+        mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.refuse_if_moving(mesh.known(environment), "up")
         mesh.session.check = partial(mesh.refuse_if_moving, environment, "up")
         if forget_cluster:
@@ -129,7 +129,7 @@ def _agree(context: Context, preview: Plan, saved: Path | None) -> None:
         context.confirm(f"apply to {preview.environment}?")
 
 
-def _seconds(text: str) -> int:
+def seconds_of(text: str) -> int:
     """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError."""
     from meshctl.model.units import seconds
 

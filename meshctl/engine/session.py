@@ -200,6 +200,18 @@ class Session:
         """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""
         return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
 
+    def remake_job(self, deployment: Deployment, workload: str) -> None:
+        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew. `deployment`:
+        what is deployed, with the marks that it is to have from now on.
+
+        Raises: UsageError where it has no Job yet, and as `up`.
+        """
+        cluster = cluster_identity.asked(deployment)
+        run = self._environment_run(deployment, cluster, lambda: state, Staying, keep_marks=False)
+        state = run.state(plain_secrets=secret_revisions.needed(deployment))
+        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+        run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
+
     @contextmanager
     def _context_kept(self, run: StackRun) -> Iterator[None]:
         """Where an `up` fails, the cluster may be up all the same: it is where to look for the reason."""
