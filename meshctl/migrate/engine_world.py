@@ -16,10 +16,11 @@ import dns.exception
 import dns.resolver
 import httpx2
 
-from meshctl.engine import cluster_identity, clusters, object_access, upgrade
+from meshctl.engine import cluster_identity, clusters, jobs, object_access, upgrade
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
+from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
@@ -120,6 +121,15 @@ class EngineWorld:
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         return clusters.pods(self._access(deployment), deployment.namespace, workload)
+
+    def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
+        if not any(workload.is_job for workload in deployment.workloads):
+            return {}
+        return jobs.states(self._access(deployment), deployment.namespace)
+
+    def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
+        with _telling(self._session, say):
+            self._session.remake_job(deployment, workload)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
         return clusters.lost_nodes(self._access(deployment), nodes)

@@ -75,7 +75,7 @@ class Migrations:
                 continue
             access = partial(self.world.object_access, store), partial(self.world.object_access, known[store.name])
             facts.append(self.data.facts(store.name, *access))
-        return plan_migration(here, there, tuple(facts), options)
+        return plan_migration(here, there, tuple(facts), options, self.world.jobs(here))
 
     def start(self, plan: MigrationPlan) -> str:
         """Begin, and go up to the wait for `finish`; returns the migration's id. Raises: UsageError, MigrationError…"""

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.render import platform
 from meshctl.render.objects import LateValue
-from meshctl.render.platform import platform_objects
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
 _STORE_URL = re.compile(r"^MESH_.+_URL$")
@@ -23,8 +23,7 @@ Spec = Mapping[str, Any]
 
 def job_specs(deployment: Deployment) -> dict[str, dict[str, Any]]:
     """The `spec` of each workload's Job, by workload."""
-    jobs = (item for item in platform_objects(deployment) if item.kind == "Job")
-    return {item.subject.removeprefix("workload/"): item.manifest["spec"] for item in jobs}
+    return {w.name: platform.job(deployment, w).manifest["spec"] for w in deployment.workloads if w.is_job}
 
 
 def variables(workload: Workload | None) -> frozenset[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ workloads:
     nodes: 1
     image: ghcr.io/acme/train:1.4
     command: [sh, -c, "trap 'sleep 18; exit 0' TERM; while :; do sleep 0.2; done"]
+    mounts: {checkpoints: {path: /ckpt}}
     checkpoint: {storage: checkpoints, grace: 120s}
 storage:
   checkpoints: {kind: object, size: 1GiB}
@@ -141,7 +144,9 @@ def pods(here: RunningLab, workload: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in items if "deletionTimestamp" not in pod["metadata"]}
 
 
-def test_a_changed_image_waits_until_the_old_gang_has_saved(lab: RunningLab, folder: Path) -> None:
+def test_a_changed_image_waits_until_the_old_gang_has_saved_and_so_does_a_restart_that_is_killed(
+    lab: RunningLab, folder: Path
+) -> None:
     (folder / "mesh.yaml").write_text(SAVER)
     here = lab.at(folder)
     here.meshctl("up", "dc1", "--yes")
@@ -153,6 +158,17 @@ def test_a_changed_image_waits_until_the_old_gang_has_saved(lab: RunningLab, fol
         assert uid(here, "pretrain") != old
         (container,) = get(here, "job", "pretrain")["spec"]["template"]["spec"]["containers"]
         assert container["image"] == "ghcr.io/acme/train:1.5"
+        assert "no changes" in here.meshctl("plan", "dc1").stdout
+
+        old = uid(here, "pretrain")
+        wait_until(lambda: get(here, "job", "pretrain").get("status", {}).get("ready"))
+        arguments = [sys.executable, "-m", "meshctl.cli.main", "restart", "pretrain", "--yes"]
+        with subprocess.Popen(arguments, cwd=here.folder, env=here.env, stderr=subprocess.DEVNULL) as restarting:
+            wait_until(lambda: "deletionTimestamp" in get(here, "job", "pretrain")["metadata"])
+            restarting.kill()
+        here.meshctl("up", "dc1", "--yes")
+        assert uid(here, "pretrain") != old
+        assert "deletionTimestamp" not in get(here, "job", "pretrain")["metadata"]
         assert "no changes" in here.meshctl("plan", "dc1").stdout
     finally:
         here.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1")
