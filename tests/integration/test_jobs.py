@@ -144,9 +144,7 @@ def pods(here: RunningLab, workload: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in items if "deletionTimestamp" not in pod["metadata"]}
 
 
-def test_a_changed_image_waits_until_the_old_gang_has_saved_and_so_does_a_restart_that_is_killed(
-    lab: RunningLab, folder: Path
-) -> None:
+def test_a_changed_image_and_a_killed_restart_wait_until_the_gang_has_saved(lab: RunningLab, folder: Path) -> None:
     (folder / "mesh.yaml").write_text(SAVER)
     here = lab.at(folder)
     here.meshctl("up", "dc1", "--yes")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from providers.base.provider import ProviderError
-from providers.kubernetes import apply, objects, waiting
+from providers.kubernetes import apply, diffing, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.provider import KubernetesProvider
 from providers.kubernetes.session import Session
@@ -162,6 +162,18 @@ def test_a_namespace_is_waited_for_as_long_as_its_pods_may_take(clock: Time) -> 
     provider = provider_of(cluster)
     provider.delete(token, urn=URN, id="saver", inputs=space, outputs={}, timeout_s=0)
     assert cluster.there is None
+
+
+def test_a_job_made_by_an_earlier_version_is_changed_in_place_and_not_run_again() -> None:
+    old, new = job(120, **{"pulumi.com/skipAwait": "true"}), job(120, **{"pulumi.com/waitFor": readiness.EXISTS})
+    found = diffing.diff(old=old, new=new, mutable_config_maps=False, mutable_secrets=True, unready=False)
+    assert (found.changes, found.replaces) == (True, ())
+
+
+def test_a_job_is_ready_as_soon_as_it_is_there(clock: Time) -> None:
+    cluster = Cluster(clock, saving_s=0)
+    create(provider_of(cluster), job(120, **{"pulumi.com/waitFor": readiness.EXISTS}))
+    assert clock.now_s == 0
 
 
 def test_what_has_no_pods_and_asks_for_no_wait_is_not_waited_for(clock: Time) -> None:
