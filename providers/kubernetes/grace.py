@@ -1,5 +1,5 @@
-"""How long the end of an object may take: as long as its pods may take to end, and some more. Called by `deleting`.
-PURE.
+"""How long the end of an object may take: as long as its pods may take to end, and some more. Called by `deleting` and
+`provider.read`. PURE.
 
 A trainer writes its checkpoint while it ends, for minutes where its grace period says so: a delete that gives up
 earlier would call an object stuck that does what it is to do.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from providers.kubernetes.objects import Json
+from providers.kubernetes.objects import Json, metadata
 from providers.kubernetes.readiness import part, timeout_s
 
 DEFAULT_GRACE_S: Final = 30.0  # the API server's own, where a pod names none
@@ -20,6 +20,13 @@ OWNERS_OF_PODS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Re
 
 def has_pods(obj: Json) -> bool:
     return obj.get("kind") == "Pod" or obj.get("kind") in OWNERS_OF_PODS
+
+
+def is_leaving(obj: Json) -> bool:
+    """Whether it has pods and is being deleted, which nobody can take back: it is there until they have ended, and is
+    to count as gone, so that its successor is made. Not so for what holds data or other objects, whose end is waited
+    for."""
+    return has_pods(obj) and bool(metadata(obj).get("deletionTimestamp"))
 
 
 def grace_s(obj: Json) -> float | None:

@@ -15,7 +15,7 @@ import yaml
 
 from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.base.values import Properties, contains_unknown
-from providers.kubernetes import checking, config, diffing, objects, readiness
+from providers.kubernetes import checking, config, diffing, grace, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
@@ -326,7 +326,7 @@ class KubernetesProvider(Provider):
                 self._warn_once(urn, f"not refreshed: {error}")
                 return Found(id, outputs, inputs)
             raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
-        if live is None:
+        if live is None or grace.is_leaving(live):
             return Found("")
         found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
         manager = self._manager(urn, asked, outputs)

@@ -132,6 +132,29 @@ def test_a_create_waits_for_what_an_earlier_run_began_to_delete(clock: Time) -> 
     assert cluster.there["metadata"]["uid"] != "made at 0.0"
 
 
+def test_a_restart_whose_engine_was_killed_in_the_middle_is_brought_to_its_end(clock: Time) -> None:
+    """The next run reads the job that the killed one was deleting: still there, it is on its way out for good."""
+    cluster = Cluster(clock, saving_s=850)
+    provider = provider_of(cluster)
+    asked = job(900, **{"pulumi.com/waitFor": readiness.EXISTS})
+    create(provider, asked)
+    assert provider.read(TOKEN, urn=URN, id="saver/pretrain", inputs=asked, outputs={}).id == "saver/pretrain"
+    cluster.delete()
+    assert provider.read(TOKEN, urn=URN, id="saver/pretrain", inputs=asked, outputs={}).id == ""
+    create(provider, asked)
+    assert provider.read(TOKEN, urn=URN, id="saver/pretrain", inputs=asked, outputs={}).id == "saver/pretrain"
+
+
+def test_a_namespace_on_its_way_out_is_not_taken_for_gone(clock: Time) -> None:
+    """Its volumes cost money until their driver has deleted them: `destroy` has to wait for them."""
+    cluster = Cluster(clock, saving_s=850)
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "saver"}}
+    cluster.create(objects.NAMESPACE, space)
+    cluster.delete()
+    token = "kubernetes:core/v1:Namespace"
+    assert provider_of(cluster).read(token, urn=URN, id="saver", inputs={}, outputs=space).id == "saver"
+
+
 def test_what_never_ends_is_told_as_such_and_not_as_somebody_elses(clock: Time) -> None:
     cluster = Cluster(clock, saving_s=1e9)
     provider = provider_of(cluster)
