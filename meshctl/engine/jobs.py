@@ -15,6 +15,7 @@ from lightkube.resources.core_v1 import Pod
 from meshctl.engine import clusters
 from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.engine.events import OnProgress, Progress
+from meshctl.engine.redaction import Redact, redaction
 from meshctl.errors import JobsFailedError, MeshError
 from meshctl.model.deployment import Deployment
 
@@ -50,9 +51,11 @@ def states(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
     client = cluster.client()
     with named(cluster.name):
         found = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
-        failed = any(state.ended == "failed" for state in found)
-        pods = list(client.list(Pod, namespace=namespace, labels=_OURS)) if failed else []
-    return {state.workload: _with_last_words(state, pods) for state in found}
+        if not any(state.ended == "failed" for state in found):
+            return {state.workload: state for state in found}
+        pods = list(client.list(Pod, namespace=namespace, labels=_OURS))
+        redact = redaction(client, namespace, _OURS)
+    return {state.workload: _with_last_words(state, pods, redact) for state in found}
 
 
 def job_state(job: Any) -> JobState:
@@ -67,14 +70,15 @@ def job_state(job: Any) -> JobState:
     return JobState(workload, "complete" if any(kind in true for kind in _COMPLETE) else "")
 
 
-def _with_last_words(state: JobState, pods: Iterable[Any]) -> JobState:
+def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> JobState:
     if state.ended != "failed":
         return state
     failed = [pod for pod in pods if _is_of(pod, state.workload) and pod.status and pod.status.phase == "Failed"]
     if not failed:
         return state
     last = clusters.pod_state(max(failed, key=_ended_at))
-    return JobState(state.workload, state.ended, state.reason, f"{last.name}: {last.reason}" if last.reason else "")
+    words = redact(last.reason)
+    return JobState(state.workload, state.ended, state.reason, f"{last.name}: {words}" if words else "")
 
 
 def _is_of(pod: Any, workload: str) -> bool:

@@ -15,7 +15,7 @@ from meshctl import changes
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
-from meshctl.errors import LockedError
+from meshctl.errors import JobsFailedError, LockedError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import open_state_store
@@ -91,7 +91,9 @@ class Asked(Context):
         self.confirm(why)
 
 
-def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+def run(
+    command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, context: Context | None = None, **options: Any
+) -> None:
     environments = SimpleNamespace(state=SimpleNamespace(backend=BACKEND))
     mesh = Mesh(cast("Any", SimpleNamespace(name="demo")), cast("Any", environments), cast("Any", session))
 
@@ -101,7 +103,7 @@ def run(command: Any, session: Changes, monkeypatch: pytest.MonkeyPatch, **optio
 
     monkeypatch.setattr(opening, "opened", opened)
     monkeypatch.setattr(changes, "plan_text", lambda _: "")
-    command(SimpleNamespace(obj=Asked(where=session.folder)), "east", **options)
+    command(SimpleNamespace(obj=context or Asked(where=session.folder)), "east", **options)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +126,22 @@ def test_a_migration_that_began_while_a_question_was_open_is_not_worked_against(
     with pytest.raises(LockedError, match="east is part of migration"):
         run(command, session, monkeypatch, **options)
     assert session.made == []
+
+
+@pytest.mark.parametrize("output", ["human", "json"])
+def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = JobsFailedError("east: the job of pretrain has failed; all else is up")
+
+    class Done(Changes):
+        def up(self, *_: Any, **__: Any) -> Any:
+            return SimpleNamespace(plan=None, addresses={"chat": "10.0.0.1"}, failed_jobs=failed)
+
+    monkeypatch.setattr(changes, "done_text", lambda _: "east: up to date\n")
+    with pytest.raises(JobsFailedError) as caught:
+        run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output=output), plan=None)
+    assert caught.value.exit_code == 3
+    # in JSON the error is the one document
+    said = "east: up to date\n  chat.example.com -> 10.0.0.1\n" if output == "human" else ""
+    assert capsys.readouterr().out == said

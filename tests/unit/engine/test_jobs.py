@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx2
 import pytest
+from lightkube.core.exceptions import ApiError
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import Pod, Secret
 
 from meshctl.engine import clusters, jobs
 from meshctl.engine.cluster_access import ClusterAccess
@@ -84,6 +87,31 @@ def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.Mon
         "BackoffLimitExceeded: Job has reached the specified backoff limit; "
         "pretrain-0-a: main ended with exit code 1: no data"
     )
+
+
+def secret(value: str) -> Any:
+    data = {"TOKEN": base64.b64encode(value.encode()).decode()}
+    return Secret.from_dict({"metadata": {"name": "pretrain-secrets", "labels": LABELS}, "data": data})
+
+
+def test_last_words_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
+    monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), found, secret("hf_abcdefgh")))
+    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    assert told.last_words == "pretrain-0-a: main ended with exit code 1: 401: no access for [secret]"
+
+
+def test_who_may_not_see_the_secrets_is_not_told_what_may_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Restricted(Client):
+        def list(self, kind: Any, **options: Any) -> list[Any]:
+            if kind is Secret:
+                raise ApiError(response=httpx2.Response(403, json={"code": 403, "message": "forbidden"}))
+            return super().list(kind, **options)
+
+    found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
+    monkeypatch.setattr(ClusterAccess, "client", lambda _: Restricted(job(BACKOFF), found))
+    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    assert told.why == "BackoffLimitExceeded: Job has reached the specified backoff limit"
 
 
 FAILED = {"pretrain": JobState("pretrain", "failed", "BackoffLimitExceeded: no more", "pretrain-0: no data")}
