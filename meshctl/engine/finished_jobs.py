@@ -40,16 +40,14 @@ def with_marks(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
     deployed = _deployed(state)
     if deployed is None or not deployed.marks:
         return deployment
-    saved, wanted = _saved(state), work.job_specs(deployment)
-    marks = {
-        name: ended_in
-        for name, ended_in in deployed.marks.items()
-        if name in wanted and (name not in saved or saved[name].get("suspend"))
-    }
+    wanted = work.job_specs(deployment)
+    before = {**work.job_specs(deployed), **_saved(state)}
     held = {
         name: ended_in
-        for name, ended_in in marks.items()
-        if name not in saved or work.same_work(saved[name], wanted[name], _own(deployed, deployment, name))
+        for name, ended_in in deployed.marks.items()
+        if name in wanted
+        and before[name].get("suspend")
+        and work.same_work(before[name], wanted[name], _own(deployed, deployment, name))
     }
     return deployment.finished({**deployment.marks, **held})
 

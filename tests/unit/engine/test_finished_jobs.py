@@ -135,6 +135,9 @@ def test_a_job_that_ended_elsewhere_is_suspended_and_stays_so() -> None:
     assert job.manifest["spec"]["suspend"] is True
     assert with_marks(sample("coreweave"), state(MARKED)) == MARKED
     assert with_marks(changed("embed", pool="serve"), state(MARKED)).marks == {"embed": "aws-east"}
+    not_made_yet = {"resources": [r for r in state(MARKED)["resources"] if not r["urn"].endswith(":job")]}
+    assert with_marks(sample("coreweave"), not_made_yet) == MARKED
+    assert with_marks(changed("embed", args=("--all",)), not_made_yet).marks == {}
 
 
 def test_a_mark_goes_with_a_change_of_what_the_job_runs() -> None:
