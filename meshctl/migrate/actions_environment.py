@@ -124,7 +124,8 @@ def verify_stop(work: Work) -> dict[str, Any]:
         return {}
     running = work.deployment.paused(frozenset())
     ended = jobs.complete(running, work.world.jobs(work.deployment)) & work.step.workloads
-    return {"finished": sorted(jobs.doing_the_same(work.plan.source, work.plan.target, ended))}
+    finished = sorted(jobs.doing_the_same(work.plan.source, work.plan.target, ended))
+    return {"finished": finished} if finished else {}
 
 
 def _grace_s(work: Work, names: Iterable[str]) -> int:
