@@ -13,6 +13,7 @@
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
       OwnedFieldsError           owned-fields    1   other programs have set fields that the mesh sets otherwise
+        JobsFailedError            job-failed     3   a job of the mesh has failed and will not be tried again
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it
@@ -163,6 +164,12 @@ class OwnedFieldsError(MeshError):
 class NotReadyError(MeshError):
     code = "not-ready"
     exit_code = 3
+
+
+class JobsFailedError(NotReadyError):
+    """Jobs of the mesh have used up their retries; what else was asked for is done."""
+
+    code = "job-failed"
 
 
 class StalePlanError(MeshError):

@@ -7,6 +7,7 @@ the same resources on the wire, without importing a class for every kind of obje
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -14,6 +15,13 @@ import pulumi
 from meshctl import render
 from meshctl.model.deployment import Deployment
 from meshctl.render import ENDPOINT, LateValue, PlatformObject
+
+# A job is done when its work is, which nobody waits for: it is ready as soon as it is there. Unlike `skipAwait`, this
+# leaves the wait for its end alone: both plugins make its successor only once its pods have saved their work.
+_THERE = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+_UNAWAITED = {"pulumi.com/skipAwait": "true"}
+_DELETE_S = 600  # how long both plugins wait for the end of an object, unless told otherwise
+_DELETE_MARGIN_S = 120  # beyond a grace period
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -47,15 +55,17 @@ def declare(
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource] = (),
     ready_timeout_s: int = 0,
+    staying: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pulumi.Output[str]]:
     """Declare everything inside the cluster; returns the address of each workload that has an endpoint.
 
-    `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider.
+    `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider. `staying`: by
+    workload, the properties of its Job that stay as they are, whatever is declared here.
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
     before the first object, and outlives the last.
     """
-    objects = render.platform_objects(deployment)
+    objects = [_left_alone(item, staying or {}) for item in render.platform_objects(deployment)]
     late = {**late, ENDPOINT: _endpoint(deployment, late)}
     missing = [name for name in render.late_names(objects) if name not in late]
     if missing:
@@ -63,6 +73,11 @@ def declare(
     declared = _declare(objects, provider, late, depends_on, ready_timeout_s)
     public = {endpoint.workload for endpoint in deployment.endpoints}
     return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
+
+
+def _left_alone(item: PlatformObject, staying: Mapping[str, Sequence[str]]) -> PlatformObject:
+    paths = staying.get(item.subject.removeprefix("workload/"), ()) if item.kind == "Job" else ()
+    return replace(item, ignore_changes=(*item.ignore_changes, *paths)) if paths else item
 
 
 def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:
@@ -101,8 +116,7 @@ def _declare(
     depends_on: Sequence[pulumi.Resource],
     ready_timeout_s: int = 0,
 ) -> dict[str, KubernetesObject]:
-    limit = f"{ready_timeout_s}s"
-    timeouts = pulumi.CustomTimeouts(create=limit, update=limit) if ready_timeout_s else None
+    longest_s = max(map(_delete_s, objects), default=_DELETE_S)
     claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
@@ -112,7 +126,7 @@ def _declare(
             # what depends on another object waits for `depends_on` through it
             depends_on=needs or list(depends_on),
             ignore_changes=list(item.ignore_changes),
-            custom_timeouts=timeouts,
+            custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
             # a claim stays as long as a pod uses it, so the pods must go first
@@ -123,13 +137,26 @@ def _declare(
     return declared
 
 
+def _delete_s(item: PlatformObject) -> int:
+    """How long its end may take: as long as its pods may take to end, and some more."""
+    template = (item.manifest.get("spec") or {}).get("template") or {}
+    grace_s = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
+    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S)
+
+
+def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:
+    ready = f"{ready_s}s" if ready_s else None
+    delete = f"{delete_s}s" if delete_s > _DELETE_S else None
+    return pulumi.CustomTimeouts(create=ready, update=ready, delete=delete) if ready or delete else None
+
+
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
     for name, path in render.held_paths(item, late):
         _put(inputs, path, late[name])
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]
-        annotations = {**metadata.get("annotations", {}), "pulumi.com/skipAwait": "true"}
+        annotations = {**metadata.get("annotations", {}), **(_THERE if item.kind == "Job" else _UNAWAITED)}
         inputs["metadata"] = {**metadata, "annotations": annotations}
     if item.kind == "Secret":
         inputs["stringData"] = pulumi.Output.secret(inputs["stringData"])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshctl.changes import jobs
 from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
@@ -196,4 +197,5 @@ def _summary(steps: list[Step], shown: list[FieldChange]) -> str:
         if step.action in ("create", "delete", "replace"):
             parts[step.action] = parts.get(step.action, 0) + 1
     words += [f"{counted(count, 'resource')} to {action}" for action, count in parts.items()]
+    words += jobs.consequences(steps)
     return ", ".join(words) or f"{counted(len(steps), 'resource')} to update"

@@ -26,6 +26,7 @@ from meshctl.cli.ending import Commands, Group, file_error, flushed
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
+from meshctl.cli.restart import restart
 from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
 from meshctl.cli.status import status
@@ -87,7 +88,7 @@ def _enter(directory: Path) -> None:
         raise FileError("the working folder has been deleted", hint="cd to one that is there, or -C DIR") from error
 
 
-for command in (check, plan, up, destroy, status, migrate, setup, doctor, schema):
+for command in (check, plan, up, restart, destroy, status, migrate, setup, doctor, schema):
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)

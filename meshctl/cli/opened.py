@@ -72,7 +72,7 @@ class Opened:
         paths = store.paths(stack_locks.folder_of(self.mesh.name, environment))
         return next(filter(None, (stack_locks.holder(store.read(path)) for path in paths)), None)
 
-    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy"]) -> None:
+    def refuse_if_moving(self, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
         """Raises: LockedError when an open migration has the environment in its hands."""
         found = self.open_migration()
         if found is not None:

@@ -77,7 +77,7 @@ def up(
     if object_storage_only:
         _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss)
     with opened(context, "up", break_lock=break_lock) as mesh:
-        mesh.session.ready_timeout_s = _seconds(timeout)
+        mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
         mesh.refuse_if_moving(mesh.known(environment), "up")
         mesh.session.check = partial(mesh.refuse_if_moving, environment, "up")
@@ -94,10 +94,14 @@ def up(
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
         mesh.refuse_if_moving(environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+    if result.failed_jobs is not None and context.output == "json":
+        raise result.failed_jobs  # one document
     _show(context, result.plan, result.addresses)
     if context.output != "json":
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
+    if result.failed_jobs is not None:
+        raise result.failed_jobs
 
 
 def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> None:
@@ -154,7 +158,7 @@ def _agree(
         context.confirm(f"apply to {preview.environment}?")
 
 
-def _seconds(text: str) -> int:
+def seconds_of(text: str) -> int:
     """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError."""
     from meshctl.model.units import seconds
 

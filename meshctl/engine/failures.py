@@ -39,6 +39,10 @@ HINTS = {
     " bucket if nobody needs what is in it",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
     "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
+    "BeingDeleted": "the old one is still ending, for as long as the grace period of its pods: nothing is to be "
+    "removed by hand; run the command again once `kubectl get` no longer shows it",
+    "NotGone": "pods that save their work end when they have; `kubectl describe` shows what else holds it. Then run "
+    "the command again: it goes on from there",
     "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
     "another host",
     "Conflict": "something else has changed it at the same moment, or an earlier run made it in another way, which the "
@@ -83,6 +87,7 @@ PASSING_CODES = frozenset(
 _GENERIC = {"Timeout", "NotReady"}
 _SEEN = (
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
+    ("BeingDeleted", re.compile(r"object is being deleted")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
     ("VolumeShrink", re.compile(r"resources\.requests\.storage: Forbidden: field can not be less than")),
     ("VolumeUnbound", re.compile(r"spec is immutable after creation except resources\.requests")),

@@ -44,9 +44,10 @@ def done(
     names: tuple[Change, ...],
     losses: tuple[Loss, ...] = (),
     drift: Sequence[Step] = (),
+    notes: Sequence[str] = (),
 ) -> Plan:
     """Of a run that changed things. Arguments: as `previewed`."""
-    return _plan(deployment, steps, before, names, [], losses, drift)
+    return _plan(deployment, steps, before, names, notes, losses, drift)
 
 
 def looked_at(state: Mapping[str, Any], *, looked: bool) -> list[str]:

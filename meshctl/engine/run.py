@@ -119,6 +119,25 @@ class StackRun:
 
         return self._run("up", act)
 
+    def remake(self, urn: str, *, state: Mapping[str, Any]) -> Recorder:
+        """Delete this one resource and make it anew; all else stays as it is. A run that was killed in between is
+        brought to its end by `up`. Raises: as `up`."""
+        self._settle_pending("up", state)
+
+        def act(record: Recorder) -> None:
+            with self._ended_when_stuck(record):
+                self.stack.up(
+                    on_event=record,
+                    parallel=self.parallel,
+                    continue_on_error=True,
+                    suppress_outputs=True,
+                    suppress_progress=True,
+                    target=[urn],
+                    replace=[urn],
+                )
+
+        return self._run("up", act)
+
     @contextmanager
     def _ended_when_stuck(self, record: Recorder) -> Iterator[None]:
         """Have the engine finish when a delete within a replacement failed and all else is done.

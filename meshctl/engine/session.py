@@ -30,6 +30,8 @@ from meshctl.engine import (
     clusters,
     drift,
     early_context,
+    finished_jobs,
+    jobs,
     kubeconfig,
     look,
     names,
@@ -49,13 +51,21 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.endpoint_names import EndpointNames
 from meshctl.engine.events import OnProgress, Recorder, deletions
+from meshctl.engine.finished_jobs import Staying
 from meshctl.engine.look import Look
 from meshctl.engine.others import Other, others
 from meshctl.engine.outputs import known_addresses
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.run import StackRun, stack_outputs
-from meshctl.errors import CredentialsError, EngineError, MeshError, UnreachableError, UsageError
+from meshctl.errors import (
+    CredentialsError,
+    EngineError,
+    JobsFailedError,
+    MeshError,
+    UnreachableError,
+    UsageError,
+)
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import AwsEnvironment, Environments
 from stacks.edge import Name
@@ -71,11 +81,13 @@ _DECLARE: Mapping[str, Callable[..., None]] = {
 
 @dataclass(frozen=True)
 class UpResult:
-    """After `up`: the addresses by endpoint, all outputs, and what was done."""
+    """After `up`: the addresses by endpoint, all outputs, and what was done. `failed_jobs`: what the command is to end
+    with all the same."""
 
     addresses: dict[str, str]
     outputs: dict[str, Any]
     plan: Plan
+    failed_jobs: JobsFailedError | None = None
 
 
 @dataclass
@@ -120,11 +132,17 @@ class Session:
         cluster = cluster_identity.asked(deployment)
         # a preview is over before its progress is read
         run = self._environment_run(
-            deployment, cluster, lambda: state.result(), lambda: owned.result()[0].held(preview=True), quiet=True
+            deployment,
+            cluster,
+            lambda: state.result(),
+            lambda: owned.result()[0].held(preview=True),
+            lambda: staying.result(),
+            quiet=True,
         )
-        with ThreadPoolExecutor(max_workers=5) as pool:
+        with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
             owned = pool.submit(lambda: self._owned(deployment, state.result()))
+            staying = pool.submit(lambda: self._staying(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
             looked = pool.submit(lambda: self._looked(run, state, owned, allowed) if looks else None)
@@ -143,14 +161,19 @@ class Session:
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
         drifted = seen.drift if seen else ()
-        notes = (*ownership_.forecasts(drifted), *plans.looked_at(state.result(), looked=seen is not None))
+        notes = (
+            *ownership_.forecasts(drifted),
+            *staying.result().notes,
+            *plans.looked_at(state.result(), looked=seen is not None),
+        )
         lost = protection.lost_by_up(state.result(), deployment, steps)
-        return plans.previewed(deployment, steps, before, moved, lost, notes, drifted)
+        marked = finished_jobs.with_marks(deployment, state.result())
+        return plans.previewed(marked, steps, before, moved, lost, notes, drifted)
 
     def _owned(self, deployment: Deployment, state: Mapping[str, Any]) -> tuple[Ownership, MeshError | None]:
         """What other programs own there, and what is in the way of asking the cluster."""
         try:
-            return ownership.look(deployment, state, self.take_over), None
+            return ownership.look(finished_jobs.with_marks(deployment, state), state, self.take_over), None
         except (CredentialsError, UnreachableError) as error:
             return Ownership(deployment.environment), error
 
@@ -206,9 +229,11 @@ class Session:
         set_names: bool = True,
         previewed: Plan | None = None,
         allow_data_loss: bool = False,
+        keep_marks: bool = True,
     ) -> UpResult:
         """Bring the environment up. `set_names`: also point unowned and own endpoint names at it, and remove own ones
-        that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked.
+        that the mesh no longer has. `previewed`: what `plan` has just said, where it was asked. `keep_marks`: jobs that
+        a migration left as finished elsewhere stay so; without it, only those that `deployment` marks.
 
         Raises: ProtectedDataError (storage with data would go; nothing was done), OwnedFieldsError (fields of other
         programs; nothing was done), UsageError (the environment is in another region, account or cluster; nothing was
@@ -216,7 +241,14 @@ class Session:
         InterruptedByUserError.
         """
         cluster = cluster_identity.asked(deployment)
-        run = self._environment_run(deployment, cluster, lambda: state, lambda: owned.held(preview=False))
+        run = self._environment_run(
+            deployment,
+            cluster,
+            lambda: state,
+            lambda: owned.held(preview=False),
+            lambda: staying,
+            keep_marks=keep_marks,
+        )
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         owned, silence = self._owned(deployment, state)
@@ -232,6 +264,8 @@ class Session:
         run.empty_on_delete(protection.buckets(lost))
         volume_sizes.grow(deployment, state)
         owned.take_over(self.on_progress)
+        deployment = finished_jobs.with_marks(deployment, state) if keep_marks else deployment
+        staying = self._staying(deployment, state)
         with early_context.written(deployment, self.folder, state, run):
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
@@ -242,10 +276,26 @@ class Session:
         addresses = known_addresses(outputs)
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved, lost, seen.drift)
+        plan = plans.done(named, record.steps, before, moved, lost, seen.drift, staying.notes)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
-        return UpResult(addresses, outputs, plan)
+        return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
+
+    def _staying(self, deployment: Deployment, state: Mapping[str, Any]) -> Staying:
+        """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""
+        return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
+
+    def remake_job(self, deployment: Deployment, workload: str) -> None:
+        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew. `deployment`:
+        what is deployed, with the marks that it is to have from now on.
+
+        Raises: UsageError where it has no Job yet, and as `up`.
+        """
+        cluster = cluster_identity.asked(deployment)
+        run = self._environment_run(deployment, cluster, lambda: state, dict, Staying, keep_marks=False)
+        state = run.state(plain_secrets=secret_revisions.needed(deployment))
+        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+        run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
 
     def _brought_into_state(
         self, run: StackRun, state: Mapping[str, Any], owned: Ownership, silence: MeshError | None
@@ -425,11 +475,14 @@ class Session:
         cluster: str,
         state: Callable[[], Mapping[str, Any]],
         held: Callable[[], Mapping[str, Any]],
+        staying: Callable[[], Staying],
         *,
+        keep_marks: bool = True,
         quiet: bool = False,
     ) -> StackRun:
-        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state`: waits for the
-        stack's state, which the program needs on AWS and where there are secrets. `held`: see `Ownership.held`."""
+        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state` waits for the stack's
+        state, `held` for the fields that others own (see `Ownership.held`), `staying` for what is to stay as it is in
+        there. `keep_marks`: as for `up`."""
         values = secret_values.collect(deployment, self.environments)
         identity = {"cluster_uid": cluster} if cluster else {}
 
@@ -441,7 +494,8 @@ class Session:
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
             declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
-            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, **identity)
+            declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
+            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, staying=staying().paths, **identity)
 
         watched = early_context.watching(deployment, self.folder, self.on_progress)
         run = self._run(deployment.environment, program, quiet=quiet, on_progress=watched)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from meshctl.engine.presence import Presence
 from meshctl.engine.protection import refused_by_retire
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
+from meshctl.migrate import jobs
 from meshctl.migrate.plan import read_stores
 from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.render.pods import grace_s
+
+if TYPE_CHECKING:
+    from meshctl.engine.jobs import JobState
 
 _READY_S = 3600  # images and weights of a large model
 _PROBE_S = 600
@@ -29,8 +34,13 @@ def observe_up(work: Work) -> Observation:
 
 
 def act_up(work: Work) -> dict[str, Any]:
+    """A job that failed at the target, the last time that this step was tried, is tried again with it."""
+    failed = _failed(work) if work.step.phase == "start" else {}
     work.world.up(work.deployment, work.say)
-    return {}
+    for name in failed:
+        work.say(f"{name} had failed: it runs again")
+        work.world.rerun_job(work.deployment, name, work.say)
+    return {"run_again": sorted(failed)} if failed else {}
 
 
 def verify_up(work: Work) -> dict[str, Any]:
@@ -38,7 +48,7 @@ def verify_up(work: Work) -> dict[str, Any]:
         raise MigrationError(f"{work.deployment.environment} is not what was brought up", why=_deployed(work).reason)
     names = ", ".join(sorted(work.step.workloads)) or "nothing"
     hint = f"`meshctl status {work.deployment.environment}` shows why"
-    work.until(f"{names} ready in {work.deployment.environment}", lambda: missing_pods(work), _READY_S, hint)
+    work.until(f"{names} ready in {work.deployment.environment}", lambda: _not_ready(work), _READY_S, hint)
     return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
 
 
@@ -47,7 +57,7 @@ def _deployed(work: Work) -> Observation:
     found = work.world.deployed(wanted.environment)
     if found is None or found == wanted:
         return NOT_DONE if found is None else DONE
-    if found.paused(frozenset()) == wanted.paused(frozenset()) or work.step.name == "provision/target":
+    if found.bare == wanted.bare or work.step.name == "provision/target":
         return NOT_DONE
     return Observation(
         State.AMBIGUOUS,
@@ -61,9 +71,38 @@ def _fit(work: Work, workload: str) -> list[str]:
     return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
 
 
-def missing_pods(work: Work) -> str:
-    """The first of the step's workloads that lacks ready pods, in words; "" when none does."""
-    for name in sorted(work.step.workloads):
+def _not_ready(work: Work) -> str:
+    """What is still missing, in words. A job that has failed will have no more pods: no use to wait for them.
+
+    Raises: MigrationError for a job that failed where it was started. On the way back one may have failed long before
+    the migration, which is no reason to stay.
+    """
+    failed = _failed(work)
+    if failed and work.step.phase != "rollback":
+        name, state = next(iter(failed.items()))
+        raise MigrationError(
+            f"the job of {name} has failed in {work.deployment.environment}",
+            why=state.why,
+            hint="mend the cause; the next try runs it again",
+        )
+    for name, state in failed.items():
+        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {state.why}")
+    return missing_pods(work, but=failed.keys())
+
+
+def _failed(work: Work) -> dict[str, JobState]:
+    """The step's jobs that have failed."""
+    names = sorted(name for name in work.step.workloads if work.deployment.workload(name).is_job)
+    states = work.world.jobs(work.deployment) if names else {}
+    return {name: states[name] for name in names if jobs.has_failed(states, name)}
+
+
+def missing_pods(work: Work, but: Collection[str] = ()) -> str:
+    """The first of the step's workloads, without those of `but`, that lacks ready pods, in words; "" when none does."""
+    there = [name for name in sorted(work.step.workloads) if name not in but and work.deployment.workload(name).runs]
+    # the pods of a job that is over may be gone
+    over = jobs.complete(work.deployment, work.world.jobs(work.deployment)) if _any_job(work, there) else frozenset()
+    for name in (name for name in there if name not in over):
         wanted = work.deployment.workload(name).replicas
         ready = len(_fit(work, name))
         if ready < wanted:
@@ -73,10 +112,23 @@ def missing_pods(work: Work) -> str:
     return ""
 
 
+def _any_job(work: Work, names: Iterable[str]) -> bool:
+    return any(work.deployment.workload(name).is_job for name in names)
+
+
 def verify_stop(work: Work) -> dict[str, Any]:
-    """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out."""
+    """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out.
+
+    Jobs that turn out to have run to their end, since the plan was made, are kept: they are not run again elsewhere.
+    Pods that end because they are stopped count for nothing there (Kubernetes, "Suspending a Job").
+    """
     _until_ended(work, work.step.workloads)
-    return {}
+    if not _any_job(work, work.step.workloads):
+        return {}
+    running = work.deployment.paused(frozenset())
+    ended = jobs.complete(running, work.world.jobs(work.deployment)) & work.step.workloads
+    finished = sorted(jobs.doing_the_same(work.plan.source, work.plan.target, ended))
+    return {"finished": finished} if finished else {}
 
 
 def _until_ended(work: Work, names: frozenset[str]) -> None:
@@ -129,7 +181,7 @@ def check_free(work: Work) -> dict[str, Any]:
     """Nothing of the mesh may be in use at the target: it would be paused, and its data replaced."""
     target = work.plan.target.environment
     found = work.world.deployed(target)
-    running = [workload.name for workload in found.workloads if not workload.paused] if found else []
+    running = [workload.name for workload in found.workloads if workload.runs] if found else []
     named = sorted(name for name, at in work.world.endpoint_targets().items() if at.environment == target)
     if running or named:
         raise MigrationError(

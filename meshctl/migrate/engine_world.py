@@ -17,10 +17,11 @@ import dns.resolver
 import httpx2
 
 from meshctl.changes.losses import Loss
-from meshctl.engine import cluster_identity, clusters, object_access, ownership, upgrade
+from meshctl.engine import cluster_identity, clusters, jobs, object_access, ownership, upgrade
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.clusters import PodState
 from meshctl.engine.events import Progress
+from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
@@ -94,7 +95,7 @@ class EngineWorld:
         self._session.refresh = environment not in self._looked_at  # once: later steps only stop and start workloads
         self._looked_at.add(environment)
         with _telling(self._session, say):
-            return UpResult(self._session.up(deployment, set_names=False).addresses)
+            return UpResult(self._session.up(deployment, set_names=False, keep_marks=False).addresses)
 
     def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
@@ -141,6 +142,15 @@ class EngineWorld:
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         return clusters.pods(self._access(deployment), deployment.namespace, workload)
+
+    def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
+        if not any(workload.is_job for workload in deployment.workloads):
+            return {}
+        return jobs.states(self._access(deployment), deployment.namespace)
+
+    def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
+        with _telling(self._session, say):
+            self._session.remake_job(deployment, workload)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
         return clusters.lost_nodes(self._access(deployment), nodes)

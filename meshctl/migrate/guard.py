@@ -26,11 +26,11 @@ def open_migration(store: StateStore, mesh: str) -> Seen | None:
 
 
 def refuse(migration: str, history: History, activity: Activity, environment: str, command: str) -> None:
-    """`command`: up or destroy. Raises: LockedError when the open migration has the environment in its hands."""
+    """`command`: up, restart or destroy. Raises: LockedError when a migration has the environment in its hands."""
     source, target = history.plan.source.environment, history.plan.target.environment
     if environment not in (source, target):
         return
-    if command == "up" and environment == target and history.state in _TARGET_RUNS:
+    if command != "destroy" and environment == target and history.state in _TARGET_RUNS:
         return
     raise LockedError(
         f"{environment} is part of migration {migration} ({source} -> {target}): {state_text(history, activity)}",

@@ -79,6 +79,13 @@ class History:
                 return True
         return False
 
+    def finished_meanwhile(self, side: str) -> dict[str, str]:
+        """The jobs that were found at their end when they were to be stopped on the other side, after the plan was
+        made: they are not run again on this one. Workload -> the environment that they ended in."""
+        step, where = ("quiesce/stop", self.plan.source) if side == "target" else ("rollback/stop", self.plan.target)
+        record = self.done.get(step)
+        return dict.fromkeys(record.data.get("finished", ()), where.environment) if record is not None else {}
+
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)
 

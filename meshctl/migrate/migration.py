@@ -83,7 +83,7 @@ class Migrations:
                 continue
             access = partial(self.world.object_access, store), partial(self.world.object_access, known[store.name])
             facts.append(self.data.facts(store.name, *access))
-        plan = plan_migration(here, there, tuple(facts), options)
+        plan = plan_migration(here, there, tuple(facts), options, self.world.jobs(here))
         lost = self.world.lost_by_up(there)
         if lost:  # asked about by `up`, which is refused once the migration is open
             raise refused_by_up(target, lost)

@@ -95,7 +95,7 @@ def _sync_and_verify(plan: MigrationPlan) -> list[Step]:
 
 def _start(plan: MigrationPlan) -> list[Step]:
     """Everything runs at the target, is asked for its health, gets the names, and is watched."""
-    running, warm = plan.workloads - plan.idle, frozenset(plan.warm)
+    running, warm = plan.running, frozenset(plan.warm)
     endpoints = tuple(e.name for e in plan.endpoints)
     steps = []
     if warm:

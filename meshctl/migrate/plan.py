@@ -6,11 +6,18 @@ of the journal, and `outline` makes its steps from it. `plan_view` shows it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
 from meshctl.errors import InfeasibleError
+from meshctl.migrate import jobs
 from meshctl.migrate.rates import COPY_RATE, egress_rate
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
 from meshctl.model.units import format_gib
 from meshctl.words import counted
+
+if TYPE_CHECKING:
+    from meshctl.engine.jobs import JobState
 
 _GB = 1e9
 
@@ -82,13 +89,23 @@ class MigrationPlan(Value):
         return frozenset(w.name for w in self.source.workloads if w.paused)
 
     @property
+    def finished(self) -> dict[str, str]:
+        """Jobs that are not run again at the target: workload -> the environment that they ended in."""
+        return self.target.marks
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Workloads that run at the target in the end."""
+        return self.workloads - self.idle - self.finished.keys()
+
+    @property
     def workloads(self) -> frozenset[str]:
         return frozenset(w.name for w in self.target.workloads)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The target's endpoints whose workloads run: their names move."""
-        return tuple(e for e in self.target.endpoints if e.workload not in self.idle)
+        return tuple(e for e in self.target.endpoints if e.workload in self.running)
 
     def move(self, store: str) -> StoreMove:
         return next(move for move in self.moves if move.store == store)
@@ -110,9 +127,13 @@ def read_stores(workload: Workload) -> frozenset[str]:
 
 
 def plan_migration(
-    source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...], options: Options
+    source: Deployment,
+    target: Deployment,
+    facts: tuple[StoreFacts, ...],
+    options: Options,
+    states: Mapping[str, JobState] | None = None,
 ) -> MigrationPlan:
-    """Decide the whole migration. Raises: InfeasibleError with every obstacle at once."""
+    """Decide the whole migration. `states`: the source's jobs. Raises: InfeasibleError with every obstacle at once."""
     by_store = {fact.store: fact for fact in facts}
     gaps = (
         *_idle_gaps(source),
@@ -131,16 +152,19 @@ def plan_migration(
         )
     moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
     moves = tuple(_move(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
-    stopped = tuple(w.name for w in source.workloads if not w.paused and runs_alone(source, w))
+    finished = jobs.marks(source, target, states or {})
+    stopped = tuple(
+        w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
+    )
     return MigrationPlan(
         source=source,
-        target=target.paused(frozenset()),
+        target=target.bare.finished(finished),
         moves=moves,
         stays=_stays(source, by_store),
         stopped=stopped,
-        warm=_warm(source, stopped),
+        warm=_warm(source, {*stopped, *finished}),
         costs=_costs(source, target, moves, options),
-        notes=_notes(source, target),
+        notes=(*_notes(source, target), *jobs.notes(source, target, states or {})),
         options=options,
     )
 
@@ -152,7 +176,7 @@ def runs_alone(deployment: Deployment, workload: Workload) -> bool:
     return writes or workload.checkpoint is not None or workload.kind in ("training", "batch")
 
 
-def _warm(source: Deployment, stopped: tuple[str, ...]) -> tuple[str, ...]:
+def _warm(source: Deployment, stopped: Collection[str]) -> tuple[str, ...]:
     written = {name for w in source.workloads for name in written_stores(w)}
     candidates = (w for w in source.workloads if not w.paused and w.name not in stopped)
     return tuple(w.name for w in candidates if not read_stores(w) & written)

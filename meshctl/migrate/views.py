@@ -34,6 +34,7 @@ def plan_document(plan: MigrationPlan) -> dict[str, Any]:
             "stopped_at_source_first": list(plan.stopped),
             "started_warm": list(plan.warm),
             "kept_paused": sorted(plan.idle),
+            "not_run_again": sorted(plan.finished),
         },
         "endpoints": [{"name": e.name, "host": e.host} for e in plan.endpoints],
         "costs": [cost.model_dump(mode="json") for cost in plan.costs],
@@ -50,9 +51,10 @@ def plan_text(plan: MigrationPlan) -> str:
     lines += [f"  {text}: not moved" for text in plan.stays]
     lines += ["", "workloads"]
     lines += [f"  {name}: stopped at {source} before it starts at {target}" for name in plan.stopped]
-    both = sorted(plan.workloads - set(plan.stopped) - plan.idle)
+    both = sorted(plan.running - set(plan.stopped))
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
-    lines += [f"  {name}: stays paused" for name in sorted(plan.idle)]
+    lines += [f"  {name}: stays paused" for name in sorted(plan.idle - plan.finished.keys())]
+    lines += [f"  {name}: finished at {ended_in}, is not run again" for name, ended_in in plan.finished.items()]
     lines += ["", "downtime", *downtime_lines(plan)]
     lines += ["", "costs"]
     for cost in plan.costs:

@@ -71,7 +71,9 @@ class Work:
         return self.of(self.step.side).paused(self.step.paused)
 
     def of(self, side: str) -> Deployment:
-        return self.plan.source if side == "source" else self.plan.target
+        """That side as it is planned, with the marks of jobs that have ended since."""
+        planned = self.plan.source if side == "source" else self.plan.target
+        return planned.finished({**planned.marks, **self.history.finished_meanwhile(side)})
 
     def access(self, side: str, store: str) -> Callable[[], ObjectAccess]:
         return partial(self.world.object_access, self.of(side).object_store(store))

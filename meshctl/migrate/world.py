@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
     from meshctl.changes.losses import Loss
     from meshctl.engine.clusters import PodState
+    from meshctl.engine.jobs import JobState
     from meshctl.engine.object_access import ObjectAccess
     from meshctl.engine.presence import Presence
 
@@ -100,6 +101,12 @@ class World(Protocol):
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         """The workload's pods, ended ones too."""
+
+    def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
+        """Its jobs by workload, as the cluster has them now."""
+
+    def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
+        """Make a job that has failed anew. Raises: as `up`."""
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
         """Those of which nobody can say what still runs on them."""

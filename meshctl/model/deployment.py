@@ -7,9 +7,10 @@ and the views. A plain value: equal inputs give equal bytes (`Deployment.digest`
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
 MESH_LABEL: Final = "meshctl.dev/mesh"
@@ -204,6 +205,25 @@ class Workload(Value):
     staged_gib: float = 0  # local disk that one pod's staged mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
+    finished_in: str = ""  # a job that ran to its end in that environment: declared here, and not run again until asked
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the mark where there is none: what was written before it existed has the same bytes and digests."""
+        found: dict[str, Any] = write(self)
+        if not self.finished_in:
+            found.pop("finished_in", None)
+        return found
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it runs to an end of its own, as a Kubernetes Job."""
+        return self.kind in ("training", "batch")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is to have pods."""
+        return not self.paused and not self.finished_in
 
     @property
     def writes(self) -> bool:
@@ -306,6 +326,21 @@ class Deployment(Value):
         """The same deployment with exactly these workloads paused."""
         workloads = tuple(w.model_copy(update={"paused": w.name in names}) for w in self.workloads)
         return self.model_copy(update={"workloads": workloads})
+
+    def finished(self, marks: Mapping[str, str]) -> Deployment:
+        """The same deployment with exactly these marks of finished jobs: workload -> the environment it ended in."""
+        workloads = tuple(w.model_copy(update={"finished_in": marks.get(w.name, "")}) for w in self.workloads)
+        return self.model_copy(update={"workloads": workloads})
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The jobs that are not run again: workload -> the environment it ended in."""
+        return {w.name: w.finished_in for w in self.workloads if w.finished_in}
+
+    @property
+    def bare(self) -> Deployment:
+        """What is declared, whatever of it runs at the moment."""
+        return self.paused(frozenset()).finished({})
 
 
 class Resolution(Value):

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.engine import cluster_identity, clusters, presence
+from meshctl.engine import cluster_identity, clusters, jobs, presence
+from meshctl.engine.jobs import JobState
 from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.presence import Presence
 from meshctl.engine.run import stack_outputs
@@ -32,7 +33,8 @@ class PoolStatus:
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """`done` are a job's pods that ended well; `reason` is the first that there is for a pod that isn't ready."""
+    """`done` are a job's pods that ended well; `reason` is why a job failed, else the first that there is for a pod
+    that isn't ready. `job`: complete | failed | finished in ENV | "" while it may still run."""
 
     name: str
     kind: str
@@ -41,6 +43,7 @@ class WorkloadStatus:
     done: int
     restarts: int
     reason: str
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,15 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         cluster_identity.check_seen(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
+        ends = jobs.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
-    workloads = tuple(workload_status(deployment, name, pods) for name in (w.name for w in deployment.workloads))
+    workloads = tuple(workload_status(deployment, w.name, pods, ends.get(w.name)) for w in deployment.workloads)
     short = (
         bool(unfinished)
         or any(p.ready < p.wanted for p in pools)
-        or any(w.ready + w.done < w.wanted for w in workloads)
+        or any(w.ready + w.done < w.wanted or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
 
@@ -122,14 +126,20 @@ def _has_cluster(outputs: Mapping[str, Any]) -> bool:
     return not made_by_meshctl or bool(known_kubeconfig(outputs))
 
 
-def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodState]) -> WorkloadStatus:
-    """What the pods of an environment mean for one of its workloads."""
+def workload_status(
+    deployment: Deployment, name: str, pods: list[clusters.PodState], job: JobState | None = None
+) -> WorkloadStatus:
+    """What the pods of an environment, and the job where it is one, mean for one of its workloads."""
     workload = deployment.workload(name)
-    wanted = 0 if workload.paused else workload.replicas
+    wanted = workload.replicas if workload.runs else 0
+    ended = job.ended if job is not None and workload.runs else ""
     own = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own), sum(pod.phase == "Succeeded" for pod in own)
+    done = wanted if ended == "complete" else done  # the pods of a job that is over may go, with their nodes
     # pods that failed stay beside the ones that a job started in their place
     reasons = [f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason and ready + done < wanted]
+    if job is not None and ended == "failed":
+        reasons = [f"the job failed: {job.why}; `meshctl restart {name}` runs it again"]
     return WorkloadStatus(
         name=name,
         kind=workload.kind,
@@ -138,6 +148,7 @@ def workload_status(deployment: Deployment, name: str, pods: list[clusters.PodSt
         done=done,
         restarts=sum(pod.restarts for pod in own),
         reason=next(iter(reasons), ""),
+        job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
     )
 
 
@@ -167,6 +178,7 @@ def status_text(status: EnvironmentStatus) -> str:
         line = f"  workload  {workload.name:<{width}}  {workload.ready}/{workload.wanted} ready"
         line += f", {workload.done} done" if workload.done else ""
         line += f", {workload.restarts} restarts" if workload.restarts else ""
+        line += f", {workload.job}" if workload.job.startswith("finished") else ""
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")

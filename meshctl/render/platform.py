@@ -200,7 +200,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if deployment.provider == "aws":
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = _job(deployment, workload) if workload.kind in ("training", "batch") else _server(deployment, workload)
+    runs = job(deployment, workload) if workload.is_job else _server(deployment, workload)
     named = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
     return [*objects, named, *_services(deployment, workload, named), *_budget(deployment, workload)]
 
@@ -257,13 +257,14 @@ def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
 
 
-def _job(deployment: Deployment, workload: Workload) -> PlatformObject:
+def job(deployment: Deployment, workload: Workload) -> PlatformObject:
+    """The Job of a training or batch workload, without what it depends on."""
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
-        "paused": workload.paused,
+        "paused": not workload.runs,
         # one lost node fails the whole gang at once: three such losses
         "backoff_limit": 3 * workload.replicas,
         "signal_exit_codes": sorted(128 + number for number in signals),

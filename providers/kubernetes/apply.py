@@ -10,7 +10,7 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from providers.base.provider import ProviderError
@@ -29,11 +29,20 @@ def missing_namespace(error: Exception) -> bool:
 
 
 def create(
-    api: Api, gvk: Gvk, obj: Json, *, manager: str, patch: bool, server_side: bool, cancelled: threading.Event
+    api: Api,
+    gvk: Gvk,
+    obj: Json,
+    *,
+    manager: str,
+    patch: bool,
+    server_side: bool,
+    cancelled: threading.Event,
+    until_predecessor_gone: Callable[[], None],
 ) -> Json:
     """The new object, as the server answered.
 
-    What it lives in may still be on its way, so "not found" is tried again.
+    What it lives in may still be on its way, so "not found" is tried again. `until_predecessor_gone` waits for the end
+    of an object of the same name that is being deleted, and raises when that does not come.
     """
     deadline = time.monotonic() + MISSING_S
     pause_s = 0.1
@@ -43,18 +52,27 @@ def create(
                 return _apply(api, gvk, obj, manager=manager, dry_run=False)
             return _post(api, gvk, obj, manager=manager, server_side=server_side)
         except (NoMatchError, ApiError) as error:
-            if not _may_pass(error) or time.monotonic() >= deadline or cancelled.is_set():
+            if cancelled.is_set():
+                raise
+            if _is_being_deleted(error):
+                until_predecessor_gone()
+                deadline = time.monotonic() + MISSING_S
+            elif not _is_missing(error) or time.monotonic() >= deadline:
                 raise
             api.forget(gvk)
         cancelled.wait(pause_s)
         pause_s = min(pause_s * 2, 1.0)
 
 
-def _may_pass(error: NoMatchError | ApiError) -> bool:
-    """Its namespace or definition is on its way, or an object of that name is on its way out."""
-    if isinstance(error, NoMatchError) or error.status == 404:
-        return True
-    return error.reason == "AlreadyExists" and error.message.startswith("object is being deleted")
+def _is_missing(error: NoMatchError | ApiError) -> bool:
+    """Its namespace or definition is on its way."""
+    return isinstance(error, NoMatchError) or error.status == 404
+
+
+def _is_being_deleted(error: NoMatchError | ApiError) -> bool:
+    """An object of that name is on its way out."""
+    being_deleted = "object is being deleted"
+    return isinstance(error, ApiError) and error.reason == "AlreadyExists" and error.message.startswith(being_deleted)
 
 
 def _post(api: Api, gvk: Gvk, obj: Json, *, manager: str, server_side: bool) -> Json:

@@ -15,7 +15,7 @@ import yaml
 
 from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.base.values import Properties, contains_unknown
-from providers.kubernetes import checking, config, diffing, objects, readiness
+from providers.kubernetes import checking, config, diffing, grace, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
@@ -179,9 +179,10 @@ class KubernetesProvider(Provider):
                 asked, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, asked, manager)
             )
             return Created("", inputs if live is None else objects.preview_state(asked, live, manager, {}))
-        from providers.kubernetes import apply
+        from providers.kubernetes import apply, deleting
 
         session = self._open()
+        status = functools.partial(self.host.status, urn)
         try:
             made = apply.create(
                 session.api,
@@ -191,6 +192,7 @@ class KubernetesProvider(Provider):
                 patch=patch,
                 server_side=self._settings.server_side_apply,
                 cancelled=self.cancelled,
+                until_predecessor_gone=lambda: deleting.until_predecessor_gone(session, gvk, asked, status=status),
             )
         except ProviderError as error:
             what = f'resource "{urn}" was not successfully created by the Kubernetes API server'
@@ -326,7 +328,7 @@ class KubernetesProvider(Provider):
                 self._warn_once(urn, f"not refreshed: {error}")
                 return Found(id, outputs, inputs)
             raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
-        if live is None or (objects.is_placeholder(outputs) and not _is_ours(live)):
+        if live is None or grace.is_leaving(live) or (objects.is_placeholder(outputs) and not _is_ours(live)):
             return Found("")
         found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
         manager = self._manager(urn, asked, outputs)
@@ -372,7 +374,10 @@ class KubernetesProvider(Provider):
             if objects.is_patch(token, asked):
                 self._release(gvk, id, self._manager(urn, asked, outputs))
                 return
-            self._delete(gvk, asked, live, urn=urn, timeout_s=timeout_s)
+            from providers.kubernetes import deleting
+
+            status = functools.partial(self.host.status, urn)
+            deleting.delete(self._open(), gvk, asked, live, timeout_s=timeout_s, status=status)
         except UnreachableError as error:
             if self._settings.delete_unreachable:
                 self._warn_once(urn, f"dropped from the state, not deleted: {error}")
@@ -383,28 +388,6 @@ class KubernetesProvider(Provider):
         from providers.kubernetes import apply
 
         apply.release(self._open().api, gvk, *objects.split_id(id), manager=manager)
-
-    def _delete(self, gvk: Gvk, asked: Json, live: Json, *, urn: str, timeout_s: float) -> None:
-        from providers.kubernetes.connection import ApiError
-
-        session = self._open()
-        policy = objects.annotation(asked, objects.DELETION_PROPAGATION).capitalize() or "Foreground"
-        try:
-            session.api.delete(gvk, objects.namespace_of(live), objects.name_of(live), propagation=policy)
-        except ApiError as error:
-            if error.status == 404:
-                return
-            raise
-        if objects.is_true(asked, objects.SKIP_AWAIT):
-            return
-        status = functools.partial(self.host.status, urn)
-        limit_s = readiness.timeout_s(timeout_s, asked, None)
-        outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
-        if gvk == objects.NAMESPACE and not outcome.reasons:
-            name = objects.name_of(live)
-            outcome = session.waiter.until_volumes_gone(name, timeout_s=limit_s, status=status)
-        if outcome.reasons:
-            raise ProviderError("", "; ".join(outcome.reasons))
 
     # Functions
 

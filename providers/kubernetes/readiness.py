@@ -22,6 +22,7 @@ TROUBLE: Final = frozenset(
 
 LAST_LINE: Final = 300  # characters of what a container said last
 WAIT_FOR: Final = "pulumi.com/waitFor"
+EXISTS: Final = "jsonpath={.metadata.uid}"  # of that annotation: ready as soon as the API server has the object
 # conditions that say, when they are False, that waiting is no use (CoreWeave's NodePool: spec rejected, no quota)
 REFUSING: Final = ("Validated", "Quota")
 
@@ -205,8 +206,10 @@ def condition_rule(kind: str, value: str = "True") -> Rule:
 
 
 def asked_rule(obj: Json) -> Rule | None:
-    """The rule that the object itself asks for. Of the annotation's forms only `condition=` is known here."""
+    """The rule that the object itself asks for. Of the annotation's forms only `condition=` and `EXISTS` are known."""
     asked = annotation(obj, WAIT_FOR)
+    if asked == EXISTS:
+        return lambda _: READY
     if not asked.startswith("condition="):
         return None
     kind, _, value = asked.removeprefix("condition=").partition("=")

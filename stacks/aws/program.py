@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshctl.model.deployment import Deployment
@@ -13,10 +13,17 @@ from stacks.exports import export
 from stacks.resources import AwsProvider, aws_tags
 
 
-def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0) -> None:
+def declare(
+    deployment: Deployment,
+    late: Mapping[str, Any],
+    ready_timeout_s: int = 0,
+    *,
+    staying: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Declare the whole environment and export `deployment`, `endpoints` and `kubeconfig`.
 
     `late` holds the values that may not be in a `Deployment`: secrets, by the names that the templates use.
+    `staying`: see `platform.declare`.
     """
     if deployment.network is None:
         raise ValueError("a deployment on AWS has a network")
@@ -36,5 +43,6 @@ def declare(deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: in
         late={**late, **file_systems.late},
         depends_on=[*node_groups, *addons, *identities, *buckets.values(), *file_systems.ways],
         ready_timeout_s=ready_timeout_s,
+        staying=staying,
     )
     export(deployment, addresses, eks.kubeconfig)

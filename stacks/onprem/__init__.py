@@ -7,7 +7,7 @@ Run by `meshctl.engine.session` inside a Pulumi inline program. Which nodes serv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshctl.model.deployment import Deployment
@@ -17,10 +17,15 @@ from stacks.exports import export
 
 
 def declare(
-    deployment: Deployment, late: Mapping[str, Any], ready_timeout_s: int = 0, *, cluster_uid: str = ""
+    deployment: Deployment,
+    late: Mapping[str, Any],
+    ready_timeout_s: int = 0,
+    *,
+    staying: Mapping[str, Sequence[str]] | None = None,
+    cluster_uid: str = "",
 ) -> None:
     """Declare the whole environment and export `deployment`, `endpoints` and `cluster_uid`. `late`: see
-    `stacks.aws.program.declare`."""
+    `stacks.aws.program.declare`; `staying`: see `platform.declare`."""
     provider = kubernetes.provider(deployment, cluster_uid=cluster_uid)
     labels = platform.declare_node_labels(deployment, provider=provider)
     buckets = declare_buckets(deployment)
@@ -30,5 +35,6 @@ def declare(
         late=late,
         depends_on=[*labels, *buckets.values()],
         ready_timeout_s=ready_timeout_s,
+        staying=staying,
     )
     export(deployment, addresses, cluster_uid=cluster_uid)

@@ -17,7 +17,16 @@ import pytest
 import stacks.buckets
 from meshctl import render
 from meshctl.changes.steps import Step, subject_of
-from meshctl.engine import cluster_identity, clusters, kubeconfig, object_access, ownership, preconditions, volume_sizes
+from meshctl.engine import (
+    cluster_identity,
+    clusters,
+    jobs,
+    kubeconfig,
+    object_access,
+    ownership,
+    preconditions,
+    volume_sizes,
+)
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.session import Session
 from meshctl.errors import UnreachableError
@@ -311,6 +320,7 @@ def patched(world: World) -> Iterator[None]:
         patch.setattr(preconditions, "check_change", lambda *_: None)
         patch.setattr(preconditions, "check_destroy", lambda *_: None)
         patch.setattr(preconditions, "check_object_storage", lambda *_: None)
+        patch.setattr(jobs, "of", lambda *_: {})
         patch.setattr(ownership, "look", lambda deployment, *_: Ownership(deployment.environment))
         patch.setattr(volume_sizes, "grow", lambda *_: None)
         patch.setattr(kubeconfig, "remove_context", lambda *_: None)

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from meshctl.engine.clusters import PodState
+from meshctl.engine.jobs import JobState
 from meshctl.engine.outputs import UNKNOWN
 from meshctl.engine.session import Session
 from meshctl.operate.status import (
@@ -57,6 +58,28 @@ def test_a_failed_pod_counts_as_long_as_nothing_took_its_place() -> None:
     assert workload_status(deployment(), "pretrain", [failed, *running]).reason == said
     again = pretrain_pod(9, "Running", ready=True)
     assert workload_status(deployment(), "pretrain", [failed, *running, again]).reason == ""
+
+
+def test_a_failed_job_says_why_and_how_it_runs_again() -> None:
+    failed = pretrain_pod(0, "Failed", reason="main ended with exit code 1")
+    job = JobState("pretrain", "failed", "BackoffLimitExceeded: no more", "pretrain-0: no data")
+    found = workload_status(deployment(), "pretrain", [failed], job)
+    assert found.job == "failed"
+    assert found.reason == (
+        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; `meshctl restart pretrain` runs it again"
+    )
+
+
+def test_a_complete_job_is_done_also_when_its_pods_are_gone_with_their_nodes() -> None:
+    found = workload_status(deployment(), "pretrain", [], JobState("pretrain", "complete"))
+    assert (found.done, found.wanted, found.job) == (4, 4, "complete")
+
+
+def test_a_job_that_ended_elsewhere_is_told_so_and_not_missed() -> None:
+    found = workload_status(deployment().finished({"pretrain": "cw"}), "pretrain", [], JobState("pretrain"))
+    assert (found.wanted, found.job) == (0, "finished in cw")
+    text = status_text(EnvironmentStatus("aws-east", "up", workloads=(found,)))
+    assert text == "aws-east: up\n  workload  pretrain  0/0 ready, finished in cw\n"
 
 
 def test_a_name_that_points_here_is_told_once() -> None:

@@ -16,7 +16,7 @@ from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
-from meshctl.errors import LockedError, ProtectedDataError
+from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import open_state_store
@@ -172,3 +172,22 @@ def test_a_destroy_that_is_confirmed_by_another_name_is_refused(
 
 def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     run(commands.destroy, session, monkeypatch, context=context, **options)
+
+
+@pytest.mark.parametrize("output", ["human", "json"])
+def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = JobsFailedError("east: the job of pretrain has failed; all else is up")
+
+    class Done(Changes):
+        def up(self, *_: Any, **__: Any) -> Any:
+            return SimpleNamespace(plan=None, addresses={"chat": "10.0.0.1"}, failed_jobs=failed)
+
+    monkeypatch.setattr(changes, "done_text", lambda _: "east: up to date\n")
+    with pytest.raises(JobsFailedError) as caught:
+        run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output=output), plan=None)
+    assert caught.value.exit_code == 3
+    # in JSON the error is the one document
+    said = "east: up to date\n  chat.example.com -> 10.0.0.1\n" if output == "human" else ""
+    assert capsys.readouterr().out == said

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from meshctl.changes.losses import Loss
 from meshctl.engine.clusters import PodState
+from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError
@@ -118,6 +119,8 @@ class Twin:
     retired_with_data: dict[str, bool] = field(default_factory=dict)
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
+    job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
+    run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
     outdated: tuple[str, ...] = ()  # what an `up` of the source would change
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
@@ -165,7 +168,9 @@ class Twin:
         if environment in self.silent:
             return False
         there = self.up_there[environment]
-        return (there is not None and not there.workload(workload).paused) or (environment, workload) in self.ending
+        is_over = self.job_states.get((environment, workload), JobState(workload)).ended
+        runs = there is not None and there.workload(workload).runs and not is_over
+        return runs or (environment, workload) in self.ending
 
     def tick(self) -> None:
         self.clock += 1
@@ -230,10 +235,10 @@ class Twin:
         for store in deployment.object_stores:
             self.buckets.setdefault(store.bucket, {})
         for workload in deployment.workloads:
-            was = before is not None and not before.workload(workload.name).paused
-            if was and workload.paused:
+            was = before is not None and before.workload(workload.name).runs
+            if was and not workload.runs and self.running(here, workload.name):
                 self.ending[here, workload.name] = GRACE_TICKS
-            elif not was and not workload.paused and workload.name == "chat":
+            elif not was and workload.runs and workload.name == "chat":
                 self.reads.append((here, self.weights_seen(here)))
         self.up_there[here] = deployment
         self.check()
@@ -311,6 +316,17 @@ class Twin:
         count = self.declared[here].workload(workload).replicas
         ready = (here, workload) not in self.ending
         return [PodState(f"{workload}-{n}", workload, "Running", ready, "node", 0) for n in range(count)]
+
+    def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
+        here = deployment.environment
+        self.ask(here)
+        return {workload: state for (environment, workload), state in self.job_states.items() if environment == here}
+
+    def rerun_job(self, deployment: Deployment, workload: str, say: Callable[[str], None]) -> None:
+        self.moment()
+        self.job_states.pop((deployment.environment, workload), None)
+        self.run_again.append((deployment.environment, workload))
+        self.moment()
 
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         return ObjectAccess(store.bucket, "", "", "r1", "key", "secret")

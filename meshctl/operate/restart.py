@@ -1,0 +1,77 @@
+"""`meshctl restart`: has a workload of an environment begin anew. EDGE.
+
+Called by `cli.restart`: `chosen` says where, `running_work` what a person is to agree to, `restart` does it. It runs
+what the last `up` declared, whatever mesh.yaml says by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshctl.engine import clusters, jobs, rollouts
+from meshctl.engine.events import Progress
+from meshctl.engine.session import Session
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment, Workload
+
+
+def chosen(session: Session, environments: Iterable[str], name: str) -> Deployment:
+    """What is deployed in the one environment, of those given, that is up and has the workload.
+
+    Raises: UsageError where there is none, or more than one.
+    """
+    names = list(environments)
+    deployed = [found for found in map(session.deployed, names) if found is not None]
+    if not deployed:
+        up = f"`meshctl up {names[0]}`" if len(names) == 1 else "`meshctl up ENV`"
+        raise UsageError(f"{' and '.join(names)}: nothing is up there", hint=f"{up} brings it up")
+    having = [found for found in deployed if any(workload.name == name for workload in found.workloads)]
+    if not having:
+        there = ", ".join(sorted({workload.name for found in deployed for workload in found.workloads}))
+        raise UsageError(f"no workload {name} is up", why=f"there is {there}", hint="`meshctl up` first, if it is new")
+    if len(having) > 1:
+        raise UsageError(
+            f"{name} is up in {' and '.join(found.environment for found in having)}",
+            hint=f"say which: `meshctl restart {name} --env {having[0].environment}`",
+        )
+    return having[0]
+
+
+def running_work(session: Session, deployment: Deployment, name: str) -> bool:
+    """Whether it is a job that still runs, or may: its work would be ended. Raises: as `clusters` does, where the
+    cluster can't be asked."""
+    workload = _workload(deployment, name)
+    if not workload.is_job or not workload.runs:
+        return False
+    found = jobs.of(deployment, session.outputs(deployment.environment)).get(name)
+    return found is not None and not found.ended
+
+
+def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: int) -> str:
+    """Begin anew; returns what was done, for a person. Raises: UsageError, NotReadyError, ResourcesFailedError."""
+    workload = _workload(deployment, name)
+    environment = deployment.environment
+    if workload.is_job:
+        session.remake_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
+        return f"{name} runs again in {environment}"
+    access = clusters.access(deployment, session.outputs(environment))
+
+    def say(text: str) -> None:
+        if session.on_progress is not None:
+            session.on_progress(Progress(f"workload/{name}", f"workload/{name}", "message", text))
+
+    rollouts.roll(access, deployment.namespace, name)
+    rollouts.wait(access, deployment.namespace, name, timeout_s=timeout_s or rollouts.READY_S, say=say)
+    return f"{name} is rolled in {environment}"
+
+
+def _workload(deployment: Deployment, name: str) -> Workload:
+    """Raises: UsageError for one that a migration has paused."""
+    workload = deployment.workload(name)
+    if workload.paused:
+        raise UsageError(
+            f"{name} is paused in {deployment.environment}",
+            why="a migration has stopped it there",
+            hint="`meshctl status` shows where it runs; `meshctl up` starts it, where no migration is open",
+        )
+    return workload

@@ -1,0 +1,158 @@
+"""A job that has ended is run again when somebody asks, and for no other reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from meshctl import render
+from meshctl.engine.finished_jobs import Staying, staying, with_marks
+from meshctl.engine.jobs import JobState
+from meshctl.errors import UnreachableError
+from meshctl.model.deployment import Deployment, Mount
+from tests.unit.render.sample import sample
+
+COMPLETE = {"embed": JobState("embed", "complete"), "pretrain": JobState("pretrain", "complete")}
+
+
+def state(deployed: Deployment, *, ran: Deployment | None = None, **more: Any) -> dict[str, Any]:
+    """After an `up` of `deployed`, whose jobs were made by `ran`. `more`: marks of the engine on the jobs."""
+    outputs = {"deployment": deployed.model_dump(mode="json")}
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:e::m::pulumi:pulumi:Stack::m-e", "outputs": outputs}
+    jobs = [item for item in render.platform_objects(ran or deployed) if item.kind == "Job"]
+    type_ = "kubernetes:batch/v1:Job"
+    made = [{"type": type_, "urn": f"urn:pulumi:e::m::{type_}::{j.name}", "inputs": j.manifest, **more} for j in jobs]
+    return {"resources": [stack, *made]}
+
+
+def changed(workload: str, given: Deployment | None = None, **fields: Any) -> Deployment:
+    given = given or sample("coreweave")
+    workloads = tuple(w.model_copy(update=fields) if w.name == workload else w for w in given.workloads)
+    return given.model_copy(update={"workloads": workloads})
+
+
+def stays(after: Deployment, before: Mapping[str, Any], states: Mapping[str, JobState] = COMPLETE) -> Staying:
+    return staying(after, before, lambda: states)
+
+
+def test_nothing_is_asked_of_the_cluster_where_no_job_would_be_made_anew() -> None:
+    def look() -> Mapping[str, JobState]:
+        raise AssertionError("asked")
+
+    before = state(sample("coreweave"))
+    assert staying(sample("coreweave"), before, look) == Staying()
+    assert staying(sample("coreweave"), {}, look) == Staying()
+    paused = sample("coreweave").paused(frozenset({"embed", "pretrain"}))
+    assert staying(paused, before, look) == Staying()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"pool": "serve"}, {"cpu": 8}, {"image_pull_secrets": ("ghcr",)}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_finished_job_stays_where_what_it_runs_is_the_same(fields: dict[str, Any]) -> None:
+    found = stays(changed("embed", **fields), state(sample("coreweave")))
+    assert found.paths == {"embed": ("spec.template",)}
+    (note,) = found.notes
+    assert "workload/embed has finished and stays as it is" in note
+    assert "`meshctl restart embed --env coreweave-1` runs it again" in note
+
+
+def test_a_finished_training_is_not_trained_again_by_another_grace() -> None:
+    given = sample("coreweave").workload("pretrain").checkpoint
+    assert given is not None
+    after = changed("pretrain", checkpoint=given.model_copy(update={"grace_s": 600}))
+    assert list(stays(after, state(sample("coreweave"))).paths) == ["pretrain"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image": "acme/embed:2"},
+        {"command": ("embed",)},
+        {"args": ("--all",)},
+        {"env": {"SHARDS": "4"}},
+        {"secrets": {"TOKEN": "hf-token"}},
+        {"replicas": 2},
+        {"mounts": ()},
+        {"mounts": (Mount(storage="checkpoints", kind="object", path="/out"),)},
+        {"mounts": (Mount(storage="shared", kind="filesystem", path="/elsewhere", read_only=True),)},
+    ],
+    ids=lambda fields: f"{next(iter(fields))}",
+)
+def test_a_change_of_what_it_runs_asks_for_it(fields: dict[str, Any]) -> None:
+    assert stays(changed("embed", **fields), state(sample("coreweave"))) == Staying()
+
+
+def test_a_variable_that_goes_asks_for_it_and_one_of_the_platform_does_not() -> None:
+    with_variable = changed("embed", env={"SHARDS": "4"})
+    assert stays(sample("coreweave"), state(with_variable)) == Staying()
+    older = state(with_variable)
+    for resource in older["resources"]:
+        if resource["urn"].endswith("workload/embed:job"):
+            main = resource["inputs"]["spec"]["template"]["spec"]["containers"][0]
+            main["env"] = [*main["env"], {"name": "NCCL_OF_AN_OLDER_MESHCTL", "value": "1"}]
+    assert list(stays(with_variable, older).paths) == ["embed"]
+
+
+def test_what_was_asked_for_in_a_run_that_failed_is_still_asked_for() -> None:
+    """The outputs of such a run have the new deployment, while the job is still the old one."""
+    after = changed("embed", image="acme/embed:2")
+    assert stays(after, state(after, ran=sample("coreweave"))) == Staying()
+
+
+@pytest.mark.parametrize("ended", ["", "failed"])
+def test_a_job_that_has_not_finished_is_made_anew_as_ever(ended: Any) -> None:
+    after = changed("embed", pool="serve")
+    assert stays(after, state(sample("coreweave")), {"embed": JobState("embed", ended)}) == Staying()
+    assert stays(after, state(sample("coreweave")), {}) == Staying()
+
+
+def test_one_that_a_killed_run_has_deleted_is_made() -> None:
+    before = state(sample("coreweave"), pendingReplacement=True)
+    assert stays(changed("embed", pool="serve"), before) == Staying()
+
+
+def test_without_an_answer_nothing_is_run_again_by_a_guess() -> None:
+    def look() -> Mapping[str, JobState]:
+        raise UnreachableError("cw: the Kubernetes API server does not answer")
+
+    found = staying(changed("embed", pool="serve"), state(sample("coreweave")), look)
+    assert list(found.paths) == ["embed"]
+    assert "can't be told whether it has finished (cw: the Kubernetes API server does not answer)" in found.notes[0]
+
+
+# what a migration leaves
+
+MARKED = sample("coreweave").finished({"embed": "aws-east"})
+
+
+def test_a_job_that_ended_elsewhere_is_suspended_and_stays_so() -> None:
+    (job,) = [item for item in render.platform_objects(MARKED) if item.name == "workload/embed:job"]
+    assert job.manifest["spec"]["suspend"] is True
+    assert with_marks(sample("coreweave"), state(MARKED)) == MARKED
+    assert with_marks(changed("embed", pool="serve"), state(MARKED)).marks == {"embed": "aws-east"}
+    not_made_yet = {"resources": [r for r in state(MARKED)["resources"] if not r["urn"].endswith(":job")]}
+    assert with_marks(sample("coreweave"), not_made_yet) == MARKED
+    assert with_marks(changed("embed", args=("--all",)), not_made_yet).marks == {}
+
+
+def test_a_mark_goes_with_a_change_of_what_the_job_runs() -> None:
+    assert with_marks(changed("embed", image="acme/embed:2"), state(MARKED)).marks == {}
+
+
+def test_a_mark_goes_with_a_job_that_was_made_to_run() -> None:
+    """As after a restart that was killed before it wrote its outputs."""
+    assert with_marks(sample("coreweave"), state(MARKED, ran=sample("coreweave"))).marks == {}
+
+
+def test_a_deployment_without_marks_is_written_as_it_always_was() -> None:
+    written = sample("coreweave").model_dump(mode="json")
+    assert all("finished_in" not in workload for workload in written["workloads"])
+    assert "finished_in" not in sample("coreweave").model_dump_json()
+    assert Deployment.model_validate(written) == sample("coreweave")
+    assert Deployment.model_validate(MARKED.model_dump(mode="json")) == MARKED
+    assert MARKED.digest != sample("coreweave").digest

@@ -1,0 +1,144 @@
+"""What the API says of jobs, and what an `up` is to end with."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx2
+import pytest
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod, Secret
+
+from meshctl.engine import clusters, jobs
+from meshctl.engine.cluster_access import ClusterAccess
+from meshctl.engine.events import Progress
+from meshctl.engine.jobs import JobState
+from meshctl.errors import UnreachableError
+from tests.unit.deployments import deployment
+
+LABELS = {"app.kubernetes.io/name": "pretrain", "app.kubernetes.io/managed-by": "meshctl"}
+BACKOFF = {
+    "type": "Failed",
+    "status": "True",
+    "reason": "BackoffLimitExceeded",
+    "message": "Job has reached the specified backoff limit",
+}
+
+
+def job(*conditions: dict[str, Any]) -> Any:
+    return Job.from_dict({"metadata": {"name": "pretrain", "labels": LABELS}, "status": {"conditions": [*conditions]}})
+
+
+def pod(name: str, at: str, said: str) -> Any:
+    ended = {"exitCode": 1, "reason": "Error", "message": f"step 7\n{said}", "finishedAt": at}
+    status = {
+        "name": "main",
+        "ready": False,
+        "restartCount": 0,
+        "image": "",
+        "imageID": "",
+        "state": {"terminated": ended},
+    }
+    return Pod.from_dict(
+        {
+            "metadata": {"name": name, "labels": LABELS},
+            "spec": {"containers": []},
+            "status": {"phase": "Failed", "containerStatuses": [status]},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ended"),
+    [
+        ([], ""),
+        (["Suspended"], ""),
+        (["Complete"], "complete"),
+        (["SuccessCriteriaMet"], "complete"),
+        (["FailureTarget"], "failed"),
+        (["Failed"], "failed"),
+    ],
+)
+def test_conditions_say_how_a_job_ended(kinds: list[str], ended: str) -> None:
+    found = jobs.job_state(job(*({"type": kind, "status": "True"} for kind in kinds)))
+    assert (found.workload, found.ended) == ("pretrain", ended)
+    assert jobs.job_state(job(*({"type": kind, "status": "False"} for kind in kinds))).ended == ""
+
+
+class Client:
+    def __init__(self, *found: Any) -> None:
+        self.found = found
+
+    def list(self, kind: Any, **_: Any) -> list[Any]:
+        return [item for item in self.found if isinstance(item, kind)]
+
+
+def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = (
+        pod("pretrain-1-b", "2026-11-28T10:00:00Z", "early"),
+        pod("pretrain-0-a", "2026-11-28T10:05:00Z", "no data"),
+    )
+    monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), late, early))
+    found = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    assert found.why == (
+        "BackoffLimitExceeded: Job has reached the specified backoff limit; "
+        "pretrain-0-a: main ended with exit code 1: no data"
+    )
+
+
+def secret(value: str) -> Any:
+    data = {"TOKEN": base64.b64encode(value.encode()).decode()}
+    return Secret.from_dict({"metadata": {"name": "pretrain-secrets", "labels": LABELS}, "data": data})
+
+
+def test_last_words_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
+    monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), found, secret("hf_abcdefgh")))
+    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    assert told.last_words == "pretrain-0-a: main ended with exit code 1: 401: no access for [secret]"
+
+
+def test_who_may_not_see_the_secrets_is_not_told_what_may_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Restricted(Client):
+        def list(self, kind: Any, **options: Any) -> list[Any]:
+            if kind is Secret:
+                raise ApiError(response=httpx2.Response(403, json={"code": 403, "message": "forbidden"}))
+            return super().list(kind, **options)
+
+    found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
+    monkeypatch.setattr(ClusterAccess, "client", lambda _: Restricted(job(BACKOFF), found))
+    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    assert told.why == "BackoffLimitExceeded: Job has reached the specified backoff limit"
+
+
+FAILED = {"pretrain": JobState("pretrain", "failed", "BackoffLimitExceeded: no more", "pretrain-0: no data")}
+
+
+def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it_again() -> None:
+    found = jobs.failure(deployment("cw"), FAILED)
+    assert found is not None
+    assert (found.code, found.exit_code) == ("job-failed", 3)
+    assert found.what == "cw: the job of pretrain has failed; all else is up"
+    assert found.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
+    assert "`meshctl restart pretrain --env cw`" in found.hint
+
+
+def test_what_is_not_to_run_is_not_held_against_an_up() -> None:
+    assert jobs.failure(deployment().paused(frozenset({"pretrain"})), FAILED) is None
+    assert jobs.failure(deployment().finished({"pretrain": "aws-east"}), FAILED) is None
+    assert jobs.failure(deployment(), {"pretrain": JobState("pretrain", "complete")}) is None
+    assert jobs.failure(deployment(), {}) is None
+
+
+def test_a_cluster_that_does_not_answer_is_told_and_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any) -> Any:
+        raise UnreachableError("cw: the Kubernetes API server does not answer")
+
+    monkeypatch.setattr(jobs, "states", unreachable)
+    monkeypatch.setattr(clusters, "access", lambda *_: SimpleNamespace())
+    said: list[Progress] = []
+    assert jobs.failure_after_up(deployment(), {}, cast("Any", said.append)) is None
+    assert "can't be told whether its jobs have failed" in said[0].action

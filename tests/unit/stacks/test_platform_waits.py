@@ -1,0 +1,69 @@
+"""How long the engine waits for the end of what has pods, as it goes over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pulumi
+from pulumi.runtime.mocks import MockMonitor
+
+from meshctl import render
+from meshctl.model.deployment import Checkpoint, Deployment
+from stacks import platform
+from stacks.kubernetes import KubernetesProvider
+from tests.unit.render.sample import sample
+
+
+class Nothing(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        return f"{args.name}-id", dict(args.inputs)
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(args.token)
+
+
+class Monitor(MockMonitor):
+    """Keeps each resource as it was registered, by its name."""
+
+    def __init__(self) -> None:
+        super().__init__(Nothing())
+        self.asked: dict[str, Any] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the engine's own name)
+        self.asked[request.name] = request
+        return super().RegisterResource(request)
+
+
+def declared(given: Deployment) -> dict[str, Any]:
+    monitor = Monitor()
+    late = dict.fromkeys(render.late_names(render.platform_objects(given)), "late")
+    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
+    pulumi.runtime.set_mocks(Nothing(), monitor=monitor)
+
+    def program() -> None:
+        provider = KubernetesProvider("kubernetes", {}, "4.34.2")
+        platform.declare(given, provider=provider, late=late)
+
+    pulumi.runtime.test(program)()
+    return monitor.asked
+
+
+def test_the_end_of_a_job_is_waited_for_as_long_as_its_grace() -> None:
+    given = sample("coreweave")
+    job = next(w for w in given.workloads if w.kind == "training")
+    saving = job.model_copy(update={"checkpoint": Checkpoint(storage="checkpoints", grace_s=3600)})
+    workloads = tuple(saving if w.name == job.name else w for w in given.workloads)
+    asked = declared(given.model_copy(update={"workloads": workloads}))
+    found = asked[f"workload/{job.name}:job"]
+    assert found.customTimeouts.delete == asked["platform:namespace"].customTimeouts.delete == "3720s"
+    assert found.customTimeouts.create == ""
+
+
+def test_a_job_is_not_waited_for_but_its_end_is() -> None:
+    asked = declared(sample("coreweave"))
+    jobs = [request.object for name, request in asked.items() if name.endswith(":job")]
+    assert len(jobs) == 2
+    for job in jobs:
+        assert dict(job["metadata"]["annotations"]) == {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+    assert not asked["platform:namespace"].customTimeouts.delete

@@ -1,0 +1,123 @@
+"""`meshctl restart`: where, what a person is asked, and when it is done."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from lightkube.resources.apps_v1 import Deployment as DeploymentResource
+
+from meshctl.engine import jobs
+from meshctl.engine.jobs import JobState
+from meshctl.engine.rollouts import not_rolled
+from meshctl.errors import LockedError, UsageError
+from meshctl.migrate import guard
+from meshctl.migrate.activity import Activity
+from meshctl.model.deployment import Deployment
+from meshctl.operate import restart
+from tests.unit.deployments import deployment
+from tests.unit.migrate.test_migration import moved
+from tests.unit.migrate.twin import Twin
+
+
+class Session:
+    """What is up, and which jobs were made anew with which marks."""
+
+    def __init__(self, *up: Deployment) -> None:
+        self.up = {each.environment: each for each in up}
+        self.made: list[tuple[str, dict[str, str]]] = []
+
+    def deployed(self, environment: str) -> Deployment | None:
+        return self.up.get(environment)
+
+    def outputs(self, _: str) -> dict[str, Any]:
+        return {}
+
+    def remake_job(self, given: Deployment, workload: str) -> None:
+        self.made.append((workload, given.marks))
+
+
+def chosen(session: Session, name: str, *environments: str) -> Deployment:
+    return restart.chosen(cast("Any", session), environments or ("aws-east", "cw", "dc1"), name)
+
+
+def test_the_only_environment_that_is_up_is_meant() -> None:
+    assert chosen(Session(deployment("cw")), "pretrain").environment == "cw"
+
+
+def test_one_of_several_has_to_be_named() -> None:
+    both = Session(deployment("cw"), deployment("aws-east"))
+    with pytest.raises(UsageError, match="pretrain is up in aws-east and cw") as caught:
+        chosen(both, "pretrain")
+    assert "`meshctl restart pretrain --env aws-east`" in caught.value.hint
+    assert chosen(both, "pretrain", "cw").environment == "cw"
+
+
+def test_what_is_not_there_is_said_with_what_is() -> None:
+    with pytest.raises(UsageError, match="no workload pretrian is up") as caught:
+        chosen(Session(deployment("cw")), "pretrian")
+    assert caught.value.why == "there is chat, pretrain"
+    with pytest.raises(UsageError, match="cw: nothing is up there"):
+        chosen(Session(), "pretrain", "cw")
+
+
+def test_a_paused_workload_is_not_started_beside_the_other_one() -> None:
+    paused = deployment("cw").paused(frozenset({"pretrain"}))
+    with pytest.raises(UsageError, match="pretrain is paused in cw"):
+        restart.restart(cast("Any", Session(paused)), paused, "pretrain", timeout_s=0)
+
+
+def test_a_job_that_ended_elsewhere_runs_here_once_it_is_asked_for() -> None:
+    marked = deployment("cw").finished({"pretrain": "aws-east", "other": "aws-east"})
+    session = Session(marked)
+    assert restart.restart(cast("Any", session), marked, "pretrain", timeout_s=0) == "pretrain runs again in cw"
+    assert session.made == [("pretrain", {})]
+
+
+@pytest.mark.parametrize(
+    ("state", "asks"),
+    [(JobState("pretrain"), True), (JobState("pretrain", "failed"), False), (JobState("pretrain", "complete"), False)],
+)
+def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "of", lambda *_: {"pretrain": state})
+    session = cast("Any", Session(deployment("cw")))
+    assert restart.running_work(session, deployment("cw"), "pretrain") is asks
+    assert not restart.running_work(session, deployment("cw"), "chat")
+    marked = deployment("cw").finished({"pretrain": "aws-east"})
+    assert not restart.running_work(session, marked, "pretrain")
+
+
+def test_a_migration_has_its_environments_to_itself() -> None:
+    migration, history = moved(Twin().begin()).history()
+    with pytest.raises(LockedError, match="east is part of migration") as caught:
+        guard.refuse(migration, history, Activity(), "east", "restart")
+    assert "both would write the same work" in caught.value.why
+    guard.refuse(migration, history, Activity(), "west", "restart")  # it waits for `finish`: the target is in use
+
+
+def servers(generation: int, **status: int) -> Any:
+    named = {"metadata": {"name": "chat", "generation": generation}, "status": status}
+    pod = {"metadata": {}, "spec": {"containers": []}}
+    return DeploymentResource.from_dict({**named, "spec": {"replicas": 2, "selector": {}, "template": pod}})
+
+
+@pytest.mark.parametrize(
+    ("seen", "pods", "new", "ready", "missing"),
+    [
+        (1, 2, 2, 2, "waiting for the controller"),
+        (2, 3, 1, 2, "1 of 2 pods are new"),
+        (2, 3, 2, 3, "1 old pod still there"),
+        (2, 2, 2, 1, "1 of 2 pods are ready"),
+        (2, 2, 2, 2, ""),
+    ],
+)
+def test_a_roll_out_ends_when_all_pods_are_new_and_ready(
+    seen: int, pods: int, new: int, ready: int, missing: str
+) -> None:
+    found = servers(2, observedGeneration=seen, replicas=pods, updatedReplicas=new, availableReplicas=ready)
+    assert not_rolled(found) == missing
+
+
+def test_a_deployment_that_nobody_has_looked_at_yet_is_not_rolled() -> None:
+    assert not_rolled(SimpleNamespace(spec=SimpleNamespace(replicas=1), status=None)) == "waiting for the controller"
