@@ -116,7 +116,7 @@ def test_what_others_set_is_found_before_an_apply_and_taken_over_for_it(environm
     environment.kubectl("scale", "deployment/chat", "--replicas=3")
     environment.kubectl("set", "image", "deployment/chat", "main=vllm/vllm-openai:v0.12.0")
     environment.kubectl("patch", "job/pretrain", "-p", '{"spec":{"suspend":true,"parallelism":2}}')
-    with pytest.raises(ProviderError, match=r'conflict with "kubectl.*\[code=FieldConflict\]'):
+    with pytest.raises(ProviderError, match=r'(?s)conflicts with "kubectl".*\[code=FieldConflict\]'):
         environment.up(deployment)
     with pytest.raises(OwnedFieldsError) as caught:
         environment.look(deployment).refuse("up")
