@@ -108,6 +108,15 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """The exhaustive rest, for a release and whenever the engine, the look or the journal changed: 200 sequences of
+    kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase."""
+    install(session)
+    session.run("meshctl", "setup")
+    session.run("pytest", "tests/faults", *session.posargs, env={"MESHCTL_STOPS": "200", "MESHCTL_EXHAUSTIVE": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The numbers of docs/benchmarks.md, as ratios measured in one run."""
     install(session)

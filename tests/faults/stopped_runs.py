@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from meshctl.engine import workspace
+from meshctl.engine import look, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError
@@ -193,12 +193,12 @@ class Sequence:
         for _ in range(self.random.randint(1, 5)):
             self._stopped(self.wanted(), self.random.choice(["up", "up", "destroy"]))
         last = self.wanted()
-        self._run(last, "up")
-        self._compare(last.listing())
+        self.run(last, "up")
+        self.compare(last.listing())
         if self.random.random() < 0.5:
             self._stopped(last, "destroy")
-        self._run(last, "destroy")
-        self._compare(Counter())
+        self.run(last, "destroy")
+        self.compare(Counter())
 
     def _stopped(self, wanted: Wanted, command: str) -> None:
         gate = self.cloud.gate
@@ -211,13 +211,13 @@ class Sequence:
             how = f"killed {'after' if gate.kill_after_the_call else 'before'} call {gate.kill_at}"
         self.said.append(f"{command} {wanted}: {how}")
         try:
-            self._run(wanted, command)
+            self.run(wanted, command)
         except MeshError as error:
             self.said.append(f"  -> {error.what}: {error.why}"[:300])
         finally:
             gate.kill_at = gate.refuse = 0
 
-    def _run(self, wanted: Wanted, command: str) -> None:
+    def run(self, wanted: Wanted, command: str) -> None:
         program = workspace.pulumi_program()
 
         def kill() -> None:
@@ -226,13 +226,19 @@ class Sequence:
 
         self.cloud.gate.kill = kill
         run = opened(self.folder, lambda: wanted.declare(self.cloud.url), program)
-        if command == "up":
-            run.up()
-        elif run.state().get("resources"):
-            run.empty_on_delete(frozenset())
+        if command == "destroy":
             run.destroy()
+            return
+        urns = look.engine_urns(run.state())
+        if urns and self.random.random() < 0.5:  # as `meshctl up` does, which looks at the world first
+            run.settled()
+            run.reread(urns)
+        run.up()
 
-    def _compare(self, expected: Counter[str]) -> None:
+    def state(self) -> Mapping[str, Any]:
+        return opened(self.folder, lambda: None, workspace.pulumi_program()).state()
+
+    def compare(self, expected: Counter[str]) -> None:
         listing = self.cloud.listing()
         assert listing == expected, f"{dict(listing)} instead of {dict(expected)}\n" + "\n".join(self.said)
 

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults.stopped_runs import Cloud, Sequence, cloud
+from meshctl.engine import pending
+from meshctl.errors import MeshError, ResourcesFailedError
+from tests.faults.stopped_runs import ENVIRONMENT, MESH, Cloud, Sequence, Wanted, cloud
 
 pytestmark = pytest.mark.lab
 SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "6"))
@@ -40,3 +45,60 @@ def test_stopped_runs_lose_nothing_and_double_nothing(aws: Cloud, tmp_path: Path
     aws.reset()
     sequence = Sequence(aws, tmp_path, random.Random(SEED * 100_000 + number))  # noqa: S311 (no secret)
     sequence.play()
+
+
+WANTED = Wanted(subnets=3, block=0, label="a")
+
+
+def poisoned(folder: Path) -> list[str]:
+    """Turn the begun creates of a killed run into what meshctl 3634e6b left of them when its second run was killed or
+    refused, too: resources like all others, with an id that is none. Returns their names."""
+    file = folder / f"state/.pulumi/stacks/{MESH}/{ENVIRONMENT}.json"
+    saved = json.loads(file.read_text())
+    latest: dict[str, Any] = saved["checkpoint"]["latest"]
+    begun = [o["resource"] for o in latest.pop("pending_operations", []) if o["type"] == "creating"]
+    known = {resource["urn"] for resource in latest["resources"]}
+    placeholders = [
+        {**resource, "id": "unanswered", "outputs": resource["inputs"]}
+        for resource in begun
+        if resource["urn"] not in known
+    ]
+    latest["resources"] += placeholders
+    file.write_text(json.dumps(saved))
+    return [resource["urn"].split("::")[-1] for resource in placeholders]
+
+
+@pytest.mark.parametrize("command", ["up", "destroy"])
+def test_a_state_that_3634e6b_poisoned_is_mended(aws: Cloud, tmp_path: Path, command: str) -> None:
+    """Its `up` failed for ever, its `destroy` said "deleted" and left what was there."""
+    aws.reset()
+    sequence = Sequence(aws, tmp_path, random.Random(1))  # noqa: S311 (no secret)
+    for call in range(14, 60, 5):  # until a kill falls while creates are under way
+        aws.gate.kill_at, aws.gate.kill_after_the_call = call, True
+        with pytest.raises(MeshError):
+            sequence.run(WANTED, "up")
+        names = poisoned(tmp_path)
+        if names:
+            break
+    assert names
+    sequence.run(WANTED, command)
+    sequence.compare(WANTED.listing() if command == "up" else Counter())
+    if command == "up":
+        sequence.run(WANTED, "destroy")
+        sequence.compare(Counter())
+
+
+def test_a_refused_look_leaves_the_marks_and_the_next_run_looks_again(aws: Cloud, tmp_path: Path) -> None:
+    aws.reset()
+    sequence = Sequence(aws, tmp_path, random.Random(1))  # noqa: S311 (no secret)
+    aws.gate.kill_at, aws.gate.kill_after_the_call = 14, True
+    with pytest.raises(MeshError):
+        sequence.run(WANTED, "up")
+    for command in ("up", "destroy"):
+        aws.gate.refuse = 1000
+        with pytest.raises(ResourcesFailedError, match="resources failed"):
+            sequence.run(WANTED, command)
+        aws.gate.refuse = 0
+        assert pending.is_unsettled(sequence.state())
+    sequence.run(WANTED, "destroy")
+    sequence.compare(Counter())
