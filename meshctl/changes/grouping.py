@@ -149,13 +149,19 @@ def _outside(drift: Iterable[Step]) -> tuple[Change, ...]:
 def _outside_change(subject: str, steps: list[Step]) -> Change:
     gone = [step for step in steps if step.op == "delete"]
     shown = _once([field for step in steps if step.op == "update" for field in fields(step)])
-    names = [resource_name(step.urn).partition(":")[2] or subject for step in gone]
+    names = [_name_of_gone(step) for step in gone]
     words = [f"gone: {', '.join(names)}"] if names else []
     words += [field.text() for field in shown[:3]]
     words += [f"and {len(shown) - 3} more"] if len(shown) > 3 else []
     resources = tuple(ResourceChange(s.urn, s.type, "create" if s.op == "delete" else "update") for s in steps)
     summary = ", ".join(words) or f"{counted(len(steps), 'resource')} changed"
     return Change(subject, "create" if gone else "update", summary, tuple(shown), resources)
+
+
+def _name_of_gone(step: Step) -> str:
+    name = resource_name(step.urn)
+    runs_again = ", which runs again" if step.type == "kubernetes:batch/v1:Job" else ""
+    return f"{name.partition(':')[2] or name}{runs_again}"
 
 
 _KINDS = ("network", "cluster", "pool", "storage", "platform", "workload", "endpoint")

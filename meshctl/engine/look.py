@@ -20,6 +20,7 @@ _AWS = "meshaws:"
 _OBJECT = "kubernetes:"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 (a resource type)
 _CLUSTER = "meshaws:eks:Cluster"
+_WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 
 State = Mapping[str, Any]
 
@@ -60,13 +61,19 @@ def in_cluster(state: State, owned: Ownership) -> tuple[Step, ...]:
     found = []
     for item in owned.looked_at:
         resource = resources[item.name]
-        if item.name not in owned.live:
+        if item.name not in owned.live or _is_leaving(owned.live[item.name][1]):
             found.append(drift.gone(resource))
             continue
         left = [*item.ignore_changes, *owned.left_paths(item.name)]
         step = drift.of_object(resource, item.manifest, owned.live[item.name][1], left)
         found += [step] if step is not None else []
     return tuple(found)
+
+
+def _is_leaving(live: Mapping[str, Any]) -> bool:
+    """Whether it is being deleted, which nobody can take back: its pods alone are still there. What holds data, or
+    other objects, is gone when it is gone."""
+    return live.get("kind") in _WITH_PODS and bool(live["metadata"].get("deletionTimestamp"))
 
 
 def bring_into_state(run: StackRun, state: State, seen: tuple[Step, ...]) -> Look:

@@ -132,7 +132,7 @@ def test_a_plan_tells_drift_apart_from_changes_of_the_mesh() -> None:
     text = plan_text(plan)
     assert "changed outside meshctl; `up` sets it back:" in text
     assert "~ workload/chat      replicas 2 -> 3" in text
-    assert "+ workload/pretrain  gone: job" in text
+    assert "+ workload/pretrain  gone: job, which runs again" in text
     assert "no changes (" not in text
     assert "set back:" in done_text(plan)
     outside = plan.document()["outside"]
@@ -215,3 +215,15 @@ def test_every_kind_that_is_declared_is_looked_at_or_read_by_the_engine() -> Non
         by_engine = set(look.engine_urns({"resources": [in_state(item) for item in items]}))
         in_cluster = {in_state(item)["urn"] for item in items if item.kind not in live_objects.NOT_READ}
         assert by_engine | in_cluster == read
+
+
+def test_a_workload_that_is_being_deleted_counts_as_gone_and_a_claim_does_not() -> None:
+    state, owned = world("onprem")
+    leaving = {}
+    for item in owned.looked_at:
+        live = copy.deepcopy(owned.live[item.name][1])
+        live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        leaving[item.name] = (owned.live[item.name][0], live)
+    seen = look.in_cluster(state, Ownership("here", live=leaving, looked_at=owned.looked_at))
+    with_pods = {item.name for item in owned.looked_at if item.kind in ("Deployment", "StatefulSet", "Job")}
+    assert {step.urn.rsplit("::", 1)[1] for step in seen} == with_pods
