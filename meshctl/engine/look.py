@@ -7,14 +7,16 @@ else to see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine import cluster_identity, drift
+from meshctl.engine import cluster_identity, drift, finished_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
+from meshctl.errors import CredentialsError, UnreachableError
+from meshctl.model.deployment import Deployment
 
 _AWS = "meshaws:"
 _OBJECT = "kubernetes:"
@@ -40,6 +42,44 @@ class Look:
     def cluster_is_gone(self) -> bool:
         """Whether AWS itself says that the cluster is no more, and all that was in it with it."""
         return any(step.op == "delete" and step.type == _CLUSTER for step in self.by_engine)
+
+
+def owners(deployment: Deployment, state: State, take_over: Collection[str]) -> Ownership:
+    """The live objects and what other programs own of them; `silence` says what is in the way of asking the cluster."""
+    try:
+        return ownership.look(finished_jobs.with_marks(deployment, state), state, take_over)
+    except (CredentialsError, UnreachableError) as error:
+        return Ownership(deployment.environment, silence=error)
+
+
+def before_plan(run: StackRun, state: State, owned: Ownership, allowed: Callable[[], None]) -> Look:
+    """What is no longer as the last `up` left it; the state stays as it is. `allowed` raises where the environment is
+    in another place: at another account everything would read as gone.
+
+    Raises: EngineError and its leaves, and what stands in the way of asking the cluster.
+    """
+    allowed()
+    return _heard(Look(compare(run, state), in_cluster(state, owned)), owned)
+
+
+def before_up(run: StackRun, state: State, owned: Ownership) -> Look:
+    """The same, and the state is brought in line with it. Raises: as `before_plan`."""
+    if pending.is_unsettled(state):
+        state = run.settled()
+    return _heard(bring_into_state(run, state, in_cluster(state, owned)), owned)
+
+
+def _heard(look: Look, owned: Ownership) -> Look:
+    """A cluster that doesn't answer is never taken for gone, unless AWS itself says that it is."""
+    if owned.silence is not None and not look.cluster_is_gone:
+        raise owned.silence
+    return look
+
+
+def preview_after(run: StackRun, look: Look) -> list[Step]:
+    """What an `up` would do once the state is as the world: what needs a resource that is gone changes, too."""
+    record = run.preview(refresh=True, without_cluster=look.cluster_is_gone)
+    return drift.without([step for step in record.steps if step.op != "refresh"], look.drift)
 
 
 def engine_urns(state: State) -> list[str]:

@@ -22,7 +22,7 @@ from meshctl.engine.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.engine.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.engine.live_objects import Reference
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import UsageError
+from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.references import suggestion
 from meshctl.render import PlatformObject
@@ -40,6 +40,7 @@ class Ownership:
     cluster: ClusterAccess | None = None
     live: Mapping[str, tuple[Reference, Json]] = field(default_factory=dict)  # by the resource's logical name
     looked_at: tuple[PlatformObject, ...] = ()  # what was looked for: all of it is in `live`, or gone
+    silence: MeshError | None = None  # why the cluster could not be asked: then nothing above says anything
 
     def forecasts(self, drift: Collection[Step]) -> tuple[str, ...]:
         """Lines of a plan. `drift`: what the plan says anyway; what `up` does about other values needs no line then."""

@@ -28,7 +28,6 @@ from meshctl.changes.steps import Step, subject_of
 from meshctl.engine import (
     cluster_identity,
     clusters,
-    drift,
     early_context,
     finished_jobs,
     jobs,
@@ -36,7 +35,6 @@ from meshctl.engine import (
     look,
     names,
     object_access,
-    ownership,
     pending,
     plans,
     preconditions,
@@ -135,17 +133,19 @@ class Session:
             deployment,
             cluster,
             lambda: state.result(),
-            lambda: owned.result()[0].held(preview=True),
+            lambda: owned.result().held(preview=True),
             lambda: staying.result(),
             quiet=True,
         )
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
-            owned = pool.submit(lambda: self._owned(deployment, state.result()))
+            owned = pool.submit(lambda: look.owners(deployment, state.result(), self.take_over))
             staying = pool.submit(lambda: self._staying(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
-            looked = pool.submit(lambda: self._looked(run, state, owned, allowed) if looks else None)
+            looked = pool.submit(
+                lambda: look.before_plan(run, state.result(), owned.result(), allowed.result) if looks else None
+            )
             try:
                 record = run.preview()
             except MeshError:
@@ -154,49 +154,20 @@ class Session:
                 raise
             allowed.result()
             seen = looked.result()
-        ownership_, _ = owned.result()
         if self.command == "up":
-            ownership_.refuse(self.command)
-        steps = self._after_drift(run, seen) if seen is not None and seen.by_engine else record.steps
+            owned.result().refuse(self.command)
+        steps = look.preview_after(run, seen) if seen is not None and seen.by_engine else record.steps
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
         drifted = seen.drift if seen else ()
         notes = (
-            *ownership_.forecasts(drifted),
+            *owned.result().forecasts(drifted),
             *staying.result().notes,
             *plans.looked_at(state.result(), looked=seen is not None),
         )
         lost = protection.lost_by_up(state.result(), deployment, steps)
         marked = finished_jobs.with_marks(deployment, state.result())
         return plans.previewed(marked, steps, before, moved, lost, notes, drifted)
-
-    def _owned(self, deployment: Deployment, state: Mapping[str, Any]) -> tuple[Ownership, MeshError | None]:
-        """What other programs own there, and what is in the way of asking the cluster."""
-        try:
-            return ownership.look(finished_jobs.with_marks(deployment, state), state, self.take_over), None
-        except (CredentialsError, UnreachableError) as error:
-            return Ownership(deployment.environment), error
-
-    def _looked(
-        self,
-        run: StackRun,
-        state: Future[dict[str, Any]],
-        owned: Future[tuple[Ownership, MeshError | None]],
-        allowed: Future[None],
-    ) -> Look:
-        """What is no longer as the last `up` left it. Raises: EngineError and its leaves."""
-        allowed.result()  # at another account everything would read as gone
-        by_engine = look.compare(run, state.result())
-        found, silence = owned.result()
-        seen = Look(by_engine, look.in_cluster(state.result(), found))
-        if silence is not None and not seen.cluster_is_gone:
-            raise silence
-        return seen
-
-    def _after_drift(self, run: StackRun, seen: Look) -> list[Step]:
-        """What an `up` would do once the state is as the world: what needs a resource that is gone changes, too."""
-        record = run.preview(refresh=True, without_cluster=seen.cluster_is_gone)
-        return drift.without([step for step in record.steps if step.op != "refresh"], seen.drift)
 
     def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
@@ -208,13 +179,13 @@ class Session:
         deployment: Deployment,
         state: Mapping[str, Any],
         cluster: str,
-        owned: Future[tuple[Ownership, MeshError | None]],
+        owned: Future[Ownership],
     ) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
         program waits for the state, and needn't wait for this."""
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
-            preconditions.check_change(deployment, state, self.environments, owned.result()[0].left)
+            preconditions.check_change(deployment, state, self.environments, owned.result().left)
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
@@ -251,10 +222,10 @@ class Session:
         )
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        owned, silence = self._owned(deployment, state)
+        owned = look.owners(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
-        seen = self._brought_into_state(run, state, owned, silence)
+        seen = look.before_up(run, state, owned) if self.refresh and state.get("resources") else Look()
         if seen.drift or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
         before = stack_outputs(state)
@@ -296,19 +267,6 @@ class Session:
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
-
-    def _brought_into_state(
-        self, run: StackRun, state: Mapping[str, Any], owned: Ownership, silence: MeshError | None
-    ) -> Look:
-        """What is no longer as the last `up` left it, now in the state, too. Raises: EngineError and its leaves."""
-        if not self.refresh or not state.get("resources"):
-            return Look()
-        if pending.is_unsettled(state):
-            state = run.settled()
-        seen = look.bring_into_state(run, state, look.in_cluster(state, owned))
-        if silence is not None and not seen.cluster_is_gone:
-            raise silence
-        return seen
 
     def lost_by_up(self, deployment: Deployment, state: Mapping[str, Any] | None = None) -> tuple[Loss, ...]:
         """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.
