@@ -91,6 +91,15 @@ def load_mesh(path: Path) -> Mesh:
     return mesh
 
 
+def secret_variables(environments_path: Path) -> tuple[str, ...]:
+    """The variables that `secrets` of environments.yaml names; also of a file with mistakes, none of one that isn't
+    there."""
+    data = _read(environments_path).data
+    sources = data.get("secrets") if isinstance(data, dict) else None
+    entries = sources.values() if isinstance(sources, dict) else ()
+    return tuple(source["env"] for source in entries if isinstance(source, dict) and isinstance(source.get("env"), str))
+
+
 def _check_references(mesh: _Document, environments: _Document) -> None:
     for where, message in [*references.check_mesh(mesh.data), *references.check_hosts(mesh.data, environments.data)]:
         mesh.report(where, message)

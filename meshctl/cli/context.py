@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from meshctl import secret_variables
 from meshctl.cli import streams
 from meshctl.cli.signals import at_once
 from meshctl.errors import InterruptedByUserError, ProtectedDataError, UsageError
@@ -66,6 +67,13 @@ class Context:
         from meshctl.load import load  # pydantic: not for `meshctl --help`
 
         return load(self.mesh_path, self.environments_path)
+
+    def withhold_secrets(self) -> None:
+        """For commands that start programs and read no mesh: where the folder has one, the variables that its secrets
+        are read from are inherited by none of them."""
+        from meshctl import load  # pydantic: not for `meshctl --help`
+
+        secret_variables.withdraw(load.secret_variables(self.environments_path))
 
     def resolution(self, environment: str, facts: Facts | None = None) -> Resolution:
         """One environment resolved, offline. Raises: DiagnosticsError, UsageError."""

@@ -20,9 +20,10 @@ def doctor(ctx: typer.Context) -> None:
     """Say which programs, packages, plugins and credentials are used here, and what to do about missing ones."""
     from meshctl.diagnosis import diagnose  # boto3 and Pulumi: too slow to import for `meshctl --help`
 
+    context: Context = ctx.obj
+    context.withhold_secrets()
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
-    context: Context = ctx.obj
     if context.output == "json":
         context.print_json({"ok": not missing, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:

@@ -21,6 +21,7 @@ def lab_up(ctx: typer.Context) -> None:
 
     context: Context = ctx.obj
     lab = Lab(default_root())
+    context.withhold_secrets()
     found = up.up(lab, context.say)
     if context.output == "json":
         context.print_json({"root": str(lab.root), **found})

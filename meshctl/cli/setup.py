@@ -24,6 +24,7 @@ def setup(
     if unknown:
         raise UsageError(f"no program named {', '.join(unknown)}", hint=f"one of: {', '.join(tools.TOOLS)}")
     context: Context = ctx.obj
+    context.withhold_secrets()
     paths = tools.ensure(names or list(tools.TOOLS), context.say)
     if context.output == "json":
         context.print_json({"programs": {name: str(path) for name, path in paths.items()}})

@@ -88,7 +88,7 @@ class Session:
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this very one
         os.environ["PATH"] = workspace.path_with_meshctl()
-        secret_variables.withdraw(source.env for source in self.environments.secrets.values() if source.env)
+        secret_variables.withdraw(self.environments.secret_variables)
 
     @property
     def names(self) -> EndpointNames:

@@ -231,6 +231,11 @@ class Environments(Section):
     state: State = State()
     secrets: dict[DnsLabel, SecretSource] = Field(default_factory=dict)
 
+    @property
+    def secret_variables(self) -> tuple[str, ...]:
+        """The variables of the operator's environment that `secrets` names."""
+        return tuple(source.env for source in self.secrets.values() if source.env)
+
     def secret_source(self, name: str) -> SecretSource:
         """The source of a workload secret; by default the variable MESHCTL_SECRET_<NAME>."""
         default = SecretSource(env="MESHCTL_SECRET_" + name.upper().replace("-", "_"))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meshctl import secret_variables
+from meshctl import load, secret_variables
+from meshctl.cli.context import Context
 from meshctl.engine import secret_values, workspace
 from meshctl.engine.session import Session
 from meshctl.model.environment import Environments
@@ -100,3 +101,22 @@ def test_the_passphrase_goes_to_pulumi_alone(tmp_path: Path, monkeypatch: pytest
     opened = workspace.open_stack(backend, "m", "e", lambda: None, workspace.pulumi_program())
     assert opened.workspace.env_vars["PULUMI_CONFIG_PASSPHRASE"] == PLANTED
     assert not list(tmp_path.rglob("passphrase"))
+
+
+@pytest.mark.parametrize("text", [None, "[]", "secrets: 7", "secrets: {a: 7, b: {env: 7}, c: {file: x}}", "{"])
+def test_a_file_that_names_none_or_is_none_withholds_none(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "environments.yaml"
+    if text is not None:
+        file.write_text(text)
+    assert load.secret_variables(file) == ()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_programs_of_commands_without_a_mesh_do_not_inherit_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    mistake = {"environments": 7} if broken else {}
+    (tmp_path / "environments.yaml").write_text(json.dumps({**ENVIRONMENTS, **mistake}))
+    monkeypatch.setenv("HF_TOKEN", PLANTED)
+    Context(tmp_path / "mesh.yaml", tmp_path / "environments.yaml").withhold_secrets()
+    assert "HF_TOKEN" not in os.environ
