@@ -59,14 +59,17 @@ def before_plan(run: StackRun, state: State, owned: Ownership, allowed: Callable
     Raises: EngineError and its leaves, and what stands in the way of asking the cluster.
     """
     allowed()
-    return _heard(Look(compare(run, state), in_cluster(state, owned)), owned)
+    urns = engine_urns(state, in_cluster=owned.silence is None)
+    by_engine = drift.of_refresh(run.compare(urns)) if urns else ()
+    return _heard(Look(tuple(by_engine), in_cluster(state, owned)), owned)
 
 
 def before_up(run: StackRun, state: State, owned: Ownership) -> Look:
     """The same, and the state is brought in line with it. Raises: as `before_plan`."""
     if pending.is_unsettled(state):
         state = run.settled()
-    return _heard(bring_into_state(run, state, in_cluster(state, owned)), owned)
+    urns = engine_urns(state, in_cluster=owned.silence is None)
+    return _heard(bring_into_state(run, urns, in_cluster(state, owned)), owned)
 
 
 def _heard(look: Look, owned: Ownership) -> Look:
@@ -82,17 +85,12 @@ def preview_after(run: StackRun, look: Look) -> list[Step]:
     return drift.without([step for step in record.steps if step.op != "refresh"], look.drift)
 
 
-def engine_urns(state: State) -> list[str]:
-    """What the engine has to read: AWS resources, and the cluster's Secrets."""
+def engine_urns(state: State, *, in_cluster: bool = True) -> list[str]:
+    """What the engine has to read: AWS resources, and the Secrets `in_cluster`."""
     resources = state.get("resources") or ()
-    read = [r for r in resources if r.get("custom") and (r["type"].startswith(_AWS) or r["type"] == _SECRET)]
+    read = [r for r in resources if r.get("custom") and r["type"].startswith(_AWS)]
+    read += [r for r in resources if r["type"] == _SECRET and in_cluster]
     return sorted({resource["urn"] for resource in read})
-
-
-def compare(run: StackRun, state: State) -> tuple[Step, ...]:
-    """The drift of what the engine reads; the state stays as it is. Raises: EngineError and its leaves."""
-    urns = engine_urns(state)
-    return tuple(drift.of_refresh(run.compare(urns))) if urns else ()
 
 
 def in_cluster(state: State, owned: Ownership) -> tuple[Step, ...]:
@@ -116,9 +114,9 @@ def _is_leaving(live: Mapping[str, Any]) -> bool:
     return live.get("kind") in _WITH_PODS and bool(live["metadata"].get("deletionTimestamp"))
 
 
-def bring_into_state(run: StackRun, state: State, seen: tuple[Step, ...]) -> Look:
+def bring_into_state(run: StackRun, urns: Collection[str], seen: tuple[Step, ...]) -> Look:
     """Put into the state what is in the world: what is gone goes, so that the next `up` makes it again, and what was
-    changed is marked, or read, so that it sets it back. `seen`: what `in_cluster` found.
+    changed is marked, or read, so that it sets it back. `urns`: what the engine reads; `seen`: what `in_cluster` found.
 
     Killed in between, the marks stay until an `up` has set the objects back. Raises: EngineError and its leaves.
     """
@@ -126,8 +124,8 @@ def bring_into_state(run: StackRun, state: State, seen: tuple[Step, ...]) -> Loo
     if changed:
         run.mark_changed(changed)
     gone = {step.urn for step in seen if step.op == "delete"}
-    urns = sorted({*engine_urns(state), *gone})
-    results = drift.of_refresh(run.reread(urns)) if urns else []
+    read = sorted({*urns, *gone})
+    results = drift.of_refresh(run.reread(read)) if read else []
     look = Look(tuple(step for step in results if step.urn not in gone), seen)
     if look.cluster_is_gone:
         run.rewrite(cluster_identity.without_cluster)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,10 +56,11 @@ class Crud:
     # ---- previews: no call, no credentials -------------------------------------------------------------------------
 
     def preview_create(self, inputs: Properties) -> Properties:
-        """The inputs, and every output that the API will tell as unknown."""
+        """The inputs, and every output that the API will tell as unknown, also inside of what is given in part."""
         shape = described(self.live.model, self.row.read.operation, self.row.read.path)
-        names = [*(shape.members if shape is not None and shape.type_name == "structure" else ()), *self.row.computed]
-        return {name: UNKNOWN for name in names if name not in self.row.noise and name not in inputs} | inputs
+        outputs = _with_unknown(shape, inputs)
+        names = [*outputs, *self.row.computed]
+        return {name: outputs.get(name, UNKNOWN) for name in names if name in inputs or name not in self.row.noise}
 
     def preview_update(self, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Properties:
         """The old outputs with the new inputs; only what such an update changes by itself is unknown."""
@@ -351,6 +353,14 @@ def _refuse_placeholder(id: str, row: Row) -> None:
         noun = row.token.rsplit(":", 1)[-1]
         message = f"an interrupted run had begun to create this {noun}, and whether it exists is not known yet"
         raise ProviderError("Unanswered", message)
+
+
+def _with_unknown(shape: Any, given: Any) -> Any:
+    """A given structure with the members that the API adds as unknown."""
+    if shape is None or shape.type_name != "structure" or not isinstance(given, Mapping):
+        return given
+    added = {name: UNKNOWN for name in shape.members if name not in given}
+    return added | {name: _with_unknown(shape.members.get(name), value) for name, value in given.items()}
 
 
 def _given(setting: Setting, inputs: Properties) -> bool:

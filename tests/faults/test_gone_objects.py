@@ -156,7 +156,10 @@ def test_what_is_deleted_by_hand_is_named_and_made_again(here: RunningLab, envir
         assert {r["urn"] for r in resources(here, environment)} == {r["urn"] for r in before}
 
 
+@pytest.mark.exhaustive
 def test_a_cluster_that_eks_has_no_more_is_made_again_with_all_that_was_in_it(here: RunningLab) -> None:
+    one_pod = MESH.replace("replicas: 2", "replicas: 1")  # a disruption budget would hold up the end of the only node
+    (here.folder / "mesh.yaml").write_text(one_pod)
     here.meshctl("up", "aws-east", "--yes", timeout_s=400)
     eks = here.boto3("eks")
     (name,) = [found for found in eks.list_clusters()["clusters"] if found.startswith("gone-")]

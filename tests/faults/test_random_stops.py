@@ -20,7 +20,7 @@ from meshctl.errors import MeshError, ResourcesFailedError
 from tests.faults.stopped_runs import ENVIRONMENT, MESH, Cloud, Sequence, Wanted, cloud
 
 pytestmark = pytest.mark.lab
-SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "6"))
+SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "4"))
 SEED = int(os.environ.get("MESHCTL_SEED", "11"))
 
 

@@ -12,6 +12,7 @@ from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
 from meshctl.engine import drift, live_objects, look, ownership
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
+from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Provider
 from meshctl.render import LateValue, PlatformObject
 from stacks.platform import token
@@ -191,7 +192,9 @@ def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
     )
     run = Recorded([Step(bucket["urn"], bucket["type"], "delete"), Step(job["urn"], job["type"], "delete")])
     changed = Step(chat["urn"], chat["type"], "update", properties=(PropertyChange("spec.replicas"),))
-    seen = look.bring_into_state(as_run(run), {"resources": [bucket, chat, job]}, (changed, drift.gone(job)))
+    seen = look.bring_into_state(
+        as_run(run), look.engine_urns({"resources": [bucket, chat, job]}), (changed, drift.gone(job))
+    )
     assert run.asked == [("mark", [chat["urn"]]), ("reread", sorted([bucket["urn"], job["urn"]]))]
     assert sorted(step.urn for step in seen.drift) == sorted([bucket["urn"], chat["urn"], job["urn"]])
 
@@ -199,7 +202,7 @@ def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
 def test_with_the_cluster_all_that_was_in_it_is_gone() -> None:
     cluster = resource("meshaws:eks:Cluster", "cluster:eks")
     run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
-    assert look.bring_into_state(as_run(run), {"resources": [cluster]}, ()).cluster_is_gone
+    assert look.bring_into_state(as_run(run), [cluster["urn"]], ()).cluster_is_gone
     assert run.asked[-1][0] == "without_cluster"
 
 
@@ -227,3 +230,14 @@ def test_a_workload_that_is_being_deleted_counts_as_gone_and_a_claim_does_not() 
     seen = look.in_cluster(state, Ownership("here", live=leaving, looked_at=owned.looked_at))
     with_pods = {item.name for item in owned.looked_at if item.kind in ("Deployment", "StatefulSet", "Job")}
     assert {step.urn.rsplit("::", 1)[1] for step in seen} == with_pods
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_gone() -> None:
+    cluster, secret = resource("meshaws:eks:Cluster", "cluster:eks"), resource("kubernetes:core/v1:Secret", "s:secret")
+    state = {"resources": [cluster, secret]}
+    silent = Ownership("here", silence=UnreachableError("no answer"))
+    with pytest.raises(UnreachableError):
+        look.before_up(as_run(Recorded([])), state, silent)
+    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
+    assert look.before_up(as_run(run), state, silent).cluster_is_gone
+    assert run.asked[0] == ("reread", [cluster["urn"]])  # what was in it can't be asked about
