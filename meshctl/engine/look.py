@@ -29,14 +29,21 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Look:
-    """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects."""
+    """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects. `unsettled`: an
+    interrupted run left resources of which nobody knows yet whether they exist; they are no drift."""
 
     by_engine: tuple[Step, ...] = ()
     in_cluster: tuple[Step, ...] = ()
+    unsettled: bool = False
 
     @property
     def drift(self) -> tuple[Step, ...]:
         return (*self.by_engine, *self.in_cluster)
+
+    @property
+    def changes_the_preview(self) -> bool:
+        """Whether a preview over the state as it is shows something else than what an `up` will do."""
+        return bool(self.by_engine) or self.unsettled
 
     @property
     def cluster_is_gone(self) -> bool:
@@ -59,9 +66,11 @@ def before_plan(run: StackRun, state: State, owned: Ownership, allowed: Callable
     Raises: EngineError and its leaves, and what stands in the way of asking the cluster.
     """
     allowed()
-    urns = engine_urns(state, in_cluster=owned.silence is None)
-    by_engine = drift.of_refresh(run.compare(urns)) if urns else ()
-    return _heard(Look(tuple(by_engine), in_cluster(state, owned)), owned)
+    placeholders = set(pending.placeholders(state))
+    urns = [urn for urn in engine_urns(state, in_cluster=owned.silence is None) if urn not in placeholders]
+    by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
+    objects = tuple(step for step in in_cluster(state, owned) if step.urn not in placeholders)
+    return _heard(Look(by_engine, objects, unsettled=bool(placeholders)), owned)
 
 
 def before_up(run: StackRun, state: State, owned: Ownership) -> Look:

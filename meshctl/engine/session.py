@@ -156,7 +156,7 @@ class Session:
             seen = looked.result()
         if self.command == "up":
             owned.result().refuse(self.command)
-        steps = look.preview_after(run, seen) if seen is not None and seen.by_engine else record.steps
+        steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
         drifted = seen.drift if seen else ()

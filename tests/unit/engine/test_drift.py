@@ -169,6 +169,10 @@ class Recorded:
         self.results = results
         self.asked: list[tuple[str, list[str]]] = []
 
+    def compare(self, urns: list[str]) -> list[Step]:
+        self.asked.append(("compare", urns))
+        return self.results
+
     def mark_changed(self, urns: frozenset[str]) -> None:
         self.asked.append(("mark", sorted(urns)))
 
@@ -241,3 +245,12 @@ def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_g
     run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
     assert look.before_up(as_run(run), state, silent).cluster_is_gone
     assert run.asked[0] == ("reread", [cluster["urn"]])  # what was in it can't be asked about
+
+
+def test_what_an_interrupted_run_had_begun_is_no_drift_and_changes_the_preview() -> None:
+    vpc, begun = resource("meshaws:ec2:Vpc", "network:vpc"), resource("meshaws:ec2:Subnet", "network:subnet")
+    state = {"resources": [vpc, {**begun, "id": "unanswered"}]}
+    run = Recorded([])
+    seen = look.before_plan(as_run(run), state, Ownership("here"), lambda: None)
+    assert run.asked == [("compare", [vpc["urn"]])]
+    assert (seen.drift, seen.changes_the_preview) == ((), True)
