@@ -29,8 +29,8 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Look:
-    """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects. `unsettled`: an
-    interrupted run left resources of which nobody knows yet whether they exist; they are no drift."""
+    """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects. `unsettled`:
+    an interrupted run left resources of which nobody knows yet whether they exist; they are no drift."""
 
     by_engine: tuple[Step, ...] = ()
     in_cluster: tuple[Step, ...] = ()
