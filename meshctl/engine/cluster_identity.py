@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from meshctl.engine import clusters
+from meshctl.engine import clusters, pending
 from meshctl.engine.cluster_access import ClusterAccess, is_content
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
@@ -48,6 +48,27 @@ def asked(deployment: Deployment) -> str:
     return "" if deployment.provider == "aws" else clusters.uid(clusters.access(deployment, {}))
 
 
+def asked_if_it_answers(deployment: Deployment) -> str | None:
+    """The same; None where the cluster can't be asked."""
+    try:
+        return asked(deployment)
+    except (CredentialsError, UnreachableError):
+        return None
+
+
+def recorded(environment: str, state: Mapping[str, Any]) -> str:
+    """The UID of the cluster that the state's objects were made in; empty where there is none."""
+    there = saved(environment, state)
+    return there.uid if there is not None else ""
+
+
+def is_reached_as_before(access: ClusterAccess, state: Mapping[str, Any]) -> bool:
+    """Whether the engine, which reads the objects of a state the way that they were made, goes through `access`. By
+    another way it may meet another cluster by now, in which all of them read as gone."""
+    there = saved(access.name, state)
+    return there is None or (there.kubeconfig, there.context) == (access.kubeconfig, access.context)
+
+
 def check_change(access: ClusterAccess, state: Mapping[str, Any], found: str) -> None:
     """Before a preview or an `up` through `access`, which has just led to the cluster `found`.
 
@@ -56,8 +77,8 @@ def check_change(access: ClusterAccess, state: Mapping[str, Any], found: str) ->
     there = saved(access.name, state)
     if there is None:
         return
-    other_way = (there.kubeconfig, there.context) != (access.kubeconfig, access.context)
-    if other_way and state.get("pending_operations"):  # what a killed run had begun is looked for the way that it went
+    other_way = not is_reached_as_before(access, state)
+    if other_way and pending.is_unsettled(state):  # what a killed run had begun is looked for the way that it went
         check_destroy(access.name, state)
     elif other_way and not there.uid:
         with suppress(CredentialsError, UnreachableError):  # not told: then this one is recorded
@@ -121,8 +142,8 @@ def refuse_forgetting(there: ClusterAccess | None, environment: str, declared: C
 def without_cluster(state: Mapping[str, Any]) -> dict[str, Any]:
     """A state that has forgotten all that is in a cluster; buckets and their providers stay."""
     kept = [resource for resource in state.get("resources") or () if not _in_cluster(resource)]
-    pending = [begun for begun in state.get("pending_operations") or () if not _in_cluster(begun["resource"])]
-    return {**state, "resources": kept, "pending_operations": pending}
+    begun = [each for each in state.get("pending_operations") or () if not _in_cluster(each["resource"])]
+    return {**state, "resources": kept, "pending_operations": begun}
 
 
 def _in_cluster(resource: Mapping[str, Any]) -> bool:

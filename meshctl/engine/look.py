@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine import cluster_identity, drift, finished_jobs, ownership, pending
+from meshctl.engine import cluster_identity, clusters, drift, finished_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, UnreachableError
@@ -30,11 +30,13 @@ State = Mapping[str, Any]
 @dataclass(frozen=True)
 class Look:
     """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects. `unsettled`:
-    an interrupted run left resources of which nobody knows yet whether they exist; they are no drift."""
+    an interrupted run left resources of which nobody knows yet whether they exist; they are no drift. `readable`:
+    whether the engine can read the objects in the cluster."""
 
     by_engine: tuple[Step, ...] = ()
     in_cluster: tuple[Step, ...] = ()
     unsettled: bool = False
+    readable: bool = True
 
     @property
     def drift(self) -> tuple[Step, ...]:
@@ -42,8 +44,9 @@ class Look:
 
     @property
     def changes_the_preview(self) -> bool:
-        """Whether a preview over the state as it is shows something else than what an `up` will do."""
-        return bool(self.by_engine) or self.unsettled
+        """Whether a preview over the state as it is shows something else than what an `up` will do, and one over the
+        refreshed state can be made."""
+        return (bool(self.by_engine) or self.unsettled) and (self.readable or self.cluster_is_gone)
 
     @property
     def cluster_is_gone(self) -> bool:
@@ -59,7 +62,9 @@ def owners(deployment: Deployment, state: State, take_over: Collection[str]) -> 
         return Ownership(deployment.environment, silence=error)
 
 
-def before_plan(run: StackRun, state: State, owned: Ownership, allowed: Callable[[], None]) -> Look:
+def before_plan(
+    run: StackRun, deployment: Deployment, state: State, owned: Ownership, allowed: Callable[[], None]
+) -> Look:
     """What is no longer as the last `up` left it; the state stays as it is. `allowed` raises where the environment is
     in another place: at another account everything would read as gone.
 
@@ -67,18 +72,27 @@ def before_plan(run: StackRun, state: State, owned: Ownership, allowed: Callable
     """
     allowed()
     placeholders = set(pending.placeholders(state))
-    urns = [urn for urn in engine_urns(state, in_cluster=owned.silence is None) if urn not in placeholders]
+    readable = _can_read(deployment, state, owned)
+    urns = [urn for urn in engine_urns(state, in_cluster=readable) if urn not in placeholders]
     by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
     objects = tuple(step for step in in_cluster(state, owned) if step.urn not in placeholders)
-    return _heard(Look(by_engine, objects, unsettled=bool(placeholders)), owned)
+    return _heard(Look(by_engine, objects, unsettled=bool(placeholders), readable=readable), owned)
 
 
-def before_up(run: StackRun, state: State, owned: Ownership) -> Look:
+def before_up(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
     """The same, and the state is brought in line with it. Raises: as `before_plan`."""
     if pending.is_unsettled(state):
         state = run.settled()
-    urns = engine_urns(state, in_cluster=owned.silence is None)
-    return _heard(bring_into_state(run, urns, in_cluster(state, owned)), owned)
+    reads_objects = _can_read(deployment, state, owned)
+    urns = engine_urns(state, in_cluster=reads_objects)
+    seen = in_cluster(state, owned)
+    return _heard(bring_into_state(run, urns, seen, reads_objects=reads_objects), owned)
+
+
+def _can_read(deployment: Deployment, state: State, owned: Ownership) -> bool:
+    """Whether the engine can read Kubernetes objects of the state: the cluster answers, and it goes the right way."""
+    access = clusters.access(deployment, {})
+    return owned.silence is None and cluster_identity.is_reached_as_before(access, state)
 
 
 def _heard(look: Look, owned: Ownership) -> Look:
@@ -123,16 +137,20 @@ def _is_leaving(live: Mapping[str, Any]) -> bool:
     return live.get("kind") in _WITH_PODS and bool(live["metadata"].get("deletionTimestamp"))
 
 
-def bring_into_state(run: StackRun, urns: Collection[str], seen: tuple[Step, ...]) -> Look:
+def bring_into_state(
+    run: StackRun, urns: Collection[str], seen: tuple[Step, ...], *, reads_objects: bool = True
+) -> Look:
     """Put into the state what is in the world: what is gone goes, so that the next `up` makes it again, and what was
-    changed is marked, or read, so that it sets it back. `urns`: what the engine reads; `seen`: what `in_cluster` found.
+    changed is marked, or read, so that it sets it back. `urns`: what the engine reads; `seen`: what `in_cluster` found;
+    `reads_objects`: whether the engine can read Kubernetes objects. If not, those that are gone are marked, too: an
+    update makes an object again that isn't there.
 
     Killed in between, the marks stay until an `up` has set the objects back. Raises: EngineError and its leaves.
     """
-    changed = frozenset(step.urn for step in seen if step.op == "update")
+    changed = frozenset(step.urn for step in seen if step.op == "update" or not reads_objects)
     if changed:
         run.mark_changed(changed)
-    gone = {step.urn for step in seen if step.op == "delete"}
+    gone = {step.urn for step in seen if step.op == "delete"} - changed
     read = sorted({*urns, *gone})
     results = drift.of_refresh(run.reread(read)) if read else []
     look = Look(tuple(step for step in results if step.urn not in gone), seen)

@@ -11,6 +11,7 @@ from typing import Any
 
 from meshctl.changes.steps import resource_name, subject_of
 from meshctl.engine.failures import without_code
+from meshctl.engine.pending import is_placeholder
 from meshctl.words import counted
 
 
@@ -51,14 +52,16 @@ def unfinished(state: Mapping[str, Any]) -> str:
 
 
 def _resources(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those that stand for something: not the stack and its providers."""
-    return [resource for resource in state.get("resources") or () if _is_real(resource)]
+    """Those that stand for something: not the stack, its providers, and what may not exist."""
+    resources = state.get("resources") or ()
+    return [resource for resource in resources if _is_real(resource) and not is_placeholder(resource)]
 
 
 def _cut_off(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a killed run was working on."""
     begun = [operation["resource"] for operation in state.get("pending_operations") or ()]
-    return [resource for resource in begun if _is_real(resource)]
+    placeholders = [resource for resource in state.get("resources") or () if _is_real(resource)]
+    return [r for r in begun if _is_real(r)] + [r for r in placeholders if is_placeholder(r)]
 
 
 def _is_real(resource: Mapping[str, Any]) -> bool:

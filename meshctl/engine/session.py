@@ -127,7 +127,7 @@ class Session:
         Raises: EngineError and its leaves, UsageError as `up` does.
         """
         looks = self.refresh if refresh is None else refresh
-        cluster = cluster_identity.asked(deployment)
+        cluster = cluster_identity.asked(deployment) if looks else cluster_identity.asked_if_it_answers(deployment)
         # a preview is over before its progress is read
         run = self._environment_run(
             deployment,
@@ -144,7 +144,9 @@ class Session:
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
             looked = pool.submit(
-                lambda: look.before_plan(run, state.result(), owned.result(), allowed.result) if looks else None
+                lambda: (
+                    look.before_plan(run, deployment, state.result(), owned.result(), allowed.result) if looks else None
+                )
             )
             try:
                 record = run.preview()
@@ -178,12 +180,13 @@ class Session:
         self,
         deployment: Deployment,
         state: Mapping[str, Any],
-        cluster: str,
+        cluster: str | None,
         owned: Future[Ownership],
     ) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
-        program waits for the state, and needn't wait for this."""
-        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+        program waits for the state, and needn't wait for this. `cluster`: as for `_environment_run`."""
+        if cluster is not None:
+            cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         with suppress(CredentialsError, UnreachableError):
             preconditions.check_change(deployment, state, self.environments, owned.result().left)
 
@@ -225,7 +228,7 @@ class Session:
         owned = look.owners(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
-        seen = look.before_up(run, state, owned) if self.refresh and state.get("resources") else Look()
+        seen = look.before_up(run, deployment, state, owned) if self.refresh and state.get("resources") else Look()
         if seen.drift or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
         before = stack_outputs(state)
@@ -430,7 +433,7 @@ class Session:
     def _environment_run(
         self,
         deployment: Deployment,
-        cluster: str,
+        cluster: str | None,
         state: Callable[[], Mapping[str, Any]],
         held: Callable[[], Mapping[str, Any]],
         staying: Callable[[], Staying],
@@ -438,11 +441,10 @@ class Session:
         keep_marks: bool = True,
         quiet: bool = False,
     ) -> StackRun:
-        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS. `state` waits for the stack's
-        state, `held` for the fields that others own (see `Ownership.held`), `staying` for what is to stay as it is in
-        there. `keep_marks`: as for `up`."""
+        """`cluster`: the UID of an existing cluster, which the state keeps; empty on AWS, None for one that doesn't
+        answer, of which only a preview is made. `state` waits for the stack's state, `held` for the fields that others
+        own (see `Ownership.held`), `staying` for what is to stay as it is in there. `keep_marks`: as for `up`."""
         values = secret_values.collect(deployment, self.environments)
-        identity = {"cluster_uid": cluster} if cluster else {}
 
         def program() -> None:
             if self.check is not None:
@@ -453,6 +455,8 @@ class Session:
                 late |= secret_revisions.revisions(deployment, values, state())
             declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
+            uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
+            identity = {"cluster_uid": uid} if uid else {}
             _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, staying=staying().paths, **identity)
 
         watched = early_context.watching(deployment, self.folder, self.on_progress)

@@ -13,9 +13,10 @@ from meshctl.engine import drift, live_objects, look, ownership
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import UnreachableError
-from meshctl.model.deployment import Provider
+from meshctl.model.deployment import Cluster, Provider
 from meshctl.render import LateValue, PlatformObject
 from stacks.platform import token
+from tests.unit.deployments import deployment
 from tests.unit.render.sample import sample
 
 PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem")
@@ -241,9 +242,9 @@ def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_g
     state = {"resources": [cluster, secret]}
     silent = Ownership("here", silence=UnreachableError("no answer"))
     with pytest.raises(UnreachableError):
-        look.before_up(as_run(Recorded([])), state, silent)
+        look.before_up(as_run(Recorded([])), deployment(), state, silent)
     run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
-    assert look.before_up(as_run(run), state, silent).cluster_is_gone
+    assert look.before_up(as_run(run), deployment(), state, silent).cluster_is_gone
     assert run.asked[0] == ("reread", [cluster["urn"]])  # what was in it can't be asked about
 
 
@@ -251,6 +252,26 @@ def test_what_an_interrupted_run_had_begun_is_no_drift_and_changes_the_preview()
     vpc, begun = resource("meshaws:ec2:Vpc", "network:vpc"), resource("meshaws:ec2:Subnet", "network:subnet")
     state = {"resources": [vpc, {**begun, "id": "unanswered"}]}
     run = Recorded([])
-    seen = look.before_plan(as_run(run), state, Ownership("here"), lambda: None)
+    seen = look.before_plan(as_run(run), deployment(), state, Ownership("here"), lambda: None)
     assert run.asked == [("compare", [vpc["urn"]])]
     assert (seen.drift, seen.changes_the_preview) == ((), True)
+
+
+def test_by_another_kubeconfig_than_before_the_engine_reads_no_object() -> None:
+    """The old one may lead to another cluster by now, where all would read as gone: `up` would forget it."""
+    made_by = {
+        **resource("pulumi:providers:kubernetes", "kubernetes"),
+        "id": "p1",
+        "inputs": {"kubeconfig": "/old/config", "context": "cw", "clusterIdentifier": "uid-cw"},
+    }
+    provider = f"{made_by['urn']}::p1"
+    bucket, secret = resource("meshaws:s3:Bucket", "storage/w:bucket"), resource(look._SECRET, "workload/chat:secrets")
+    job = {**resource("kubernetes:batch/v1:Job", "workload/pretrain:job"), "provider": provider}
+    state = {"resources": [made_by, bucket, {**secret, "provider": provider}, job]}
+    here = deployment("cw", cluster=Cluster(name="cw", kubeconfig="/new/config", context="cw"))
+    assert not look._can_read(here, state, Ownership("cw"))
+    run = Recorded([])
+    look.bring_into_state(
+        as_run(run), look.engine_urns(state, in_cluster=False), (drift.gone(job),), reads_objects=False
+    )
+    assert run.asked == [("mark", [job["urn"]]), ("reread", [bucket["urn"]])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshctl.engine import pending
 from meshctl.engine.presence import Presence, presence, stores, unfinished
 
 
@@ -36,6 +37,13 @@ def test_what_a_killed_run_had_begun_may_be_there() -> None:
     assert presence({**of(BUCKET), **begun}) is Presence.PART
     assert presence({**of(BUCKET, NAMESPACE), **begun}) is Presence.WHOLE
     assert unfinished({**of(BUCKET), **begun}) == "1 resource is there, 1 operation had begun when it was cut off"
+
+
+def test_what_may_not_exist_makes_nothing_whole() -> None:
+    """A second run was killed before it had found out."""
+    state = pending.marked({**of(BUCKET), "pending_operations": [{"type": "creating", "resource": NAMESPACE}]})
+    assert presence(state) is Presence.PART
+    assert unfinished(state) == "1 resource is there, 1 operation had begun when it was cut off"
 
 
 def test_what_is_there_is_named() -> None:
