@@ -21,6 +21,9 @@ _KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what te
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 (how the engine marks a value that it keeps encrypted)
 _UNFINISHED = "meshctlUnfinished"  # an output of `meshaws`: the next `up` goes on with what is half set up
 
+# Numbers that others move within bounds of ours, and that an update keeps (`bounded` of the row in providers.aws).
+_MOVED_BY_OTHERS = {("meshaws:eks:Nodegroup", "scalingConfig.desiredSize")}
+
 # The mark on a resource whose fields others changed: an init error, for which the engine updates the resource though
 # its inputs are the same.
 CHANGED_OUTSIDE = "it was changed outside meshctl; the next `up` sets it back"
@@ -34,10 +37,14 @@ def of_refresh(results: Iterable[Step]) -> list[Step]:
     """The drift in what a refresh of the engine came to."""
     found = []
     for step in results:
-        properties = tuple(change for change in step.properties if change.path != _UNFINISHED)
+        properties = tuple(c for c in step.properties if c.path != _UNFINISHED and not _is_moved(step, c.path))
         if step.op == "delete" or (step.op == "update" and properties):
             found.append(replace(step, properties=properties))
     return found
+
+
+def _is_moved(step: Step, path: str) -> bool:
+    return (step.type, path) in _MOVED_BY_OTHERS
 
 
 def of_object(

@@ -78,10 +78,10 @@ def decide(conflict: FieldConflict, autoscalers: Mapping[tuple[str, str], str], 
 
 
 def autoscaled(resource: str, declared: Mapping[str, Any], live: Mapping[str, Any]) -> FieldConflict | None:
-    """The replicas of a workload that an autoscaler looks after, where they are not as declared. An autoscaler that has
-    not scaled yet owns no field, and would undo what is set all the same."""
+    """The replicas of a workload that an autoscaler looks after, also where they happen to be as declared: it moves
+    them on. An autoscaler that has not scaled yet owns no field, and would undo what is set all the same."""
     wanted, value = declared["spec"].get("replicas"), (live.get("spec") or {}).get("replicas")
-    if value is None or value == wanted:
+    if value is None:
         return None
     name = str(declared["metadata"]["name"])
     manager = Manager(_AUTOSCALER[0], "Update", _AUTOSCALER[1])

@@ -7,15 +7,15 @@ else to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import cluster_identity, clusters, drift, finished_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
-from meshctl.errors import CredentialsError, UnreachableError
+from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment
 
 _AWS = "meshaws:"
@@ -31,12 +31,14 @@ State = Mapping[str, Any]
 class Look:
     """`by_engine` is the drift that the engine's refresh found, `in_cluster` that of Kubernetes objects. `unsettled`:
     an interrupted run left resources of which nobody knows yet whether they exist; they are no drift. `readable`:
-    whether the engine can read the objects in the cluster."""
+    whether the engine can read the objects in the cluster. `cluster_is_gone`: AWS itself says so, and all that was in
+    it is gone with it."""
 
     by_engine: tuple[Step, ...] = ()
     in_cluster: tuple[Step, ...] = ()
     unsettled: bool = False
     readable: bool = True
+    cluster_is_gone: bool = False
 
     @property
     def drift(self) -> tuple[Step, ...]:
@@ -48,17 +50,12 @@ class Look:
         refreshed state can be made."""
         return (bool(self.by_engine) or self.unsettled) and (self.readable or self.cluster_is_gone)
 
-    @property
-    def cluster_is_gone(self) -> bool:
-        """Whether AWS itself says that the cluster is no more, and all that was in it with it."""
-        return any(step.op == "delete" and step.type == _CLUSTER for step in self.by_engine)
-
 
 def owners(deployment: Deployment, state: State, take_over: Collection[str]) -> Ownership:
     """The live objects and what other programs own of them; `silence` says what is in the way of asking the cluster."""
     try:
         return ownership.look(finished_jobs.with_marks(deployment, state), state, take_over)
-    except (CredentialsError, UnreachableError) as error:
+    except (BusyError, CredentialsError, UnreachableError) as error:
         return Ownership(deployment.environment, silence=error)
 
 
@@ -76,17 +73,24 @@ def before_plan(
     urns = [urn for urn in engine_urns(state, in_cluster=readable) if urn not in placeholders]
     by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
     objects = tuple(step for step in in_cluster(state, owned) if step.urn not in placeholders)
-    return _heard(Look(by_engine, objects, unsettled=bool(placeholders), readable=readable), owned)
+    is_gone = owned.silence is not None and _cluster_is_gone(deployment, state, by_engine)
+    if owned.silence is not None and not is_gone:
+        raise owned.silence
+    return Look(by_engine, objects, bool(placeholders), readable, is_gone)
 
 
 def before_up(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
     """The same, and the state is brought in line with it. Raises: as `before_plan`."""
+    is_gone = owned.silence is not None
+    if owned.silence is not None:
+        _forget_objects(run, deployment, state, owned.silence)
+        state = run.state()
     if pending.is_unsettled(state):
         state = run.settled()
     reads_objects = _can_read(deployment, state, owned)
     urns = engine_urns(state, in_cluster=reads_objects)
-    seen = in_cluster(state, owned)
-    return _heard(bring_into_state(run, urns, seen, reads_objects=reads_objects), owned)
+    look = bring_into_state(run, urns, in_cluster(state, owned), reads_objects=reads_objects)
+    return replace(look, cluster_is_gone=is_gone)
 
 
 def _can_read(deployment: Deployment, state: State, owned: Ownership) -> bool:
@@ -95,11 +99,26 @@ def _can_read(deployment: Deployment, state: State, owned: Ownership) -> bool:
     return owned.silence is None and cluster_identity.is_reached_as_before(access, state)
 
 
-def _heard(look: Look, owned: Ownership) -> Look:
-    """A cluster that doesn't answer is never taken for gone, unless AWS itself says that it is."""
-    if owned.silence is not None and not look.cluster_is_gone:
-        raise owned.silence
-    return look
+def _forget_objects(run: StackRun, deployment: Deployment, state: State, silence: MeshError) -> None:
+    """Drop the objects of a cluster that doesn't answer from the state, if AWS itself says that it is gone.
+
+    Raises: `silence` if not: a cluster that doesn't answer is never taken for gone.
+    """
+    own = [resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER]
+    by_engine = drift.of_refresh(run.compare(own)) if own else ()
+    if not _cluster_is_gone(deployment, state, by_engine):
+        raise silence
+    run.rewrite(cluster_identity.without_cluster)
+
+
+def _cluster_is_gone(deployment: Deployment, state: State, by_engine: Iterable[Step]) -> bool:
+    """Whether the stack made its cluster itself, and has it no more: by what AWS says, or by the state of a run that
+    was killed after AWS had said so."""
+    if cluster_identity.saved(deployment.environment, state) is not None:
+        return False
+    gone = {step.urn for step in by_engine if step.op == "delete"}
+    own = {resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER}
+    return own <= gone
 
 
 def preview_after(run: StackRun, look: Look) -> list[Step]:
@@ -118,9 +137,13 @@ def engine_urns(state: State, *, in_cluster: bool = True) -> list[str]:
 
 def in_cluster(state: State, owned: Ownership) -> tuple[Step, ...]:
     """The drift of the objects that were looked for."""
-    resources = {resource_name(r["urn"]): r for r in state.get("resources") or () if r["type"].startswith(_OBJECT)}
+    resources = {
+        resource_name(r["urn"]): r
+        for r in state.get("resources") or ()
+        if r["type"].startswith(_OBJECT) and not r.get("pendingReplacement")  # deleted by a run that was killed then
+    }
     found = []
-    for item in owned.looked_at:
+    for item in (each for each in owned.looked_at if each.name in resources):  # an interrupted run may have made less
         resource = resources[item.name]
         if item.name not in owned.live or _is_leaving(owned.live[item.name][1]):
             found.append(drift.gone(resource))
@@ -153,7 +176,4 @@ def bring_into_state(
     gone = {step.urn for step in seen if step.op == "delete"} - changed
     read = sorted({*urns, *gone})
     results = drift.of_refresh(run.reread(read)) if read else []
-    look = Look(tuple(step for step in results if step.urn not in gone), seen)
-    if look.cluster_is_gone:
-        run.rewrite(cluster_identity.without_cluster)
-    return look
+    return Look(tuple(step for step in results if step.urn not in gone), seen)

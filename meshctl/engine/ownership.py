@@ -7,8 +7,8 @@ done about it in `field_rules`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightkube
@@ -46,7 +46,8 @@ class Ownership:
         """Lines of a plan. `drift`: what the plan says anyway; what `up` does about other values needs no line then."""
         said = {resource_name(step.urn) for step in drift}
         plain = (Verdict.TAKE_OVER, Verdict.SET)
-        return tuple(d.forecast for d in self.decisions if d.verdict not in plain or d.conflict.resource not in said)
+        differing = [d for d in self.decisions if d.conflict.live != d.conflict.wanted]
+        return tuple(d.forecast for d in differing if d.verdict not in plain or d.conflict.resource not in said)
 
     @property
     def left(self) -> frozenset[str]:
@@ -57,6 +58,17 @@ class Ownership:
         """The fields of a resource that stay as others have set them, as the engine writes them (`spec.replicas`)."""
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
         return [_plain(conflict) for conflict in left]
+
+    def without_left(self, steps: Iterable[Step]) -> list[Step]:
+        """The steps of a run without what stays as others have set it: to write down where an autoscaler has got to is
+        no change."""
+        found = []
+        for step in steps:
+            left = self.left_paths(resource_name(step.urn))
+            properties = tuple(change for change in step.properties if change.path not in left)
+            is_all = step.op == "update" and bool(step.properties) and not properties
+            found.append(replace(step, op="same") if is_all else replace(step, properties=properties))
+        return found
 
     def refuse(self, command: str) -> None:
         """Raises: OwnedFieldsError when something is for a person to decide. `command`: the user's."""

@@ -159,6 +159,7 @@ class Session:
         if self.command == "up":
             owned.result().refuse(self.command)
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
+        steps = owned.result().without_left(steps)
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
         drifted = seen.drift if seen else ()
@@ -229,10 +230,13 @@ class Session:
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
         seen = look.before_up(run, deployment, state, owned) if self.refresh and state.get("resources") else Look()
-        if seen.drift or pending.is_unsettled(state):
+        if seen.drift or seen.cluster_is_gone or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
+            preconditions.check_change(deployment, state, self.environments, owned.left)
         before = stack_outputs(state)
-        lost = previewed.losses if previewed is not None else self.lost_by_up(deployment, state)
+        lost = (
+            previewed.losses if previewed is not None else self._lost(deployment, state, certain=bool(seen.by_engine))
+        )
         if lost and not allow_data_loss:
             raise protection.refused_by_up(deployment.environment, lost)
         run.empty_on_delete(protection.buckets(lost))
@@ -250,7 +254,7 @@ class Session:
         addresses = known_addresses(outputs)
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved, lost, seen.drift, staying.notes)
+        plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, seen.drift, staying.notes)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
@@ -271,11 +275,16 @@ class Session:
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
         run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
 
-    def lost_by_up(self, deployment: Deployment, state: Mapping[str, Any] | None = None) -> tuple[Loss, ...]:
+    def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
         """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.
-        `state`: the environment's, where it is known. Changes nothing, and looks at data alone."""
-        known = self.state(deployment.environment) if state is None else state
-        return self.plan(deployment, refresh=False).losses if protection.may_lose(known, deployment) else ()
+        Changes nothing, and looks at data alone."""
+        return self._lost(deployment, self.state(deployment.environment), certain=False)
+
+    def _lost(self, deployment: Deployment, state: Mapping[str, Any], *, certain: bool) -> tuple[Loss, ...]:
+        """`certain`: the preview is made in any case, as others have changed more than the mesh says."""
+        if not certain and not protection.may_lose(state, deployment):
+            return ()
+        return self.plan(deployment, refresh=False).losses
 
     def plan_object_storage(self, deployment: Deployment) -> Plan:
         """What `up_object_storage` would do. Raises: as that."""

@@ -112,7 +112,7 @@ def _control_plane(
         provider=aws,
         depends_on=[*policies, logs],
         # a cluster stays in the zones that it was made in: one that has more subnets keeps them
-        ignore_changes=["resourcesVpcConfig.subnetIds"],
+        ignore_changes=["resourcesVpcConfig.subnetIds", *version_left_alone(deployment, "version")],
         timeout_s=1800,
     )
 
@@ -203,7 +203,14 @@ def _addon(
         },
         provider=aws,
         depends_on=after,
+        ignore_changes=version_left_alone(deployment, "kubernetesVersion"),
     )
+
+
+def version_left_alone(deployment: Deployment, name: str) -> list[str]:
+    """The input `name`, where environments.yaml asks for no Kubernetes version: EKS upgrades a cluster by itself at the
+    end of its support, and its nodes, which would be replaced for it, are to follow when somebody asks."""
+    return [] if deployment.cluster.version_asked else [name]
 
 
 def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[str]:

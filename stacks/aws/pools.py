@@ -10,7 +10,7 @@ import base64
 from typing import Any
 
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
-from stacks.aws.cluster import Eks
+from stacks.aws.cluster import Eks, version_left_alone
 from stacks.aws.network import Network, named
 from stacks.resources import AwsProvider, AwsResource, identity_tags
 
@@ -109,6 +109,7 @@ def declare_pool(
         },
         provider=aws,
         depends_on=[*eks.before_nodes, *network.routes],
+        ignore_changes=version_left_alone(deployment, "version"),
         timeout_s=3600,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -166,8 +167,9 @@ def test_what_a_preview_mends_is_no_change_of_the_mesh() -> None:
 class Recorded:
     """What a run is asked to do to the state."""
 
-    def __init__(self, results: list[Step]) -> None:
+    def __init__(self, results: list[Step], state: Mapping[str, Any] | None = None) -> None:
         self.results = results
+        self.known = dict(state or {})
         self.asked: list[tuple[str, list[str]]] = []
 
     def compare(self, urns: list[str]) -> list[Step]:
@@ -183,6 +185,10 @@ class Recorded:
 
     def rewrite(self, change: Any) -> None:
         self.asked.append((change.__name__, []))
+        self.known = change(self.known)
+
+    def state(self) -> dict[str, Any]:
+        return self.known
 
 
 def resource(kind: str, name: str) -> dict[str, Any]:
@@ -202,13 +208,6 @@ def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
     )
     assert run.asked == [("mark", [chat["urn"]]), ("reread", sorted([bucket["urn"], job["urn"]]))]
     assert sorted(step.urn for step in seen.drift) == sorted([bucket["urn"], chat["urn"], job["urn"]])
-
-
-def test_with_the_cluster_all_that_was_in_it_is_gone() -> None:
-    cluster = resource("meshaws:eks:Cluster", "cluster:eks")
-    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
-    assert look.bring_into_state(as_run(run), [cluster["urn"]], ()).cluster_is_gone
-    assert run.asked[-1][0] == "without_cluster"
 
 
 def as_run(run: Any) -> StackRun:
@@ -241,11 +240,33 @@ def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_g
     cluster, secret = resource("meshaws:eks:Cluster", "cluster:eks"), resource("kubernetes:core/v1:Secret", "s:secret")
     state = {"resources": [cluster, secret]}
     silent = Ownership("here", silence=UnreachableError("no answer"))
-    with pytest.raises(UnreachableError):
-        look.before_up(as_run(Recorded([])), deployment(), state, silent)
-    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")])
+    for looks in (look.before_up, partial(look.before_plan, allowed=lambda: None)):
+        with pytest.raises(UnreachableError):
+            looks(as_run(Recorded([], state)), deployment(), state, silent)
+    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")], state)
     assert look.before_up(as_run(run), deployment(), state, silent).cluster_is_gone
-    assert run.asked[0] == ("reread", [cluster["urn"]])  # what was in it can't be asked about
+    # its objects leave the state first: a kill then leaves a cluster that can be found gone again
+    assert [asked for asked, _ in run.asked] == ["compare", "without_cluster", "reread"]
+
+
+def test_a_run_that_was_killed_after_it_had_found_the_cluster_gone_goes_on() -> None:
+    vpc, secret = resource("meshaws:ec2:Vpc", "network:vpc"), resource("kubernetes:core/v1:Secret", "s:secret")
+    state = {"resources": [vpc, secret]}
+    silent = Ownership("here", silence=UnreachableError("no answer"))
+    assert look.before_plan(as_run(Recorded([])), deployment(), state, silent, lambda: None).cluster_is_gone
+    run = Recorded([], state)
+    assert look.before_up(as_run(run), deployment(), state, silent).cluster_is_gone
+    assert run.asked == [("without_cluster", []), ("reread", [vpc["urn"]])]
+
+
+def test_objects_that_an_interrupted_run_did_not_get_to_are_passed_over() -> None:
+    """What it had deleted to make it anew, and what it had begun and turned out not to be there."""
+    state, owned = world("onprem")
+    first, *others = state["resources"]
+    assert look.in_cluster({"resources": others}, owned) == ()
+    live = {name: found for name, found in owned.live.items() if name != owned.looked_at[0].name}
+    replaced = {"resources": [{**first, "pendingReplacement": True}, *others]}
+    assert look.in_cluster(replaced, Ownership("here", live=live, looked_at=owned.looked_at)) == ()
 
 
 def test_what_an_interrupted_run_had_begun_is_no_drift_and_changes_the_preview() -> None:
