@@ -35,7 +35,8 @@ class RunningLab:
         """The process environment with the lab's variables, for subprocesses run in `folder`."""
         hidden = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         base = {name: value for name, value in os.environ.items() if name not in hidden}
-        return {**base, **environment.variables(self.lab, self.folder)}
+        faults = {"PYTHONFAULTHANDLER": "1"}  # a process that crashes says where
+        return {**base, **faults, **environment.variables(self.lab, self.folder)}
 
     @property
     def ports(self) -> dict[str, int]:
