@@ -39,6 +39,7 @@ from meshctl.engine import (
     plans,
     preconditions,
     protection,
+    remade_jobs,
     secret_revisions,
     secret_values,
     upgrade,
@@ -257,8 +258,8 @@ class Session:
         return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
 
     def remake_job(self, deployment: Deployment, workload: str) -> None:
-        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew. `deployment`:
-        what is deployed, with the marks that it is to have from now on.
+        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew; the Secrets that
+        it reads get their values of now. `deployment`: what is deployed, with the marks that it is to have from now on.
 
         Raises: UsageError where it has no Job yet, and as `up`.
         """
@@ -266,7 +267,7 @@ class Session:
         run = self._environment_run(deployment, cluster, lambda: state, dict, Staying, keep_marks=False)
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
+        run.remake(remade_jobs.remade(workload, deployment, state), state=state)
 
     def lost_by_up(self, deployment: Deployment, state: Mapping[str, Any] | None = None) -> tuple[Loss, ...]:
         """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.
