@@ -22,7 +22,7 @@ from meshctl.model.deployment import Deployment
 _OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
 _NAME = "app.kubernetes.io/name"
 # The first of each pair is said while pods of the job still end, the second once they have.
-_COMPLETE = ("SuccessCriteriaMet", "Complete")
+COMPLETE = ("SuccessCriteriaMet", "Complete")
 _FAILED = ("FailureTarget", "Failed")
 _MEND = "mend the cause (`meshctl up {environment}` first if mesh.yaml changed)"
 
@@ -68,7 +68,7 @@ def job_state(job: Any) -> JobState:
     if failure is not None:
         said = ": ".join(part for part in (failure.reason, failure.message) if part)
         return JobState(workload, "failed", said)
-    return JobState(workload, "complete" if any(kind in true for kind in _COMPLETE) else "")
+    return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
 
 
 def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> JobState:

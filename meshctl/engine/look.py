@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine import cluster_identity, drift, finished_jobs, ownership, pending
+from meshctl.engine import cluster_identity, drift, finished_jobs, gone_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, UnreachableError
@@ -78,7 +78,23 @@ def before_up(run: StackRun, state: State, owned: Ownership) -> Look:
     if pending.is_unsettled(state):
         state = run.settled()
     urns = engine_urns(state, in_cluster=owned.silence is None)
-    return _heard(bring_into_state(run, urns, in_cluster(state, owned)), owned)
+    seen = in_cluster(state, owned)
+    _remember_jobs(run, state, owned, gone_jobs.gone_urns(seen))
+    return _heard(bring_into_state(run, urns, seen), owned)
+
+
+def _remember_jobs(run: StackRun, state: State, owned: Ownership, gone: Collection[str]) -> None:
+    """Write into the state which jobs have finished, before those that are gone leave it."""
+    live = {name: found for name, (_, found) in owned.live.items()}
+    if gone_jobs.remembered(state, live, gone) != state:
+        run.rewrite(lambda now: gone_jobs.remembered(now, live, gone))
+
+
+def as_up_mends(deployment: Deployment, state: State, owned: Ownership, seen: tuple[Step, ...]) -> tuple[Step, ...]:
+    """For a plan: the drift, with what an `up` of the deployment makes of the jobs that are gone."""
+    live, gone = {name: found for name, (_, found) in owned.live.items()}, gone_jobs.gone_urns(seen)
+    left = gone_jobs.without(gone_jobs.remembered(state, live, gone), gone)
+    return gone_jobs.as_made_again(seen, finished_jobs.with_marks(deployment, left).marks)
 
 
 def _heard(look: Look, owned: Ownership) -> Look:

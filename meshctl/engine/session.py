@@ -30,6 +30,7 @@ from meshctl.engine import (
     clusters,
     early_context,
     finished_jobs,
+    gone_jobs,
     jobs,
     kubeconfig,
     look,
@@ -160,9 +161,10 @@ class Session:
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-        drifted = seen.drift if seen else ()
+        drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
             *owned.result().forecasts(drifted),
+            *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
             *plans.looked_at(state.result(), looked=seen is not None),
         )
@@ -248,7 +250,9 @@ class Session:
         addresses = known_addresses(outputs)
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, record.steps, before, moved, lost, seen.drift, staying.notes)
+        drifted = gone_jobs.as_made_again(seen.drift, deployment.marks)
+        said = (*gone_jobs.notes(drifted, deployment.environment), *staying.notes)
+        plan = plans.done(named, record.steps, before, moved, lost, drifted, said)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
