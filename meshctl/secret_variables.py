@@ -13,33 +13,19 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from meshctl import program_variables
+
 PREFIX: Final = "MESHCTL_SECRET_"
 PASSPHRASE: Final = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  the name of a variable
-# What programs and SDKs read for themselves stays, also where environments.yaml makes it a workload's secret as well
-_READ_BY_PROGRAMS: Final = (
-    "AWS_",
-    "AZURE_",
-    "GOOGLE_",
-    "CLOUDSDK_",
-    "PULUMI_",
-    "VAULT_",
-    "KUBE",
-    "XDG_",
-    "SSH_",
-    "LC_",
-)
-_READ_BY_ALL: Final = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "TZ", "PYTHONPATH", "HTTP_PROXY"}
-    | {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
-)
 
 _withdrawn: dict[bytes, bytes] = {}
 
 
 def withdraw(names: Iterable[str]) -> None:
-    """Take these variables out of the environment, and every `MESHCTL_SECRET_…`. Those that programs need stay."""
+    """Take these variables out of the environment, and every `MESHCTL_SECRET_…`. What programs read for themselves
+    stays: see `program_variables`."""
     own = [name for name in os.environb if name.startswith(PREFIX.encode())]
-    given = [os.fsencode(name) for name in names if not _is_read_by_programs(name)]
+    given = [os.fsencode(name) for name in names if name not in program_variables.NAMES]
     for name in {*own, *given} & os.environb.keys():
         _withdrawn[name] = os.environb.pop(name)
 
@@ -53,8 +39,3 @@ def value(name: str) -> bytes | None:
 def forget() -> None:
     """Forget all that was withdrawn."""
     _withdrawn.clear()
-
-
-def _is_read_by_programs(name: str) -> bool:
-    upper = name.upper()
-    return upper in _READ_BY_ALL or (upper != PASSPHRASE and upper.startswith(_READ_BY_PROGRAMS))

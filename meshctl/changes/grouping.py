@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes import jobs
-from meshctl.changes.fields import ROLL_OUT, FieldChange, fields
+from meshctl.changes.fields import ROLL_OUT, FieldChange, fields, value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import counted
@@ -160,8 +160,8 @@ def _outside_change(subject: str, steps: list[Step]) -> Change:
 
 def _name_of_gone(step: Step) -> str:
     name = resource_name(step.urn)
-    runs_again = ", which runs again" if step.type == "kubernetes:batch/v1:Job" else ""
-    return f"{name.partition(':')[2] or name}{runs_again}"
+    runs = step.type == "kubernetes:batch/v1:Job" and not value_at(step.new, "spec.suspend")
+    return f"{name.partition(':')[2] or name}{', which runs again' if runs else ''}"
 
 
 _KINDS = ("network", "cluster", "pool", "storage", "platform", "workload", "endpoint")

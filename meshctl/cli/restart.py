@@ -37,11 +37,16 @@ def restart(
         where = deployment.environment
         mesh.refuse_if_moving(where, "restart")
         mesh.session.check = partial(mesh.refuse_if_moving, where, "restart")
+        note = restarts.not_applied(deployment, lambda: mesh.deployment(where), workload)
+        if note:
+            context.say(note)
         if context.must_confirm and restarts.running_work(mesh.session, deployment, workload):
             context.confirm(f"{workload} still runs in {where}: end its work at its signal to stop, and begin anew?")
             mesh.refuse_if_moving(where, "restart")  # a migration may have begun while the question was open
         done = restarts.restart(mesh.session, deployment, workload, timeout_s=limit_s)
     if context.output == "json":
-        context.print_json({"environment": where, "workload": workload, "kind": deployment.workload(workload).kind})
+        kind = deployment.workload(workload).kind
+        notes = [note] if note else []
+        context.print_json({"environment": where, "workload": workload, "kind": kind, "notes": notes})
     else:
         context.print(done)

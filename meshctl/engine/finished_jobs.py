@@ -14,7 +14,7 @@ from typing import Any, Final
 from meshctl.changes.steps import resource_name
 from meshctl.engine.jobs import JobState
 from meshctl.engine.run import stack_outputs
-from meshctl.errors import MeshError, UsageError
+from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.render import work
 
@@ -78,14 +78,6 @@ def _outdated(deployment: Deployment, state: Mapping[str, Any]) -> dict[str, tup
         if differing and work.same_work(saved[name], spec, _own(deployed, deployment, name)):
             found[name] = tuple(f"spec.{key}" for key in differing)
     return found
-
-
-def urn_of(workload: str, environment: str, state: Mapping[str, Any]) -> str:
-    """The URN of a workload's Job. Raises: UsageError where the state has none."""
-    for resource in state.get("resources") or ():
-        if resource["type"] == _JOB and resource_name(resource["urn"]) == f"workload/{workload}:job":
-            return str(resource["urn"])
-    raise UsageError(f"{workload} has no job in {environment} yet", hint=f"`meshctl up {environment}` makes it")
 
 
 def _saved(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

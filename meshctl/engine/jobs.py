@@ -22,8 +22,9 @@ from meshctl.model.deployment import Deployment
 _OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
 _NAME = "app.kubernetes.io/name"
 # The first of each pair is said while pods of the job still end, the second once they have.
-_COMPLETE = ("SuccessCriteriaMet", "Complete")
+COMPLETE = ("SuccessCriteriaMet", "Complete")
 _FAILED = ("FailureTarget", "Failed")
+_MEND = "mend the cause (`meshctl up {environment}` first if mesh.yaml changed)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def job_state(job: Any) -> JobState:
     if failure is not None:
         said = ": ".join(part for part in (failure.reason, failure.message) if part)
         return JobState(workload, "failed", said)
-    return JobState(workload, "complete" if any(kind in true for kind in _COMPLETE) else "")
+    return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
 
 
 def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> JobState:
@@ -116,9 +117,18 @@ def failure(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailed
     names = [state.workload for state in failed]
     environment = deployment.environment
     what = f"the job of {names[0]} has" if len(names) == 1 else f"the jobs of {', '.join(names)} have"
-    again = " and ".join(f"`meshctl restart {name} --env {environment}`" for name in names)
+    again = " and ".join(_restart(name, environment) for name in names)
     return JobsFailedError(
         f"{environment}: {what} failed; all else is up",
         why="; ".join(f"{state.workload}: {state.why}" if len(names) > 1 else state.why for state in failed),
-        hint=f"mend the cause, then run it again with {again}; `meshctl status {environment}` shows its pods",
+        hint=f"{_MEND.format(environment=environment)}, then {again}; `meshctl status {environment}` shows its pods",
     )
+
+
+def runs_again_hint(workload: str, environment: str) -> str:
+    """What to do about a job that has failed. PURE."""
+    return f"{_MEND.format(environment=environment)}, then {_restart(workload, environment)}"
+
+
+def _restart(workload: str, environment: str) -> str:
+    return f"`meshctl restart {workload} --env {environment}`"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine import cluster_identity, clusters, drift, finished_jobs, ownership, pending
+from meshctl.engine import cluster_identity, clusters, drift, finished_jobs, gone_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
@@ -89,8 +89,23 @@ def before_up(run: StackRun, deployment: Deployment, state: State, owned: Owners
         state = run.settled()
     reads_objects = _can_read(deployment, state, owned)
     urns = engine_urns(state, in_cluster=reads_objects)
-    look = bring_into_state(run, urns, in_cluster(state, owned), reads_objects=reads_objects)
-    return replace(look, cluster_is_gone=is_gone)
+    seen = in_cluster(state, owned)
+    _remember_jobs(run, state, owned, gone_jobs.gone_urns(seen))
+    return replace(bring_into_state(run, urns, seen, reads_objects=reads_objects), cluster_is_gone=is_gone)
+
+
+def _remember_jobs(run: StackRun, state: State, owned: Ownership, gone: Collection[str]) -> None:
+    """Write into the state which jobs have finished, before those that are gone leave it."""
+    live = {name: found for name, (_, found) in owned.live.items()}
+    if gone_jobs.remembered(state, live, gone) != state:
+        run.rewrite(lambda now: gone_jobs.remembered(now, live, gone))
+
+
+def as_up_mends(deployment: Deployment, state: State, owned: Ownership, seen: tuple[Step, ...]) -> tuple[Step, ...]:
+    """For a plan: the drift, with what an `up` of the deployment makes of the jobs that are gone."""
+    live, gone = {name: found for name, (_, found) in owned.live.items()}, gone_jobs.gone_urns(seen)
+    left = gone_jobs.without(gone_jobs.remembered(state, live, gone), gone)
+    return gone_jobs.as_made_again(seen, finished_jobs.with_marks(deployment, left).marks)
 
 
 def _can_read(deployment: Deployment, state: State, owned: Ownership) -> bool:

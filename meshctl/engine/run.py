@@ -23,6 +23,7 @@ from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
+from meshctl.engine.remade_jobs import Remade
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 from meshctl.words import counted
@@ -119,9 +120,9 @@ class StackRun:
 
         return self._run("up", act)
 
-    def remake(self, urn: str, *, state: Mapping[str, Any]) -> Recorder:
-        """Delete this one resource and make it anew; all else stays as it is. A run that was killed in between is
-        brought to its end by `up`. Raises: as `up`."""
+    def remake(self, remade: Remade, *, state: Mapping[str, Any]) -> Recorder:
+        """Delete a Job and make it anew, with the Secrets that it reads as declared; all else stays as it is. A run
+        that was killed in between is brought to its end by `up`. Raises: as `up`."""
         self._settle_pending("up", state)
 
         def act(record: Recorder) -> None:
@@ -132,8 +133,8 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[urn],
-                    replace=[urn],
+                    target=[*remade.secrets, remade.job],
+                    replace=[remade.job],
                 )
 
         return self._run("up", act)

@@ -30,6 +30,7 @@ from meshctl.engine import (
     clusters,
     early_context,
     finished_jobs,
+    gone_jobs,
     jobs,
     kubeconfig,
     look,
@@ -39,6 +40,7 @@ from meshctl.engine import (
     plans,
     preconditions,
     protection,
+    remade_jobs,
     secret_revisions,
     secret_values,
     upgrade,
@@ -162,9 +164,10 @@ class Session:
         steps = owned.result().without_left(steps)
         before = stack_outputs(state.result())
         moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
-        drifted = seen.drift if seen else ()
+        drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
             *owned.result().forecasts(drifted),
+            *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
             *plans.looked_at(state.result(), looked=seen is not None),
         )
@@ -254,7 +257,9 @@ class Session:
         addresses = known_addresses(outputs)
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
-        plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, seen.drift, staying.notes)
+        mended = gone_jobs.as_made_again(seen.drift, deployment.marks)
+        said = (*gone_jobs.notes(mended, deployment.environment), *staying.notes)
+        plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, mended, said)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
@@ -264,8 +269,8 @@ class Session:
         return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
 
     def remake_job(self, deployment: Deployment, workload: str) -> None:
-        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew. `deployment`:
-        what is deployed, with the marks that it is to have from now on.
+        """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew; the Secrets that
+        it reads get their values of now. `deployment`: what is deployed, with the marks that it is to have from now on.
 
         Raises: UsageError where it has no Job yet, and as `up`.
         """
@@ -273,7 +278,7 @@ class Session:
         run = self._environment_run(deployment, cluster, lambda: state, dict, Staying, keep_marks=False)
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
-        run.remake(finished_jobs.urn_of(workload, deployment.environment, state), state=state)
+        run.remake(remade_jobs.remade(workload, deployment, state), state=state)
 
     def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
         """The data that bringing it up would lose; a preview costs seconds, and is made only where data could go.

@@ -1,17 +1,19 @@
 """`meshctl restart`: has a workload of an environment begin anew. EDGE.
 
-Called by `cli.restart`: `chosen` says where, `running_work` what a person is to agree to, `restart` does it. It runs
-what the last `up` declared, whatever mesh.yaml says by now.
+Called by `cli.restart`: `chosen` says where, `not_applied` and `running_work` what a person is to know and to agree to,
+`restart` does it. It runs what the last `up` declared, whatever mesh.yaml says by now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from meshctl import render
 from meshctl.engine import clusters, jobs, rollouts
 from meshctl.engine.events import Progress
 from meshctl.engine.session import Session
-from meshctl.errors import UsageError
+from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment, Workload
 
 
@@ -45,6 +47,32 @@ def running_work(session: Session, deployment: Deployment, name: str) -> bool:
         return False
     found = jobs.of(deployment, session.outputs(deployment.environment)).get(name)
     return found is not None and not found.ended
+
+
+def not_applied(deployed: Deployment, wanted: Callable[[], Deployment], name: str) -> str:
+    """What a person is to know of a workload that mesh.yaml says otherwise than the last `up` did; "" where it says the
+    same. `wanted` resolves mesh.yaml; where it can't be resolved, `up` and `check` say why, and nothing is said here.
+    """
+    environment = deployed.environment
+    try:
+        now = wanted()
+        if all(workload.name != name for workload in now.workloads):
+            return f"mesh.yaml has {name} no more: `meshctl up {environment}` removes it"
+        before, after = _objects(deployed, name), _objects(now, name)
+    except MeshError:
+        return ""
+    if before == after:
+        return ""
+    job = f"workload/{name}:job"
+    runs_again = job in before and job in after and before[job]["spec"] != after[job]["spec"]
+    again = " (and runs it again)" if runs_again else ""
+    return f"mesh.yaml has changes for {name}: `meshctl up {environment}` applies them{again}"
+
+
+def _objects(deployment: Deployment, name: str) -> dict[str, dict[str, Any]]:
+    """The manifests of a workload's objects, whatever of it runs at the moment."""
+    objects = render.platform_objects(deployment.bare)
+    return {item.name: item.manifest for item in objects if item.subject == f"workload/{name}"}
 
 
 def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: int) -> str:

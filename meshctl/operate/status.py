@@ -139,7 +139,7 @@ def workload_status(
     # pods that failed stay beside the ones that a job started in their place
     reasons = [f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason and ready + done < wanted]
     if job is not None and ended == "failed":
-        reasons = [f"the job failed: {job.why}; `meshctl restart {name}` runs it again"]
+        reasons = [f"the job failed: {job.why}; {jobs.runs_again_hint(name, deployment.environment)}"]
     return WorkloadStatus(
         name=name,
         kind=workload.kind,

@@ -96,6 +96,51 @@ def test_a_migration_has_its_environments_to_itself() -> None:
     guard.refuse(migration, history, Activity(), "west", "restart")  # it waits for `finish`: the target is in use
 
 
+def changed(name: str, **fields: Any) -> Deployment:
+    given = deployment("cw")
+    workloads = tuple(w.model_copy(update=fields) if w.name == name else w for w in given.workloads)
+    return given.model_copy(update={"workloads": workloads})
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "again"),
+    [
+        ("pretrain", {"image": "ghcr.io/acme/train:1.5"}, " (and runs it again)"),
+        ("pretrain", {"secrets": {"TOKEN": "token"}}, " (and runs it again)"),
+        ("chat", {"image": "vllm/vllm-openai:v0.12.0"}, ""),
+    ],
+)
+def test_what_mesh_yaml_says_otherwise_is_told(name: str, fields: dict[str, Any], again: str) -> None:
+    said = restart.not_applied(deployment("cw"), lambda: changed(name, **fields), name)
+    assert said == f"mesh.yaml has changes for {name}: `meshctl up cw` applies them{again}"
+    other = {"chat": "pretrain", "pretrain": "chat"}[name]
+    assert restart.not_applied(deployment("cw"), lambda: changed(name, **fields), other) == ""
+
+
+def test_another_secret_behind_a_variable_is_a_change() -> None:
+    before = changed("pretrain", secrets={"TOKEN": "old"})
+    said = restart.not_applied(before, lambda: changed("pretrain", secrets={"TOKEN": "new"}), "pretrain")
+    assert said == "mesh.yaml has changes for pretrain: `meshctl up cw` applies them"
+
+
+def test_marks_of_a_migration_are_no_change_of_mesh_yaml() -> None:
+    marked = deployment("cw").finished({"pretrain": "aws-east"}).paused(frozenset({"chat"}))
+    assert restart.not_applied(marked, lambda: deployment("cw"), "pretrain") == ""
+    assert restart.not_applied(marked, lambda: deployment("cw"), "chat") == ""
+
+
+def test_a_workload_that_left_mesh_yaml_is_told_so() -> None:
+    said = restart.not_applied(deployment("cw"), lambda: deployment("cw", workloads=()), "pretrain")
+    assert said == "mesh.yaml has pretrain no more: `meshctl up cw` removes it"
+
+
+def test_a_mesh_that_cannot_be_resolved_does_not_stop_a_restart() -> None:
+    def resolved() -> Deployment:
+        raise UsageError("cw can't carry the mesh")
+
+    assert restart.not_applied(deployment("cw"), resolved, "pretrain") == ""
+
+
 def servers(generation: int, **status: int) -> Any:
     named = {"metadata": {"name": "chat", "generation": generation}, "status": status}
     pod = {"metadata": {}, "spec": {"containers": []}}

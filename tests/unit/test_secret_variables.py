@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshctl import load, secret_variables
+from meshctl import load, program_variables, secret_variables
 from meshctl.cli.context import Context
 from meshctl.engine import secret_values, workspace
 from meshctl.engine.session import Session
@@ -58,6 +58,36 @@ def test_what_is_set_now_counts_and_what_is_not_set_is_none(monkeypatch: pytest.
     assert secret_variables.value("MESHCTL_SECRET_OTHER") == b"new"
     assert secret_variables.value("MESHCTL_SECRET_NONE") is None
     assert secret_variables.value("") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GOOGLE_API_KEY", "AZURE_OPENAI_API_KEY", "KUBEFLOW_TOKEN", "SSH_KEY", "LC_KEY", "AWS_BEDROCK_TOKEN", "VAULT_X"],
+)
+def test_a_name_that_only_begins_like_one_of_an_sdk_is_withdrawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, PLANTED)
+    secret_variables.withdraw((name,))
+    assert name not in os.environ
+    assert secret_variables.value(name) == PLANTED.encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS"),
+        *("AZURE_STORAGE_KEY", "AZURE_CLIENT_SECRET", "KUBECONFIG", "PULUMI_ACCESS_TOKEN", "VAULT_TOKEN"),
+        *("SSH_AUTH_SOCK", "LC_ALL", "HTTPS_PROXY", "https_proxy"),
+    ],
+)
+def test_what_programs_read_for_themselves_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "read by a program")
+    secret_variables.withdraw((name,))
+    assert os.environ[name] == "read by a program"
+
+
+def test_the_docs_name_every_variable_that_stays() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+    assert [name for name in program_variables.NAMES if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("command", [("plan", "e"), ("status", "e"), ("up", "e", "--yes")])

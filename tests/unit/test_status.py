@@ -66,7 +66,8 @@ def test_a_failed_job_says_why_and_how_it_runs_again() -> None:
     found = workload_status(deployment(), "pretrain", [failed], job)
     assert found.job == "failed"
     assert found.reason == (
-        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; `meshctl restart pretrain` runs it again"
+        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; mend the cause "
+        "(`meshctl up aws-east` first if mesh.yaml changed), then `meshctl restart pretrain --env aws-east`"
     )
 
 

@@ -1,0 +1,156 @@
+"""A job that was seen Complete is not run again because its object is gone; one that nobody saw finish is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import pytest
+
+from meshctl import render
+from meshctl.changes import group
+from meshctl.changes.steps import Step, resource_name
+from meshctl.engine import gone_jobs, live_objects, look
+from meshctl.engine.finished_jobs import with_marks
+from meshctl.engine.ownership import Ownership
+from meshctl.engine.run import StackRun
+from meshctl.model.deployment import Deployment
+from meshctl.render import PlatformObject
+from tests.unit.engine.test_finished_jobs import changed, state
+from tests.unit.render.sample import sample
+
+DEPLOYED = sample("coreweave")
+COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+
+class Run:
+    """Does to a state what the engine does."""
+
+    def __init__(self, before: dict[str, Any]) -> None:
+        self.now = before
+        self.rewritten = 0
+
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self.now = change(self.now)
+        self.rewritten += 1
+
+    def reread(self, urns: Iterable[str]) -> list[Step]:
+        self.now = gone_jobs.without(self.now, set(urns))
+        return [Step(urn, "", "delete") for urn in urns]
+
+
+def job() -> PlatformObject:
+    (found,) = [item for item in render.platform_objects(DEPLOYED) if item.name == "workload/embed:job"]
+    return found
+
+
+def up() -> dict[str, Any]:
+    """The state while the job runs."""
+    before = state(DEPLOYED)
+    for resource in before["resources"][1:]:
+        resource["outputs"] = {**resource["inputs"], "status": {"active": 1}}
+        resource["outputs"]["metadata"] = {**resource["inputs"]["metadata"], "uid": "u1"}
+    before["resources"] = [r for r in before["resources"] if resource_name(r["urn"]) != "workload/pretrain:job"]
+    return before
+
+
+def seen(status: dict[str, Any] | None, uid: str = "u1", **metadata: Any) -> Ownership:
+    """The live job; none at all without a status."""
+    if status is None:
+        return Ownership("coreweave-1", looked_at=(job(),))
+    live = copy.deepcopy({**job().manifest, "status": status})
+    live["metadata"] |= {"uid": uid, **metadata}
+    return Ownership("coreweave-1", live={job().name: (live_objects.reference(job()), live)}, looked_at=(job(),))
+
+
+def looked(run: Run, owned: Ownership) -> tuple[Step, ...]:
+    return look.before_up(cast("StackRun", run), run.now, owned).drift
+
+
+def test_one_that_an_up_saw_complete_is_made_again_suspended() -> None:
+    run = Run(up())
+    assert looked(run, seen(COMPLETE)) == ()
+    assert looked(run, seen(COMPLETE)) == ()
+    assert run.rewritten == 1  # once it is known, nothing is written
+    assert with_marks(DEPLOYED, run.now).marks == {}  # it is there, and stays as it is
+
+    drift = looked(run, seen(None))
+    after = with_marks(DEPLOYED, run.now)
+    assert after.marks == {"embed": "coreweave-1"}
+    told = gone_jobs.as_made_again(drift, after.marks)
+    assert gone_jobs.notes(told, "coreweave-1") == (
+        "workload/embed has finished and its object is gone: it is not run again; "
+        "`meshctl restart embed --env coreweave-1` runs it again",
+    )
+
+
+def test_the_plan_says_the_same_and_leaves_the_state() -> None:
+    run = Run(up())
+    looked(run, seen(COMPLETE))
+    before = copy.deepcopy(run.now)
+    told = look.as_up_mends(DEPLOYED, run.now, seen(None), look.in_cluster(run.now, seen(None)))
+    assert run.now == before
+    assert outside(told) == "gone: job"
+    assert len(gone_jobs.notes(told, "coreweave-1")) == 1
+
+
+def outside(drift: Iterable[Step]) -> str:
+    plan = group([], environment="e", digest="", hourly_usd_before=None, hourly_usd_after=None, drift=drift)
+    return plan.outside[0].summary
+
+
+def test_one_that_is_complete_and_being_deleted_counts_as_finished() -> None:
+    run = Run(up())
+    drift = looked(run, seen(COMPLETE, deletionTimestamp="2026-11-28T10:00:00Z"))
+    assert [step.op for step in drift] == ["delete"]
+    assert with_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
+
+
+@pytest.mark.parametrize("kill_after", ["rewrite", "reread"])
+def test_a_kill_in_between_forgets_nothing(kill_after: str) -> None:
+    run = Run(up())
+    looked(run, seen(COMPLETE))
+    gone = gone_jobs.gone_urns(look.in_cluster(run.now, seen(None)))
+    run.rewrite(lambda now: gone_jobs.remembered(now, {}, gone))
+    if kill_after == "reread":
+        run.reread(gone)
+    else:
+        looked(run, seen(None))
+    assert with_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
+
+
+def runs_again(after: Deployment, run: Run) -> None:
+    owned = seen(None)
+    told = look.as_up_mends(after, run.now, owned, look.in_cluster(run.now, owned))
+    assert gone_jobs.notes(told, "coreweave-1") == ()
+    if told:
+        assert outside(told) == "gone: job, which runs again"
+    looked(run, owned)
+    assert with_marks(after, run.now).marks == {}
+
+
+@pytest.mark.parametrize("status", [{"active": 1}, {"conditions": [{"type": "Failed", "status": "True"}]}])
+def test_one_that_nobody_saw_complete_runs_again(status: dict[str, Any]) -> None:
+    run = Run(up())
+    looked(run, seen(status))
+    runs_again(DEPLOYED, run)
+
+
+def test_one_of_which_the_work_has_changed_runs() -> None:
+    run = Run(up())
+    looked(run, seen(COMPLETE))
+    runs_again(changed("embed", image="acme/embed:2"), run)
+
+
+def test_another_object_of_the_same_name_says_nothing_of_ours() -> None:
+    run = Run(up())
+    looked(run, seen(COMPLETE, uid="u2"))
+    runs_again(DEPLOYED, run)
+
+
+def test_one_that_a_killed_restart_has_deleted_runs() -> None:
+    run = Run(up())
+    looked(run, seen(COMPLETE))
+    run.now["resources"][1]["pendingReplacement"] = True
+    runs_again(DEPLOYED, run)
