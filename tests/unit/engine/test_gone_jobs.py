@@ -65,7 +65,7 @@ def seen(status: dict[str, Any] | None, uid: str = "u1", **metadata: Any) -> Own
 
 
 def looked(run: Run, owned: Ownership) -> tuple[Step, ...]:
-    return look.before_up(cast("StackRun", run), run.now, owned).drift
+    return look.before_up(cast("StackRun", run), DEPLOYED, run.now, owned).drift
 
 
 def test_one_that_an_up_saw_complete_is_made_again_suspended() -> None:
