@@ -160,8 +160,14 @@ def error_of(
         f"{operation} {stack}: {counted(len(failures), 'resource')} failed: {name}{others}",
         failures=failures,
         why=f"{first.message}{' ' + _code_text(first) if first.code else ''}",
-        hint=first.hint or f"what was made is kept: mend the cause and run `meshctl {operation} {stack}` again",
+        hint=first.hint or _again(operation, stack),
     )
+
+
+def _again(operation: str, stack: str) -> str:
+    if operation == "plan":
+        return "mend the cause, then run it again; nothing was changed"
+    return f"what was made is kept: mend the cause and run `meshctl {operation} {stack}` again"
 
 
 def _kind_of(failures: list[ResourceFailure]) -> type[MeshError] | None:

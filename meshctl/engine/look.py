@@ -7,7 +7,8 @@ else to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,7 +72,8 @@ def before_plan(
     placeholders = set(pending.placeholders(state))
     readable = _can_read(deployment, state, owned)
     urns = [urn for urn in engine_urns(state, in_cluster=readable) if urn not in placeholders]
-    by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
+    with _naming_the_way_out():
+        by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
     objects = tuple(step for step in in_cluster(state, owned) if step.urn not in placeholders)
     is_gone = owned.silence is not None and _cluster_is_gone(deployment, state, by_engine)
     if owned.silence is not None and not is_gone:
@@ -91,7 +93,19 @@ def before_up(run: StackRun, deployment: Deployment, state: State, owned: Owners
     urns = engine_urns(state, in_cluster=reads_objects)
     seen = in_cluster(state, owned)
     _remember_jobs(run, state, owned, gone_jobs.gone_urns(seen))
-    return replace(bring_into_state(run, urns, seen, reads_objects=reads_objects), cluster_is_gone=is_gone)
+    with _naming_the_way_out():
+        look = bring_into_state(run, urns, seen, reads_objects=reads_objects)
+    return replace(look, cluster_is_gone=is_gone)
+
+
+@contextmanager
+def _naming_the_way_out() -> Iterator[None]:
+    """What is there is read with the profile and endpoint of the last `up`, which may be another user's, or gone."""
+    try:
+        yield
+    except CredentialsError as error:
+        error.hint += "; with another profile than that of the last `up`: `--no-refresh` goes on without reading first"
+        raise
 
 
 def _remember_jobs(run: StackRun, state: State, owned: Ownership, gone: Collection[str]) -> None:

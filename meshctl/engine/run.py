@@ -360,7 +360,7 @@ class StackRun:
             raise EngineError(
                 f"{operation} {self.name}: can't find out whether {resource_name(left[0])} exists",
                 why="an interrupted run had begun to create it, and its provider did not answer for it",
-                hint=f"run `meshctl {operation} {self.name}` again; nothing was changed",
+                hint="run the command again; nothing was changed",
             )
 
     def _say(self, text: str) -> None:
