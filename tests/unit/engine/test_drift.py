@@ -84,7 +84,7 @@ def test_each_object_that_is_deleted_is_missed(provider: Provider) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provider) -> None:
     state, owned = world(provider)
-    for item in owned.looked_at:
+    for item, one in zip(owned.looked_at, state["resources"], strict=True):
         for path in leaves({key: item.manifest[key] for key in item.manifest if key not in ("apiVersion", "kind")}):
             if path == ("metadata", "name") or any(
                 ".".join(map(str, path)).startswith(ignored) for ignored in item.ignore_changes
@@ -95,8 +95,8 @@ def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provid
             for key in path[:-1]:
                 holder = holder[key]
             holder[path[-1]] = "changed by hand"
-            changed = {**owned.live, item.name: (owned.live[item.name][0], live)}
-            seen = look.in_cluster(state, Ownership("here", live=changed, looked_at=owned.looked_at))
+            changed = {item.name: (owned.live[item.name][0], live)}
+            seen = look.in_cluster({"resources": [one]}, Ownership("here", live=changed, looked_at=(item,)))
             assert [step.urn.rsplit("::", 1)[1] for step in seen] == [item.name], path
 
 
