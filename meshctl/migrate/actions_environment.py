@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshctl.engine.presence import Presence
@@ -78,16 +78,22 @@ def _not_ready(work: Work) -> str:
     the migration, which is no reason to stay.
     """
     failed = _failed(work)
-    if failed and work.step.phase != "rollback":
-        name, state = next(iter(failed.items()))
-        raise MigrationError(
-            f"the job of {name} has failed in {work.deployment.environment}",
-            why=state.why,
-            hint="mend the cause; the next try runs it again",
-        )
+    if work.step.phase != "rollback":
+        _refuse_failed(work, failed)
     for name, state in failed.items():
         work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {state.why}")
     return missing_pods(work, but=failed.keys())
+
+
+def _refuse_failed(work: Work, failed: Mapping[str, JobState]) -> None:
+    """Raises: MigrationError for the first of the jobs. The step that starts it is done again with the next run, and
+    makes it anew (`act_up`)."""
+    for name, state in failed.items():
+        raise MigrationError(
+            f"the job of {name} has failed in {work.deployment.environment}",
+            why=state.why,
+            hint="mend the cause, `meshctl migrations resume` runs the job again",
+        )
 
 
 def _failed(work: Work) -> dict[str, JobState]:
@@ -301,12 +307,12 @@ def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
 
 def act_observe(work: Work) -> dict[str, Any]:
     """Watch pods and health for as long as the plan says. A look without an answer tells nothing: it is no failure, and
-    no end either. Raises: MigrationError after three failures in a row.
+    no end either. Raises: MigrationError after three failures in a row, and at once for a job that has failed.
     """
     end = work.world.now() + work.plan.options.observe_s
     checks = failures = 0
     while True:
-        trouble = work.answered(lambda asked: missing_pods(asked) or _unhealthy(asked))
+        trouble = work.answered(_trouble)
         checks, failures = checks + 1, failures + 1 if trouble else 0
         if failures == _FAILURES:
             raise MigrationError(
@@ -317,6 +323,11 @@ def act_observe(work: Work) -> dict[str, Any]:
         if work.world.now() >= end and not failures:
             return {"checks": checks}
         work.pause(POLL_S)
+
+
+def _trouble(work: Work) -> str:
+    _refuse_failed(work, _failed(work))
+    return missing_pods(work) or _unhealthy(work)
 
 
 def _unhealthy(work: Work) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from meshctl.engine.jobs import JobState
 from meshctl.errors import MigrationError
+from meshctl.migrate.journal import open_journal
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import MigrationPlan
 from meshctl.migrate.views import plan_document, plan_text
@@ -121,6 +122,40 @@ def test_a_job_that_fails_where_it_was_started_ends_the_wait_and_runs_again_with
     assert found.resume().state == "waiting"
     assert twin.run_again == [("west", "pretrain")]
     assert twin.running("west", "pretrain")
+
+
+def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_resume() -> None:
+    twin, found = begun()
+    probe = twin.probe
+
+    def fail_once_the_names_have_moved(*asked: Any) -> int:
+        if twin.names["chat"].environment == "west" and not twin.run_again:
+            twin.job_states["west", "pretrain"] = FAILED
+        return probe(*asked)
+
+    twin.probe = fail_once_the_names_have_moved  # type: ignore[method-assign]
+    with pytest.raises(MigrationError, match="the job of pretrain has failed in west") as caught:
+        move(found)
+    assert caught.value.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
+    assert "mend the cause, `meshctl migrations resume` runs the job again" in caught.value.hint
+    assert found.resume().state == "waiting"
+    assert twin.run_again == [("west", "pretrain")]
+    assert twin.running("west", "pretrain")
+
+
+def test_a_journal_in_which_the_watch_failed_before_runs_the_job_again_with_the_second_resume() -> None:
+    """A failure that an older version wrote down makes no step void."""
+    twin, found = begun()
+    move(found)
+    journal = open_journal(found.store, "demo", found.ids()[0], "")
+    journal.add("observe/health", "failed", twin.clock, {"code": "migration", "what": "", "why": "", "again": []})
+    records = [path for path in found.store.paths(f"migrations/demo/{found.ids()[0]}") if "observe" in path]
+    found.store.delete(next(path for path in records if path.endswith("-done.json")))
+    twin.job_states["west", "pretrain"] = FAILED
+    with pytest.raises(MigrationError, match="the job of pretrain has failed in west"):
+        found.resume()
+    assert found.resume().state == "waiting"
+    assert twin.run_again == [("west", "pretrain")]
 
 
 def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
