@@ -93,9 +93,10 @@ class EngineWorld:
         environment = deployment.environment
         self._clusters.pop(environment, None)
         self._session.refresh = environment not in self._looked_at  # once: later steps only stop and start workloads
-        self._looked_at.add(environment)
         with _telling(self._session, say):
-            return UpResult(self._session.up(deployment, set_names=False, keep_marks=False).addresses)
+            result = self._session.up(deployment, set_names=False, keep_marks=False)
+        self._looked_at.add(environment)  # not before: the look of one that fails may be what failed
+        return UpResult(result.addresses)
 
     def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)

@@ -1,0 +1,53 @@
+"""The world of a migration on the engine: when it is looked at, what an `up` would change there."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from meshctl.errors import UnreachableError
+from meshctl.migrate.engine_world import EngineWorld
+from tests.unit.migrate.twin import deployment
+
+WEST = deployment("west")
+
+
+class Session:
+    """Notes for each `up` whether it looks at the world. `silent`: how many of them get no answer."""
+
+    def __init__(self, silent: int = 0) -> None:
+        self.silent = silent
+        self.refresh = True
+        self.on_progress = None
+        self.looked: list[bool] = []
+
+    def up(self, _deployment: Any, **_options: Any) -> Any:
+        self.looked.append(self.refresh)
+        if len(self.looked) <= self.silent:
+            raise UnreachableError("nobody answers")
+        return SimpleNamespace(addresses={})
+
+
+def world(session: Session) -> EngineWorld:
+    return EngineWorld(SimpleNamespace(session=session))  # type: ignore[arg-type]
+
+
+def test_only_the_first_up_of_an_environment_looks_at_the_world() -> None:
+    session = Session()
+    tried = world(session)
+    for _ in range(3):
+        tried.up(WEST, print)
+    assert session.looked == [True, False, False]
+
+
+def test_an_up_without_an_answer_has_not_looked() -> None:
+    session = Session(silent=2)
+    tried = world(session)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            tried.up(WEST, print)
+    tried.up(WEST, print)
+    tried.up(WEST, print)
+    assert session.looked == [True, True, True, False]
