@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from meshctl.changes.losses import Loss
-from meshctl.engine.protection import refused_by_retire, refused_by_up
+from meshctl.engine.protection import refused_by_migrate, refused_by_retire
 from meshctl.errors import (
     CredentialsError,
     InterruptedByUserError,
@@ -85,8 +85,8 @@ class Migrations:
             facts.append(self.data.facts(store.name, *access))
         plan = plan_migration(here, there, tuple(facts), options, self.world.jobs(here))
         lost = self.world.lost_by_up(there)
-        if lost:  # asked about by `up`, which is refused once the migration is open
-            raise refused_by_up(target, lost)
+        if lost:  # once the migration is open nobody can be asked
+            raise refused_by_migrate(target, lost)
         return plan
 
     def start(self, plan: MigrationPlan) -> str:
