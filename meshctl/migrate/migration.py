@@ -33,9 +33,16 @@ from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
 from meshctl.migrate.listing import NoBucketError
-from meshctl.migrate.outline import not_returned, rollback
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
 from meshctl.migrate.progress import Event, Report, Stop
+from meshctl.migrate.refusals import (
+    refuse_early_finish,
+    refuse_leaving,
+    refuse_over,
+    refuse_too_late,
+    refuse_unasked,
+    refuse_way_back,
+)
 from meshctl.migrate.run import Runner
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.world import World
@@ -116,7 +123,7 @@ class Migrations:
         """
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
-            _refuse_unasked(journal.migration, self._open(journal), done, again)
+            refuse_unasked(journal.migration, self._open(journal), done, again)
             if done or again:
                 journal.add(done or again, "decided", self.world.now(), {"as": "done" if done else "again"})
             if source_lost:
@@ -144,7 +151,7 @@ class Migrations:
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
-            _refuse_way_back(journal.migration, history, options)
+            refuse_way_back(journal.migration, history, options)
             if target_lost and not history.target_lost:
                 refuse_unless_lost(self.world, self.data, history.plan, "target")
             lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
@@ -158,18 +165,35 @@ class Migrations:
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
-            if history.state not in ("waiting", "finishing"):
-                raise MigrationError(
-                    f"migration {journal.migration} is not at its end: {state_text(history, Activity())}",
-                    hint=next_text(journal.migration, history, Activity()),
-                )
-            _refuse_too_late(journal.migration, history, delete_data=delete_data)
+            refuse_early_finish(journal.migration, history)
+            refuse_too_late(journal.migration, history, delete_data=delete_data)
             lost = self._lost(history, "source", keep_data=not delete_data)
             if lost and not (allow_data_loss or delete_data):
                 raise refused_by_retire(history.plan.source.environment, lost, FINISHING)
             return self._turn(
                 journal, history, "finish", {"delete_data": delete_data, "allow_data_loss": allow_data_loss}
             )
+
+    def to_finish(self, migration: str = "", *, delete_data: bool) -> History:
+        """Before anybody is asked about data. Raises: as `finish` does as far as the journal tells."""
+        journal = self._journal(migration, "")
+        history = self._open(journal)
+        refuse_early_finish(journal.migration, history)
+        refuse_too_late(journal.migration, history, delete_data=delete_data)
+        return history
+
+    def to_roll_back(self, migration: str = "", *, destroy_target: bool, target_lost: bool) -> History:
+        """As `to_finish`, for `rollback`."""
+        journal = self._journal(migration, "")
+        history = self._open(journal)
+        refuse_way_back(journal.migration, history, {"destroy_target": destroy_target, "target_lost": target_lost})
+        return history
+
+    def to_leave_source(self, migration: str = "") -> History:
+        """As `to_finish`, for `resume` with `source_lost`."""
+        history = self._open(self._journal(migration, ""))
+        refuse_leaving(history)
+        return history
 
     def lost_by_finish(self, history: History, *, delete_data: bool) -> Sequence[Loss]:
         """The data that a `finish` loses: the source's volumes and file systems, and its buckets with `delete_data`."""
@@ -208,13 +232,7 @@ class Migrations:
 
     def _leave_source(self, journal: Journal) -> None:
         history = read_history(journal.records)
-        unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
-        if unseeded or history.direction == "rollback":
-            raise MigrationError(
-                "the source can't be left behind",
-                why=f"{', '.join(unseeded)}: not copied yet" if unseeded else "the migration goes back to it",
-                hint="bring the source's storage back first",
-            )
+        refuse_leaving(history)
         if not history.source_lost:
             refuse_unless_lost(self.world, self.data, history.plan, "source")
         to = {"to": history.direction, "source_lost": True}
@@ -274,65 +292,8 @@ class Migrations:
 
     def _open(self, journal: Journal) -> History:
         history = read_history(journal.records)
-        if history.outcome:
-            raise UsageError(
-                f"migration {journal.migration} is over: {history.outcome}", hint="`meshctl migrations list`"
-            )
+        refuse_over(journal.migration, history)
         return history
-
-
-def _refuse_unasked(migration: str, history: History, done: str, again: str) -> None:
-    """A comparison that failed is no question, and a step that did not stop as undecidable has none. UsageError."""
-    asked = history.undecided
-    if {done, again} <= {"", asked} and not (done and again):
-        return
-    given = " and ".join(f"--{name} {step}" for name, step in (("done", done), ("again", again)) if step)
-    if asked:
-        why = f"{asked} asks, and wants one answer"
-        hint = f"`meshctl migrations resume {migration} --again {asked}` (do it) or `--done {asked}` (it is done)"
-    else:
-        why = "no step stopped as undecidable"
-        hint = f"`meshctl migrations resume {migration}` goes on, and says so if it must ask"
-    raise UsageError(f"{given} can't be taken", why=why, hint=hint)
-
-
-def _refuse_way_back(migration: str, history: History, options: dict[str, bool]) -> None:
-    """Before the journal is turned. Raises: UsageError, MigrationError."""
-    source, target = history.plan.source.environment, history.plan.target.environment
-    resume = f"`meshctl migrations resume {migration}`"
-    lost, destroy = options["target_lost"], options["destroy_target"]
-    if lost and destroy:
-        raise UsageError(
-            "--destroy-target and --target-lost exclude each other",
-            hint=f"roll back with --target-lost, then `meshctl destroy {target}`",
-        )
-    if history.began("finish/source"):
-        raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
-    if history.began("rollback/destroy") and not (destroy or lost):
-        raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
-    if history.target_lost and not lost and history.began("rollback/source") and not_returned(history):
-        raise MigrationError(
-            f"{source} runs again without what was written in {target}",
-            why="that can't be brought back into what has moved on since",
-            hint=resume,
-        )
-    rollback(history)
-
-
-def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
-    """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
-    source = history.plan.source.environment
-    if history.source_lost and delete_data:
-        raise MigrationError(
-            f"{source} was given up, nothing of it is destroyed",
-            hint=f"`meshctl migrations finish {migration}`, then `meshctl destroy {source} --forget-cluster`",
-        )
-    before = bool(history.options.get("delete_data"))
-    if "finish/source" in history.done and before != delete_data:
-        raise MigrationError(
-            f"{source} is destroyed already, its data {'deleted' if before else 'kept'}",
-            hint=f"`meshctl migrations resume {migration}`",
-        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from meshctl.changes.losses import Loss
 from meshctl.cli import migrate as commands
 from meshctl.cli.context import Context
-from meshctl.errors import MeshError, MigrationError, ProtectedDataError
+from meshctl.errors import MeshError, MigrationError, ProtectedDataError, UsageError
 from meshctl.migrate import given_up
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Block, Price
@@ -27,16 +27,16 @@ Command = Callable[..., None]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command on the last migration, with --yes and without a terminal."""
+    """Runs a command on the last migration, with --yes unless said otherwise, and without a terminal."""
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
 
-    def command(function: Any, found: Migrations, **options: Any) -> None:
+    def command(function: Any, found: Migrations, yes: bool = True, **options: Any) -> None:
         @contextmanager
         def opened(*_: Any, **__: Any) -> Iterator[Migrations]:
             yield found
 
         monkeypatch.setattr(commands, "_migrations", opened)
-        function(SimpleNamespace(obj=Context(yes=True)), **options)
+        function(SimpleNamespace(obj=Context(yes=yes)), **options)
 
     return command
 
@@ -109,6 +109,58 @@ def test_the_hint_of_a_refused_finish_is_a_command_that_works(run: Command) -> N
     assert words == "finish --allow-data-loss"
     run(commands.finish, found, allow_data_loss=True, confirm="east")
     assert found.history()[1].outcome == "finished"
+
+
+# by command: what is said of a migration that this can't be done to any more, or yet
+BEFORE_ANY_QUESTION: list[tuple[Any, dict[str, bool]]] = [
+    (commands.finish, {}),
+    (commands.finish, {"delete_source_data": True}),
+    (commands.rollback, {"destroy_target": True}),
+    (commands.rollback, {"target_lost": True}),
+    (commands.resume, {"source_lost": True}),
+]
+
+
+@pytest.mark.parametrize(("command", "options"), BEFORE_ANY_QUESTION)
+def test_nobody_is_asked_about_the_data_of_a_migration_that_is_over(
+    command: Any, options: dict[str, bool], run: Command
+) -> None:
+    twin, found = waiting()
+    found.rollback()
+    assert twin.volumes["east"]
+    with pytest.raises(UsageError, match="is over: rolled-back"):
+        run(command, found, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"delete_source_data": True}])
+def test_nobody_is_asked_about_data_before_a_migration_waits_for_its_end(
+    options: dict[str, bool], run: Command
+) -> None:
+    twin, found = waiting()
+    found.stop.request()
+    with suppress(MeshError):
+        found.rollback()
+    found.stop.requested = False
+    with pytest.raises(MigrationError, match="is not at its end: rollback stopped"):
+        run(commands.finish, found, **options)
+    assert twin.volumes["east"]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "side"),
+    [
+        (commands.finish, {"allow_data_loss": True}, "east"),
+        (commands.rollback, {"destroy_target": True, "allow_data_loss": True}, "west"),
+    ],
+)
+def test_a_name_on_the_command_line_is_the_answer_where_nothing_is_lost(
+    command: Any, options: dict[str, bool], side: str, run: Command
+) -> None:
+    twin, found = waiting()
+    twin.volumes = {}
+    assert_refused(lambda: run(command, found, yes=False, confirm="other", **options), twin, found)
+    run(command, found, yes=False, confirm=side, **options)
+    assert found.history()[1].outcome
 
 
 def test_a_source_without_volumes_is_finished_as_ever(run: Command) -> None:
