@@ -244,10 +244,11 @@ def _changed_since_seed(work: Work, store: str) -> bool:
 
 def before_retire(work: Work) -> dict[str, Any]:
     """Before the way back is closed: the data that goes, for the journal. Raises: ProtectedDataError when nobody has
-    agreed to lose it."""
+    agreed to lose it, naming only that."""
     lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
-    if lost and not work.history.allows_data_loss:
-        raise refused_by_retire(work.of(work.step.side).environment, lost, _retiring(work))
+    unasked = work.history.not_agreed(lost)
+    if unasked:
+        raise refused_by_retire(work.of(work.step.side).environment, unasked, _retiring(work))
     return {"data_losses": [loss.document() for loss in lost]} if lost else {}
 
 

@@ -7,13 +7,13 @@ begun migration names the commands that go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from meshctl.changes.losses import Loss
+from meshctl.changes.losses import Loss, not_agreed
 from meshctl.engine.protection import refused_by_migrate, refused_by_retire
 from meshctl.errors import (
     CredentialsError,
@@ -140,14 +140,15 @@ class Migrations:
         *,
         destroy_target: bool = False,
         target_lost: bool = False,
-        allow_data_loss: bool = False,
+        agreed: Iterable[Loss] = (),
     ) -> History:
         """Back to the source: its workloads first, then the names, then the target. Possible until `finish`.
 
-        `target_lost`: nothing is asked of the target, and what was written there is not brought back. Raises:
-        ProtectedDataError when a destroyed target would lose data (`lost_by_rollback`) and `allow_data_loss` is False.
+        `target_lost`: nothing is asked of the target, and what was written there is not brought back. `agreed`: what a
+        person was shown of `lost_by_rollback`, and may be lost. Raises: ProtectedDataError when a destroyed target
+        would lose anything else.
         """
-        options = {"destroy_target": destroy_target, "target_lost": target_lost, "allow_data_loss": allow_data_loss}
+        options = {"destroy_target": destroy_target, "target_lost": target_lost, **_agreement(agreed)}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
@@ -155,24 +156,27 @@ class Migrations:
             if target_lost and not history.target_lost:
                 refuse_unless_lost(self.world, self.data, history.plan, "target")
             lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
-            if lost and not allow_data_loss:
-                raise refused_by_retire(history.plan.target.environment, lost, DESTROYING)
+            unasked = not_agreed(lost, options["agreed_losses"])
+            if unasked:
+                raise refused_by_retire(history.plan.target.environment, unasked, DESTROYING)
             return self._turn(journal, history, "rollback", options)
 
-    def finish(self, migration: str = "", *, delete_data: bool = False, allow_data_loss: bool = False) -> History:
-        """Retire the source. Raises: MigrationError while the migration is not waiting for it, ProtectedDataError when
-        more than its buckets holds data (`lost_by_finish`), unless `allow_data_loss` or `delete_data` is True."""
+    def finish(self, migration: str = "", *, delete_data: bool = False, agreed: Iterable[Loss] = ()) -> History:
+        """Retire the source. `agreed`: what a person was shown of `lost_by_finish`, and may be lost; with `delete_data`
+        its buckets may, too. Raises: MigrationError while the migration is not waiting for it, ProtectedDataError when
+        it would lose anything else.
+        """
+        options = {"delete_data": delete_data, **_agreement(agreed)}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
             refuse_early_finish(journal.migration, history)
             refuse_too_late(journal.migration, history, delete_data=delete_data)
             lost = self._lost(history, "source", keep_data=not delete_data)
-            if lost and not (allow_data_loss or delete_data):
-                raise refused_by_retire(history.plan.source.environment, lost, FINISHING)
-            return self._turn(
-                journal, history, "finish", {"delete_data": delete_data, "allow_data_loss": allow_data_loss}
-            )
+            unasked = not_agreed(lost, options["agreed_losses"], buckets=delete_data)
+            if unasked:
+                raise refused_by_retire(history.plan.source.environment, unasked, FINISHING)
+            return self._turn(journal, history, "finish", options)
 
     def to_finish(self, migration: str = "", *, delete_data: bool) -> History:
         """Before anybody is asked about data. Raises: as `finish` does as far as the journal tells."""
@@ -224,7 +228,7 @@ class Migrations:
         """As `history`, and whether anyone works on it at this moment."""
         return Seen(*self.history(migration), activity_of(lock.holder(self.store, self.mesh)))
 
-    def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
+    def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, Any]) -> History:
         """Go that way from here on; the options given last are those that count, for `resume` too."""
         if history.direction != to or not options.items() <= history.options.items():
             journal.add("migration", "direction", self.world.now(), {"to": to, **options})
@@ -294,6 +298,12 @@ class Migrations:
         history = read_history(journal.records)
         refuse_over(journal.migration, history)
         return history
+
+
+def _agreement(agreed: Iterable[Loss]) -> dict[str, Any]:
+    """For the journal: which data may be lost, and for an older version that goes on with it whether any may."""
+    identities = sorted({loss.identity for loss in agreed})
+    return {"allow_data_loss": bool(identities), "agreed_losses": identities}
 
 
 @contextmanager

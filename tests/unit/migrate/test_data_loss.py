@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from meshctl.changes.losses import Loss
+from meshctl.changes.losses import Loss, not_agreed
 from meshctl.cli import migrate as commands
 from meshctl.cli.context import Context
 from meshctl.errors import MeshError, MigrationError, ProtectedDataError, UsageError
 from meshctl.migrate import given_up
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Block, Price
 from tests.unit.migrate.test_migration import OPTIONS, migrations, moved
 from tests.unit.migrate.twin import Twin
@@ -183,10 +184,87 @@ def test_a_journal_of_before_is_stopped_before_the_way_back_is_closed(side: str)
     assert twin.volumes == {"east": ("disk-site-0",), "west": ("disk-site-0", "disk-site-1")}
     assert not found.history()[1].began("finish/source", "rollback/destroy")
     if side == "east":
-        found.finish(allow_data_loss=True)
+        found.finish(agreed=found.lost_by_finish(found.history()[1], delete_data=False))
     else:
-        found.rollback(destroy_target=True, allow_data_loss=True)
+        found.rollback(destroy_target=True, agreed=found.lost_by_rollback(found.history()[1]))
     assert side not in twin.volumes
+
+
+def agreed_then_stopped(twin: Twin, found: Migrations, side: str, run: Command) -> None:
+    """Somebody agreed to lose the volumes that the side had then; the destruction did not begin."""
+    retire, pods = twin.retire, twin.pods
+    names = dict(twin.names)
+    command, options = (commands.finish, {}) if side == "east" else (commands.rollback, {"destroy_target": True})
+    twin.retire = twin.pods = stopped  # type: ignore[method-assign]
+    if side == "east":
+        twin.names["chat"] = EndpointTarget("east", "east-lb")
+    with pytest.raises(MeshError):
+        run(command, found, allow_data_loss=True, confirm=side, **options)
+    twin.retire, twin.pods, twin.names = retire, pods, names  # type: ignore[method-assign]
+    assert not found.history()[1].began("finish/source", "rollback/destroy")
+    assert twin.volumes[side]
+
+
+def stopped(*_: Any, **__: Any) -> Any:
+    raise MeshError("stopped")
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_data_that_came_after_the_answer_is_asked_about(side: str, run: Command) -> None:
+    twin, found = waiting()
+    twin.volumes[side] = ("disk-site-0",)
+    agreed_then_stopped(twin, found, side, run)
+    twin.volumes[side] = ("disk-site-0", "disk-site-9")
+    with pytest.raises(MigrationError, match="claim disk-site-9") as refused:
+        found.resume()
+    assert "disk-site-0" not in refused.value.what, "that was agreed to"
+    assert twin.volumes[side] == ("disk-site-0", "disk-site-9")
+    assert not found.history()[1].began("finish/source", "rollback/destroy")
+    if side == "east":
+        run(commands.finish, found, allow_data_loss=True, confirm="east")
+    else:
+        run(commands.rollback, found, destroy_target=True, allow_data_loss=True, confirm="west")
+    assert side not in twin.volumes
+
+
+def test_what_was_agreed_to_goes_with_a_finish_that_is_resumed(run: Command) -> None:
+    twin, found = waiting()
+    agreed_then_stopped(twin, found, "east", run)
+    assert found.resume().state == "finished"
+    assert "east" not in twin.volumes
+
+
+def test_data_that_came_while_the_question_was_open_is_not_agreed_to() -> None:
+    twin, found = waiting()
+    shown = found.lost_by_finish(found.history()[1], delete_data=False)
+    twin.volumes["east"] = ("disk-site-0", "disk-site-9")
+    with pytest.raises(ProtectedDataError, match="claim disk-site-9") as refused:
+        found.finish(agreed=shown)
+    assert "disk-site-0" not in refused.value.what
+
+
+@pytest.mark.parametrize("options", [{"allow_data_loss": True}, {"delete_data": True}])
+def test_a_journal_that_does_not_say_what_was_agreed_to_goes_on_as_it_was_begun(options: dict[str, bool]) -> None:
+    twin, found = waiting()
+    found._journal("", "").add("migration", "direction", twin.now(), {"to": "finish", **options})
+    assert found.resume().state == "finished"
+    assert "east" not in twin.volumes
+
+
+@pytest.mark.parametrize(
+    ("identity", "agreed", "asks"),
+    [
+        ("claim a, volume v (vol-1)", ("claim a, volume v (vol-1)",), False),
+        ("claim a", ("claim a, volume v (vol-1)",), False),  # the cluster can't be asked now
+        ("claim a, volume v (vol-1)", ("claim a, volume v",), False),
+        ("claim a, volume w (vol-2)", ("claim a, volume v (vol-1)",), True),  # made anew under the old name
+        ("claim ab", ("claim a",), True),
+        ("claim a", (), True),
+    ],
+)
+def test_an_answer_holds_for_what_was_shown(identity: str, agreed: tuple[str, ...], asks: bool) -> None:
+    loss = Loss("storage/disk", "volume", identity, "1Gi", "it goes")
+    assert bool(not_agreed([loss], agreed)) == asks
 
 
 def test_an_answer_to_finish_is_none_to_a_rollback_that_destroys() -> None:

@@ -255,8 +255,15 @@ class Twin:
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         buckets = () if keep_data else tuple(store.bucket for store in deployment.object_stores)
-        names = (*self.volumes.get(deployment.environment, ()), *(b for b in buckets if self.buckets.get(b)))
-        return [Loss(f"storage/{name}", "volume", f"claim {name}", "1Gi", "it goes") for name in names]
+        claims = self.volumes.get(deployment.environment, ())
+        return [
+            *(Loss(f"storage/{name}", "volume", f"claim {name}", "1Gi", "it goes") for name in claims),
+            *(
+                Loss(f"storage/{name}", "bucket", name, "1 object", "it goes")
+                for name in buckets
+                if self.buckets.get(name)
+            ),
+        ]
 
     def retire(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]
