@@ -25,7 +25,7 @@ from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
-from meshctl.errors import UnreachableError
+from meshctl.errors import UnreachableError, UsageError
 from meshctl.migrate.world import EndpointTarget, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
@@ -50,7 +50,29 @@ _GROUND = ("cluster", "network", "pool/", "storage/")
 
 
 def build_world(mesh: Opened) -> EngineWorld:
+    """Raises: UsageError when MESHCTL_DNS_SERVER is malformed: a migration must not find that out at its cutover."""
+    dns_server()
     return EngineWorld(mesh)
+
+
+def dns_server() -> tuple[str, int] | None:
+    """The address and the port of the server that MESHCTL_DNS_SERVER names, if it does. Raises: UsageError."""
+    given = os.environ.get(DNS_SERVER, "")
+    if not given:
+        return None
+    address, _, port = given.rpartition(":")
+    try:
+        parsed = ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+        number = int(port)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1 << 16:
+        raise UsageError(
+            f"{DNS_SERVER}={given} names no DNS server",
+            why="it must be an IP address and a port, such as 10.0.0.2:53 or [fd00::2]:53",
+            hint=f"mend it, or `unset {DNS_SERVER}`: then the zone's own servers are asked",
+        )
+    return str(parsed), number
 
 
 class EngineWorld:
@@ -214,14 +236,14 @@ def resolve(host: str) -> list[str]:
 
 
 def _resolver(host: str) -> dns.resolver.Resolver:
-    given = os.environ.get(DNS_SERVER, "")
+    given = dns_server()
     try:
-        resolver = dns.resolver.Resolver(configure=not given)
+        resolver = dns.resolver.Resolver(configure=given is None)
         resolver.lifetime = _DNS_TIMEOUT_S
         resolver.cache = None
-        if given:
-            address, _, port = given.rpartition(":")
-            resolver.nameservers, resolver.port = [address], int(port)
+        if given is not None:
+            address, port = given
+            resolver.nameservers, resolver.port = [address], port
             return resolver
         zone = dns.resolver.zone_for_name(host, resolver=resolver)
         servers = sorted(str(record.target) for record in resolver.resolve(zone, "NS"))
@@ -270,7 +292,7 @@ def address_of(address: str) -> str:
 
 def _lookup(name: str) -> list[str]:
     """Like `resolve`, but through the machine's own resolver: load balancers' zones are not ours."""
-    if os.environ.get(DNS_SERVER):
+    if dns_server() is not None:
         return resolve(name)
     try:
         return [str(record.address) for record in dns.resolver.resolve(name, "A")]

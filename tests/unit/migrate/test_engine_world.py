@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.errors import UnreachableError
-from meshctl.migrate.engine_world import EngineWorld
+from meshctl.errors import UnreachableError, UsageError
+from meshctl.migrate.engine_world import DNS_SERVER, EngineWorld, build_world, dns_server, resolve
 from tests.unit.migrate.twin import deployment
 
 WEST = deployment("west")
@@ -51,3 +51,23 @@ def test_an_up_without_an_answer_has_not_looked() -> None:
     tried.up(WEST, print)
     tried.up(WEST, print)
     assert session.looked == [True, True, True, False]
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1", "10.0.0.2:", "10.0.0.2:53o", "10.0.0.2:0", "ns1.example.com:53", ":53"])
+def test_a_malformed_dns_server_is_told_before_anything_begins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DNS_SERVER, given)
+    with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} names no DNS server"):
+        build_world(SimpleNamespace(session=Session()))  # type: ignore[arg-type]
+    with pytest.raises(UsageError):
+        resolve("chat.example.com")
+
+
+@pytest.mark.parametrize(
+    ("given", "server"),
+    [("10.0.0.2:5353", ("10.0.0.2", 5353)), ("[fd00::2]:53", ("fd00::2", 53)), ("", None)],
+)
+def test_a_dns_server_is_an_address_and_a_port(
+    given: str, server: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DNS_SERVER, given)
+    assert dns_server() == server
