@@ -12,6 +12,7 @@ from meshctl.migrate import jobs
 from meshctl.migrate.plan import read_stores
 from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
+from meshctl.migrate.world import Pending
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.render.pods import grace_s
 
@@ -172,15 +173,29 @@ def check_running(work: Work) -> dict[str, Any]:
             hint="roll this migration back and plan a new one",
         )
     work.world.check_fields(found)
-    pending = sorted(set(work.world.pending(found)))
-    if pending:
-        raise MigrationError(
-            f"{found.environment} is to be changed by this meshctl: {', '.join(pending)}",
-            why="its workloads are stopped by an `up`, which would make these changes in the middle of the migration",
-            hint=f"roll this migration back, `meshctl up {found.environment}`, then migrate",
-        )
+    _refuse_pending(found.environment, work.world.pending(found))
     pods = {w.name: len(_alive(work, w.name)) for w in work.plan.source.workloads}
     return {"pods": pods}
+
+
+def _refuse_pending(source: str, pending: Pending) -> None:
+    """Raises: MigrationError when an `up` of the source would change more than its workloads, or bring back what is
+    gone."""
+    changed, gone = ", ".join(sorted(pending.changed)), ", ".join(sorted(pending.gone))
+    said = [
+        *([f"{source} is to be changed by this meshctl: {changed}"] if changed else []),
+        *(
+            [f"{source} lacks what it was brought up with: {gone} {'are' if len(pending.gone) > 1 else 'is'} gone"]
+            if gone
+            else []
+        ),
+    ]
+    if said:
+        raise MigrationError(
+            "; ".join(said),
+            why="its workloads are stopped by an `up`, which would change that in the middle of the migration",
+            hint=f"roll this migration back, `meshctl up {source}`, then migrate",
+        )
 
 
 def check_free(work: Work) -> dict[str, Any]:
@@ -254,8 +269,14 @@ def before_retire(work: Work) -> dict[str, Any]:
 
 def act_retire(work: Work) -> dict[str, Any]:
     """Never taken for done by what is there: nodes outlive their namespace, and kept buckets are taken back last."""
-    keep_data, allowed = _keeps_data(work), work.history.allows_data_loss
-    work.world.retire(work.of(work.step.side), keep_data=keep_data, allow_data_loss=allowed, say=work.say)
+    keep_data = _keeps_data(work)
+    work.world.retire(
+        work.of(work.step.side),
+        keep_data=keep_data,
+        allow_data_loss=work.history.allows_data_loss,
+        command=_retiring(work),
+        say=work.say,
+    )
     return {"data_kept": keep_data}
 
 

@@ -26,7 +26,7 @@ from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
 from meshctl.errors import UnreachableError, UsageError
-from meshctl.migrate.world import EndpointTarget, Say, UpResult
+from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.environment import Environments
@@ -87,12 +87,12 @@ class EngineWorld:
     def deployment(self, environment: str) -> Deployment:
         return upgrade.kept(self._mesh.deployment(environment), self._session.state(environment))
 
-    def pending(self, deployment: Deployment) -> Sequence[str]:
+    def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)
         changes = [*plan.changes, *plan.outside]
-        ground = [change.subject for change in changes if change.subject.startswith(_GROUND)]
-        gone = [change.subject for change in plan.outside if change.action == "create"]
-        return [*ground, *gone]
+        ground = frozenset(change.subject for change in changes if change.subject.startswith(_GROUND))
+        gone = frozenset(change.subject for change in plan.outside if change.action == "create")
+        return Pending(ground - gone, gone)
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
@@ -120,10 +120,10 @@ class EngineWorld:
         self._looked_at.add(environment)  # not before: the look of one that fails may be what failed
         return UpResult(result.addresses)
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss)
+            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)

@@ -98,6 +98,7 @@ def test_a_side_is_not_destroyed_with_data_that_nobody_agreed_to_lose(way: str, 
     assert f"{other}-weights" in twin.buckets
     retired = found.history()[1].done["finish/source" if side == "east" else "rollback/destroy"]
     (intent,) = [r for r in found.history()[1].records if (r.step, r.kind) == (retired.step, "intent")]
+    assert twin.retired_by == [f"meshctl migrations {'finish' if side == 'east' else 'rollback --destroy-target'}"]
     named = [loss["subject"] for loss in intent.data["data_losses"]]
     assert named[: len(claims)] == [f"storage/{claim}" for claim in claims]
 

@@ -9,6 +9,7 @@ import pytest
 
 from meshctl.errors import UnreachableError, UsageError
 from meshctl.migrate.engine_world import DNS_SERVER, EngineWorld, build_world, dns_server, resolve
+from meshctl.migrate.world import Pending
 from tests.unit.migrate.twin import deployment
 
 WEST = deployment("west")
@@ -71,3 +72,16 @@ def test_a_dns_server_is_an_address_and_a_port(
 ) -> None:
     monkeypatch.setenv(DNS_SERVER, given)
     assert dns_server() == server
+
+
+def test_what_somebody_deleted_is_told_from_what_the_mesh_or_meshctl_changes() -> None:
+    def change(subject: str, action: str) -> Any:
+        return SimpleNamespace(subject=subject, action=action)
+
+    plan = SimpleNamespace(
+        changes=[change("pool/train", "update"), change("workload/chat", "update")],
+        outside=[change("workload/redis", "create"), change("storage/home", "create"), change("network", "update")],
+    )
+    session = SimpleNamespace(plan=lambda _: plan)
+    pending = EngineWorld(SimpleNamespace(session=session)).pending(WEST)  # type: ignore[arg-type]
+    assert pending == Pending(frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"}))

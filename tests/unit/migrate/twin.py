@@ -23,7 +23,7 @@ from meshctl.migrate.seeded import ETags
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.sync import Copied
 from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
-from meshctl.migrate.world import EndpointTarget, UpResult
+from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import (
     Checkpoint,
     Cluster,
@@ -117,11 +117,12 @@ class Twin:
     kill_at: int = -1
     dead: bool = False
     retired_with_data: dict[str, bool] = field(default_factory=dict)
+    retired_by: list[str] = field(default_factory=list)  # the commands
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
-    outdated: tuple[str, ...] = ()  # what an `up` of the source would change
+    outdated: Pending = field(default_factory=Pending)  # what an `up` of the source would change
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
@@ -211,8 +212,8 @@ class Twin:
     def deployed(self, environment: str) -> Deployment | None:
         return self.up_there[environment]
 
-    def pending(self, deployment: Deployment) -> Sequence[str]:
-        return self.outdated if deployment.environment == "east" else ()
+    def pending(self, deployment: Deployment) -> Pending:
+        return self.outdated if deployment.environment == "east" else Pending()
 
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""
@@ -266,10 +267,17 @@ class Twin:
         ]
 
     def retire(
-        self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]
+        self,
+        deployment: Deployment,
+        *,
+        keep_data: bool,
+        allow_data_loss: bool,
+        command: str,
+        say: Callable[[str], None],
     ) -> None:
         self.moment()
         self.ask(deployment.environment)
+        self.retired_by.append(command)
         assert allow_data_loss or not self.lost_by_retire(deployment, keep_data=keep_data), "the engine's own guard"
         self.volumes.pop(deployment.environment, None)
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
