@@ -49,7 +49,9 @@ def verify_up(work: Work) -> dict[str, Any]:
         raise MigrationError(f"{work.deployment.environment} is not what was brought up", why=_deployed(work).reason)
     names = ", ".join(sorted(work.step.workloads)) or "nothing"
     hint = f"`meshctl status {work.deployment.environment}` shows why"
-    work.until(f"{names} ready in {work.deployment.environment}", lambda: _not_ready(work), _READY_S, hint)
+    passed_over: set[str] = set()
+    ready = f"{names} ready in {work.deployment.environment}"
+    work.until(ready, lambda: _not_ready(work, passed_over), _READY_S, hint)
     return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
 
 
@@ -72,8 +74,9 @@ def _fit(work: Work, workload: str) -> list[str]:
     return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
 
 
-def _not_ready(work: Work) -> str:
+def _not_ready(work: Work, passed_over: set[str]) -> str:
     """What is still missing, in words. A job that has failed will have no more pods: no use to wait for them.
+    `passed_over`: those that were said not to be waited for, each once.
 
     Raises: MigrationError for a job that failed where it was started. On the way back one may have failed long before
     the migration, which is no reason to stay.
@@ -81,8 +84,9 @@ def _not_ready(work: Work) -> str:
     failed = _failed(work)
     if work.step.phase != "rollback":
         _refuse_failed(work, failed)
-    for name, state in failed.items():
-        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {state.why}")
+    for name in sorted(failed.keys() - passed_over):
+        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {failed[name].why}")
+    passed_over.update(failed)
     return missing_pods(work, but=failed.keys())
 
 

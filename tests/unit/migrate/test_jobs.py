@@ -13,6 +13,7 @@ from meshctl.errors import MigrationError
 from meshctl.migrate.journal import open_journal
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.progress import Event
 from meshctl.migrate.views import plan_document, plan_text
 from meshctl.migrate.world import UpResult
 from meshctl.model.deployment import Deployment
@@ -158,6 +159,24 @@ def test_a_journal_in_which_the_watch_failed_before_runs_the_job_again_with_the_
     assert twin.run_again == [("west", "pretrain")]
 
 
+def slow(found: Migrations, twin: Twin, step: str) -> list[str]:
+    """In that step the pods of chat take some looks until they are there. Returns what is said, as it is said."""
+    pods, looks = twin.pods, iter(range(5))
+    said: list[str] = []
+    steps = [""]
+
+    def later(deployment: Deployment, name: str) -> Any:
+        is_late = name == "chat" and steps[-1] == step and next(looks, None) is not None
+        return [] if is_late else pods(deployment, name)
+
+    def report(event: Event) -> None:
+        steps.append(event.step)
+        said.append(event.text)
+
+    twin.pods, found.report = later, report  # type: ignore[method-assign]
+    return said
+
+
 def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     twin, found = begun(east=FAILED)
     plan = found.plan("east", "west", OPTIONS)
@@ -168,9 +187,11 @@ def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     found.start(plan)
     assert twin.running("west", "pretrain")
     before = twin.clock
+    said = slow(found, twin, "rollback/source")
     assert found.rollback().state == "rolled-back"
     assert twin.clock - before < HOUR_S
     assert twin.run_again == []
+    assert len([text for text in said if "pretrain has failed in east and is not waited for" in text]) == 1
 
 
 def test_a_plan_of_before_has_no_finished_jobs() -> None:
