@@ -11,6 +11,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from meshctl.engine import passing
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.migrate import patience
@@ -121,7 +122,7 @@ class Work:
             try:
                 return part(self)
             except MeshError as error:
-                if not patience.may_pass(error):
+                if not passing.may_pass(error):
                     raise
                 now_s = self.world.now()
                 patient.lost(began_s, now_s, idle=self.copied == [0])
@@ -129,7 +130,7 @@ class Work:
                     minutes = (now_s - patient.since_s) / 60
                     what = f"{self.step.title}: no answer for {minutes:.0f} min: {error.what}"
                     raise NotReadyError(what, why=error.why, hint=error.hint) from error
-                said = f"{patience.reason(error)}; asking again"
+                said = f"{passing.reason(error)}; asking again"
                 if self.unanswered[-1:] != [said]:
                     self.say(said)
                 self.unanswered.append(said)
@@ -149,9 +150,9 @@ def _looked(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
     try:
         return reached(), None
     except MeshError as error:
-        if not patience.may_pass(error):
+        if not passing.may_pass(error):
             raise
-        return patience.reason(error), error
+        return passing.reason(error), error
 
 
 def nothing(_work: Work) -> dict[str, Any]:
