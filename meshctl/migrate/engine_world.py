@@ -107,9 +107,12 @@ class EngineWorld:
     def take_over(self, fields: tuple[str, ...]) -> None:
         self._session.take_over = fields
 
-    def check_fields(self, deployment: Deployment) -> None:
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        ownership.checked_names(fields, *deployments)
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         state = self._session.state(deployment.environment)
-        ownership.look(deployment, state, self._session.take_over).refuse(self._session.command)
+        ownership.look(deployment, state, self._session.take_over).refuse(command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         environment = deployment.environment

@@ -21,6 +21,8 @@ from meshctl.errors import (
     LockedError,
     MeshError,
     MigrationError,
+    OwnedFieldsError,
+    StoppedByFieldsError,
     UnreachableError,
     UsageError,
 )
@@ -79,10 +81,11 @@ class Migrations:
                 hint=f"`meshctl up {source}`, or just `meshctl up {target}`",
             )
         there = self.world.deployment(target)
+        self.world.check_take_over(options.take_over, here, there)
         self.world.take_over(options.take_over)
         for deployment in (here, there):
             self.world.check_cluster(deployment)
-            self.world.check_fields(deployment)
+            self.world.check_fields(deployment, f"meshctl migrate {source} {target}")
         known = {store.name: store for store in there.object_stores}
         facts: list[StoreFacts] = []
         for store in here.object_stores:
@@ -119,11 +122,13 @@ class Migrations:
         """Go on, whichever way the migration went. `done`, `again`: the step that asked, and what a person found out.
         `take_over`: fields of other programs that are set from here on.
 
-        Raises: UsageError when that step did not ask; what the steps raise.
+        Raises: UsageError when that step did not ask, or such a field is of nothing in the mesh; what the steps raise.
         """
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
-            refuse_unasked(journal.migration, self._open(journal), done, again)
+            opened = self._open(journal)
+            refuse_unasked(journal.migration, opened, done, again)
+            self.world.check_take_over(take_over, opened.plan.source, opened.plan.target)
             if done or again:
                 journal.add(done or again, "decided", self.world.now(), {"as": "done" if done else "again"})
             if source_lost:
@@ -327,7 +332,14 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
         if isinstance(error, MigrationError):
             error.hint = hint
             raise
-        raise MigrationError(f"migration {migration} stopped: {error.what}", why=error.why, hint=hint) from error
+        raise _stopped(f"migration {migration} stopped: {error.what}", error, hint) from error
+
+
+def _stopped(what: str, error: MeshError, hint: str) -> MigrationError:
+    """The fields of other programs, which programs read, are handed on."""
+    if isinstance(error, OwnedFieldsError):
+        return StoppedByFieldsError(what, fields=error.fields, why=error.why, hint=hint)
+    return MigrationError(what, why=error.why, hint=hint)
 
 
 def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:

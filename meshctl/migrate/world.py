@@ -70,8 +70,12 @@ class World(Protocol):
     def take_over(self, fields: tuple[str, ...]) -> None:
         """From here on `up` sets these fields though other programs have set them."""
 
-    def check_fields(self, deployment: Deployment) -> None:
-        """Raises: OwnedFieldsError when an `up` of it would be refused for fields that other programs have set."""
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        """Raises: UsageError when one of the fields is of nothing in any of them."""
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
+        """Raises: OwnedFieldsError when an `up` of it would be refused for fields that other programs have set.
+        `command`: what is to be given again then, where no migration is open yet."""
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are

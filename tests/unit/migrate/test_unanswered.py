@@ -139,7 +139,7 @@ def assert_ended_well(way: Callable[[Migrations], None], world: Unreliable, foun
 
 def test_every_call_of_the_outside_is_made_at_some_step() -> None:
     made = {call for way in WAYS for _, call in calls_of(way)}
-    assert CALLS - made == {"check_cluster", "reach", "lost_nodes", "lost_by_up", "rerun_job"}, (
+    assert CALLS - made == {"check_cluster", "reach", "lost_nodes", "check_take_over", "lost_by_up", "rerun_job"}, (
         "made while planning, or of what is lost only"
     )
 

@@ -15,7 +15,7 @@ from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
-from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError
+from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
 from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
@@ -221,11 +221,18 @@ class Twin:
     def take_over(self, fields: tuple[str, ...]) -> None:
         self.taken_over = set(fields)
 
-    def check_fields(self, deployment: Deployment) -> None:
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        """As `engine.ownership` does, but it knows workloads alone."""
+        subjects = {f"workload/{workload.name}" for each in deployments for workload in each.workloads}
+        for given in fields:
+            if given.partition(":")[0] not in subjects:
+                raise UsageError(f"--take-over {given}: the mesh has no such thing")
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         refused = sorted(self.owned.get(deployment.environment, set()) - self.taken_over)
         if refused:
             fields = [OwnedField(name, name, "kubectl", "theirs", "ours") for name in refused]
-            raise OwnedFieldsError(f"{refused[0]} is set by kubectl", fields=fields)
+            raise OwnedFieldsError(f"{refused[0]} is set by kubectl", fields=fields, hint=f"give {command} again")
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.check_fields(deployment)
