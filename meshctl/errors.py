@@ -20,6 +20,7 @@
       MigrationError               migration      3   a step failed at a safe point; names the next command
         AmbiguousStepError         ambiguous      3   can't tell whether an interrupted step took effect
         ParityError                parity         3   source and target differ; the cutover is refused
+        StoppedByFieldsError       migration       3   a step was refused for what other programs have set
       LabError                     lab            1
       InterruptedByUserError       interrupted  130
 
@@ -196,6 +197,14 @@ class AmbiguousStepError(MigrationError):
 
 class ParityError(MigrationError):
     code = "parity"
+
+
+class StoppedByFieldsError(MigrationError):
+    """A step was refused as OwnedFieldsError says, with the same fields: the migration stopped at a safe point."""
+
+    def __init__(self, what: str, *, fields: list[OwnedField], why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.fields = fields
 
 
 class LabError(MeshError):

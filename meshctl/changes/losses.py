@@ -51,6 +51,20 @@ class Loss:
         }
 
 
+def not_agreed(lost: Iterable[Loss], agreed: Iterable[str], *, buckets: bool = False) -> tuple[Loss, ...]:
+    """Those of `lost` that nobody has agreed to lose. `agreed`: the identities that a person was shown. One that says
+    less stands for one that says more: a cluster that can't be asked does not say which volume a claim has. `buckets`:
+    whether all of them may go."""
+    shown = tuple(agreed)
+    asked = (loss for loss in lost if not (buckets and loss.kind == "bucket"))
+    return tuple(loss for loss in asked if not any(_may_be_one(loss.identity, each) for each in shown))
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return long == short or long.startswith((f"{short}, ", f"{short} ("))
+
+
 @dataclass(frozen=True, order=True)
 class Volume:
     """A claim with a volume behind it. `handle` is the driver's own name of the volume, such as vol-0123; `size` what

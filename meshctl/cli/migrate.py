@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from meshctl.cli.context import Context
 from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
+    from meshctl.changes.losses import Loss
     from meshctl.migrate.activity import Seen
     from meshctl.migrate.history import History
     from meshctl.migrate.migration import Migrations
@@ -117,7 +118,7 @@ def resume(
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         if source_lost:
-            _, history = migrations.history(migration)
+            history = migrations.to_leave_source(migration)
             source, warning = history.plan.source.environment, views.source_lost_warning(history)
             lost = given_up.source_losses(history)
             data_loss.ask(context, source, lost, refused=None, confirm=confirm, warning=warning)
@@ -151,17 +152,19 @@ def rollback(
     from meshctl.migrate.actions_environment import DESTROYING
 
     context: Context = ctx.obj
-    agreed = False
+    agreed: Sequence[Loss] = ()
     with _migrations(context, break_lock=break_lock) as migrations:
-        _, history = migrations.history(migration)
+        history = migrations.to_roll_back(migration, destroy_target=destroy_target, target_lost=target_lost)
         if target_lost:
             _ask_about_lost_target(context, history, confirm)
         elif destroy_target:
-            lost = migrations.lost_by_rollback(history)
+            agreed = lost = migrations.lost_by_rollback(history)
             refused = None if allow_data_loss else partial(refused_by_retire, command=DESTROYING)
-            data_loss.ask(context, history.plan.target.environment, lost, refused=refused, confirm=confirm)
-            agreed = bool(lost)  # where nothing was named, nobody was asked
-        migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, allow_data_loss=agreed)
+            target = history.plan.target.environment
+            data_loss.ask(context, target, lost, refused=refused, confirm=confirm)
+            if confirm and not lost:  # says more than no answer
+                context.confirm_name(target, confirm, f"{target} is destroyed")
+        migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, agreed=agreed)
         found = migrations.seen(migration)
     _show_end(context, found)
 
@@ -199,17 +202,18 @@ def finish(
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
-        _, history = migrations.history(migration)
+        history = migrations.to_finish(migration, delete_data=delete_source_data)
         source = history.plan.source.environment
         lost = migrations.lost_by_finish(history, delete_data=delete_source_data)
         allowed = allow_data_loss or delete_source_data
         warning = f"the data in {source} is deleted for good" if delete_source_data else ""
         refused = None if allowed else partial(refused_by_retire, command=FINISHING)
         data_loss.ask(context, source, lost, refused=refused, confirm=confirm, warning=warning)
-        if context.must_confirm and not (lost or warning):
+        if confirm and not (lost or warning):  # says more than a yes
+            context.confirm_name(source, confirm, f"{source} is destroyed")
+        elif context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
-        # where nothing was named, nobody was asked
-        migrations.finish(migration, delete_data=delete_source_data, allow_data_loss=bool(lost))
+        migrations.finish(migration, delete_data=delete_source_data, agreed=lost)
         found = migrations.seen(migration)
     _show_end(context, found)
 

@@ -154,7 +154,9 @@ def _agree(
     elif asks:
         context.say(plan_text(preview))
     data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm, shown=asks)
-    if asks and not preview.losses:
+    if confirm and not preview.losses:  # says more than a yes
+        context.confirm_name(preview.environment, confirm, f"{preview.environment} is changed")
+    elif asks and not preview.losses:
         context.confirm(f"apply to {preview.environment}?")
 
 

@@ -21,6 +21,7 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from meshctl import user_paths
+from meshctl.engine import certificates
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 
 CONNECT_TIMEOUT_S = 5
@@ -223,6 +224,8 @@ def named(cluster: str) -> Iterator[None]:
             ) from error
         if status and status not in _DOWN:
             raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
+        if not status:
+            certificates.refuse(f"the Kubernetes API server of {cluster}", error)
         raise _unreachable(cluster, error) from error
 
 

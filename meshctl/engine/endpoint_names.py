@@ -14,7 +14,7 @@ import botocore.exceptions
 from botocore.config import Config
 
 import stacks.edge
-from meshctl.engine import names
+from meshctl.engine import certificates, names
 from meshctl.engine.aws_session import aws_session
 from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, is_busy
 from meshctl.engine.run import StackRun
@@ -91,6 +91,7 @@ def hosted_zone_id(zone: str, profile: str) -> str:
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.ProfileNotFound) as error:
         raise CredentialsError("no AWS credentials for the DNS zone", why=str(error), hint="set AWS_PROFILE") from error
     except NO_ANSWER as error:
+        certificates.refuse("Route 53", error)
         raise UnreachableError("Route 53 does not answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.ClientError as error:
         if is_busy(error):

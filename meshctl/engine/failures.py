@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from meshctl.changes.steps import resource_name, subject_of
+from meshctl.engine import certificates
 from meshctl.errors import (
     CredentialsError,
     EngineError,
@@ -59,6 +60,7 @@ HINTS = {
     "AccessDenied": "the credentials lack a permission that the message names",
     "UnauthorizedOperation": "the credentials lack a permission that the message names",
     "Forbidden": "the Kubernetes user lacks a permission that the message names",
+    "Certificate": certificates.HINT,
     "Unreachable": "check the address and the network; nothing was changed there and the state is kept",
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
     "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
@@ -74,7 +76,14 @@ HINTS = {
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }
-_CREDENTIAL_CODES = {"NoCredentials", "ExpiredToken", "ExpiredTokenException", "Unauthorized", "InvalidClientTokenId"}
+_CREDENTIAL_CODES = {
+    "Certificate",
+    "NoCredentials",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "Unauthorized",
+    "InvalidClientTokenId",
+}
 # of an API that did not answer, or not now: the same run may well succeed a little later
 PASSING_CODES = frozenset(
     {
@@ -131,6 +140,8 @@ def failure_of(urn: str, message: str) -> ResourceFailure:
     seen = next((name for name, pattern in _SEEN if pattern.search(message)), "")
     given = _CODE.findall(message)
     code = seen or (codes[0] if codes else "") or (given[0] if given else "")
+    if code == "Unreachable" and certificates.REFUSED.search(message):
+        code = "Certificate"
     text = " ".join(_PLUGIN_ADVICE.sub("", _CODE.sub("", message)).split())
     return ResourceFailure(subject_of(urn), urn, text, code, HINTS.get(code, ""))
 
@@ -187,6 +198,9 @@ def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tup
     # the Automation API hands on "code: …", "stdout: …" and "stderr: …", each with what follows on the same line
     lines = [line.strip().removeprefix("stderr:").strip() for line in stderr.splitlines()]
     text = text or next((line for line in lines if line.startswith("error:")), "") or " ".join(stderr.split())[:300]
+    if certificates.REFUSED.search(text):
+        what = f"{operation} {stack}: a certificate was refused"
+        return CredentialsError(what, why=text.removeprefix("error: "), hint=certificates.HINT)
     if (
         _SILENT_BACKEND.search(text) and "error while dialing" not in text.lower()
     ):  # that one is of a provider's program

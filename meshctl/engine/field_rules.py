@@ -89,22 +89,27 @@ def autoscaled(resource: str, declared: Mapping[str, Any], live: Mapping[str, An
 
 
 def refuse(environment: str, command: str, decisions: Collection[Decision]) -> None:
-    """Raises: OwnedFieldsError with all fields that are for a person to decide."""
+    """Raises: OwnedFieldsError with all fields that are for a person to decide.
+
+    `command`: `up`; `migrate` for a step of a migration, which goes on with what it was planned with, whatever
+    mesh.yaml says by now; or all that is to be given again, such as `meshctl migrate SRC DST`.
+    """
     refused = [decision for decision in decisions if decision.verdict is Verdict.REFUSE]
     if not refused:
         return
     fields = [OwnedField(d.name, d.where, d.owner, shown(d.conflict.live), shown(d.conflict.wanted)) for d in refused]
     names = " ".join(f"--take-over {shlex.quote(name)}" for name in dict.fromkeys(field.name for field in fields))
+    keep = "write the value into mesh.yaml if it is to stay; "
     if command == "migrate":
-        again = "`meshctl migrate`, or `meshctl migrations resume` once it has begun,"
+        keep, again = "", "meshctl migrations resume"
     else:
-        again = f"`meshctl up {environment}`"
+        again = command if command.startswith("meshctl ") else f"meshctl up {environment}"
     raise OwnedFieldsError(
         f"{environment}: {fields[0].where} is {fields[0].live}, set by {fields[0].owner}; the mesh says"
         f" {fields[0].wanted}{_and_more(len(fields) - 1)}",
         fields=fields,
         why=_others(fields[1:]) or "to bring it up would undo what another program has set; nothing was changed",
-        hint=f"write the value into mesh.yaml if it is to stay; to set the mesh's value: {again} with {names}",
+        hint=f"{keep}to set the mesh's value: `{again} {names}`",
     )
 
 

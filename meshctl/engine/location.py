@@ -14,6 +14,7 @@ from typing import Any
 import botocore.exceptions
 from botocore.config import Config
 
+from meshctl.engine import certificates
 from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
@@ -116,6 +117,7 @@ def caller_account(region: str, profile: str) -> str:
         sts: Any = aws_session(profile, region).create_client("sts", config=config)
         return str(sts.get_caller_identity()["Account"])
     except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
+        certificates.refuse("AWS STS", error)
         raise UnreachableError("AWS STS does not answer", why=str(error), hint="check the network") from error
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
         hint = "`aws sts get-caller-identity` must work; then run the command again"

@@ -16,6 +16,7 @@ import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
+from meshctl.engine import certificates
 from meshctl.engine.aws_session import aws_session
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model import addresses
@@ -240,6 +241,7 @@ def _named(store: ObjectStore) -> Iterator[None]:
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
         raise _no_credentials(store.profile) from error
     except NO_ANSWER as error:
+        certificates.refuse(f"the object store of {store.name}", error)
         raise UnreachableError(
             f"the object store of {store.name} does not answer",
             why=str(error),

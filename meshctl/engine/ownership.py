@@ -71,7 +71,8 @@ class Ownership:
         return found
 
     def refuse(self, command: str) -> None:
-        """Raises: OwnedFieldsError when something is for a person to decide. `command`: the user's."""
+        """Raises: OwnedFieldsError when something is for a person to decide. `command`: the user's, as
+        `field_rules.refuse` has it."""
         refuse(self.environment, command, self.decisions)
 
     def held(self, *, preview: bool) -> dict[str, Any]:
@@ -121,9 +122,9 @@ def look(deployment: Deployment, state: Mapping[str, Any], take_over: Collection
     return _looked(deployment, clusters.access(deployment, outputs), ours, take_over)
 
 
-def checked_names(take_over: Collection[str], deployment: Deployment) -> tuple[str, ...]:
-    """What the user gave. Raises: UsageError when it names nothing of the mesh."""
-    subjects = {item.subject for item in _declared(deployment)} if take_over else set()
+def checked_names(take_over: Collection[str], *deployments: Deployment) -> tuple[str, ...]:
+    """What the user gave. Raises: UsageError when a name is of nothing in any of the deployments."""
+    subjects = {item.subject for each in deployments for item in _declared(each)} if take_over else set()
     for given in take_over:
         subject = given.partition(":")[0]
         if subject not in subjects:

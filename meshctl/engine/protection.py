@@ -128,6 +128,12 @@ def refused_by_up(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
     return _refused(environment, lost, keep, f"meshctl up {environment}")
 
 
+def refused_by_migrate(target: str, lost: Iterable[Loss]) -> ProtectedDataError:
+    """Of a target that is up already. Never a hint at `up`: that would start there what still runs at the source."""
+    keep = f"`meshctl plan {target}` shows what forces it: take that change back in mesh.yaml to keep the data"
+    return _refused(target, lost, keep, f"meshctl destroy {target}", then=", then migrate")
+
+
 def refused_by_destroy(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
     found = list(lost)
     only_buckets = all(loss.kind == "bucket" for loss in found)
@@ -140,9 +146,9 @@ def refused_by_retire(environment: str, lost: Iterable[Loss], command: str) -> P
     return _refused(environment, lost, _COPY, command)
 
 
-def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str) -> ProtectedDataError:
+def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str, *, then: str = "") -> ProtectedDataError:
     """What is said before anything is done; never first how to lose the data."""
-    allow = f"`{command} --allow-data-loss`, which asks for the name {environment}"
+    allow = f"`{command} --allow-data-loss`, which asks for the name {environment}{then}"
     return ProtectedDataError(
         f"{environment} would lose data, or no longer protect it: {'; '.join(loss.text() for loss in lost)}",
         why="no data is given up unless you say so; nothing was changed",

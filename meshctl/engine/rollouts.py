@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.apps_v1 import Deployment as DeploymentResource
 from lightkube.resources.apps_v1 import StatefulSet
 
-from meshctl.engine import clusters
+from meshctl.engine import clusters, passing
 from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.words import counted
@@ -39,27 +40,45 @@ def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
 def wait(
     cluster: ClusterAccess, namespace: str, workload: str, *, timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """Until all pods are of the newest template and ready. Raises: NotReadyError."""
+    """Until all pods are of the newest template and ready; a look without an answer is one that came too early. Raises:
+    NotReadyError, caused by the last look's error if that is what it ended with; CredentialsError, MeshError."""
     client = cluster.client()
     deadline = time.monotonic() + timeout_s
     said = ""
     while True:
-        with named(cluster.name):
-            missing = not_rolled(_find(client, namespace, workload))
+        missing, silence = _looked(cluster, client, namespace, workload)
         if not missing:
             return
         if missing != said:
             say(missing)
             said = missing
         if time.monotonic() >= deadline:
-            pods = clusters.pods(cluster, namespace, workload)
-            why = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
+            why = "" if silence is not None else _why_of_pods(cluster, namespace, workload)
             raise NotReadyError(
                 f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
                 why=f"{missing}{why}",
                 hint=f"`meshctl status {cluster.name}` shows its pods; the old ones serve until new ones are ready",
-            )
+            ) from silence
         time.sleep(_POLL_S)
+
+
+def _looked(cluster: ClusterAccess, client: Any, namespace: str, workload: str) -> tuple[str, MeshError | None]:
+    """What is missing, and the error if that is an answer."""
+    try:
+        with named(cluster.name):
+            return not_rolled(_find(client, namespace, workload)), None
+    except MeshError as error:
+        if not passing.may_pass(error):
+            raise
+        return passing.reason(error), error
+
+
+def _why_of_pods(cluster: ClusterAccess, namespace: str, workload: str) -> str:
+    """What the first pod that is not ready says of itself; "" where the cluster does not say."""
+    with suppress(MeshError):
+        pods = clusters.pods(cluster, namespace, workload)
+        return next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
+    return ""
 
 
 def _find(client: Any, namespace: str, workload: str) -> Any:

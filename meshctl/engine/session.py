@@ -360,10 +360,17 @@ class Session:
         kubeconfig.remove_context(self.folder, environment)
         return record
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool = False) -> None:
+    def retire(
+        self,
+        deployment: Deployment,
+        *,
+        keep_data: bool,
+        allow_data_loss: bool = False,
+        command: str = "meshctl migrations finish",
+    ) -> None:
         """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
-        has. With `keep_data`, buckets that hold data stay, in the stack too; file systems and volumes can't, as they
-        stand on the network and in the cluster.
+        has. `command`: what the user gave, for an error. With `keep_data`, buckets that hold data stay, in the stack
+        too; file systems and volumes can't, as they stand on the network and in the cluster.
 
         They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
         it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
@@ -376,7 +383,7 @@ class Session:
         held = protection.lost_by_destroy(state)
         lost = [loss for loss in held if not (keep_data and loss.kind == "bucket")]
         if lost and not allow_data_loss:
-            raise protection.refused_by_retire(deployment.environment, lost, "meshctl migrations finish")
+            raise protection.refused_by_retire(deployment.environment, lost, command)
         self.names.drop(deployment.environment)
         if keep_data:
             self._destroy_but_buckets(run, state, protection.buckets(held), deployment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshctl.engine.presence import Presence
@@ -12,6 +12,7 @@ from meshctl.migrate import jobs
 from meshctl.migrate.plan import read_stores
 from meshctl.migrate.verify import listing_digest
 from meshctl.migrate.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
+from meshctl.migrate.world import Pending
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.render.pods import grace_s
 
@@ -48,7 +49,9 @@ def verify_up(work: Work) -> dict[str, Any]:
         raise MigrationError(f"{work.deployment.environment} is not what was brought up", why=_deployed(work).reason)
     names = ", ".join(sorted(work.step.workloads)) or "nothing"
     hint = f"`meshctl status {work.deployment.environment}` shows why"
-    work.until(f"{names} ready in {work.deployment.environment}", lambda: _not_ready(work), _READY_S, hint)
+    passed_over: set[str] = set()
+    ready = f"{names} ready in {work.deployment.environment}"
+    work.until(ready, lambda: _not_ready(work, passed_over), _READY_S, hint)
     return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
 
 
@@ -71,23 +74,31 @@ def _fit(work: Work, workload: str) -> list[str]:
     return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
 
 
-def _not_ready(work: Work) -> str:
+def _not_ready(work: Work, passed_over: set[str]) -> str:
     """What is still missing, in words. A job that has failed will have no more pods: no use to wait for them.
+    `passed_over`: those that were said not to be waited for, each once.
 
     Raises: MigrationError for a job that failed where it was started. On the way back one may have failed long before
     the migration, which is no reason to stay.
     """
     failed = _failed(work)
-    if failed and work.step.phase != "rollback":
-        name, state = next(iter(failed.items()))
+    if work.step.phase != "rollback":
+        _refuse_failed(work, failed)
+    for name in sorted(failed.keys() - passed_over):
+        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {failed[name].why}")
+    passed_over.update(failed)
+    return missing_pods(work, but=failed.keys())
+
+
+def _refuse_failed(work: Work, failed: Mapping[str, JobState]) -> None:
+    """Raises: MigrationError for the first of the jobs. The step that starts it is done again with the next run, and
+    makes it anew (`act_up`)."""
+    for name, state in failed.items():
         raise MigrationError(
             f"the job of {name} has failed in {work.deployment.environment}",
             why=state.why,
-            hint="mend the cause; the next try runs it again",
+            hint="mend the cause, `meshctl migrations resume` runs the job again",
         )
-    for name, state in failed.items():
-        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {state.why}")
-    return missing_pods(work, but=failed.keys())
 
 
 def _failed(work: Work) -> dict[str, JobState]:
@@ -166,15 +177,29 @@ def check_running(work: Work) -> dict[str, Any]:
             hint="roll this migration back and plan a new one",
         )
     work.world.check_fields(found)
-    pending = sorted(set(work.world.pending(found)))
-    if pending:
-        raise MigrationError(
-            f"{found.environment} is to be changed by this meshctl: {', '.join(pending)}",
-            why="its workloads are stopped by an `up`, which would make these changes in the middle of the migration",
-            hint=f"roll this migration back, `meshctl up {found.environment}`, then migrate",
-        )
+    _refuse_pending(found.environment, work.world.pending(found))
     pods = {w.name: len(_alive(work, w.name)) for w in work.plan.source.workloads}
     return {"pods": pods}
+
+
+def _refuse_pending(source: str, pending: Pending) -> None:
+    """Raises: MigrationError when an `up` of the source would change more than its workloads, or bring back what is
+    gone."""
+    changed, gone = ", ".join(sorted(pending.changed)), ", ".join(sorted(pending.gone))
+    said = [
+        *([f"{source} is to be changed by this meshctl: {changed}"] if changed else []),
+        *(
+            [f"{source} lacks what it was brought up with: {gone} {'are' if len(pending.gone) > 1 else 'is'} gone"]
+            if gone
+            else []
+        ),
+    ]
+    if said:
+        raise MigrationError(
+            "; ".join(said),
+            why="its workloads are stopped by an `up`, which would change that in the middle of the migration",
+            hint=f"roll this migration back, `meshctl up {source}`, then migrate",
+        )
 
 
 def check_free(work: Work) -> dict[str, Any]:
@@ -238,17 +263,24 @@ def _changed_since_seed(work: Work, store: str) -> bool:
 
 def before_retire(work: Work) -> dict[str, Any]:
     """Before the way back is closed: the data that goes, for the journal. Raises: ProtectedDataError when nobody has
-    agreed to lose it."""
+    agreed to lose it, naming only that."""
     lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
-    if lost and not work.history.allows_data_loss:
-        raise refused_by_retire(work.of(work.step.side).environment, lost, _retiring(work))
+    unasked = work.history.not_agreed(lost)
+    if unasked:
+        raise refused_by_retire(work.of(work.step.side).environment, unasked, _retiring(work))
     return {"data_losses": [loss.document() for loss in lost]} if lost else {}
 
 
 def act_retire(work: Work) -> dict[str, Any]:
     """Never taken for done by what is there: nodes outlive their namespace, and kept buckets are taken back last."""
-    keep_data, allowed = _keeps_data(work), work.history.allows_data_loss
-    work.world.retire(work.of(work.step.side), keep_data=keep_data, allow_data_loss=allowed, say=work.say)
+    keep_data = _keeps_data(work)
+    work.world.retire(
+        work.of(work.step.side),
+        keep_data=keep_data,
+        allow_data_loss=work.history.allows_data_loss,
+        command=_retiring(work),
+        say=work.say,
+    )
     return {"data_kept": keep_data}
 
 
@@ -301,12 +333,12 @@ def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
 
 def act_observe(work: Work) -> dict[str, Any]:
     """Watch pods and health for as long as the plan says. A look without an answer tells nothing: it is no failure, and
-    no end either. Raises: MigrationError after three failures in a row.
+    no end either. Raises: MigrationError after three failures in a row, and at once for a job that has failed.
     """
     end = work.world.now() + work.plan.options.observe_s
     checks = failures = 0
     while True:
-        trouble = work.answered(lambda asked: missing_pods(asked) or _unhealthy(asked))
+        trouble = work.answered(_trouble)
         checks, failures = checks + 1, failures + 1 if trouble else 0
         if failures == _FAILURES:
             raise MigrationError(
@@ -317,6 +349,11 @@ def act_observe(work: Work) -> dict[str, Any]:
         if work.world.now() >= end and not failures:
             return {"checks": checks}
         work.pause(POLL_S)
+
+
+def _trouble(work: Work) -> str:
+    _refuse_failed(work, _failed(work))
+    return missing_pods(work) or _unhealthy(work)
 
 
 def _unhealthy(work: Work) -> str:

@@ -25,8 +25,8 @@ from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence, presence
 from meshctl.engine.session import Session
-from meshctl.errors import UnreachableError
-from meshctl.migrate.world import EndpointTarget, Say, UpResult
+from meshctl.errors import UnreachableError, UsageError
+from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.environment import Environments
@@ -50,7 +50,29 @@ _GROUND = ("cluster", "network", "pool/", "storage/")
 
 
 def build_world(mesh: Opened) -> EngineWorld:
+    """Raises: UsageError when MESHCTL_DNS_SERVER is malformed: a migration must not find that out at its cutover."""
+    dns_server()
     return EngineWorld(mesh)
+
+
+def dns_server() -> tuple[str, int] | None:
+    """The address and the port of the server that MESHCTL_DNS_SERVER names, if it does. Raises: UsageError."""
+    given = os.environ.get(DNS_SERVER, "")
+    if not given:
+        return None
+    address, _, port = given.rpartition(":")
+    try:
+        parsed = ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+        number = int(port)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1 << 16:
+        raise UsageError(
+            f"{DNS_SERVER}={given} names no DNS server",
+            why="it must be an IP address and a port, such as 10.0.0.2:53 or [fd00::2]:53",
+            hint=f"mend it, or `unset {DNS_SERVER}`: then the zone's own servers are asked",
+        )
+    return str(parsed), number
 
 
 class EngineWorld:
@@ -65,12 +87,12 @@ class EngineWorld:
     def deployment(self, environment: str) -> Deployment:
         return upgrade.kept(self._mesh.deployment(environment), self._session.state(environment))
 
-    def pending(self, deployment: Deployment) -> Sequence[str]:
+    def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)
         changes = [*plan.changes, *plan.outside]
-        ground = [change.subject for change in changes if change.subject.startswith(_GROUND)]
-        gone = [change.subject for change in plan.outside if change.action == "create"]
-        return [*ground, *gone]
+        ground = frozenset(change.subject for change in changes if change.subject.startswith(_GROUND))
+        gone = frozenset(change.subject for change in plan.outside if change.action == "create")
+        return Pending(ground - gone, gone)
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
@@ -85,22 +107,26 @@ class EngineWorld:
     def take_over(self, fields: tuple[str, ...]) -> None:
         self._session.take_over = fields
 
-    def check_fields(self, deployment: Deployment) -> None:
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        ownership.checked_names(fields, *deployments)
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         state = self._session.state(deployment.environment)
-        ownership.look(deployment, state, self._session.take_over).refuse(self._session.command)
+        ownership.look(deployment, state, self._session.take_over).refuse(command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         environment = deployment.environment
         self._clusters.pop(environment, None)
         self._session.refresh = environment not in self._looked_at  # once: later steps only stop and start workloads
-        self._looked_at.add(environment)
         with _telling(self._session, say):
-            return UpResult(self._session.up(deployment, set_names=False, keep_marks=False).addresses)
+            result = self._session.up(deployment, set_names=False, keep_marks=False)
+        self._looked_at.add(environment)  # not before: the look of one that fails may be what failed
+        return UpResult(result.addresses)
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss)
+            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)
@@ -213,14 +239,14 @@ def resolve(host: str) -> list[str]:
 
 
 def _resolver(host: str) -> dns.resolver.Resolver:
-    given = os.environ.get(DNS_SERVER, "")
+    given = dns_server()
     try:
-        resolver = dns.resolver.Resolver(configure=not given)
+        resolver = dns.resolver.Resolver(configure=given is None)
         resolver.lifetime = _DNS_TIMEOUT_S
         resolver.cache = None
-        if given:
-            address, _, port = given.rpartition(":")
-            resolver.nameservers, resolver.port = [address], int(port)
+        if given is not None:
+            address, port = given
+            resolver.nameservers, resolver.port = [address], port
             return resolver
         zone = dns.resolver.zone_for_name(host, resolver=resolver)
         servers = sorted(str(record.target) for record in resolver.resolve(zone, "NS"))
@@ -269,7 +295,7 @@ def address_of(address: str) -> str:
 
 def _lookup(name: str) -> list[str]:
     """Like `resolve`, but through the machine's own resolver: load balancers' zones are not ours."""
-    if os.environ.get(DNS_SERVER):
+    if dns_server() is not None:
         return resolve(name)
     try:
         return [str(record.address) for record in dns.resolver.resolve(name, "A")]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from meshctl.changes.losses import Loss, not_agreed
 from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal import Record
 from meshctl.migrate.plan import MigrationPlan
@@ -58,8 +59,19 @@ class History:
     @property
     def allows_data_loss(self) -> bool:
         """Whether somebody agreed to lose what the side that is destroyed holds beside its buckets."""
-        deletes_source = self.direction == "finish" and self.options.get("delete_data")
-        return bool(self.options.get("allow_data_loss") or deletes_source)
+        return bool(self.options.get("allow_data_loss") or self._deletes_source)
+
+    @property
+    def _deletes_source(self) -> bool:
+        return self.direction == "finish" and bool(self.options.get("delete_data"))
+
+    def not_agreed(self, lost: Sequence[Loss]) -> Sequence[Loss]:
+        """Those of `lost` that nobody has agreed to lose with the side that is destroyed. A journal of an older version
+        does not say what was agreed to, but only that something was."""
+        if not self.allows_data_loss:
+            return lost
+        agreed = self.options.get("agreed_losses")
+        return () if agreed is None else not_agreed(lost, agreed, buckets=self._deletes_source)
 
     @property
     def undecided(self) -> str:

@@ -19,6 +19,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
+from meshctl.engine import certificates
 from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, ObjectAccess, is_busy
 from meshctl.errors import BusyError, CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate.keys import check_carried
@@ -175,6 +176,7 @@ def named(access: ObjectAccess) -> Iterator[None]:
     try:
         yield
     except NO_ANSWER as error:
+        certificates.refuse(where, error)
         raise UnreachableError(f"{where} does not answer", why=str(error), hint="check the network") from error
     except botocore.exceptions.IncompleteReadError as error:
         raise UnreachableError(f"{where} broke off an answer", why=str(error), hint="check the network") from error

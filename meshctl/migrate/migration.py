@@ -7,20 +7,22 @@ begun migration names the commands that go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from meshctl.changes.losses import Loss
-from meshctl.engine.protection import refused_by_retire, refused_by_up
+from meshctl.changes.losses import Loss, not_agreed
+from meshctl.engine.protection import refused_by_migrate, refused_by_retire
 from meshctl.errors import (
     CredentialsError,
     InterruptedByUserError,
     LockedError,
     MeshError,
     MigrationError,
+    OwnedFieldsError,
+    StoppedByFieldsError,
     UnreachableError,
     UsageError,
 )
@@ -33,9 +35,16 @@ from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
 from meshctl.migrate.journal import Journal, migrations, open_journal
 from meshctl.migrate.listing import NoBucketError
-from meshctl.migrate.outline import not_returned, rollback
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
 from meshctl.migrate.progress import Event, Report, Stop
+from meshctl.migrate.refusals import (
+    refuse_early_finish,
+    refuse_leaving,
+    refuse_over,
+    refuse_too_late,
+    refuse_unasked,
+    refuse_way_back,
+)
 from meshctl.migrate.run import Runner
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.world import World
@@ -72,10 +81,11 @@ class Migrations:
                 hint=f"`meshctl up {source}`, or just `meshctl up {target}`",
             )
         there = self.world.deployment(target)
+        self.world.check_take_over(options.take_over, here, there)
         self.world.take_over(options.take_over)
         for deployment in (here, there):
             self.world.check_cluster(deployment)
-            self.world.check_fields(deployment)
+            self.world.check_fields(deployment, f"meshctl migrate {source} {target}")
         known = {store.name: store for store in there.object_stores}
         facts: list[StoreFacts] = []
         for store in here.object_stores:
@@ -85,8 +95,8 @@ class Migrations:
             facts.append(self.data.facts(store.name, *access))
         plan = plan_migration(here, there, tuple(facts), options, self.world.jobs(here))
         lost = self.world.lost_by_up(there)
-        if lost:  # asked about by `up`, which is refused once the migration is open
-            raise refused_by_up(target, lost)
+        if lost:  # once the migration is open nobody can be asked
+            raise refused_by_migrate(target, lost)
         return plan
 
     def start(self, plan: MigrationPlan) -> str:
@@ -112,11 +122,13 @@ class Migrations:
         """Go on, whichever way the migration went. `done`, `again`: the step that asked, and what a person found out.
         `take_over`: fields of other programs that are set from here on.
 
-        Raises: UsageError when that step did not ask; what the steps raise.
+        Raises: UsageError when that step did not ask, or such a field is of nothing in the mesh; what the steps raise.
         """
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
-            _refuse_unasked(journal.migration, self._open(journal), done, again)
+            opened = self._open(journal)
+            refuse_unasked(journal.migration, opened, done, again)
+            self.world.check_take_over(take_over, opened.plan.source, opened.plan.target)
             if done or again:
                 journal.add(done or again, "decided", self.world.now(), {"as": "done" if done else "again"})
             if source_lost:
@@ -133,43 +145,64 @@ class Migrations:
         *,
         destroy_target: bool = False,
         target_lost: bool = False,
-        allow_data_loss: bool = False,
+        agreed: Iterable[Loss] = (),
     ) -> History:
         """Back to the source: its workloads first, then the names, then the target. Possible until `finish`.
 
-        `target_lost`: nothing is asked of the target, and what was written there is not brought back. Raises:
-        ProtectedDataError when a destroyed target would lose data (`lost_by_rollback`) and `allow_data_loss` is False.
+        `target_lost`: nothing is asked of the target, and what was written there is not brought back. `agreed`: what a
+        person was shown of `lost_by_rollback`, and may be lost. Raises: ProtectedDataError when a destroyed target
+        would lose anything else.
         """
-        options = {"destroy_target": destroy_target, "target_lost": target_lost, "allow_data_loss": allow_data_loss}
+        options = {"destroy_target": destroy_target, "target_lost": target_lost, **_agreement(agreed)}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
-            _refuse_way_back(journal.migration, history, options)
+            refuse_way_back(journal.migration, history, options)
             if target_lost and not history.target_lost:
                 refuse_unless_lost(self.world, self.data, history.plan, "target")
             lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
-            if lost and not allow_data_loss:
-                raise refused_by_retire(history.plan.target.environment, lost, DESTROYING)
+            unasked = not_agreed(lost, options["agreed_losses"])
+            if unasked:
+                raise refused_by_retire(history.plan.target.environment, unasked, DESTROYING)
             return self._turn(journal, history, "rollback", options)
 
-    def finish(self, migration: str = "", *, delete_data: bool = False, allow_data_loss: bool = False) -> History:
-        """Retire the source. Raises: MigrationError while the migration is not waiting for it, ProtectedDataError when
-        more than its buckets holds data (`lost_by_finish`), unless `allow_data_loss` or `delete_data` is True."""
+    def finish(self, migration: str = "", *, delete_data: bool = False, agreed: Iterable[Loss] = ()) -> History:
+        """Retire the source. `agreed`: what a person was shown of `lost_by_finish`, and may be lost; with `delete_data`
+        its buckets may, too. Raises: MigrationError while the migration is not waiting for it, ProtectedDataError when
+        it would lose anything else.
+        """
+        options = {"delete_data": delete_data, **_agreement(agreed)}
         with self._locked() as held:
             journal = self._journal(migration, str(held.owner))
             history = self._open(journal)
-            if history.state not in ("waiting", "finishing"):
-                raise MigrationError(
-                    f"migration {journal.migration} is not at its end: {state_text(history, Activity())}",
-                    hint=next_text(journal.migration, history, Activity()),
-                )
-            _refuse_too_late(journal.migration, history, delete_data=delete_data)
+            refuse_early_finish(journal.migration, history)
+            refuse_too_late(journal.migration, history, delete_data=delete_data)
             lost = self._lost(history, "source", keep_data=not delete_data)
-            if lost and not (allow_data_loss or delete_data):
-                raise refused_by_retire(history.plan.source.environment, lost, FINISHING)
-            return self._turn(
-                journal, history, "finish", {"delete_data": delete_data, "allow_data_loss": allow_data_loss}
-            )
+            unasked = not_agreed(lost, options["agreed_losses"], buckets=delete_data)
+            if unasked:
+                raise refused_by_retire(history.plan.source.environment, unasked, FINISHING)
+            return self._turn(journal, history, "finish", options)
+
+    def to_finish(self, migration: str = "", *, delete_data: bool) -> History:
+        """Before anybody is asked about data. Raises: as `finish` does as far as the journal tells."""
+        journal = self._journal(migration, "")
+        history = self._open(journal)
+        refuse_early_finish(journal.migration, history)
+        refuse_too_late(journal.migration, history, delete_data=delete_data)
+        return history
+
+    def to_roll_back(self, migration: str = "", *, destroy_target: bool, target_lost: bool) -> History:
+        """As `to_finish`, for `rollback`."""
+        journal = self._journal(migration, "")
+        history = self._open(journal)
+        refuse_way_back(journal.migration, history, {"destroy_target": destroy_target, "target_lost": target_lost})
+        return history
+
+    def to_leave_source(self, migration: str = "") -> History:
+        """As `to_finish`, for `resume` with `source_lost`."""
+        history = self._open(self._journal(migration, ""))
+        refuse_leaving(history)
+        return history
 
     def lost_by_finish(self, history: History, *, delete_data: bool) -> Sequence[Loss]:
         """The data that a `finish` loses: the source's volumes and file systems, and its buckets with `delete_data`."""
@@ -200,7 +233,7 @@ class Migrations:
         """As `history`, and whether anyone works on it at this moment."""
         return Seen(*self.history(migration), activity_of(lock.holder(self.store, self.mesh)))
 
-    def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, bool]) -> History:
+    def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, Any]) -> History:
         """Go that way from here on; the options given last are those that count, for `resume` too."""
         if history.direction != to or not options.items() <= history.options.items():
             journal.add("migration", "direction", self.world.now(), {"to": to, **options})
@@ -208,13 +241,7 @@ class Migrations:
 
     def _leave_source(self, journal: Journal) -> None:
         history = read_history(journal.records)
-        unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
-        if unseeded or history.direction == "rollback":
-            raise MigrationError(
-                "the source can't be left behind",
-                why=f"{', '.join(unseeded)}: not copied yet" if unseeded else "the migration goes back to it",
-                hint="bring the source's storage back first",
-            )
+        refuse_leaving(history)
         if not history.source_lost:
             refuse_unless_lost(self.world, self.data, history.plan, "source")
         to = {"to": history.direction, "source_lost": True}
@@ -274,65 +301,14 @@ class Migrations:
 
     def _open(self, journal: Journal) -> History:
         history = read_history(journal.records)
-        if history.outcome:
-            raise UsageError(
-                f"migration {journal.migration} is over: {history.outcome}", hint="`meshctl migrations list`"
-            )
+        refuse_over(journal.migration, history)
         return history
 
 
-def _refuse_unasked(migration: str, history: History, done: str, again: str) -> None:
-    """A comparison that failed is no question, and a step that did not stop as undecidable has none. UsageError."""
-    asked = history.undecided
-    if {done, again} <= {"", asked} and not (done and again):
-        return
-    given = " and ".join(f"--{name} {step}" for name, step in (("done", done), ("again", again)) if step)
-    if asked:
-        why = f"{asked} asks, and wants one answer"
-        hint = f"`meshctl migrations resume {migration} --again {asked}` (do it) or `--done {asked}` (it is done)"
-    else:
-        why = "no step stopped as undecidable"
-        hint = f"`meshctl migrations resume {migration}` goes on, and says so if it must ask"
-    raise UsageError(f"{given} can't be taken", why=why, hint=hint)
-
-
-def _refuse_way_back(migration: str, history: History, options: dict[str, bool]) -> None:
-    """Before the journal is turned. Raises: UsageError, MigrationError."""
-    source, target = history.plan.source.environment, history.plan.target.environment
-    resume = f"`meshctl migrations resume {migration}`"
-    lost, destroy = options["target_lost"], options["destroy_target"]
-    if lost and destroy:
-        raise UsageError(
-            "--destroy-target and --target-lost exclude each other",
-            hint=f"roll back with --target-lost, then `meshctl destroy {target}`",
-        )
-    if history.began("finish/source"):
-        raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
-    if history.began("rollback/destroy") and not (destroy or lost):
-        raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
-    if history.target_lost and not lost and history.began("rollback/source") and not_returned(history):
-        raise MigrationError(
-            f"{source} runs again without what was written in {target}",
-            why="that can't be brought back into what has moved on since",
-            hint=resume,
-        )
-    rollback(history)
-
-
-def _refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
-    """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
-    source = history.plan.source.environment
-    if history.source_lost and delete_data:
-        raise MigrationError(
-            f"{source} was given up, nothing of it is destroyed",
-            hint=f"`meshctl migrations finish {migration}`, then `meshctl destroy {source} --forget-cluster`",
-        )
-    before = bool(history.options.get("delete_data"))
-    if "finish/source" in history.done and before != delete_data:
-        raise MigrationError(
-            f"{source} is destroyed already, its data {'deleted' if before else 'kept'}",
-            hint=f"`meshctl migrations resume {migration}`",
-        )
+def _agreement(agreed: Iterable[Loss]) -> dict[str, Any]:
+    """For the journal: which data may be lost, and for an older version that goes on with it whether any may."""
+    identities = sorted({loss.identity for loss in agreed})
+    return {"allow_data_loss": bool(identities), "agreed_losses": identities}
 
 
 @contextmanager
@@ -356,7 +332,14 @@ def _explained(journal: Journal, is_target_lost: Callable[[History], bool]) -> I
         if isinstance(error, MigrationError):
             error.hint = hint
             raise
-        raise MigrationError(f"migration {migration} stopped: {error.what}", why=error.why, hint=hint) from error
+        raise _stopped(f"migration {migration} stopped: {error.what}", error, hint) from error
+
+
+def _stopped(what: str, error: MeshError, hint: str) -> MigrationError:
+    """The fields of other programs, which programs read, are handed on."""
+    if isinstance(error, OwnedFieldsError):
+        return StoppedByFieldsError(what, fields=error.fields, why=error.why, hint=hint)
+    return MigrationError(what, why=error.why, hint=hint)
 
 
 def _ways_on(migration: str, history: History, *, target_lost: bool = False) -> str:

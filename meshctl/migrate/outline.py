@@ -107,8 +107,19 @@ def _start(plan: MigrationPlan) -> list[Step]:
     ]
     if endpoints:
         steps += _names_steps("cutover", "target", endpoints)
-    title = "watch the target"
-    return [*steps, Step(LAST_FORWARD, "observe", title, side="target", workloads=running, endpoints=endpoints)]
+    again = ("start/target",)  # which runs a job again that has failed since
+    return [
+        *steps,
+        Step(
+            LAST_FORWARD,
+            "observe",
+            "watch the target",
+            side="target",
+            workloads=running,
+            endpoints=endpoints,
+            redo=again,
+        ),
+    ]
 
 
 def rollback(history: History) -> tuple[Step, ...]:

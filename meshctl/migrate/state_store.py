@@ -21,7 +21,7 @@ from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
 from meshctl import own_folder
-from meshctl.engine import state_folder
+from meshctl.engine import certificates, state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def _named() -> Iterator[None]:
             hint="check the rights on the state backend",
         ) from error
     except exceptions.GenericError as error:
+        certificates.refuse("the state backend", error)
         raise UnreachableError(
             "the state backend does not answer", why=_said(error), hint="check `state.backend` and the network"
         ) from error

@@ -26,6 +26,7 @@ from itertools import chain
 from typing import Any
 
 from meshctl import tools
+from meshctl.engine import certificates
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError, UnreachableError
 from meshctl.migrate import keys, metadata, seeded
@@ -200,7 +201,9 @@ class _Run:
                 self.failed |= vanished - self.sent
                 return copied
         told = [error for error in errors if error.key or not _SUMMARY.match(error.text)] or errors
-        silent = bool(told) and all(_SILENT.search(error.text) for error in told)
+        silent = bool(told) and all(
+            _SILENT.search(error.text) and not certificates.REFUSED.search(error.text) for error in told
+        )
         raise (UnreachableError if silent else MigrationError)(
             f"copying {url(here)} to {url(there)} failed",
             why="; ".join(str(error) for error in errors[-3:]) or f"rclone ended with code {code}",

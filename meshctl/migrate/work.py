@@ -11,6 +11,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from meshctl.engine import passing
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.migrate import patience
@@ -60,6 +61,7 @@ class Work:
     stop: Stop
     started: float
     unanswered: list[str] = field(default_factory=list)  # why a part of the step had to be done once more, each time
+    copied: list[int] = field(default_factory=list)  # objects in this try; [] where nobody has told
 
     @property
     def plan(self) -> MigrationPlan:
@@ -82,6 +84,7 @@ class Work:
         self.emit("message", text=text)
 
     def on_copied(self, done: int, total: int, objects: int, of_objects: int, eta_s: float | None) -> None:
+        self.copied[:] = [max([objects, *self.copied])]
         numbers = {"done_bytes": done, "total_bytes": total, "done_objects": objects, "total_objects": of_objects}
         self.emit("copying", **numbers, eta_s=eta_s)
 
@@ -112,24 +115,26 @@ class Work:
         """What a part of the step returns (`observe`, `act`, …), done again from its beginning while the other side
         does not answer. Raises: NotReadyError once that went on for too long, and what else the part raises.
         """
-        deadline, tries = None, 0
+        patient = patience.Patience()
         while True:
+            began_s = self.world.now()
+            self.copied.clear()
             try:
                 return part(self)
             except MeshError as error:
-                if not patience.may_pass(error):
+                if not passing.may_pass(error):
                     raise
-                tries += 1
-                now = self.world.now()
-                deadline = now + patience.ANSWER_S if deadline is None else deadline
-                if now >= deadline and tries >= patience.TRIES:
-                    what = f"{self.step.title}: no answer for {patience.ANSWER_S / 60:.0f} min: {error.what}"
+                now_s = self.world.now()
+                patient.lost(began_s, now_s, idle=self.copied == [0])
+                if patient.is_over(now_s):
+                    minutes = (now_s - patient.since_s) / 60
+                    what = f"{self.step.title}: no answer for {minutes:.0f} min: {error.what}"
                     raise NotReadyError(what, why=error.why, hint=error.hint) from error
-                said = f"{patience.reason(error)}; asking again"
+                said = f"{passing.reason(error)}; asking again"
                 if self.unanswered[-1:] != [said]:
                     self.say(said)
                 self.unanswered.append(said)
-            self.pause(min(POLL_S * tries, patience.LONGEST_PAUSE_S))
+            self.pause(patient.pause_s)
 
     def pause(self, seconds: float) -> None:
         """Sleep, but stop when asked to."""
@@ -145,9 +150,9 @@ def _looked(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
     try:
         return reached(), None
     except MeshError as error:
-        if not patience.may_pass(error):
+        if not passing.may_pass(error):
             raise
-        return patience.reason(error), error
+        return passing.reason(error), error
 
 
 def nothing(_work: Work) -> dict[str, Any]:

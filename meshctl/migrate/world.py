@@ -38,15 +38,23 @@ class EndpointTarget:
     ttl_s: int = 0
 
 
+@dataclass(frozen=True)
+class Pending:
+    """Subjects such as `pool/train`. `changed`: what workloads stand on and an `up` would change, since the mesh or
+    meshctl is another one; `gone`: what was brought up, and somebody else has deleted."""
+
+    changed: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+
+
 class World(Protocol):
     """The environments of one mesh, as a migration sees them."""
 
     def deployment(self, environment: str) -> Deployment:
         """The mesh resolved for `environment` as its files stand now. Raises: InfeasibleError, UsageError."""
 
-    def pending(self, deployment: Deployment) -> Sequence[str]:
-        """What its workloads stand on that an `up` of it would change: the subjects of these changes, such as
-        `pool/train`. Changes nothing."""
+    def pending(self, deployment: Deployment) -> Pending:
+        """What an `up` of it would change under its workloads, or make again. Changes nothing."""
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last `up` declared there, with its `paused` marks, whether or not all of it succeeded. None when
@@ -62,17 +70,21 @@ class World(Protocol):
     def take_over(self, fields: tuple[str, ...]) -> None:
         """From here on `up` sets these fields though other programs have set them."""
 
-    def check_fields(self, deployment: Deployment) -> None:
-        """Raises: OwnedFieldsError when an `up` of it would be refused for fields that other programs have set."""
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        """Raises: UsageError when one of the fields is of nothing in any of them."""
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
+        """Raises: OwnedFieldsError when an `up` of it would be refused for fields that other programs have set.
+        `command`: what is to be given again then, where no migration is open yet."""
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         """Make the environment exactly this; workloads marked `paused` are declared at zero pods. Endpoint names are
         not touched. Raises: OwnedFieldsError, ResourcesFailedError, InterruptedByUserError, LockedError."""
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Say) -> None:
+    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
         """Destroy what is there of it, also what a retire that was cut off has left. `keep_data`: buckets that hold
-        data stay. Names that lead to other environments are not touched. Raises: ProtectedDataError when data would be
-        lost (`lost_by_retire`) that nobody has agreed to lose."""
+        data stay. `command`: the migration's, for an error. Names that lead to other environments are not touched.
+        Raises: ProtectedDataError when data would be lost (`lost_by_retire`) that nobody has agreed to lose."""
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         """The data that a `retire` would lose: with `keep_data`, that of volumes and file systems."""

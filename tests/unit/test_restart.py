@@ -5,13 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx2
 import pytest
 from lightkube.resources.apps_v1 import Deployment as DeploymentResource
 
-from meshctl.engine import jobs
+from meshctl.engine import jobs, rollouts
 from meshctl.engine.jobs import JobState
 from meshctl.engine.rollouts import not_rolled
-from meshctl.errors import LockedError, UsageError
+from meshctl.errors import CredentialsError, LockedError, NotReadyError, UnreachableError, UsageError
 from meshctl.migrate import guard
 from meshctl.migrate.activity import Activity
 from meshctl.model.deployment import Deployment
@@ -162,6 +163,56 @@ def test_a_roll_out_ends_when_all_pods_are_new_and_ready(
 ) -> None:
     found = servers(2, observedGeneration=seen, replicas=pods, updatedReplicas=new, availableReplicas=ready)
     assert not_rolled(found) == missing
+
+
+class Api:
+    """A cluster and its client. Answers with each of `answers` in turn, the last one over and over."""
+
+    name = "cw"
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def client(self) -> Api:
+        return self
+
+    def get(self, *_: Any, **__: Any) -> Any:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+ROLLED = {"updatedReplicas": 2, "replicas": 2, "availableReplicas": 2}
+LOST = httpx2.ConnectTimeout("late")
+
+
+def waited(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    clock = iter(range(100))
+    monkeypatch.setattr(rollouts, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
+    rollouts.wait(cast("Any", api), "ns", "chat", timeout_s=10, say=said.append)
+    return said
+
+
+def test_a_look_without_an_answer_does_not_end_the_wait_for_new_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(servers(1, observedGeneration=1), LOST, LOST, servers(1, observedGeneration=1, **ROLLED))
+    said = waited(api, monkeypatch)
+    assert [text for text in said if "does not answer" in text] == [
+        "cw: the Kubernetes API server does not answer: late"
+    ]
+
+
+def test_a_wait_for_new_pods_without_answers_has_an_end_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotReadyError, match="chat is not rolled after 10 s") as caught:
+        waited(Api(LOST), monkeypatch)
+    assert caught.value.why == "cw: the Kubernetes API server does not answer: late"
+    assert isinstance(caught.value.__cause__, UnreachableError)
+
+
+def test_a_right_that_lacks_ends_the_wait_for_new_pods_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CredentialsError):
+        waited(Api(CredentialsError("forbidden"), AssertionError("asked again")), monkeypatch)
 
 
 def test_a_deployment_that_nobody_has_looked_at_yet_is_not_rolled() -> None:

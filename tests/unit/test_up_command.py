@@ -47,8 +47,9 @@ class Changes:
     def destroy_plan(self, _: str) -> list[str]:
         return ["a resource"]
 
-    def up(self, *_: Any, **__: Any) -> None:
+    def up(self, *_: Any, **__: Any) -> Any:
         self.made.append("up")
+        return SimpleNamespace(plan=None, addresses={}, failed_jobs=None)
 
     def up_object_storage(self, *_: Any) -> None:
         self.made.append("buckets")
@@ -168,6 +169,21 @@ def test_a_destroy_that_is_confirmed_by_another_name_is_refused(
     with pytest.raises(AssertionError, match="delete 1 resources of east"):
         destroy(session, Silent(), monkeypatch, allow_data_loss=True)
     assert session.made == []
+
+
+def test_an_up_that_is_confirmed_by_name_asks_nothing_where_no_data_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Changes(tmp_path)
+    options: dict[str, Any] = {"plan": None, "allow_data_loss": True}
+    with pytest.raises(ProtectedDataError, match="nothing was deleted"):
+        run(commands.up, session, monkeypatch, Silent(), confirm="west", **options)
+    with pytest.raises(AssertionError, match=r"apply to east\?"):
+        run(commands.up, session, monkeypatch, Silent(), **options)
+    assert session.made == []
+    monkeypatch.setattr(changes, "done_text", lambda _: "")
+    run(commands.up, session, monkeypatch, Silent(), confirm="east", **options)
+    assert session.made == ["up"]
 
 
 def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:

@@ -1,6 +1,7 @@
 """Which cluster a kubeconfig chooses, and what is said when it chooses none."""
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,25 @@ def test_what_an_api_server_answers_tells_whether_asking_again_can_help(status: 
 def test_an_api_server_that_breaks_off_is_unreachable(error: Exception) -> None:
     with pytest.raises(UnreachableError), named("cw"):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("handshake", ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", None),
+    ],
+)
+def test_a_certificate_that_is_refused_is_named_as_what_it_is(text: str, cause: Exception | None) -> None:
+    with pytest.raises(CredentialsError, match="API server of cw: the certificate was refused") as caught, named("cw"):
+        raise httpx2.ConnectError(text) from cause
+    assert caught.value.why == str(cause or text)
+    assert "check the certificate" in caught.value.hint
+
+
+def test_a_connection_that_ends_within_tls_is_no_certificate() -> None:
+    with pytest.raises(UnreachableError), named("cw"):
+        raise httpx2.ConnectError("handshake") from ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
 
 
 @pytest.mark.parametrize("content", [b"just text", b"a: [", b"\xff\x80\x81"])

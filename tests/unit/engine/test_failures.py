@@ -76,6 +76,19 @@ def test_credentials_and_unreachable_apis_are_named_as_such() -> None:
     assert isinstance(error_of("cw", "up", "", said("no answer [code=Unreachable]"), [URN]), UnreachableError)
 
 
+def test_a_certificate_that_is_refused_is_no_silence() -> None:
+    text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
+    error = error_of("cw", "up", "", said(f"{text} [code=Unreachable]"), [URN])
+    assert isinstance(error, CredentialsError)
+    assert "check the certificate" in error.hint
+    backend = (
+        'error: Get "https://s3.example/state": tls: failed to verify certificate: x509: expired, send request failed'
+    )
+    assert isinstance(error_of("cw", "up", backend, [], []), CredentialsError)
+    webhook = "failed calling webhook: x509: certificate signed by unknown authority [code=InternalError]"
+    assert type(error_of("cw", "up", "", said(webhook), [URN])) is ResourcesFailedError
+
+
 @pytest.mark.parametrize(
     "said_of_the_backend",
     [

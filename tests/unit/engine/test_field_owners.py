@@ -124,11 +124,16 @@ def test_a_refusal_names_all_fields_and_the_command_that_goes_on() -> None:
     ]
     assert "set by kubectl-annotate; the mesh says 2400 (and 2 more)" in error.what
     assert "is other, set by kubectl-set; the mesh says serve; " in error.why
-    assert "`meshctl up dc1` with --take-over 'workload/chat:.metadata" in error.hint
+    assert "`meshctl up dc1 --take-over 'workload/chat:.metadata" in error.hint
     assert f"--take-over '{IMAGE}'" in error.hint
     with pytest.raises(OwnedFieldsError) as caught:
         refuse("dc1", "migrate", list(decided().values()))
-    assert "`meshctl migrations resume`" in caught.value.hint
+    assert "`meshctl migrations resume --take-over 'workload/chat:.metadata" in caught.value.hint
+    assert "mesh.yaml" not in caught.value.hint, "the migration goes on with what it was planned with"
+    with pytest.raises(OwnedFieldsError) as caught:
+        refuse("dc1", "meshctl migrate dc1 cw", list(decided().values()))
+    assert caught.value.hint.startswith("write the value into mesh.yaml")
+    assert "`meshctl migrate dc1 cw --take-over 'workload/chat:.metadata" in caught.value.hint
 
 
 def test_nothing_to_decide_is_no_refusal() -> None:

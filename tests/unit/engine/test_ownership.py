@@ -67,6 +67,10 @@ def test_what_is_to_be_taken_over_must_be_of_the_mesh() -> None:
         ownership.checked_names(["workload/caht:.spec.replicas"], deployment("dc1"))
     assert ownership.checked_names(["workload/chat"], deployment("dc1")) == ("workload/chat",)
     assert ownership.checked_names([], deployment("dc1")) == ()
+    without = deployment("dc1").model_copy(update={"workloads": (), "endpoints": ()})
+    with pytest.raises(UsageError, match="the mesh has no workload/chat"):
+        ownership.checked_names(["workload/chat"], without)
+    assert ownership.checked_names(["workload/chat"], without, deployment("dc1")) == ("workload/chat",)
 
 
 def test_a_preview_holds_what_up_sets_by_itself_and_up_only_what_stays() -> None:

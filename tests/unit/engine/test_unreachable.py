@@ -5,7 +5,7 @@ from __future__ import annotations
 import botocore.exceptions
 import pytest
 
-from meshctl.engine import endpoint_names, object_access
+from meshctl.engine import endpoint_names, location, object_access
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.migrate import listing
@@ -15,7 +15,7 @@ URL = "https://cwobject.example"
 NO_ANSWER = [
     botocore.exceptions.EndpointConnectionError(endpoint_url=URL),
     botocore.exceptions.ConnectTimeoutError(endpoint_url=URL),
-    botocore.exceptions.SSLError(endpoint_url=URL, error="certificate"),
+    botocore.exceptions.SSLError(endpoint_url=URL, error="[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"),
     botocore.exceptions.ProxyConnectionError(proxy_url=URL),
     botocore.exceptions.ReadTimeoutError(endpoint_url=URL),
     botocore.exceptions.ConnectionClosedError(endpoint_url=URL),
@@ -33,6 +33,28 @@ def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.Monk
         object_access.held(store)
     with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.named(_access()):
         raise error
+
+
+def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
+    error = botocore.exceptions.SSLError(endpoint_url=URL, error=text)
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(object_access, "client", refuse)
+    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    monkeypatch.setattr(location, "aws_session", refuse)
+    match = "the certificate was refused"
+    with pytest.raises(CredentialsError, match=match) as caught:
+        object_access.held(deployment().object_stores[0])
+    assert "certificate has expired" in caught.value.why
+    with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.named(_access()):
+        raise error
+    with pytest.raises(CredentialsError, match=f"Route 53: {match}"):
+        endpoint_names.hosted_zone_id("example.com", "")
+    with pytest.raises(CredentialsError, match=f"AWS STS: {match}"):
+        location.caller_account("us-east-1", "")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from meshctl.changes.losses import Loss
+from meshctl.changes.losses import Loss, not_agreed
 from meshctl.cli import migrate as commands
 from meshctl.cli.context import Context
-from meshctl.errors import MeshError, MigrationError, ProtectedDataError
+from meshctl.errors import MeshError, MigrationError, ProtectedDataError, UsageError
 from meshctl.migrate import given_up
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Block, Price
 from tests.unit.migrate.test_migration import OPTIONS, migrations, moved
 from tests.unit.migrate.twin import Twin
@@ -27,16 +28,16 @@ Command = Callable[..., None]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command on the last migration, with --yes and without a terminal."""
+    """Runs a command on the last migration, with --yes unless said otherwise, and without a terminal."""
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
 
-    def command(function: Any, found: Migrations, **options: Any) -> None:
+    def command(function: Any, found: Migrations, yes: bool = True, **options: Any) -> None:
         @contextmanager
         def opened(*_: Any, **__: Any) -> Iterator[Migrations]:
             yield found
 
         monkeypatch.setattr(commands, "_migrations", opened)
-        function(SimpleNamespace(obj=Context(yes=True)), **options)
+        function(SimpleNamespace(obj=Context(yes=yes)), **options)
 
     return command
 
@@ -97,6 +98,7 @@ def test_a_side_is_not_destroyed_with_data_that_nobody_agreed_to_lose(way: str, 
     assert f"{other}-weights" in twin.buckets
     retired = found.history()[1].done["finish/source" if side == "east" else "rollback/destroy"]
     (intent,) = [r for r in found.history()[1].records if (r.step, r.kind) == (retired.step, "intent")]
+    assert twin.retired_by == [f"meshctl migrations {'finish' if side == 'east' else 'rollback --destroy-target'}"]
     named = [loss["subject"] for loss in intent.data["data_losses"]]
     assert named[: len(claims)] == [f"storage/{claim}" for claim in claims]
 
@@ -109,6 +111,58 @@ def test_the_hint_of_a_refused_finish_is_a_command_that_works(run: Command) -> N
     assert words == "finish --allow-data-loss"
     run(commands.finish, found, allow_data_loss=True, confirm="east")
     assert found.history()[1].outcome == "finished"
+
+
+# by command: what is said of a migration that this can't be done to any more, or yet
+BEFORE_ANY_QUESTION: list[tuple[Any, dict[str, bool]]] = [
+    (commands.finish, {}),
+    (commands.finish, {"delete_source_data": True}),
+    (commands.rollback, {"destroy_target": True}),
+    (commands.rollback, {"target_lost": True}),
+    (commands.resume, {"source_lost": True}),
+]
+
+
+@pytest.mark.parametrize(("command", "options"), BEFORE_ANY_QUESTION)
+def test_nobody_is_asked_about_the_data_of_a_migration_that_is_over(
+    command: Any, options: dict[str, bool], run: Command
+) -> None:
+    twin, found = waiting()
+    found.rollback()
+    assert twin.volumes["east"]
+    with pytest.raises(UsageError, match="is over: rolled-back"):
+        run(command, found, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"delete_source_data": True}])
+def test_nobody_is_asked_about_data_before_a_migration_waits_for_its_end(
+    options: dict[str, bool], run: Command
+) -> None:
+    twin, found = waiting()
+    found.stop.request()
+    with suppress(MeshError):
+        found.rollback()
+    found.stop.requested = False
+    with pytest.raises(MigrationError, match="is not at its end: rollback stopped"):
+        run(commands.finish, found, **options)
+    assert twin.volumes["east"]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "side"),
+    [
+        (commands.finish, {"allow_data_loss": True}, "east"),
+        (commands.rollback, {"destroy_target": True, "allow_data_loss": True}, "west"),
+    ],
+)
+def test_a_name_on_the_command_line_is_the_answer_where_nothing_is_lost(
+    command: Any, options: dict[str, bool], side: str, run: Command
+) -> None:
+    twin, found = waiting()
+    twin.volumes = {}
+    assert_refused(lambda: run(command, found, yes=False, confirm="other", **options), twin, found)
+    run(command, found, yes=False, confirm=side, **options)
+    assert found.history()[1].outcome
 
 
 def test_a_source_without_volumes_is_finished_as_ever(run: Command) -> None:
@@ -131,10 +185,87 @@ def test_a_journal_of_before_is_stopped_before_the_way_back_is_closed(side: str)
     assert twin.volumes == {"east": ("disk-site-0",), "west": ("disk-site-0", "disk-site-1")}
     assert not found.history()[1].began("finish/source", "rollback/destroy")
     if side == "east":
-        found.finish(allow_data_loss=True)
+        found.finish(agreed=found.lost_by_finish(found.history()[1], delete_data=False))
     else:
-        found.rollback(destroy_target=True, allow_data_loss=True)
+        found.rollback(destroy_target=True, agreed=found.lost_by_rollback(found.history()[1]))
     assert side not in twin.volumes
+
+
+def agreed_then_stopped(twin: Twin, found: Migrations, side: str, run: Command) -> None:
+    """Somebody agreed to lose the volumes that the side had then; the destruction did not begin."""
+    retire, pods = twin.retire, twin.pods
+    names = dict(twin.names)
+    command, options = (commands.finish, {}) if side == "east" else (commands.rollback, {"destroy_target": True})
+    twin.retire = twin.pods = stopped  # type: ignore[method-assign]
+    if side == "east":
+        twin.names["chat"] = EndpointTarget("east", "east-lb")
+    with pytest.raises(MeshError):
+        run(command, found, allow_data_loss=True, confirm=side, **options)
+    twin.retire, twin.pods, twin.names = retire, pods, names  # type: ignore[method-assign]
+    assert not found.history()[1].began("finish/source", "rollback/destroy")
+    assert twin.volumes[side]
+
+
+def stopped(*_: Any, **__: Any) -> Any:
+    raise MeshError("stopped")
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_data_that_came_after_the_answer_is_asked_about(side: str, run: Command) -> None:
+    twin, found = waiting()
+    twin.volumes[side] = ("disk-site-0",)
+    agreed_then_stopped(twin, found, side, run)
+    twin.volumes[side] = ("disk-site-0", "disk-site-9")
+    with pytest.raises(MigrationError, match="claim disk-site-9") as refused:
+        found.resume()
+    assert "disk-site-0" not in refused.value.what, "that was agreed to"
+    assert twin.volumes[side] == ("disk-site-0", "disk-site-9")
+    assert not found.history()[1].began("finish/source", "rollback/destroy")
+    if side == "east":
+        run(commands.finish, found, allow_data_loss=True, confirm="east")
+    else:
+        run(commands.rollback, found, destroy_target=True, allow_data_loss=True, confirm="west")
+    assert side not in twin.volumes
+
+
+def test_what_was_agreed_to_goes_with_a_finish_that_is_resumed(run: Command) -> None:
+    twin, found = waiting()
+    agreed_then_stopped(twin, found, "east", run)
+    assert found.resume().state == "finished"
+    assert "east" not in twin.volumes
+
+
+def test_data_that_came_while_the_question_was_open_is_not_agreed_to() -> None:
+    twin, found = waiting()
+    shown = found.lost_by_finish(found.history()[1], delete_data=False)
+    twin.volumes["east"] = ("disk-site-0", "disk-site-9")
+    with pytest.raises(ProtectedDataError, match="claim disk-site-9") as refused:
+        found.finish(agreed=shown)
+    assert "disk-site-0" not in refused.value.what
+
+
+@pytest.mark.parametrize("options", [{"allow_data_loss": True}, {"delete_data": True}])
+def test_a_journal_that_does_not_say_what_was_agreed_to_goes_on_as_it_was_begun(options: dict[str, bool]) -> None:
+    twin, found = waiting()
+    found._journal("", "").add("migration", "direction", twin.now(), {"to": "finish", **options})
+    assert found.resume().state == "finished"
+    assert "east" not in twin.volumes
+
+
+@pytest.mark.parametrize(
+    ("identity", "agreed", "asks"),
+    [
+        ("claim a, volume v (vol-1)", ("claim a, volume v (vol-1)",), False),
+        ("claim a", ("claim a, volume v (vol-1)",), False),  # the cluster can't be asked now
+        ("claim a, volume v (vol-1)", ("claim a, volume v",), False),
+        ("claim a, volume w (vol-2)", ("claim a, volume v (vol-1)",), True),  # made anew under the old name
+        ("claim ab", ("claim a",), True),
+        ("claim a", (), True),
+    ],
+)
+def test_an_answer_holds_for_what_was_shown(identity: str, agreed: tuple[str, ...], asks: bool) -> None:
+    loss = Loss("storage/disk", "volume", identity, "1Gi", "it goes")
+    assert bool(not_agreed([loss], agreed)) == asks
 
 
 def test_an_answer_to_finish_is_none_to_a_rollback_that_destroys() -> None:
@@ -153,7 +284,10 @@ def test_a_target_that_would_lose_data_is_refused_before_the_migration_begins() 
     found = migrations(twin)
     with pytest.raises(ProtectedDataError, match="claim disk-site-0") as refused:
         found.plan("east", "west", OPTIONS)
-    assert "`meshctl up west --allow-data-loss`" in refused.value.hint
+    assert "meshctl up" not in refused.value.hint, "it would start the training a second time"
+    assert "take that change back in mesh.yaml" in refused.value.hint
+    assert "`meshctl destroy west --allow-data-loss`" in refused.value.hint
+    assert refused.value.hint.endswith("then migrate")
     assert found.ids() == []
 
 

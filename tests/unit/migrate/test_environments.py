@@ -12,7 +12,7 @@ from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
-from meshctl.migrate.world import EndpointTarget, UpResult
+from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import Deployment
 from tests.unit.migrate.test_migration import (
     MOVE,
@@ -55,7 +55,9 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
     found = moved(twin)
     retire = twin.retire
 
-    def fails(deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]) -> None:
+    def fails(
+        deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Callable[[str], None]
+    ) -> None:
         twin.up_there[deployment.environment] = None
         twin.partly_there.add(deployment.environment)
         raise ResourcesFailedError("destroy east: 1 resource failed: cluster", failures=[])
@@ -236,12 +238,21 @@ def test_a_source_where_nothing_was_ever_brought_up_is_a_wrong_command() -> None
 
 def test_a_source_whose_nodes_an_up_would_replace_is_brought_up_first() -> None:
     """Pausing its workloads is an `up`: after an upgrade of meshctl it would do more than that."""
-    twin = Twin(outdated=("pool/train",)).begin()
+    twin = Twin(outdated=Pending(frozenset({"pool/train"}))).begin()
     found = migrations(twin)
     plan = found.plan("east", "west", OPTIONS)
     with pytest.raises(MigrationError, match="east is to be changed by this meshctl: pool/train") as error:
         found.start(plan)
     assert "`meshctl up east`" in error.value.hint
     assert found.rollback().state == "rolled-back"
-    twin.outdated = ()
+    twin.outdated = Pending()
     assert found.start(found.plan("east", "west", OPTIONS))
+
+
+def test_a_source_of_which_somebody_deleted_a_part_is_brought_up_first() -> None:
+    twin = Twin(outdated=Pending(gone=frozenset({"workload/redis"}))).begin()
+    found = migrations(twin)
+    with pytest.raises(MigrationError, match="east lacks what it was brought up with: workload/redis is gone") as error:
+        found.start(found.plan("east", "west", OPTIONS))
+    assert "changed by this meshctl" not in error.value.what
+    assert "`meshctl up east`" in error.value.hint

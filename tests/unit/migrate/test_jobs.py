@@ -10,8 +10,10 @@ import pytest
 
 from meshctl.engine.jobs import JobState
 from meshctl.errors import MigrationError
+from meshctl.migrate.journal import open_journal
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.progress import Event
 from meshctl.migrate.views import plan_document, plan_text
 from meshctl.migrate.world import UpResult
 from meshctl.model.deployment import Deployment
@@ -123,6 +125,58 @@ def test_a_job_that_fails_where_it_was_started_ends_the_wait_and_runs_again_with
     assert twin.running("west", "pretrain")
 
 
+def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_resume() -> None:
+    twin, found = begun()
+    probe = twin.probe
+
+    def fail_once_the_names_have_moved(*asked: Any) -> int:
+        if twin.names["chat"].environment == "west" and not twin.run_again:
+            twin.job_states["west", "pretrain"] = FAILED
+        return probe(*asked)
+
+    twin.probe = fail_once_the_names_have_moved  # type: ignore[method-assign]
+    with pytest.raises(MigrationError, match="the job of pretrain has failed in west") as caught:
+        move(found)
+    assert caught.value.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
+    assert "mend the cause, `meshctl migrations resume` runs the job again" in caught.value.hint
+    assert found.resume().state == "waiting"
+    assert twin.run_again == [("west", "pretrain")]
+    assert twin.running("west", "pretrain")
+
+
+def test_a_journal_in_which_the_watch_failed_before_runs_the_job_again_with_the_second_resume() -> None:
+    """A failure that an older version wrote down makes no step void."""
+    twin, found = begun()
+    move(found)
+    journal = open_journal(found.store, "demo", found.ids()[0], "")
+    journal.add("observe/health", "failed", twin.clock, {"code": "migration", "what": "", "why": "", "again": []})
+    records = [path for path in found.store.paths(f"migrations/demo/{found.ids()[0]}") if "observe" in path]
+    found.store.delete(next(path for path in records if path.endswith("-done.json")))
+    twin.job_states["west", "pretrain"] = FAILED
+    with pytest.raises(MigrationError, match="the job of pretrain has failed in west"):
+        found.resume()
+    assert found.resume().state == "waiting"
+    assert twin.run_again == [("west", "pretrain")]
+
+
+def slow(found: Migrations, twin: Twin, step: str) -> list[str]:
+    """In that step the pods of chat take some looks until they are there. Returns what is said, as it is said."""
+    pods, looks = twin.pods, iter(range(5))
+    said: list[str] = []
+    steps = [""]
+
+    def later(deployment: Deployment, name: str) -> Any:
+        is_late = name == "chat" and steps[-1] == step and next(looks, None) is not None
+        return [] if is_late else pods(deployment, name)
+
+    def report(event: Event) -> None:
+        steps.append(event.step)
+        said.append(event.text)
+
+    twin.pods, found.report = later, report  # type: ignore[method-assign]
+    return said
+
+
 def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     twin, found = begun(east=FAILED)
     plan = found.plan("east", "west", OPTIONS)
@@ -133,9 +187,11 @@ def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     found.start(plan)
     assert twin.running("west", "pretrain")
     before = twin.clock
+    said = slow(found, twin, "rollback/source")
     assert found.rollback().state == "rolled-back"
     assert twin.clock - before < HOUR_S
     assert twin.run_again == []
+    assert len([text for text in said if "pretrain has failed in east and is not waited for" in text]) == 1
 
 
 def test_a_plan_of_before_has_no_finished_jobs() -> None:

@@ -3,11 +3,13 @@ middle, unless they are set in the middle."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from meshctl.errors import MigrationError, OwnedFieldsError
+from meshctl.cli.main import _document
+from meshctl.errors import MigrationError, OwnedFieldsError, UsageError
 from meshctl.migrate.plan import Options
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations
 from tests.unit.migrate.twin import Twin
@@ -19,8 +21,9 @@ IMAGE = "workload/chat:.spec.template.spec.containers[main].image"
 def test_a_migration_is_refused_while_planning(end: str) -> None:
     twin = Twin().begin()
     twin.owned[end] = {IMAGE}
-    with pytest.raises(OwnedFieldsError, match="image is set by kubectl"):
+    with pytest.raises(OwnedFieldsError, match="image is set by kubectl") as caught:
         migrations(twin).plan("east", "west", OPTIONS)
+    assert caught.value.hint == "give meshctl migrate east west again"
     assert twin.up_there["west"] is None
 
 
@@ -76,3 +79,30 @@ def test_what_is_set_in_the_middle_stops_the_next_step_and_resume_takes_it_over(
 def test_a_journal_of_an_older_version_takes_nothing_over() -> None:
     found = Options.model_validate({"observe_s": 30, "deep_verify": False, "replace_target_data": False})
     assert found.take_over == ()
+
+
+@pytest.mark.parametrize("given", ["workload/caht", "workload/caht:.spec.replicas", "chat"])
+def test_a_name_of_nothing_is_refused_before_anything_is_written(given: str) -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    with pytest.raises(UsageError, match=f"--take-over {given}: the mesh has no"):
+        found.plan("east", "west", Options(observe_s=6, take_over=(given,)))
+    twin.healthy = False
+    with pytest.raises(MigrationError):
+        found.start(found.plan("east", "west", OPTIONS))
+    records = len(found.history()[1].records)
+    with pytest.raises(UsageError, match=f"--take-over {given}: the mesh has no"):
+        found.resume(take_over=(given,))
+    assert len(found.history()[1].records) == records
+
+
+def test_a_step_that_is_refused_in_an_open_migration_says_which_fields() -> None:
+    twin = Twin().begin()
+    found = migrations(twin)
+    plan = found.plan("east", "west", OPTIONS)
+    twin.owned["east"] = {IMAGE}
+    with pytest.raises(MigrationError) as caught:
+        found.start(plan)
+    document = json.loads(_document(caught.value))["error"]
+    assert (document["code"], document["exit_code"]) == ("migration", 3)
+    assert [field["name"] for field in document["fields"]] == [IMAGE]

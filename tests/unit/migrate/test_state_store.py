@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import GenericError
 
-from meshctl.errors import CredentialsError, MeshError, UsageError
-from meshctl.migrate.state_store import open_state_store
+from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
+from meshctl.migrate.state_store import _named, open_state_store
 
 
 def refused(backend: str, folder: Path) -> MeshError:
@@ -16,6 +17,13 @@ def refused(backend: str, folder: Path) -> MeshError:
     assert caught.value.hint
     assert "Debug source" not in caught.value.why
     return caught.value
+
+
+def test_a_certificate_that_is_refused_is_no_silence() -> None:
+    with pytest.raises(CredentialsError, match="the state backend: the certificate was refused"), _named():
+        raise GenericError("Generic S3 error: error sending request: invalid peer certificate: UnknownIssuer")
+    with pytest.raises(UnreachableError), _named():
+        raise GenericError("Generic S3 error: error sending request: connection refused")
 
 
 def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

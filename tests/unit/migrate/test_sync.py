@@ -108,6 +108,7 @@ def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monk
     [
         (["Failed to copy: dial tcp 10.0.0.1:443: connect: connection refused"], UnreachableError),
         (["Failed to copy: https response error StatusCode: 503, api error SlowDown"], UnreachableError),
+        (["request send failed, Put: tls: failed to verify certificate: x509: unknown authority"], MigrationError),
         (["read tcp 10.0.0.1:443: i/o timeout", "Failed to copy: AccessDenied, StatusCode: 403"], MigrationError),
     ],
 )

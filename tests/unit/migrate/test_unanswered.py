@@ -22,6 +22,7 @@ from meshctl.errors import (
 )
 from meshctl.migrate.data import Data
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.patience import TRIES
 from meshctl.migrate.world import World
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, migrations
 from tests.unit.migrate.twin import Twin
@@ -138,7 +139,7 @@ def assert_ended_well(way: Callable[[Migrations], None], world: Unreliable, foun
 
 def test_every_call_of_the_outside_is_made_at_some_step() -> None:
     made = {call for way in WAYS for _, call in calls_of(way)}
-    assert CALLS - made == {"check_cluster", "reach", "lost_nodes", "lost_by_up", "rerun_job"}, (
+    assert CALLS - made == {"check_cluster", "reach", "lost_nodes", "check_take_over", "lost_by_up", "rerun_job"}, (
         "made while planning, or of what is lost only"
     )
 
@@ -238,3 +239,56 @@ def test_a_stop_is_heard_while_nobody_answers() -> None:
     with pytest.raises(BaseException, match="stopped at a safe point"):
         move(found)
     assert world.raised == 1
+
+
+HOUR_S = 3600.0
+
+
+def losing(*, reported: int) -> tuple[Twin, Migrations, list[int]]:
+    """A migration whose seeds last for hours and lose the store six times; each try has told that it copied `reported`
+    objects. And the number of tries."""
+    twin = Twin().begin()
+    twin.check = lambda: None  # type: ignore[method-assign]
+    copy, tries = twin.copy, [0]
+
+    def long_copy(*sides: Any, **options: Any) -> Any:
+        if options["live"] and tries[0] < 6:
+            tries[0] += 1
+            twin.clock += HOUR_S
+            options["on_copied"](500, 1000, reported, 5, None)
+            raise LOST
+        return copy(*sides, **options)
+
+    twin.copy = long_copy  # type: ignore[method-assign]
+    return twin, migrations(twin), tries
+
+
+def test_patience_begins_anew_after_a_long_time_in_which_data_came_along() -> None:
+    _, found, tries = losing(reported=1)
+    move(found)
+    assert tries == [6]
+    assert found.history()[1].state == "waiting"
+
+
+def test_a_copy_that_only_waits_comes_to_an_end_however_long_each_try_lasts() -> None:
+    _, found, tries = losing(reported=0)
+    with pytest.raises(MigrationError, match=r"no answer for 2\d\d min"):
+        move(found)
+    assert tries == [TRIES]
+
+
+def test_an_up_that_lost_an_answer_long_ago_is_given_the_same_time_again() -> None:
+    twin = Twin().begin()
+    up, tries = twin.up, [0]
+
+    def long_up(deployment: Any, say: Any) -> Any:
+        if deployment.environment == "west" and tries[0] < 6:
+            tries[0] += 1
+            twin.clock += HOUR_S
+            raise LOST
+        return up(deployment, say)
+
+    twin.up = long_up  # type: ignore[method-assign]
+    found = migrations(twin)
+    move(found)
+    assert tries == [6]

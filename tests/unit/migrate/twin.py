@@ -15,7 +15,7 @@ from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.engine.presence import Presence
-from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError
+from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
 from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
 from meshctl.migrate.plan import StoreFacts
 from meshctl.migrate.progress import OnCopied, Stop
@@ -23,7 +23,7 @@ from meshctl.migrate.seeded import ETags
 from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.sync import Copied
 from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
-from meshctl.migrate.world import EndpointTarget, UpResult
+from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import (
     Checkpoint,
     Cluster,
@@ -117,11 +117,12 @@ class Twin:
     kill_at: int = -1
     dead: bool = False
     retired_with_data: dict[str, bool] = field(default_factory=dict)
+    retired_by: list[str] = field(default_factory=list)  # the commands
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
-    outdated: tuple[str, ...] = ()  # what an `up` of the source would change
+    outdated: Pending = field(default_factory=Pending)  # what an `up` of the source would change
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
@@ -211,8 +212,8 @@ class Twin:
     def deployed(self, environment: str) -> Deployment | None:
         return self.up_there[environment]
 
-    def pending(self, deployment: Deployment) -> Sequence[str]:
-        return self.outdated if deployment.environment == "east" else ()
+    def pending(self, deployment: Deployment) -> Pending:
+        return self.outdated if deployment.environment == "east" else Pending()
 
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""
@@ -220,11 +221,18 @@ class Twin:
     def take_over(self, fields: tuple[str, ...]) -> None:
         self.taken_over = set(fields)
 
-    def check_fields(self, deployment: Deployment) -> None:
+    def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
+        """As `engine.ownership` does, but it knows workloads alone."""
+        subjects = {f"workload/{workload.name}" for each in deployments for workload in each.workloads}
+        for given in fields:
+            if given.partition(":")[0] not in subjects:
+                raise UsageError(f"--take-over {given}: the mesh has no such thing")
+
+    def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         refused = sorted(self.owned.get(deployment.environment, set()) - self.taken_over)
         if refused:
             fields = [OwnedField(name, name, "kubectl", "theirs", "ours") for name in refused]
-            raise OwnedFieldsError(f"{refused[0]} is set by kubectl", fields=fields)
+            raise OwnedFieldsError(f"{refused[0]} is set by kubectl", fields=fields, hint=f"give {command} again")
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.check_fields(deployment)
@@ -255,14 +263,28 @@ class Twin:
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         buckets = () if keep_data else tuple(store.bucket for store in deployment.object_stores)
-        names = (*self.volumes.get(deployment.environment, ()), *(b for b in buckets if self.buckets.get(b)))
-        return [Loss(f"storage/{name}", "volume", f"claim {name}", "1Gi", "it goes") for name in names]
+        claims = self.volumes.get(deployment.environment, ())
+        return [
+            *(Loss(f"storage/{name}", "volume", f"claim {name}", "1Gi", "it goes") for name in claims),
+            *(
+                Loss(f"storage/{name}", "bucket", name, "1 object", "it goes")
+                for name in buckets
+                if self.buckets.get(name)
+            ),
+        ]
 
     def retire(
-        self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, say: Callable[[str], None]
+        self,
+        deployment: Deployment,
+        *,
+        keep_data: bool,
+        allow_data_loss: bool,
+        command: str,
+        say: Callable[[str], None],
     ) -> None:
         self.moment()
         self.ask(deployment.environment)
+        self.retired_by.append(command)
         assert allow_data_loss or not self.lost_by_retire(deployment, keep_data=keep_data), "the engine's own guard"
         self.volumes.pop(deployment.environment, None)
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
