@@ -21,7 +21,7 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from meshctl import user_paths
-from meshctl.engine import certificates
+from meshctl.engine import certificates, kube_types
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 
 CONNECT_TIMEOUT_S = 5
@@ -54,6 +54,7 @@ class ClusterAccess:
     def client(self) -> lightkube.Client:
         """Raises: CredentialsError when there is no such kubeconfig or context, or it can't be used."""
         with named(self.name):
+            kube_types.describe()
             config = self._config()
             timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             try:
