@@ -24,7 +24,7 @@ from providers.base.compare import merged, same
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
 from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
 from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR, Call, Row, Setting
+from providers.base.row import OWNER_TAG, SEPARATOR, Call, Hook, Row, Setting
 from providers.base.shapes import described
 from providers.base.values import UNKNOWN, Properties
 
@@ -86,7 +86,7 @@ class Crud:
         if found is None:
             found, context = self._create(context)
         if found is not None:
-            return self._take_over(found, inputs)
+            return self._take_over(self._completed(found, context), inputs)
         id = adopt.id_of(self.live, context)
         context |= {"id": id, "parts": id.split(SEPARATOR)}
         settings = [setting for setting in self.row.settings if setting.on_create and _given(setting, inputs)]
@@ -123,6 +123,15 @@ class Crud:
         if found is None:
             raise adopt.conflict(self.live, context, error.code) from error
         return found
+
+    def _completed(self, id: str, context: dict[str, Any]) -> str:
+        """The id of an object of several parts, once all of them are there."""
+        if self.row.adopt.complete is None:
+            return id
+        found = self.live.context(id, context["inputs"])
+        found["outputs"] = self.live.describe(found) or {}
+        self._run_hook(self.row.adopt.complete, found, f"completing {self.live.noun} {id}")
+        return adopt.ours(self.live, context) or id
 
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Goes on with an object that exists: brings it in line, waits. What can't be changed is a conflict."""
@@ -337,10 +346,13 @@ class Crud:
         if isinstance(step, Call):
             self.live.run(step, context)
             return
+        self._run_hook(step, context, f"before {self.row.delete.operation}")
+
+    def _run_hook(self, hook: Hook, context: dict[str, Any], what: str) -> None:
         try:
-            step(self.live.clients.client(self.row.service), context)
+            hook(self.live.clients.client(self.row.service), context)
         except CALL_ERRORS as error:
-            raise call_error(error, f"before {self.row.delete.operation}") from error
+            raise call_error(error, what) from error
 
 
 def is_placeholder(id: str) -> bool:

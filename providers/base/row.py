@@ -116,6 +116,7 @@ class Adopt:
     by "upsert": creating twice is the same call twice.
     id: path of the id in what `find` found.
     first: looks before the first create call, not only where that says "exists" or its answer was lost.
+    complete: makes what is missing of an object of several parts, before it is taken over.
     """
 
     by: Literal["tag", "name", "same", "upsert"]
@@ -125,6 +126,7 @@ class Adopt:
     proof: Callable[[Any, Context], bool] | None = None
     first: bool = False
     taken: tuple[str, ...] = ()  # codes that mean: exists and isn't even ours to look at
+    complete: Hook | None = None
 
 
 @dataclass(frozen=True)
