@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import adopt
+from providers.base import adopt, one_way
 from providers.base.bounded import with_live_numbers
 from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.base.compare import merged, same
@@ -142,7 +142,7 @@ class Crud:
             raise ProviderError("NotFound", f"{id} was there and is gone; try again")
         context["outputs"] = description
         now = {name: self.live.observe(name, description, value) for name, value in inputs.items()}
-        inputs = context["inputs"] = with_live_numbers(self.row, inputs, now)
+        inputs = context["inputs"] = one_way.as_far(self.row, with_live_numbers(self.row, inputs, now), now)
         differing = {name for name in inputs if not same(now[name], inputs[name]) and name not in self.row.opaque}
         fixed = sorted(differing - self.row.changeable)
         if fixed and not is_broken(self.row, description):
@@ -248,6 +248,7 @@ class Crud:
         context["outputs"] = description
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
+        now = one_way.declared(self.row, now, inputs)
         told = self._outputs(context | {"inputs": now}, description)
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             told["Tags"] = {key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG}
@@ -289,8 +290,10 @@ class Crud:
         Raises: ProviderError, also for a placeholder.
         """
         _refuse_placeholder(id, self.row)
+        now = self._moved_by_others(id, news)
+        old_inputs, news = (one_way.as_far(self.row, inputs, now) for inputs in (old_inputs, news))
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
-        news = self._with_live_numbers(id, news)
+        news = with_live_numbers(self.row, news, now)
         context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         unfinished = bool(old_outputs.get(UNFINISHED))
         needed = [
@@ -311,15 +314,15 @@ class Crud:
                 raise
             raise self._not_ready(context, error) from error
 
-    def _with_live_numbers(self, id: str, news: Properties) -> Properties:
-        """The state may be older than the last move of such a number, so the API is asked just before the update."""
-        if not self.row.bounded:
-            return news
+    def _moved_by_others(self, id: str, news: Properties) -> Properties:
+        """The inputs as they are now, where others may have moved some: the state may be older than the last move, so
+        the API is asked just before the update."""
+        if not self.row.bounded and not self.row.one_way:
+            return {}
         description = self.live.describe(self.live.context(id, news))
         if description is None:  # the update itself says that the object is gone
-            return news
-        now = {name: self.live.observe(name, description, news.get(name)) for name in news}
-        return with_live_numbers(self.row, news, now)
+            return {}
+        return {name: self.live.observe(name, description, news.get(name)) for name in news}
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes and waits until it is gone. What is gone already is fine; a placeholder is never gone.

@@ -141,6 +141,18 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class OneWay:
+    """A value that the API lets go one way only. See `one_way`.
+
+    path: the input, or a member of it (`accessConfig.authenticationMode`).
+    order: its values in the order that they can be taken; empty for numbers and versions, which grow.
+    """
+
+    path: str
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Row:
     """One resource. Inputs are the members of the create operation (minus `hidden`), the settings' inputs and
     `extra_inputs`.
@@ -159,6 +171,7 @@ class Row:
     fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`).
     derived: more names for the context, computed from the rest of it.
     bounded: numbers that stay as others have set them, as long as they are within the bounds that the program gives.
+    one_way: values that stay where others have taken them further than the program, since there is no way back.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     """
@@ -191,6 +204,7 @@ class Row:
     fixed: tuple[str, ...] = ()
     derived: Mapping[str, Param] = field(default_factory=dict)
     bounded: tuple[Bounded, ...] = ()
+    one_way: tuple[OneWay, ...] = ()
     delete_first: bool = True
     computed: tuple[str, ...] = ()
 

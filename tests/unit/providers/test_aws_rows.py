@@ -14,7 +14,7 @@ from providers.aws.rows import ec2, efs, eks, fsx
 from providers.base.diffs import diff
 from providers.base.lint import lint
 from providers.base.provider import CheckFailure, Diff, Kind
-from providers.base.row import Adopt, Call, Poll, Row
+from providers.base.row import Adopt, Call, OneWay, Poll, Row
 from providers.base.values import UNKNOWN
 
 
@@ -38,6 +38,7 @@ def test_tokens_are_unique() -> None:
         (replace(efs.FILE_SYSTEM, create=Call("CreateFileSystem", forward=True)), "CreationToken isn't given"),
         (replace(efs.FILE_SYSTEM, delete=Call("DeleteFileSystem", {"Id": "id"})), "DeleteFileSystem has no member Id"),
         (replace(efs.FILE_SYSTEM, tags=None), 'adopt by "name" needs tags'),
+        (replace(fsx.FILE_SYSTEM, one_way=(OneWay("Capacity"),)), "one way: CreateFileSystemRequest has no member"),
         (replace(ec2.VPC, observe={"Cidr": "CidrBlock"}), "the row has no input Cidr"),
         (replace(ec2.VPC, delete=Call("DeleteVpc", {"VpcId": "inputs.VpcIdd"})), "the row has no input VpcIdd"),
         (replace(ec2.VPC, adopt=Adopt(by="tag", find=Call("DescribeVpcs", path="Vpc"))), "has no member Vpc"),
