@@ -10,7 +10,7 @@ from typing import Any
 
 from providers.aws import rows
 from providers.aws.client import AwsClients, Settings, service_model
-from providers.base import diffs
+from providers.base import diffs, one_way
 from providers.base.bounded import with_live_numbers
 from providers.base.checks import check_inputs
 from providers.base.crud import Crud
@@ -91,7 +91,7 @@ class AwsProvider(Provider):
         tags = inputs.get("Tags", {})
         if row.tags is not None and isinstance(tags, dict) and (self.default_tags or tags):
             inputs["Tags"] = {**self.default_tags, **tags}
-        inputs = with_live_numbers(row, inputs, olds)
+        inputs = one_way.as_far(row, with_live_numbers(row, inputs, olds), olds)
         return inputs, check_inputs(row, service_model(row.service), inputs)
 
     def diff(

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import adopt
+from providers.base import adopt, one_way
 from providers.base.bounded import with_live_numbers
 from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.base.compare import merged, same
 from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
 from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
 from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR, Call, Row, Setting
+from providers.base.row import OWNER_TAG, SEPARATOR, Call, Hook, Row, Setting
 from providers.base.shapes import described
 from providers.base.values import UNKNOWN, Properties
 
@@ -86,7 +86,7 @@ class Crud:
         if found is None:
             found, context = self._create(context)
         if found is not None:
-            return self._take_over(found, inputs)
+            return self._take_over(self._completed(found, context), inputs)
         id = adopt.id_of(self.live, context)
         context |= {"id": id, "parts": id.split(SEPARATOR)}
         settings = [setting for setting in self.row.settings if setting.on_create and _given(setting, inputs)]
@@ -124,6 +124,15 @@ class Crud:
             raise adopt.conflict(self.live, context, error.code) from error
         return found
 
+    def _completed(self, id: str, context: dict[str, Any]) -> str:
+        """The id of an object of several parts, once all of them are there."""
+        if self.row.adopt.complete is None:
+            return id
+        found = self.live.context(id, context["inputs"])
+        found["outputs"] = self.live.describe(found) or {}
+        self._run_hook(self.row.adopt.complete, found, f"completing {self.live.noun} {id}")
+        return adopt.ours(self.live, context) or id
+
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Goes on with an object that exists: brings it in line, waits. What can't be changed is a conflict."""
         self._say(f"found {id}, made by an earlier run; going on with it")
@@ -133,7 +142,7 @@ class Crud:
             raise ProviderError("NotFound", f"{id} was there and is gone; try again")
         context["outputs"] = description
         now = {name: self.live.observe(name, description, value) for name, value in inputs.items()}
-        inputs = context["inputs"] = with_live_numbers(self.row, inputs, now)
+        inputs = context["inputs"] = one_way.as_far(self.row, with_live_numbers(self.row, inputs, now), now)
         differing = {name for name in inputs if not same(now[name], inputs[name]) and name not in self.row.opaque}
         fixed = sorted(differing - self.row.changeable)
         if fixed and not is_broken(self.row, description):
@@ -239,6 +248,7 @@ class Crud:
         context["outputs"] = description
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
+        now = one_way.declared(self.row, now, inputs)
         told = self._outputs(context | {"inputs": now}, description)
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             told["Tags"] = {key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG}
@@ -280,8 +290,10 @@ class Crud:
         Raises: ProviderError, also for a placeholder.
         """
         _refuse_placeholder(id, self.row)
+        now = self._moved_by_others(id, news)
+        old_inputs, news = (one_way.as_far(self.row, inputs, now) for inputs in (old_inputs, news))
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
-        news = self._with_live_numbers(id, news)
+        news = with_live_numbers(self.row, news, now)
         context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         unfinished = bool(old_outputs.get(UNFINISHED))
         needed = [
@@ -302,15 +314,15 @@ class Crud:
                 raise
             raise self._not_ready(context, error) from error
 
-    def _with_live_numbers(self, id: str, news: Properties) -> Properties:
-        """The state may be older than the last move of such a number, so the API is asked just before the update."""
-        if not self.row.bounded:
-            return news
+    def _moved_by_others(self, id: str, news: Properties) -> Properties:
+        """The inputs as they are now, where others may have moved some: the state may be older than the last move, so
+        the API is asked just before the update."""
+        if not self.row.bounded and not self.row.one_way:
+            return {}
         description = self.live.describe(self.live.context(id, news))
         if description is None:  # the update itself says that the object is gone
-            return news
-        now = {name: self.live.observe(name, description, news.get(name)) for name in news}
-        return with_live_numbers(self.row, news, now)
+            return {}
+        return {name: self.live.observe(name, description, news.get(name)) for name in news}
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes and waits until it is gone. What is gone already is fine; a placeholder is never gone.
@@ -337,10 +349,13 @@ class Crud:
         if isinstance(step, Call):
             self.live.run(step, context)
             return
+        self._run_hook(step, context, f"before {self.row.delete.operation}")
+
+    def _run_hook(self, hook: Hook, context: dict[str, Any], what: str) -> None:
         try:
-            step(self.live.clients.client(self.row.service), context)
+            hook(self.live.clients.client(self.row.service), context)
         except CALL_ERRORS as error:
-            raise call_error(error, f"before {self.row.delete.operation}") from error
+            raise call_error(error, what) from error
 
 
 def is_placeholder(id: str) -> bool:

@@ -190,7 +190,7 @@ def _paths(row: Row, model: Any, names: frozenset[str], shape: Any) -> Iterator[
         yield f"the description has no {name}"
     for name in sorted({*row.required, *row.opaque} - names):
         yield f"the row has no input {name}"
-    yield from _bounded(row, model)
+    yield from _moved_by_others(row, model)
     yield from _tags(row, shape, members)
     settable = {*create_members(row, model), *row.extra_inputs}
     for setting in row.settings:
@@ -199,14 +199,15 @@ def _paths(row: Row, model: Any, names: frozenset[str], shape: Any) -> Iterator[
                 yield f"{name} is set neither by the create call nor after it"
 
 
-def _bounded(row: Row, model: Any) -> Iterator[str]:
+def _moved_by_others(row: Row, model: Any) -> Iterator[str]:
     shape = model.operation_model(row.create.operation).input_shape
-    for bounded in row.bounded:
-        for member in (bounded.number, bounded.low, bounded.high):
-            try:
-                shape_at(shape, f"{bounded.input}.{member}")
-            except PathError as error:
-                yield f"bounded: {error}"
+    bounds = [f"{b.input}.{member}" for b in row.bounded for member in (b.number, b.low, b.high)]
+    paths = [*(("bounded", path) for path in bounds), *(("one way", rule.path) for rule in row.one_way)]
+    for rule, path in paths:
+        try:
+            shape_at(shape, path)
+        except PathError as error:
+            yield f"{rule}: {error}"
 
 
 def _tags(row: Row, shape: Any, members: set[str]) -> Iterator[str]:

@@ -116,6 +116,7 @@ class Adopt:
     by "upsert": creating twice is the same call twice.
     id: path of the id in what `find` found.
     first: looks before the first create call, not only where that says "exists" or its answer was lost.
+    complete: makes what is missing of an object of several parts, before it is taken over.
     """
 
     by: Literal["tag", "name", "same", "upsert"]
@@ -125,6 +126,7 @@ class Adopt:
     proof: Callable[[Any, Context], bool] | None = None
     first: bool = False
     taken: tuple[str, ...] = ()  # codes that mean: exists and isn't even ours to look at
+    complete: Hook | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,18 @@ class Bounded:
     number: str
     low: str
     high: str
+
+
+@dataclass(frozen=True)
+class OneWay:
+    """A value that the API lets go one way only. See `one_way`.
+
+    path: the input, or a member of it (`accessConfig.authenticationMode`).
+    order: its values in the order that they can be taken; empty for numbers and versions, which grow.
+    """
+
+    path: str
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,7 @@ class Row:
     fixed: paths inside changeable inputs that replace all the same (`LustreConfiguration.DeploymentType`).
     derived: more names for the context, computed from the rest of it.
     bounded: numbers that stay as others have set them, as long as they are within the bounds that the program gives.
+    one_way: values that stay where others have taken them further than the program, since there is no way back.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     """
@@ -189,6 +204,7 @@ class Row:
     fixed: tuple[str, ...] = ()
     derived: Mapping[str, Param] = field(default_factory=dict)
     bounded: tuple[Bounded, ...] = ()
+    one_way: tuple[OneWay, ...] = ()
     delete_first: bool = True
     computed: tuple[str, ...] = ()
 

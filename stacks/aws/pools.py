@@ -104,7 +104,8 @@ def declare_pool(
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
             "launchTemplate": {
                 "id": template.get("LaunchTemplateId"),
-                "version": template.get("LatestVersionNumber").apply(_version_text),
+                # what the row makes is the default; the latest may be one that somebody else added
+                "version": template.get("DefaultVersionNumber").apply(_version_text),
             },
         },
         provider=aws,
@@ -158,7 +159,7 @@ def _launch_template(
         "ec2:LaunchTemplate",
         f"pool/{pool.name}:launch-template",
         {"LaunchTemplateName": name, "LaunchTemplateData": data},
-        outputs=["LaunchTemplateId", "LatestVersionNumber"],
+        outputs=["LaunchTemplateId", "DefaultVersionNumber"],
         provider=aws,
     )
 

@@ -65,9 +65,13 @@ class Fsx(Service):
     def update_file_system(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         found = self._file_system(given["FileSystemId"])
         capacity = given.get("StorageCapacity", found["StorageCapacity"])
-        if capacity < found["StorageCapacity"]:
+        if "StorageCapacity" in given and capacity <= found["StorageCapacity"]:
             raise ApiError("BadRequest", "Storage capacity can only be increased")
+        version = given.get("FileSystemTypeVersion")
+        if version is not None and _version(version) <= _version(found["FileSystemTypeVersion"]):
+            raise ApiError("BadRequest", f"Lustre version {version} is not newer than {found['FileSystemTypeVersion']}")
         found["StorageCapacity"] = capacity
+        found["FileSystemTypeVersion"] = version or found["FileSystemTypeVersion"]
         found["LustreConfiguration"] |= given.get("LustreConfiguration", {})
         return {"FileSystem": found}
 
@@ -95,6 +99,11 @@ class Fsx(Service):
             if found["ResourceARN"] == arn:
                 return found
         raise ApiError("ResourceNotFound", f"{arn} does not exist", ResourceARN=arn)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Of Lustre, like "2.15"."""
+    return tuple(int(part) for part in text.split("."))
 
 
 def _lets_lustre_in(rule: Any) -> bool:

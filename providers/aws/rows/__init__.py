@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, logs, route53, s3
+from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, logs, route53, s3, security_group_rules
 from providers.base.row import Row
 
 ALL: tuple[Row, ...] = (
     *ec2.ROWS,
     *ec2_compute.ROWS,
+    *security_group_rules.ROWS,
     *iam.ROWS,
     *eks.ROWS,
     *logs.ROWS,

@@ -179,7 +179,11 @@ NAT_GATEWAY = Row(
     ),
     gone=Poll("State", ok=("deleted",), fail=("failed",), timeout_s=900),
     broken=("failed",),
-    observe={"AllocationId": "NatGatewayAddresses[0].AllocationId"},
+    # addresses that others have added to it are secondary, and may come first
+    observe={
+        "AllocationId": "not_null(NatGatewayAddresses[?IsPrimary] | [0].AllocationId,"
+        " NatGatewayAddresses[0].AllocationId)"
+    },
 )
 
 ROUTE_TABLE = Row(

@@ -1,4 +1,7 @@
-"""EC2: security groups, placement groups, launch templates. Source: EC2 API reference, API version 2016-11-15. PURE."""
+"""EC2: security groups, placement groups, launch templates. PURE.
+
+The rules of security groups are in `security_group_rules`. Source: EC2 API reference, API version 2016-11-15.
+"""
 
 from __future__ import annotations
 
@@ -33,50 +36,6 @@ SECURITY_GROUP = Row(
     tags=tagged("security-group"),
     noise=("IpPermissions", "IpPermissionsEgress"),  # resources of their own
 )
-
-
-def security_group_rules(way: str) -> Row:
-    egress = "true" if way == "Egress" else "false"
-    ours = f"SecurityGroupRules[?IsEgress==`{egress}` && contains(not_null(Tags, `[]`)[].Value, ${{owner}})]"
-    return Row(
-        f"meshaws:ec2:SecurityGroup{way}",
-        "ec2",
-        f"EC2 API AuthorizeSecurityGroup{way}",
-        create=making(f"AuthorizeSecurityGroup{way}"),
-        id="join('|', [inputs.GroupId, join('|', answer.SecurityGroupRules[].SecurityGroupRuleId)])",
-        read=Call(
-            "DescribeSecurityGroupRules",
-            {"SecurityGroupRuleIds": "parts[1:]"},
-            path="{SecurityGroupRules: SecurityGroupRules, Tags: SecurityGroupRules[0].Tags}",
-        ),
-        delete=Call(f"RevokeSecurityGroup{way}", {"GroupId": "parts[0]", "SecurityGroupRuleIds": "parts[1:]"}),
-        adopt=Adopt(
-            by="tag",
-            first=True,
-            find=Call(
-                "DescribeSecurityGroupRules",
-                {"Filters": "[{Name: 'group-id', Values: [inputs.GroupId]}]"},
-                path=f"[{{Tags: {ours}[] | [0].Tags, Rules: {ours}[]}}]",
-                paginate=True,
-            ),
-            id="join('|', [inputs.GroupId, join('|', Rules[].SecurityGroupRuleId)])",
-        ),
-        not_found=("InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound", "InvalidPermission.NotFound"),
-        hidden=(
-            "CidrIp",
-            "FromPort",
-            "GroupName",
-            "IpProtocol",
-            "SourceSecurityGroupName",
-            "SourceSecurityGroupOwnerId",
-            "ToPort",
-        ),
-        required=("GroupId", "IpPermissions"),
-        tags=tagged("security-group-rule", "parts[1:]"),
-        opaque=("GroupId", "IpPermissions"),
-        computed=("SecurityGroupRules",),
-    )
-
 
 PLACEMENT_GROUP = Row(
     "meshaws:ec2:PlacementGroup",
@@ -153,8 +112,6 @@ LAUNCH_TEMPLATE = Row(
 
 ROWS: tuple[Row, ...] = (
     SECURITY_GROUP,
-    security_group_rules("Ingress"),
-    security_group_rules("Egress"),
     PLACEMENT_GROUP,
     LAUNCH_TEMPLATE,
 )

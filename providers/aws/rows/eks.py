@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Bounded, Call, Context, Param, Poll, Row, Setting, Tags
+from providers.base.row import Adopt, Bounded, Call, Context, OneWay, Param, Poll, Row, Setting, Tags
 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)
@@ -59,13 +59,26 @@ def vpc_update(*names: str) -> Call:
     )
 
 
-def cluster_update(operation: str, name: str, value: str = "") -> Setting:
+# "You can't change the authentication mode back to a mode that removes the EKS API" (EKS user guide, "Change
+# authentication mode to use access entries"); nor from API to API_AND_CONFIG_MAP (EKS workshop, "Managing cluster
+# access"). EKS refuses it, and an update to the mode that is there, as "Unsupported authentication mode update".
+AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+
+
+def _changed_mode(context: Context) -> Any:
+    """The one member of `accessConfig` that can change."""
+    new, old = (context[name].get("accessConfig") or {} for name in ("inputs", "old_inputs"))
+    mode = new.get("authenticationMode")
+    return {"authenticationMode": mode} if mode and mode != old.get("authenticationMode") else None
+
+
+def cluster_update(operation: str, name: str) -> Setting:
     return Setting(
         (name,),
         (
             Call(
                 operation,
-                {"name": "id", name: value or f"inputs.{name}"},
+                {"name": "id", name: f"inputs.{name}"},
                 transient=BUSY,
                 patience_s=1800,
                 tolerate=UNCHANGED,
@@ -88,8 +101,18 @@ CLUSTER = Row(
     settings=(
         cluster_update("UpdateClusterVersion", "version"),
         cluster_update("UpdateClusterConfig", "logging"),
-        cluster_update(
-            "UpdateClusterConfig", "accessConfig", "{authenticationMode: inputs.accessConfig.authenticationMode}"
+        Setting(
+            ("accessConfig",),
+            (
+                Call(
+                    "UpdateClusterConfig",
+                    {"name": "id", "accessConfig": _changed_mode},
+                    when=_changed_mode,
+                    transient=BUSY,
+                    patience_s=1800,
+                ),
+            ),
+            wait=update_done(name="id"),
         ),
         Setting(
             ("resourcesVpcConfig",),
@@ -119,6 +142,7 @@ CLUSTER = Row(
     observe={"logging": "logging && {clusterLogging: logging.clusterLogging[?enabled]}"},
     noise=("health",),
     opaque=("bootstrapSelfManagedAddons",),
+    one_way=(OneWay("accessConfig.authenticationMode", AUTHENTICATION_MODES),),
 )
 
 

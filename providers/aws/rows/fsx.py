@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Poll, Row, Setting, Tags
+from providers.base.row import Adopt, Call, Context, OneWay, Poll, Row, Setting, Tags
 
 CHANGEABLE = (
     "WeeklyMaintenanceStartTime",
@@ -50,6 +50,14 @@ FILE_SYSTEM = Row(
             (Call("UpdateFileSystem", {"FileSystemId": "id", "StorageCapacity": "inputs.StorageCapacity"}),),
         ),
         Setting(
+            ("FileSystemTypeVersion",),
+            (
+                Call(
+                    "UpdateFileSystem", {"FileSystemId": "id", "FileSystemTypeVersion": "inputs.FileSystemTypeVersion"}
+                ),
+            ),
+        ),
+        Setting(
             ("LustreConfiguration",),
             (
                 Call(
@@ -89,6 +97,8 @@ FILE_SYSTEM = Row(
         )
     ),
     opaque=("SecurityGroupIds",),
+    # UpdateFileSystem takes a greater capacity and a newer version of Lustre, nothing else (FSx API reference)
+    one_way=(OneWay("StorageCapacity"), OneWay("FileSystemTypeVersion")),
     noise=("AdministrativeActions",),
     delete_first=False,
 )

@@ -13,8 +13,9 @@ from providers.aws.provider import AwsProvider
 from providers.aws.rows import ec2, efs, eks, fsx
 from providers.base.diffs import diff
 from providers.base.lint import lint
+from providers.base.live import find
 from providers.base.provider import CheckFailure, Diff, Kind
-from providers.base.row import Adopt, Call, Poll, Row
+from providers.base.row import Adopt, Call, OneWay, Poll, Row
 from providers.base.values import UNKNOWN
 
 
@@ -38,6 +39,7 @@ def test_tokens_are_unique() -> None:
         (replace(efs.FILE_SYSTEM, create=Call("CreateFileSystem", forward=True)), "CreationToken isn't given"),
         (replace(efs.FILE_SYSTEM, delete=Call("DeleteFileSystem", {"Id": "id"})), "DeleteFileSystem has no member Id"),
         (replace(efs.FILE_SYSTEM, tags=None), 'adopt by "name" needs tags'),
+        (replace(fsx.FILE_SYSTEM, one_way=(OneWay("Capacity"),)), "one way: CreateFileSystemRequest has no member"),
         (replace(ec2.VPC, observe={"Cidr": "CidrBlock"}), "the row has no input Cidr"),
         (replace(ec2.VPC, delete=Call("DeleteVpc", {"VpcId": "inputs.VpcIdd"})), "the row has no input VpcIdd"),
         (replace(ec2.VPC, adopt=Adopt(by="tag", find=Call("DescribeVpcs", path="Vpc"))), "has no member Vpc"),
@@ -137,6 +139,14 @@ def test_throughput_changes_in_place_and_the_deployment_type_replaces() -> None:
     found = changed(fsx.FILE_SYSTEM, LUSTRE, scratch)
     assert found.replaces == ("LustreConfiguration",)
     assert found.detailed == {"LustreConfiguration.DeploymentType": Kind.UPDATE_REPLACE}
+
+
+def test_a_second_address_of_a_nat_gateway_is_no_change_of_its_own() -> None:
+    second = {"AllocationId": "eipalloc-2", "IsPrimary": False}
+    described = {"NatGatewayAddresses": [second, {"AllocationId": "eipalloc-1", "IsPrimary": True}]}
+    path = ec2.NAT_GATEWAY.observe["AllocationId"]
+    assert find(path, described) == "eipalloc-1"
+    assert find(path, {"NatGatewayAddresses": [{"AllocationId": "eipalloc-1"}]}) == "eipalloc-1"
 
 
 def test_policies_differ_by_meaning_not_by_spelling() -> None:

@@ -43,7 +43,8 @@ class Wire(pulumi.runtime.Mocks):
             "identity": {"oidc": {"issuer": "https://oidc"}},
             "resourcesVpcConfig": {"clusterSecurityGroupId": "sg-1"},
             "certificateAuthority": {"data": "Q0E="},
-            "LatestVersionNumber": 1,
+            "DefaultVersionNumber": 1,
+            "LatestVersionNumber": 7,  # somebody else's
         }
         unknown = dict.fromkeys(("VpcId", "SubnetId", "Arn", "GroupId", "endpoint", "LaunchTemplateId"), "x")
         return f"{args.name}-id", {**unknown, **answers, **args.inputs}
@@ -128,6 +129,13 @@ def test_nodes_with_efa_are_updated_without_one_to_spare(
     groups = [inputs for token, inputs in declared if token == "meshaws:eks:Nodegroup"]
     strategies = {group["nodegroupName"]: group["updateConfig"]["updateStrategy"] for group in groups}
     assert strategies == {"train": "MINIMAL", "serve": "MINIMAL", "web": "DEFAULT"}
+
+
+def test_nodes_are_made_from_our_version_of_the_template_whatever_versions_others_add(
+    declared: list[tuple[str, dict[str, Any]]],
+) -> None:
+    groups = [inputs for token, inputs in declared if token == "meshaws:eks:Nodegroup"]
+    assert {group["launchTemplate"]["version"] for group in groups} == {"1"}
 
 
 def test_the_control_plane_is_in_two_zones_whatever_zones_nodes_are_in(

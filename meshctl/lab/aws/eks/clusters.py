@@ -22,6 +22,7 @@ from meshctl.lab.aws.errors import ApiError
 
 CREATE_S = 1.5
 DEFAULT_VERSION = "1.35"
+AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
@@ -105,6 +106,8 @@ class Clusters(Base):
         key, value = next(iter(asked.items()))
         kind = "VpcConfigUpdate" if key == "resourcesVpcConfig" else f"{key[0].upper()}{key[1:]}Update"
         live = cluster.described.get(key) or {}
+        if key == "accessConfig":
+            _refuse_mode(live["authenticationMode"], value.get("authenticationMode"))
         if key == "resourcesVpcConfig":
             new: Any = {**live, **_changed_network(call.region, live, value)}
         elif key == "logging":
@@ -218,6 +221,14 @@ def _security_group(region: str, cluster: str, vpc_id: str) -> str:
         group.id, "-1", None, None, [], source_groups=[{"GroupId": group.id}], vpc_id=vpc_id
     )
     return str(group.id)
+
+
+def _refuse_mode(live: str, asked: str | None) -> None:
+    """EKS goes from one mode to the next, one step at a time and never back ("Managing cluster access" in the EKS
+    workshop), with these words (pulumi/pulumi-eks issue 1493). Raises: ApiError."""
+    if asked is not None and AUTHENTICATION_MODES.index(asked) != AUTHENTICATION_MODES.index(live) + 1:
+        message = f"Unsupported authentication mode update from {live} to {asked}"
+        raise ApiError("InvalidParameterException", message)
 
 
 def _logging(given: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:

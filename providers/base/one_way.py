@@ -1,0 +1,61 @@
+"""Values that go one way, since the API refuses the way back: the size of a Lustre file system, a cluster's
+authentication mode. Where somebody else has taken such a value further than the program, it stays. PURE.
+
+`declared` is for what was read, so that it is no drift; `as_far` is for what is to be applied, so that nothing is sent
+which the API would refuse. Called by the provider's check and by `crud`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.base.row import OneWay, Row
+from providers.base.values import Properties
+
+Rank = tuple[float, ...]
+
+
+def as_far(row: Row, wanted: Properties, live: Properties) -> Properties:
+    """`wanted`, with the live value where that is further along. `live`: inputs as they are now, or were last known."""
+    for rule in row.one_way:
+        now = _value(live, rule.path)
+        if _is_further(rule, now, _value(wanted, rule.path)):
+            wanted = _with_value(wanted, rule.path, now)
+    return wanted
+
+
+def declared(row: Row, live: Properties, inputs: Properties) -> Properties:
+    """`live`, with the value of `inputs` where the live one is further along."""
+    for rule in row.one_way:
+        before = _value(inputs, rule.path)
+        if _is_further(rule, _value(live, rule.path), before):
+            live = _with_value(live, rule.path, before)
+    return live
+
+
+def _is_further(rule: OneWay, one: Any, other: Any) -> bool:
+    """False where either is missing, unknown, or of a kind that has no order here."""
+    first, second = _rank(rule, one), _rank(rule, other)
+    return first is not None and second is not None and first > second
+
+
+def _rank(rule: OneWay, value: Any) -> Rank | None:
+    if rule.order:
+        return (rule.order.index(value),) if value in rule.order else None
+    if isinstance(value, int | float):
+        return (value,)
+    parts = value.split(".") if isinstance(value, str) else []
+    return tuple(int(part) for part in parts) if parts and all(part.isdecimal() for part in parts) else None
+
+
+def _value(inputs: Properties, path: str) -> Any:
+    value: Any = inputs
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _with_value(inputs: Properties, path: str, value: Any) -> Properties:
+    name, _, inner = path.partition(".")
+    return {**inputs, name: _with_value(inputs[name], inner, value) if inner else value}
