@@ -235,7 +235,7 @@ class Session:
         seen = look.before_up(run, deployment, state, owned) if self.refresh and state.get("resources") else Look()
         if seen.drift or seen.cluster_is_gone or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
-            preconditions.check_change(deployment, state, self.environments, owned.left)
+            preconditions.check_object_storage(deployment, state, self.environments)  # asks no cluster: it may be gone
         before = stack_outputs(state)
         lost = (
             previewed.losses if previewed is not None else self._lost(deployment, state, certain=bool(seen.by_engine))
