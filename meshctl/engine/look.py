@@ -7,8 +7,7 @@ else to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableEr
 from meshctl.model.deployment import Deployment
 
 _AWS = "meshaws:"
+_PROVIDER = "pulumi:providers:meshaws"
 _OBJECT = "kubernetes:"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 (a resource type)
 _CLUSTER = "meshaws:eks:Cluster"
@@ -40,6 +40,7 @@ class Look:
     unsettled: bool = False
     readable: bool = True
     cluster_is_gone: bool = False
+    other_profile: bool = False
 
     @property
     def drift(self) -> tuple[Step, ...]:
@@ -69,11 +70,35 @@ def before_plan(
     Raises: EngineError and its leaves, and what stands in the way of asking the cluster.
     """
     allowed()
+    return _unless_by_another_profile(deployment, state, lambda: _compared(run, deployment, state, owned))
+
+
+def before_up(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
+    """The same, and the state is brought in line with it. Raises: as `before_plan`."""
+    return _unless_by_another_profile(deployment, state, lambda: _brought_in_line(run, deployment, state, owned))
+
+
+def _unless_by_another_profile(deployment: Deployment, state: State, looked: Callable[[], Look]) -> Look:
+    """The engine reads with the profile of the last `up`. Where that is refused and environments.yaml names another one
+    by now, nothing is looked at: the next `up` writes the new one into the state."""
+    try:
+        return looked()
+    except CredentialsError:
+        made_by = {
+            str((resource.get("inputs") or {}).get("profile") or "")
+            for resource in state.get("resources") or ()
+            if resource["type"] == _PROVIDER
+        }
+        if made_by <= {deployment.profile, *(store.profile for store in deployment.object_stores)}:
+            raise
+        return Look(other_profile=True)
+
+
+def _compared(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
     placeholders = set(pending.placeholders(state))
     readable = _can_read(deployment, state, owned)
     urns = [urn for urn in engine_urns(state, in_cluster=readable) if urn not in placeholders]
-    with _naming_the_way_out():
-        by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
+    by_engine = tuple(drift.of_refresh(run.compare(urns))) if urns else ()
     objects = tuple(step for step in in_cluster(state, owned) if step.urn not in placeholders)
     is_gone = owned.silence is not None and _cluster_is_gone(deployment, state, by_engine)
     if owned.silence is not None and not is_gone:
@@ -81,8 +106,7 @@ def before_plan(
     return Look(by_engine, objects, bool(placeholders), readable, is_gone)
 
 
-def before_up(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
-    """The same, and the state is brought in line with it. Raises: as `before_plan`."""
+def _brought_in_line(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
     is_gone = owned.silence is not None
     if owned.silence is not None:
         _forget_objects(run, deployment, state, owned.silence)
@@ -93,19 +117,7 @@ def before_up(run: StackRun, deployment: Deployment, state: State, owned: Owners
     urns = engine_urns(state, in_cluster=reads_objects)
     seen = in_cluster(state, owned)
     _remember_jobs(run, state, owned, gone_jobs.gone_urns(seen))
-    with _naming_the_way_out():
-        look = bring_into_state(run, urns, seen, reads_objects=reads_objects)
-    return replace(look, cluster_is_gone=is_gone)
-
-
-@contextmanager
-def _naming_the_way_out() -> Iterator[None]:
-    """What is there is read with the profile and endpoint of the last `up`, which may be another user's, or gone."""
-    try:
-        yield
-    except CredentialsError as error:
-        error.hint += "; with another profile than that of the last `up`: `--no-refresh` goes on without reading first"
-        raise
+    return replace(bring_into_state(run, urns, seen, reads_objects=reads_objects), cluster_is_gone=is_gone)
 
 
 def _remember_jobs(run: StackRun, state: State, owned: Ownership, gone: Collection[str]) -> None:

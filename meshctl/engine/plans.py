@@ -17,6 +17,10 @@ _BUCKET = "meshaws:s3:Bucket"
 _UNSEEN = (
     "AWS and the cluster were not looked at (--no-refresh): what is gone or was changed outside meshctl is not seen"
 )
+_OTHER_PROFILE = (
+    "AWS and the cluster were not looked at: the profile of the last `up` is refused, and environments.yaml names"
+    " another one, which the next `up` goes on with"
+)
 _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as they are declared, unchecked"
 
 
@@ -50,8 +54,11 @@ def done(
     return _plan(deployment, steps, before, names, notes, losses, drift)
 
 
-def looked_at(state: Mapping[str, Any], *, looked: bool) -> list[str]:
-    """The note of a plan for which nobody looked at the world."""
+def looked_at(state: Mapping[str, Any], *, looked: bool, other_profile: bool = False) -> list[str]:
+    """The note of a plan for which nobody looked at the world. `other_profile`: it could not be looked at with the AWS
+    profile that it was made with."""
+    if other_profile:
+        return [_OTHER_PROFILE]
     return [_UNSEEN] if state.get("resources") and not looked else []
 
 

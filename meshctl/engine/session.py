@@ -169,7 +169,9 @@ class Session:
             *owned.result().forecasts(drifted),
             *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
-            *plans.looked_at(state.result(), looked=seen is not None),
+            *plans.looked_at(
+                state.result(), looked=seen is not None, other_profile=seen is not None and seen.other_profile
+            ),
         )
         lost = protection.lost_by_up(state.result(), deployment, steps)
         marked = finished_jobs.with_marks(deployment, state.result())

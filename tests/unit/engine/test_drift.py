@@ -13,7 +13,7 @@ from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
 from meshctl.engine import drift, live_objects, look, ownership
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
-from meshctl.errors import UnreachableError
+from meshctl.errors import CredentialsError, UnreachableError
 from meshctl.model.deployment import Cluster, Provider
 from meshctl.render import LateValue, PlatformObject
 from stacks.platform import token
@@ -296,3 +296,30 @@ def test_by_another_kubeconfig_than_before_the_engine_reads_no_object() -> None:
         as_run(run), look.engine_urns(state, in_cluster=False), (drift.gone(job),), reads_objects=False
     )
     assert run.asked == [("mark", [job["urn"]]), ("reread", [bucket["urn"]])]
+
+
+@pytest.mark.parametrize(("recorded", "is_other"), [("anna", True), ("", False)])
+def test_a_profile_that_is_no_longer_the_one_of_the_environment_looks_at_nothing(
+    recorded: str, *, is_other: bool
+) -> None:
+    provider = {**resource("pulumi:providers:meshaws", "aws"), "inputs": {"profile": recorded}}
+    bucket = resource("meshaws:s3:Bucket", "storage/w:bucket")
+
+    class Refused(Recorded):
+        def reread(self, urns: list[str]) -> list[Step]:
+            raise CredentialsError("no profile of that name")
+
+        compare = reread
+
+    def looked() -> list[look.Look]:
+        run, state = Refused([]), {"resources": [provider, bucket]}
+        return [
+            look.before_plan(as_run(run), deployment(), state, Ownership("here"), lambda: None),
+            look.before_up(as_run(run), deployment(), state, Ownership("here")),
+        ]
+
+    if is_other:
+        assert [seen.other_profile for seen in looked()] == [True, True]
+    else:
+        with pytest.raises(CredentialsError):
+            looked()
