@@ -96,6 +96,8 @@ def test_a_job_that_failed_is_told_and_one_that_finished_is_run_again_when_asked
     mesh.kubectl("dc1", "patch", "job", "fit", "-n", "jobs", *ours, "-p", '{"spec": {"backoffLimit": 0}}')
     wait_until(lambda: is_(mesh, "fit", "Failed") and is_(mesh, "prep", "Complete"))
     finished, failed = uid(mesh, "prep"), uid(mesh, "fit")
+    mended = mesh.meshctl("up", "dc1", "--yes", check=False)  # the field that was changed above
+    assert (mended.returncode, "backoffLimit 3 -> 0" in mended.stdout) == (3, True)
     done = mesh.meshctl("up", "dc1", "--yes", check=False)
     assert done.returncode == 3
     assert "up to date" in done.stdout
