@@ -61,9 +61,10 @@ def test_what_kubectl_has_set_is_told_refused_and_taken_over(mesh: RunningLab) -
     mesh.meshctl("up", "dc1", "--yes")
     mesh.kubectl("dc1", "scale", "deployment/api", "-n", "owned", "--replicas=3")
     mesh.kubectl("dc1", "set", "image", "deployment/api", "-n", "owned", "main=a/api:2")
-    notes = mesh.json("plan", "dc1")["notes"]
-    assert "workload/api: .spec.replicas of deployment api is 3, set by kubectl: `up` sets it back to 2" in notes
-    assert any(f"`up` needs --take-over '{IMAGE}'" in note for note in notes)
+    plan = mesh.json("plan", "dc1")
+    changed = {c["property"]: (c["before"], c["after"]) for step in plan["outside"] for c in step["properties"]}
+    assert changed["spec.replicas"] == (3, 2)
+    assert any(f"`up` needs --take-over '{IMAGE}'" in note for note in plan["notes"])
 
     (mesh.folder / "mesh.yaml").write_text(MESH.format(level="debug"))
     assert f"--take-over '{IMAGE}'" in refused(mesh, "up", "dc1", "--yes")["hint"]
