@@ -222,8 +222,10 @@ def test_ctrl_c_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
     command = [sys.executable, "-m", "meshctl.cli.main", "check"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-    assert process.stderr is not None
-    assert process.stderr.read() == "error: interrupted\n"
+    try:
+        with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, stderr) == (130, "error: interrupted\n")

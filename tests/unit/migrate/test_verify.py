@@ -72,7 +72,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     Store.cuts, Store.lives, Store.token, Store.ranges = 0, -1, 1, []
     monkeypatch.setattr(verify, "_PAUSE_S", 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
