@@ -88,7 +88,7 @@ def unit(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Everything a person reads, against files; `-- --accept` renews them."""
     install(session)
-    pytest(session, "tests/unit", "-k", "golden")
+    pytest(session, "tests/unit", "-m", "golden")
 
 
 @nox.session

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -17,16 +18,17 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context
 from meshctl.cli.schema import schema
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UsageError
-from tests.golden_files import GOLDEN, assert_golden
+from tests.golden_files import Golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
+INFEASIBLE = Path(__file__).parent / "infeasible"
 app = typer.Typer()
 app.command()(check)
 app.command()(schema)
 
 
-def context(folder: Path, prefix: str = "", **more) -> Context:
-    return Context(folder / f"{prefix}mesh.yaml", folder / f"{prefix}environments.yaml", **more)
+def context(folder: Path, **more: Any) -> Context:
+    return Context(folder / "mesh.yaml", folder / "environments.yaml", **more)
 
 
 def run(given: Context, *arguments: str, code: int = 0) -> str:
@@ -37,15 +39,15 @@ def run(given: Context, *arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
-def test_the_example_side_by_side() -> None:
-    assert_golden("check/example.txt", run(context(EXAMPLE), "check"))
+def test_the_example_side_by_side(golden: Golden) -> None:
+    golden("check/example.txt", run(context(EXAMPLE), "check"))
 
 
-def test_the_example_in_detail() -> None:
-    assert_golden("check/example-verbose.txt", run(context(EXAMPLE, verbose=True), "check", "aws-east"))
+def test_the_example_in_detail(golden: Golden) -> None:
+    golden("check/example-verbose.txt", run(context(EXAMPLE, verbose=True), "check", "aws-east"))
 
 
-def test_the_example_as_json() -> None:
+def test_the_example_as_json(golden: Golden) -> None:
     text = run(context(EXAMPLE, output="json"), "check")
     document = json.loads(text)
     assert document["meshctl"] == 1
@@ -55,13 +57,13 @@ def test_the_example_as_json() -> None:
         assert set(found) >= {"gaps", "pools", "storage", "hourly_usd", "price_sources"}
         assert set(found["pools"]["train"]) >= {"machine", "nodes", "fabric", "rejected"}
         assert set(found["storage"]["weights"]) == {"as"}
-    assert_golden("check/example.json", json.dumps(document, indent=1) + "\n")
+    golden.json("check/example.json", document)
 
 
-def test_gaps_exit_65() -> None:
-    given = context(GOLDEN / "check", "infeasible-")
-    assert_golden("check/infeasible.txt", run(given, "check", code=65))
-    found = json.loads(run(context(GOLDEN / "check", "infeasible-", output="json"), "check", code=65))
+def test_gaps_exit_65(golden: Golden) -> None:
+    given = context(INFEASIBLE)
+    golden("check/infeasible.txt", run(given, "check", code=65))
+    found = json.loads(run(context(INFEASIBLE, output="json"), "check", code=65))
     assert not any(environment["feasible"] for environment in found["environments"].values())
     assert set(found["environments"]["aws"]["gaps"][0]) == {"subject", "wanted", "best", "hint"}
     assert found["environments"]["aws"]["hourly_usd"] is None

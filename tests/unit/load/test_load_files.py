@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load, load_mesh
-from tests.golden_files import GOLDEN, assert_golden
+from tests.golden_files import Golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 QUOTE = '"'
@@ -40,11 +40,11 @@ def test_the_example_is_valid() -> None:
     assert environments.secret_source("other-token").env == "MESHCTL_SECRET_OTHER_TOKEN"
 
 
-def test_every_diagnostic_in_one_run(tmp_path, monkeypatch) -> None:
-    folder = GOLDEN / "check" / "diagnostics"
+def test_every_diagnostic_in_one_run(golden: Golden, tmp_path, monkeypatch) -> None:
+    folder = Path(__file__).parent / "diagnostics"
     mesh, environments = (folder / "mesh.yaml").read_text(), (folder / "environments.yaml").read_text()
     found = problems(tmp_path, monkeypatch, mesh, environments)
-    assert_golden("check/diagnostics/diagnostics.txt", "\n".join(found) + "\n")
+    golden("check/diagnostics.txt", "\n".join(found) + "\n")
 
 
 def test_a_reference_to_nothing_names_the_nearest(tmp_path, monkeypatch) -> None:
