@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -23,13 +24,16 @@ def meshctl(*arguments: str, folder: Path = EXAMPLE) -> subprocess.CompletedProc
 
 
 def process(
-    *arguments: str, folder: Path = EXAMPLE, stdout: IO[str] | int = subprocess.PIPE, **variables: str
+    *arguments: str,
+    folder: Path = EXAMPLE,
+    stdout: IO[str] | int = subprocess.PIPE,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """A process of its own, where the process is what is looked at."""
     return subprocess.run(
         [sys.executable, "-m", "meshctl.cli.main", *arguments],
         cwd=folder,
-        env={**os.environ, **command_line.NO_PROGRAMS, **variables},
+        env={**os.environ, **command_line.NO_PROGRAMS, **(variables or {})},
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -223,7 +227,7 @@ def test_output_goes_where_the_encoding_lacks_its_letters(tmp_path: Path, narrow
     (tmp_path / "environments.yaml").write_text("\n".join(kept))
     shutil.copy(EXAMPLE / "mesh.yaml", tmp_path)
     for output in ("human", "json"):
-        done = process("check", "--output", output, folder=tmp_path, **narrow)
+        done = process("check", "--output", output, folder=tmp_path, variables=narrow)
         assert (done.returncode, done.stderr) == (65, "")
     assert json.loads(done.stdout)["environments"]["cw"]["gaps"]
 

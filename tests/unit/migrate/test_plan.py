@@ -164,7 +164,7 @@ def test_what_must_not_run_twice(kind: str, mount: Mount | None, *, alone: bool)
     cache = Block(name="cache", size_gib=1, storage_class="gp3", ephemeral=True, price=PRICE)
     there = deployment("east").model_copy(update={"blocks": (cache,)})
     mounts = (mount,) if mount else ()
-    workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)  # type: ignore[arg-type]
+    workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)
     assert runs_alone(there, workload) is alone
 
 

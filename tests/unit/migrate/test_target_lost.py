@@ -26,11 +26,11 @@ def dead_target() -> tuple[Twin, Migrations]:
     return twin, found
 
 
-def refused(found: Migrations, **options: bool) -> MigrationError:
+def refused(found: Migrations, *, target_lost: bool = False, destroy_target: bool = False) -> MigrationError:
     """The refusal, which turns nothing."""
     before = found.history()[1].records
     with pytest.raises(MigrationError) as error:
-        found.rollback(**options)
+        found.rollback(target_lost=target_lost, destroy_target=destroy_target)
     assert found.history()[1].records == before
     return error.value
 

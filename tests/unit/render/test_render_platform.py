@@ -130,7 +130,7 @@ def test_the_sdks_are_told_to_put_the_bucket_into_the_host_name(tmp_path: Path) 
     session = botocore.session.Session()
     session.set_config_variable("config_file", str(file))
     session.set_credentials("key", "secret")
-    client = session.create_client("s3", "us-east-1", endpoint_url=env(chat)["AWS_ENDPOINT_URL_S3"])
+    client: Any = session.create_client("s3", "us-east-1", endpoint_url=env(chat)["AWS_ENDPOINT_URL_S3"])
     url = client.generate_presigned_url("get_object", Params={"Bucket": "llm-weights", "Key": "k"})
     assert url.startswith("http://llm-weights.cwlota.com/k?")
     assert not [item for item in render.platform_objects(sample("onprem")) if item.kind == "ConfigMap"]
