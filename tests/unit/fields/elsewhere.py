@@ -9,8 +9,6 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -18,37 +16,28 @@ from meshctl import secret_variables
 from meshctl.engine import endpoint_names, names, secret_values
 from meshctl.engine.session import Session
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import Environments
-from meshctl.model.mesh import Mesh
 from meshctl.resolve import report
 from stacks.edge import Name
 from tests.unit.fields import effects
+from tests.unit.fields.sample import Read
 
 
-@dataclass(frozen=True)
-class Read:
-    """Both files as they were read; `folder` holds them."""
-
-    mesh: Mesh
-    environments: Environments
-    folder: Path
-
-    def deployment(self, environment: str) -> Deployment:
-        found = effects.resolved(self.mesh, self.environments, environment).deployment
-        if found is None:
-            raise AssertionError(f"the sample does not fit {environment}")
-        return found
+def _on_aws(read: Read) -> Deployment:
+    deployment = read.deployment("aws")
+    if deployment is None:
+        raise AssertionError("the sample does not fit its AWS environment")
+    return deployment
 
 
 def aws_provider(read: Read) -> object:
     """The AWS provider's own configuration, which all its resources are made with."""
-    declared: Any = effects.declared(read.deployment("aws"))
+    declared: Any = effects.declared(_on_aws(read))
     return declared["aws"]
 
 
 def dns_records(read: Read) -> object:
     """The records that `up` writes for the mesh's endpoints."""
-    deployment = read.deployment("aws")
+    deployment = _on_aws(read)
     addresses = {endpoint.name: "10.0.0.1" for endpoint in deployment.endpoints}
     return names.after_up(deployment, {}, addresses, read.environments.dns)
 
@@ -82,7 +71,7 @@ def secrets_of_workloads(read: Read) -> object:
         (read.folder / f"{name}.json").write_text(json.dumps(registry))
     secret_variables.forget()
     with mock.patch.dict(os.environ, {"HF_TOKEN": "first", "OTHER_TOKEN": "second"}):
-        return secret_values.collect(read.deployment("aws"), read.environments)
+        return secret_values.collect(_on_aws(read), read.environments)
 
 
 def check_report(read: Read) -> object:

@@ -6,22 +6,17 @@ platform. What a key acts on instead is in `elsewhere`. How to add a field: docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from meshctl.errors import DiagnosticsError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
-from tests.unit.fields import effects, values, walk
-from tests.unit.fields.elsewhere import ELSEWHERE, Read
+from tests.unit.fields import effects, sample, values, walk
+from tests.unit.fields.elsewhere import ELSEWHERE
+from tests.unit.fields.sample import FILES, Read
 
-HERE = Path(__file__).parent
-FILES = {name: yaml.safe_load((HERE / f"{name}.yaml").read_text()) for name in ("mesh", "environments")}
 FIELDS = [("mesh", field) for field in walk.fields(Mesh)]
 FIELDS += [("environments", field) for field in walk.fields(Environments)]
 SET = [(file, field) for file, field in FIELDS if len(values.choices(field.annotation)) != 1]
@@ -32,13 +27,13 @@ FIXED = [(file, field) for file, field in FIELDS if len(values.choices(field.ann
 def test_a_change_of_the_field_is_seen(file: str, field: walk.Field, tmp_path: Path) -> None:
     refused: list[str] = []
     tried = False
-    for value, files in changes(file, field):
-        read = read_files(files, tmp_path, refused)
-        if read is None and value is values.REMOVED:
+    for value, files in sample.changes(file, field):
+        changed = sample.read(files, tmp_path, refused)
+        if changed is None and value is values.REMOVED:
             return
-        if read is not None and is_seen(field, read):
+        if changed is not None and is_seen(field, changed):
             return
-        tried = tried or read is not None
+        tried = tried or changed is not None
     pytest.fail(_does_nothing(file, field) if tried else _never_set(file, field, refused))
 
 
@@ -47,7 +42,7 @@ def test_a_field_with_one_value_has_no_other(file: str, field: walk.Field, tmp_p
     refused: list[str] = []
     (place, *_) = walk.places(field, FILES[file])
     changed = {**FILES, file: walk.with_value(FILES[file], place, "another")}
-    assert read_files(changed, tmp_path, refused) is None
+    assert sample.read(changed, tmp_path, refused) is None
     assert any(str(place[-1]) in message for message in refused)
 
 
@@ -72,52 +67,20 @@ def _never_set(file: str, field: walk.Field, refused: list[str]) -> str:
     )
 
 
-def changes(file: str, field: walk.Field) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Each other value of the field, with both files that have it, once for each place of the field."""
-    for place in walk.places(field, FILES[file]):
-        for value in _others(field, walk.value_at(FILES[file], place)):
-            if value is values.REMOVED:
-                yield value, {**FILES, file: walk.without(FILES[file], place)}
-                continue
-            document = walk.with_value(FILES[file], place, value)
-            for key, beside in values.COMPANIONS.get(str(field), {}).items():
-                document = walk.with_value(document, (*place[:-1], key), beside)
-            yield value, {**FILES, file: document}
-
-
-def _others(field: walk.Field, current: Any) -> list[Any]:
-    try:
-        return values.others(field, current)
-    except LookupError as error:
-        message = str(error)
-    pytest.fail(message)
-
-
-def read_files(files: dict[str, Any], folder: Path, refused: list[str]) -> Read | None:
-    """None for files that are refused, whose reasons go to `refused`."""
-    try:
-        return Read(*effects.loaded(files["mesh"], files["environments"], folder), folder)
-    except DiagnosticsError as error:
-        refused += [str(problem) for problem in error.diagnostics]
-        return None
-
-
-def is_seen(field: walk.Field, read: Read) -> bool:
+def is_seen(field: walk.Field, changed: Read) -> bool:
+    unchanged = sample.unchanged(changed.folder)
     acts_on = ELSEWHERE.get(str(field))
-    unchanged = read_files(FILES, read.folder, [])
-    assert unchanged is not None
     if acts_on is not None:
-        return acts_on(unchanged) != acts_on(read)
-    return any(_is_seen_in(environment, unchanged, read) for environment in FILES["environments"]["environments"])
+        return acts_on(unchanged) != acts_on(changed)
+    return any(_is_seen_in(environment, unchanged, changed) for environment in unchanged.environments.environments)
 
 
-def _is_seen_in(environment: str, unchanged: Read, read: Read) -> bool:
+def _is_seen_in(environment: str, unchanged: Read, changed: Read) -> bool:
     """The cheap comparisons first: declaring the resources takes a tenth of a second."""
-    before = effects.resolved(unchanged.mesh, unchanged.environments, environment)
-    after = effects.resolved(read.mesh, read.environments, environment)
+    before, after = (effects.resolved(each.mesh, each.environments, environment) for each in (unchanged, changed))
     if effects.decided(before) != effects.decided(after):
         return True
-    if before.deployment == after.deployment:  # nothing behind it knows more
+    if before.deployment == after.deployment:  # whatever comes after it sees no more than it
         return False
     if effects.rendered(before.deployment) != effects.rendered(after.deployment):
         return True
@@ -126,5 +89,5 @@ def _is_seen_in(environment: str, unchanged: Read, read: Read) -> bool:
 
 @cache
 def _declared_unchanged(environment: str) -> object:
-    mesh, environments = (Mesh.model_validate(FILES["mesh"]), Environments.model_validate(FILES["environments"]))
+    mesh, environments = Mesh.model_validate(FILES["mesh"]), Environments.model_validate(FILES["environments"])
     return effects.declared(effects.resolved(mesh, environments, environment).deployment)
