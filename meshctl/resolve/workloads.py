@@ -49,8 +49,8 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
     return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
 
 
-# Fields that both models have by the same name, which the deployment takes over as the mesh has them. The others are
-# decided below, as are those that hold sections of their own.
+# Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
+# leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
 _DECIDED: Final = frozenset({"name", "replicas", "health", "mounts", "checkpoint"})
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
@@ -58,7 +58,7 @@ _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.mode
 def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -> Workload:
     resources, health, checkpoint = workload.resources, workload.health, workload.checkpoint
     return Workload(
-        **{field: getattr(workload, field) for field in _COPIED},
+        **{field: value for field in _COPIED if (value := getattr(workload, field)) is not None},
         name=name,
         replicas=replicas_of(mesh, workload),
         accelerators=resources.accelerators,
