@@ -203,6 +203,7 @@ class Workload(Value):
     image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    working_dir: str = added_later("")  # "" = the image's
     env: dict[str, str] = {}  # the user's
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0

@@ -33,6 +33,7 @@ class ContainerField:
 FIELDS: Final = (
     ContainerField("command", is_work=True),
     ContainerField("args", is_work=True),
+    ContainerField("working_dir", is_work=True),
 )
 
 

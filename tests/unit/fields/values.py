@@ -32,6 +32,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.imagePullSecrets": ["other-registry"],
     "workloads.*.command": ["sh", "other.sh"],
     "workloads.*.args": ["--other"],
+    "workloads.*.workingDir": "/other",
     "workloads.*.env": {"LOG_LEVEL": "debug"},
     "workloads.*.secrets": {"HF_TOKEN": "other-token"},
     "workloads.*.resources.cpu": 2,
