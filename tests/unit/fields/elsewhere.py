@@ -80,11 +80,11 @@ def check_report(read: Read) -> object:
     return "".join(report.JsonReport(read.mesh.name).pieces(resolutions))
 
 
-# The field's path, with the names of models in angle brackets -> what it acts on.
+# The field's path, with the section in angle brackets -> what it acts on.
 ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
-    "environments.*.<AwsEnvironment>.region": aws_provider,
-    "environments.*.<KubernetesEnvironment>.fabric.kind": check_report,
-    "environments.*.<OnpremEnvironment>.fabric.kind": check_report,
+    "environments.*.<aws>.region": aws_provider,
+    "environments.*.<kubernetes>.fabric.kind": check_report,
+    "environments.*.<onprem>.fabric.kind": check_report,
     "endpoints.*.host": dns_records,
     "dns.zone": dns_records,
     "dns.ttl": dns_records,

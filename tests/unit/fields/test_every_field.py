@@ -19,8 +19,8 @@ from tests.unit.fields.sample import FILES, Read
 
 FIELDS = [("mesh", field) for field in walk.fields(Mesh)]
 FIELDS += [("environments", field) for field in walk.fields(Environments)]
-SET = [(file, field) for file, field in FIELDS if len(values.choices(field.annotation)) != 1]
-FIXED = [(file, field) for file, field in FIELDS if len(values.choices(field.annotation)) == 1]
+SET = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotation)) != 1]
+FIXED = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotation)) == 1]
 
 
 @pytest.mark.parametrize(("file", "field"), SET, ids=str)
@@ -47,7 +47,7 @@ def test_a_field_with_one_value_has_no_other(file: str, field: walk.Field, tmp_p
 
 
 def test_the_tables_name_fields_that_there_are() -> None:
-    names = {str(field) for _, field in FIELDS} | {values.without_models(field) for _, field in FIELDS}
+    names = {str(field) for _, field in FIELDS} | {values.without_sections(field) for _, field in FIELDS}
     assert {*values.OTHER_VALUES, *values.COMPANIONS, *ELSEWHERE} - names == set()
 
 

@@ -6,14 +6,13 @@ Choices, switches and counts are made up from the field's type; a field of any o
 
 from __future__ import annotations
 
-import types
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
-from tests.unit.fields.walk import Field
+from tests.unit.fields.walk import Field, choices, is_union
 
 REMOVED: Final = object()  # for a key whose value decides nothing, and without which the file is refused
 
-# The field's path, without the names of models in angle brackets -> a value that mesh.yaml or environments.yaml of
+# The field's path, without what stands in angle brackets -> a value that mesh.yaml or environments.yaml of
 # this folder does not have. It has to be valid, and it should matter: a few more CPU cores lead to the same machine.
 OTHER_VALUES: dict[str, Any] = {
     "name": "other",
@@ -49,7 +48,7 @@ OTHER_VALUES: dict[str, Any] = {
     "blueprints": {"rag": {}},
     "limits.hourly": "1 USD",
     "environments.*.region": "US-WEST-01A",
-    "environments.*.<AwsEnvironment>.region": "us-west-2",
+    "environments.*.<aws>.region": "us-west-2",
     "environments.*.zones": ["us-east-1a", "us-east-1c"],
     "environments.*.profile": "other",
     "environments.*.account": "222222222222",
@@ -87,19 +86,11 @@ OTHER_VALUES: dict[str, Any] = {
 
 # What must change together with a field, so that the file stays valid: keys beside the field.
 COMPANIONS: dict[str, dict[str, Any]] = {
-    "environments.*.<AwsEnvironment>.region": {
+    "environments.*.<aws>.region": {
         "zones": ["us-west-2a", "us-west-2b"],
         "capacity": {"reservations": [{"id": "cr-0a", "pool": "train"}], "blocks": [{"id": "cr-0b", "pool": "block"}]},
     }
 }
-
-
-def choices(annotation: Any) -> tuple[Any, ...]:
-    """The values of a Literal, also of an optional one; empty for other types."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    inner = [choices(each) for each in get_args(annotation)] if _is_union(annotation) else []
-    return next(filter(None, inner), ())
 
 
 def others(field: Field, current: Any) -> list[Any]:
@@ -107,7 +98,7 @@ def others(field: Field, current: Any) -> list[Any]:
 
     Raises: LookupError where there is none, saying what to add.
     """
-    untagged = without_models(field)
+    untagged = without_sections(field)
     for key in (str(field), untagged):
         if key in OTHER_VALUES:
             return [OTHER_VALUES[key]]
@@ -124,8 +115,8 @@ def others(field: Field, current: Any) -> list[Any]:
     )
 
 
-def without_models(field: Field) -> str:
-    """The field's path without the names of models in angle brackets."""
+def without_sections(field: Field) -> str:
+    """The field's path without what stands in angle brackets."""
     return ".".join(part for part in field.path if not part.startswith("<"))
 
 
@@ -133,9 +124,5 @@ def _plain(annotation: Any) -> Any:
     """The type without None and annotations: `Annotated[int, Ge(1)] | None` -> int."""
     if get_origin(annotation) is Annotated:
         return _plain(get_args(annotation)[0])
-    members = [each for each in get_args(annotation) if each is not type(None)] if _is_union(annotation) else []
+    members = [each for each in get_args(annotation) if each is not type(None)] if is_union(annotation) else []
     return _plain(members[0]) if len(members) == 1 else annotation
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
