@@ -64,18 +64,18 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
-        health=Health(**health.model_dump()) if health else None,
+        health=Health(**health.model_dump(exclude_none=True)) if health else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
-                **mount.model_dump(),
+                **mount.model_dump(exclude_none=True),
                 storage=storage,
                 kind=mesh.storage[storage].kind,
                 ephemeral=mesh.storage[storage].ephemeral,
             )
             for storage, mount in workload.mounts.items()
         ),
-        checkpoint=Checkpoint(**checkpoint.model_dump()) if checkpoint else None,
+        checkpoint=Checkpoint(**checkpoint.model_dump(exclude_none=True)) if checkpoint else None,
     )
 
 
