@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +62,32 @@ def declared(deployment: Deployment | None) -> object:
     the whole deployment, are left out."""
     if deployment is None:
         return ()
-    wire, loop = _Wire(), asyncio.new_event_loop()
+    wire = _Wire()
     late = {name: f"value of {name}" for name in render.late_names(render.platform_objects(deployment))}
-    asyncio.set_event_loop(loop)  # the SDK takes the thread's own, which others may have closed
-    try:
+    with _event_loops():
         pulumi.runtime.set_mocks(wire, monitor=MockMonitor(wire))
         pulumi.runtime.test(lambda: _PROGRAMS[deployment.provider](deployment, late))()
-    finally:
-        loop.close()
-        asyncio.set_event_loop(None)
     return wire.declared
+
+
+@contextmanager
+def _event_loops() -> Iterator[None]:
+    """Event loops for one program: Pulumi's mocks leave one open in each thread that has none."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def make() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
+
+    make()
+    try:
+        with ThreadPoolExecutor(initializer=make) as threads:
+            loops[0].set_default_executor(threads)
+            yield
+    finally:
+        asyncio.set_event_loop(None)
+        for loop in loops:
+            loop.close()
 
 
 class _Wire(pulumi.runtime.Mocks):
