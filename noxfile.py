@@ -32,6 +32,7 @@ def install(session: nox.Session) -> None:
 # Two workers, each with a lab of its own: most of the time a test waits. Whole files go to a worker, for they share
 # what they bring up, and the long ones come first.
 IN_TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
 ALL_TESTS = ("tests/faults", "tests/integration", "tests/contract", "tests/unit")
 
 
@@ -60,7 +61,7 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, "-m", "not exhaustive", *ALL_TESTS)
+    pytest(session, *IN_TWO, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
 
 
 @nox.session
@@ -88,7 +89,7 @@ def unit(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Everything a person reads, against files; `-- --accept` renews them."""
     install(session)
-    pytest(session, "tests/unit", "-k", "golden")
+    pytest(session, "tests/unit", "-m", "golden")
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -65,7 +66,7 @@ def test_an_interrupt_is_heard_while_a_lock_is_waited_for(monkeypatch: pytest.Mo
     waiting = run_of(stack)
     monkeypatch.setattr(run, "_engine", lambda _pid: psutil.Process())
     monkeypatch.setattr(run, "_is_orphan", lambda _engine: True)
-    monkeypatch.setattr(run.time, "sleep", lambda _s: waiting.pulumi.interrupt())
+    monkeypatch.setattr(time, "sleep", lambda _s: waiting.pulumi.interrupt())
     with pytest.raises(InterruptedByUserError):
         waiting.preview()
     assert stack.runs == 1
