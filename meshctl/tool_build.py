@@ -99,7 +99,7 @@ def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> No
     environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
     started = time.monotonic()
     tell(f"{tool.name} {tool.version}: building with Go from {module_folder(tool)}")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=module_folder(tool),
         env=environment,
@@ -107,17 +107,17 @@ def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> No
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        lines = _follow(tool, process.stderr or (), tell, started)
-        if process.wait() != 0:
-            why = "\n".join(lines) or f"`go build` ended with {process.returncode}"
-            raise ToolError(f"building {tool.name} {tool.version} failed", why=why, hint="meshctl setup")
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # go and the compilers it started
-        process.wait()
-        raise
+    ) as process:
+        try:
+            lines = _follow(tool, process.stderr or (), tell, started)
+            if process.wait() != 0:
+                why = "\n".join(lines) or f"`go build` ended with {process.returncode}"
+                raise ToolError(f"building {tool.name} {tool.version} failed", why=why, hint="meshctl setup")
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)  # go and the compilers it started
+            process.wait()
+            raise
     tell(f"{tool.name} {tool.version}: built in {time.monotonic() - started:.0f} s")
 
 
