@@ -13,6 +13,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
 CODE = ("meshctl", "providers", "stacks", "examples", "tests", "noxfile.py")
+PRODUCT = ("meshctl", "providers", "stacks", "examples")
 
 
 def install(session: nox.Session) -> None:
@@ -43,6 +44,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
+    session.run("deptry", *PRODUCT)
 
 
 @nox.session
@@ -65,7 +67,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and the layers of docs/architecture.md."""
+    """Style, the layers of docs/architecture.md, and the declared dependencies."""
     install(session)
     check(session)
 
