@@ -134,6 +134,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def changelog(session: nox.Session) -> None:
+    """The notes of the next release, from changelog.d; `-- --version X.Y.Z` writes them into CHANGELOG.md."""
+    install(session)
+    session.run("towncrier", "build", *(session.posargs or ("--draft", "--version", "next")))
+
+
+@nox.session
 def dev(session: nox.Session) -> None:
     """A .venv for working in, with everything in it."""
     session.run_install("uv", "sync", "--locked", "--extra=lab", env={"UV_PROJECT_ENVIRONMENT": ".venv"})
