@@ -15,6 +15,15 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshctl import tools
+
+ETCD = b"#!/bin/sh\necho 'etcd Version: 3.6.15'\n" + b"# padding\n" * 1000
+ETCD_FOLDER = "/github.com/etcd-io/etcd/releases/download/v3.6.15"
+ETCD_FILE = f"{ETCD_FOLDER}/etcd-v3.6.15-linux-amd64.tar.gz"
+KUBECTL = b'#!/bin/sh\necho \'{"gitVersion": "v1.36.3"}\'\n' + b"# padding\n" * 1000
+KUBECTL_FILE = "/dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubectl"
 
 
 @dataclass
@@ -57,55 +66,57 @@ class Publisher:
         return [ranges for asked, ranges in self.requests if asked == path]
 
 
-@contextmanager
-def publisher() -> Iterator[Publisher]:
-    playing = Publisher()
-    over = threading.Event()
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for one Publisher; `publisher` makes a class for each."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"
+    playing: Publisher
+    over: threading.Event
 
-        def do_GET(self) -> None:
-            asked_range = self.headers.get("Range", "")
-            playing.requests.append((self.path, asked_range))
-            queue = playing.answers.get(self.path, [Answer(status=404)])
-            answer = queue.pop(0) if len(queue) > 1 else queue[0]
-            start = int(asked_range.removeprefix("bytes=").rstrip("-")) if asked_range and answer.ranges else 0
-            self.reply(answer, start)
+    def do_GET(self) -> None:
+        asked_range = self.headers.get("Range", "")
+        self.playing.requests.append((self.path, asked_range))
+        queue = self.playing.answers.get(self.path, [Answer(status=404)])
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        start = int(asked_range.removeprefix("bytes=").rstrip("-")) if asked_range and answer.ranges else 0
+        self.reply(answer, start if answer.status == 200 else 0)
 
-        def reply(self, answer: Answer, start: int) -> None:
-            total = len(answer.body)
-            if start and start >= total and answer.status == 200:
-                self.send_response(416)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            rest = answer.body[start:]
-            self.send_response(206 if start and answer.status == 200 else answer.status)
-            self.send_header("Content-Length", str(len(rest)))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if answer.silent:
-                over.wait(60)
-                self.close_connection = True
-                return
-            if answer.cut_after is not None and (answer.always_cut or not start):
-                self.wfile.write(rest[: answer.cut_after])
-                self.close_connection = True
-                return
+    def reply(self, answer: Answer, start: int) -> None:
+        total = len(answer.body)
+        if start and start >= total:
+            self.send_head(416, 0, {})
+            return
+        rest = answer.body[start:]
+        part = {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if start else {}
+        self.send_head(206 if start else answer.status, len(rest), {**part, **answer.headers})
+        if answer.silent:
+            self.over.wait(60)
+            self.close_connection = True
+        elif answer.cut_after is not None and (answer.always_cut or not start):
+            self.wfile.write(rest[: answer.cut_after])
+            self.close_connection = True
+        else:
             self.wfile.write(rest)
 
-        def do_CONNECT(self) -> None:
-            playing.connects.append(self.path)
-            self.send_error(403, "no way out")
+    def send_head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
 
-        def log_message(self, *args: object) -> None:
-            pass
+    def do_CONNECT(self) -> None:
+        self.playing.connects.append(self.path)
+        self.send_error(403, "no way out")
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def publisher() -> Iterator[Publisher]:
+    playing, over = Publisher(), threading.Event()
+    handler = type("PlayingHandler", (Handler,), {"playing": playing, "over": over})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -140,3 +151,16 @@ def zip_of(entries: dict[str, bytes]) -> bytes:
         for name, content in entries.items():
             zipped.writestr(name, content)
     return buffer.getvalue()
+
+
+def built(tmp_path: Path) -> int:
+    """How many programs Go has built."""
+    record = tmp_path / "built"
+    return len(record.read_text().splitlines()) if record.exists() else 0
+
+
+def setup(*names: str, build: bool = False) -> list[str]:
+    """`meshctl setup NAME…`; what it told."""
+    lines: list[str] = []
+    tools.ensure(names, lines.append, build=build)
+    return lines

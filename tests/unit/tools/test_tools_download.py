@@ -6,7 +6,6 @@ import hashlib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -18,89 +17,21 @@ from meshctl import tool_download, tool_http, tools
 from meshctl.errors import ToolError, UsageError
 from meshctl.tool_http import NotDownloadedError
 from meshctl.tool_table import TOOLS, cached_path
-from tests.unit.tools.publisher import Answer, Publisher, publisher, tar_of, zip_of
+from tests.unit.tools.publisher import (
+    ETCD,
+    ETCD_FILE,
+    ETCD_FOLDER,
+    KUBECTL,
+    KUBECTL_FILE,
+    Answer,
+    Publisher,
+    built,
+    publisher,
+    setup,
+    tar_of,
+)
 
-ETCD = b"#!/bin/sh\necho 'etcd Version: 3.6.15'\n" + b"# padding\n" * 1000
-ETCD_FOLDER = "/github.com/etcd-io/etcd/releases/download/v3.6.15"
-ETCD_FILE = f"{ETCD_FOLDER}/etcd-v3.6.15-linux-amd64.tar.gz"
-KUBECTL = b'#!/bin/sh\necho \'{"gitVersion": "v1.36.3"}\'\n' + b"# padding\n" * 1000
-KUBECTL_FILE = "/dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubectl"
-GO = """#!/bin/sh
-if [ "$1" = env ]; then printf 'go1.26.8\\nlocal\\n'; exit 0; fi
-echo "$@" >> RECORD
-case "$*" in *k8s.io/kubernetes*) version=1.36.3 ;; *) version=3.6.15 ;; esac
-while [ "$1" != -o ]; do shift; done
-printf '#!/bin/sh\\necho %s\\n' "$version" > "$2"
-"""
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
-@pytest.fixture(autouse=True)
-def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Linux machine with nothing on it but a `go` that builds programs which answer like etcd."""
-    monkeypatch.setenv("MESHCTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tool_download, "machine", lambda: ("linux", "amd64"))
-    monkeypatch.setattr(tool_http, "RETRY_WAIT_S", 0.0)
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    go = tmp_path / "path" / "go"
-    go.parent.mkdir()
-    go.write_text(GO.replace("RECORD", str(tmp_path / "built")))
-    go.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
-
-
-@pytest.fixture
-def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
-    with publisher() as playing:
-        monkeypatch.setenv("MESHCTL_MIRROR", playing.url)
-        yield playing
-
-
-def built(tmp_path: Path) -> int:
-    """How many programs Go has built."""
-    record = tmp_path / "built"
-    return len(record.read_text().splitlines()) if record.exists() else 0
-
-
-def setup(*names: str, build: bool = False) -> list[str]:
-    """`meshctl setup NAME…`; what it told."""
-    lines: list[str] = []
-    tools.ensure(names, lines.append, build=build)
-    return lines
-
-
-def only_the_program_is_left(name: str) -> None:
-    cache = tool_download.cache_dir()
-    files = sorted(path.relative_to(cache).parts[0] for path in cache.rglob("*") if path.is_file())
-    assert set(files) <= {"bin", "locks", "probes.json"}
-    assert [path.name for path in cached_path(TOOLS[name]).parent.iterdir()] == [name]
-
-
-def test_a_program_inside_a_tar(mirror: Publisher, tmp_path: Path) -> None:
-    mirror.release(ETCD_FILE, tar_of({"etcd-v3.6.15-linux-amd64/etcd": ETCD, "README.md": b"x"}), "SHA256SUMS")
-    lines = setup("etcd")
-    assert cached_path(TOOLS["etcd"]).read_bytes() == ETCD
-    assert lines == [f"etcd 3.6.15: downloading {mirror.url}{ETCD_FILE}"]
-    assert built(tmp_path) == 0
-    only_the_program_is_left("etcd")
-    assert setup("etcd") == []
-
-
-def test_a_program_inside_a_zip(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_download, "machine", lambda: ("darwin", "arm64"))
-    folder = "etcd-v3.6.15-darwin-arm64"
-    mirror.release(f"{ETCD_FOLDER}/{folder}.zip", zip_of({f"{folder}/etcd": ETCD, "README.md": b"x"}), "SHA256SUMS")
-    setup("etcd")
-    assert cached_path(TOOLS["etcd"]).read_bytes() == ETCD
-
-
-def test_a_bare_program(mirror: Publisher) -> None:
-    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
-    setup("kubectl")
-    assert cached_path(TOOLS["kubectl"]).read_bytes() == KUBECTL
-    only_the_program_is_left("kubectl")
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 def test_the_publishers_own_hosts_are_asked_without_a_mirror(tmp_path: Path) -> None:
@@ -304,7 +235,12 @@ def test_a_host_that_nobody_reaches_is_tried_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MESHCTL_MIRROR", f"http://127.0.0.1:{port}")
     asked: list[str] = []
     text_of = tool_http.text_of
-    monkeypatch.setattr(tool_http, "text_of", lambda url: asked.append(url) or text_of(url))
+
+    def count(url: str) -> str:
+        asked.append(url)
+        return text_of(url)
+
+    monkeypatch.setattr(tool_http, "text_of", count)
     lines = setup("kube-apiserver", "kube-scheduler", "kubectl")
     assert len(asked) == 1
     assert sum(f"not downloaded: 127.0.0.1:{port}: can't be reached" in line for line in lines) == 3
@@ -345,57 +281,6 @@ def test_without_a_download_and_without_go_the_error_says_both(
         setup("etcd")
     assert "no `go` command on PATH" in caught.value.why
     assert f"not downloaded: HTTP 404 for {mirror.url}{ETCD_FOLDER}/SHA256SUMS" in caught.value.why
-
-
-@pytest.mark.parametrize(
-    "entries",
-    [
-        {"../../../evil": b"x", "other": ETCD},
-        {"etcd-v3.6.15-linux-amd64/etcd": "/etc/passwd"},
-        {"etcd-v3.6.15-linux-amd64/etcd": "../evil", "evil": ETCD},
-    ],
-)
-def test_an_archive_without_the_program_as_a_plain_file_is_an_error(
-    mirror: Publisher, tmp_path: Path, entries: dict[str, bytes | str]
-) -> None:
-    mirror.release(ETCD_FILE, tar_of(entries), "SHA256SUMS")
-    with pytest.raises(ToolError, match="does not hold the program"):
-        setup("etcd")
-    assert built(tmp_path) == 0
-    assert not list(tmp_path.rglob("evil"))
-    assert list(cached_path(TOOLS["etcd"]).parent.iterdir()) == []
-
-
-def test_nothing_in_an_archive_chooses_where_it_is_written(mirror: Publisher, tmp_path: Path) -> None:
-    entries = {"../../../evil": b"x", str(tmp_path / "evil"): b"x", "etcd-v3.6.15-linux-amd64/etcd": ETCD}
-    mirror.release(ETCD_FILE, tar_of({**entries}), "SHA256SUMS")
-    setup("etcd")
-    assert not list(tmp_path.rglob("evil"))
-    only_the_program_is_left("etcd")
-
-
-def test_a_file_that_is_no_archive_is_an_error(mirror: Publisher) -> None:
-    mirror.release(ETCD_FILE, b"not a tar", "SHA256SUMS")
-    with pytest.raises(ToolError, match="does not hold the program"):
-        setup("etcd")
-
-
-def test_a_program_of_the_wrong_version_is_never_used(mirror: Publisher, tmp_path: Path) -> None:
-    wrong = ETCD.replace(b"3.6.15", b"3.6.14")
-    mirror.release(ETCD_FILE, tar_of({"etcd-v3.6.15-linux-amd64/etcd": wrong}), "SHA256SUMS")
-    with pytest.raises(ToolError, match="is not version") as caught:
-        setup("etcd")
-    assert "meshctl setup --build etcd" in caught.value.hint
-    assert not cached_path(TOOLS["etcd"]).exists()
-
-
-def test_left_overs_of_a_killed_run_are_swept_away(mirror: Publisher) -> None:
-    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
-    folder = cached_path(TOOLS["kubectl"]).parent
-    folder.mkdir(parents=True)
-    (folder / ".kubectl.4711.partial").write_bytes(b"half")
-    setup("kubectl")
-    only_the_program_is_left("kubectl")
 
 
 def test_the_password_of_a_mirror_is_never_told(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from meshctl import tool_build
 from meshctl.errors import ToolError
-from meshctl.tool_build import go_program, module_folder
-from meshctl.tool_table import TOOLS
+from meshctl.tool_build import GO_MINIMUM, go_program, module_folder
+from meshctl.tool_table import TOOLS, numbers
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,14 @@ def test_every_tool_has_its_module_and_its_package_in_it() -> None:
         text = (module_folder(tool) / "go.mod").read_text()
         assert tool.package in text
         assert f"v{tool.version}" in text
+
+
+@pytest.mark.parametrize("folder", sorted({tool.module_dir for tool in TOOLS.values()}))
+def test_a_module_asks_for_no_newer_go_than_setup_does(folder: str) -> None:
+    module = module_folder(next(tool for tool in TOOLS.values() if tool.module_dir == folder))
+    go_line = next(line for line in (module / "go.mod").read_text().splitlines() if line.startswith("go "))
+    assert numbers(go_line) <= (*GO_MINIMUM, 0), f"{module}/go.mod: go mod edit -go={GO_MINIMUM[0]}.{GO_MINIMUM[1]}"
+    assert (module / "go.sum").is_file()
 
 
 def go(folder: Path, version: str, toolchain: str) -> Path:
