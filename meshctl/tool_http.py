@@ -19,7 +19,7 @@ RETRY_WAIT_S = 1.0
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 20.0
-_TEXT_TIMEOUT_S = 15.0
+_TEXT_TIMEOUT_S = 10.0
 _TEXT_ATTEMPTS = 3
 _PROGRESS_EVERY_S = 2.0
 _MOST_TEXT_BYTES = 1 << 20
@@ -60,7 +60,8 @@ def size_of(path: Path) -> int:
 def text_of(url: str) -> str:
     """A small text file. Raises: NotDownloadedError, HostDownError.
 
-    In a thread of its own, because looking up a host's name has no time limit that could be set.
+    In a thread of its own, because looking up a host's name has no time limit that could be set, and the limit for
+    connecting is one for each of its addresses.
     """
     outcome: list[str | Exception] = []
 
