@@ -13,6 +13,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
 CODE = ("meshctl", "providers", "stacks", "examples", "tests", "noxfile.py")
+PRODUCT = ("meshctl", "providers", "stacks", "examples")
 
 
 def install(session: nox.Session) -> None:
@@ -44,6 +45,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
+    session.run("deptry", *PRODUCT)
 
 
 @nox.session
@@ -66,7 +68,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and the layers of docs/architecture.md."""
+    """Style, the layers of docs/architecture.md, and the declared dependencies."""
     install(session)
     check(session)
 
@@ -130,6 +132,13 @@ def docs(session: nox.Session) -> None:
     """Checks that the docs' links and commands exist."""
     install(session)
     pytest(session, "tests/unit/test_docs.py")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """The notes of the next release, from changelog.d; `-- --version X.Y.Z` writes them into CHANGELOG.md."""
+    install(session)
+    session.run("towncrier", "build", *(session.posargs or ("--draft", "--version", "next")))
 
 
 @nox.session

@@ -11,10 +11,9 @@ from typing import Any, cast
 import psutil
 import pytest
 from pulumi import automation
-from pulumi.automation._cmd import CommandResult
-from pulumi.automation.errors import create_command_error
+from pulumi.automation import CommandResult
 
-from meshctl.engine import run
+from meshctl.engine import pulumi_private, run
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError
@@ -24,7 +23,7 @@ LOCKED = f"""error: the stack is currently locked by 1 lock(s). Either wait for 
 
 
 def error(stderr: str) -> automation.CommandError:
-    failed = create_command_error(CommandResult(stdout="", stderr=stderr, code=255))
+    failed = pulumi_private.command_error(CommandResult(stdout="", stderr=stderr, code=255))
     assert isinstance(failed, automation.CommandError)
     return failed
 
