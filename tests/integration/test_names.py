@@ -23,10 +23,8 @@ from meshctl.lab.network import dns_server
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.model.environment import Environments
 from stacks.edge import Name
-from tests.integration.lab_aws_server import KEY, Aws, aws, server
+from tests.integration.lab_aws_server import KEY, Aws
 from tests.unit.render.sample import sample
-
-__all__ = ["aws", "server"]
 
 HOST = "names.example.com"
 EAST = Name(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")

@@ -90,7 +90,7 @@ def _event_loops() -> Iterator[None]:
             loop.close()
 
 
-class _Wire(pulumi.runtime.Mocks):
+class _Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what was declared, and answers with what the stacks read from it."""
 
     def __init__(self) -> None:
