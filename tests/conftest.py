@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from meshctl import secret_variables
+from tests.folders import in_a_lab
 
-pytest_plugins = ["tests.time_limits", "tests.left_behind", "tests.golden_files", "tests.lab_fixture"]
-
-LAB_FOLDERS = tuple(Path(__file__).parent / name for name in ("integration", "faults"))
+pytest_plugins = ["tests.time_limits", "tests.left_behind", "tests.order", "tests.golden_files", "tests.lab_fixture"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Warnings are errors (pyproject.toml) where a test fails in seconds. A warning of the Pulumi or AWS SDK, on some
     interpreter to come, does not end a test that takes minutes: it is listed."""
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in LAB_FOLDERS):
+        if in_a_lab(item.path):
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 

@@ -2,7 +2,8 @@
 
 A plugin of `tests/conftest.py`. What a test left is put back and fails that test, not one of those that follow: those
 would pass or fail by the order in which they run. Fixtures of a module or of the session may change things for as long
-as they live; what they leave fails their last test.
+as they live; what they leave fails their last test. Tests against the lab may leave
+processes: the lab ends its own.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.folders import in_a_lab
 from tests.time_limits import children, end_children
 
 _OWN = {"PYTEST_CURRENT_TEST"}  # pytest's, of the phase that a test is in
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_a_test_is_left() -> Iterator[None]:
+def _nothing_of_a_test_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     older, folder = children(), Path.cwd()
     yield from _same_environment()
     if Path.cwd() != folder:
         os.chdir(folder)
         pytest.fail("the test left another working folder; use monkeypatch.chdir")
-    if newer := children() - older:
+    if not in_a_lab(request.path) and (newer := children() - older):
         end_children(older=older)
         pytest.fail(f"the test left processes running: {sorted(newer)}")
 
