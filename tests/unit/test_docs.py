@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -167,12 +168,15 @@ def test_every_error_code_is_documented_with_its_exit_code() -> None:
 
 def test_every_hinted_code_is_documented() -> None:
     page = text_of(ROOT / "docs" / "errors.md").partition("## Codes of failed resources")[2]
-    assert [code for code in HINTS if f"`{code}`" not in page] == []
+    own = registry.merged(lambda platform: platform.words.failure_hints)
+    assert [code for code in (*HINTS, *own) if f"`{code}`" not in page] == []
 
 
 def sections(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models inside an annotation, however deep."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is PlatformEnvironment:
+        yield from (platform.environment for platform in registry.platforms())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
         for inner in get_args(annotation):

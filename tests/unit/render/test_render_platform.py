@@ -66,9 +66,8 @@ def changed(deployment: Deployment, workload: str, **update: Any) -> Deployment:
 @pytest.mark.parametrize("provider", ["aws", "coreweave", "onprem"])
 def test_golden(provider: Provider) -> None:
     deployment = sample(provider)
-    nodes = {"coreweave": render.nodepool_objects, "onprem": render.node_label_objects}
-    objects = nodes[provider](deployment) if provider in nodes else ()
-    assert_golden(f"render/{provider}.yaml", text((*objects, *render.platform_objects(deployment))))
+    objects = (*render.node_objects(deployment), *render.platform_objects(deployment))
+    assert_golden(f"render/{provider}.yaml", text(objects))
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -375,13 +374,13 @@ def test_pods_run_on_the_pool_of_their_own_mesh_only(provider: Provider) -> None
     wanted = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
     assert pod(named(deployment, "workload/pretrain:job"))["nodeSelector"] == wanted
     if provider == "coreweave":
-        assert wanted.items() <= render.nodepool_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
+        assert wanted.items() <= render.node_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
     if provider == "onprem":
-        assert render.node_label_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
+        assert render.node_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
 
 
 def test_nodepools() -> None:
-    pools = {item.name: item for item in render.nodepool_objects(sample("coreweave"))}
+    pools = {item.name: item for item in render.node_objects(sample("coreweave"))}
     train, serve = pools["pool/train:nodepool"], pools["pool/serve:nodepool"]
     assert train.manifest["metadata"]["name"] == "llm-prod-train"
     assert train.manifest["spec"]["nodeLabels"]["meshctl.dev/pool"] == "train"
@@ -395,14 +394,14 @@ def test_racks_do_not_scale_and_reserved_labels_are_left_out() -> None:
     deployment = sample("coreweave")
     labels = {"node.coreweave.cloud/type": "x", "meshctl.dev/pool": "serve", "own": "1"}
     racks = deployment.pool("serve").model_copy(update={"machine": "gb200-4x", "labels": labels})
-    (item,) = render.nodepool_objects(deployment.model_copy(update={"pools": (racks,)}))
+    (item,) = render.node_objects(deployment.model_copy(update={"pools": (racks,)}))
     assert item.manifest["spec"]["autoscaling"] is False
     ours = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "serve"}
     assert item.manifest["spec"]["nodeLabels"] == {**ours, "own": "1"}
 
 
 def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
-    items = render.node_label_objects(sample("onprem"))
+    items = render.node_objects(sample("onprem"))
     assert len(items) == 8
     assert items[0].name == "pool/train:node-train-0"
     assert items[0].patch
