@@ -75,7 +75,7 @@ def _loaded(point: EntryPoint) -> Platform | str:
         platform = point.load()
     except PartsError as error:
         return str(error)
-    except Exception as error:  # a module of others may raise anything, which must not end this program
+    except (Exception, SystemExit) as error:  # a module of others may do anything, and must not end this program
         return f"its module {point.module} fails to import: {type(error).__name__}: {error}"
     if not isinstance(platform, Platform):
         return f"{point.value} is no Platform, but {type(platform).__name__}"
@@ -110,17 +110,21 @@ def found() -> Found:
 
 
 def platforms() -> tuple[Platform, ...]:
-    """All that can be used, in a fixed order. Raises: PlatformError when there are none: then something is wrong with
-    the installation."""
-    usable = tuple(found().platforms.values())
-    if not usable:
-        raise PlatformError(
-            "no platform is installed",
-            why=f"no installed package has entry points of the group {GROUP}, not even meshctl: it was installed"
-            " before it had them",
-            hint="install meshctl anew (`uv sync` in a checkout)",
-        )
-    return usable
+    """All that can be used, in a fixed order.
+
+    Raises: PlatformError when meshctl's own are not among them: then something is wrong with the installation.
+    """
+    if not any(source.split()[0] == OWN for source in found().sources.values()):
+        raise not_installed()
+    return tuple(found().platforms.values())
+
+
+def not_installed() -> PlatformError:
+    return PlatformError(
+        "meshctl's own platforms are not installed",
+        why=f"the installed {OWN} has no entry points of the group {GROUP}: it was installed before it had them",
+        hint="install meshctl anew (`uv sync --reinstall-package meshctl` in a checkout)",
+    )
 
 
 def platform(name: str) -> Platform:
