@@ -203,6 +203,12 @@ def test_every_key_is_documented(model: type[BaseModel], page: str) -> None:
     assert keys - quoted == set()
 
 
+def test_every_platform_of_meshctl_has_a_section() -> None:
+    headings = re.findall(r"^## provider: (.+)$", text_of(ROOT / "docs" / "environments.md"), re.MULTILINE)
+    own = [name for name, source in registry.found().sources.items() if source.startswith("meshctl ")]
+    assert sorted(", ".join(headings).split(", ")) == own
+
+
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_no_path_of_a_machine(page: Path) -> None:
     assert re.findall(r"(?<![\w.])/(?:root|work|tmp/lead|home/\w+)/", text_of(page)) == []
