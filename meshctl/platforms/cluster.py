@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.environment import FabricOptions, GivenClusterEnvironment, Kubeconfig
@@ -25,7 +25,9 @@ from meshctl.platforms.interface import (
     Storage,
     Words,
 )
-from meshctl.render.objects import PlatformObject
+
+if TYPE_CHECKING:
+    from meshctl.render.objects import PlatformObject
 
 
 class KubernetesEnvironment(GivenClusterEnvironment):

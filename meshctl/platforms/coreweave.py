@@ -6,7 +6,7 @@ Found by `meshctl.platforms.registry` (entry point `coreweave`). Facts are from 
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from meshctl.catalog import Machine, Rdma, StoragePrice, machines_of, storage_prices_of
 from meshctl.model.addresses import Region
@@ -25,7 +25,9 @@ from meshctl.platforms.interface import (
     StoreHost,
     Words,
 )
-from meshctl.render.objects import PlatformObject
+
+if TYPE_CHECKING:
+    from meshctl.render.objects import PlatformObject
 
 _NAME: Final = "coreweave"
 _ROWS: Final = resources.files("meshctl.catalog")
@@ -79,7 +81,8 @@ def nodepool_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _nodepool(deployment: Deployment, pool: Pool) -> PlatformObject:
-    from meshctl.render.pods import common_labels  # with jinja2: not for commands that only resolve
+    from meshctl.render.objects import PlatformObject  # with jinja2: not for commands that only resolve
+    from meshctl.render.pods import common_labels
     from meshctl.render.templates import render
 
     autoscaling = pool.nodes_min < pool.nodes_max and not pool.machine.startswith(_RACK_MACHINES)

@@ -7,7 +7,7 @@ folder to begin with a platform of yours; docs/contributing/platform.md says wha
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from meshctl.catalog import Machine, Rdma, machines_of, storage_prices_of
 from meshctl.model.deployment import Deployment, Pool
@@ -25,7 +25,9 @@ from meshctl.platforms.interface import (
     StoreHost,
     Words,
 )
-from meshctl.render.objects import PlatformObject
+
+if TYPE_CHECKING:
+    from meshctl.render.objects import PlatformObject
 
 _ROWS: Final = resources.files(__package__).joinpath("machines.yaml")
 _SHARED_CLASS: Final = "acme-shared"
@@ -47,6 +49,8 @@ def _node_groups(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _node_group(deployment: Deployment, pool: Pool) -> PlatformObject:
+    from meshctl.render.objects import PlatformObject  # with the templates: not for commands that only resolve
+
     manifest = {
         "apiVersion": "compute.acme.example/v1",
         "kind": "NodeGroup",

@@ -164,7 +164,8 @@ def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path:
 def test_environments_on_other_platforms_go_on(tmp_path: Path) -> None:
     _, environments = load(*files(tmp_path, "  k: {provider: kubernetes}\n"))
     assert environments.environments["k"].provider == "kubernetes"
-    assert list(registry.found().platforms) == OWN
+    assert set(OWN) <= set(registry.found().platforms)
+    assert "acme" not in registry.found().platforms
 
 
 @pytest.mark.usefixtures("broken")
@@ -180,7 +181,7 @@ def test_what_was_deployed_there_says_what_is_missing() -> None:
 @pytest.mark.usefixtures("broken")
 def test_doctor_shows_every_platform() -> None:
     shown = {finding.name: finding for finding in diagnose() if finding.group == "platforms"}
-    assert list(shown) == [*OWN, "acme"]
+    assert list(shown)[: len(OWN)] == OWN
     assert {shown[name].state for name in OWN} == {"ok"}
     assert (shown["acme"].state, shown["acme"].source) == ("optional", "platform-acme 1.0")
     assert "made for version 2" in shown["acme"].detail
