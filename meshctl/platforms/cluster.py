@@ -98,7 +98,7 @@ KUBERNETES: Final = Platform(
         file_system=given.file_systems(""),
         block=given.blocks(""),
         prices=tuple,
-        makes_classes=False,
+        made_classes=None,
         holding_types=(),
         grow_only=(),
     ),

@@ -147,7 +147,7 @@ PLATFORM: Final = Platform(
         file_system=given.file_systems(_SHARED_CLASS),
         block=given.blocks(_SHARED_CLASS),
         prices=_storage_prices,
-        makes_classes=False,
+        made_classes=None,
         holding_types=(),
         grow_only=(),
     ),

@@ -153,17 +153,26 @@ class GrowOnly(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class MadeClasses(Part):
+    """Storage classes that meshctl makes: the CSI driver, and its parameters."""
+
+    provisioner: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Storage(Part):
     """File systems and block storage: each is resolved to what carries it, or to a gap.
 
-    `prices`: list prices of storage. `makes_classes`: whether meshctl makes the storage classes of blocks.
+    `prices`: list prices of storage. `made_classes`: how meshctl makes the storage classes of blocks; None where the
+    cluster has them.
     `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink.
     """
 
     file_system: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
     block: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
     prices: Callable[[], tuple[StoragePrice, ...]]
-    makes_classes: bool
+    made_classes: MadeClasses | None
     holding_types: tuple[str, ...]
     grow_only: tuple[GrowOnly, ...]
 

@@ -144,16 +144,17 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     """The classes of the blocks, where the cluster has none; elsewhere classes are given."""
-    if not registry.platform(deployment.provider).storage.makes_classes:
+    made = registry.platform(deployment.provider).storage.made_classes
+    if made is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks})
-    labels = pods.common_labels(deployment)
-    return [
-        PlatformObject(
-            f"platform:storage-class-{name}", _one("storage-class", "StorageClass", {"name": name, "labels": labels})
-        )
-        for name in names
-    ]
+    common = {
+        "labels": pods.common_labels(deployment),
+        "provisioner": made.provisioner,
+        "parameters": dict(made.parameters),
+    }
+    manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
+    return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
 
 
 def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
@@ -194,7 +195,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
         needs += [OBJECT_STORAGE_CONFIG] if object_storage.needs_config(deployment) else []
-    if platform.storage.makes_classes:
+    if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else _server(deployment, workload)

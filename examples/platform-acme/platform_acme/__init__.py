@@ -108,7 +108,7 @@ PLATFORM: Final = Platform(
         file_system=given.file_systems(_SHARED_CLASS),
         block=given.blocks(_SHARED_CLASS),
         prices=lambda: storage_prices_of("acme", _ROWS),
-        makes_classes=False,
+        made_classes=None,
         holding_types=(),
         grow_only=(),
     ),

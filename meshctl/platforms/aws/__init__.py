@@ -20,6 +20,7 @@ from meshctl.platforms.interface import (
     GrowOnly,
     LoadBalancers,
     Machines,
+    MadeClasses,
     MadeCluster,
     Nodes,
     ObjectStores,
@@ -104,7 +105,8 @@ PLATFORM: Final = Platform(
         file_system=storage.file_system,
         block=storage.block,
         prices=_storage_prices,
-        makes_classes=True,  # a new EKS cluster has none of type gp3
+        # a new EKS cluster has none of type gp3
+        made_classes=MadeClasses(provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}),
         holding_types=(words.LUSTRE, words.EFS),
         grow_only=(
             GrowOnly(  # FSx API, UpdateFileSystem, StorageCapacity

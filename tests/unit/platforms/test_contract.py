@@ -251,8 +251,13 @@ def test_every_storage_has_a_carrier_and_words(platform: Platform) -> None:
     assert all(resolution.storage_as.values())
     stored = (deployment.object_stores[0], deployment.file_systems[0], deployment.blocks[0])
     assert [each.name for each in stored] == ["weights", "shared", "cache"]
-    made = {name.rpartition("-")[2] for name in objects(deployment) if name.startswith("platform:storage-class-")}
-    assert made == ({deployment.blocks[0].storage_class} if platform.storage.makes_classes else set())
+    made = {
+        manifest["metadata"]["name"]: manifest["provisioner"]
+        for manifest in objects(deployment).values()
+        if manifest["kind"] == "StorageClass"
+    }
+    classes = platform.storage.made_classes
+    assert made == ({deployment.blocks[0].storage_class: classes.provisioner} if classes else {})
 
 
 def test_what_can_only_grow_is_something_that_holds_data(platform: Platform) -> None:
