@@ -16,6 +16,7 @@ from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
+from meshctl.render import container_fields
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 LATER = "known after up"
@@ -78,7 +79,8 @@ _HIDDEN = re.compile(
 _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
 _SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.(args|command|image|readinessProbe|lifecycle|securityContext)\b")
+_COPIED = "|".join(field.key for field in container_fields.FIELDS)
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
 _CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
