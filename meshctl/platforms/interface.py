@@ -12,7 +12,7 @@ Functions of a part that get an `environment` get an object of the platform's ow
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # types of the layers above, which the values below are made of
@@ -33,23 +33,35 @@ class PartsError(Exception):
 
 
 class Part:
-    """Refuses to be made with parts missing or unknown, and names them."""
+    """Refuses to be made with parts missing, unknown or of another kind, and names them."""
 
     def __new__(cls, **parts: Any) -> Any:
         given = parts.get("interface", INTERFACE)
         if given != INTERFACE:
-            raise PartsError(
-                f"it was made for version {given} of the platform interface, and this is version {INTERFACE}"
-            )
-        known = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
-        missing = [name for name, default in known.items() if name not in parts and default is MISSING]
-        unknown = sorted(parts.keys() - known.keys())
+            made_for = f"it was made for version {given} of the platform interface"
+            raise PartsError(f"{made_for}, and this is version {INTERFACE}")
+        types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
+        missing, unknown = types.keys() - parts.keys(), parts.keys() - types.keys()
         whose = "" if cls is Platform else f" of its {cls.__name__}"
         if missing:
-            raise PartsError(f"it lacks the part{'s' * (len(missing) > 1)} {', '.join(missing)}{whose}")
+            names = ", ".join(name for name in types if name in missing)
+            raise PartsError(f"it lacks the part{'s' * (len(missing) > 1)} {names}{whose}")
         if unknown:
-            raise PartsError(f"the interface has no part {', '.join(unknown)}{whose}")
+            raise PartsError(f"the interface has no part {', '.join(sorted(unknown))}{whose}")
+        for name, value in parts.items():
+            if not _fits(value, types[name]):
+                raise PartsError(f"its part {name}{whose} is {value!r}, which is no {types[name].partition('[')[0]}")
         return super().__new__(cls)
+
+
+def _fits(value: object, wanted: str) -> bool:
+    """Whether a value is a part or a function where the interface says so. `wanted`: a type as it is written there."""
+    if wanted.endswith(" | None"):
+        return value is None or _fits(value, wanted.removesuffix(" | None"))
+    if wanted.startswith(("Callable[", "Declare")):
+        return callable(value)
+    kind = globals().get(wanted)
+    return isinstance(value, kind) if isinstance(kind, type) and issubclass(kind, Part) else True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

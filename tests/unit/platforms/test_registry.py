@@ -96,6 +96,9 @@ def test_a_part_that_is_left_out_is_named(tmp_path: Path, constructor: str, part
         ),
         ("PLATFORM: Final = Platform(", "PLATFORM: Final = dict(", "platform_acme:PLATFORM is no Platform, but dict"),
         ("PLATFORM: Final", "OTHER: Final", "its module platform_acme fails to import: AttributeError"),
+        ("cluster=given.CLUSTER", "cluster=None", "its part cluster is None, which is no Cluster"),
+        ("declare=given.declare", "declare={}", "its part declare is {}, which is no Declare"),
+        ("objects=_node_groups", "objects=()", "its part objects of its Nodes is (), which is no Callable"),
         ("egress=", "exit_price=1,\n    egress=", "the interface has no part exit_price"),
         ('provider: Literal["acme"]', "provider: str", 'its environment must have `provider: Literal["acme"]`'),
         (
