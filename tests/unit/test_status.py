@@ -2,9 +2,9 @@
 
 from typing import Any, cast
 
+from meshctl.changes.fields import UNKNOWN
 from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
-from meshctl.engine.outputs import UNKNOWN
 from meshctl.engine.session import Session
 from meshctl.operate.status import (
     EndpointStatus,
