@@ -110,6 +110,10 @@ class BusyError(MeshError):
     code = "busy"
 
 
+class PlatformError(MeshError):
+    code = "platform"
+
+
 class FileError(MeshError):
     code = "file"
 

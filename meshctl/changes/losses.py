@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import BUCKET
 from meshctl.model.units import format_gib
+from meshctl.platforms import registry
 
-BUCKET = "meshaws:s3:Bucket"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
-_FILE_SYSTEMS = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem")
-_TAKES_CLAIMS = ("kubernetes:core/v1:Namespace", "meshaws:eks:Cluster")  # with one of these all claims go
+_NAMESPACE = "kubernetes:core/v1:Namespace"
 UNSEEN = "its content can't be seen from here"
 
 Kind = Literal["bucket", "file system", "volume"]
@@ -137,8 +137,13 @@ def buckets_to_look_into(state: Mapping[str, Any], old: Deployment | None, outco
 
 def needs_cluster(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome) -> bool:
     """Whether the claims of the cluster decide."""
-    types = (CLAIM, STATEFUL_SET, *_TAKES_CLAIMS)
+    types = (CLAIM, STATEFUL_SET, *_takes_claims())
     return any(r["type"] in types and _is_touched(r, outcome) for r in protected(state, old))
+
+
+def _takes_claims() -> tuple[str, ...]:
+    """With one of these all claims go."""
+    return (_NAMESPACE, *registry.cluster_types())
 
 
 def losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
@@ -154,7 +159,7 @@ def losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, s
             identity = f"bucket {resource['inputs']['Bucket']}"
             if held:
                 found.append(Loss(subject, "bucket", identity, held, _why(subject, urn, outcome), urn))
-        elif resource["type"] in _FILE_SYSTEMS:
+        elif resource["type"] in registry.file_system_types():
             identity = f"file system {resource.get('id') or 'not made yet'}"
             found.append(Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn))
     of_file_systems = {loss.subject for loss in found if loss.kind == "file system"}
@@ -183,7 +188,7 @@ def _volume_losses(state: Mapping[str, Any], old: Deployment | None, outcome: Ou
     own = {str(r["inputs"]["metadata"]["name"]): r for r in _resources(state) if r["type"] == CLAIM}
     lasting = {r["urn"] for r in kept}
     sets = [r for r in kept if r["type"] == STATEFUL_SET]
-    all_go = any(r["urn"] in outcome.goes for r in kept if r["type"] in _TAKES_CLAIMS)
+    all_go = any(r["urn"] in outcome.goes for r in kept if r["type"] in _takes_claims())
     for volume in _claims_of_state(own, sets) if seen.volumes is None else seen.volumes:
         resource = own.get(volume.claim)
         if resource is not None:

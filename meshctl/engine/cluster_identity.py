@@ -41,11 +41,11 @@ def saved(environment: str, state: Mapping[str, Any]) -> ClusterAccess | None:
 
 
 def asked(deployment: Deployment) -> str:
-    """The UID of the cluster that a deployment's kubeconfig leads to; empty on AWS.
+    """The UID of the cluster that a deployment's kubeconfig leads to; empty where meshctl makes the cluster.
 
     Raises: CredentialsError, UnreachableError.
     """
-    return "" if deployment.provider == "aws" else clusters.uid(clusters.access(deployment, {}))
+    return "" if clusters.is_made(deployment) else clusters.uid(clusters.access(deployment, {}))
 
 
 def asked_if_it_answers(deployment: Deployment) -> str | None:

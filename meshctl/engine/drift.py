@@ -15,14 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.platforms import registry
 
 _MISSING = object()
 _KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what tells the items of Kubernetes' lists apart
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 (how the engine marks a value that it keeps encrypted)
 _UNFINISHED = "meshctlUnfinished"  # an output of `meshaws`: the next `up` goes on with what is half set up
-
-# Numbers that others move within bounds of ours, and that an update keeps (`bounded` of the row in providers.aws).
-_MOVED_BY_OTHERS = {("meshaws:eks:Nodegroup", "scalingConfig.desiredSize")}
 
 # The mark on a resource whose fields others changed: an init error, for which the engine updates the resource though
 # its inputs are the same.
@@ -44,7 +42,8 @@ def of_refresh(results: Iterable[Step]) -> list[Step]:
 
 
 def _is_moved(step: Step, path: str) -> bool:
-    return (step.type, path) in _MOVED_BY_OTHERS
+    """Whether it is a number that others move within bounds of ours, and that an update keeps."""
+    return any((step.type, path) in platform.nodes.moved_by_others for platform in registry.platforms())
 
 
 def of_object(

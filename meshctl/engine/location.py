@@ -18,8 +18,9 @@ from meshctl.engine import certificates
 from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import AWS_PACKAGE
 
-_PROVIDER = "pulumi:providers:meshaws"
+_PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
 _ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w-]*:(\d{12}):")
 
 
@@ -47,7 +48,7 @@ def saved(state: Mapping[str, Any]) -> Location | None:
 def _account(resources: Iterable[Mapping[str, Any]]) -> str:
     for resource in resources:
         outputs = resource.get("outputs") or {}
-        if not resource["type"].startswith("meshaws:"):
+        if not resource["type"].startswith(f"{AWS_PACKAGE}:"):
             continue
         if re.fullmatch(r"\d{12}", str(outputs.get("OwnerId", ""))):
             return str(outputs["OwnerId"])

@@ -17,12 +17,12 @@ from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import AWS_PACKAGE
+from meshctl.platforms import registry
 
-_AWS = "meshaws:"
-_PROVIDER = "pulumi:providers:meshaws"
+_PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
 _OBJECT = "kubernetes:"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 (a resource type)
-_CLUSTER = "meshaws:eks:Cluster"
 _WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 
 State = Mapping[str, Any]
@@ -145,7 +145,7 @@ def _forget_objects(run: StackRun, deployment: Deployment, state: State, silence
 
     Raises: `silence` if not: a cluster that doesn't answer is never taken for gone.
     """
-    own = [resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER]
+    own = [resource["urn"] for resource in state.get("resources") or () if resource["type"] in registry.cluster_types()]
     by_engine = drift.of_refresh(run.compare(own)) if own else ()
     if not _cluster_is_gone(deployment, state, by_engine):
         raise silence
@@ -158,7 +158,7 @@ def _cluster_is_gone(deployment: Deployment, state: State, by_engine: Iterable[S
     if cluster_identity.saved(deployment.environment, state) is not None:
         return False
     gone = {step.urn for step in by_engine if step.op == "delete"}
-    own = {resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER}
+    own = {resource["urn"] for resource in state.get("resources") or () if resource["type"] in registry.cluster_types()}
     return own <= gone
 
 
@@ -169,9 +169,9 @@ def preview_after(run: StackRun, look: Look) -> list[Step]:
 
 
 def engine_urns(state: State, *, in_cluster: bool = True) -> list[str]:
-    """What the engine has to read: AWS resources, and the Secrets `in_cluster`."""
+    """What the engine has to read: all that is outside clusters, and the Secrets `in_cluster`."""
     resources = state.get("resources") or ()
-    read = [r for r in resources if r.get("custom") and r["type"].startswith(_AWS)]
+    read = [r for r in resources if r.get("custom") and not r["type"].startswith((_OBJECT, "pulumi:"))]
     read += [r for r in resources if r["type"] == _SECRET and in_cluster]
     return sorted({resource["urn"] for resource in read})
 

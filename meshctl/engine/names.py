@@ -16,10 +16,10 @@ from meshctl.engine.run import stack_outputs
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
 from meshctl.model.references import NAMES_STACK
+from meshctl.model.resource_types import RECORD_SET
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
-_RECORD = "meshaws:route53:RecordSet"
 _UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
 
@@ -32,7 +32,7 @@ def names_of(state: Mapping[str, Any]) -> dict[str, Name]:
     candidates = [(endpoint, Name(**value)) for endpoint, value in told]
     found: dict[str, Name] = {}
     for record in state.get("resources") or ():
-        if record.get("type") != _RECORD or record.get("delete"):
+        if record.get("type") != RECORD_SET or record.get("delete"):
             continue
         endpoint, name = _told(record.get("inputs") or {}, candidates)
         if name is not None:
@@ -139,5 +139,5 @@ def _fields(endpoint: str, known: str, old: Name | None, new: Name | None) -> tu
 
 
 def _change(endpoint: str, action: Action, summary: str, fields: tuple[FieldChange, ...]) -> Change:
-    resource = ResourceChange(f"{EDGE}::{_RECORD}::endpoint/{endpoint}:record", _RECORD, action)
+    resource = ResourceChange(f"{EDGE}::{RECORD_SET}::endpoint/{endpoint}:record", RECORD_SET, action)
     return Change(f"endpoint/{endpoint}", action, summary, fields, (resource,))

@@ -116,7 +116,7 @@ def look(deployment: Deployment, state: Mapping[str, Any], take_over: Collection
     made = {resource_name(r["urn"]) for r in state.get("resources") or () if str(r["type"]).startswith(_OBJECT)}
     ours = [item for item in _declared(deployment) if item.name in made and item.kind not in live_objects.NOT_READ]
     outputs = stack_outputs(state)
-    is_unknown = deployment.provider == "aws" and not outputs.get("kubeconfig")
+    is_unknown = clusters.is_made(deployment) and not outputs.get("kubeconfig")
     if not ours or is_unknown:
         return Ownership(deployment.environment)
     return _looked(deployment, clusters.access(deployment, outputs), ours, take_over)
@@ -136,8 +136,7 @@ def checked_names(take_over: Collection[str], *deployments: Deployment) -> tuple
 
 
 def _declared(deployment: Deployment) -> list[PlatformObject]:
-    pools = render.nodepool_objects(deployment) if deployment.provider == "coreweave" else ()
-    return [*pools, *render.node_label_objects(deployment), *render.platform_objects(deployment)]
+    return [*render.node_objects(deployment), *render.platform_objects(deployment)]
 
 
 def _looked(

@@ -12,8 +12,9 @@ from meshctl.changes import Change, Plan, group, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.resource_types import BUCKET
+from meshctl.platforms import registry
 
-_BUCKET = "meshaws:s3:Bucket"
 _UNSEEN = (
     "AWS and the cluster were not looked at (--no-refresh): what is gone or was changed outside meshctl is not seen"
 )
@@ -36,7 +37,7 @@ def previewed(
     """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `losses`: the data
     that it would lose; `drift`: what is no longer as the last `up` left it."""
     notes = [*more_notes, *storage.notes(steps)]
-    if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
+    if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes, losses, drift)
 
@@ -84,7 +85,7 @@ def _alone(deployment: Deployment, stores: Iterable[ObjectStore]) -> Deployment:
 
 def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float | None:
     """What the buckets cost that were there before anything else was brought up."""
-    there = {subject_of(step.urn) for step in steps if step.type == _BUCKET and step.action not in (None, "create")}
+    there = {subject_of(step.urn) for step in steps if step.type == BUCKET and step.action not in (None, "create")}
     return _alone(deployment, (s for s in deployment.object_stores if f"storage/{s.name}" in there)).hourly_usd
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from meshctl.engine import cluster_identity, location, upgrade, volume_sizes
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import AwsEnvironment, Environments
+from meshctl.model.environment import Environments
+from meshctl.platforms import registry
 
 
 def check_change(
@@ -25,10 +26,11 @@ def check_change(
 def check_object_storage(deployment: Deployment, state: Mapping[str, Any], environments: Environments) -> None:
     """Before an `up` of the buckets alone, which touches nothing in a cluster. Raises: as `location` and `upgrade`."""
     declared = environments.environments.get(deployment.environment)
-    if isinstance(declared, AwsEnvironment) and deployment.provider == "aws":
+    cluster = registry.platform(deployment.provider).cluster.made
+    if cluster is not None and declared is not None and declared.provider == deployment.provider:
         wanted = upgrade.kept(deployment, state).cluster.version
-        upgrade.refuse_version_jump(deployment.environment, state, wanted)
-        location.check_up(deployment, state, declared.account or "")
+        upgrade.refuse_version_jump(deployment.environment, state, wanted, cluster.product)
+        location.check_up(deployment, state, cluster.account(declared))
 
 
 def check_destroy(environment: str, state: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from meshctl.changes.steps import resource_name, subject_of
 from meshctl.engine.failures import without_code
 from meshctl.engine.pending import is_placeholder
+from meshctl.model.resource_types import BUCKET
 from meshctl.words import counted
 
 
@@ -29,13 +30,13 @@ def presence(state: Mapping[str, Any]) -> Presence:
     there = [*resources, *_cut_off(state)]  # what a killed run had begun to make may exist
     if not there:
         return Presence.NOTHING
-    only_buckets = all(resource["type"] == "meshaws:s3:Bucket" for resource in there)
+    only_buckets = all(resource["type"] == BUCKET for resource in there)
     return Presence.STORAGE if only_buckets else Presence.PART
 
 
 def stores(state: Mapping[str, Any]) -> list[str]:
     """The names of the stores whose buckets it has."""
-    buckets = [resource for resource in _resources(state) if resource["type"] == "meshaws:s3:Bucket"]
+    buckets = [resource for resource in _resources(state) if resource["type"] == BUCKET]
     return sorted(subject_of(bucket["urn"]).removeprefix("storage/") for bucket in buckets)
 
 

@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.changes import losses
-from meshctl.changes.losses import BUCKET, CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
+from meshctl.changes.losses import CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
 from meshctl.changes.steps import Step, subject_of
 from meshctl.engine import clusters, object_access, volumes
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
-
-_LASTING = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", CLAIM)
+from meshctl.model.resource_types import BUCKET
+from meshctl.platforms import registry
 
 
 def lost_by_up(state: Mapping[str, Any], deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
@@ -60,7 +60,9 @@ def may_lose(state: Mapping[str, Any], deployment: Deployment) -> bool:
     if may_lose_buckets(state, deployment):
         return True
     for resource, _ in _lasting(state, saved):
-        if resource["type"] in _LASTING and (not unchanged or subject_of(resource["urn"]) not in declared):
+        if resource["type"] in (CLAIM, *registry.file_system_types()) and (
+            not unchanged or subject_of(resource["urn"]) not in declared
+        ):
             return True
         if resource["type"] == STATEFUL_SET and not unchanged and losses.claim_patterns(resource["inputs"]):
             return True

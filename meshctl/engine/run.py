@@ -45,6 +45,7 @@ class StackRun:
     parallel: int = 32
     command: str = "status"
     only: frozenset[str] | None = None
+    platform: str = ""  # whose APIs the run calls, for hints; "" for none in particular
     _spared: set[str] = field(default_factory=set, init=False)
     _refusals: list[MeshError] = field(default_factory=list, init=False)
 
@@ -310,7 +311,7 @@ class StackRun:
             return self._interrupted(operation)
         if self._refusals:
             return self._refusals.pop()
-        return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
+        return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed, self.platform)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
         """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to

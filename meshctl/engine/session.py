@@ -16,11 +16,8 @@ from typing import Any
 
 import pulumi
 
-import stacks.aws
 import stacks.buckets
-import stacks.coreweave
 import stacks.edge
-import stacks.onprem
 from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
@@ -67,16 +64,11 @@ from meshctl.errors import (
     UsageError,
 )
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import AwsEnvironment, Environments
+from meshctl.model.environment import Environments
+from meshctl.platforms import registry
 from stacks.edge import Name
 
 Program = Callable[[], None]
-_DECLARE: Mapping[str, Callable[..., None]] = {
-    "aws": stacks.aws.declare,
-    "coreweave": stacks.coreweave.declare,
-    "kubernetes": stacks.onprem.declare,
-    "onprem": stacks.onprem.declare,
-}
 
 
 @dataclass(frozen=True)
@@ -427,11 +419,12 @@ class Session:
         Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
         """
         declared = self.environments.environments.get(deployment.environment)
-        if isinstance(declared, AwsEnvironment):
-            if declared.account is None:  # the names are then what they have always been
-                return deployment
-            return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
-        return object_access.with_endpoints(deployment)
+        cluster = registry.platform(deployment.provider).cluster.made
+        deployment = object_access.with_endpoints(deployment)
+        is_same = declared is not None and declared.provider == deployment.provider
+        if cluster is None or not is_same or not cluster.account(declared):
+            return deployment  # the names are then what they have always been
+        return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
 
     def outputs(self, environment: str) -> dict[str, Any]:
         """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
@@ -476,11 +469,11 @@ class Session:
             late |= held()
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
-            declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
+            declared = upgrade.kept(deployment, state()) if clusters.is_made(deployment) else deployment
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
             uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
-            identity = {"cluster_uid": uid} if uid else {}
-            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, staying=staying().paths, **identity)
+            declare = registry.platform(deployment.provider).declare
+            declare(declared, late, self.ready_timeout_s, staying=staying().paths, cluster_uid=uid)
 
         watched = early_context.watching(deployment, self.folder, self.on_progress)
         run = self._run(deployment.environment, program, quiet=quiet, on_progress=watched)
@@ -497,7 +490,11 @@ class Session:
     ) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else on_progress or self.on_progress
-        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
+        declared = self.environments.environments.get(stack)
+        platform = declared.provider if declared is not None else ""
+        return StackRun(
+            opened, self.program, on_progress, self.break_lock, command=self.command, only=only, platform=platform
+        )
 
 
 def _nothing() -> None:

@@ -21,10 +21,11 @@ from meshctl.engine import cluster_access, clusters, failures
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.platforms import registry
+from meshctl.platforms.interface import GrowOnly
 
 _SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
 _OF_PODS = r"\d+"  # how the names of the claims of a stateful set end: with the pod's number
-_LUSTRE = "meshaws:fsx:FileSystem"
 
 
 @dataclass(frozen=True, order=True)
@@ -55,15 +56,19 @@ def grow(deployment: Deployment, state: Mapping[str, Any]) -> None:
 
 
 def _refuse_smaller_file_systems(deployment: Deployment, state: Mapping[str, Any]) -> None:
-    """FSx for Lustre grows only (FSx API, UpdateFileSystem, StorageCapacity)."""
-    wanted = {f"storage/{f.name}:lustre": f for f in deployment.file_systems if f.service == "fsx-lustre"}
+    for kind in registry.platform(deployment.provider).storage.grow_only:
+        _refuse_smaller(kind, deployment, state)
+
+
+def _refuse_smaller(kind: GrowOnly, deployment: Deployment, state: Mapping[str, Any]) -> None:
+    wanted = {f"storage/{f.name}:{kind.detail}": f for f in deployment.file_systems if f.service == kind.service}
     for resource in state.get("resources") or ():
-        system = wanted.get(resource_name(resource["urn"])) if resource["type"] == _LUSTRE else None
-        there = int((resource.get("inputs") or {}).get("StorageCapacity") or 0)
-        if system is not None and system.size_gib < there:
+        system = wanted.get(resource_name(resource["urn"])) if resource["type"] == kind.resource_type else None
+        size_gib = int((resource.get("inputs") or {}).get(kind.size_input) or 0)
+        if system is not None and system.size_gib < size_gib:
             raise UsageError(
-                f"storage/{system.name} has {there} GiB and can't shrink to {system.size_gib} GiB",
-                why="FSx for Lustre file systems can grow, not shrink; nothing was changed",
+                f"storage/{system.name} has {size_gib} GiB and can't shrink to {system.size_gib} GiB",
+                why=f"{kind.product} file systems can grow, not shrink; nothing was changed",
                 hint=failures.HINTS["VolumeShrink"],
             )
 

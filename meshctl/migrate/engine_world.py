@@ -101,7 +101,7 @@ class EngineWorld:
         return presence(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:
-        if deployment.provider != "aws":
+        if not clusters.is_made(deployment):
             self._session.check_cluster(clusters.access(deployment, {}))
 
     def take_over(self, fields: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from meshctl.engine.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.platforms import registry
 from meshctl.printable import one_line
 
 
@@ -122,8 +123,8 @@ def _unfinished(environment: str, state: Mapping[str, Any]) -> str:
 
 def _has_cluster(outputs: Mapping[str, Any]) -> bool:
     """Whether it can be asked: one that meshctl makes may not be there yet."""
-    made_by_meshctl = outputs["deployment"]["provider"] == "aws"
-    return not made_by_meshctl or bool(known_kubeconfig(outputs))
+    is_given = registry.platform(outputs["deployment"]["provider"]).cluster.made is None
+    return is_given or bool(known_kubeconfig(outputs))
 
 
 def workload_status(

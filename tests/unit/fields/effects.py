@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,25 +13,17 @@ import pulumi
 import yaml
 from pulumi.runtime.mocks import MockMonitor
 
-import stacks.aws
-import stacks.coreweave
-import stacks.onprem
 from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 from meshctl.resolve import resolve
 
 CATALOG = load_catalog()
 Document = dict[str, Any]
-_PROGRAMS: Mapping[str, Callable[..., None]] = {
-    "aws": stacks.aws.declare,
-    "coreweave": stacks.coreweave.declare,
-    "kubernetes": stacks.onprem.declare,
-    "onprem": stacks.onprem.declare,
-}
 
 
 def loaded(mesh: Document, environments: Document, folder: Path) -> tuple[Mesh, Environments]:
@@ -66,7 +58,7 @@ def declared(deployment: Deployment | None) -> object:
     late = {name: f"value of {name}" for name in render.late_names(render.platform_objects(deployment))}
     with _event_loops():
         pulumi.runtime.set_mocks(wire, monitor=MockMonitor(wire))
-        pulumi.runtime.test(lambda: _PROGRAMS[deployment.provider](deployment, late))()
+        pulumi.runtime.test(lambda: registry.platform(deployment.provider).declare(deployment, late))()
     return wire.declared
 
 
