@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from meshctl.changes.steps import resource_name
 from meshctl.engine.jobs import JobState
-from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.stack_state import StackState
 from meshctl.render import work
 
 _JOB: Final = "kubernetes:batch/v1:Job"
@@ -93,8 +93,7 @@ def _saved(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _deployed(state: Mapping[str, Any]) -> Deployment | None:
-    found = stack_outputs(state).get("deployment")
-    return Deployment.model_validate(found) if found else None
+    return StackState.read(state, "the state").deployment
 
 
 def _own(before: Deployment | None, after: Deployment, name: str) -> frozenset[str]:

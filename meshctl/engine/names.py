@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.engine.run import stack_outputs
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
+from meshctl.model.kept import Format, stamp_of
 from meshctl.model.references import NAMES_STACK
+from meshctl.model.stack_state import STAMP
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
 _RECORD = "meshaws:route53:RecordSet"
+_PLACE = f"the state of {EDGE}"
 _UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
+
+NAME: Final[Format[Name]] = Format(TypeAdapter(Name).validate_python)  # the reader of every name that the stack keeps
 
 
 def names_of(state: Mapping[str, Any]) -> dict[str, Name]:
@@ -29,7 +36,8 @@ def names_of(state: Mapping[str, Any]) -> dict[str, Name]:
     """
     outputs = stack_outputs(state)
     told = [*(outputs.get("endpoints") or {}).items(), *(outputs.get("before") or {}).items()]
-    candidates = [(endpoint, Name(**value)) for endpoint, value in told]
+    stamp = stamp_of(outputs.get(STAMP), _PLACE)
+    candidates = [(endpoint, NAME.read(value, stamp, _PLACE)) for endpoint, value in told]
     found: dict[str, Name] = {}
     for record in state.get("resources") or ():
         if record.get("type") != _RECORD or record.get("delete"):

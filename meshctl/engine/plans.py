@@ -27,13 +27,13 @@ _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as th
 def previewed(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     losses: tuple[Loss, ...] = (),
     more_notes: Sequence[str] = (),
     drift: Sequence[Step] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `losses`: the data
+    """Of a preview. `before`: what is deployed; `names`: the changes of names that go with it; `losses`: the data
     that it would lose; `drift`: what is no longer as the last `up` left it."""
     notes = [*more_notes, *storage.notes(steps)]
     if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
@@ -44,7 +44,7 @@ def previewed(
 def done(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     losses: tuple[Loss, ...] = (),
     drift: Sequence[Step] = (),
@@ -63,17 +63,12 @@ def looked_at(state: Mapping[str, Any], *, looked: bool, other_profile: bool = F
 
 
 def of_buckets(
-    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], losses: tuple[Loss, ...] = ()
+    deployment: Deployment, steps: Sequence[Step], before: Deployment | None, losses: tuple[Loss, ...] = ()
 ) -> Plan:
     """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
-    old = _up_before(before)
     stores = deployment.object_stores
-    after = old.model_copy(update={"object_stores": stores}) if old else _alone(deployment, stores)
+    after = before.model_copy(update={"object_stores": stores}) if before else _alone(deployment, stores)
     return _plan(after, steps, before, (), [], losses)
-
-
-def _up_before(before: Mapping[str, Any]) -> Deployment | None:
-    return Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
 
 
 def _alone(deployment: Deployment, stores: Iterable[ObjectStore]) -> Deployment:
@@ -91,20 +86,19 @@ def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float | No
 def _plan(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     notes: Sequence[str],
     losses: tuple[Loss, ...],
     drift: Sequence[Step] = (),
 ) -> Plan:
-    old = _up_before(before)
     return group(
         steps,
         environment=deployment.environment,
         digest=deployment.digest,
-        hourly_usd_before=old.hourly_usd if old else _usd_of_buckets(deployment, steps),
+        hourly_usd_before=before.hourly_usd if before else _usd_of_buckets(deployment, steps),
         hourly_usd_after=deployment.hourly_usd,
-        declared=storage.declared(old, deployment),
+        declared=storage.declared(before, deployment),
         extra=names,
         losses=losses,
         notes=tuple(notes),

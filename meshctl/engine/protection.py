@@ -7,7 +7,6 @@ asks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from meshctl.engine import clusters, object_access, volumes
 from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
+from meshctl.model.stack_state import StackState
 
 _LASTING = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", CLAIM)
 
@@ -76,10 +76,7 @@ def may_lose_buckets(state: Mapping[str, Any], deployment: Deployment) -> bool:
 
 def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
     """What the last `up` declared; None when there was none."""
-    saved = stack_outputs(state).get("deployment")
-    if isinstance(saved, str):
-        saved = json.loads(saved)
-    return Deployment.model_validate(saved) if saved else None
+    return StackState.read(state, "the state").deployment
 
 
 def still_protected(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:

@@ -26,6 +26,7 @@ from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
 from meshctl.engine.remade_jobs import Remade
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
+from meshctl.model.stack_state import StackState
 from meshctl.words import counted
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
@@ -51,6 +52,11 @@ class StackRun:
     @property
     def name(self) -> str:
         return self.stack.name
+
+    @property
+    def _place(self) -> str:
+        """What the state is called in an error."""
+        return f"the state of {self.name}"
 
     def preview(self, *, refresh: bool = False, without_cluster: bool = False) -> Recorder:
         """What `up` would do, with `refresh` over the state as the APIs tell it. The state stays as it is.
@@ -203,13 +209,21 @@ class StackRun:
 
         `change` gets the operations of an interrupted run as marks: a rewrite would drop them otherwise.
         """
-        self._run(self.command, lambda _: self.stack.rewrite(lambda state: change(pending.marked(state))))
+
+        def changed(state: dict[str, Any]) -> dict[str, Any] | None:
+            StackState.read(state, self._place)
+            return change(pending.marked(state))
+
+        self._run(self.command, lambda _: self.stack.rewrite(changed))
 
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
     def state(self, *, plain_secrets: bool = False) -> dict[str, Any]:
-        """The state's deployment (`resources`, `pending_operations`, …); empty when the stack is new."""
+        """The state's deployment (`resources`, `pending_operations`, …); empty when the stack is new.
+
+        Raises: NewerVersionError, UnreadableError, EngineError and its leaves.
+        """
         self._check_interrupted(self.command)
         try:
             exported = self.stack.exported(plain_secrets=plain_secrets)
@@ -217,7 +231,9 @@ class StackRun:
             return {}
         except automation.CommandError as error:
             raise self._error(self.command, error, Recorder()) from error
-        return dict(exported.get("deployment") or {})
+        state = dict(exported.get("deployment") or {})
+        StackState.read(state, self._place)
+        return state
 
     def settled(self) -> dict[str, Any]:
         """The state, with what became of the operations that a killed run had begun."""
@@ -341,6 +357,7 @@ class StackRun:
         urns: list[str] = []
 
         def mark(state: dict[str, Any]) -> dict[str, Any] | None:
+            StackState.read(state, self._place)
             urns[:] = pending.unsettled(pending.marked(state))
             return pending.marked(state) if state.get("pending_operations") else None
 

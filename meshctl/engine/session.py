@@ -162,8 +162,9 @@ class Session:
             owned.result().refuse(self.command)
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         steps = owned.result().without_left(steps)
-        before = stack_outputs(state.result())
-        moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
+        before = protection.saved_deployment(state.result())
+        up_at = known_addresses(stack_outputs(state.result()))
+        moved = names.changes(deployment, edge.result(), up_at, self.environments.dns)
         drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
             *owned.result().forecasts(drifted),
@@ -238,7 +239,7 @@ class Session:
         if seen.drift or seen.cluster_is_gone or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
             preconditions.check_object_storage(deployment, state, self.environments)  # asks no cluster: it may be gone
-        before = stack_outputs(state)
+        before = protection.saved_deployment(state)
         lost = (
             previewed.losses if previewed is not None else self._lost(deployment, state, certain=bool(seen.by_engine))
         )
@@ -297,7 +298,8 @@ class Session:
         """What `up_object_storage` would do. Raises: as that."""
         run, state, declared = self._object_storage_run(deployment, quiet=True)
         steps = run.preview().steps
-        return plans.of_buckets(declared, steps, stack_outputs(state), protection.lost_by_up(state, declared, steps))
+        lost = protection.lost_by_up(state, declared, steps)
+        return plans.of_buckets(declared, steps, protection.saved_deployment(state), lost)
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is, and what was
@@ -311,7 +313,7 @@ class Session:
             lost = self.plan_object_storage(deployment).losses
             if lost:
                 raise protection.refused_by_up(deployment.environment, lost)
-        return plans.of_buckets(declared, run.up().steps, stack_outputs(state))
+        return plans.of_buckets(declared, run.up().steps, protection.saved_deployment(state))
 
     def _object_storage_run(
         self, deployment: Deployment, *, quiet: bool = False
@@ -450,8 +452,8 @@ class Session:
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last `up` declared there, whether or not all of it succeeded."""
-        found = self.outputs(environment).get("deployment")
-        return Deployment.model_validate(found) if found else None
+        state = self.state(environment)
+        return protection.saved_deployment(state) if presence(state) is Presence.WHOLE else None
 
     def _environment_run(
         self,

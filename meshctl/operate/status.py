@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.engine import cluster_identity, clusters, jobs, presence
+from meshctl.engine import cluster_identity, clusters, jobs, presence, protection
 from meshctl.engine.jobs import JobState
 from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.presence import Presence
@@ -86,9 +86,9 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "storage", error=error)
     unfinished = _unfinished(environment, state) if found is Presence.PART else ""
     outputs = stack_outputs(state)
-    if not outputs.get("deployment") or (unfinished and not _has_cluster(outputs)):
+    deployment = protection.saved_deployment(state)
+    if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
-    deployment = Deployment.model_validate(outputs["deployment"])
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
@@ -120,9 +120,9 @@ def _unfinished(environment: str, state: Mapping[str, Any]) -> str:
     return f"the last `up` or `destroy` did not finish: {presence.unfinished(state)}; {go_on}"
 
 
-def _has_cluster(outputs: Mapping[str, Any]) -> bool:
+def _has_cluster(deployment: Deployment, outputs: Mapping[str, Any]) -> bool:
     """Whether it can be asked: one that meshctl makes may not be there yet."""
-    made_by_meshctl = outputs["deployment"]["provider"] == "aws"
+    made_by_meshctl = deployment.provider == "aws"
     return not made_by_meshctl or bool(known_kubeconfig(outputs))
 
 
