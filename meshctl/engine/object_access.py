@@ -21,6 +21,7 @@ from meshctl.engine.aws_session import aws_session
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.stack_state import StackState
 from meshctl.model.units import size_text
 from meshctl.resolve import storage
 from meshctl.words import counted
@@ -88,12 +89,10 @@ def access(store: ObjectStore) -> ObjectAccess:
         )
 
 
-def with_saved_names(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the buckets that its state has: a bucket keeps its name for as long as it lives."""
     names = {
-        resource["urn"].rpartition("::")[2]: str(resource["inputs"]["Bucket"])
-        for resource in state.get("resources") or ()
-        if resource["type"] == "meshaws:s3:Bucket"
+        bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type("meshaws:s3:Bucket")
     }
     stores = tuple(
         store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})

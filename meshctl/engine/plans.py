@@ -5,13 +5,14 @@ Called by `session` after a preview and after a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.stack_state import StackState
 
 _BUCKET = "meshaws:s3:Bucket"
 _UNSEEN = (
@@ -54,12 +55,12 @@ def done(
     return _plan(deployment, steps, before, names, notes, losses, drift)
 
 
-def looked_at(state: Mapping[str, Any], *, looked: bool, other_profile: bool = False) -> list[str]:
+def looked_at(state: StackState, *, looked: bool, other_profile: bool = False) -> list[str]:
     """The note of a plan for which nobody looked at the world. `other_profile`: it could not be looked at with the AWS
     profile that it was made with."""
     if other_profile:
         return [_OTHER_PROFILE]
-    return [_UNSEEN] if state.get("resources") and not looked else []
+    return [_UNSEEN] if state.resources and not looked else []
 
 
 def of_buckets(

@@ -7,16 +7,14 @@ be changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 
 _CLUSTER = "meshaws:eks:Cluster"
 
 
-def kept(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def kept(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the version that its cluster has, where environments.yaml asks for none: what a new meshctl
     takes for a new cluster is no reason to replace the nodes of one that is up."""
     there = _version(state)
@@ -26,8 +24,8 @@ def kept(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
     return deployment.model_copy(update={"cluster": cluster})
 
 
-def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str) -> None:
-    """`wanted` is like "1.34"; `state` as exported. Raises: UsageError for what EKS can't do in one step."""
+def refuse_version_jump(environment: str, state: StackState, wanted: str) -> None:
+    """`wanted` is like "1.34". Raises: UsageError for what EKS can't do in one step."""
     there = _version(state)
     if not there or not wanted:
         return
@@ -47,10 +45,9 @@ def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str)
         )
 
 
-def _version(state: Mapping[str, Any]) -> str:
+def _version(state: StackState) -> str:
     """That of the state's cluster; empty where there is none."""
-    clusters = (resource for resource in state.get("resources") or () if resource["type"] == _CLUSTER)
-    return next((str((cluster.get("outputs") or {}).get("version") or "") for cluster in clusters), "")
+    return next((str(cluster.outputs.get("version") or "") for cluster in state.of_type(_CLUSTER)), "")
 
 
 def _minor(version: str) -> int:

@@ -136,10 +136,15 @@ class StackOutputs:
         return stamp_of(self.values.get(STAMP), "a stack's state")
 
     @property
+    def written_kubeconfig(self) -> str:
+        """The kubeconfig of a cluster that meshctl made, as the engine wrote it: `UNKNOWN` where it knew none yet. Such
+        a cluster can't be reached, and must not be looked for where kubeconfigs lie by default."""
+        return str(self.values.get("kubeconfig") or "")
+
+    @property
     def kubeconfig(self) -> str:
         """Of a cluster that meshctl made, in JSON; "" where there is none, or none yet."""
-        made = str(self.values.get("kubeconfig") or "")
-        return "" if made == UNKNOWN else made
+        return "" if self.written_kubeconfig == UNKNOWN else self.written_kubeconfig
 
     @property
     def cluster_uid(self) -> str:
@@ -153,13 +158,16 @@ class StackOutputs:
         return {name: address for name, address in written.items() if address and address != UNKNOWN}
 
 
+NO_OUTPUTS: Final = StackOutputs()
+
+
 @dataclass(frozen=True)
 class StackState:
     """`record` is what the engine keeps beside the resources and the begun operations."""
 
     resources: tuple[Resource, ...] = ()
     pending_operations: tuple[PendingOperation, ...] = ()
-    outputs: StackOutputs = StackOutputs()
+    outputs: StackOutputs = NO_OUTPUTS
     record: Record = field(default_factory=dict)
 
     @classmethod
@@ -208,7 +216,7 @@ class StackState:
     def with_resources(self, resources: Iterable[Resource]) -> StackState:
         """The same state with these resources instead of its own. Its outputs are those of its stack's resource."""
         kept = tuple(resources)
-        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in kept) else StackOutputs()
+        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in kept) else NO_OUTPUTS
         return StackState(kept, self.pending_operations, outputs, self.record)
 
     def with_changed(self, urns: Collection[str], change: Callable[[Resource], Resource]) -> StackState:

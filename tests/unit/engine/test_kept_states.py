@@ -105,7 +105,7 @@ class Stack(workspace.EngineStack):
         self.written.append("refresh")
 
     @property
-    def workspace(self) -> Any:
+    def workspace(self) -> Any:  # type: ignore[override]
         self.written.append("a call of the program")
         raise AssertionError("nothing is to be written")
 
@@ -177,5 +177,6 @@ def test_a_state_goes_back_with_all_that_it_came_with() -> None:
     odd = saved()
     odd["secrets_providers"] = {"type": "passphrase"}
     odd["resources"][1] |= {"a field of a newer engine": [{"deep": None}], "taint": True}
-    for kept in (odd, {}, {"resources": None}, {"resources": [], "pending_operations": []}):
+    others: list[State] = [{}, {"resources": None}, {"resources": [], "pending_operations": []}]
+    for kept in (odd, *others):
         assert StackState.read(copy.deepcopy(kept), "the state").written() == kept
