@@ -329,7 +329,7 @@ class Session:
 
         def program() -> None:
             run.checked(run.refuse_unspared)
-            stacks.buckets.declare_alone(declared, state.outputs.values)
+            stacks.buckets.declare_alone(declared, state.outputs.written())
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
         return run, state, declared

@@ -3,8 +3,8 @@
 Kept are the outputs of each stack with the deployment among them, saved plans, and the records of a migration's
 journal. All of them carry one number, `SCHEMA`, and the version of meshctl that wrote them. Each kind has one `Format`,
 which is the only reader of that kind: it upgrades what an older version wrote, and names what it can't read. The
-formats are `model.stack_state.DEPLOYMENT`, `engine.names.NAME`, `engine.plan_file.PLAN`, `migrate.journal.RECORD` and
-`migrate.history.MIGRATION_PLAN`. See ADR 0029.
+formats are `DEPLOYMENT` and `OUTPUTS` of `model.stack_state`, `engine.names.NAME`, `engine.plan_file.PLAN`,
+`migrate.journal.RECORD` and `migrate.history.MIGRATION_PLAN`. See ADR 0029.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Format(Generic[Kept]):
     def _next(self, document: Document, number: int) -> Document:
         upgrade = self.upgrades.get(number)
         changed = upgrade(document) if upgrade is not None else document
-        return {**changed, **{key: part._next(changed[key], number) for key, part in self.parts.items()}}
+        held = {key: part for key, part in self.parts.items() if isinstance(changed.get(key), dict)}
+        nested = {key: part._next(changed[key], number) for key, part in held.items()}
+        return {**changed, **nested}
 
     def read(self, document: object, stamp: Stamp, place: str) -> Kept:
         """`place`: what is read, for a person ("the state of aws-east").

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment
-from meshctl.model.kept import OWN, Format, Stamp, refuse_newer, stamp_of, unreadable
+from meshctl.model.kept import OWN, SCHEMA, Format, Stamp, stamp_of, unreadable
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
@@ -25,6 +25,11 @@ STAMP: Final = "meshctl"  # the output that says which meshctl wrote the others,
 # The reader of every deployment that is kept, in a state as in a journal. Where the shape of `Deployment` changes,
 # raise `kept.SCHEMA`, and add here what makes the new shape of the old one: {1: _with_...}.
 DEPLOYMENT: Final[Format[Deployment]] = Format(Deployment.model_validate)
+# The same for the outputs beside it.
+OUTPUTS: Final[Format[dict[str, Any]]] = Format(dict, parts={"deployment": DEPLOYMENT})
+
+_PARTS: Final = {"inputs": dict, "outputs": dict, "initErrors": list}  # of a resource's record
+_TABLES: Final = ("endpoints", "before")  # outputs by endpoint: of an environment, of the names
 
 Record = Mapping[str, Any]
 
@@ -126,14 +131,16 @@ class PendingOperation:
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """The outputs of a stack. `values` are all of them as the engine keeps them, secret ones encrypted."""
+    """The outputs of a stack. `values` are all of them in the format of this version, secret ones encrypted; `stamp`
+    says which format they are kept in."""
 
     values: Record = field(default_factory=dict)
     deployment: Deployment | None = None  # what the last `up` declared
+    stamp: Stamp = OWN
 
-    @property
-    def stamp(self) -> Stamp:
-        return stamp_of(self.values.get(STAMP), "a stack's state")
+    def written(self) -> dict[str, Any]:
+        """To be kept again."""
+        return {**self.values, STAMP: OWN.document()} if self.values else {}
 
     @property
     def written_kubeconfig(self) -> str:
@@ -230,10 +237,10 @@ class StackState:
 
     def with_deployment(self, deployment: Deployment) -> StackState:
         """The same state with another deployment among its outputs, in the format of this version."""
-        values = {**self.outputs.values, **as_outputs(deployment)}
-        outputs = StackOutputs(values, deployment)
+        outputs = StackOutputs({**self.outputs.values, **as_outputs(deployment)}, deployment)
+        written = outputs.written()
         resources = tuple(
-            each.with_fields(outputs=values) if each.type == STACK_TYPE else each for each in self.resources
+            each.with_fields(outputs=written) if each.type == STACK_TYPE else each for each in self.resources
         )
         return StackState(resources, self.pending_operations, outputs, self.record)
 
@@ -246,24 +253,28 @@ def as_outputs(deployment: Deployment) -> dict[str, Any]:
 def _outputs(resources: Iterable[Resource], place: str) -> StackOutputs:
     """Those of the one resource of the stack's own type."""
     stack = next((resource for resource in resources if resource.type == STACK_TYPE), None)
-    values = stack.outputs if stack is not None else {}
-    if not isinstance(values, dict):
-        raise unreadable(place, f"its outputs are {type(values).__name__}")
-    stamp = stamp_of(values.get(STAMP), place)
-    return StackOutputs(values, _deployment(values.get("deployment"), stamp, place))
+    kept = dict(stack.outputs) if stack is not None else {}
+    for table in _TABLES:
+        if kept.get(table) is not None and not isinstance(kept[table], dict):
+            raise unreadable(place, f"its output `{table}` is {type(kept[table]).__name__}")
+    stamp = stamp_of(kept.get(STAMP), place)
+    values = OUTPUTS.read(_unfolded(kept, place), stamp, place)
+    document = values.get("deployment")
+    deployment = DEPLOYMENT.read(document, Stamp(SCHEMA, stamp.made_by), place) if document else None
+    return StackOutputs(values, deployment, stamp)
 
 
-def _deployment(document: object, stamp: Stamp, place: str) -> Deployment | None:
-    """Also where there is none, another format is refused: whatever the outputs mean then, it is not what is known."""
+def _unfolded(kept: dict[str, Any], place: str) -> dict[str, Any]:
+    """The outputs with a deployment that is kept as JSON as what it stands for, and without an empty one."""
+    document = kept.get("deployment")
     if isinstance(document, str) and document:
         try:
             document = json.loads(document)
         except ValueError as error:
             raise unreadable(place, f"its output `deployment` is no JSON: {error}") from error
-    refuse_newer(stamp, place)
-    if document is None or document in ("", {}):
-        return None
-    return DEPLOYMENT.read(document, stamp, place)
+    if document:
+        return {**kept, "deployment": document}
+    return {key: value for key, value in kept.items() if key != "deployment"}
 
 
 def _list(record: Record, key: str, place: str) -> list[Any]:
@@ -277,6 +288,9 @@ def _resource(record: Any, place: str) -> Resource:
     is_one = isinstance(record, dict) and isinstance(record.get("urn"), str) and isinstance(record.get("type"), str)
     if not is_one:
         raise unreadable(place, "a resource of it has no URN or no type")
+    for key, kind in _PARTS.items():
+        if record.get(key) is not None and not isinstance(record[key], kind):
+            raise unreadable(place, f"the {key} of {record['urn']} are {type(record[key]).__name__}")
     return Resource(record)
 
 

@@ -70,6 +70,9 @@ DAMAGED: dict[str, State] = {
     "a negative format": saved(**{STAMP: {"schema": -1}}),
     "no resources": {"resources": {"urn": "x"}},
     "no resource": {"resources": [7]},
+    "no inputs": {"resources": [{"urn": "u", "type": "t", "inputs": [7]}]},
+    "no errors": {"resources": [{"urn": "u", "type": "t", "initErrors": 7}]},
+    "no addresses": saved(endpoints=[7]),
     "no URN": {"resources": [{"type": "meshaws:s3:Bucket"}]},
     "no operation": {"resources": [], "pending_operations": [{"type": "creating"}]},
 }
