@@ -52,6 +52,12 @@ _SAYS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "direction": ("to", ("forward", "rollback", "finish")),
     "closed": ("outcome", ("finished", "rolled-back")),
 }
+# What keys of the data hold that are read again, whichever record they stand in; all are optional.
+_HOLDS: Final[dict[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("plan", "source", "target", "etags"), dict),
+    **dict.fromkeys(("again", "finished", "take_over", "agreed_losses"), list),
+    **dict.fromkeys(("objects", "bytes", "deleted", "ttl_s"), (int, float)),
+}
 _ADAPTER: Final = TypeAdapter(Record)
 
 
@@ -61,6 +67,9 @@ def _built(document: Document) -> Record:
     key, words = _SAYS.get(record.kind, ("", ()))
     if key and record.data.get(key) not in words:
         raise ValueError(f"`{key}` of a {record.kind} record is {record.data.get(key)!r}")
+    for name, kind in _HOLDS.items():
+        if record.data.get(name) is not None and not isinstance(record.data[name], kind):
+            raise ValueError(f"`{name}` of a {record.kind} record is {type(record.data[name]).__name__}")
     return record
 
 

@@ -66,6 +66,8 @@ CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
     "no kind": (-1, lambda r: r.pop("kind"), UnreadableError),
     "another way": (-1, lambda r: r.update(kind="direction", data={"to": "sideways"}), UnreadableError),
     "an end without outcome": (-1, lambda r: r.update(kind="closed", data={}), UnreadableError),
+    "a number of objects": (-1, lambda r: r["data"].update(objects="many"), UnreadableError),
+    "a side": (-1, lambda r: r["data"].update(source=[]), UnreadableError),
     "a stamp that is none": (-1, lambda r: r.update(schema="one"), UnreadableError),
 }
 COMMANDS: dict[str, Callable[[Migrations], object]] = {
