@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import meshctl
 from meshctl.errors import NewerVersionError, UnreadableError
 from meshctl.migrate.history import MIGRATION_PLAN
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
@@ -88,3 +93,43 @@ def test_an_upgrade_that_meets_something_else_names_the_document(monkeypatch: py
     monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)  # type: ignore[arg-type]
     with pytest.raises(UnreadableError, match="the state of east"):
         DEPLOYMENT.read({"mesh": "demo"}, UNKNOWN, "the state of east")
+
+
+# The modules that may build a value of something that is kept: those with its `Format`.
+READERS = {
+    "Deployment": "model/stack_state.py",
+    "MigrationPlan": "migrate/history.py",
+    "SavedPlan": "engine/plan_file.py",
+    "Record": "migrate/journal.py",
+    "Owner": "migrate/lock.py",
+    "Name": "engine/names.py",
+}
+PRODUCT = Path(meshctl.__file__).parent
+
+
+def built_from_documents() -> Iterator[tuple[str, str]]:
+    """Where the product validates a document, or takes one for the arguments of a class: the class and the module."""
+    for path in PRODUCT.rglob("*.py"):
+        module = path.relative_to(PRODUCT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("model_validate"):
+                yield ast.unparse(node.value), module
+            elif isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
+                yield ast.unparse(node.func), module
+
+
+def test_what_is_kept_has_one_reader() -> None:
+    found = {(name, module) for name, module in built_from_documents() if name in READERS}
+    assert {name for name, _ in found} >= {"Deployment", "MigrationPlan", "SavedPlan"}
+    assert [(name, module) for name, module in sorted(found) if READERS[name] != module] == []
+
+
+def test_the_export_of_a_state_is_taken_apart_in_one_module() -> None:
+    keys = ("pending_operations", "initErrors", "pendingReplacement", "retainOnDelete")
+    read = re.compile(rf"(\.get\(|\[)['\"]({'|'.join(keys)}|resources)['\"](\)|\])(?!\[['\"](requests|limits))")
+    modules = {
+        path.relative_to(PRODUCT).as_posix()
+        for path in PRODUCT.rglob("*.py")
+        if "lab" not in path.parts and read.search(path.read_text())
+    }
+    assert modules == {"model/stack_state.py"}
