@@ -6,6 +6,7 @@ Called by `cli.doctor`, which prints the findings.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ from meshctl import tools
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
 from meshctl.errors import ToolError
 from meshctl.tool_build import go_program
+from meshctl.tool_download import MIRROR_VARIABLE, release_files
 from meshctl.tool_table import accepted
 
 DISTRIBUTION = "meshctl"
@@ -77,8 +79,10 @@ def _wheel_program(name: str, *, needed: bool) -> Finding:
 
 
 def _go(programs: list[Finding]) -> Finding:
-    """Go is needed only while a program is still to be built."""
-    wanted = next((tools.TOOLS[item.name] for item in programs if item.state != "ok"), None)
+    """Go is needed only while a program is missing that has no official release to download for this machine."""
+    missing = [tools.TOOLS[item.name] for item in programs if item.state == "missing"]
+    mirror = os.environ.get(MIRROR_VARIABLE, "")
+    wanted = next((tool for tool in missing if not release_files(tool, mirror)), None)
     tool = wanted or tools.TOOLS["pulumi"]
     try:
         return Finding("programs", "go", "ok", source="PATH", path=go_program(tool))

@@ -1,4 +1,5 @@
-"""What every test can use: golden files (`--accept` renews them) and the lab, started once for a run."""
+"""What every test can use or is held to: time limits, golden files (`--accept` renews them), and the lab, started once
+for a run."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import pytest
 
 from meshctl import secret_variables
 
-pytest_plugins = ["tests.golden_files", "tests.lab_fixture"]
+pytest_plugins = ["tests.time_limits", "tests.golden_files", "tests.lab_fixture"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.stack_state import UNKNOWN
+from meshctl.render import container_fields
 
 LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
@@ -99,7 +100,8 @@ _HIDDEN = re.compile(
 _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
 _SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.(args|command|image|readinessProbe|lifecycle|securityContext)\b")
+_COPIED = "|".join(field.key for field in container_fields.FIELDS)
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
 _CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}

@@ -21,11 +21,10 @@ from typing import Any
 
 import yaml
 from pulumi import automation
-from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
 from meshctl import own_folder, secret_variables, tools, user_paths
-from meshctl.engine import state_folder, whole_file
+from meshctl.engine import pulumi_private, state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 
@@ -96,7 +95,7 @@ class EngineStack(automation.Stack):
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
         options = ["--show-secrets"] if plain_secrets else []
-        found: dict[str, Any] = json.loads(self._run_pulumi_cmd_sync(["stack", "export", *options]).stdout)
+        found: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
         return found
 
     def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
@@ -167,7 +166,7 @@ def open_stack(
         secrets_provider=backend.secrets_provider,
         pulumi_command=pulumi,
     )
-    return EngineStack(stack, workspace, StackInitMode.SELECT)
+    return EngineStack(stack, workspace, pulumi_private.SELECT)
 
 
 def path_with_meshctl() -> str:

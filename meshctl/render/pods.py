@@ -11,7 +11,7 @@ from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.render import object_storage, registries
+from meshctl.render import container_fields, object_storage, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
@@ -38,6 +38,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "revisions": revisions(deployment, workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
+        "container_fields": container_fields.values(workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
         "tolerations": tolerations(deployment, pool),

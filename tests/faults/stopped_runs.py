@@ -230,10 +230,11 @@ class Sequence:
         if command == "destroy":
             run.destroy()
             return
-        urns = look.engine_urns(run.state())
-        if urns and self.random.random() < 0.5:  # as `meshctl up` does, which looks at the world first
-            run.settled()
-            run.reread(urns)
+        # half of the runs look at the world first, as `meshctl up` does
+        if look.engine_urns(run.state()) and self.random.random() < 0.5:
+            urns = look.engine_urns(run.settled())  # what was never made has left the state by then
+            if urns:
+                run.reread(urns)
         run.up()
 
     def state(self) -> StackState:

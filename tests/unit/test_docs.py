@@ -15,11 +15,16 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
+from meshctl.migrate.outline import forward
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.tool_table import TOOLS
+from tests.unit.migrate.test_migration import OPTIONS, migrations
+from tests.unit.migrate.twin import Twin
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -149,6 +154,25 @@ def test_every_command_and_option_is_documented() -> None:
         missing += [] if f"meshctl {' '.join(path)}" in part else [" ".join(path)]
         options = options_of(command).keys() - {"--help"}
         missing += [f"{' '.join(path)} {option}" for option in sorted(options) if option not in part]
+    assert missing == []
+
+
+def test_every_external_program_is_documented() -> None:
+    page = text_of(ROOT / "docs" / "cli.md").partition("### Where `setup` gets programs from")[2]
+    assert [name for name in TOOLS if f"`{name}`" not in page] == []
+
+
+def test_every_step_of_a_migration_is_documented() -> None:
+    rows = dict(re.findall(r"^\| (\w+) \| (.+?) \|", text_of(ROOT / "docs" / "migrate.md"), re.MULTILINE))
+    twin = Twin().begin()
+    plan = migrations(twin).plan("east", "west", OPTIONS)
+    of_things = {move.store for move in plan.moves} | {endpoint.name for endpoint in plan.endpoints}
+    missing = []
+    for step in forward(plan):
+        phase, _, name = step.name.partition("/")
+        kind, dot, _ = name.partition(".")
+        wanted = "one for each" if kind in of_things else f"`{kind}.STORE`" if dot else f"`{kind}`"
+        missing += [] if wanted in rows.get(phase, "") else [step.name]
     assert missing == []
 
 

@@ -14,6 +14,7 @@ from meshctl.engine import early_context, kubeconfig
 from meshctl.engine.events import Progress, Recorder
 from meshctl.errors import MeshError
 from meshctl.model.stack_state import StackOutputs
+from stacks.aws.cluster import kubeconfig_text
 from tests.unit.deployments import deployment
 from tests.unit.states import NOTHING, state
 
@@ -87,7 +88,7 @@ def test_the_next_up_after_a_kill_begins_with_it(folder: Path) -> None:
 
 def test_after_a_failure_it_is_there(folder: Path) -> None:
     Recorder(early_context.watching(AWS, folder / "made", None))(finished(CLUSTER))  # no such folder
-    made = early_context.kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
+    made = kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
     run = cast("Any", SimpleNamespace(name="aws-east", outputs=lambda: StackOutputs({"kubeconfig": made})))
     with pytest.raises(MeshError, match="failed"), early_context.written(AWS, folder, NOTHING, run):
         raise MeshError("failed")

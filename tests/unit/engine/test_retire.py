@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.engine import kubeconfig, object_access, session
+from meshctl.engine import kubeconfig, object_access, preconditions
 from meshctl.engine.presence import Presence, presence, stores
 from meshctl.engine.session import Session
 from meshctl.errors import CredentialsError
@@ -140,7 +140,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud().up()
     monkeypatch.setattr(object_access, "held", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else "")
     monkeypatch.setattr(object_access, "owner", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
-    monkeypatch.setattr(session.preconditions, "check_destroy", lambda *_: None)
+    monkeypatch.setattr(preconditions, "check_destroy", lambda *_: None)
     monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
     return cloud
 

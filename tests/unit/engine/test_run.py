@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +11,9 @@ from typing import Any, cast
 import psutil
 import pytest
 from pulumi import automation
-from pulumi.automation._cmd import CommandResult
-from pulumi.automation.errors import create_command_error
+from pulumi.automation import CommandResult
 
-from meshctl.engine import run
+from meshctl.engine import pulumi_private, run
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError
@@ -24,7 +24,7 @@ LOCKED = f"""error: the stack is currently locked by 1 lock(s). Either wait for 
 
 
 def error(stderr: str) -> automation.CommandError:
-    failed = create_command_error(CommandResult(stdout="", stderr=stderr, code=255))
+    failed = pulumi_private.command_error(CommandResult(stdout="", stderr=stderr, code=255))
     assert isinstance(failed, automation.CommandError)
     return failed
 
@@ -66,7 +66,7 @@ def test_an_interrupt_is_heard_while_a_lock_is_waited_for(monkeypatch: pytest.Mo
     waiting = run_of(stack)
     monkeypatch.setattr(run, "_engine", lambda _pid: psutil.Process())
     monkeypatch.setattr(run, "_is_orphan", lambda _engine: True)
-    monkeypatch.setattr(run.time, "sleep", lambda _s: waiting.pulumi.interrupt())
+    monkeypatch.setattr(time, "sleep", lambda _s: waiting.pulumi.interrupt())
     with pytest.raises(InterruptedByUserError):
         waiting.preview()
     assert stack.runs == 1

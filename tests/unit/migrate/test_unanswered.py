@@ -73,8 +73,8 @@ def unreliable(**options: Any) -> tuple[Unreliable, Migrations]:
     """Before the first step. `options`: of `Unreliable`."""
     world = Unreliable(Twin().begin(), **options)
     found = migrations(world.twin)
-    found.world = world  # type: ignore[assignment]
-    found.data = world  # type: ignore[assignment]
+    found.world = world
+    found.data = world
     found.report = lambda event: setattr(world, "step", event.step)
     return world, found
 
@@ -98,7 +98,7 @@ def move_and_finish(found: Migrations) -> None:
     found.finish(delete_data=True)
 
 
-WAYS = {
+WAYS: dict[Callable[[Migrations], None], tuple[str, str, str]] = {
     move: ("waiting", "west", "east"),
     move_and_back: ("rolled-back", "east", "west"),
     move_and_back_for_good: ("rolled-back", "east", "west"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from meshctl import render
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment
-from meshctl.render import LateValue
+from meshctl.model.deployment import Deployment, Workload
+from meshctl.render import LateValue, container_fields
 from meshctl.render.templates import _environment, _Loader, tojson
 from tests.unit.render.sample import sample
 
@@ -50,9 +52,8 @@ def with_text(text: str) -> Deployment:
     workloads = []
     for workload in deployment.workloads:
         update: dict[str, Any] = {
+            **{field.name: _of_text(field.name, text) for field in container_fields.FIELDS},
             "image": text,
-            "args": (text, text),
-            "command": (text,),
             "env": {"PLAIN": text},
             "mounts": tuple(mount.model_copy(update={"path": text}) for mount in workload.mounts),
         }
@@ -67,6 +68,15 @@ def with_text(text: str) -> Deployment:
     pools = tuple(pool.model_copy(update={"machine": text}) for pool in deployment.pools)
     update = {"workloads": tuple(workloads), "object_stores": stores, "file_systems": systems, "pools": pools}
     return deployment.model_copy(update=update)
+
+
+def _of_text(name: str, text: str) -> Any:
+    """A value of this field of a workload, made of nothing but the text."""
+    annotation = TypeAdapter(Workload.model_fields[name].annotation)
+    for value in (text, (text, text), {"key": text}):
+        with contextlib.suppress(ValidationError):
+            return annotation.validate_python(value)
+    raise AssertionError(f"{name} holds no text: say here what a hostile value of it is")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -15,7 +15,7 @@ from stacks.kubernetes import KubernetesProvider
 from tests.unit.render.sample import sample
 
 
-class Nothing(pulumi.runtime.Mocks):
+class Nothing(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         return f"{args.name}-id", dict(args.inputs)
 
@@ -23,7 +23,7 @@ class Nothing(pulumi.runtime.Mocks):
         raise AssertionError(args.token)
 
 
-class Monitor(MockMonitor):
+class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps each resource as it was registered, by its name."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ SPARE = {"meshaws:eks:AccessEntry", "meshaws:eks:AccessPolicyAssociation"}
 LATE = {"secret.hf-token": "x", "revision.chat-secrets": "1"}
 
 
-class Wire(pulumi.runtime.Mocks):
+class Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what was declared, and answers with what the stack reads from it."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Wire(pulumi.runtime.Mocks):
         raise AssertionError(f"stacks call no functions: {args.token}")
 
 
-class Monitor(MockMonitor):
+class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what each resource waits for, by its name."""
 
     def __init__(self, wire: Wire) -> None:
@@ -80,7 +80,7 @@ def monitor() -> Monitor:
     efs = lustre.model_copy(update={"name": "home", "service": "efs"})
     deployment = deployment.model_copy(update={"file_systems": (lustre, efs)})
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
         stacks.aws.declare(deployment, LATE)
         names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
