@@ -15,6 +15,8 @@
       OwnedFieldsError           owned-fields    1   other programs have set fields that the mesh sets otherwise
         JobsFailedError            job-failed     3   a job of the mesh has failed and will not be tried again
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
+      NewerVersionError            newer-version  1   a state, plan or journal that a newer meshctl made
+      UnreadableError              unreadable     1   a state, plan or journal that is damaged
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it
       MigrationError               migration      3   a step failed at a safe point; names the next command
@@ -179,6 +181,18 @@ class JobsFailedError(NotReadyError):
 
 class StalePlanError(MeshError):
     code = "stale-plan"
+
+
+class NewerVersionError(MeshError):
+    """What is kept was written by a version of meshctl that this one can't follow; it was left as it is."""
+
+    code = "newer-version"
+
+
+class UnreadableError(MeshError):
+    """What is kept is not what any version of meshctl writes; it was left as it is."""
+
+    code = "unreadable"
 
 
 class ProtectedDataError(MeshError):

@@ -14,11 +14,11 @@ from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
+from meshctl.model.stack_state import UNKNOWN
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
 from meshctl.render import container_fields
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"

@@ -5,7 +5,7 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.engine.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
+from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
 
 _GIB = 1024**3
@@ -41,11 +42,11 @@ class PodState:
     grace_s: int = 0  # how long it may take to end; 0: not known
 
 
-def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
+def access(deployment: Deployment, outputs: StackOutputs = NO_OUTPUTS) -> ClusterAccess:
     """The cluster of a deployment; the kubeconfig of one that meshctl made is the stack's output."""
-    content = str(outputs.get("kubeconfig") or "")
-    cluster, uid = deployment.cluster, str(outputs.get("cluster_uid") or "")
-    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, "" if content else cluster.context, uid)
+    content, cluster = outputs.written_kubeconfig, deployment.cluster
+    context = "" if content else cluster.context
+    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, context, outputs.cluster_uid)
 
 
 def is_made(deployment: Deployment) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 
 from meshctl.engine import kubeconfig
 from meshctl.engine.events import OnProgress, Progress
-from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.platforms import registry
 from meshctl.platforms.interface import MadeCluster
 
@@ -38,7 +38,7 @@ def watching(deployment: Deployment, folder: Path, on_progress: OnProgress | Non
 
 
 @contextmanager
-def written(deployment: Deployment, folder: Path, state: Mapping[str, Any], run: StackRun) -> Iterator[None]:
+def written(deployment: Deployment, folder: Path, state: StackState, run: StackRun) -> Iterator[None]:
     """Around an `up`: the context is there from the beginning, if an earlier run made the cluster (one that was killed
     may not have come to write it), and after a failure."""
     _write_saved(deployment, folder, state)
@@ -50,20 +50,19 @@ def written(deployment: Deployment, folder: Path, state: Mapping[str, Any], run:
         raise
 
 
-def write_made(environment: str, folder: Path, outputs: Mapping[str, Any]) -> None:
+def write_made(environment: str, folder: Path, outputs: StackOutputs) -> None:
     """Write the context that the stack's outputs hold; a given cluster has none. Raises: FileError, OSError."""
-    made = known_kubeconfig(outputs)
-    if made:
-        kubeconfig.write_context(folder, environment, made)
+    if outputs.kubeconfig:
+        kubeconfig.write_context(folder, environment, outputs.kubeconfig)
 
 
-def _write_saved(deployment: Deployment, folder: Path, state: Mapping[str, Any]) -> None:
+def _write_saved(deployment: Deployment, folder: Path, state: StackState) -> None:
     cluster = _made(deployment)
     if cluster is None:
         return
-    for resource in state.get("resources") or ():
-        if resource["type"] == cluster.resource_type and not resource.get("delete"):
-            _write(deployment, folder, resource.get("outputs") or {})
+    for resource in state.of_type(cluster.resource_type):
+        if not resource.is_to_be_deleted:
+            _write(deployment, folder, resource.outputs)
 
 
 def _made(deployment: Deployment) -> MadeCluster | None:

@@ -22,6 +22,7 @@ from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableEr
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import StackState
 from meshctl.model.units import size_text
 from meshctl.platforms import registry
 from meshctl.resolve import storage
@@ -90,13 +91,9 @@ def access(store: ObjectStore) -> ObjectAccess:
         )
 
 
-def with_saved_names(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the buckets that its state has: a bucket keeps its name for as long as it lives."""
-    names = {
-        resource["urn"].rpartition("::")[2]: str(resource["inputs"]["Bucket"])
-        for resource in state.get("resources") or ()
-        if resource["type"] == BUCKET
-    }
+    names = {bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type(BUCKET)}
     stores = tuple(
         store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
         for store in deployment.object_stores

@@ -7,15 +7,13 @@ run, half of it would be changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 
 
-def kept(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def kept(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the version that its cluster has, where environments.yaml asks for none: what a new meshctl
     takes for a new cluster is no reason to replace the nodes of one that is up."""
     there = _version(state)
@@ -26,8 +24,8 @@ def kept(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
     return deployment.model_copy(update={"cluster": cluster})
 
 
-def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str, product: str) -> None:
-    """`wanted` is like "1.34"; `state` as exported; `product` what the platform calls its clusters.
+def refuse_version_jump(environment: str, state: StackState, wanted: str, product: str) -> None:
+    """`wanted` is like "1.34"; `product` what the platform calls its clusters.
 
     Raises: UsageError for what it can't do in one step.
     """
@@ -50,11 +48,10 @@ def refuse_version_jump(environment: str, state: Mapping[str, Any], wanted: str,
         )
 
 
-def _version(state: Mapping[str, Any]) -> str:
+def _version(state: StackState) -> str:
     """That of the state's cluster; empty where there is none."""
-    types = registry.cluster_types()
-    clusters = (resource for resource in state.get("resources") or () if resource["type"] in types)
-    return next((str((cluster.get("outputs") or {}).get("version") or "") for cluster in clusters), "")
+    clusters = state.of_type(*registry.cluster_types())
+    return next((str(cluster.outputs.get("version") or "") for cluster in clusters), "")
 
 
 def _minor(version: str) -> int:

@@ -102,7 +102,7 @@ class EngineWorld:
 
     def check_cluster(self, deployment: Deployment) -> None:
         if not clusters.is_made(deployment):
-            self._session.check_cluster(clusters.access(deployment, {}))
+            self._session.check_cluster(clusters.access(deployment))
 
     def take_over(self, fields: tuple[str, ...]) -> None:
         self._session.take_over = fields

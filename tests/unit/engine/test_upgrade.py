@@ -1,17 +1,17 @@
 """Which changes of the Kubernetes version can be made."""
 
-from typing import Any
-
 import pytest
 
 from meshctl.engine.upgrade import kept, refuse_version_jump
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Cluster
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 from tests.unit.deployments import deployment
 
 
-def state(version: str) -> dict[str, Any]:
-    return {"resources": [{"type": "meshaws:eks:Cluster", "urn": "u", "outputs": {"version": version}}]}
+def state(version: str) -> StackState:
+    return states.state({"type": "meshaws:eks:Cluster", "urn": "u", "outputs": {"version": version}})
 
 
 @pytest.mark.parametrize(("there", "wanted"), [("1.33", "1.33"), ("1.33", "1.34"), ("1.9", "1.10")])
@@ -20,7 +20,7 @@ def test_the_next_minor_version_can_be_reached(there: str, wanted: str) -> None:
 
 
 def test_a_new_cluster_may_have_any_version() -> None:
-    refuse_version_jump("aws-east", {}, "1.36", "EKS")
+    refuse_version_jump("aws-east", states.NOTHING, "1.36", "EKS")
 
 
 def test_more_than_one_minor_version_at_once_is_refused_with_the_first_step() -> None:
@@ -39,6 +39,6 @@ def test_an_older_version_is_refused() -> None:
 def test_a_cluster_keeps_its_version_until_another_one_is_asked_for() -> None:
     made = deployment("aws-east", cluster=Cluster(name="c", version="1.35"))
     assert kept(made, state("1.33")).cluster.version == "1.33"
-    assert kept(made, {}).cluster.version == "1.35"
+    assert kept(made, states.NOTHING).cluster.version == "1.35"
     asked = deployment("aws-east", cluster=Cluster(name="c", version="1.34", version_asked=True))
     assert kept(asked, state("1.33")) is asked
