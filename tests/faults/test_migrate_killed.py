@@ -162,7 +162,7 @@ def moved(lab: RunningLab, tmp_path: Path) -> Iterator[Moved]:
 
 def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
     """One migration killed twelve times: at the first record with `migrate`, then each time with `resume`."""
-    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
+    command: tuple[str, ...] = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
     for record in POINTS:
         moved.kill_at(record, *command)
         command = ("migrations", "resume")
@@ -179,7 +179,7 @@ def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
 
 def test_told_to_end_then_resumed(moved: Moved) -> None:
     """In the middle of an engine's run, of a wait for pods, and of a wait for DNS."""
-    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
+    command: tuple[str, ...] = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
     for record, number in (
         ("provision.target-intent", signal.SIGTERM),
         ("quiesce.stop-intent", signal.SIGHUP),

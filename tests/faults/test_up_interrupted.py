@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,7 +241,7 @@ def test_a_terminal_that_is_closed_stops_at_a_safe_point(small: RunningLab) -> N
 
 
 def test_missing_credentials_are_named(small: RunningLab) -> None:
-    nothing = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+    nothing: dict[str, Any] = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
     failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, **nothing)
     assert failed.returncode == 1
     error = json.loads(failed.stdout)["error"]

@@ -72,15 +72,15 @@ class Shelf(Provider):
         replaces = changed if token == "shelf:index:Named" else ()
         return Diff(changes=bool(changed), replaces=replaces, delete_before_replace=bool(replaces))
 
-    def create(self, _token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
+    def create(self, token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
         return Created(urn.rpartition("::")[2], inputs)
 
-    def update(self, _token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def update(self, token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
         self.updating.set()
         self.cancelled.wait(self.slow_s)
         return news
 
-    def delete(self, _token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
+    def delete(self, token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
         if id in self.stuck:
             raise ProviderError("InUse", f"{id} is in use")
 

@@ -15,9 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.lab.aws import zones
-from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, aws, code_of, make_network, server
-
-__all__ = ["aws", "server"]
+from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, code_of, make_network
 
 
 class TestRefusals:

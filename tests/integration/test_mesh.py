@@ -33,14 +33,15 @@ pytestmark = pytest.mark.lab
 def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     folder = tmp_path_factory.mktemp("llm-prod")
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".meshctl"), dirs_exist_ok=True)
-    os.environ["HF_TOKEN"] = SECRET
     here = lab.at(folder)
-    here.meshctl("up", "aws-east", "--yes", "--object-storage-only")
-    upload_weights(here, "aws-east", "default")
-    here.meshctl("up", "aws-east", "--yes", timeout_s=600)
-    yield here
-    for environment in ("aws-east", "cw"):
-        here.meshctl("destroy", environment, "--yes", "--allow-data-loss", "--confirm", environment, timeout_s=300)
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("HF_TOKEN", SECRET)
+        here.meshctl("up", "aws-east", "--yes", "--object-storage-only")
+        upload_weights(here, "aws-east", "default")
+        here.meshctl("up", "aws-east", "--yes", timeout_s=600)
+        yield here
+        for environment in ("aws-east", "cw"):
+            here.meshctl("destroy", environment, "--yes", "--allow-data-loss", "--confirm", environment, timeout_s=300)
 
 
 def upload_weights(here: RunningLab, environment: str, profile: str) -> None:
@@ -223,8 +224,10 @@ def test_a_move_from_aws_is_rolled_back_whole(mesh: RunningLab) -> None:
     assert mesh.json("plan", "aws-east")["changes"] == []
 
 
-def test_moving_under_load_loses_no_request_no_step_and_no_object(mesh: RunningLab) -> None:
-    os.environ["MESHCTL_DNS_SERVER"] = mesh.env["MESHCTL_DNS_SERVER"]
+def test_moving_under_load_loses_no_request_no_step_and_no_object(
+    mesh: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESHCTL_DNS_SERVER", mesh.env["MESHCTL_DNS_SERVER"])
     load = Load(
         "http://chat.example.com:8000/v1/completions", rate=20, dns_server=mesh.env["MESHCTL_DNS_SERVER"]
     ).start()

@@ -12,11 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell, twin
+from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
-__all__ = ["twin"]
 
 
 def state_of(found: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def with_image(document: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Schema version 1 has renamed a field of workloads."""
-    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)  # type: ignore[arg-type]
+    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)
 
 
 @pytest.mark.usefixtures("renamed")
@@ -90,7 +90,7 @@ def test_upgrades_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_upgrade_that_meets_something_else_names_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)  # type: ignore[arg-type]
+    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)
     with pytest.raises(UnreadableError, match="the state of east"):
         DEPLOYMENT.read({"mesh": "demo"}, UNKNOWN, "the state of east")
 
