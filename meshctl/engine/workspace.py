@@ -12,7 +12,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -98,7 +98,7 @@ class EngineStack(automation.Stack):
         found: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
         return found
 
-    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by what `change` makes of it; None leaves it.
 
         The SDK's own export and import have the secrets in plain text, and a file that stays when the import fails.

@@ -19,7 +19,7 @@ POOL_LABEL: Final = "meshctl.dev/pool"
 # Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
 AWS_ROOT_VOLUME_GIB: Final = 200
 
-Provider = Literal["aws", "coreweave", "kubernetes", "onprem"]
+Provider = str  # the name of a platform: see meshctl.platforms
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
 WorkloadKind = Literal["inference", "training", "service", "batch"]

@@ -15,6 +15,7 @@ from meshctl.engine.events import Progress
 from meshctl.engine.ownership import Ownership
 from meshctl.errors import OwnedFieldsError
 from meshctl.model.deployment import Cluster, Deployment
+from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
 from providers.base.provider import ProviderError
 from providers.kubernetes import objects
@@ -56,8 +57,9 @@ class Environment:
         return [item for item in render.platform_objects(deployment) if item.name in SERVERS]
 
     @property
-    def state(self) -> dict[str, Any]:
-        return {"resources": [{"urn": urn(item), "type": token(item)} for item in self.objects(self.deployment())]}
+    def state(self) -> StackState:
+        made = [Resource({"urn": urn(item), "type": token(item)}) for item in self.objects(self.deployment())]
+        return StackState(tuple(made))
 
     def kubectl(self, *arguments: str) -> None:
         command = [str(tools.find("kubectl")), "--kubeconfig", str(self.plane.kubeconfig), "-n", "llm-prod"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from meshctl.engine import look, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError
+from meshctl.model.stack_state import StackState
 from stacks.resources import AwsProvider, AwsResource
 
 MESH, ENVIRONMENT, REGION = "small", "east", "us-east-1"
@@ -237,7 +238,7 @@ class Sequence:
                 run.reread(urns)
         run.up()
 
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> StackState:
         return opened(self.folder, lambda: None, workspace.pulumi_program()).state()
 
     def compare(self, expected: Counter[str]) -> None:

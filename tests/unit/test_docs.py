@@ -16,8 +16,9 @@ from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
 from meshctl.migrate.outline import forward
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 from meshctl.tool_table import TOOLS
 from tests.unit.migrate.test_migration import OPTIONS, migrations
 from tests.unit.migrate.twin import Twin
@@ -191,12 +192,15 @@ def test_every_error_code_is_documented_with_its_exit_code() -> None:
 
 def test_every_hinted_code_is_documented() -> None:
     page = text_of(ROOT / "docs" / "errors.md").partition("## Codes of failed resources")[2]
-    assert [code for code in HINTS if f"`{code}`" not in page] == []
+    own = registry.merged(lambda platform: platform.words.failure_hints)
+    assert [code for code in (*HINTS, *own) if f"`{code}`" not in page] == []
 
 
 def sections(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models inside an annotation, however deep."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is PlatformEnvironment:
+        yield from (platform.environment for platform in registry.platforms())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
         for inner in get_args(annotation):
@@ -221,6 +225,12 @@ def test_every_key_is_documented(model: type[BaseModel], page: str) -> None:
     keys = keys_of(model)
     assert {"pools", "apiVersion"} <= keys or {"environments", "objectStorage"} <= keys
     assert keys - quoted == set()
+
+
+def test_every_platform_of_meshctl_has_a_section() -> None:
+    headings = re.findall(r"^## provider: (.+)$", text_of(ROOT / "docs" / "environments.md"), re.MULTILINE)
+    own = [name for name, source in registry.found().sources.items() if source.startswith("meshctl ")]
+    assert sorted(", ".join(headings).split(", ")) == own
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
-from meshctl.changes.fields import UNKNOWN, FieldChange, fields
+from meshctl.changes.fields import FieldChange, fields
+from meshctl.model.stack_state import UNKNOWN
 
 JOB = "kubernetes:batch/v1:Job"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"

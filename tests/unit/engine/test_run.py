@@ -17,6 +17,7 @@ from meshctl.engine import pulumi_private, run
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError
+from tests.unit.states import NOTHING
 
 LOCKED = f"""error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end
   x: created by me@{socket.gethostname()} (pid 77) at 2026-01-01T00:00:00Z"""
@@ -98,5 +99,5 @@ def test_a_program_that_is_refused_ends_the_run_with_the_refusal() -> None:
 
     refused = run_of(FailingStack("error: an unhandled error", then=program))
     with pytest.raises(LockedError) as told:
-        refused.up(state={})
+        refused.up(state=NOTHING)
     assert told.value is refusal

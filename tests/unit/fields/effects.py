@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +9,18 @@ import pulumi
 import yaml
 from pulumi.runtime.mocks import MockMonitor
 
-import stacks.aws
-import stacks.coreweave
-import stacks.onprem
 from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 from meshctl.resolve import resolve
 from tests.unit.event_loops import event_loops
 
 CATALOG = load_catalog()
 Document = dict[str, Any]
-_PROGRAMS: Mapping[str, Callable[..., None]] = {
-    "aws": stacks.aws.declare,
-    "coreweave": stacks.coreweave.declare,
-    "kubernetes": stacks.onprem.declare,
-    "onprem": stacks.onprem.declare,
-}
 
 
 def loaded(mesh: Document, environments: Document, folder: Path) -> tuple[Mesh, Environments]:
@@ -64,7 +55,7 @@ def declared(deployment: Deployment | None) -> object:
     late = {name: f"value of {name}" for name in render.late_names(render.platform_objects(deployment))}
     with event_loops():
         pulumi.runtime.set_mocks(wire, monitor=MockMonitor(wire))
-        pulumi.runtime.test(lambda: _PROGRAMS[deployment.provider](deployment, late))()
+        pulumi.runtime.test(lambda: registry.platform(deployment.provider).declare(deployment, late))()
     return wire.declared
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model import references
-from meshctl.model.environment import AccountId
 from meshctl.model.mesh import AbsolutePath, DnsLabel, Host, Image, WorkingDir
+from meshctl.platforms.aws.environment import AccountId
 
 
 def refusal(kind: Any, value: str) -> str:

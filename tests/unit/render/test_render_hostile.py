@@ -83,7 +83,7 @@ def _of_text(name: str, text: str) -> Any:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_free_text_stays_text(text: str) -> None:
     plain, hostile = with_text("plain"), with_text(text)
-    for renderer in (render.platform_objects, render.nodepool_objects):
+    for renderer in (render.platform_objects, render.node_objects):
         expected, found = renderer(plain), renderer(hostile)
         assert [item.name for item in found] == [item.name for item in expected]
         if text:  # an empty region or endpoint is left out

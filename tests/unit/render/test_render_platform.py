@@ -36,9 +36,7 @@ _Dumper.add_representer(LateValue, lambda dumper, late: dumper.represent_scalar(
 
 def texts(deployment: Deployment) -> dict[str, str]:
     """Each object of the deployment as YAML, by its name; it begins with how it is declared."""
-    nodes = {"coreweave": render.nodepool_objects, "onprem": render.node_label_objects}
-    pools = nodes[deployment.provider](deployment) if deployment.provider in nodes else ()
-    return {item.name: text(item) for item in (*pools, *render.platform_objects(deployment))}
+    return {item.name: text(item) for item in (*render.node_objects(deployment), *render.platform_objects(deployment))}
 
 
 def text(item: PlatformObject) -> str:
@@ -382,13 +380,13 @@ def test_pods_run_on_the_pool_of_their_own_mesh_only(provider: Provider) -> None
     wanted = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
     assert pod(named(deployment, "workload/pretrain:job"))["nodeSelector"] == wanted
     if provider == "coreweave":
-        assert wanted.items() <= render.nodepool_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
+        assert wanted.items() <= render.node_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
     if provider == "onprem":
-        assert render.node_label_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
+        assert render.node_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
 
 
 def test_nodepools() -> None:
-    pools = {item.name: item for item in render.nodepool_objects(sample("coreweave"))}
+    pools = {item.name: item for item in render.node_objects(sample("coreweave"))}
     train, serve = pools["pool/train:nodepool"], pools["pool/serve:nodepool"]
     assert train.manifest["metadata"]["name"] == "llm-prod-train"
     assert train.manifest["spec"]["nodeLabels"]["meshctl.dev/pool"] == "train"
@@ -402,14 +400,14 @@ def test_racks_do_not_scale_and_reserved_labels_are_left_out() -> None:
     deployment = sample("coreweave")
     labels = {"node.coreweave.cloud/type": "x", "meshctl.dev/pool": "serve", "own": "1"}
     racks = deployment.pool("serve").model_copy(update={"machine": "gb200-4x", "labels": labels})
-    (item,) = render.nodepool_objects(deployment.model_copy(update={"pools": (racks,)}))
+    (item,) = render.node_objects(deployment.model_copy(update={"pools": (racks,)}))
     assert item.manifest["spec"]["autoscaling"] is False
     ours = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "serve"}
     assert item.manifest["spec"]["nodeLabels"] == {**ours, "own": "1"}
 
 
 def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
-    items = render.node_label_objects(sample("onprem"))
+    items = render.node_objects(sample("onprem"))
     assert len(items) == 8
     assert items[0].name == "pool/train:node-train-0"
     assert items[0].patch

@@ -1,8 +1,8 @@
-"""An environment on an existing cluster (`kubernetes`, `onprem`): its nodes labelled for each pool, buckets, the
-Kubernetes layer.
+"""An environment on a cluster that exists: what makes or marks the nodes of its pools, buckets, the Kubernetes layer.
 
-Run by `meshctl.engine.session` inside a Pulumi inline program. Which nodes serve which pool was decided by
-`meshctl.resolve` from the nodes' hardware; here they only get their label, which `destroy` takes away again.
+Run by `meshctl.engine.session` through the platform, inside a Pulumi inline program. Node pools are waited for: one may
+be accepted and never fill (no quota), which its conditions say. Where nodes are given, `meshctl.resolve` has decided
+which of them serve which pool; here they only get their labels, which `destroy` takes away again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def declare(
     """Declare the whole environment and export `deployment`, `endpoints` and `cluster_uid`. `late`: see
     `stacks.aws.program.declare`; `staying`: see `platform.declare`."""
     provider = kubernetes.provider(deployment, cluster_uid=cluster_uid)
-    labels = platform.declare_node_labels(deployment, provider=provider)
+    nodes = platform.declare_nodes(deployment, provider=provider)
     buckets = declare_buckets(deployment)
     addresses = platform.declare(
         deployment,
         provider=provider,
         late=late,
-        depends_on=[*labels, *buckets.values()],
+        depends_on=[*nodes, *buckets.values()],
         ready_timeout_s=ready_timeout_s,
         staying=staying,
     )

@@ -1,6 +1,6 @@
 """Address plan of an AWS environment: one public and one private subnet for each zone. PURE.
 
-Called by `meshctl.resolve`; declared by `stacks.aws`.
+Part of the platform (`meshctl.platforms.aws`); declared by `stacks.aws`.
 """
 
 from __future__ import annotations
