@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshctl import secret_variables
-from tests.folders import in_a_lab
+from tests.folders import in_a_lab, in_memory
 
 pytest_plugins = ["tests.time_limits", "tests.left_behind", "tests.order", "tests.golden_files", "tests.lab_fixture"]
 
@@ -20,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if in_a_lab(item.path):
             item.add_marker(pytest.mark.filterwarnings("default"))
+        elif in_memory(item.path):
+            item.add_marker(pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(autouse=True)
