@@ -122,7 +122,7 @@ def cloud() -> Iterator[Cloud]:
         yield Cloud(gate, server)
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(60)
 
 
 @dataclass(frozen=True)
