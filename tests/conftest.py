@@ -1,4 +1,4 @@
-"""What every test can use: golden files (`--accept` renews them) and the lab, started once for a run."""
+"""What every test can use: golden files (`--accept` renews them), the lab, started once for a run, and `--shard 1/4`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from meshctl import secret_variables
 
-pytest_plugins = ["tests.golden_files", "tests.lab_fixture"]
+pytest_plugins = ["tests.golden_files", "tests.lab_fixture", "tests.shards"]
 
 
 @pytest.fixture(autouse=True)

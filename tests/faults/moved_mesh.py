@@ -1,27 +1,22 @@
-"""`meshctl migrate` in the lab, killed with -9 in every phase, then resumed or rolled back: the same end each time.
+"""A mesh with data, up at dc1, for the tests that kill its migration to cw.
 
 Nothing in meshctl knows of these tests: they watch the journal's folder, and kill when a record appears.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.faults.started import Started, started
 from tests.lab_fixture import RunningLab
-
-pytestmark = pytest.mark.lab
 
 MESH = """\
 apiVersion: meshctl/v1
@@ -69,21 +64,7 @@ environments:
 dns: {provider: route53, zone: example.com, ttl: 2s}
 """
 PROFILES = {"cw": "coreweave", "dc1": "dc1"}
-# one record in each phase: the step's intent is written, its effect may or may not be there
-POINTS = (
-    "preflight.source-intent",
-    "provision.target-intent",
-    "seed.weights-intent",
-    "quiesce.warm-intent",
-    "quiesce.stop-intent",
-    "sync.checkpoints-intent",
-    "verify.checkpoints-intent",
-    "start.target-intent",
-    "probe.chat-intent",
-    "cutover.names-intent",
-    "cutover.ttl-intent",
-    "observe.health-intent",
-)
+MIGRATE = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
 
 
 class Moved:
@@ -106,26 +87,20 @@ class Moved:
         found = self.lab.boto3("s3", PROFILES[environment]).list_buckets()["Buckets"]
         return next(str(b["Name"]) for b in found if b["Name"].startswith(f"faults-{environment}-{store}"))
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """The migration from dc1 to cw, in the background."""
-        command = [sys.executable, "-m", "meshctl.cli.main", "migrate", "dc1", "cw", "--yes", "--observe", "2"]
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen(command, cwd=self.folder, env=self.lab.env, stdout=quiet, stderr=quiet)
+    def started(self, *arguments: str) -> AbstractContextManager[Started]:
+        return started(self.lab, *arguments)
 
-    def kill_at(self, record: str, *arguments: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Run the command, and send it a signal once the journal holds `record`; its exit code."""
-        command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
-        with (self.folder / "killed.log").open("w") as log:
-            process = subprocess.Popen(command, cwd=self.folder, env=self.lab.env, stdout=log, stderr=log)
-        journals = self.folder / ".meshctl/state/migrations/faults"
-        deadline = time.monotonic() + 240
-        while not list(journals.glob(f"*/*-{record}.json")):
-            output = (self.folder / "killed.log").read_text()
-            assert process.poll() is None, f"ended before {record}:\n{output}"
-            assert time.monotonic() < deadline, f"no record {record}:\n{output}"
-            time.sleep(0.01)
-        process.send_signal(number)
-        return process.wait()
+    def records(self, record: str) -> set[Path]:
+        """The journal's records of that name, of all migrations."""
+        return set((self.folder / ".meshctl/state/migrations/faults").glob(f"*/*-{record}.json"))
+
+    def signal_at(self, record: str, *arguments: str, number: signal.Signals = signal.SIGKILL) -> tuple[int, str]:
+        """Run the command, and send it alone a signal once the journal holds `record`; its exit code, and what it
+        said. What a killed command has started lives on, as after a crash."""
+        with self.started(*arguments) as command:
+            command.wait_until(lambda: self.records(record), f"record {record}")
+            command.process.send_signal(number)
+            return command.ended(), command.said()
 
     def ready(self, environment: str) -> dict[str, int]:
         status = self.lab.json("status", environment)["environments"][environment]
@@ -144,9 +119,28 @@ class Moved:
     def read(self, s3: Any, bucket: str, key: str) -> Any:
         return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
-    def serves(self) -> str:
-        status = self.lab.json("status", "dc1")["environments"]["dc1"]
+    def serves(self, asked: str = "dc1") -> str:
+        """The environment that the mesh's name leads to, as one that has the mesh says."""
+        status = self.lab.json("status", asked)["environments"][asked]
         return str(status["endpoints"][0]["points_at"])
+
+    def assert_waiting_at_the_target(self) -> None:
+        """All of it is at cw, with nothing lost, and waits for `finish`."""
+        shown = self.lab.json("migrations", "show")
+        assert shown["state"] == "waiting"
+        assert all(row["same"] is not False for row in shown["parity"])
+        assert self.serves() == "cw"
+        assert self.ready("cw") == {"chat": 2, "pretrain": 2}
+        assert self.ready("dc1") == {"chat": 2, "pretrain": 0}
+        stopped = self.chain("dc1")
+        assert self.chain("cw") >= stopped
+
+    def assert_rolled_back(self) -> None:
+        assert self.lab.json("migrations", "show")["state"] == "rolled-back"
+        assert self.serves() == "dc1"
+        assert self.ready("dc1") == {"chat": 2, "pretrain": 2}
+        assert sum(self.ready("cw").values()) == 0
+        self.chain("dc1")
 
 
 @pytest.fixture
@@ -158,92 +152,3 @@ def moved(lab: RunningLab, tmp_path: Path) -> Iterator[Moved]:
         made.lab.meshctl(
             "destroy", environment, "--allow-data-loss", "--confirm", environment, "--break-lock", check=False
         )
-
-
-def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
-    """One migration killed twelve times: at the first record with `migrate`, then each time with `resume`."""
-    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
-    for record in POINTS:
-        moved.kill_at(record, *command)
-        command = ("migrations", "resume")
-    moved.lab.meshctl("migrations", "resume")
-    shown = moved.lab.json("migrations", "show")
-    assert shown["state"] == "waiting"
-    assert all(row["same"] is not False for row in shown["parity"])
-    assert moved.serves() == "cw"
-    assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
-    assert moved.ready("dc1") == {"chat": 2, "pretrain": 0}
-    stopped = moved.chain("dc1")
-    assert moved.chain("cw") >= stopped
-
-
-def test_told_to_end_then_resumed(moved: Moved) -> None:
-    """In the middle of an engine's run, of a wait for pods, and of a wait for DNS."""
-    command = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
-    for record, number in (
-        ("provision.target-intent", signal.SIGTERM),
-        ("quiesce.stop-intent", signal.SIGHUP),
-        ("cutover.ttl-intent", signal.SIGTERM),
-    ):
-        assert moved.kill_at(record, *command, number=number) == 130
-        said = (moved.folder / "killed.log").read_text()
-        assert "stopped at a safe point" in said
-        assert "`meshctl migrations resume" in said
-        command = ("migrations", "resume")
-    moved.lab.meshctl("migrations", "resume")
-    assert moved.lab.json("migrations", "show")["state"] == "waiting"
-    assert moved.serves() == "cw"
-    assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
-
-
-@pytest.mark.parametrize("record", ["quiesce.stop-intent", "start.target-intent", "cutover.names-done"])
-def test_killed_then_rolled_back(moved: Moved, record: str) -> None:
-    moved.kill_at(record, "migrate", "dc1", "cw", "--yes", "--observe", "2")
-    (listed,) = moved.lab.json("migrations", "list")["migrations"]
-    assert (listed["state"], listed["active"]) == ("running", False)
-    moved.lab.meshctl("migrations", "rollback")
-    assert moved.lab.json("migrations", "show")["state"] == "rolled-back"
-    assert moved.serves() == "dc1"
-    assert moved.ready("dc1") == {"chat": 2, "pretrain": 2}
-    assert sum(moved.ready("cw").values()) == 0
-    moved.chain("dc1")
-
-
-def test_an_engine_that_outlives_its_migration_is_waited_for(moved: Moved) -> None:
-    """Only meshctl is killed: the engine that it started still writes the target's state."""
-    first = moved.start()
-    locks = moved.folder / ".meshctl/state/.pulumi/locks/organization/faults/cw"
-    while not list(locks.glob("*.json")):
-        assert first.poll() is None
-        time.sleep(0.01)
-    engine = next(child for child in psutil.Process(first.pid).children() if child.name().startswith("pulumi"))
-    engine.suspend()  # it would be done before the next command looks
-    try:
-        first.kill()
-        first.wait()
-        command = [sys.executable, "-m", "meshctl.cli.main", "migrations", "resume"]
-        resumed = subprocess.Popen(command, cwd=moved.folder, env=moved.lab.env, stderr=subprocess.PIPE, text=True)
-        assert resumed.stderr is not None
-        said = ""
-        for line in resumed.stderr:
-            said += line
-            if f"(pid {engine.pid}) is still saving its state" in line:
-                engine.resume()
-        assert resumed.wait() == 0, said
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            engine.kill()
-    assert f"(pid {engine.pid}) is still saving its state" in said
-    assert moved.lab.json("migrations", "show")["state"] == "waiting"
-
-
-def test_a_second_run_is_locked_out(moved: Moved) -> None:
-    first = moved.start()
-    journals = moved.folder / ".meshctl/state/migrations/faults"
-    while not list(journals.glob("*/*-begin.json")):
-        assert first.poll() is None
-        time.sleep(0.01)
-    second = moved.lab.meshctl("migrations", "resume", check=False)
-    assert second.returncode == 75
-    assert f"pid {first.pid}" in second.stderr
-    assert first.wait() == 0
