@@ -1,6 +1,6 @@
 """`up` against clouds that refuse, on existing clusters: the failure has a name, and what is right then comes up.
 
-On CoreWeave one environment is up for the whole file, and each test adds what is refused to it. `test_aws_story` has
+On CoreWeave one environment is up for the whole file, and what is refused is added to it. `test_aws_story` has
 what AWS refuses.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from meshctl.engine.failures import HINTS
 from tests.faults.small_mesh import ENVIRONMENTS, MESH, declared, faults, small, take_down
 from tests.faults.started import kill_when
 from tests.lab_fixture import RunningLab
@@ -39,51 +40,50 @@ def on_cw(warm: RunningLab) -> Iterator[RunningLab]:
     warm.meshctl("up", "cw", "--yes")
 
 
-def with_workload(here: RunningLab, name: str, image: str, more: str = "") -> None:
-    """The mesh with one more workload."""
-    workload = MESH[MESH.index("  site:") :].replace("site:", f"{name}:", 1).replace("ghcr.io/acme/site:1.0", image)
-    (here.folder / "mesh.yaml").write_text(MESH + workload + more)
+def with_workloads(here: RunningLab, more: str = "", **images: str) -> None:
+    """The mesh with more workloads like its own, by name, and `more` for the last one."""
+    site = MESH[MESH.index("  site:") :]
+    workloads = [
+        site.replace("site:", f"{name}:", 1).replace("ghcr.io/acme/site:1.0", image) for name, image in images.items()
+    ]
+    (here.folder / "mesh.yaml").write_text(MESH + "".join(workloads) + more)
 
 
-def failures(here: RunningLab, *options: str, environment: str = "cw") -> tuple[list[tuple[str, str]], str]:
+def failures(here: RunningLab, *options: str) -> tuple[set[tuple[str, str]], str]:
     """Subject and code of what an `up` says has failed, and its hint."""
-    failed = here.meshctl("--output", "json", "up", environment, "--yes", *options, check=False)
+    failed = here.meshctl("--output", "json", "up", "cw", "--yes", *options, check=False)
     assert failed.returncode == 3, failed.stdout
     error = json.loads(failed.stdout)["error"]
-    return [(failure["subject"], failure["code"]) for failure in error["failures"]], error["hint"]
+    return {(failure["subject"], failure["code"]) for failure in error["failures"]}, error["hint"]
 
 
-def test_a_pool_without_quota_says_so(on_cw: RunningLab) -> None:
+def test_a_pool_without_quota_and_pods_that_cannot_run_are_each_named(on_cw: RunningLab) -> None:
+    """In one `up`, which goes on with what doesn't need them."""
     faults(on_cw, {"operation": "NodePool", "error": "NotSet"})
+    health = "    health: {path: /health, port: http}\n"
+    with_workloads(on_cw, health, image="ghcr.io/acme/site:does-not-exist", crash=CRASHING, unhealthy=CRASHING)
     more = "  more: {role: general, nodes: 1, cpu: {cores: 4, memory: 16GiB}}\nstorage:\n"
-    (on_cw.folder / "mesh.yaml").write_text(MESH.replace("storage:\n", more))
-    assert failures(on_cw)[0] == [("pool/more", "Quota")]
-    faults(on_cw)
-    on_cw.meshctl("up", "cw", "--yes")
-
-
-def test_an_image_that_cannot_be_pulled_is_named(on_cw: RunningLab) -> None:
-    with_workload(on_cw, "other", "ghcr.io/acme/site:does-not-exist")
-    [(subject, code)] = failures(on_cw, "--timeout", "20s")[0]
-    assert subject == "workload/other"
-    assert code in ("ImagePull", "ImagePullBackOff", "ErrImagePull")
-    with_workload(on_cw, "other", "ghcr.io/acme/site:1.0")
-    on_cw.meshctl("up", "cw", "--yes")
-
-
-@pytest.mark.parametrize("health", ["    health: {path: /health, port: http}\n", ""], ids=["health", "no-health"])
-def test_a_container_that_ends_again_and_again_is_named(on_cw: RunningLab, health: str) -> None:
-    with_workload(on_cw, "other", CRASHING, health)
+    file = on_cw.folder / "mesh.yaml"
+    file.write_text(file.read_text().replace("storage:\n", more))
     named, hint = failures(on_cw, "--timeout", "30s")
-    assert named == [("workload/other", "CrashLoop")]
-    assert "kubectl logs" in hint
-    with_workload(on_cw, "other", "ghcr.io/acme/site:1.0")
+    [image] = [code for subject, code in named if subject == "workload/image"]
+    assert image in ("ImagePull", "ImagePullBackOff", "ErrImagePull")
+    assert named - {("workload/image", image)} == {
+        ("pool/more", "Quota"),
+        ("workload/crash", "CrashLoop"),
+        ("workload/unhealthy", "CrashLoop"),
+    }
+    assert hint in {HINTS[code] for code in ("Quota", "CrashLoop", "ImagePull")}, "that of the first"
+
+    faults(on_cw)
+    mended = file.read_text().replace("site:does-not-exist", "site:1.0").replace(CRASHING, "ghcr.io/acme/site:1.0")
+    file.write_text(mended.replace(health, ""))
     on_cw.meshctl("up", "cw", "--yes")
     assert on_cw.json("plan", "cw")["changes"] == []
 
 
 def test_an_object_of_kubernetes_that_a_kill_left_is_deleted_once_the_mesh_lacks_it(on_cw: RunningLab) -> None:
-    with_workload(on_cw, "other", CRASHING)
+    with_workloads(on_cw, other=CRASHING)
     kill_when(on_cw, "workload/other deployment: ", "up", "cw", "--yes")
     deployments = ("get", "deployments", "-n", "small", "-o", "name")
     assert on_cw.kubectl("cw", *deployments).split() == ["deployment.apps/other", "deployment.apps/site"]
