@@ -29,9 +29,9 @@ def install(session: nox.Session) -> None:
     )
 
 
-# Two workers, each with a lab of its own: most of the time a test waits. Whole files go to a worker, for they share
-# what they bring up, and the long ones come first.
-IN_TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Three workers, each with a lab of its own (2 GB of memory): most of the time a test waits, so they fit on two cores.
+# Whole files go to a worker, for they share what they bring up, and the long ones come first.
+IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
 ALL_TESTS = (*WITH_LAB, "tests/unit")
 
@@ -61,7 +61,7 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, "-m", "not exhaustive", *ALL_TESTS)
+    pytest(session, *IN_THREE, "-m", "not exhaustive", *ALL_TESTS)
 
 
 @nox.session
@@ -105,7 +105,7 @@ def integration(session: nox.Session) -> None:
     """The command line against the lab, with one kill of each kind of run."""
     install(session)
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, "-m", "not exhaustive", "tests/faults", "tests/integration")
+    pytest(session, *IN_THREE, "-m", "not exhaustive", "tests/faults", "tests/integration")
 
 
 @nox.session
@@ -116,7 +116,7 @@ def faults(session: nox.Session) -> None:
     """
     install(session)
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, "-m", "exhaustive", *WITH_LAB)
+    pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
 
 
 @nox.session
