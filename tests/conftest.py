@@ -1,4 +1,8 @@
-"""What every test can use: golden files (`--accept` renews them), the lab, started once for a run, and `--shard 1/4`."""
+"""What every test can use.
+
+Golden files (`--accept` renews them), the lab and an API server (each started once for a worker), and parts of a run
+(`--shard 1/4`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import pytest
 
 from meshctl import secret_variables
 
-pytest_plugins = ["tests.golden_files", "tests.lab_fixture", "tests.shards"]
+pytest_plugins = ["tests.golden_files", "tests.lab_fixture", "tests.plane_fixture", "tests.shards"]
 
 
 @pytest.fixture(autouse=True)

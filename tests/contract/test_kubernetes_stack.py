@@ -6,8 +6,7 @@ import contextlib
 import json
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,13 @@ import yaml
 from pulumi import automation as auto
 
 from meshctl import tools
+from tests.waiting import WAIT_S, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent / "kubernetes_recording"))
 import control_plane
 import samples
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
 
 
 @pytest.fixture
@@ -185,8 +179,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(plane: control_plane.Con
         return sum("a" in item.get("data", {}) for item in items)
 
     def kill() -> None:
-        while made() < 20:
-            time.sleep(0.02)
+        wait_until(lambda: made() >= 20, every_s=0.02)
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 if child.name().startswith("pulumi") or "providers.kubernetes" in child.cmdline():
@@ -197,7 +190,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(plane: control_plane.Con
     killer.start()
     with pytest.raises(auto.CommandError):
         stack.up()
-    killer.join()
+    killer.join(WAIT_S)
     stack.cancel()
     stack.up()
     assert made() == 60
