@@ -1,5 +1,8 @@
-"""What every test can use or is held to: time limits, nothing left behind, golden files (`--accept` renews them), and
-the lab, started once for a run."""
+"""What every test can use or is held to.
+
+Time limits, nothing left behind, golden files (`--accept` renews them), the lab and an API server (each started once
+for a worker), and parts of a run (`--shard 1/4`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,15 @@ import pytest
 from meshctl import secret_variables
 from tests.folders import in_a_lab, in_memory
 
-pytest_plugins = ["tests.time_limits", "tests.left_behind", "tests.order", "tests.golden_files", "tests.lab_fixture"]
+pytest_plugins = [
+    "tests.time_limits",
+    "tests.left_behind",
+    "tests.order",
+    "tests.shards",
+    "tests.golden_files",
+    "tests.lab_fixture",
+    "tests.plane_fixture",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

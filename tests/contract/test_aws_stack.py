@@ -79,7 +79,7 @@ def _rooted(program: Path, folder: Path) -> Path:
 def engine(bench: Bench, tmp_path: Path) -> Iterator[Engine]:
     made = Engine(tmp_path, bench.endpoint, bench.provider)
     yield made
-    made.server.stop(grace=0).wait()
+    made.server.stop(grace=0).wait(10)
 
 
 def declare(

@@ -31,12 +31,6 @@ JOB = "/apis/batch/v1/namespaces/llm-prod/jobs/pretrain"
 SERVERS = ("workload/chat:deployment", "workload/pretrain:job")
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
-
-
 class Environment:
     """A mesh whose workloads were made in the cluster by the stand-in, as an `up` makes them."""
 

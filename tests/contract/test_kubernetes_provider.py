@@ -61,12 +61,6 @@ def test_answers_as_the_official_plugin_did(stem: str) -> None:
 # Against a real API server
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
-
-
 @pytest.fixture
 def provider(plane: control_plane.ControlPlane) -> Iterator[KubernetesProvider]:
     found = KubernetesProvider()

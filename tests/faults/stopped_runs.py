@@ -124,7 +124,7 @@ def cloud() -> Iterator[Cloud]:
         yield Cloud(gate, server)
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(60)
 
 
 @dataclass(frozen=True)

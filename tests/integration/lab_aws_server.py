@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from meshctl.lab.network.ports import free_ports
-from tests.waiting import wait_until
+from tests.waiting import end, wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
 ACCOUNT = "123456789012"
@@ -94,8 +94,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         assert process.poll() is None, (root / "log").read_text()
         yield Aws(root, port)
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 @pytest.fixture
@@ -123,7 +122,7 @@ def clean_eks(aws: Aws) -> None:
 
 def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=10) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -91,7 +91,7 @@ def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
         yield lambda: [answer for answer, _ in itertools.groupby(seen)]
     finally:
         stop.set()
-        thread.join()
+        thread.join(60)
 
 
 def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session: Session) -> None:

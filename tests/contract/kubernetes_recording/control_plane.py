@@ -80,7 +80,7 @@ def running(root: Path, *, node_names: tuple[str, ...] = ("gd-0",)) -> Iterator[
     finally:
         for process in reversed(started):  # nothing here is worth an orderly end, which takes ten seconds
             process.kill()
-            process.wait()
+            process.wait(START_S)
 
 
 def _node(name: str) -> dict[str, object]:
