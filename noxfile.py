@@ -13,6 +13,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
 CODE = ("meshctl", "providers", "stacks", "examples", "tests", "noxfile.py")
+PRODUCT = ("meshctl", "providers", "stacks", "examples")
 
 
 def install(session: nox.Session) -> None:
@@ -32,6 +33,7 @@ def install(session: nox.Session) -> None:
 # Three workers, each with a lab of its own (2 GB of memory): most of the time a test waits, so they fit on two cores.
 # Whole files go to a worker, for they share what they bring up, and the long ones come first.
 IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
 WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
 ALL_TESTS = (*WITH_LAB, "tests/unit")
 
@@ -44,6 +46,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
+    session.run("deptry", *PRODUCT)
 
 
 @nox.session
@@ -61,12 +64,12 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, *IN_THREE, "-m", "not exhaustive", *ALL_TESTS)
+    pytest(session, *IN_THREE, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and the layers of docs/architecture.md."""
+    """Style, the layers of docs/architecture.md, and the declared dependencies."""
     install(session)
     check(session)
 
@@ -89,7 +92,7 @@ def unit(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Everything a person reads, against files; `-- --accept` renews them."""
     install(session)
-    pytest(session, "tests/unit", "-k", "golden")
+    pytest(session, "tests/unit", "-m", "golden")
 
 
 @nox.session
@@ -132,6 +135,13 @@ def docs(session: nox.Session) -> None:
     """Checks that the docs' links and commands exist."""
     install(session)
     pytest(session, "tests/unit/test_docs.py")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """The notes of the next release, from changelog.d; `-- --version X.Y.Z` writes them into CHANGELOG.md."""
+    install(session)
+    session.run("towncrier", "build", *(session.posargs or ("--draft", "--version", "next")))
 
 
 @nox.session

@@ -209,7 +209,8 @@ def aws(story: Story, service: str, profile: str = "default") -> Any:
     import boto3
 
     os.environ.update({name: story.environment[name] for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")})
-    return boto3.Session(profile_name=profile, region_name="us-east-1").client(service)
+    session: Any = boto3.Session(profile_name=profile, region_name="us-east-1")  # typed for literal names only
+    return session.client(service)
 
 
 def s3(story: Story, profile: str) -> Any:

@@ -6,6 +6,7 @@ Called by `cli.doctor`, which prints the findings.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +16,10 @@ from botocore.session import Session
 
 from meshctl import tools
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
-from meshctl.errors import ToolError
+from meshctl.errors import PlatformError, ToolError
+from meshctl.platforms import registry
 from meshctl.tool_build import go_program
+from meshctl.tool_download import MIRROR_VARIABLE, release_files
 from meshctl.tool_table import accepted
 
 DISTRIBUTION = "meshctl"
@@ -29,7 +32,7 @@ _NETWORK_CREDENTIALS = ("container-role", "iam-role")
 class Finding:
     """One thing looked at. `state`: `ok`; `missing`, which matters; `optional`, which does not until it is wanted."""
 
-    group: Literal["programs", "python", "plugins", "credentials"]
+    group: Literal["programs", "python", "plugins", "platforms", "credentials"]
     name: str
     state: Literal["ok", "missing", "optional"]
     version: str = ""
@@ -45,7 +48,7 @@ def diagnose() -> tuple[Finding, ...]:
     programs = [_program(name, needed=name in tools.CORE or lab) for name in tools.TOOLS]
     wheels = [_wheel_program(name, needed=name == "rclone" or lab) for name in tools.WHEELS]
     python = [_distribution(line, needed="extra ==" not in line or lab) for line in _requirements()]
-    return (*programs, *wheels, _go(programs), *python, *_plugins(), _aws_credentials())
+    return (*programs, *wheels, _go(programs), *python, *_plugins(), *_platforms(), _aws_credentials())
 
 
 def _lab_installed() -> bool:
@@ -77,8 +80,10 @@ def _wheel_program(name: str, *, needed: bool) -> Finding:
 
 
 def _go(programs: list[Finding]) -> Finding:
-    """Go is needed only while a program is still to be built."""
-    wanted = next((tools.TOOLS[item.name] for item in programs if item.state != "ok"), None)
+    """Go is needed only while a program is missing that has no official release to download for this machine."""
+    missing = [tools.TOOLS[item.name] for item in programs if item.state == "missing"]
+    mirror = os.environ.get(MIRROR_VARIABLE, "")
+    wanted = next((tool for tool in missing if not release_files(tool, mirror)), None)
     tool = wanted or tools.TOOLS["pulumi"]
     try:
         return Finding("programs", "go", "ok", source="PATH", path=go_program(tool))
@@ -118,6 +123,21 @@ def _plugins() -> list[Finding]:
         kubernetes = Finding("plugins", "kubernetes", "ok", version, "stand-in", detail=detail, hint=hint)
     own = Finding("plugins", "meshaws", "ok", _version(DISTRIBUTION), "meshctl")
     return [kubernetes, own]
+
+
+def _platforms() -> list[Finding]:
+    """Those that environments.yaml can name, and those whose packages can't be used."""
+    found = registry.found()
+    findings = [Finding("platforms", name, "ok", source=found.sources[name]) for name in found.platforms]
+    findings += [
+        Finding("platforms", each.name, "optional", source=each.source, detail=each.problem, hint=each.error().hint)
+        for each in found.unusable
+    ]
+    try:
+        registry.platforms()
+    except PlatformError as error:
+        findings.append(Finding("platforms", DISTRIBUTION, "missing", detail=error.why, hint=error.hint))
+    return findings
 
 
 def _aws_credentials() -> Finding:

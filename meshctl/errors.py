@@ -15,6 +15,8 @@
       OwnedFieldsError           owned-fields    1   other programs have set fields that the mesh sets otherwise
         JobsFailedError            job-failed     3   a job of the mesh has failed and will not be tried again
       StalePlanError               stale-plan     1   `up --plan` of a plan that no longer holds
+      NewerVersionError            newer-version  1   a state, plan or journal that a newer meshctl made
+      UnreadableError              unreadable     1   a state, plan or journal that is damaged
       ProtectedDataError           protected      1   destroy would lose data
       LockedError                  locked        75   someone else works on it
       MigrationError               migration      3   a step failed at a safe point; names the next command
@@ -110,6 +112,10 @@ class BusyError(MeshError):
     code = "busy"
 
 
+class PlatformError(MeshError):
+    code = "platform"
+
+
 class FileError(MeshError):
     code = "file"
 
@@ -175,6 +181,18 @@ class JobsFailedError(NotReadyError):
 
 class StalePlanError(MeshError):
     code = "stale-plan"
+
+
+class NewerVersionError(MeshError):
+    """A state, a saved plan or a journal of a newer version of meshctl. It was not changed."""
+
+    code = "newer-version"
+
+
+class UnreadableError(MeshError):
+    """A state or a journal that no version of meshctl has written like this. It was not changed."""
+
+    code = "unreadable"
 
 
 class ProtectedDataError(MeshError):

@@ -328,7 +328,7 @@ def _with_paths(environments: Environments, document: _Document, folder: Path) -
         absolute(backend.removeprefix("file://"), "state", "backend")
     entries = dict(environments.environments)
     for name, environment in entries.items():
-        given = environment.kubernetes
+        given = getattr(environment, "kubernetes", None)
         if isinstance(given, Kubeconfig) and given.kubeconfig:
             path = absolute(given.kubeconfig, "environments", name, "kubernetes", "kubeconfig")
             kubernetes = given.model_copy(update={"kubeconfig": path})

@@ -1,4 +1,4 @@
-"""Gets one external program that is missing: downloads it, or builds it with Go from `tools/<module>/go.mod`. EDGE.
+"""Gets one external program that is missing: by `tool_download`, or built with Go from `tools/<module>/go.mod`. EDGE.
 
 Called by `tools.ensure`. The program appears in the cache by one rename, after it has answered with the right version;
 a second process that wants the same one waits for the first.
@@ -7,20 +7,19 @@ a second process that wants the same one waits for the first.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from meshctl.errors import ToolError
-from meshctl.tool_table import Download, Tool, accepted, cache_dir, cached_path, is_program, numbers, probe
+from meshctl.tool_download import Downloads
+from meshctl.tool_http import NotDownloadedError
+from meshctl.tool_table import Tool, accepted, cache_dir, cached_path, is_program, numbers, probe
 
 Progress = Callable[[str], None]
 
@@ -30,7 +29,8 @@ GO_MINIMUM = (1, 26)
 _PROGRESS_EVERY_S = 2.0
 
 
-def fetch_or_build(tool: Tool, tell: Progress) -> None:
+def fetch_or_build(tool: Tool, tell: Progress, downloads: Downloads | None) -> None:
+    """Put the program into the cache; without `downloads` it is built in any case. Raises: ToolError."""
     target = cached_path(tool)
     with _lock(tool, tell):
         if is_program(target):  # another setup made it while this one waited
@@ -40,19 +40,12 @@ def fetch_or_build(tool: Tool, tell: Progress) -> None:
             left_over.unlink(missing_ok=True)
         partial = target.with_name(f".{tool.name}.{os.getpid()}.partial")
         try:
-            download = tool.downloads.get(_platform())
-            if download is None:
-                _build(tool, partial, tell)
-            else:
-                _download(tool, download, partial, tell)
+            not_downloaded = _download(tool, downloads, partial, tell) if downloads else "--build was given"
+            if not_downloaded:
+                _build(tool, partial, tell, not_downloaded)
             _put(tool, partial, target)
         finally:
             partial.unlink(missing_ok=True)
-
-
-def _platform() -> str:
-    machine = platform.machine().lower()
-    return f"{platform.system().lower()}-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
 
 @contextlib.contextmanager
@@ -78,60 +71,35 @@ def _put(tool: Tool, partial: Path, target: Path) -> None:
         raise ToolError(
             f"the new {tool.name} is not version {tool.version}",
             why=f"it answers {version or 'nothing'} to `{' '.join(tool.version_args)}`",
-            hint=f"put {tool.name} {accepted(tool)} on PATH",
+            hint=f"meshctl setup --build {tool.name}, or put {tool.name} {accepted(tool)} on PATH",
         )
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(target)
 
 
-def _download(tool: Tool, download: Download, partial: Path, tell: Progress) -> None:
-    import httpx2  # slow to import, and only needed here
-
-    archive = partial.with_name(f".{tool.name}.{os.getpid()}.archive.partial")
-    tell(f"{tool.name} {tool.version}: downloading {download.url}")
-    digest = hashlib.sha256()
+def _download(tool: Tool, downloads: Downloads, partial: Path, tell: Progress) -> str:
+    """Why nothing was downloaded, "" when the program is there."""
     try:
-        with archive.open("wb") as file, httpx2.stream("GET", download.url, follow_redirects=True) as response:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != download.sha256:
-            why = f"sha256 {digest.hexdigest()}, pinned {download.sha256}"
-            raise ToolError(
-                f"{download.url} is not the file that was pinned", why=why, hint="try again; never use this file"
-            )
-        _unpack(archive, download.member, partial)
-    except httpx2.HTTPError as error:
-        raise ToolError(
-            f"can't download {tool.name}", why=str(error), hint="check the network; then `meshctl setup`"
-        ) from error
-    finally:
-        archive.unlink(missing_ok=True)
+        downloads.fetch(tool, partial, tell)
+    except NotDownloadedError as error:
+        tell(f"{tool.name} {tool.version}: not downloaded: {error}")
+        return str(error)
+    return ""
 
 
-def _unpack(archive: Path, member: str, partial: Path) -> None:
-    if not member:
-        archive.replace(partial)
-        return
-    with tarfile.open(archive) as tar:
-        source = tar.extractfile(member)
-        if source is None:
-            raise ToolError(f"no program {member} in the downloaded archive", hint="report this")
-        with partial.open("wb") as file:
-            shutil.copyfileobj(source, file)
-
-
-def _build(tool: Tool, partial: Path, tell: Progress) -> None:
-    go = go_program(tool)
+def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> None:
+    try:
+        go = go_program(tool)
+    except ToolError as error:
+        raise ToolError(error.what, why=f"{error.why}; not downloaded: {not_downloaded}", hint=error.hint) from error
     command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", tool.ldflags]
     command += ["-o", str(partial), tool.package]
     # the user's own flags and workspace must not change what is built; no cgo: a program that needs no C library
     environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
     started = time.monotonic()
     tell(f"{tool.name} {tool.version}: building with Go from {module_folder(tool)}")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=module_folder(tool),
         env=environment,
@@ -139,17 +107,17 @@ def _build(tool: Tool, partial: Path, tell: Progress) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        lines = _follow(tool, process.stderr or (), tell, started)
-        if process.wait() != 0:
-            why = "\n".join(lines) or f"`go build` ended with {process.returncode}"
-            raise ToolError(f"building {tool.name} {tool.version} failed", why=why, hint="meshctl setup")
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # go and the compilers it started
-        process.wait()
-        raise
+    ) as process:
+        try:
+            lines = _follow(tool, process.stderr or (), tell, started)
+            if process.wait() != 0:
+                why = "\n".join(lines) or f"`go build` ended with {process.returncode}"
+                raise ToolError(f"building {tool.name} {tool.version} failed", why=why, hint="meshctl setup")
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)  # go and the compilers it started
+            process.wait()
+            raise
     tell(f"{tool.name} {tool.version}: built in {time.monotonic() - started:.0f} s")
 
 

@@ -1,10 +1,7 @@
-"""The external programs as data: version, Go package, build flags; and how one is asked for its version.
+"""The external programs as data: version, publishers, Go package; and how one is asked for its version.
 
-Read by `tools`, which looks for them, and `tool_build`, which makes them. A new program is a row here and a go.mod in
-`tools/`.
-
-`Tool.downloads` is empty for every tool today: a download is only used with a checksum that was read at its publisher
-and reviewed here, and none has been. A row is all it takes; until then programs are built.
+Read by `tools`, which looks for them, and `tool_build`, which gets what is missing. A new program is a row here and a
+go.mod in `tools/`; where its official releases lie, `tool_releases` says.
 """
 
 from __future__ import annotations
@@ -12,23 +9,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from meshctl import user_paths
+from meshctl import tool_releases, user_paths
+from meshctl.tool_releases import Publisher
 
 _PROBE_TIMEOUT_S = 20
 _KUBE_VERSION = "k8s.io/component-base/version"
-
-
-@dataclass(frozen=True)
-class Download:
-    """An official release file. `member`: the program's path inside a tar.gz; "" when the file is the program."""
-
-    url: str
-    sha256: str
-    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ class Tool:
     ldflags: str
     accepts: Literal["same-minor", "at-least"] = "same-minor"
     version_args: tuple[str, ...] = ("--version",)
-    downloads: dict[str, Download] = field(default_factory=dict)  # by "linux-amd64", "darwin-arm64", ...
+    publishers: tuple[Publisher, ...] = ()  # tried in this order; none: always built with Go
 
     @property
     def folder(self) -> str:
@@ -66,13 +55,19 @@ def _kube(name: str, version_args: tuple[str, ...] = ("--version",)) -> Tool:
     values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     flags = " ".join(f"-X {_KUBE_VERSION}.{key}={value}" for key, value in values.items())
     return Tool(
-        name, version, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", f"-s -w {flags}", version_args=version_args
+        name,
+        version,
+        "kubernetes",
+        f"k8s.io/kubernetes/cmd/{name}",
+        f"-s -w {flags}",
+        version_args=version_args,
+        publishers=tool_releases.kubernetes(name),
     )
 
 
 def _kwok(name: str) -> Tool:
     flags = "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v0.7.0"
-    return Tool(name, "0.7.0", "kwok", f"sigs.k8s.io/kwok/cmd/{name}", flags)
+    return Tool(name, "0.7.0", "kwok", f"sigs.k8s.io/kwok/cmd/{name}", flags, publishers=tool_releases.kwok(name))
 
 
 TOOLS: dict[str, Tool] = {
@@ -87,8 +82,9 @@ TOOLS: dict[str, Tool] = {
             "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
             accepts="at-least",
             version_args=("version",),
+            publishers=tool_releases.PULUMI,
         ),
-        Tool("etcd", "3.6.15", "etcd", "go.etcd.io/etcd/server/v3", "-s -w"),
+        Tool("etcd", "3.6.15", "etcd", "go.etcd.io/etcd/server/v3", "-s -w", publishers=tool_releases.ETCD),
         _kwok("kwok"),
         _kwok("kwokctl"),
         _kube("kube-apiserver"),

@@ -7,6 +7,7 @@ an acceptable version, in the cache, downloaded from the official release, built
 Cache: `$MESHCTL_CACHE`, or `~/.cache/meshctl`:
 
     bin/<name>-<version>/<name>    a whole program, put there by one rename: what is there is complete
+    downloads/<name>-<version>/    what a cut download has brought so far; gone once the program is there
     locks/<name>-<version>.lock    held while one is fetched or built; a second `setup` waits for it
     probes.json                    what programs on PATH answered when asked for their version, by path, size and time
 """
@@ -24,6 +25,7 @@ from typing import Literal
 
 from meshctl.errors import ToolError
 from meshctl.tool_build import Progress, fetch_or_build
+from meshctl.tool_download import downloads
 from meshctl.tool_table import CORE, LAB, TOOLS, WHEELS, Tool, accepted, cache_dir, cached_path, is_program, probe
 
 __all__ = ["CORE", "LAB", "TOOLS", "WHEELS", "Located", "Refused", "ensure", "find", "locate", "refusals"]
@@ -96,17 +98,19 @@ def refusals(name: str) -> list[Refused]:
     return found
 
 
-def ensure(names: Iterable[str], progress: Progress | None = None) -> dict[str, Path]:
-    """Every named program's path, after fetching or building what is missing.
+def ensure(names: Iterable[str], progress: Progress | None = None, *, build: bool = False) -> dict[str, Path]:
+    """Every named program's path, after downloading or building what is missing; with `build` nothing is downloaded.
 
-    `progress` gets one line of text at a time: what is done now, how far it is, for how long. Raises ToolError.
+    `progress` gets one line of text at a time: what is done now, how far it is, for how long. Raises: ToolError,
+    UsageError for a MESHCTL_MIRROR that is no URL.
     """
     tell = progress or (lambda _: None)
+    by_download = None if build else downloads()
     paths = {}
     for name in names:
         located = locate(name)
         if located is None and name in TOOLS:
-            fetch_or_build(TOOLS[name], tell)
+            fetch_or_build(TOOLS[name], tell, by_download)
         paths[name] = located.path if located else find(name)
     return paths
 

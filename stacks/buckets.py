@@ -8,26 +8,9 @@ from typing import Any
 import pulumi
 
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.platforms import registry
+from meshctl.platforms.interface import ObjectStores
 from stacks.resources import AwsProvider, AwsResource, aws_tags
-
-_ALL_BLOCKED = dict.fromkeys(
-    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-)
-# What is deleted or overwritten can be brought back for that long; it is paid for like the rest.
-OLD_VERSIONS_DAYS = 30
-UNFINISHED_UPLOADS_DAYS = 7
-_LIFECYCLE = {
-    "Rules": [
-        {
-            "ID": "meshctl",
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_DAYS},
-            "Expiration": {"ExpiredObjectDeleteMarker": True},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_UPLOADS_DAYS},
-        }
-    ]
-}
 
 
 def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
@@ -49,10 +32,14 @@ def declare_buckets(deployment: Deployment) -> dict[str, AwsResource]:
     buckets = {}
     for store, provider in _provider_names(deployment):
         if provider not in providers:
-            tags = aws_tags(deployment) if deployment.provider == "aws" else {}
+            tags = aws_tags(deployment) if _objects(deployment).takes_tags else {}
             providers[provider] = _provider(provider, store, tags)
         buckets[store.name] = _bucket(deployment, store, providers[provider])
     return buckets
+
+
+def _objects(deployment: Deployment) -> ObjectStores:
+    return registry.platform(deployment.provider).objects
 
 
 def names(deployment: Deployment) -> frozenset[str]:
@@ -87,16 +74,7 @@ def _provider(name: str, store: ObjectStore, tags: dict[str, str]) -> AwsProvide
 def _bucket(deployment: Deployment, store: ObjectStore, provider: AwsProvider) -> AwsResource:
     # what is ephemeral goes with its content, unasked
     settings: dict[str, Any] = {"ForceDestroy": True} if store.ephemeral else {}
-    if deployment.provider == "aws":
-        settings |= {
-            "BucketEncryption": {
-                "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}]
-            },
-            "PublicAccessBlock": _ALL_BLOCKED,
-            "Versioning": {"Status": "Enabled"},
-            "LifecycleConfiguration": _LIFECYCLE,
-            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-        }
+    settings |= _objects(deployment).bucket_settings
     return AwsResource.declare(
         "s3:Bucket",
         _name(store),

@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import pulumi
+from pydantic import ConfigDict
 
+from meshctl.model.persisted import OWN
+from meshctl.model.stack_state import STAMP
 from stacks.resources import AwsProvider, AwsResource
 
 
 @dataclass(frozen=True)
 class Name:
     """One endpoint: its host name, what it stands for at the moment, and how its record is written."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # for `engine.names.NAME`, which reads the outputs
 
     host: str
     environment: str
@@ -52,6 +57,7 @@ def declare(names: Mapping[str, Name], *, before: Mapping[str, Name], profile: s
         )
     pulumi.export("endpoints", {endpoint: asdict(name) for endpoint, name in names.items()})
     pulumi.export("before", {endpoint: asdict(name) for endpoint, name in before.items()})
+    pulumi.export(STAMP, OWN.document())
 
 
 def record_type(address: str) -> str:

@@ -1,5 +1,5 @@
-"""What every environment's stack hands on: the deployment itself, the endpoints' addresses, the kubeconfig or which
-cluster it is in. Called by the stacks.
+"""What every environment's stack hands on: the deployment itself with its schema version, the endpoints' addresses,
+the kubeconfig or which cluster it is in. Called by the stacks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pulumi
 
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import as_outputs
 
 
 def export(
@@ -19,7 +20,8 @@ def export(
     cluster_uid: str = "",
 ) -> None:
     """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.engine.session`."""
-    pulumi.export("deployment", deployment.model_dump(mode="json"))
+    for name, value in as_outputs(deployment).items():
+        pulumi.export(name, value)
     pulumi.export("endpoints", {endpoint.name: addresses[endpoint.workload] for endpoint in deployment.endpoints})
     if kubeconfig is not None:
         pulumi.export("kubeconfig", kubeconfig)

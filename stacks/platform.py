@@ -86,14 +86,9 @@ def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> 
     return given.apply(lambda endpoint: endpoint or f"https://s3.{region}.amazonaws.com")
 
 
-def declare_node_pools(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
-    """CoreWeave: the pools."""
-    return list(_declare(render.nodepool_objects(deployment), provider, {}, ()).values())
-
-
-def declare_node_labels(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
-    """Existing clusters: the pool's label on its nodes."""
-    return list(_declare(render.node_label_objects(deployment), provider, {}, ()).values())
+def declare_nodes(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
+    """What makes or marks the nodes of the pools inside the cluster, as the platform has it."""
+    return list(_declare(render.node_objects(deployment), provider, {}, ()).values())
 
 
 def address(status: Any) -> str:

@@ -55,7 +55,8 @@ class RunningLab:
         core = botocore.session.Session(profile=profile)
         core.set_config_variable("config_file", self.env["AWS_CONFIG_FILE"])
         core.set_config_variable("credentials_file", self.env["AWS_SHARED_CREDENTIALS_FILE"])
-        return boto3.Session(botocore_session=core, region_name="us-east-1").client(service)
+        session: Any = boto3.Session(botocore_session=core, region_name="us-east-1")  # typed for literal names only
+        return session.client(service)
 
     def meshctl(
         self, *arguments: str, check: bool = True, timeout_s: float = 300, **variables: str

@@ -234,6 +234,3 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield made
     finally:
         down(made)
-
-
-__all__ = ["Twin", "twin"]

@@ -36,8 +36,7 @@ HEAVY = (
     "meshctl.engine.session",
     "meshctl.migrate.engine_world",
     "stacks.aws",
-    "stacks.coreweave",
-    "stacks.onprem",
+    "stacks.existing",
 )
 MESSAGE_BYTES = 1 << 20
 START_S = 120.0

@@ -17,20 +17,20 @@ Item = TypeVar("Item")
 
 
 class Shard(NamedTuple):
-    """`index` counts from 1 to `count`."""
+    """`number` counts from 1 to `total`."""
 
-    index: int
-    count: int
+    number: int
+    total: int
 
     def of(self, items: Sequence[Item]) -> list[Item]:
-        return list(items[self.index - 1 :: self.count])
+        return list(items[self.number - 1 :: self.total])
 
 
 def shard(text: str) -> Shard:
     """Raises: argparse.ArgumentTypeError where it isn't `1/4`."""
     form = re.fullmatch(r"(\d+)/(\d+)", text)
     found = Shard(int(form[1]), int(form[2])) if form else Shard(0, 0)
-    if not 1 <= found.index <= found.count:
+    if not 1 <= found.number <= found.total:
         raise argparse.ArgumentTypeError(f"{text!r} is no shard: 1/4 is the first of four")
     return found
 

@@ -1,18 +1,19 @@
 """Machine types and list prices as data. Called by `meshctl.cli`; read by `meshctl.resolve`.
 
-`load_catalog` is the one EDGE here (it reads the package's own YAML files); the values are plain and frozen.
+`load_catalog` puts together what each platform brings; a platform reads its own YAML file with `machines_of` and
+`storage_prices_of`. Those two are the EDGE here (they read files of a package); the values are plain and frozen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import yaml
 
-PROVIDERS = ("aws", "coreweave")
+from meshctl.platforms import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,7 @@ class Machine:
     @property
     def node_labels(self) -> dict[str, str]:
         """Labels that its platform puts on a node of this type."""
-        labels = {"node.kubernetes.io/instance-type": self.name, "kubernetes.io/arch": self.arch}
-        if self.gpu_model and self.provider == "coreweave":
-            labels |= {"gpu.nvidia.com/class": self.gpu_model, "gpu.nvidia.com/model": self.gpu_model}
-        return labels
+        return registry.platform(self.provider).nodes.labels(self)
 
     def price(self, market: str, region: str) -> ListPrice | None:
         return next((p for p in self.prices if p.market == market and p.region in ("", region)), None)
@@ -108,20 +106,28 @@ class Catalog:
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalog that comes with meshctl, read once for each process."""
-    machines: dict[str, tuple[Machine, ...]] = {}
-    for provider in PROVIDERS:
-        document = _read(f"{provider}.yaml")
-        rows, sources = document["machines"].items(), document["sources"]
-        machines[provider] = tuple(_machine(provider, name, row, sources) for name, row in rows)
-    document = _read("storage.yaml")
-    storage = tuple(StoragePrice(**_told(row, document["sources"])) for row in document["services"])
+    """The machine types and prices of all platforms, read once for each process."""
+    offers = {platform.name: platform.nodes.made_of for platform in registry.platforms()}
+    machines = {name: offer.catalog() for name, offer in offers.items() if offer is not None}
+    storage = tuple(price for platform in registry.platforms() for price in platform.storage.prices())
     return Catalog(machines=machines, storage=storage)
 
 
-def _read(name: str) -> Any:
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return yaml.load(text, Loader=yaml.CSafeLoader)
+def machines_of(provider: str, file: Traversable) -> tuple[Machine, ...]:
+    """The rows of a platform's YAML file, as `meshctl/catalog/aws.yaml` has them."""
+    document = _read(file)
+    return tuple(_machine(provider, name, row, document["sources"]) for name, row in document["machines"].items())
+
+
+def storage_prices_of(provider: str, file: Traversable) -> tuple[StoragePrice, ...]:
+    """A platform's rows of a YAML file, as `meshctl/catalog/storage.yaml` has them."""
+    document = _read(file)
+    rows = (row for row in document["services"] if row["provider"] == provider)
+    return tuple(StoragePrice(**_told(row, document["sources"])) for row in rows)
+
+
+def _read(file: Traversable) -> Any:
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def _told(row: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.model.resource_types import BUCKET, RECORD_SET
+from meshctl.model.stack_state import UNKNOWN
+from meshctl.platforms import registry
+from meshctl.platforms.interface import Words
+from meshctl.render import container_fields
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"
@@ -22,8 +26,6 @@ ROLL_OUT = "revision of secrets"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
 _KUBERNETES = "kubernetes:"
-_NODE_GROUP = "meshaws:eks:Nodegroup"
-_NODE_POOL = "kubernetes:compute.coreweave.com/v1alpha1:NodePool"
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,11 @@ class FieldChange:
         return f"{self.path} {shown[0]} -> {shown[1]}"
 
 
-# What a provider's property is called. (what the resource's type begins with, property path) -> term.
+# What a provider's property is called. (what the resource's type begins with, property path) -> term. Those of one
+# platform alone are its own `words.terms`.
 _TERMS = {
-    (_NODE_GROUP, "scalingConfig.desiredSize"): "nodes",
-    (_NODE_GROUP, "scalingConfig.minSize"): "nodes.min",
-    (_NODE_GROUP, "scalingConfig.maxSize"): "nodes.max",
-    (_NODE_GROUP, "instanceTypes[0]"): "machine",
-    (_NODE_GROUP, "amiType"): "image of the nodes",
-    (_NODE_GROUP, "capacityType"): "capacity",
-    (_NODE_GROUP, "version"): "Kubernetes version",
-    (_NODE_GROUP, "launchTemplate.version"): "version of the launch template",
-    (_NODE_GROUP, "launchTemplate.id"): "launch template",
-    (_NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
-    ("meshaws:eks:Cluster", "version"): "Kubernetes version",
-    ("meshaws:fsx:FileSystem", "StorageCapacity"): "size in GiB",
-    ("meshaws:fsx:FileSystem", "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
-    ("meshaws:route53:RecordSet", "ResourceRecords[0].Value"): "address",
-    ("meshaws:s3:Bucket", "ForceDestroy"): EPHEMERAL,
-    (_NODE_POOL, "spec.targetNodes"): "nodes",
-    (_NODE_POOL, "spec.minNodes"): "nodes.min",
-    (_NODE_POOL, "spec.maxNodes"): "nodes.max",
-    (_NODE_POOL, "spec.instanceType"): "machine",
+    (RECORD_SET, "ResourceRecords[0].Value"): "address",
+    (BUCKET, "ForceDestroy"): EPHEMERAL,
     ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
@@ -82,12 +68,6 @@ _TERMS = {
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
     ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
-}
-_LONG = {  # values that no person reads
-    ("meshaws:ec2:LaunchTemplate", "LaunchTemplateData.UserData"): "user data",
-    ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
-    ("meshaws:eks:Cluster", "resourcesVpcConfig.subnetIds"): "subnets of the control plane",
-    ("meshaws:ec2:SecurityGroupIngress", "IpPermissions"): "who is let in",
 }
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
@@ -99,7 +79,8 @@ _HIDDEN = re.compile(
 _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
 _SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.(args|command|image|readinessProbe|lifecycle|securityContext)\b")
+_COPIED = "|".join(field.key for field in container_fields.FIELDS)
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
 _CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
@@ -167,7 +148,7 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return [_field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))]
     if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
         return [FieldChange("object", "failed", "made anew", forces_replace=True)]
-    long = _LONG.get((step.type, change.path.split("[")[0]))
+    long = _of_platforms(lambda words: words.long_terms).get((step.type, change.path.split("[")[0]))
     if long:
         return [FieldChange(long, None, None, change.forces_replace)]
     return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
@@ -240,7 +221,8 @@ def _known(value: Any) -> Any:
 
 
 def _term(step: Step, path: str) -> str:
-    known = next((term for (type_, p), term in _TERMS.items() if p == path and step.type.startswith(type_)), "")
+    terms = {**_TERMS, **_of_platforms(lambda words: words.terms)}
+    known = next((term for (type_, p), term in terms.items() if p == path and step.type.startswith(type_)), "")
     if known:
         return known
     if _REVISION.match(path):
@@ -253,10 +235,18 @@ def _term(step: Step, path: str) -> str:
         name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")
         return f"size of {name}" if path.endswith("requests.storage") else f"volumes of {name}"
     label = _LABEL.search(path)
-    if label and step.type.startswith((_KUBERNETES, _NODE_GROUP)):
+    if label and step.type.startswith((_KUBERNETES, *_label_types())):
         return f"{label[1].removesuffix('s')} {label[2]}"
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), "")
     return path.removeprefix(prefix)
+
+
+def _of_platforms(part: Callable[[Words], Mapping[tuple[str, str], str]]) -> dict[tuple[str, str], str]:
+    return registry.merged(lambda platform: part(platform.words))
+
+
+def _label_types() -> tuple[str, ...]:
+    return tuple(name for platform in registry.platforms() for name in platform.words.label_types)
 
 
 def value_at(inputs: Any, path: str) -> Any:

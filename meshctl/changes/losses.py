@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from meshctl.changes.steps import Step, subject_of
+from meshctl.changes.steps import Step
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import Resource, StackState
 from meshctl.model.units import format_gib
+from meshctl.platforms import registry
 
-BUCKET = "meshaws:s3:Bucket"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
-_FILE_SYSTEMS = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem")
-_TAKES_CLAIMS = ("kubernetes:core/v1:Namespace", "meshaws:eks:Cluster")  # with one of these all claims go
+_NAMESPACE = "kubernetes:core/v1:Namespace"
 UNSEEN = "its content can't be seen from here"
 
 Kind = Literal["bucket", "file system", "volume"]
@@ -106,7 +107,7 @@ class Outcome:
     declared: frozenset[str] | None = None
 
 
-def outcome_of_up(state: Mapping[str, Any], old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
+def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
     """`old`: what is deployed; `steps`: those of the preview."""
     known = list(steps)
     replaced = frozenset(step.urn for step in known if step.action == "replace")
@@ -114,14 +115,14 @@ def outcome_of_up(state: Mapping[str, Any], old: Deployment | None, new: Deploym
     changed = {
         step.urn: step.new for step in known if step.type == STATEFUL_SET and step.action != "delete" and step.new
     }
-    sets = {r["urn"]: r["inputs"] for r in _resources(state) if r["type"] == STATEFUL_SET and r["urn"] not in goes}
+    sets = {each.urn: each.inputs for each in state.of_type(STATEFUL_SET) if each.urn not in goes}
     used = tuple(pattern for inputs in {**sets, **changed}.values() for pattern in claim_patterns(inputs).values())
     return Outcome(goes, replaced, used, given_up(old, new), frozenset(new.ephemeral))
 
 
-def outcome_of_destroy(state: Mapping[str, Any], *, keep_buckets: bool = False) -> Outcome:
+def outcome_of_destroy(state: StackState, *, keep_buckets: bool = False) -> Outcome:
     """Of a run that deletes the environment. `keep_buckets`: as a migration does, which leaves them in the stack."""
-    return Outcome(frozenset(r["urn"] for r in _resources(state) if not (keep_buckets and r["type"] == BUCKET)))
+    return Outcome(frozenset(each.urn for each in state.resources if not (keep_buckets and each.type == BUCKET)))
 
 
 def given_up(old: Deployment | None, new: Deployment) -> frozenset[str]:
@@ -130,32 +131,37 @@ def given_up(old: Deployment | None, new: Deployment) -> frozenset[str]:
     return frozenset(name for name, is_ephemeral in new.ephemeral.items() if is_ephemeral and before.get(name) is False)
 
 
-def buckets_to_look_into(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome) -> list[str]:
+def buckets_to_look_into(state: StackState, old: Deployment | None, outcome: Outcome) -> list[str]:
     """The URNs of the buckets whose content decides."""
-    return [r["urn"] for r in protected(state, old) if r["type"] == BUCKET and _is_touched(r, outcome)]
+    return [each.urn for each in protected(state, old) if each.type == BUCKET and _is_touched(each, outcome)]
 
 
-def needs_cluster(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome) -> bool:
+def needs_cluster(state: StackState, old: Deployment | None, outcome: Outcome) -> bool:
     """Whether the claims of the cluster decide."""
-    types = (CLAIM, STATEFUL_SET, *_TAKES_CLAIMS)
-    return any(r["type"] in types and _is_touched(r, outcome) for r in protected(state, old))
+    types = (CLAIM, STATEFUL_SET, *_takes_claims())
+    return any(each.type in types and _is_touched(each, outcome) for each in protected(state, old))
 
 
-def losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
+def _takes_claims() -> tuple[str, ...]:
+    """With one of these all claims go."""
+    return (_NAMESPACE, *registry.cluster_types())
+
+
+def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
     """All data that `outcome` would lose, by subject. What was deployed as `ephemeral` is none, nor is an empty bucket
     or a claim that has no volume; what can't be seen counts."""
     found: list[Loss] = []
     for resource in protected(state, old):
         if not _is_touched(resource, outcome):
             continue
-        subject, urn = subject_of(resource["urn"]), resource["urn"]
-        if resource["type"] == BUCKET:
+        subject, urn = resource.subject, resource.urn
+        if resource.type == BUCKET:
             held = seen.buckets.get(urn, UNSEEN)
-            identity = f"bucket {resource['inputs']['Bucket']}"
+            identity = f"bucket {resource.inputs['Bucket']}"
             if held:
                 found.append(Loss(subject, "bucket", identity, held, _why(subject, urn, outcome), urn))
-        elif resource["type"] in _FILE_SYSTEMS:
-            identity = f"file system {resource.get('id') or 'not made yet'}"
+        elif resource.type in registry.file_system_types():
+            identity = f"file system {resource.id or 'not made yet'}"
             found.append(Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn))
     of_file_systems = {loss.subject for loss in found if loss.kind == "file system"}
     volumes = _volume_losses(state, old, outcome, seen)
@@ -163,32 +169,28 @@ def losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, s
     return tuple(sorted(found, key=lambda loss: (loss.subject, loss.identity)))
 
 
-def _resources(state: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    return state.get("resources") or ()
-
-
-def protected(state: Mapping[str, Any], old: Deployment | None) -> Iterator[Mapping[str, Any]]:
+def protected(state: StackState, old: Deployment | None) -> Iterator[Resource]:
     """The resources that belong to nothing that was deployed as `ephemeral`."""
     ephemeral = {f"storage/{name}" for name, is_ephemeral in (old.ephemeral if old else {}).items() if is_ephemeral}
-    return (resource for resource in _resources(state) if subject_of(resource["urn"]) not in ephemeral)
+    return (resource for resource in state.resources if resource.subject not in ephemeral)
 
 
-def _is_touched(resource: Mapping[str, Any], outcome: Outcome) -> bool:
-    name = subject_of(resource["urn"]).removeprefix("storage/")
-    return resource["urn"] in outcome.goes or name in outcome.given_up
+def _is_touched(resource: Resource, outcome: Outcome) -> bool:
+    name = resource.subject.removeprefix("storage/")
+    return resource.urn in outcome.goes or name in outcome.given_up
 
 
-def _volume_losses(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, seen: Seen) -> Iterator[Loss]:
+def _volume_losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Seen) -> Iterator[Loss]:
     kept = list(protected(state, old))
-    own = {str(r["inputs"]["metadata"]["name"]): r for r in _resources(state) if r["type"] == CLAIM}
-    lasting = {r["urn"] for r in kept}
-    sets = [r for r in kept if r["type"] == STATEFUL_SET]
-    all_go = any(r["urn"] in outcome.goes for r in kept if r["type"] in _TAKES_CLAIMS)
+    own = {str(claim.inputs["metadata"]["name"]): claim for claim in state.of_type(CLAIM)}
+    lasting = {resource.urn for resource in kept}
+    sets = [resource for resource in kept if resource.type == STATEFUL_SET]
+    all_go = any(resource.urn in outcome.goes for resource in kept if resource.type in _takes_claims())
     for volume in _claims_of_state(own, sets) if seen.volumes is None else seen.volumes:
         resource = own.get(volume.claim)
         if resource is not None:
-            if resource["urn"] in lasting and (all_go or _is_touched(resource, outcome)):
-                yield _loss(volume, subject_of(resource["urn"]), resource["urn"], outcome)
+            if resource.urn in lasting and (all_go or _is_touched(resource, outcome)):
+                yield _loss(volume, resource.subject, resource.urn, outcome)
             continue
         subject, urn = _block_of(volume.claim, sets)
         if all_go:
@@ -202,25 +204,25 @@ def _loss(volume: Volume, subject: str, urn: str, outcome: Outcome, *, left: boo
     return Loss(subject, "volume", volume.identity, volume.size or UNSEEN, why, urn)
 
 
-def _claims_of_state(own: Mapping[str, Mapping[str, Any]], sets: Iterable[Mapping[str, Any]]) -> Iterator[Volume]:
+def _claims_of_state(own: Mapping[str, Resource], sets: Iterable[Resource]) -> Iterator[Volume]:
     """The claims that there may be, where the cluster can't be asked."""
     for name, resource in own.items():
-        spec = (resource.get("outputs") or {}).get("spec") or resource["inputs"]["spec"]
+        spec = resource.outputs.get("spec") or resource.inputs["spec"]
         yield Volume(name, str(spec.get("volumeName") or ""), "", str(spec["resources"]["requests"]["storage"]))
     for stateful_set in sets:
-        inputs = stateful_set["inputs"]
+        inputs = stateful_set.inputs
         for claim in inputs["spec"].get("volumeClaimTemplates") or ():
             for pod in range(int(inputs["spec"].get("replicas") or 1)):
                 name = f"{claim['metadata']['name']}-{inputs['metadata']['name']}-{pod}"
                 yield Volume(name, size=str(claim["spec"]["resources"]["requests"]["storage"]))
 
 
-def _block_of(claim: str, sets: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+def _block_of(claim: str, sets: Iterable[Resource]) -> tuple[str, str]:
     """The subject of the block, and the URN of the StatefulSet whose pod uses the claim; empty for an unused one."""
     for stateful_set in sets:
-        for block, pattern in claim_patterns(stateful_set["inputs"]).items():
+        for block, pattern in claim_patterns(stateful_set.inputs).items():
             if re.fullmatch(pattern, claim):
-                return f"storage/{block}", str(stateful_set["urn"])
+                return f"storage/{block}", stateful_set.urn
     return "", ""
 
 

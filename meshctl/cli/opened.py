@@ -23,8 +23,9 @@ from meshctl.migrate import guard
 from meshctl.migrate.activity import Seen
 from meshctl.migrate.state_store import keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
-from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Environments
+from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 from meshctl.resolve import known, resolve
 
 
@@ -81,14 +82,15 @@ class Opened:
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""
         declared = self.environments.environments[self.known(environment)]
-        access = None if isinstance(declared, CoreweaveEnvironment) else self.access(environment)
+        nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
+        access = self.access(environment) if nodes_are_given else None
         facts = clusters.facts(access) if access is not None else None
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def access(self, environment: str) -> ClusterAccess | None:
-        """The existing cluster that environments.yaml names; None on AWS, and where it names none."""
+        """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""
         declared = self.environments.environments.get(environment)
-        kubernetes = None if declared is None or isinstance(declared, AwsEnvironment) else declared.kubernetes
+        kubernetes = registry.platform(declared.provider).cluster.kubeconfig(declared) if declared else None
         if kubernetes is None:
             return None
         return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")

@@ -17,11 +17,12 @@ from typing import Any
 import httpx2
 import lightkube
 import yaml
+from lightkube.config.client_adapter import verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from meshctl import user_paths
-from meshctl.engine import certificates, kube_types
+from meshctl.engine import certificates, exec_token, kube_types
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 
 CONNECT_TIMEOUT_S = 5
@@ -58,16 +59,24 @@ class ClusterAccess:
             config = self._config()
             timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             try:
-                return lightkube.Client(config=config, timeout=timeout, trust_env=False)
+                return lightkube.Client(config=config, timeout=timeout, trust_env=False, transport=_with_token(config))
             except (ValueError, TypeError, httpx2.InvalidURL) as error:  # a certificate or an address that is none
                 raise ConfigError(str(error)) from error
 
     def _config(self) -> SingleConfig:
-        config = _chosen(_merged(self.kubeconfig), self.context)
-        # lightkube knows the exec API up to v1beta1; v1 differs in a field that only terminals need
-        if config.user and config.user.exec and config.user.exec.apiVersion == "client.authentication.k8s.io/v1":
-            config.user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
-        return config
+        return _chosen(_merged(self.kubeconfig), self.context)
+
+
+def _with_token(config: SingleConfig) -> httpx2.BaseTransport | None:
+    """What lightkube sends its requests with where a credential program gives the token; it would run the program for
+    each client anew. None leaves the choice to lightkube. The program is taken out of `config`."""
+    user = config.user
+    if user is None or user.exec is None or user.token or user.token_file:
+        return None
+    token = exec_token.shared(user.exec)
+    user.exec = None
+    verify = verify_cluster(config.cluster, user, config.abs_file, trust_env=False)
+    return exec_token.WithToken(httpx2.HTTPTransport(verify=verify, trust_env=False), token)
 
 
 def _standard_place() -> str:

@@ -7,32 +7,25 @@ the cluster is the stack's own, and not asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from meshctl.engine import clusters, pending
 from meshctl.engine.cluster_access import ClusterAccess, is_content
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import Resource, StackState
 
 _PROVIDER = "pulumi:providers:kubernetes"
-_OBJECT = "kubernetes:"
 
 
-def saved(environment: str, state: Mapping[str, Any]) -> ClusterAccess | None:
+def saved(environment: str, state: StackState) -> ClusterAccess | None:
     """The cluster that a state's objects were made in, and how it was reached; None where none are in an existing one.
 
     Its `uid` is empty in a state of a version that did not record it.
     """
-    resources = list(state.get("resources") or ())
-    begun = [operation["resource"] for operation in state.get("pending_operations") or ()]
-    used = {resource.get("provider", "") for resource in (*resources, *begun)}
-    for resource in resources:
-        if resource["type"] != _PROVIDER or f"{resource['urn']}::{resource.get('id', '')}" not in used:
-            continue
-        inputs = resource.get("inputs") or {}
+    for provider in state.used_providers(_PROVIDER):
+        inputs = provider.inputs
         kubeconfig = str(inputs.get("kubeconfig") or "")
         if not is_content(kubeconfig):  # content is what the stack of a cluster that it made itself hands on
             uid = str(inputs.get("clusterIdentifier") or "")
@@ -41,11 +34,11 @@ def saved(environment: str, state: Mapping[str, Any]) -> ClusterAccess | None:
 
 
 def asked(deployment: Deployment) -> str:
-    """The UID of the cluster that a deployment's kubeconfig leads to; empty on AWS.
+    """The UID of the cluster that a deployment's kubeconfig leads to; empty where meshctl makes the cluster.
 
     Raises: CredentialsError, UnreachableError.
     """
-    return "" if deployment.provider == "aws" else clusters.uid(clusters.access(deployment, {}))
+    return "" if clusters.is_made(deployment) else clusters.uid(clusters.access(deployment))
 
 
 def asked_if_it_answers(deployment: Deployment) -> str | None:
@@ -56,20 +49,20 @@ def asked_if_it_answers(deployment: Deployment) -> str | None:
         return None
 
 
-def recorded(environment: str, state: Mapping[str, Any]) -> str:
+def recorded(environment: str, state: StackState) -> str:
     """The UID of the cluster that the state's objects were made in; empty where there is none."""
     there = saved(environment, state)
     return there.uid if there is not None else ""
 
 
-def is_reached_as_before(access: ClusterAccess, state: Mapping[str, Any]) -> bool:
+def is_reached_as_before(access: ClusterAccess, state: StackState) -> bool:
     """Whether the engine, which reads the objects of a state the way that they were made, goes through `access`. By
     another way it may meet another cluster by now, in which all of them read as gone."""
     there = saved(access.name, state)
     return there is None or (there.kubeconfig, there.context) == (access.kubeconfig, access.context)
 
 
-def check_change(access: ClusterAccess, state: Mapping[str, Any], found: str) -> None:
+def check_change(access: ClusterAccess, state: StackState, found: str) -> None:
     """Before a preview or an `up` through `access`, which has just led to the cluster `found`.
 
     Raises: UsageError when the state is of another cluster.
@@ -86,7 +79,7 @@ def check_change(access: ClusterAccess, state: Mapping[str, Any], found: str) ->
     _refuse_other(there, found, access)
 
 
-def check_destroy(environment: str, state: Mapping[str, Any]) -> None:
+def check_destroy(environment: str, state: StackState) -> None:
     """Before everything of a state is deleted, through the kubeconfig and context that it was made with.
 
     Raises: UsageError when that leads to another cluster now; CredentialsError, UnreachableError when it leads to none.
@@ -139,12 +132,12 @@ def refuse_forgetting(there: ClusterAccess | None, environment: str, declared: C
                 )
 
 
-def without_cluster(state: Mapping[str, Any]) -> dict[str, Any]:
+def without_cluster(state: StackState) -> StackState:
     """A state that has forgotten all that is in a cluster; buckets and their providers stay."""
-    kept = [resource for resource in state.get("resources") or () if not _in_cluster(resource)]
-    begun = [each for each in state.get("pending_operations") or () if not _in_cluster(each["resource"])]
-    return {**state, "resources": kept, "pending_operations": begun}
+    kept = [resource for resource in state.resources if not _in_cluster(resource)]
+    begun = [operation for operation in state.pending_operations if not _in_cluster(operation.resource)]
+    return state.with_resources(kept).with_operations(begun)
 
 
-def _in_cluster(resource: Mapping[str, Any]) -> bool:
-    return resource["type"] == _PROVIDER or str(resource["type"]).startswith(_OBJECT)
+def _in_cluster(resource: Resource) -> bool:
+    return resource.type == _PROVIDER or resource.is_kubernetes

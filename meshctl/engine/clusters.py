@@ -5,7 +5,7 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.engine.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
+from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
+from meshctl.platforms import registry
 
 _GIB = 1024**3
 _LAST_LINE = 300  # characters of what a container said last
-_RDMA_PREFIXES = ("rdma/", "vpc.amazonaws.com/efa", "nvidia.com/hostdev", "openshift.io/")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,16 @@ class PodState:
     grace_s: int = 0  # how long it may take to end; 0: not known
 
 
-def access(deployment: Deployment, outputs: Mapping[str, Any]) -> ClusterAccess:
-    """The cluster of a deployment; on AWS its kubeconfig is the stack's output."""
-    content = str(outputs.get("kubeconfig") or "")
-    cluster, uid = deployment.cluster, str(outputs.get("cluster_uid") or "")
-    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, "" if content else cluster.context, uid)
+def access(deployment: Deployment, outputs: StackOutputs = NO_OUTPUTS) -> ClusterAccess:
+    """The cluster of a deployment; the kubeconfig of one that meshctl made is the stack's output."""
+    content, cluster = outputs.written_kubeconfig, deployment.cluster
+    context = "" if content else cluster.context
+    return ClusterAccess(deployment.environment, content or cluster.kubeconfig, context, outputs.cluster_uid)
+
+
+def is_made(deployment: Deployment) -> bool:
+    """Whether meshctl makes the cluster; if not, it is given by a kubeconfig."""
+    return registry.platform(deployment.provider).cluster.made is not None
 
 
 def uid(cluster: ClusterAccess) -> str:
@@ -123,7 +129,7 @@ def _node(node: Any) -> ObservedNode:
     capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
     total = (node.status.capacity or capacity) if node.status else {}
     rdma = next(
-        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_RDMA_PREFIXES)), ("", 0)
+        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())), ("", 0)
     )
     gpu_memory_mib = float(labels.get("nvidia.com/gpu.memory") or 0)
     return ObservedNode(
@@ -146,6 +152,10 @@ def _node(node: Any) -> ObservedNode:
         rdma_count=rdma[1],
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
     )
+
+
+def _rdma_resources() -> tuple[str, ...]:
+    return tuple(name for platform in registry.platforms() for name in platform.fabric.resources)
 
 
 def _storage_class(item: Any) -> StorageClass:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from pulumi import automation
-from pulumi.automation._cmd import CommandResult
-from pulumi.automation.errors import create_command_error
+from pulumi.automation import CommandResult
 from semver import VersionInfo
+
+from meshctl.engine import pulumi_private
 
 OnOutput = Callable[[str], None]
 STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process that waits for it
@@ -112,7 +113,7 @@ class PulumiProgram(automation.PulumiCommand):
             self._unasked.discard(process)
         result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
         if process.returncode != 0:
-            raise create_command_error(result)
+            raise pulumi_private.command_error(result)
         return result
 
 

@@ -15,22 +15,21 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.model.stack_state import Resource
+from meshctl.platforms import registry
 
 _MISSING = object()
 _KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what tells the items of Kubernetes' lists apart
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 (how the engine marks a value that it keeps encrypted)
 _UNFINISHED = "meshctlUnfinished"  # an output of `meshaws`: the next `up` goes on with what is half set up
 
-# Numbers that others move within bounds of ours, and that an update keeps (`bounded` of the row in providers.aws).
-_MOVED_BY_OTHERS = {("meshaws:eks:Nodegroup", "scalingConfig.desiredSize")}
-
 # The mark on a resource whose fields others changed: an init error, for which the engine updates the resource though
 # its inputs are the same.
 CHANGED_OUTSIDE = "it was changed outside meshctl; the next `up` sets it back"
 
 
-def gone(resource: Mapping[str, Any]) -> Step:
-    return Step(resource["urn"], resource["type"], "delete", old=resource.get("inputs") or {})
+def gone(resource: Resource) -> Step:
+    return Step(resource.urn, resource.type, "delete", old=resource.inputs)
 
 
 def of_refresh(results: Iterable[Step]) -> list[Step]:
@@ -44,17 +43,18 @@ def of_refresh(results: Iterable[Step]) -> list[Step]:
 
 
 def _is_moved(step: Step, path: str) -> bool:
-    return (step.type, path) in _MOVED_BY_OTHERS
+    """Whether it is a number that others move within bounds of ours, and that an update keeps."""
+    return any((step.type, path) in platform.nodes.moved_by_others for platform in registry.platforms())
 
 
 def of_object(
-    resource: Mapping[str, Any], declared: Mapping[str, Any], live: Mapping[str, Any], ignored: Collection[str] = ()
+    resource: Resource, declared: Mapping[str, Any], live: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> Step | None:
     """The declared fields of a Kubernetes object whose value is another one than after the last `up`; None without any.
 
     `resource` is the state's, with its outputs; `ignored` are paths that are left to others, with all below them.
     """
-    last_seen = resource.get("outputs") or {}
+    last_seen = resource.outputs
     live = _aligned(live, last_seen)
     paths = []
     for keys in _leaves({key: value for key, value in declared.items() if key not in ("apiVersion", "kind", "status")}):
@@ -67,7 +67,7 @@ def of_object(
     if not paths:
         return None
     changes = tuple(PropertyChange(path) for path in sorted(paths))
-    return Step(resource["urn"], resource["type"], "update", old=last_seen, new=live, properties=changes)
+    return Step(resource.urn, resource.type, "update", old=last_seen, new=live, properties=changes)
 
 
 def without(steps: Iterable[Step], drift: Sequence[Step]) -> list[Step]:

@@ -18,8 +18,6 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 from meshctl.changes.steps import PropertyChange, Step, resource_name, subject_of
 from meshctl.engine.failures import without_code
 
-STACK_TYPE = "pulumi:pulumi:Stack"
-
 
 @dataclass(frozen=True)
 class Progress:

@@ -19,23 +19,19 @@ from meshctl.errors import (
     ResourcesFailedError,
     UnreachableError,
 )
+from meshctl.platforms import registry
 from meshctl.words import counted
 
 _CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
 _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
 
 _CAPACITY = "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
-_QUOTA = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
 _CREDENTIALS = (
     "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
 )
+# What a person can do, by code. Those of one platform's APIs alone are its own `words.failure_hints`.
 HINTS = {
-    "InsufficientInstanceCapacity": _CAPACITY,
     "Capacity": _CAPACITY,
-    "InstanceLimitExceeded": _QUOTA,
-    "VcpuLimitExceeded": _QUOTA,
-    "MaxSpotInstanceCountExceeded": _QUOTA,
-    "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
     "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: give the mesh another name, or remove the"
     " bucket if nobody needs what is in it",
     "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
@@ -121,21 +117,24 @@ def without_code(message: str) -> str:
     return _CODE.sub("", message)
 
 
-def resource_failures(diagnostics: list[tuple[str, str, str]], failed: list[str]) -> list[ResourceFailure]:
+def resource_failures(
+    diagnostics: list[tuple[str, str, str]], failed: list[str], platform: str = ""
+) -> list[ResourceFailure]:
     """One failure for each resource that has an error, in the order they were said; the engine's own echo left
     out."""
     failures: dict[str, ResourceFailure] = {}
     for urn, severity, message in diagnostics:
         if severity != "error" or not urn or _NOISE.search(message.strip()):
             continue
-        failures.setdefault(urn, failure_of(urn, message))
+        failures.setdefault(urn, failure_of(urn, message, platform))
     for urn in failed:
         failures.setdefault(urn, ResourceFailure(subject_of(urn), urn, "failed, and the provider said nothing"))
     return list(failures.values())
 
 
-def failure_of(urn: str, message: str) -> ResourceFailure:
-    """A failure with the code that says most: a wait that ran out names, among its reasons, what it waited for."""
+def failure_of(urn: str, message: str, platform: str = "") -> ResourceFailure:
+    """A failure with the code that says most: a wait that ran out names, among its reasons, what it waited for.
+    `platform`: whose APIs were called; "" for none in particular."""
     codes = [code for code in _CODE.findall(message) if code not in _GENERIC]
     seen = next((name for name, pattern in _SEEN if pattern.search(message)), "")
     given = _CODE.findall(message)
@@ -143,13 +142,23 @@ def failure_of(urn: str, message: str) -> ResourceFailure:
     if code == "Unreachable" and certificates.REFUSED.search(message):
         code = "Certificate"
     text = " ".join(_PLUGIN_ADVICE.sub("", _CODE.sub("", message)).split())
-    return ResourceFailure(subject_of(urn), urn, text, code, HINTS.get(code, ""))
+    return ResourceFailure(subject_of(urn), urn, text, code, _hint(code, platform))
+
+
+def _hint(code: str, platform: str) -> str:
+    own = registry.platform(platform).words.failure_hints if platform else {}
+    return own.get(code) or HINTS.get(code, "")
 
 
 def error_of(
-    stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]], failed: list[str]
+    stack: str,
+    operation: str,
+    stderr: str,
+    diagnostics: list[tuple[str, str, str]],
+    failed: list[str],
+    platform: str = "",
 ) -> MeshError:
-    """The error for a run that failed; `stderr` is the pulumi program's."""
+    """The error for a run that failed; `stderr` is the pulumi program's, `platform` as for `failure_of`."""
     lock = lock_owner(stderr)
     if lock is not None:
         user, host, pid, since = lock
@@ -158,7 +167,7 @@ def error_of(
             why="the state is locked so that two changes can't overlap",
             hint="wait for it to end; if it is gone for good: the same command with --break-lock",
         )
-    failures = resource_failures(diagnostics, failed)
+    failures = resource_failures(diagnostics, failed, platform)
     if not failures:
         return _engine_error(stack, operation, stderr, diagnostics)
     first = failures[0]

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meshctl.changes.steps import resource_name
 from meshctl.engine.jobs import JobState
-from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.stack_state import StackState
 from meshctl.render import work
 
 _JOB: Final = "kubernetes:batch/v1:Job"
@@ -31,13 +30,13 @@ class Staying:
     notes: tuple[str, ...] = ()
 
 
-def with_marks(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def with_marks(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the marks of jobs that ended elsewhere, as a migration left them in the state.
 
     A mark holds while the job is there and suspended, to do the same work: a job that was made to run since, by
     `restart` or by a change, has none any more.
     """
-    deployed = _deployed(state)
+    deployed = state.deployment
     if deployed is None or not deployed.marks:
         return deployment
     wanted = work.job_specs(deployment)
@@ -52,7 +51,7 @@ def with_marks(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
     return deployment.finished({**deployment.marks, **held})
 
 
-def staying(deployment: Deployment, state: Mapping[str, Any], look: Callable[[], Mapping[str, JobState]]) -> Staying:
+def staying(deployment: Deployment, state: StackState, look: Callable[[], Mapping[str, JobState]]) -> Staying:
     """What a run of `deployment` is to leave as it is. `look` asks the cluster for its jobs; it is called only where
     that decides something, and raises MeshError where the cluster can't be asked."""
     outdated = _outdated(deployment, state)
@@ -66,12 +65,12 @@ def staying(deployment: Deployment, state: Mapping[str, Any], look: Callable[[],
     return Staying(complete, tuple(_stays(name, deployment.environment) for name in sorted(complete)))
 
 
-def _outdated(deployment: Deployment, state: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
     """The Jobs that this run would make anew though they are to do the same work, with what of them differs."""
     saved = _saved(state)
     if not saved:
         return {}
-    deployed = _deployed(state)
+    deployed = state.deployment
     found = {}
     for name, spec in work.job_specs(deployment).items():
         differing = [key for key in work.differing(saved.get(name, spec), spec) if key != _IN_PLACE]
@@ -80,21 +79,14 @@ def _outdated(deployment: Deployment, state: Mapping[str, Any]) -> dict[str, tup
     return found
 
 
-def _saved(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _saved(state: StackState) -> dict[str, Mapping[str, Any]]:
     """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to make them
     anew."""
     found = {}
-    for resource in state.get("resources") or ():
-        gone = resource.get("pendingReplacement") or resource.get("delete")
-        if resource["type"] == _JOB and not gone:
-            subject = resource_name(resource["urn"]).partition(":")[0]
-            found[subject.removeprefix("workload/")] = (resource.get("inputs") or {}).get("spec") or {}
+    for job in state.of_type(_JOB):
+        if not (job.is_deleted_for_replacement or job.is_to_be_deleted):
+            found[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
     return {name: spec for name, spec in found.items() if spec}
-
-
-def _deployed(state: Mapping[str, Any]) -> Deployment | None:
-    found = stack_outputs(state).get("deployment")
-    return Deployment.model_validate(found) if found else None
 
 
 def _own(before: Deployment | None, after: Deployment, name: str) -> frozenset[str]:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from meshctl.changes.fields import value_at
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine.events import STACK_TYPE
 from meshctl.engine.jobs import COMPLETE
+from meshctl.model.stack_state import Resource, StackState
 
 _JOB: Final = "kubernetes:batch/v1:Job"
 _SUSPEND: Final = "spec.suspend"
@@ -23,21 +23,21 @@ _SUSPEND: Final = "spec.suspend"
 Json = Mapping[str, Any]
 
 
-def remembered(state: Json, live: Mapping[str, Json], gone: Collection[str]) -> dict[str, Any]:
+def remembered(state: StackState, live: Mapping[str, Json], gone: Collection[str]) -> StackState:
     """The state with what is seen of its jobs. `live`: the objects that are there, by logical name; `gone`: the URNs of
     those that are not, or are being deleted."""
-    resources = [_as_seen(resource, live) for resource in state.get("resources") or ()]
+    seen = state.with_resources(_as_seen(resource, live) for resource in state.resources)
     finished = {
-        _workload(resource["urn"])
-        for resource in resources
-        if resource["urn"] in gone and _is_job(resource) and _is_complete(resource.get("outputs") or {})
+        _workload(resource.urn)
+        for resource in seen.resources
+        if resource.urn in gone and _is_job(resource) and _is_complete(resource.outputs)
     }
-    return {**state, "resources": [_marked(resource, finished) for resource in resources]}
+    return _marked(seen, finished)
 
 
-def without(state: Json, gone: Collection[str]) -> dict[str, Any]:
+def without(state: StackState, gone: Collection[str]) -> StackState:
     """The state once what is gone has left it."""
-    return {**state, "resources": [r for r in state.get("resources") or () if r["urn"] not in gone]}
+    return state.with_resources(resource for resource in state.resources if resource.urn not in gone)
 
 
 def gone_urns(drift: Iterable[Step]) -> frozenset[str]:
@@ -65,20 +65,20 @@ def notes(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
     )
 
 
-def _as_seen(resource: Json, live: Mapping[str, Json]) -> Json:
+def _as_seen(resource: Resource, live: Mapping[str, Json]) -> Resource:
     """With the status of the live object where that is complete, and the same object as in the state."""
-    seen = live.get(resource_name(resource["urn"]))
-    outputs = resource.get("outputs") or {}
+    seen = live.get(resource.name)
+    outputs = resource.outputs
     if seen is None or not _is_job(resource) or not _is_complete(seen) or _is_complete(outputs):
         return resource
     if value_at(outputs, "metadata.uid") != value_at(seen, "metadata.uid"):
         return resource
-    return {**resource, "outputs": {**outputs, "status": seen["status"]}}
+    return resource.with_fields(outputs={**outputs, "status": seen["status"]})
 
 
-def _is_job(resource: Json) -> bool:
+def _is_job(resource: Resource) -> bool:
     """Whether it is a Job that stands for its workload, and not one that a killed run has deleted to run it again."""
-    return resource["type"] == _JOB and not resource.get("pendingReplacement") and not resource.get("delete")
+    return resource.type == _JOB and not (resource.is_deleted_for_replacement or resource.is_to_be_deleted)
 
 
 def _is_complete(job: Json) -> bool:
@@ -86,18 +86,15 @@ def _is_complete(job: Json) -> bool:
     return any(each.get("type") in COMPLETE and each.get("status") == "True" for each in conditions)
 
 
-def _marked(resource: Json, finished: Collection[str]) -> Json:
-    """The stack's own resource, with the marks in the deployment among its outputs; others as they are."""
-    deployment = (resource.get("outputs") or {}).get("deployment") if resource["type"] == STACK_TYPE else None
-    if not finished or not deployment:
-        return resource
-    environment = deployment["environment"]
-    workloads = [
-        # one that ended elsewhere keeps saying so
-        {**w, "finished_in": w.get("finished_in") or environment} if w["name"] in finished else w
-        for w in deployment["workloads"]
-    ]
-    return {**resource, "outputs": {**resource["outputs"], "deployment": {**deployment, "workloads": workloads}}}
+def _marked(state: StackState, finished: Collection[str]) -> StackState:
+    """With the marks of these workloads in the deployment among its outputs. One that ended elsewhere keeps saying
+    so."""
+    deployment = state.deployment
+    if deployment is None:
+        return state
+    known = {workload.name for workload in deployment.workloads}
+    marks = {**dict.fromkeys(known.intersection(finished), deployment.environment), **deployment.marks}
+    return state if marks == deployment.marks else state.with_deployment(deployment.finished(marks))
 
 
 def _workload(urn: str) -> str:

@@ -18,6 +18,7 @@ from meshctl.engine.events import OnProgress, Progress
 from meshctl.engine.redaction import Redact, redaction
 from meshctl.errors import JobsFailedError, MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackOutputs
 
 _OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
 _NAME = "app.kubernetes.io/name"
@@ -42,7 +43,7 @@ class JobState:
         return "; ".join(part for part in (self.reason, self.last_words) if part)
 
 
-def of(deployment: Deployment, outputs: Mapping[str, Any]) -> dict[str, JobState]:
+def of(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
     """The jobs of an environment, whose stack has these outputs, by workload. Raises: as `states`."""
     return states(clusters.access(deployment, outputs), deployment.namespace)
 
@@ -94,7 +95,7 @@ def _ended_at(pod: Any) -> str:
 
 
 def failure_after_up(
-    deployment: Deployment, outputs: Mapping[str, Any], on_progress: OnProgress | None
+    deployment: Deployment, outputs: StackOutputs, on_progress: OnProgress | None
 ) -> JobsFailedError | None:
     """What an `up` that did all else is to end with. A cluster that can't be asked is said to be so."""
     if not any(workload.is_job and workload.runs for workload in deployment.workloads):

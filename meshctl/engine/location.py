@@ -7,7 +7,7 @@ take for "deleted": another region or account must be refused before the engine 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ from meshctl.engine import certificates
 from meshctl.engine.aws_session import aws_session
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import AWS_PACKAGE
+from meshctl.model.stack_state import Resource, StackState
 
-_PROVIDER = "pulumi:providers:meshaws"
+_PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
 _ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w-]*:(\d{12}):")
 
 
@@ -32,22 +34,20 @@ class Location:
     account: str
 
 
-def saved(state: Mapping[str, Any]) -> Location | None:
+def saved(state: StackState) -> Location | None:
     """Where the resources of a state were made; None where none is on AWS."""
-    resources = list(state.get("resources") or ())
-    used = {resource.get("provider", "") for resource in resources}
-    for resource in resources:
-        inputs = resource.get("inputs") or {}
-        here = resource["type"] == _PROVIDER and not inputs.get("endpointUrl")
-        if here and f"{resource['urn']}::{resource.get('id', '')}" in used:
-            return Location(str(inputs.get("region") or ""), str(inputs.get("profile") or ""), _account(resources))
+    for provider in state.used_providers(_PROVIDER):
+        inputs = provider.inputs
+        if not inputs.get("endpointUrl"):
+            region, profile = str(inputs.get("region") or ""), str(inputs.get("profile") or "")
+            return Location(region, profile, _account(state.resources))
     return None
 
 
-def _account(resources: Iterable[Mapping[str, Any]]) -> str:
+def _account(resources: Iterable[Resource]) -> str:
     for resource in resources:
-        outputs = resource.get("outputs") or {}
-        if not resource["type"].startswith("meshaws:"):
+        outputs = resource.outputs
+        if not resource.type.startswith(f"{AWS_PACKAGE}:"):
             continue
         if re.fullmatch(r"\d{12}", str(outputs.get("OwnerId", ""))):
             return str(outputs["OwnerId"])
@@ -83,7 +83,7 @@ def refuse_other_account(environment: str, expected: set[str], account: str, pro
     )
 
 
-def check_up(deployment: Deployment, state: Mapping[str, Any], account: str) -> None:
+def check_up(deployment: Deployment, state: StackState, account: str) -> None:
     """Before a preview or an `up` on AWS. `account`: the one that environments.yaml names, or empty.
 
     Raises: UsageError when the state is of another region, or the credentials are of another account;
@@ -97,7 +97,7 @@ def check_up(deployment: Deployment, state: Mapping[str, Any], account: str) -> 
         refuse_other_account(deployment.environment, expected, caller, deployment.profile)
 
 
-def check_destroy(environment: str, state: Mapping[str, Any]) -> None:
+def check_destroy(environment: str, state: StackState) -> None:
     """Before everything of a state is deleted, with the region and profile that it was made with. Raises: as
     `check_up`."""
     there = saved(state)

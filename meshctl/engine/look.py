@@ -11,21 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes.steps import Step, resource_name
+from meshctl.changes.steps import Step
 from meshctl.engine import cluster_identity, clusters, drift, finished_jobs, gone_jobs, ownership, pending
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import AWS_PACKAGE
+from meshctl.model.stack_state import StackState
+from meshctl.platforms import registry
 
-_AWS = "meshaws:"
-_PROVIDER = "pulumi:providers:meshaws"
-_OBJECT = "kubernetes:"
+_PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 (a resource type)
-_CLUSTER = "meshaws:eks:Cluster"
 _WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-
-State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Look:
         return (bool(self.by_engine) or self.unsettled) and (self.readable or self.cluster_is_gone)
 
 
-def owners(deployment: Deployment, state: State, take_over: Collection[str]) -> Ownership:
+def owners(deployment: Deployment, state: StackState, take_over: Collection[str]) -> Ownership:
     """The live objects and what other programs own of them; `silence` says what is in the way of asking the cluster."""
     try:
         return ownership.look(finished_jobs.with_marks(deployment, state), state, take_over)
@@ -62,7 +60,7 @@ def owners(deployment: Deployment, state: State, take_over: Collection[str]) -> 
 
 
 def before_plan(
-    run: StackRun, deployment: Deployment, state: State, owned: Ownership, allowed: Callable[[], None]
+    run: StackRun, deployment: Deployment, state: StackState, owned: Ownership, allowed: Callable[[], None]
 ) -> Look:
     """What is no longer as the last `up` left it; the state stays as it is. `allowed` raises where the environment is
     in another place: at another account everything would read as gone.
@@ -73,28 +71,24 @@ def before_plan(
     return _unless_by_another_profile(deployment, state, lambda: _compared(run, deployment, state, owned))
 
 
-def before_up(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
+def before_up(run: StackRun, deployment: Deployment, state: StackState, owned: Ownership) -> Look:
     """The same, and the state is brought in line with it. Raises: as `before_plan`."""
     return _unless_by_another_profile(deployment, state, lambda: _brought_in_line(run, deployment, state, owned))
 
 
-def _unless_by_another_profile(deployment: Deployment, state: State, looked: Callable[[], Look]) -> Look:
+def _unless_by_another_profile(deployment: Deployment, state: StackState, looked: Callable[[], Look]) -> Look:
     """The engine reads with the profile of the last `up`. Where that is refused and environments.yaml names another one
     by now, nothing is looked at: the next `up` writes the new one into the state."""
     try:
         return looked()
     except CredentialsError:
-        made_by = {
-            str((resource.get("inputs") or {}).get("profile") or "")
-            for resource in state.get("resources") or ()
-            if resource["type"] == _PROVIDER
-        }
+        made_by = {str(provider.inputs.get("profile") or "") for provider in state.of_type(_PROVIDER)}
         if made_by <= {deployment.profile, *(store.profile for store in deployment.object_stores)}:
             raise
         return Look(other_profile=True)
 
 
-def _compared(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
+def _compared(run: StackRun, deployment: Deployment, state: StackState, owned: Ownership) -> Look:
     placeholders = set(pending.placeholders(state))
     readable = _can_read(deployment, state, owned)
     urns = [urn for urn in engine_urns(state, in_cluster=readable) if urn not in placeholders]
@@ -106,7 +100,7 @@ def _compared(run: StackRun, deployment: Deployment, state: State, owned: Owners
     return Look(by_engine, objects, bool(placeholders), readable, is_gone)
 
 
-def _brought_in_line(run: StackRun, deployment: Deployment, state: State, owned: Ownership) -> Look:
+def _brought_in_line(run: StackRun, deployment: Deployment, state: StackState, owned: Ownership) -> Look:
     is_gone = owned.silence is not None
     if owned.silence is not None:
         _forget_objects(run, deployment, state, owned.silence)
@@ -120,45 +114,47 @@ def _brought_in_line(run: StackRun, deployment: Deployment, state: State, owned:
     return replace(bring_into_state(run, urns, seen, reads_objects=reads_objects), cluster_is_gone=is_gone)
 
 
-def _remember_jobs(run: StackRun, state: State, owned: Ownership, gone: Collection[str]) -> None:
+def _remember_jobs(run: StackRun, state: StackState, owned: Ownership, gone: Collection[str]) -> None:
     """Write into the state which jobs have finished, before those that are gone leave it."""
     live = {name: found for name, (_, found) in owned.live.items()}
     if gone_jobs.remembered(state, live, gone) != state:
         run.rewrite(lambda now: gone_jobs.remembered(now, live, gone))
 
 
-def as_up_mends(deployment: Deployment, state: State, owned: Ownership, seen: tuple[Step, ...]) -> tuple[Step, ...]:
+def as_up_mends(
+    deployment: Deployment, state: StackState, owned: Ownership, seen: tuple[Step, ...]
+) -> tuple[Step, ...]:
     """For a plan: the drift, with what an `up` of the deployment makes of the jobs that are gone."""
     live, gone = {name: found for name, (_, found) in owned.live.items()}, gone_jobs.gone_urns(seen)
     left = gone_jobs.without(gone_jobs.remembered(state, live, gone), gone)
     return gone_jobs.as_made_again(seen, finished_jobs.with_marks(deployment, left).marks)
 
 
-def _can_read(deployment: Deployment, state: State, owned: Ownership) -> bool:
+def _can_read(deployment: Deployment, state: StackState, owned: Ownership) -> bool:
     """Whether the engine can read Kubernetes objects of the state: the cluster answers, and it goes the right way."""
-    access = clusters.access(deployment, {})
+    access = clusters.access(deployment)
     return owned.silence is None and cluster_identity.is_reached_as_before(access, state)
 
 
-def _forget_objects(run: StackRun, deployment: Deployment, state: State, silence: MeshError) -> None:
+def _forget_objects(run: StackRun, deployment: Deployment, state: StackState, silence: MeshError) -> None:
     """Drop the objects of a cluster that doesn't answer from the state, if AWS itself says that it is gone.
 
     Raises: `silence` if not: a cluster that doesn't answer is never taken for gone.
     """
-    own = [resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER]
+    own = [cluster.urn for cluster in state.of_type(*registry.cluster_types())]
     by_engine = drift.of_refresh(run.compare(own)) if own else ()
     if not _cluster_is_gone(deployment, state, by_engine):
         raise silence
     run.rewrite(cluster_identity.without_cluster)
 
 
-def _cluster_is_gone(deployment: Deployment, state: State, by_engine: Iterable[Step]) -> bool:
+def _cluster_is_gone(deployment: Deployment, state: StackState, by_engine: Iterable[Step]) -> bool:
     """Whether the stack made its cluster itself, and has it no more: by what AWS says, or by the state of a run that
     was killed after AWS had said so."""
     if cluster_identity.saved(deployment.environment, state) is not None:
         return False
     gone = {step.urn for step in by_engine if step.op == "delete"}
-    own = {resource["urn"] for resource in state.get("resources") or () if resource["type"] == _CLUSTER}
+    own = {cluster.urn for cluster in state.of_type(*registry.cluster_types())}
     return own <= gone
 
 
@@ -168,20 +164,19 @@ def preview_after(run: StackRun, look: Look) -> list[Step]:
     return drift.without([step for step in record.steps if step.op != "refresh"], look.drift)
 
 
-def engine_urns(state: State, *, in_cluster: bool = True) -> list[str]:
-    """What the engine has to read: AWS resources, and the Secrets `in_cluster`."""
-    resources = state.get("resources") or ()
-    read = [r for r in resources if r.get("custom") and r["type"].startswith(_AWS)]
-    read += [r for r in resources if r["type"] == _SECRET and in_cluster]
-    return sorted({resource["urn"] for resource in read})
+def engine_urns(state: StackState, *, in_cluster: bool = True) -> list[str]:
+    """What the engine has to read: all that is outside clusters, and the Secrets `in_cluster`."""
+    read = [resource for resource in state.resources if resource.is_real and not resource.is_kubernetes]
+    secrets = state.of_type(_SECRET) if in_cluster else ()
+    return sorted({resource.urn for resource in (*read, *secrets)})
 
 
-def in_cluster(state: State, owned: Ownership) -> tuple[Step, ...]:
+def in_cluster(state: StackState, owned: Ownership) -> tuple[Step, ...]:
     """The drift of the objects that were looked for."""
     resources = {
-        resource_name(r["urn"]): r
-        for r in state.get("resources") or ()
-        if r["type"].startswith(_OBJECT) and not r.get("pendingReplacement")  # deleted by a run that was killed then
+        resource.name: resource
+        for resource in state.resources
+        if resource.is_kubernetes and not resource.is_deleted_for_replacement  # by a run that was killed then
     }
     found = []
     for item in (each for each in owned.looked_at if each.name in resources):  # an interrupted run may have made less

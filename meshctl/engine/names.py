@@ -8,35 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
-from meshctl.engine.run import stack_outputs
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
+from meshctl.model.persisted import Format
 from meshctl.model.references import NAMES_STACK
+from meshctl.model.resource_types import RECORD_SET
+from meshctl.model.stack_state import StackState
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
-_RECORD = "meshaws:route53:RecordSet"
+_PLACE = f"the state of {EDGE}"
 _UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
+NAME: Final[Format[Name]] = Format(TypeAdapter(Name).validate_python)  # the only reader of persisted names
 
-def names_of(state: Mapping[str, Any]) -> dict[str, Name]:
+
+def names_of(state: StackState) -> dict[str, Name]:
     """The names by endpoint, as the edge stack's records have them: a record that was never written is not
     taken for one that is.
     """
-    outputs = stack_outputs(state)
+    outputs = state.outputs.values
     told = [*(outputs.get("endpoints") or {}).items(), *(outputs.get("before") or {}).items()]
-    candidates = [(endpoint, Name(**value)) for endpoint, value in told]
+    candidates = [(endpoint, NAME.read(value, state.outputs.stamp, _PLACE)) for endpoint, value in told]
     found: dict[str, Name] = {}
-    for record in state.get("resources") or ():
-        if record.get("type") != _RECORD or record.get("delete"):
+    for record in state.of_type(RECORD_SET):
+        if record.is_to_be_deleted:
             continue
-        endpoint, name = _told(record.get("inputs") or {}, candidates)
+        endpoint, name = _told(record.inputs, candidates)
         if name is not None:
-            in_service = not (record.get("outputs") or {}).get(_UNFINISHED)
+            in_service = not record.outputs.get(_UNFINISHED)
             # the key is taken where a host was changed and the record of the old one could not be deleted
             found[name.host if endpoint in found else endpoint] = replace(name, in_service=in_service)
     return found
@@ -139,5 +145,5 @@ def _fields(endpoint: str, known: str, old: Name | None, new: Name | None) -> tu
 
 
 def _change(endpoint: str, action: Action, summary: str, fields: tuple[FieldChange, ...]) -> Change:
-    resource = ResourceChange(f"{EDGE}::{_RECORD}::endpoint/{endpoint}:record", _RECORD, action)
+    resource = ResourceChange(f"{EDGE}::{RECORD_SET}::endpoint/{endpoint}:record", RECORD_SET, action)
     return Change(f"endpoint/{endpoint}", action, summary, fields, (resource,))

@@ -21,7 +21,10 @@ from meshctl.engine.aws_session import aws_session
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import StackState
 from meshctl.model.units import size_text
+from meshctl.platforms import registry
 from meshctl.resolve import storage
 from meshctl.words import counted
 
@@ -88,13 +91,9 @@ def access(store: ObjectStore) -> ObjectAccess:
         )
 
 
-def with_saved_names(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the buckets that its state has: a bucket keeps its name for as long as it lives."""
-    names = {
-        resource["urn"].rpartition("::")[2]: str(resource["inputs"]["Bucket"])
-        for resource in state.get("resources") or ()
-        if resource["type"] == "meshaws:s3:Bucket"
-    }
+    names = {bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type(BUCKET)}
     stores = tuple(
         store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
         for store in deployment.object_stores
@@ -105,23 +104,28 @@ def with_saved_names(deployment: Deployment, state: Mapping[str, Any]) -> Deploy
 def with_endpoints(deployment: Deployment) -> Deployment:
     """The deployment with the endpoints that its stores' profiles name, where environments.yaml names none.
 
-    Pods need them spelled out: they can't read the operator's profiles. On AWS the region says it all.
+    Pods need them spelled out: they can't read the operator's profiles. Where pods have no keys, the region says it
+    all.
     Raises: CredentialsError when a profile does not exist, UsageError when it has no endpoint that can be used.
     """
-    if deployment.provider == "aws":
+    platform = registry.platform(deployment.provider)
+    if not platform.objects.has_keys:
         return deployment
-    stores = tuple(store if store.endpoint else _with_endpoint(store) for store in deployment.object_stores)
+    stores = tuple(
+        store if store.endpoint else _with_endpoint(store, platform.objects.endpoint_hint)
+        for store in deployment.object_stores
+    )
     return deployment.model_copy(update={"object_stores": stores})
 
 
-def _with_endpoint(store: ObjectStore) -> ObjectStore:
+def _with_endpoint(store: ObjectStore, endpoint_hint: str) -> ObjectStore:
     config = _session(store).get_scoped_config()
     endpoint = str(config.get("endpoint_url") or "").rstrip("/")
     if not endpoint:
         raise UsageError(
             f"the object store of {store.name} has no endpoint",
             why=f'neither `objectStorage.endpoint` nor `endpoint_url` of the AWS profile "{store.profile}" is set',
-            hint="set one of them; on CoreWeave it is https://cwobject.com",
+            hint="; ".join(filter(None, ("set one of them", endpoint_hint))),
         )
     try:
         return storage.at_endpoint(store, addresses.endpoint_url(endpoint))

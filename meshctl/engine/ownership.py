@@ -21,13 +21,12 @@ from meshctl.engine.events import OnProgress, Progress
 from meshctl.engine.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.engine.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.engine.live_objects import Reference
-from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.references import suggestion
+from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 
-_OBJECT = "kubernetes:"
 _SCALED = ("Deployment", "StatefulSet")
 
 
@@ -107,19 +106,18 @@ class Ownership:
                 on_progress(Progress(decision.conflict.subject, resource, "message", decision.report))
 
 
-def look(deployment: Deployment, state: Mapping[str, Any], take_over: Collection[str] = ()) -> Ownership:
+def look(deployment: Deployment, state: StackState, take_over: Collection[str] = ()) -> Ownership:
     """What other programs own of what the mesh declares, among the objects that `state` says are ours.
 
     `take_over`: the names of fields, or of what they are a part of, that are set all the same.
     Raises: CredentialsError, UnreachableError when the cluster can't be asked.
     """
-    made = {resource_name(r["urn"]) for r in state.get("resources") or () if str(r["type"]).startswith(_OBJECT)}
+    made = {resource.name for resource in state.resources if resource.is_kubernetes}
     ours = [item for item in _declared(deployment) if item.name in made and item.kind not in live_objects.NOT_READ]
-    outputs = stack_outputs(state)
-    is_unknown = deployment.provider == "aws" and not outputs.get("kubeconfig")
+    is_unknown = clusters.is_made(deployment) and not state.outputs.written_kubeconfig
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    return _looked(deployment, clusters.access(deployment, outputs), ours, take_over)
+    return _looked(deployment, clusters.access(deployment, state.outputs), ours, take_over)
 
 
 def checked_names(take_over: Collection[str], *deployments: Deployment) -> tuple[str, ...]:
@@ -136,8 +134,7 @@ def checked_names(take_over: Collection[str], *deployments: Deployment) -> tuple
 
 
 def _declared(deployment: Deployment) -> list[PlatformObject]:
-    pools = render.nodepool_objects(deployment) if deployment.provider == "coreweave" else ()
-    return [*pools, *render.node_label_objects(deployment), *render.platform_objects(deployment)]
+    return [*render.node_objects(deployment), *render.platform_objects(deployment)]
 
 
 def _looked(

@@ -16,8 +16,9 @@ The mark is an init error, which the engine keeps, and takes away when it has re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+
+from meshctl.model.stack_state import Resource, StackState
 
 # The id of a placeholder on AWS, which `meshaws` looks for by the tags or the name that a create gives
 # (`providers.base.crud`). Where the create was one half of a replacement, the id of the other half follows, so that it
@@ -28,37 +29,33 @@ NOT = "!"
 CREATE_INTERRUPTED = "an interrupted run had begun to create it; the next `up` or `destroy` finds out whether it exists"
 CHANGE_INTERRUPTED = "an interrupted run had begun to change or delete it; the next `up` or `destroy` looks at it"
 
-Resource = Mapping[str, Any]
-State = Mapping[str, Any]
 
-
-def is_unsettled(state: State) -> bool:
+def is_unsettled(state: StackState) -> bool:
     """Whether an interrupted run left something in this state that has to be looked for."""
-    return bool(state.get("pending_operations")) or bool(unsettled(state))
+    return bool(state.pending_operations) or bool(unsettled(state))
 
 
-def marked(state: State) -> dict[str, Any]:
+def marked(state: StackState) -> StackState:
     """The same state with each begun operation as a mark on its resource, and none left as an operation."""
-    resources = [dict(resource) for resource in state.get("resources") or ()]
-    for operation in state.get("pending_operations") or ():
-        begun = operation["resource"]
-        if not _is_real(begun):
+    resources = list(state.resources)
+    for operation in state.pending_operations:
+        if not operation.resource.is_real:
             continue
-        if operation["type"] == "creating":
-            _add_placeholder(resources, begun)
+        if operation.kind == "creating":
+            _add_placeholder(resources, operation.resource)
         else:
-            _mark_interrupted(resources, begun)
-    return {**state, "resources": resources, "pending_operations": []}
+            _mark_interrupted(resources, operation.resource)
+    return state.with_resources(resources).with_operations(())
 
 
-def unsettled(state: State) -> list[str]:
+def unsettled(state: StackState) -> list[str]:
     """The URNs of the resources that carry a mark, or are a placeholder of a version that made none."""
-    return sorted({resource["urn"] for resource in _real(state) if _is_marked(resource) or is_placeholder(resource)})
+    return sorted({resource.urn for resource in _real(state) if _is_marked(resource) or is_placeholder(resource)})
 
 
-def placeholders(state: State) -> list[str]:
+def placeholders(state: StackState) -> list[str]:
     """The URNs of the resources that may or may not exist."""
-    return sorted({resource["urn"] for resource in _real(state) if is_placeholder(resource)})
+    return sorted({resource.urn for resource in _real(state) if is_placeholder(resource)})
 
 
 def is_placeholder(resource: Resource) -> bool:
@@ -67,66 +64,52 @@ def is_placeholder(resource: Resource) -> bool:
     meshctl 3634e6b made placeholders without a mark. On AWS their id tells. In Kubernetes the API server gives every
     object a UID, so outputs without one were never answered by it (patches of objects that others made have one, too).
     """
-    if CREATE_INTERRUPTED in (resource.get("initErrors") or ()):
+    if CREATE_INTERRUPTED in resource.init_errors:
         return True
-    if is_kubernetes(resource):
-        metadata = (resource.get("outputs") or {}).get("metadata")
+    if resource.is_kubernetes:
+        metadata = resource.outputs.get("metadata")
         return isinstance(metadata, dict) and "name" in metadata and not metadata.get("uid")
-    return str(resource.get("id", "")).startswith(UNANSWERED)
+    return resource.id.startswith(UNANSWERED)
 
 
-def is_kubernetes(resource: Resource) -> bool:
-    return str(resource["type"]).startswith("kubernetes:")
-
-
-def _real(state: State) -> Iterator[Resource]:
-    return (resource for resource in state.get("resources") or () if _is_real(resource))
-
-
-def _is_real(resource: Resource) -> bool:
-    """Whether an API can tell of it: not the engine's own components and providers."""
-    return bool(resource.get("custom")) and not str(resource["type"]).startswith("pulumi:")
+def _real(state: StackState) -> Iterator[Resource]:
+    return (resource for resource in state.resources if resource.is_real)
 
 
 def _is_marked(resource: Resource) -> bool:
-    return bool({CREATE_INTERRUPTED, CHANGE_INTERRUPTED} & set(resource.get("initErrors") or ()))
+    return bool({CREATE_INTERRUPTED, CHANGE_INTERRUPTED} & set(resource.init_errors))
 
 
-def _mark_interrupted(resources: list[dict[str, Any]], begun: Resource) -> None:
-    for resource in resources:
-        looked_at = not resource.get("pendingReplacement")  # the engine reads none that it has deleted already
-        if resource["urn"] == begun["urn"] and looked_at and not _is_marked(resource):
-            resource["initErrors"] = [*(resource.get("initErrors") or ()), CHANGE_INTERRUPTED]
+def _mark_interrupted(resources: list[Resource], begun: Resource) -> None:
+    for index, resource in enumerate(resources):
+        looked_at = not resource.is_deleted_for_replacement  # the engine reads none that it has deleted already
+        if resource.urn == begun.urn and looked_at and not _is_marked(resource):
+            resources[index] = resource.with_fields(initErrors=[*resource.init_errors, CHANGE_INTERRUPTED])
 
 
-def _add_placeholder(resources: list[dict[str, Any]], begun: Resource) -> None:
+def _add_placeholder(resources: list[Resource], begun: Resource) -> None:
     """Put a placeholder where the created resource would stand.
 
     A create within a replacement has the same URN as what it replaces. If that was deleted first, the placeholder takes
     its place. If it still lives, the placeholder is the one to be deleted: the next `up` replaces anew.
     """
-    placeholder = {
-        **begun,
-        "id": _id_of(begun),
-        "outputs": begun.get("inputs") or {},
-        "initErrors": [CREATE_INTERRUPTED],
-    }
-    same = [index for index, resource in enumerate(resources) if resource["urn"] == begun["urn"]]
-    deleted_first = next((index for index in same if resources[index].get("pendingReplacement")), None)
+    placeholder = begun.with_fields(id=_id_of(begun), outputs=begun.inputs, initErrors=[CREATE_INTERRUPTED])
+    same = [index for index, resource in enumerate(resources) if resource.urn == begun.urn]
+    deleted_first = next((index for index in same if resources[index].is_deleted_for_replacement), None)
     if deleted_first is not None:
         resources[deleted_first] = placeholder
     elif not same:
         resources.append(placeholder)
-    elif all(resources[index].get("id") != placeholder["id"] for index in same):
-        lives = [str(resources[index].get("id", "")) for index in same]
-        other_id = placeholder["id"] if is_kubernetes(begun) else NOT.join([UNANSWERED, *lives])
-        resources.append({**placeholder, "id": other_id, "delete": True})
+    elif all(resources[index].id != placeholder.id for index in same):
+        lives = [resources[index].id for index in same]
+        other_id = placeholder.id if begun.is_kubernetes else NOT.join([UNANSWERED, *lives])
+        resources.append(placeholder.with_fields(id=other_id, delete=True))
     else:
         _mark_interrupted(resources, begun)  # an object of the same name: to look at it tells of both
 
 
 def _id_of(begun: Resource) -> str:
-    metadata = (begun.get("inputs") or {}).get("metadata")
-    if not is_kubernetes(begun) or not isinstance(metadata, dict):
+    metadata = begun.inputs.get("metadata")
+    if not begun.is_kubernetes or not isinstance(metadata, dict):
         return UNANSWERED
     return "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)

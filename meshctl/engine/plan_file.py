@@ -8,15 +8,52 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from meshctl import __version__
+from pydantic import BaseModel, ConfigDict, Field
+
 from meshctl.changes import Plan
 from meshctl.engine import whole_file
-from meshctl.errors import FileError, StalePlanError, UsageError
+from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
+from meshctl.model.deployment import Value
+from meshctl.model.persisted import OWN, Format, stamp_of
 
-_FORMAT = 1
+_INTERFACE: Final = 1  # of the JSON of `meshctl plan`, which a saved plan holds
+
+
+class SavedChange(BaseModel):
+    """One reviewed change. It is compared as a whole, so that its other fields need no names here."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    subject: str
+
+
+class SavedPlan(Value):
+    """A saved plan. Fields that are not compared are listed, too: a field that is not listed is refused, since a newer
+    meshctl may have added it as a condition of the plan."""
+
+    meshctl: Literal[1]
+    schema_: int = Field(default=0, alias="schema")
+    made_by: str = ""
+    environment: str
+    digest: str
+    changes: tuple[SavedChange, ...]
+    outside: tuple[SavedChange, ...] = ()  # plans of meshctl before 0.1.0 have none
+    counts: Mapping[str, int] = Field(default_factory=dict)
+    cost: Mapping[str, float | None] = Field(default_factory=dict)
+    data_at_risk: tuple[str, ...] = ()
+    data_losses: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reviewed(self) -> list[dict[str, Any]]:
+        return [change.model_dump() for change in (*self.changes, *self.outside)]
+
+
+PLAN: Final[Format[SavedPlan]] = Format(SavedPlan.model_validate)  # the only reader of saved plans
 
 
 def check_place(path: Path) -> None:
@@ -35,7 +72,7 @@ def check_place(path: Path) -> None:
 
 def save(path: Path, plan: Plan) -> None:
     """Whole, or not at all. Raises: FileError."""
-    text = json.dumps({"meshctl": _FORMAT, "made_by": __version__, **plan.document()}, indent=2) + "\n"
+    text = json.dumps({"meshctl": _INTERFACE, **OWN.document(), **plan.document()}, indent=2) + "\n"
     is_special = path.exists() and not path.is_file()  # a device or pipe, such as /dev/stdout: not to be replaced
     try:
         if is_special:
@@ -47,26 +84,25 @@ def save(path: Path, plan: Plan) -> None:
 
 
 def check(path: Path, plan: Plan) -> None:
-    """Compare a saved plan with the one just made. Raises: UsageError (not a plan), StalePlanError."""
+    """Compare a saved plan with the one just made. Raises: UsageError (not a plan), NewerVersionError,
+    StalePlanError."""
     saved = _read(path)
     again = f"review `meshctl plan {plan.environment} --out {path}` and apply that"
-    if saved["environment"] != plan.environment:
-        raise StalePlanError(f"the plan is for {saved['environment']}, not for {plan.environment}", hint=again)
-    if saved["digest"] != plan.digest:
+    if saved.environment != plan.environment:
+        raise StalePlanError(f"the plan is for {saved.environment}, not for {plan.environment}", hint=again)
+    if saved.digest != plan.digest:
         raise StalePlanError(
             "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
         )
-    unseen = sorted({*plan.data_at_risk} - {*saved.get("data_at_risk", ())})
+    unseen = sorted({*plan.data_at_risk} - {*saved.data_at_risk})
     if unseen:
         raise StalePlanError(
             "more data would be lost than the plan says", why=f"now also: {', '.join(unseen)}", hint=again
         )
-    now = json.loads(json.dumps(plan.document()))
-    reviewed = saved["changes"] + saved.get("outside", [])  # plans of meshctl before 0.1.0 have no "outside"
-    pending = now["changes"] + now["outside"]
-    if reviewed != pending:
-        old = {change["subject"] for change in reviewed}
-        new = {change["subject"] for change in pending}
+    pending = SavedPlan.model_validate(json.loads(json.dumps({"meshctl": _INTERFACE, **plan.document()})))
+    if saved.reviewed != pending.reviewed:
+        old = {change.subject for change in (*saved.changes, *saved.outside)}
+        new = {change.subject for change in (*pending.changes, *pending.outside)}
         differing = sorted(old ^ new) or sorted(old)
         raise StalePlanError(
             "the environment changed since the plan was made",
@@ -75,22 +111,16 @@ def check(path: Path, plan: Plan) -> None:
         )
 
 
-def _is_plan(saved: dict[str, Any]) -> bool:
-    changes = saved.get("changes")
-    if not isinstance(changes, list) or not {"environment", "digest"} <= saved.keys():
-        return False
-    return all(isinstance(change, dict) and isinstance(change.get("subject"), str) for change in changes)
-
-
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> SavedPlan:
+    """Raises: UsageError for what is no plan, NewerVersionError for one of a newer meshctl."""
+    hint = "`meshctl plan ENV --out FILE` makes one"
     try:
-        saved = json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} can't be read as a plan", why=str(error), hint="`meshctl plan ENV --out FILE` makes one"
-        ) from error
-    if not isinstance(saved, dict) or saved.get("meshctl") != _FORMAT or not _is_plan(saved):
-        raise UsageError(
-            f"{path} is not a plan of this version of meshctl", hint="`meshctl plan ENV --out FILE` makes one"
-        )
-    return saved
+        raise UsageError(f"{path} can't be read as a plan", why=str(error), hint=hint) from error
+    place = f"the plan {path}"
+    try:
+        stamp = stamp_of(document, place)
+        return PLAN.read(document, stamp, place)
+    except UnreadableError as error:
+        raise UsageError(f"{path} is not a plan of meshctl", why=error.why, hint=hint) from error

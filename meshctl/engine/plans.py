@@ -5,15 +5,17 @@ Called by `session` after a preview and after a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from meshctl.changes import Change, Plan, group, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import StackState
+from meshctl.platforms import registry
 
-_BUCKET = "meshaws:s3:Bucket"
 _UNSEEN = (
     "AWS and the cluster were not looked at (--no-refresh): what is gone or was changed outside meshctl is not seen"
 )
@@ -27,16 +29,16 @@ _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as th
 def previewed(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     losses: tuple[Loss, ...] = (),
     more_notes: Sequence[str] = (),
     drift: Sequence[Step] = (),
 ) -> Plan:
-    """Of a preview. `before`: the stack's outputs; `names`: the changes of names that go with it; `losses`: the data
+    """Of a preview. `before`: what is deployed; `names`: the changes of names that go with it; `losses`: the data
     that it would lose; `drift`: what is no longer as the last `up` left it."""
     notes = [*more_notes, *storage.notes(steps)]
-    if any(step.op == "create" and step.type == "meshaws:eks:Cluster" for step in steps):
+    if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes, losses, drift)
 
@@ -44,7 +46,7 @@ def previewed(
 def done(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     losses: tuple[Loss, ...] = (),
     drift: Sequence[Step] = (),
@@ -54,26 +56,21 @@ def done(
     return _plan(deployment, steps, before, names, notes, losses, drift)
 
 
-def looked_at(state: Mapping[str, Any], *, looked: bool, other_profile: bool = False) -> list[str]:
+def looked_at(state: StackState, *, looked: bool, other_profile: bool = False) -> list[str]:
     """The note of a plan for which nobody looked at the world. `other_profile`: it could not be looked at with the AWS
     profile that it was made with."""
     if other_profile:
         return [_OTHER_PROFILE]
-    return [_UNSEEN] if state.get("resources") and not looked else []
+    return [_UNSEEN] if state.resources and not looked else []
 
 
 def of_buckets(
-    deployment: Deployment, steps: Sequence[Step], before: Mapping[str, Any], losses: tuple[Loss, ...] = ()
+    deployment: Deployment, steps: Sequence[Step], before: Deployment | None, losses: tuple[Loss, ...] = ()
 ) -> Plan:
     """Of the buckets alone, before or after the run: beside them only what was up before costs anything."""
-    old = _up_before(before)
     stores = deployment.object_stores
-    after = old.model_copy(update={"object_stores": stores}) if old else _alone(deployment, stores)
+    after = before.model_copy(update={"object_stores": stores}) if before else _alone(deployment, stores)
     return _plan(after, steps, before, (), [], losses)
-
-
-def _up_before(before: Mapping[str, Any]) -> Deployment | None:
-    return Deployment.model_validate(before["deployment"]) if before.get("deployment") else None
 
 
 def _alone(deployment: Deployment, stores: Iterable[ObjectStore]) -> Deployment:
@@ -84,27 +81,26 @@ def _alone(deployment: Deployment, stores: Iterable[ObjectStore]) -> Deployment:
 
 def _usd_of_buckets(deployment: Deployment, steps: Sequence[Step]) -> float | None:
     """What the buckets cost that were there before anything else was brought up."""
-    there = {subject_of(step.urn) for step in steps if step.type == _BUCKET and step.action not in (None, "create")}
+    there = {subject_of(step.urn) for step in steps if step.type == BUCKET and step.action not in (None, "create")}
     return _alone(deployment, (s for s in deployment.object_stores if f"storage/{s.name}" in there)).hourly_usd
 
 
 def _plan(
     deployment: Deployment,
     steps: Sequence[Step],
-    before: Mapping[str, Any],
+    before: Deployment | None,
     names: tuple[Change, ...],
     notes: Sequence[str],
     losses: tuple[Loss, ...],
     drift: Sequence[Step] = (),
 ) -> Plan:
-    old = _up_before(before)
     return group(
         steps,
         environment=deployment.environment,
         digest=deployment.digest,
-        hourly_usd_before=old.hourly_usd if old else _usd_of_buckets(deployment, steps),
+        hourly_usd_before=before.hourly_usd if before else _usd_of_buckets(deployment, steps),
         hourly_usd_after=deployment.hourly_usd,
-        declared=storage.declared(old, deployment),
+        declared=storage.declared(before, deployment),
         extra=names,
         losses=losses,
         notes=tuple(notes),

@@ -7,85 +7,75 @@ asks.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from meshctl.changes import losses
-from meshctl.changes.losses import BUCKET, CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
-from meshctl.changes.steps import Step, subject_of
+from meshctl.changes.losses import CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
+from meshctl.changes.steps import Step
 from meshctl.engine import clusters, object_access, volumes
-from meshctl.engine.run import stack_outputs
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
+from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import Resource, StackState
+from meshctl.platforms import registry
 
-_LASTING = ("meshaws:fsx:FileSystem", "meshaws:efs:FileSystem", CLAIM)
 
-
-def lost_by_up(state: Mapping[str, Any], deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
+def lost_by_up(state: StackState, deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
     """What bringing up `deployment` would lose, going by the steps of its preview. A store that can't be asked counts
     as one that holds something."""
-    old = saved_deployment(state)
-    return _lost(state, old, losses.outcome_of_up(state, old, deployment, steps), strict=False)
+    return _lost(state, losses.outcome_of_up(state, state.deployment, deployment, steps), strict=False)
 
 
-def lost_by_destroy(state: Mapping[str, Any], *, keep_buckets: bool = False) -> tuple[Loss, ...]:
+def lost_by_destroy(state: StackState, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
     """What deleting the environment would lose. `keep_buckets`: they stay, as when a migration retires a side.
 
     Raises: CredentialsError, UnreachableError, MeshError where a store can't be asked.
     """
     outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets)
-    return _lost(state, saved_deployment(state), outcome, strict=True)
+    return _lost(state, outcome, strict=True)
 
 
-def forgotten(state: Mapping[str, Any]) -> tuple[Loss, ...]:
+def forgotten(state: StackState) -> tuple[Loss, ...]:
     """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted."""
-    in_cluster = (r["urn"] for r in state.get("resources") or () if str(r["type"]).startswith("kubernetes:"))
-    found = losses.losses(state, saved_deployment(state), Outcome(frozenset(in_cluster)), Seen())
+    in_cluster = (resource.urn for resource in state.resources if resource.is_kubernetes)
+    found = losses.losses(state, state.deployment, Outcome(frozenset(in_cluster)), Seen())
     return tuple(replace(loss, why="it is forgotten with its cluster, and not deleted") for loss in found)
 
 
-def may_lose(state: Mapping[str, Any], deployment: Deployment) -> bool:
+def may_lose(state: StackState, deployment: Deployment) -> bool:
     """Whether bringing up `deployment` could lose data. Only a preview says whether it does.
 
     A bucket goes when it is no longer declared as it was. What becomes of a file system or of pods' volumes depends on
     more, so that any change of the deployment counts.
     """
-    saved = saved_deployment(state)
+    saved = state.deployment
     if losses.given_up(saved, deployment):
         return True
     unchanged = saved is not None and saved.digest == deployment.digest
     declared = {f"storage/{name}" for name in deployment.ephemeral}
     if may_lose_buckets(state, deployment):
         return True
-    for resource, _ in _lasting(state, saved):
-        if resource["type"] in _LASTING and (not unchanged or subject_of(resource["urn"]) not in declared):
+    lasting = (CLAIM, *registry.file_system_types())
+    for resource in losses.protected(state, saved):
+        if resource.type in lasting and (not unchanged or resource.subject not in declared):
             return True
-        if resource["type"] == STATEFUL_SET and not unchanged and losses.claim_patterns(resource["inputs"]):
+        if resource.type == STATEFUL_SET and not unchanged and losses.claim_patterns(resource.inputs):
             return True
     return False
 
 
-def may_lose_buckets(state: Mapping[str, Any], deployment: Deployment) -> bool:
+def may_lose_buckets(state: StackState, deployment: Deployment) -> bool:
     """Whether a bucket that was deployed is no longer declared as it was."""
     places = {_place(store) for store in deployment.object_stores}
-    resources = _lasting(state, saved_deployment(state))
-    return any(r["type"] == BUCKET and _place(_store(r, provider)) not in places for r, provider in resources)
+    buckets = (each for each in losses.protected(state, state.deployment) if each.type == BUCKET)
+    return any(_place(_store(bucket, state)) not in places for bucket in buckets)
 
 
-def saved_deployment(state: Mapping[str, Any]) -> Deployment | None:
-    """What the last `up` declared; None when there was none."""
-    saved = stack_outputs(state).get("deployment")
-    if isinstance(saved, str):
-        saved = json.loads(saved)
-    return Deployment.model_validate(saved) if saved else None
-
-
-def still_protected(deployment: Deployment, state: Mapping[str, Any]) -> Deployment:
+def still_protected(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with storage that is `ephemeral` only if it was so when it was deployed: for a run that asks no
     question."""
-    unasked = losses.given_up(saved_deployment(state), deployment)
+    unasked = losses.given_up(state.deployment, deployment)
     parts = {
         kind: tuple(
             each.model_copy(update={"ephemeral": False}) if each.name in unasked else each
@@ -101,13 +91,13 @@ def buckets(found: Iterable[Loss]) -> frozenset[str]:
     return frozenset(loss.urn for loss in found if loss.kind == "bucket")
 
 
-def let_go(deployment: Deployment, state: Mapping[str, Any]) -> frozenset[str]:
+def let_go(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The stores whose buckets hold data and are this environment's by their tag, but no longer in its state: a destroy
     let go of them, and was cut off before they were taken back.
 
     Raises: CredentialsError, UnreachableError, MeshError when that can't be told.
     """
-    there = {subject_of(r["urn"]) for r in state.get("resources") or () if r["type"] == BUCKET}
+    there = {bucket.subject for bucket in state.of_type(BUCKET)}
     candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in there]
     return frozenset(
         store.name
@@ -156,15 +146,16 @@ def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str, *,
     )
 
 
-def _lost(state: Mapping[str, Any], old: Deployment | None, outcome: Outcome, *, strict: bool) -> tuple[Loss, ...]:
+def _lost(state: StackState, outcome: Outcome, *, strict: bool) -> tuple[Loss, ...]:
+    old = state.deployment
     looked_into = losses.buckets_to_look_into(state, old, outcome)
     held = {
-        str(resource["urn"]): _held(_store(resource, provider), strict=strict)
-        for resource, provider in _lasting(state, old)
-        if resource["urn"] in looked_into
+        bucket.urn: _held(_store(bucket, state), strict=strict)
+        for bucket in losses.protected(state, old)
+        if bucket.urn in looked_into
     }
     asks = losses.needs_cluster(state, old, outcome)
-    return losses.losses(state, old, outcome, Seen(held, _volumes(old, state) if asks else ()))
+    return losses.losses(state, old, outcome, Seen(held, _volumes(state) if asks else ()))
 
 
 def _held(store: ObjectStore, *, strict: bool) -> str:
@@ -176,38 +167,34 @@ def _held(store: ObjectStore, *, strict: bool) -> str:
         return UNSEEN
 
 
-def _lasting(state: Mapping[str, Any], old: Deployment | None) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The resources that belong to nothing ephemeral, each with its provider's inputs."""
-    resources = state.get("resources") or ()
-    providers = {f"{r['urn']}::{r.get('id', '')}": r.get("inputs") or {} for r in resources}
-    return [(r, providers.get(r.get("provider", ""), {})) for r in losses.protected(state, old)]
-
-
 def _place(store: ObjectStore) -> tuple[str, ...]:
     """Which bucket it is, and who reaches it: a change of either may replace it."""
     return store.name, store.bucket, store.endpoint, store.region, store.profile
 
 
-def _store(resource: Mapping[str, Any], provider: Mapping[str, Any]) -> ObjectStore:
-    """The bucket as the state knows it: its name, and the provider's region, profile and endpoint."""
-    addressing = provider.get("s3Addressing") or "auto"
+def _store(bucket: Resource, state: StackState) -> ObjectStore:
+    """The bucket as the state knows it: its name, and its provider's region, profile and endpoint."""
+    provider = state.provider_of(bucket)
+    settings = provider.inputs if provider is not None else {}
+    addressing = settings.get("s3Addressing") or "auto"
     return ObjectStore(
-        name=subject_of(resource["urn"]).removeprefix("storage/"),
-        bucket=str(resource["inputs"]["Bucket"]),
+        name=bucket.subject.removeprefix("storage/"),
+        bucket=str(bucket.inputs["Bucket"]),
         size_gib=0,
-        endpoint=str(provider.get("endpointUrl") or ""),
-        region=str(provider.get("region") or "us-east-1"),
-        profile=str(provider.get("profile") or ""),
+        endpoint=str(settings.get("endpointUrl") or ""),
+        region=str(settings.get("region") or "us-east-1"),
+        profile=str(settings.get("profile") or ""),
         addressing=addressing,
         price=Price(subject="", usd_per_hour=None, source="not asked"),
     )
 
 
-def _volumes(old: Deployment | None, state: Mapping[str, Any]) -> tuple[Volume, ...] | None:
+def _volumes(state: StackState) -> tuple[Volume, ...] | None:
     """None where the cluster can't say."""
+    old = state.deployment
     if old is None:
         return None
     try:
-        return volumes.volumes(clusters.access(old, stack_outputs(state)), old.namespace)
+        return volumes.volumes(clusters.access(old, state.outputs), old.namespace)
     except MeshError:
         return None

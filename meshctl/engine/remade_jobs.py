@@ -6,14 +6,12 @@ of the failure: a token that was rotated since.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from meshctl import render
-from meshctl.changes.steps import resource_name
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 
 _SECRET = "Secret"  # noqa: S105 (a kind)
 
@@ -26,9 +24,9 @@ class Remade:
     secrets: tuple[str, ...] = ()
 
 
-def remade(workload: str, deployment: Deployment, state: Mapping[str, Any]) -> Remade:
+def remade(workload: str, deployment: Deployment, state: StackState) -> Remade:
     """The resources of the workload's job that the state has. Raises: UsageError where it has no Job."""
-    urns = {resource_name(resource["urn"]): str(resource["urn"]) for resource in state.get("resources") or ()}
+    urns = {resource.name: resource.urn for resource in state.resources}
     job = f"workload/{workload}:job"
     if job not in urns:
         environment = deployment.environment

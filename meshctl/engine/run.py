@@ -7,7 +7,6 @@ nothing of it pays nothing.
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -22,10 +21,11 @@ from pulumi import automation
 from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
-from meshctl.engine.events import STACK_TYPE, OnProgress, Progress, Recorder
+from meshctl.engine.events import OnProgress, Progress, Recorder
 from meshctl.engine.remade_jobs import Remade
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
+from meshctl.model.stack_state import STACK_TYPE, Resource, StackOutputs, StackState
 from meshctl.words import counted
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
@@ -45,12 +45,18 @@ class StackRun:
     parallel: int = 32
     command: str = "status"
     only: frozenset[str] | None = None
+    platform: str = ""  # whose APIs the run calls, for hints; "" for none in particular
     _spared: set[str] = field(default_factory=set, init=False)
     _refusals: list[MeshError] = field(default_factory=list, init=False)
 
     @property
     def name(self) -> str:
         return self.stack.name
+
+    @property
+    def _place(self) -> str:
+        """What the state is called in an error."""
+        return f"the state of {self.name}"
 
     def preview(self, *, refresh: bool = False, without_cluster: bool = False) -> Recorder:
         """What `up` would do, with `refresh` over the state as the APIs tell it. The state stays as it is.
@@ -89,17 +95,13 @@ class StackRun:
     def mark_changed(self, urns: frozenset[str]) -> None:
         """Have the next `up` set these resources as declared, though their inputs are the same."""
 
-        def marked(resource: dict[str, Any]) -> dict[str, Any]:
-            others = [error for error in resource.get("initErrors") or () if error != drift.CHANGED_OUTSIDE]
-            return {**resource, "initErrors": [*others, drift.CHANGED_OUTSIDE]}
+        def marked(resource: Resource) -> Resource:
+            others = [error for error in resource.init_errors if error != drift.CHANGED_OUTSIDE]
+            return resource.with_fields(initErrors=[*others, drift.CHANGED_OUTSIDE])
 
-        def change(state: dict[str, Any]) -> dict[str, Any]:
-            resources = state.get("resources") or ()
-            return {**state, "resources": [marked(r) if r["urn"] in urns else r for r in resources]}
+        self.rewrite(lambda state: state.with_changed(urns, marked))
 
-        self.rewrite(change)
-
-    def up(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
+    def up(self, *, state: StackState | None = None) -> Recorder:
         """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
 
         Raises: ResourcesFailedError and the others.
@@ -120,7 +122,7 @@ class StackRun:
 
         return self._run("up", act)
 
-    def remake(self, remade: Remade, *, state: Mapping[str, Any]) -> Recorder:
+    def remake(self, remade: Remade, *, state: StackState) -> Recorder:
         """Delete a Job and make it anew, with the Secrets that it reads as declared; all else stays as it is. A run
         that was killed in between is brought to its end by `up`. Raises: as `up`."""
         self._settle_pending("up", state)
@@ -161,7 +163,7 @@ class StackRun:
             ended.set()
             watcher.join()
 
-    def destroy(self, *, state: Mapping[str, Any] | None = None) -> Recorder:
+    def destroy(self, *, state: StackState | None = None) -> Recorder:
         """Delete every resource of the stack; its name and history stay. `state`: as for `up`."""
         self._settle_pending("destroy", state)
         return self._run(
@@ -177,9 +179,8 @@ class StackRun:
     def retain(self, urns: frozenset[str]) -> None:
         """Have `destroy` let go of these resources, and of no others, without deleting what they stand for."""
 
-        def change(state: dict[str, Any]) -> dict[str, Any]:
-            resources = state.get("resources") or ()
-            return {**state, "resources": [{**r, "retainOnDelete": r["urn"] in urns} for r in resources]}
+        def change(state: StackState) -> StackState:
+            return state.with_resources(each.with_fields(retainOnDelete=each.urn in urns) for each in state.resources)
 
         self.rewrite(change)
 
@@ -189,37 +190,45 @@ class StackRun:
         if not urns:
             return
 
-        def emptied(resource: dict[str, Any]) -> dict[str, Any]:
-            return {**resource, "inputs": {**resource["inputs"], "ForceDestroy": True}}
+        def emptied(resource: Resource) -> Resource:
+            return resource.with_fields(inputs={**resource.inputs, "ForceDestroy": True})
 
-        def change(state: dict[str, Any]) -> dict[str, Any]:
-            resources = state.get("resources") or ()
-            return {**state, "resources": [emptied(r) if r["urn"] in urns else r for r in resources]}
+        self.rewrite(lambda state: state.with_changed(urns, emptied))
 
-        self.rewrite(change)
-
-    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    def rewrite(self, change: Callable[[StackState], StackState | None]) -> None:
         """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched.
 
         `change` gets the operations of an interrupted run as marks: a rewrite would drop them otherwise.
         """
-        self._run(self.command, lambda _: self.stack.rewrite(lambda state: change(pending.marked(state))))
+        self._run(self.command, lambda _: self._rewrite(lambda state: change(pending.marked(state))))
+
+    def _rewrite(self, change: Callable[[StackState], StackState | None]) -> None:
+        """Raises: `automation.CommandError`, and what `StackState.read` raises, before anything is written."""
+
+        def changed(record: Mapping[str, Any]) -> dict[str, Any] | None:
+            state = change(StackState.read(record, self._place))
+            return state.written() if state is not None else None
+
+        self.stack.rewrite(changed)
 
     def preview_destroy(self) -> Recorder:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
-    def state(self, *, plain_secrets: bool = False) -> dict[str, Any]:
-        """The state's deployment (`resources`, `pending_operations`, …); empty when the stack is new."""
+    def state(self, *, plain_secrets: bool = False) -> StackState:
+        """The state as it is now; an empty one when the stack is new.
+
+        Raises: NewerVersionError, UnreadableError, EngineError and its leaves.
+        """
         self._check_interrupted(self.command)
         try:
             exported = self.stack.exported(plain_secrets=plain_secrets)
         except automation.StackNotFoundError:
-            return {}
+            return StackState()
         except automation.CommandError as error:
             raise self._error(self.command, error, Recorder()) from error
-        return dict(exported.get("deployment") or {})
+        return StackState.read(exported.get("deployment") or {}, self._place)
 
-    def settled(self) -> dict[str, Any]:
+    def settled(self) -> StackState:
         """The state, with what became of the operations that a killed run had begun."""
         state = self.state()
         if not pending.is_unsettled(state):
@@ -268,9 +277,9 @@ class StackRun:
             self._refusals.append(refusal)  # the engine hands on its words alone
             raise
 
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secret ones encrypted; empty when the stack is new."""
-        return stack_outputs(self.state())
+    def outputs(self) -> StackOutputs:
+        """The stack's outputs; none when the stack is new."""
+        return self.state().outputs
 
     def _run(self, operation: str, act: Callable[[Recorder], Any], *, quiet: bool = False) -> Recorder:
         deadline = time.monotonic() + FINISHING_TIMEOUT_S
@@ -310,7 +319,7 @@ class StackRun:
             return self._interrupted(operation)
         if self._refusals:
             return self._refusals.pop()
-        return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed)
+        return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed, self.platform)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
         """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to
@@ -329,7 +338,7 @@ class StackRun:
             return True
         return False
 
-    def _settle_pending(self, operation: str, state: Mapping[str, Any] | None) -> None:
+    def _settle_pending(self, operation: str, state: StackState | None) -> None:
         """Find out what became of the operations that a killed run had begun, and put it into the state.
 
         With them just dropped, what a create made would be nobody's, and an update that is undone in the mesh meanwhile
@@ -340,12 +349,12 @@ class StackRun:
             return
         urns: list[str] = []
 
-        def mark(state: dict[str, Any]) -> dict[str, Any] | None:
+        def mark(state: StackState) -> StackState | None:
             urns[:] = pending.unsettled(pending.marked(state))
-            return pending.marked(state) if state.get("pending_operations") else None
+            return pending.marked(state) if state.pending_operations else None
 
         # read anew at each try: while a lock was waited for, its owner has written another state
-        self._run(operation, lambda _: self.stack.rewrite(mark))
+        self._run(operation, lambda _: self._rewrite(mark))
         if not urns:
             return
         self._say(f"{counted(len(urns), 'resource')} of an interrupted run: looking for what it did")
@@ -368,10 +377,9 @@ class StackRun:
             self.on_progress(Progress("engine", self.name, "message", text))
 
 
-def _all_but(names: Collection[str], state: Mapping[str, Any]) -> list[str]:
+def _all_but(names: Collection[str], state: StackState) -> list[str]:
     """The URNs of a state's resources, without those of these names and without the stack itself."""
-    resources = [r for r in state.get("resources") or () if r["type"] != STACK_TYPE]
-    return [r["urn"] for r in resources if resource_name(r["urn"]) not in names]
+    return [each.urn for each in state.resources if each.type != STACK_TYPE and each.name not in names]
 
 
 def _engine(pid: int) -> psutil.Process | None:
@@ -390,14 +398,3 @@ def _is_orphan(engine: psutil.Process) -> bool:
         return engine.environ().get(STARTED_BY, str(engine.ppid())) != str(engine.ppid())
     except psutil.Error:
         return False
-
-
-def stack_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs in an exported state: those of its one resource of the stack's own type."""
-    for resource in state.get("resources") or ():
-        if resource.get("type") == STACK_TYPE:
-            outputs = resource.get("outputs") or {}
-            if not isinstance(outputs, dict):
-                raise EngineError("the stack's outputs can't be read", why=json.dumps(outputs)[:200])
-            return dict(outputs)
-    return {}

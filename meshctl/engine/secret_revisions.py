@@ -12,6 +12,7 @@ from typing import Any
 
 from meshctl import render
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # the key by which the engine tells a secret from an object
 
@@ -21,7 +22,7 @@ def needed(deployment: Deployment) -> bool:
     return bool(render.secrets(deployment))
 
 
-def revisions(deployment: Deployment, values: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, str]:
+def revisions(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
     """The late value `revision.<Secret>` of each Secret: a count that goes up when a value is another one than in
     `state`, which is exported with secrets in plain text. It says nothing of the values, as a hash of a short one
     would.
@@ -35,14 +36,13 @@ def revisions(deployment: Deployment, values: Mapping[str, str], state: Mapping[
     return found
 
 
-def _secrets_in(state: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+def _secrets_in(state: StackState) -> dict[str, tuple[int, Any]]:
     """By name: the revision and the data of each Secret."""
     found = {}
-    for resource in state.get("resources") or ():
-        if resource["type"] == "kubernetes:core/v1:Secret":
-            metadata = resource["inputs"]["metadata"]
-            revision = (metadata.get("annotations") or {}).get(render.REVISION, "0")
-            found[str(metadata["name"])] = (int(revision), _unwrapped(resource["inputs"].get("data")))
+    for secret in state.of_type("kubernetes:core/v1:Secret"):
+        metadata = secret.inputs["metadata"]
+        revision = (metadata.get("annotations") or {}).get(render.REVISION, "0")
+        found[str(metadata["name"])] = (int(revision), _unwrapped(secret.inputs.get("data")))
     return found
 
 

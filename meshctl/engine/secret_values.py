@@ -15,6 +15,7 @@ from meshctl.engine import object_access
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments, SecretSource
+from meshctl.platforms import registry
 
 
 def collect(deployment: Deployment, environments: Environments) -> dict[str, str]:
@@ -23,7 +24,7 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
     Raises: UsageError naming each secret that has no value and why, CredentialsError for the object store's profile.
     """
     values = _workload_secrets(deployment, environments)
-    if deployment.provider != "aws" and deployment.object_stores:
+    if registry.platform(deployment.provider).objects.has_keys and deployment.object_stores:
         # one Secret for each environment: its stores are reached with one set of variables
         found = object_access.access(deployment.object_stores[0])
         values["object_storage.access_key_id"] = found.access_key

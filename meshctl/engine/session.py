@@ -16,11 +16,8 @@ from typing import Any
 
 import pulumi
 
-import stacks.aws
 import stacks.buckets
-import stacks.coreweave
 import stacks.edge
-import stacks.onprem
 from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
@@ -54,10 +51,9 @@ from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.finished_jobs import Staying
 from meshctl.engine.look import Look
 from meshctl.engine.others import Other, others
-from meshctl.engine.outputs import known_addresses
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.presence import Presence, presence
-from meshctl.engine.run import StackRun, stack_outputs
+from meshctl.engine.run import StackRun
 from meshctl.errors import (
     CredentialsError,
     EngineError,
@@ -67,16 +63,12 @@ from meshctl.errors import (
     UsageError,
 )
 from meshctl.model.deployment import Deployment
-from meshctl.model.environment import AwsEnvironment, Environments
+from meshctl.model.environment import Environments
+from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
+from meshctl.platforms import registry
 from stacks.edge import Name
 
 Program = Callable[[], None]
-_DECLARE: Mapping[str, Callable[..., None]] = {
-    "aws": stacks.aws.declare,
-    "coreweave": stacks.coreweave.declare,
-    "kubernetes": stacks.onprem.declare,
-    "onprem": stacks.onprem.declare,
-}
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ class UpResult:
     with all the same."""
 
     addresses: dict[str, str]
-    outputs: dict[str, Any]
+    outputs: StackOutputs
     plan: Plan
     failed_jobs: JobsFailedError | None = None
 
@@ -162,8 +154,8 @@ class Session:
             owned.result().refuse(self.command)
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         steps = owned.result().without_left(steps)
-        before = stack_outputs(state.result())
-        moved = names.changes(deployment, edge.result(), known_addresses(before), self.environments.dns)
+        before = state.result().deployment
+        moved = names.changes(deployment, edge.result(), state.result().outputs.addresses, self.environments.dns)
         drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
             *owned.result().forecasts(drifted),
@@ -177,7 +169,7 @@ class Session:
         marked = finished_jobs.with_marks(deployment, state.result())
         return plans.previewed(marked, steps, before, moved, lost, notes, drifted)
 
-    def _names_after(self, state: Future[dict[str, Any]]) -> dict[str, Name]:
+    def _names_after(self, state: Future[StackState]) -> dict[str, Name]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
         state.result()
         return self.names.current()
@@ -185,14 +177,14 @@ class Session:
     def _check_plan(
         self,
         deployment: Deployment,
-        state: Mapping[str, Any],
+        state: StackState,
         cluster: str | None,
         owned: Future[Ownership],
     ) -> None:
         """The state is of the same place; on AWS without credentials, of the same region. Beside the preview: the
         program waits for the state, and needn't wait for this. `cluster`: as for `_environment_run`."""
         if cluster is not None:
-            cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+            cluster_identity.check_change(clusters.access(deployment), state, cluster)
         with suppress(CredentialsError, UnreachableError):
             preconditions.check_change(deployment, state, self.environments, owned.result().left)
 
@@ -230,15 +222,15 @@ class Session:
             keep_marks=keep_marks,
         )
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
-        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+        cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = look.owners(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
-        seen = look.before_up(run, deployment, state, owned) if self.refresh and state.get("resources") else Look()
+        seen = look.before_up(run, deployment, state, owned) if self.refresh and state.resources else Look()
         if seen.drift or seen.cluster_is_gone or pending.is_unsettled(state):
             state = run.state(plain_secrets=secret_revisions.needed(deployment))
             preconditions.check_object_storage(deployment, state, self.environments)  # asks no cluster: it may be gone
-        before = stack_outputs(state)
+        before = state.deployment
         lost = (
             previewed.losses if previewed is not None else self._lost(deployment, state, certain=bool(seen.by_engine))
         )
@@ -256,7 +248,7 @@ class Session:
             pointing = pool.submit(self.names.current) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
-        addresses = known_addresses(outputs)
+        addresses = outputs.addresses
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
         mended = gone_jobs.as_made_again(seen.drift, deployment.marks)
@@ -266,9 +258,9 @@ class Session:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, jobs.failure_after_up(deployment, outputs, self.on_progress))
 
-    def _staying(self, deployment: Deployment, state: Mapping[str, Any]) -> Staying:
+    def _staying(self, deployment: Deployment, state: StackState) -> Staying:
         """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""
-        return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, stack_outputs(state)))
+        return finished_jobs.staying(deployment, state, lambda: jobs.of(deployment, state.outputs))
 
     def remake_job(self, deployment: Deployment, workload: str) -> None:
         """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew; the Secrets that
@@ -279,7 +271,7 @@ class Session:
         cluster = cluster_identity.asked(deployment)
         run = self._environment_run(deployment, cluster, lambda: state, dict, Staying, keep_marks=False)
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
-        cluster_identity.check_change(clusters.access(deployment, {}), state, cluster)
+        cluster_identity.check_change(clusters.access(deployment), state, cluster)
         run.remake(remade_jobs.remade(workload, deployment, state), state=state)
 
     def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
@@ -287,7 +279,7 @@ class Session:
         Changes nothing, and looks at data alone."""
         return self._lost(deployment, self.state(deployment.environment), certain=False)
 
-    def _lost(self, deployment: Deployment, state: Mapping[str, Any], *, certain: bool) -> tuple[Loss, ...]:
+    def _lost(self, deployment: Deployment, state: StackState, *, certain: bool) -> tuple[Loss, ...]:
         """`certain`: the preview is made in any case, as others have changed more than the mesh says."""
         if not certain and not protection.may_lose(state, deployment):
             return ()
@@ -297,7 +289,8 @@ class Session:
         """What `up_object_storage` would do. Raises: as that."""
         run, state, declared = self._object_storage_run(deployment, quiet=True)
         steps = run.preview().steps
-        return plans.of_buckets(declared, steps, stack_outputs(state), protection.lost_by_up(state, declared, steps))
+        lost = protection.lost_by_up(state, declared, steps)
+        return plans.of_buckets(declared, steps, state.deployment, lost)
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
         """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is, and what was
@@ -311,11 +304,11 @@ class Session:
             lost = self.plan_object_storage(deployment).losses
             if lost:
                 raise protection.refused_by_up(deployment.environment, lost)
-        return plans.of_buckets(declared, run.up().steps, stack_outputs(state))
+        return plans.of_buckets(declared, run.up().steps, state.deployment)
 
     def _object_storage_run(
         self, deployment: Deployment, *, quiet: bool = False
-    ) -> tuple[StackRun, dict[str, Any], Deployment]:
+    ) -> tuple[StackRun, StackState, Deployment]:
         """The run, the stack's state before it, and the deployment that it declares the buckets of."""
         if not deployment.object_stores:
             raise UsageError(
@@ -328,7 +321,7 @@ class Session:
 
         def program() -> None:
             run.checked(run.refuse_unspared)
-            stacks.buckets.declare_alone(declared, stack_outputs(state))
+            stacks.buckets.declare_alone(declared, state.outputs.written())
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
         return run, state, declared
@@ -343,7 +336,7 @@ class Session:
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
         run = self._run(environment, _nothing, quiet=True)
-        return deletions(run.preview_destroy()) if run.state().get("resources") else []
+        return deletions(run.preview_destroy()) if run.state().resources else []
 
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
         """Delete everything of the environment, and the names that point at it.
@@ -394,22 +387,22 @@ class Session:
         kubeconfig.remove_context(self.folder, deployment.environment)
 
     def _destroy_but_buckets(
-        self, run: StackRun, state: Mapping[str, Any], held: frozenset[str], deployment: Deployment
+        self, run: StackRun, state: StackState, held: frozenset[str], deployment: Deployment
     ) -> None:
         kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
-        if state.get("resources"):
+        if state.resources:
             run.retain(held)
             run.destroy()
         stores = tuple(store for store in deployment.object_stores if store.name in kept)
         if stores:
             self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
 
-    def _destroy(self, run: StackRun, state: Mapping[str, Any], lost: Iterable[Loss]) -> Recorder:
+    def _destroy(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
         """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        if any(resource.get("retainOnDelete") for resource in state.get("resources") or ()):
+        if any(resource.is_retained for resource in state.resources):
             run.retain(frozenset())  # marks of a retire that was cut off: what has one would stay, and count as gone
         run.empty_on_delete(protection.buckets(lost))
-        return run.destroy(state=state) if state.get("resources") else Recorder()
+        return run.destroy(state=state) if state.resources else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
         """Drop from the state what is in a cluster that is gone for good. `declared`: the one that the file names.
@@ -427,18 +420,19 @@ class Session:
         Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
         """
         declared = self.environments.environments.get(deployment.environment)
-        if isinstance(declared, AwsEnvironment):
-            if declared.account is None:  # the names are then what they have always been
-                return deployment
-            return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
-        return object_access.with_endpoints(deployment)
+        cluster = registry.platform(deployment.provider).cluster.made
+        deployment = object_access.with_endpoints(deployment)
+        is_same = declared is not None and declared.provider == deployment.provider
+        if cluster is None or not is_same or not cluster.account(declared):
+            return deployment  # the names are then what they have always been
+        return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
 
-    def outputs(self, environment: str) -> dict[str, Any]:
-        """The environment's stack outputs; empty when it was never brought up, or only parts of it were."""
+    def outputs(self, environment: str) -> StackOutputs:
+        """The environment's stack outputs; none when it was never brought up, or only parts of it were."""
         state = self.state(environment)
-        return stack_outputs(state) if presence(state) is Presence.WHOLE else {}
+        return state.outputs if presence(state) is Presence.WHOLE else NO_OUTPUTS
 
-    def state(self, environment: str) -> dict[str, Any]:
+    def state(self, environment: str) -> StackState:
         """The environment's state, as `StackRun.state` has it."""
         return self._run(environment, _nothing).state()
 
@@ -450,14 +444,13 @@ class Session:
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last `up` declared there, whether or not all of it succeeded."""
-        found = self.outputs(environment).get("deployment")
-        return Deployment.model_validate(found) if found else None
+        return self.outputs(environment).deployment
 
     def _environment_run(
         self,
         deployment: Deployment,
         cluster: str | None,
-        state: Callable[[], Mapping[str, Any]],
+        state: Callable[[], StackState],
         held: Callable[[], Mapping[str, Any]],
         staying: Callable[[], Staying],
         *,
@@ -476,11 +469,11 @@ class Session:
             late |= held()
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
-            declared = upgrade.kept(deployment, state()) if deployment.provider == "aws" else deployment
+            declared = upgrade.kept(deployment, state()) if clusters.is_made(deployment) else deployment
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
             uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
-            identity = {"cluster_uid": uid} if uid else {}
-            _DECLARE[deployment.provider](declared, late, self.ready_timeout_s, staying=staying().paths, **identity)
+            declare = registry.platform(deployment.provider).declare
+            declare(declared, late, self.ready_timeout_s, staying=staying().paths, cluster_uid=uid)
 
         watched = early_context.watching(deployment, self.folder, self.on_progress)
         run = self._run(deployment.environment, program, quiet=quiet, on_progress=watched)
@@ -497,7 +490,11 @@ class Session:
     ) -> StackRun:
         opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
         on_progress = None if quiet else on_progress or self.on_progress
-        return StackRun(opened, self.program, on_progress, self.break_lock, command=self.command, only=only)
+        declared = self.environments.environments.get(stack)
+        platform = declared.provider if declared is not None else ""
+        return StackRun(
+            opened, self.program, on_progress, self.break_lock, command=self.command, only=only, platform=platform
+        )
 
 
 def _nothing() -> None:

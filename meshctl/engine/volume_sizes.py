@@ -16,15 +16,15 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import PersistentVolumeClaim
 
 from meshctl import render
-from meshctl.changes.steps import resource_name, subject_of
 from meshctl.engine import cluster_access, clusters, failures
-from meshctl.engine.run import stack_outputs
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+from meshctl.platforms import registry
+from meshctl.platforms.interface import GrowOnly
 
 _SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
 _OF_PODS = r"\d+"  # how the names of the claims of a stateful set end: with the pod's number
-_LUSTRE = "meshaws:fsx:FileSystem"
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +36,7 @@ class _Claims:
     storage_class: str
 
 
-def check(deployment: Deployment, state: Mapping[str, Any], left: frozenset[str] = frozenset()) -> None:
+def check(deployment: Deployment, state: StackState, left: frozenset[str] = frozenset()) -> None:
     """Whether all sizes can be had. `left`: logical names of claims that another program has grown, and that stay as
     they are. Raises: UsageError for a file system, MeshError for a volume, and what `clusters`
     raises."""
@@ -44,7 +44,7 @@ def check(deployment: Deployment, state: Mapping[str, Any], left: frozenset[str]
     _resize(deployment, state, _changed(deployment, state, left), dry_run=True)
 
 
-def grow(deployment: Deployment, state: Mapping[str, Any]) -> None:
+def grow(deployment: Deployment, state: StackState) -> None:
     """Ask for the new sizes of the volumes of stateful sets. Raises: as `check`."""
     own = {
         claims: size
@@ -54,24 +54,27 @@ def grow(deployment: Deployment, state: Mapping[str, Any]) -> None:
     _resize(deployment, state, own, dry_run=False)
 
 
-def _refuse_smaller_file_systems(deployment: Deployment, state: Mapping[str, Any]) -> None:
-    """FSx for Lustre grows only (FSx API, UpdateFileSystem, StorageCapacity)."""
-    wanted = {f"storage/{f.name}:lustre": f for f in deployment.file_systems if f.service == "fsx-lustre"}
-    for resource in state.get("resources") or ():
-        system = wanted.get(resource_name(resource["urn"])) if resource["type"] == _LUSTRE else None
-        there = int((resource.get("inputs") or {}).get("StorageCapacity") or 0)
-        if system is not None and system.size_gib < there:
+def _refuse_smaller_file_systems(deployment: Deployment, state: StackState) -> None:
+    for kind in registry.platform(deployment.provider).storage.grow_only:
+        _refuse_smaller(kind, deployment, state)
+
+
+def _refuse_smaller(kind: GrowOnly, deployment: Deployment, state: StackState) -> None:
+    wanted = {f"storage/{f.name}:{kind.detail}": f for f in deployment.file_systems if f.service == kind.service}
+    for resource in state.of_type(kind.resource_type):
+        system = wanted.get(resource.name)
+        size_gib = int(resource.inputs.get(kind.size_input) or 0)
+        if system is not None and system.size_gib < size_gib:
             raise UsageError(
-                f"storage/{system.name} has {there} GiB and can't shrink to {system.size_gib} GiB",
-                why="FSx for Lustre file systems can grow, not shrink; nothing was changed",
+                f"storage/{system.name} has {size_gib} GiB and can't shrink to {system.size_gib} GiB",
+                why=f"{kind.product} file systems can grow, not shrink; nothing was changed",
                 hint=failures.HINTS["VolumeShrink"],
             )
 
 
-def _changed(deployment: Deployment, state: Mapping[str, Any], left: frozenset[str]) -> dict[_Claims, str]:
+def _changed(deployment: Deployment, state: StackState, left: frozenset[str]) -> dict[_Claims, str]:
     """The claims that are there in another size than the mesh wants now; with another class they are others."""
-    resources = [r for r in state.get("resources") or () if r["type"] in _SIZED]
-    before = _sizes((subject_of(r["urn"]), r["inputs"]) for r in resources)
+    before = _sizes((resource.subject, resource.inputs) for resource in state.of_type(*_SIZED))
     if not before:
         return {}
     # what ignores changes has the size it was made with
@@ -98,10 +101,10 @@ def _sized(subject: str, name: str, spec: Mapping[str, Any]) -> dict[_Claims, st
     return {_Claims(subject, name, str(spec.get("storageClassName"))): str(spec["resources"]["requests"]["storage"])}
 
 
-def _resize(deployment: Deployment, state: Mapping[str, Any], sizes: Mapping[_Claims, str], *, dry_run: bool) -> None:
+def _resize(deployment: Deployment, state: StackState, sizes: Mapping[_Claims, str], *, dry_run: bool) -> None:
     if not sizes:
         return
-    cluster = clusters.access(deployment, stack_outputs(state))
+    cluster = clusters.access(deployment, state.outputs)
     client = cluster.client()
     with cluster_access.named(cluster.name):
         there = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))

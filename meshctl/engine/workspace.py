@@ -12,7 +12,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,11 +21,10 @@ from typing import Any
 
 import yaml
 from pulumi import automation
-from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclasses
 from pulumi.automation.events import EngineEvent
 
 from meshctl import own_folder, secret_variables, tools, user_paths
-from meshctl.engine import state_folder, whole_file
+from meshctl.engine import pulumi_private, state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 
@@ -96,10 +95,10 @@ class EngineStack(automation.Stack):
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
         options = ["--show-secrets"] if plain_secrets else []
-        found: dict[str, Any] = json.loads(self._run_pulumi_cmd_sync(["stack", "export", *options]).stdout)
+        found: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
         return found
 
-    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by what `change` makes of it; None leaves it.
 
         The SDK's own export and import have the secrets in plain text, and a file that stays when the import fails.
@@ -167,7 +166,7 @@ def open_stack(
         secrets_provider=backend.secrets_provider,
         pulumi_command=pulumi,
     )
-    return EngineStack(stack, workspace, StackInitMode.SELECT)
+    return EngineStack(stack, workspace, pulumi_private.SELECT)
 
 
 def path_with_meshctl() -> str:

@@ -101,8 +101,8 @@ class EngineWorld:
         return presence(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:
-        if deployment.provider != "aws":
-            self._session.check_cluster(clusters.access(deployment, {}))
+        if not clusters.is_made(deployment):
+            self._session.check_cluster(clusters.access(deployment))
 
     def take_over(self, fields: tuple[str, ...]) -> None:
         self._session.take_over = fields

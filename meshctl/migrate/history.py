@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from meshctl.changes.losses import Loss, not_agreed
 from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal import Record
 from meshctl.migrate.plan import MigrationPlan
+from meshctl.model.persisted import Format
+from meshctl.model.stack_state import DEPLOYMENT
 
 Direction = Literal["forward", "rollback", "finish"]
 LAST_FORWARD = "observe/health"
+
+# The only reader of the plan in a journal's first record. The plan has the schema version of that record.
+MIGRATION_PLAN: Final[Format[MigrationPlan]] = Format(
+    MigrationPlan.model_validate, parts={"source": DEPLOYMENT, "target": DEPLOYMENT}
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class History:
 
 
 def read_history(records: Sequence[Record]) -> History:
-    """Fold the records. The first must be `begin`."""
+    """Fold the records. The first must be `begin`. Raises: NewerVersionError, UnreadableError."""
     done: dict[str, Record] = {}
     intents: set[str] = set()
     decided: dict[str, str] = {}
@@ -136,7 +143,7 @@ def read_history(records: Sequence[Record]) -> History:
             outcome = record.data["outcome"]
     return History(
         records=tuple(records),
-        plan=MigrationPlan.model_validate(records[0].data["plan"]),
+        plan=MIGRATION_PLAN.read(records[0].data.get("plan"), records[0].stamp, "the plan in the migration's journal"),
         direction=direction,
         options=options,
         done=done,

@@ -5,17 +5,21 @@ Written by `run` before and after each step, read by `history`. One file for eac
     migrations/<mesh>/<id>/0007-seed.weights-intent.json
 
 A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
-before it.
+before it. Each record has a schema version of its own, since different versions of meshctl may write to one journal.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from meshctl.errors import LockedError, MigrationError
+from pydantic import ConfigDict, TypeAdapter
+
+from meshctl import __version__
+from meshctl.errors import LockedError
 from meshctl.migrate.state_store import StateStore
+from meshctl.model.persisted import SCHEMA, Document, Format, Stamp, stamp_of, unreadable
 
 Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "closed"]
 
@@ -24,7 +28,10 @@ Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "clo
 class Record:
     """`begin` opens the journal (`data`: the plan); `direction` turns it (`data.to`: forward, rollback, finish);
     `failed` holds the error (`data.code`: its kind; journals made before lack it); `decided` is a person's answer to an
-    undecidable step; `closed` ends it. `at` is in seconds since the epoch."""
+    undecidable step; `closed` ends it. `at` is in seconds since the epoch. For `schema` and `made_by` see
+    `model.persisted`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     number: int
     step: str
@@ -32,6 +39,42 @@ class Record:
     at: float
     owner: str
     data: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+    made_by: str = __version__
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.schema, self.made_by)
+
+
+# By kind of record: the key that its data must have, and the allowed values.
+_REQUIRED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "decided": ("as", ("done", "again")),
+    "direction": ("to", ("forward", "rollback", "finish")),
+    "closed": ("outcome", ("finished", "rolled-back")),
+}
+# The types of those optional keys of the data that later steps read.
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("plan", "source", "target", "etags"), dict),
+    **dict.fromkeys(("again", "finished", "take_over", "agreed_losses"), list),
+    **dict.fromkeys(("objects", "bytes", "deleted", "ttl_s"), (int, float)),
+}
+_ADAPTER: Final = TypeAdapter(Record)
+
+
+def _built(document: Document) -> Record:
+    """A record without schema version gets 0. Raises: ValidationError, ValueError."""
+    record = _ADAPTER.validate_python({**Stamp().document(), **document})
+    key, allowed = _REQUIRED.get(record.kind, ("", ()))
+    if key and record.data.get(key) not in allowed:
+        raise ValueError(f"`{key}` of a {record.kind} record is {record.data.get(key)!r}")
+    for name, expected in _TYPES.items():
+        if record.data.get(name) is not None and not isinstance(record.data[name], expected):
+            raise ValueError(f"`{name}` of a {record.kind} record is {type(record.data[name]).__name__}")
+    return record
+
+
+RECORD: Final[Format[Record]] = Format(_built)  # the only reader of records
 
 
 @dataclass
@@ -72,7 +115,7 @@ class Journal:
 
 
 def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:
-    """Read a journal; an empty one for a new migration. Raises: MigrationError when a record is unreadable."""
+    """Read a journal; an empty one for a new migration. Raises: NewerVersionError, UnreadableError."""
     journal = Journal(store, mesh, migration, owner)
     for path in store.paths(journal.prefix):
         journal.records.append(_record(path, store.read(path) or ""))
@@ -96,9 +139,9 @@ def _number(path: str) -> int:
 
 
 def _record(path: str, text: str) -> Record:
+    place = f"the record {path} of a migration's journal"
     try:
-        return Record(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise MigrationError(
-            f"the journal record {path} can't be read", why=str(error), hint="was it made by a newer meshctl?"
-        ) from error
+        document = json.loads(text)
+    except ValueError as error:
+        raise unreadable(place, f"it is no JSON: {error}") from error
+    return RECORD.read(document, stamp_of(document, place), place)

@@ -2,7 +2,9 @@
 
 Taken by `migration` around everything that acts. Locks are numbered files, `migrations/<mesh>/locks/0003.json`: the one
 that takes over a dead owner's lock creates the next number, which only one run can, and then removes the old one.
-A lock of a process on another machine can't be judged from here: only `--break-lock` passes it.
+A lock of a process on another machine can't be judged from here: only `--break-lock` passes it. The same holds for a
+lock that can't be read. A lock has no schema version: every version of meshctl must be able to tell who holds it, so
+keys that this one does not know are ignored.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
 from meshctl.errors import LockedError
 from meshctl.migrate.state_store import StateStore
@@ -45,6 +49,10 @@ class Owner:
             return abs(process.create_time() - self.started) > 2 or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
+
+
+_ADAPTER: Final = TypeAdapter(Owner)
+_UNREADABLE: Final = Owner("an unknown user (the lock can't be read)", "an unknown host", 0, 0.0, "an unknown time")
 
 
 def this_process() -> Owner:
@@ -101,7 +109,12 @@ def holder(store: StateStore, mesh: str) -> Owner | None:
 
 def _owner(store: StateStore, path: str) -> Owner | None:
     text = store.read(path)
-    return Owner(**json.loads(text)) if text else None
+    if text is None:
+        return None
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError:
+        return _UNREADABLE
 
 
 def _locked(owner: Owner) -> LockedError:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from meshctl.errors import InfeasibleError
 from meshctl.migrate import jobs
-from meshctl.migrate.rates import COPY_RATE, egress_rate
+from meshctl.migrate.rates import COPY_RATE
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
 from meshctl.model.units import format_gib
+from meshctl.platforms import registry
 from meshctl.words import counted
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Op
 
 
 def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFacts) -> StoreMove:
-    rate = egress_rate(source.provider)
+    rate = registry.platform(source.provider).egress
     usd = None if rate.usd_per_gb is None else round(fact.total_bytes / _GB * rate.usd_per_gb, 2)
     return StoreMove(
         store=old.name,

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
 MESH_LABEL: Final = "meshctl.dev/mesh"
@@ -19,7 +19,7 @@ POOL_LABEL: Final = "meshctl.dev/pool"
 # Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
 AWS_ROOT_VOLUME_GIB: Final = 200
 
-Provider = Literal["aws", "coreweave", "kubernetes", "onprem"]
+Provider = str  # the name of a platform: see meshctl.platforms
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
 WorkloadKind = Literal["inference", "training", "service", "batch"]
@@ -29,6 +29,15 @@ class Value(BaseModel):
     """A frozen value; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def added_later(default: Any) -> Any:
+    """The default of a field that deployments of older releases don't have, so that those can still be read.
+
+    While it has its default, the field is not written either: a deployment that does not use it keeps its bytes and
+    its digest, and older releases can read it.
+    """
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 class Price(Value):
@@ -194,6 +203,7 @@ class Workload(Value):
     image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    working_dir: str = added_later("")  # "" = the image's
     env: dict[str, str] = {}  # the user's
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0
@@ -205,15 +215,8 @@ class Workload(Value):
     staged_gib: float = 0  # local disk that one pod's staged mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
-    finished_in: str = ""  # a job that ran to its end in that environment: declared here, and not run again until asked
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the mark where there is none: what was written before it existed has the same bytes and digests."""
-        found: dict[str, Any] = write(self)
-        if not self.finished_in:
-            found.pop("finished_in", None)
-        return found
+    # a job that ran to its end in that environment: declared here, and not run again until asked
+    finished_in: str = added_later("")
 
     @property
     def is_job(self) -> bool:

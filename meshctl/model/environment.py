@@ -6,38 +6,17 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
-from meshctl.model.addresses import AwsRegion, AwsZone, Backend, HostedZone, Region, SecretsProvider, Url
+from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
-
-
-def _cidr(text: str) -> str:
-    try:
-        network = ipaddress.IPv4Network(text)
-    except ValueError as error:
-        raise ValueError(f'"{text}" is not an IPv4 network like 10.64.0.0/16 ({error})') from None
-    if not 16 <= network.prefixlen <= 24:
-        raise ValueError(f'"{text}": a VPC for a mesh is between /16 and /24')
-    return text
-
-
-_PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
-
-
-def _public_cidr(text: str) -> str:
-    try:
-        network = ipaddress.IPv4Network(text)
-    except ValueError as error:
-        raise ValueError(f'"{text}" is not an IPv4 network like 203.0.113.0/24 ({error})') from None
-    if any(network.subnet_of(private) for private in _PRIVATE):  # which EKS refuses
-        raise ValueError(f'"{text}" is a private network: from there the API server is reached inside the VPC')
-    return str(network)
+from meshctl.platforms import registry
 
 
 def _variable(text: str) -> str:
@@ -47,79 +26,7 @@ def _variable(text: str) -> str:
     return text
 
 
-def _reservation(value: object) -> object:
-    return {"id": value} if isinstance(value, str) else value
-
-
-def _account(value: object) -> object:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12:
-        raise ValueError(f'write it in quotes: "{value:012d}" (as a number it could lose its zeros)')
-    raise ValueError("expected an AWS account's twelve digits, in quotes")
-
-
-_TwelveDigits = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
-AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input_type=_TwelveDigits)]
-Cidr = Annotated[str, AfterValidator(_cidr)]
-PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 Prices = dict[Text, UsdPerHour]
-EVERYWHERE = "0.0.0.0/0"
-
-
-class Reservation(Section):
-    """A capacity reservation or capacity block. `pool` and `zone` may be left out: pools then take them in order."""
-
-    id: Text
-    pool: Text | None = None
-    zone: AwsZone | None = None
-
-
-Reservations = tuple[
-    Annotated[
-        Reservation,
-        BeforeValidator(_reservation),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {name: {"type": "string"} for name in ("id", "pool", "zone")},
-                        "required": ["id"],
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ],
-    ...,
-]
-
-
-class Capacity(Section):
-    reservations: Reservations = ()
-    blocks: Reservations = ()
-
-
-class Adopt(Section):
-    """Existing AWS objects to build on."""
-
-    vpc: Text | None = None
-    subnets: tuple[Text, ...] = ()
-    cluster: Text | None = None
-
-
-class Network(Section):
-    cidr: Cidr = "10.64.0.0/16"
-    adopt: Adopt | None = None
-
-
-class EksOptions(Section):
-    """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody."""
-
-    version: Annotated[str, Field(pattern=r"^1\.[0-9]+$")] | None = None
-    public_access_cidrs: tuple[PublicCidr, ...] = (EVERYWHERE,)
 
 
 class Kubeconfig(Section):
@@ -151,51 +58,38 @@ class FabricOptions(Section):
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
-class AwsEnvironment(Section):
-    provider: Literal["aws"]
-    region: AwsRegion
-    zones: Annotated[tuple[AwsZone, ...], Field(min_length=1)]
-    profile: Text | None = None
-    account: AccountId | None = None
-    network: Network = Network()
-    capacity: Capacity = Capacity()
-    kubernetes: EksOptions = EksOptions()
-    prices: Prices = Field(default_factory=dict)
+class PlatformEnvironment(Section):
+    """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
-
-class CoreweaveEnvironment(Section):
-    provider: Literal["coreweave"]
-    region: Region
-    kubernetes: Kubeconfig = Kubeconfig()
-    object_storage: ObjectStorage | None = None
-    storage_classes: StorageClasses = StorageClasses()
-    prices: Prices = Field(default_factory=dict)
-
-
-class KubernetesEnvironment(Section):
-    provider: Literal["kubernetes"]
+    provider: str
     region: Text | None = None
-    kubernetes: Kubeconfig = Kubeconfig()
-    object_storage: ObjectStorage | None = None
-    storage_classes: StorageClasses = StorageClasses()
-    fabric: FabricOptions = FabricOptions()
     prices: Prices = Field(default_factory=dict)
 
+    @classmethod
+    def problems(cls, section: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+        """What is wrong between the keys of a section as it is written: (path, message) pairs. For what validation of
+        the single keys can't see."""
+        del section  # for the platforms that look at it
+        return []
 
-class OnpremEnvironment(Section):
-    provider: Literal["onprem"]
-    region: Text | None = None
-    inventory: Text | None = None
-    kubernetes: Kubeconfig | None = None
+
+class GivenClusterEnvironment(PlatformEnvironment):
+    """An environment on a cluster that exists, with the object store and the storage classes that go with it."""
+
+    kubernetes: Kubeconfig | None = Kubeconfig()
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
-    fabric: FabricOptions = FabricOptions()
-    prices: Prices = Field(default_factory=dict)
 
 
-Environment = Annotated[
-    AwsEnvironment | CoreweaveEnvironment | KubernetesEnvironment | OnpremEnvironment, Field(discriminator="provider")
-]
+class _ByProvider:
+    """Has an entry read as the class of the platform that its `provider` names, one of those that are installed."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        classes = tuple(platform.environment for platform in registry.platforms())
+        return handler.generate_schema(Annotated[Union[classes], Field(discriminator="provider")])  # noqa: UP007
+
+
+Environment = Annotated[PlatformEnvironment, _ByProvider()]
 
 
 class Dns(Section):
@@ -223,6 +117,9 @@ class SecretSource(Section):
 
 class Environments(Section):
     """The whole of environments.yaml."""
+
+    # built at its first use: the platforms, whose sections are a part of it, import this module
+    model_config = ConfigDict(defer_build=True)
 
     api_version: Literal["meshctl/v1"]
     kind: Literal["Environments"]

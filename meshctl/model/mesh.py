@@ -116,6 +116,15 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _working_dir(text: str) -> str:
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not text.startswith("/") or ".." in parts or not text.isprintable():
+        raise ValueError(f'"{text}" is not an absolute path without ".."; write it like /app')
+    if parts[:1] == ["root"]:
+        raise ValueError(f'"{text}" can\'t be used: {_TAKEN_PATHS["/root"]}')
+    return text
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -160,6 +169,7 @@ WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
+WorkingDir = Annotated[str, AfterValidator(_working_dir), Field(json_schema_extra={"pattern": "^/"})]
 Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
@@ -285,6 +295,7 @@ class Workload(Section):
     image_pull_secrets: tuple[DnsLabel, ...] = ()
     command: tuple[Argument, ...] = ()
     args: tuple[Argument, ...] = ()
+    working_dir: WorkingDir | None = None
     env: dict[EnvName, Argument] = {}
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()

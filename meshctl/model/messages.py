@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from meshctl.model import secret_places
-from meshctl.model.environment import Environment, Environments
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.references import Path, suggestion
+from meshctl.platforms import registry
 
 _EXPECTED = {
     "string_type": "text",
@@ -48,7 +49,9 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
         return path[:-1], f'missing key "{path[-1]}"', True
     if kind == "union_tag_invalid":
         value = detail["input"]["provider"]
-        return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
+        broken = registry.unusable(value) if isinstance(value, str) else None
+        message = str(broken) if broken is not None else _one_of(value, str(detail["ctx"]["expected_tags"]))
+        return (*path, "provider"), message, False
     return path, _message(detail), at_key
 
 
@@ -80,7 +83,8 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "literal_error":
         return _one_of(value, str(context["expected"]))
     if kind == "union_tag_not_found":
-        return 'missing key "provider": one of aws, coreweave, kubernetes, onprem'
+        names = ", ".join(platform.name for platform in registry.platforms())
+        return f'missing key "provider": one of {names}'
     if kind == "string_pattern_mismatch":
         return f'"{value}" does not look right (it must match {context["pattern"]})'
     if kind in ("string_too_short", "too_short"):
@@ -127,7 +131,7 @@ def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
 def _inside(current: Any, part: int | str) -> Any:
     if isinstance(current, _Many):
         return current.section
-    if isinstance(current, tuple):  # one environment: a section for each provider, told apart by its name
+    if isinstance(current, tuple):  # one environment: a section for each platform, told apart by its name
         return next((item for item in current if part in get_args(item.model_fields["provider"].annotation)), None)
     if isinstance(current, type) and issubclass(current, BaseModel):
         fields = current.model_fields.items()
@@ -144,8 +148,8 @@ class _Many:
 
 def _section(annotation: Any) -> Any:
     """What a field holds: a section, `_Many` of one, the providers' sections, or None for a plain value."""
-    if annotation == Environment:
-        return get_args(get_args(annotation)[0])
+    if annotation is PlatformEnvironment:
+        return tuple(platform.environment for platform in registry.platforms())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = next((inner for inner in map(_section, reversed(get_args(annotation))) if inner is not None), None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meshctl.model import object_names
+from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
@@ -41,8 +42,7 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
         if name == NAMES_STACK:
             problems.append((at, f'"{name}" is where the endpoints\' names are kept; choose another name'))
         problems.extend(_reservations(environment, at, pools))
-        if environment.get("provider") == "onprem" and not {"inventory", "kubernetes"} & environment.keys():
-            problems.append((at, 'needs "inventory" (SSH hosts) or "kubernetes" (an existing cluster)'))
+        problems.extend(((*at, *path), message) for path, message in _own_problems(environment))
         region = environment.get("region")
         for index, zone in enumerate(_sequence(environment.get("zones"))):
             if isinstance(zone, str) and isinstance(region, str) and not zone.startswith(region):
@@ -53,6 +53,12 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
         if len({"env", "file"} & source.keys()) != 1:
             problems.append((("secrets", name), 'needs exactly one of "env" and "file"'))
     return problems
+
+
+def _own_problems(environment: dict[str, Any]) -> list[Problem]:
+    """What its platform finds between the keys of its section."""
+    platform = registry.found().platforms.get(str(environment.get("provider")))
+    return platform.environment.problems(environment) if platform is not None else []
 
 
 def check_hosts(mesh: object, environments: object) -> list[Problem]:

@@ -7,19 +7,18 @@ Called by `cli.status`. An API that does not answer is reported as such, never a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meshctl.engine import cluster_identity, clusters, jobs, presence
 from meshctl.engine.jobs import JobState
-from meshctl.engine.outputs import known_kubeconfig
 from meshctl.engine.presence import Presence
-from meshctl.engine.run import stack_outputs
 from meshctl.engine.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackOutputs, StackState
+from meshctl.platforms import registry
 from meshctl.printable import one_line
 
 
@@ -85,10 +84,9 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         error = f"nothing is up but the object storage: {', '.join(presence.stores(state))}"
         return EnvironmentStatus(environment, "storage", error=error)
     unfinished = _unfinished(environment, state) if found is Presence.PART else ""
-    outputs = stack_outputs(state)
-    if not outputs.get("deployment") or (unfinished and not _has_cluster(outputs)):
+    outputs, deployment = state.outputs, state.deployment
+    if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
-    deployment = Deployment.model_validate(outputs["deployment"])
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
@@ -115,15 +113,15 @@ def with_holder(status: EnvironmentStatus, holder: Holder | None) -> Environment
     return dataclasses.replace(status, running=holder, error=status.error if status.state == "unknown" else "")
 
 
-def _unfinished(environment: str, state: Mapping[str, Any]) -> str:
+def _unfinished(environment: str, state: StackState) -> str:
     go_on = f"`meshctl up {environment}` goes on, `meshctl destroy {environment}` removes it"
     return f"the last `up` or `destroy` did not finish: {presence.unfinished(state)}; {go_on}"
 
 
-def _has_cluster(outputs: Mapping[str, Any]) -> bool:
+def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
     """Whether it can be asked: one that meshctl makes may not be there yet."""
-    made_by_meshctl = outputs["deployment"]["provider"] == "aws"
-    return not made_by_meshctl or bool(known_kubeconfig(outputs))
+    is_given = registry.platform(deployment.provider).cluster.made is None
+    return is_given or bool(outputs.kubeconfig)
 
 
 def workload_status(
@@ -152,13 +150,12 @@ def workload_status(
     )
 
 
-def _endpoints(session: Session, deployment: Deployment, outputs: dict[str, Any]) -> tuple[EndpointStatus, ...]:
+def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
     names = session.names.current()
-    addresses = outputs.get("endpoints") or {}
     by_host = {name.host: name for name in names.values()}
     found = []
     for endpoint in deployment.endpoints:
-        address, name = str(addresses.get(endpoint.name) or ""), by_host.get(endpoint.host)
+        address, name = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
         environment, name_address = (name.environment, name.address) if name else ("", "")
         found.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address))
     return tuple(found)

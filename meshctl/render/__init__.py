@@ -3,8 +3,7 @@
 Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may render with `templates.render` too.
 
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
-    nodepool_objects(deployment)    CoreWeave: one NodePool for each pool
-    node_label_objects(deployment)  existing clusters: the pool's label on each node that was chosen
+    node_objects(deployment)        what makes or marks its nodes, by the platform
     secrets(deployment)             the Secrets among them, and which late values they hold
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
@@ -19,9 +18,8 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
 
 from __future__ import annotations
 
-from meshctl.render.nodes import node_label_objects, nodepool_objects
 from meshctl.render.objects import LateValue, PlatformObject, held, held_paths, late_names
-from meshctl.render.platform import ENDPOINT, REVISION, platform_objects, secrets
+from meshctl.render.platform import ENDPOINT, REVISION, node_objects, platform_objects, secrets
 
 __all__ = [
     "ENDPOINT",
@@ -31,8 +29,7 @@ __all__ = [
     "held",
     "held_paths",
     "late_names",
-    "node_label_objects",
-    "nodepool_objects",
+    "node_objects",
     "platform_objects",
     "secrets",
 ]

@@ -1,6 +1,6 @@
-"""The device plugins that EKS nodes need before pods can ask for GPUs and EFA devices. PURE.
+"""The device plugins that nodes need before pods can ask for GPUs and EFA devices. PURE.
 
-Called by `platform` for AWS only: CoreWeave brings its own, and on an existing cluster they are its operator's. The
+Called by `platform` where the platform's nodes have none (`Nodes.has_device_plugins`), as on EKS. The
 accelerated AL2023 images hold drivers but no plugins (EKS user guide, "Manage NVIDIA GPU devices"; chart
 aws-efa-k8s-device-plugin of aws/eks-charts).
 """

@@ -1,6 +1,6 @@
 """How pods reach the object stores: variables, credentials, the copies of what is only read. PURE.
 
-Called by `pods` and `platform`. On AWS there are no keys: EKS Pod Identity gives each workload its own.
+Called by `pods` and `platform`. Where a platform gives each workload an identity of its own, there are no keys.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, ObjectStore, Workload
+from meshctl.platforms import registry
 
 SECRET = object_names.OBJECT_STORAGE_SECRET
 CONFIG = "object-storage"  # the name of a ConfigMap
@@ -26,8 +27,12 @@ STAGING_SCRIPT = (
 
 
 def has_secret(deployment: Deployment) -> bool:
-    """Whether pods get the keys of the object stores by a Secret: everywhere but on AWS."""
-    return deployment.provider != "aws" and bool(deployment.object_stores)
+    """Whether pods get the keys of the object stores by a Secret."""
+    return _has_keys(deployment) and bool(deployment.object_stores)
+
+
+def _has_keys(deployment: Deployment) -> bool:
+    return registry.platform(deployment.provider).objects.has_keys
 
 
 def mounted_stores(deployment: Deployment, workload: Workload) -> list[ObjectStore]:
@@ -73,7 +78,7 @@ def variable_name(name: str) -> str:
 
 
 def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
-    """The standard AWS SDK variables. On AWS only the region: EKS Pod Identity brings endpoint and credentials."""
+    """The standard AWS SDK variables. Without keys only the region: the workload's identity brings the rest."""
     stores = mounted_stores(deployment, workload)
     if not stores:
         return []
@@ -85,7 +90,7 @@ def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]
         # stores that only speak S3 may not know the checksums that AWS SDKs add since 2025
         entries.append({"name": "AWS_REQUEST_CHECKSUM_CALCULATION", "value": "when_required"})
         entries.append({"name": "AWS_RESPONSE_CHECKSUM_VALIDATION", "value": "when_required"})
-    if deployment.provider != "aws":
+    if _has_keys(deployment):
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         entries += [{"name": key, **from_secret(SECRET, key)} for key in keys]
     return entries
@@ -93,7 +98,7 @@ def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]
 
 def endpoint_is_late(deployment: Deployment, store: ObjectStore) -> bool:
     """Whether only the store's AWS profile, on the operator's machine, says where it is."""
-    return deployment.provider != "aws" and not (store.pod_endpoint or store.endpoint)
+    return _has_keys(deployment) and not (store.pod_endpoint or store.endpoint)
 
 
 def _endpoint(deployment: Deployment, store: ObjectStore) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from meshctl.errors import MeshError
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.platforms import registry
 from meshctl.render import object_storage, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
@@ -24,22 +25,17 @@ OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
-_LOAD_BALANCER_ANNOTATIONS: dict[str, dict[str, str]] = {
-    # read by the cloud controller that every EKS control plane runs: nothing more to install
-    "aws": {
-        "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
-        "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
-    },
-    # without it the address is a private one (docs.coreweave.com, networking/ingress-service/expose-service-dns)
-    "coreweave": {"service.beta.kubernetes.io/coreweave-load-balancer-type": "public"},
-}
+
+def node_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
+    """What makes the nodes of the pools, or marks those that are there; none where a cloud's API makes them."""
+    return registry.platform(deployment.provider).nodes.objects(deployment)
 
 
 def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """Every object, what it needs before it. Raises MeshError when a value of the mesh can't be one of Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
-    if deployment.provider == "aws":
+    if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
@@ -147,17 +143,18 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
-    """On AWS, the classes of the blocks: a new EKS cluster has none of type gp3. Elsewhere classes are given."""
-    if deployment.provider != "aws":
+    """The classes of the blocks, where the cluster has none; elsewhere classes are given."""
+    made = registry.platform(deployment.provider).storage.made_classes
+    if made is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks})
-    labels = pods.common_labels(deployment)
-    return [
-        PlatformObject(
-            f"platform:storage-class-{name}", _one("storage-class", "StorageClass", {"name": name, "labels": labels})
-        )
-        for name in names
-    ]
+    common = {
+        "labels": pods.common_labels(deployment),
+        "provisioner": made.provisioner,
+        "parameters": dict(made.parameters),
+    }
+    manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
+    return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
 
 
 def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
@@ -194,10 +191,11 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         *map(registries.logical_name, workload.image_pull_secrets),
         *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
     ]
-    if deployment.provider != "aws" and object_storage.mounted_stores(deployment, workload):
+    platform = registry.platform(deployment.provider)
+    if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
         needs += [OBJECT_STORAGE_CONFIG] if object_storage.needs_config(deployment) else []
-    if deployment.provider == "aws":
+    if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else _server(deployment, workload)
@@ -303,13 +301,14 @@ def _service(
     ports: dict[str, int],
     needs: tuple[str, ...],
 ) -> PlatformObject:
+    balancers = registry.platform(deployment.provider).load_balancers
     values = {
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
         "selector": pods.selector(deployment, workload),
         "form": form,
-        "annotations": _LOAD_BALANCER_ANNOTATIONS.get(deployment.provider, {}) if form == "public" else {},
+        "annotations": dict(balancers.annotations) if form == "public" else {},
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)

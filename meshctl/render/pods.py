@@ -11,12 +11,12 @@ from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.render import object_storage, registries
+from meshctl.platforms import registry
+from meshctl.render import container_fields, object_storage, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
-_COREWEAVE_GPU = "is_gpu"  # the taint that CKS puts on its GPU nodes
 # Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
 # PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
 _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
@@ -38,6 +38,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "revisions": revisions(deployment, workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
+        "container_fields": container_fields.values(workload),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
         "tolerations": tolerations(deployment, pool),
@@ -141,8 +142,8 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     ]
     if not pool.gpus_per_node:
         return found
-    platforms = [{"key": _COREWEAVE_GPU, "operator": "Exists"}] if deployment.provider == "coreweave" else []
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *platforms, *found]
+    own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
+    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
 
 
 def takes_whole_node(workload: Workload, pool: Pool) -> bool:

@@ -49,7 +49,6 @@ KINDS: dict[str, tuple[str, ...]] = {
         "volumeBindingMode",
         "allowVolumeExpansion",
     ),
-    "NodePool": ("compute.coreweave.com/v1alpha1", "spec"),
 }
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -116,8 +115,14 @@ def _late(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> LateValue:
 _Loader.add_constructor("!output", _late)
 
 
-def render(template: str, kinds: tuple[str, ...], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The objects of one template, which must be of exactly `kinds`. Raises MeshError when a value doesn't fit."""
+def render(
+    template: str,
+    kinds: tuple[str, ...],
+    values: Mapping[str, Any],
+    more_kinds: Mapping[str, tuple[str, ...]] | None = None,
+) -> list[dict[str, Any]]:
+    """The objects of one template, which must be of exactly `kinds`. `more_kinds`: kinds of one platform alone, in the
+    form of `KINDS`. Raises MeshError when a value doesn't fit."""
     text = _environment().get_template(template).render(values)
     try:
         documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
@@ -127,13 +132,13 @@ def render(template: str, kinds: tuple[str, ...], values: Mapping[str, Any]) -> 
         found = ", ".join(str(document.get("kind")) for document in documents)
         raise MeshError(f"can't render {template}", why=f"it gave {found or 'nothing'}, not {', '.join(kinds)}")
     for document in documents:
-        _check(document)
+        _check(document, {**KINDS, **(more_kinds or {})})
     return documents
 
 
-def _check(manifest: dict[str, Any]) -> None:
+def _check(manifest: dict[str, Any], known_kinds: Mapping[str, tuple[str, ...]]) -> None:
     kind, metadata = manifest["kind"], manifest.get("metadata") or {}
-    api_version, *fields = KINDS[kind]
+    api_version, *fields = known_kinds[kind]
     what = f"can't render {kind} {metadata.get('name')!r}"
     unknown = sorted(set(manifest) - {"apiVersion", "kind", "metadata", *fields})
     if unknown or manifest["apiVersion"] != api_version:

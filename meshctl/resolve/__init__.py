@@ -6,27 +6,15 @@ Called by `meshctl.cli` (check), `meshctl.engine` (plan, up) and `meshctl.migrat
 
 from __future__ import annotations
 
-from typing import Final
-
 from meshctl.catalog import Catalog
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Cluster, Deployment, Endpoint, Gap, Resolution, Workload
-from meshctl.model.environment import (
-    EVERYWHERE,
-    AwsEnvironment,
-    Environment,
-    Environments,
-    OnpremEnvironment,
-)
+from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
-from meshctl.resolve import allocatable, network, pools, storage, workloads
-from meshctl.words import counted
-
-# In standard support until 2027-03-27; 1.34 leaves it on 2026-12-02, and then costs six times as much an hour.
-# Source: EKS version calendar (2026-04-24).
-DEFAULT_EKS_VERSION: Final = "1.35"
+from meshctl.platforms import registry
+from meshctl.resolve import allocatable, pools, storage, workloads
 
 
 def resolve(
@@ -34,20 +22,22 @@ def resolve(
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
-    `facts`: what an existing cluster has (providers kubernetes and onprem); without them its nodes and storage classes
-    are taken to be there.
-    Raises: UsageError when there is no such environment.
+    `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
+    taken to be there.
+    Raises: UsageError when there is no such environment, PlatformError when its platform is not there any more.
     """
     environment = environments.environments[known(environments, name)]
+    platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = workloads.resolve(mesh)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
-    zone = zone or (environment.zones[0] if isinstance(environment, AwsEnvironment) else "")
+    zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
-        *_environment_gaps(mesh, environments, environment),
+        *platform.words.gaps(environment),
+        *_mesh_gaps(mesh, environments),
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
@@ -64,28 +54,28 @@ def resolve(
         rejected=made.rejected,
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
-        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *_open_notes(environment)),
+        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *platform.words.notes(environment)),
     )
 
 
 def _deployment(
     mesh: Mesh,
     name: str,
-    environment: Environment,
+    environment: PlatformEnvironment,
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
 ) -> Deployment:
-    aws = environment if isinstance(environment, AwsEnvironment) else None
+    cluster = registry.platform(environment.provider).cluster
     return Deployment(
         mesh=mesh.name,
         environment=name,
         provider=environment.provider,
         region=environment.region or "",
-        profile=(aws.profile or "") if aws else "",
+        profile=cluster.made.profile(environment) if cluster.made else "",
         labels=mesh.labels,
-        cluster=_cluster(mesh, name, environment),
-        network=network.plan(aws.network.cidr, aws.region, aws.zones) if aws else None,
+        cluster=cluster.describe(mesh, name, environment),
+        network=cluster.made.network(environment) if cluster.made else None,
         pools=tuple(made.made),
         object_stores=tuple(stored.object_stores),
         file_systems=tuple(stored.file_systems),
@@ -93,6 +83,12 @@ def _deployment(
         workloads=carried,
         endpoints=_endpoints(mesh),
     )
+
+
+def _first_zone(environment: PlatformEnvironment) -> str:
+    """Where storage of one zone goes that no pool binds to another; "" where nodes are not made in zones."""
+    offer = registry.platform(environment.provider).nodes.made_of
+    return offer.zones(environment, True)[0] if offer is not None else ""
 
 
 def known(environments: Environments, name: str) -> str:
@@ -104,20 +100,6 @@ def known(environments: Environments, name: str) -> str:
     return name
 
 
-def _cluster(mesh: Mesh, name: str, environment: Environment) -> Cluster:
-    given = environment.kubernetes
-    if isinstance(environment, AwsEnvironment):
-        eks = environment.kubernetes
-        return Cluster(
-            name=f"{mesh.name}-{name}",
-            version=eks.version or DEFAULT_EKS_VERSION,
-            version_asked=bool(eks.version),
-            public_access_cidrs=eks.public_access_cidrs,
-        )
-    kubeconfig, context = getattr(given, "kubeconfig", None), getattr(given, "context", None)
-    return Cluster(name=context or name, kubeconfig=kubeconfig or "", context=context or "")
-
-
 def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
     return tuple(
         Endpoint(name=name, host=endpoint.host, workload=endpoint.workload, port=endpoint.port)
@@ -125,37 +107,13 @@ def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
     )
 
 
-def _environment_gaps(mesh: Mesh, environments: Environments, environment: Environment) -> list[Gap]:
+def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
     gaps: list[Gap] = []
-    if isinstance(environment, AwsEnvironment):
-        gaps.extend(_aws_gaps(environment))
-    if isinstance(environment, OnpremEnvironment) and environment.kubernetes is None:
-        hint = "SSH hosts are not supported yet: give `kubernetes: {kubeconfig: …}`"
-        gaps.append(Gap(subject="environment", wanted="a cluster on SSH hosts", best="an existing cluster", hint=hint))
     if mesh.blueprints:
         names = ", ".join(mesh.blueprints)
         hint = "blueprints are not supported yet: write their workloads into the mesh"
         gaps.append(Gap(subject="blueprints", wanted=names, best="nothing", hint=hint))
     gaps.extend(_dns_gaps(mesh, environments))
-    return gaps
-
-
-def _aws_gaps(environment: AwsEnvironment) -> list[Gap]:
-    gaps: list[Gap] = []
-    if environment.network.adopt is not None:
-        hint = "adopting a network is not supported yet: give network: {cidr: …} and meshctl makes one"
-        gaps.append(Gap(subject="network", wanted="an existing network", best="a new VPC", hint=hint))
-    zones = len(environment.zones)
-    if not 2 <= zones <= network.MAX_ZONES:
-        wanted = f"subnets in 2 to {network.MAX_ZONES} zones (an EKS control plane spans at least two)"
-        hint = (
-            "list at least two zones of the region" if zones < 2 else f"leave out {zones - network.MAX_ZONES} of them"
-        )
-        gaps.append(Gap(subject="network", wanted=wanted, best=counted(zones, "zone"), hint=hint))
-    for item in (*environment.capacity.reservations, *environment.capacity.blocks):
-        if item.zone and item.zone not in environment.zones:
-            hint = f"add {item.zone} to the environment's zones"
-            gaps.append(Gap(subject=f"capacity/{item.id}", wanted=item.zone, best="no subnet there", hint=hint))
     return gaps
 
 
@@ -186,13 +144,3 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
     return tuple(notes)
-
-
-def _open_notes(environment: Environment) -> tuple[str, ...]:
-    """What is open to the whole internet, though not without IAM credentials."""
-    if not isinstance(environment, AwsEnvironment) or EVERYWHERE not in environment.kubernetes.public_access_cidrs:
-        return ()
-    return (
-        "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
-        " kubernetes.publicAccessCidrs",
-    )

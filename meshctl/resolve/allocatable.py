@@ -14,27 +14,26 @@ from typing import Final
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Pool
 from meshctl.model.observed import Facts
+from meshctl.platforms import registry
 
 # kube-reserved of the EKS images: of the first core, the second, the third and fourth, and of all others. Taken for
 # CoreWeave too, which publishes none. Source: awslabs/amazon-eks-ami (nodeadm); eksctl, nodebootstrap/reserved.go.
 _RESERVED_CPU: Final = ((1, 0.06), (1, 0.01), (2, 0.005))
 _RESERVED_CPU_REST: Final = 0.0025
+# A node reports 2-3% less memory than the label says: firmware and kernel.
+REPORTED_MEMORY: Final = 0.97
 # Requests of what runs on every node: aws-node 50 millicores, kube-proxy 100. Drivers and device plugins come on top,
 # where there are any.
 _DAEMON_SETS_CPU: Final = 0.15
-# A node reports 2-3% less memory than the label says: firmware and kernel. CoreWeave's H100 nodes report 2014 GiB of
-# 2048 GB (kubernetes/autoscaler, cloudprovider/coreweave): of these the catalog has 1907 GiB, which is less already.
-_REPORTED_MEMORY: Final = 0.97
-_REPORTED_MEMORY_COREWEAVE: Final = 1.0
 # kube-reserved memory of the EKS images is 255 MiB and 11 MiB for each pod that a node may have (the same sources).
 _RESERVED_MIB: Final = 255
 _RESERVED_MIB_OF_A_POD: Final = 11
-# How many that is depends on the type's network interfaces below 30 cores (29 on g4dn, 58, at most 110), and is up to
-# 250 above. Source: awslabs/amazon-eks-ami, eni-max-pods.txt; EKS user guide, "Choose an optimal EC2 instance type".
+# How many that is depends on the type's network interfaces below 30 cores (29 on g4dn, 58, at most 110); above, it is
+# the platform's `most_pods`. Source: awslabs/amazon-eks-ami, eni-max-pods.txt; EKS user guide, "Choose an optimal EC2
+# instance type".
 _LARGE_CORES: Final = 30
 _FEWEST_PODS: Final = 29
 _MOST_PODS: Final = 110
-_MOST_PODS_LARGE: Final = 250
 # The images' hard eviction threshold, memory.available<100Mi, which is the kubelet's default too:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _EVICTION_MIB: Final = 100
@@ -77,14 +76,15 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
     rdma = machine.rdma
     # the image of a GPU machine sets them aside for the devices that are there, whether or not the pool has a fabric
     huge_pages = efa or (machine.gpu_count > 0 and rdma is not None and rdma.kind == "efa")
-    reported = _REPORTED_MEMORY_COREWEAVE if machine.provider == "coreweave" else _REPORTED_MEMORY
+    offer = registry.platform(machine.provider).nodes.made_of
+    reported, most_pods = (offer.reported_memory, offer.most_pods) if offer else (REPORTED_MEMORY, _MOST_PODS)
     large = machine.cpu_cores >= _LARGE_CORES
     reserved_mib = _RESERVED_MIB + _RESERVED_MIB_OF_A_POD * (_MOST_PODS if large else _FEWEST_PODS)
     kept_mib = reserved_mib + _EVICTION_MIB + (_EFA_HUGE_PAGES_MIB if huge_pages else 0)
     return Usable(
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
         memory_gib=machine.memory_gib * reported - kept_mib / 1024,
-        pods=_MOST_PODS_LARGE if large and machine.provider == "aws" else _MOST_PODS,
+        pods=most_pods if large else _MOST_PODS,
     )
 
 

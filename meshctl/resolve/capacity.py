@@ -1,6 +1,6 @@
-"""Gives reserved pools their capacity reservation or capacity block on AWS. PURE.
+"""What reserved pools get of an environment's reservations: the values that a platform's rule gives back. PURE.
 
-Called by `meshctl.resolve.pools`; `stacks.aws` targets the reservation in the pool's launch template.
+Made by a platform (`Machines.reservations`), read by `meshctl.resolve.pools`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshctl.model.deployment import Gap, Market
-from meshctl.model.environment import AwsEnvironment, CoreweaveEnvironment, Reservation
-from meshctl.model.mesh import Mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,42 +24,3 @@ class Assigned:
     pools: dict[str, Reserved] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def assign(mesh: Mesh, environment: AwsEnvironment | CoreweaveEnvironment) -> Assigned:
-    """Those that name a pool go to it; the rest go to reserved pools in the mesh's order.
-
-    One that names a pool which can't have it contradicts the mesh: a gap. One that no pool is left for may wait for
-    another mesh: a note.
-    """
-    made = Assigned()
-    if isinstance(environment, CoreweaveEnvironment):
-        return made
-    capacity = environment.capacity
-    entries: list[tuple[Reservation, Market]] = [(item, "reserved") for item in capacity.reservations]
-    entries += [(item, "capacity-block") for item in capacity.blocks]
-    reserved = [name for name, pool in mesh.pools.items() if pool.capacity == "reserved"]
-    for item, market in entries:
-        if item.pool in reserved and item.pool not in made.pools:
-            made.pools[item.pool] = Reserved(item.id, market, item.zone or "")
-        elif item.pool is not None:
-            made.gaps.append(_refused(mesh, item, item.pool, made.pools.get(item.pool)))
-    free = [(item, market) for item, market in entries if item.pool is None]
-    open_pools = [name for name in reserved if name not in made.pools]
-    for name, (item, market) in zip(open_pools, free, strict=False):
-        made.pools[name] = Reserved(item.id, market, item.zone or "")
-    made.notes = [
-        f"capacity {item.id} is not used: no pool with `capacity: reserved` is left for it"
-        for item, _ in free[len(open_pools) :]
-    ]
-    return made
-
-
-def _refused(mesh: Mesh, item: Reservation, pool: str, holder: Reserved | None) -> Gap:
-    if holder is not None:
-        best = f"pool {pool} has {holder.id}, and takes one"
-        hint = "remove one of the two, or split the pool: a node group starts its nodes in one reservation"
-    else:
-        best = f"pool {pool} is {mesh.pools[pool].capacity}" if pool in mesh.pools else "no such pool"
-        hint = f"set `capacity: reserved` on pool {pool}, or leave the entry out"
-    return Gap(subject=f"capacity/{item.id}", wanted=f"pool {pool} in it", best=best, hint=hint)

@@ -1,6 +1,6 @@
 """Chooses a machine type from the catalog: what fits, best first, and why the rest does not. PURE.
 
-Called by `meshctl.resolve.pools` for the providers that have a catalog (aws, coreweave). The answer is remembered by
+Called by `meshctl.resolve.pools` for the platforms that make nodes of machine types. The answer is remembered by
 requirement, as large meshes ask the same question many times.
 """
 
@@ -16,6 +16,8 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Market, Rejected
 from meshctl.model.references import suggestion
 from meshctl.model.units import format_gib
+from meshctl.platforms import registry
+from meshctl.platforms.interface import Machines
 
 # Catalog rows round GB labels to a tenth of a GiB; `80GB` must still fit an "80 GB" GPU.
 _ROUNDING_GIB: Final = 0.06
@@ -150,6 +152,13 @@ def _answers(machine: Machine, wanted: str) -> bool:
     return same_model(wanted, machine.gpu_model, machine.gpu_memory_gib)
 
 
+def _offer(machine: Machine) -> Machines:
+    offer = registry.platform(machine.provider).nodes.made_of
+    if offer is None:
+        raise ValueError(f"the platform {machine.provider} has no machine types")
+    return offer
+
+
 def _accelerator(machine: Machine, _region: str, want: Requirement) -> str:
     wanted = " or ".join(want.models)
     if not want.models:
@@ -190,9 +199,9 @@ def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
 def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
     if want.rdma and machine.rdma is None:
         return "no RDMA"
-    if want.rdma and machine.provider == "coreweave" and machine.rdma is not None and machine.rdma.kind == "roce":
-        # docs.coreweave.com, use-gpudirect-rdma-roce: an annotation with 16 networks; without it NCCL falls back to TCP
-        return "RoCE needs networks of its own in each pod, which are not supported yet"
+    refused = _offer(machine).refused_rdma.get(machine.rdma.kind, "") if want.rdma and machine.rdma is not None else ""
+    if refused:
+        return refused
     if not want.bandwidth_gbps:
         return ""
     if machine.network_gbps is None:
@@ -203,7 +212,8 @@ def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
 
 
 def _placement(machine: Machine, _region: str, want: Requirement) -> str:
-    bad = machine.provider == "aws" and want.placement != "any" and want.placement not in machine.placements
+    grouped = want.placement != "any" and _offer(machine).placement_groups
+    bad = grouped and want.placement not in machine.placements
     return f"no placement group with strategy {want.placement}" if bad else ""
 
 
@@ -214,8 +224,9 @@ def _zone(machine: Machine, region: str, _want: Requirement) -> str:
 
 
 def _capacity(machine: Machine, _region: str, want: Requirement) -> str:
-    if want.market == "reserved":  # on AWS a reservation of on-demand capacity; CoreWeave reserves any type
-        return "" if machine.provider != "aws" or "on-demand" in machine.markets else "not sold on-demand"
+    if want.market == "reserved":  # where there are reservations, they are of on-demand capacity
+        is_sold = _offer(machine).reservations is None or "on-demand" in machine.markets
+        return "" if is_sold else "not sold on-demand"
     if want.market in machine.markets:
         return ""
     return f"not sold as {want.market}" + (f" (only {', '.join(machine.markets)})" if machine.markets else "")

@@ -1,37 +1,24 @@
 """Turns a mesh's pools into node groups of one environment. PURE.
 
-Called by `meshctl.resolve`. On aws and coreweave a machine type is chosen from the catalog; on existing clusters
-nodes are found by their hardware once there are facts, and until then a pool is taken to be what the mesh asks for.
+Called by `meshctl.resolve`. Where the platform makes nodes, a machine type is chosen from its catalog; where nodes are
+given, they are found by their hardware once there are facts, and until then a pool is taken to be what the mesh asks
+for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
-from meshctl.catalog import Catalog, Machine
-from meshctl.model import environment as environment_model
+from meshctl.catalog import Catalog
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import (
-    AWS_ROOT_VOLUME_GIB,
-    MESH_LABEL,
-    POOL_LABEL,
-    Fabric,
-    Gap,
-    Market,
-    Pool,
-    Rejected,
-    Taint,
-)
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
+from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
+from meshctl.platforms import registry
+from meshctl.platforms.interface import Machines
 from meshctl.resolve import existing, fabric, machines, prices
-from meshctl.resolve.capacity import Reserved, assign
-from meshctl.words import counted
-
-# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
-_SPREAD_PER_ZONE: Final = 7
-_GPU_TAINT: Final = Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule")
+from meshctl.resolve.capacity import Assigned, Reserved
 
 
 @dataclass
@@ -42,58 +29,37 @@ class Pools:
     notes: list[str] = field(default_factory=list)
 
 
-def resolve(
-    mesh: mesh_model.Mesh, environment: environment_model.Environment, catalog: Catalog, facts: Facts | None
-) -> Pools:
-    if isinstance(environment, environment_model.AwsEnvironment | environment_model.CoreweaveEnvironment):
-        return _from_catalog(mesh, environment, catalog)
-    return _from_cluster(mesh, environment, facts)
+def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Catalog, facts: Facts | None) -> Pools:
+    offer = registry.platform(environment.provider).nodes.made_of
+    if offer is None:
+        return _from_cluster(mesh, environment, facts)
+    return _from_catalog(mesh, environment, offer, catalog)
 
 
-def _from_catalog(
-    mesh: mesh_model.Mesh,
-    environment: environment_model.AwsEnvironment | environment_model.CoreweaveEnvironment,
-    catalog: Catalog,
-) -> Pools:
-    assigned = assign(mesh, environment)
+def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:
+    assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
     mixed = any(pool.accelerator is None for pool in mesh.pools.values())
     rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
         target = assigned.pools.get(name)
         market: Market = target.market if target else pool.capacity
-        if pool.capacity == "reserved" and environment.provider == "aws" and target is None:
+        if pool.capacity == "reserved" and offer.reservations and target is None:
             pools.gaps.append(_no_reservation(name))
         wanted_fabric = mesh.fabrics[pool.fabric] if pool.fabric else None
         requirement = machines.requirement_of(pool, wanted_fabric, market)
         # a rate by the pool's name holds for whatever machine it has, and so prefers none
         applying = () if name in environment.prices else rates
-        choice = machines.choose(catalog, environment.provider, environment.region, requirement, applying)
+        choice = machines.choose(catalog, environment.provider, environment.region or "", requirement, applying)
         pools.rejected[name] = choice.rejected
         if not choice.fitting:
             gap = Gap(subject=f"pool/{name}", wanted=str(requirement), best=choice.best, hint=choice.hint)
             pools.gaps.append(gap)
             continue
-        made = _pool_of_machine(name, mesh, environment, choice, requirement, target, mixed=mixed)
+        made = _pool_of_machine(name, mesh, environment, offer, choice, requirement, target, mixed=mixed)
         pools.made.append(made)
-        pools.gaps.extend(_too_spread(made) if environment.provider == "aws" else ())
+        pools.gaps.extend(offer.pool_gaps(made))
     return pools
-
-
-def _too_spread(pool: Pool) -> tuple[Gap, ...]:
-    """A pool in a reservation has no placement group here: the reservation was made in a placement of its own."""
-    zones = len(pool.zones)
-    most = _SPREAD_PER_ZONE * zones
-    spread = pool.fabric is not None and pool.fabric.placement == "spread" and not pool.reservation
-    if not spread or pool.nodes <= most:
-        return ()
-    gap = Gap(
-        subject=f"pool/{pool.name}",
-        wanted=f"{pool.nodes} nodes in a spread placement group",
-        best=f"{most} nodes: {_SPREAD_PER_ZONE} in each of {counted(zones, 'zone')}",
-        hint=f"lower the pool's nodes to {most}, add zones, or set the fabric's placement to any",
-    )
-    return (gap,)
 
 
 def _no_reservation(name: str) -> Gap:
@@ -108,7 +74,8 @@ def _no_reservation(name: str) -> Gap:
 def _pool_of_machine(
     name: str,
     mesh: mesh_model.Mesh,
-    environment: environment_model.AwsEnvironment | environment_model.CoreweaveEnvironment,
+    environment: PlatformEnvironment,
+    offer: Machines,
     choice: machines.Choice,
     requirement: machines.Requirement,
     target: Reserved | None,
@@ -116,7 +83,9 @@ def _pool_of_machine(
     mixed: bool,
 ) -> Pool:
     pool, machine = mesh.pools[name], choice.fitting[0]
-    aws = isinstance(environment, environment_model.AwsEnvironment)
+    zone = target.zone if target else ""
+    # RDMA does not leave its subnet, nor a placement group or a reservation its zone
+    in_one_zone = requirement.rdma or requirement.placement == "cluster" or target is not None
     return Pool(
         name=name,
         role=pool.role,
@@ -131,51 +100,34 @@ def _pool_of_machine(
         cpu_cores=machine.cpu_cores,
         memory_gib=machine.memory_gib,
         scratch_gb=machine.scratch_gb,
-        # local NVMe carries images and emptyDir volumes where there is any (on AWS `stacks.aws.pools` joins the disks)
-        disk_gib=gib_of_gb(machine.scratch_gb) or (AWS_ROOT_VOLUME_GIB if aws else 0),
+        # local NVMe carries images and emptyDir volumes where there is any
+        disk_gib=gib_of_gb(machine.scratch_gb) or offer.root_disk_gib,
         arch="arm64" if machine.arch == "arm64" else "amd64",
-        zones=_zones(environment, requirement, target),
+        zones=(zone,) if zone else offer.zones(environment, in_one_zone),
         reservation=target.id if target else "",
-        ami_type=_ami_type(machine) if aws else "",
+        ami_type=offer.image(machine),
         fabric=fabric.of_machine(pool.fabric, mesh.fabrics[pool.fabric], machine) if pool.fabric else None,
         labels=_labels(mesh, name),
         # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
-        taints=(_GPU_TAINT,) if aws and mixed and machine.gpu_model else (),
+        taints=offer.gpu_taints if mixed and machine.gpu_model else (),
         alternatives=tuple(other.name for other in choice.fitting[1:]),
         price=prices.of_machine(
-            f"pool/{name}", name, pool.nodes.min, machine, requirement.market, environment.region, environment.prices
+            f"pool/{name}",
+            name,
+            pool.nodes.min,
+            machine,
+            requirement.market,
+            environment.region or "",
+            environment.prices,
         ),
     )
-
-
-def _zones(
-    environment: environment_model.AwsEnvironment | environment_model.CoreweaveEnvironment,
-    requirement: machines.Requirement,
-    target: Reserved | None,
-) -> tuple[str, ...]:
-    """One zone for a placement group, for RDMA (EFA does not leave its subnet) and for a reservation; else all."""
-    if isinstance(environment, environment_model.CoreweaveEnvironment):
-        return (environment.region,)
-    if target is not None and target.zone:
-        return (target.zone,)
-    single = requirement.rdma or requirement.placement == "cluster" or target is not None
-    return environment.zones[:1] if single else environment.zones
-
-
-def _ami_type(machine: Machine) -> str:
-    architecture = "ARM_64" if machine.arch == "arm64" else "x86_64"
-    return f"AL2023_{architecture}_{'NVIDIA' if machine.gpu_model else 'STANDARD'}"
 
 
 def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
     return {MESH_LABEL: mesh.name, POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
 
 
-def _from_cluster(
-    mesh: mesh_model.Mesh,
-    environment: environment_model.KubernetesEnvironment | environment_model.OnpremEnvironment,
-    facts: Facts | None,
-) -> Pools:
+def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None) -> Pools:
     pools = Pools()
     wanted = {}
     for name, pool in mesh.pools.items():
@@ -198,7 +150,7 @@ def _from_cluster(
 def _pool_of_nodes(
     name: str,
     mesh: mesh_model.Mesh,
-    environment: environment_model.KubernetesEnvironment | environment_model.OnpremEnvironment,
+    environment: PlatformEnvironment,
     nodes: tuple[ObservedNode, ...],
 ) -> Pool:
     """A pool of the nodes chosen: what all of them have. Without nodes: what the mesh asks for."""
@@ -232,12 +184,13 @@ def _pool_of_nodes(
 def _cluster_fabric(
     name: str | None,
     mesh: mesh_model.Mesh,
-    environment: environment_model.KubernetesEnvironment | environment_model.OnpremEnvironment,
+    environment: PlatformEnvironment,
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
     if name is None:
         return None
-    made = fabric.of_cluster(name, mesh.fabrics[name], environment.fabric)
+    declared = registry.platform(environment.provider).fabric.declared(environment)
+    made = fabric.of_cluster(name, mesh.fabrics[name], declared)
     found = {node.rdma_resource for node in nodes if node.rdma_resource}
     if made.kind != "ethernet" and found and made.resource not in found:
         return made.model_copy(update={"resource": min(found)})

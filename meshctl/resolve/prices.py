@@ -9,8 +9,8 @@ from typing import Final
 
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Deployment, Market, Price
+from meshctl.platforms import registry
 from meshctl.resolve import machines
-from meshctl.words import counted
 
 HOURS_PER_MONTH: Final = 730
 CONTRACT: Final = "contract rate in environments.yaml"
@@ -56,18 +56,4 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     """What costs money beside the sum, in words: what has no price here, and what the catalog does not know."""
     unknown = [f"{price.subject} (price unknown)" for price in deployment.prices if price.usd_per_hour is None]
-    if deployment.provider != "aws":
-        return tuple(unknown)
-    zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
-    balanced = len({endpoint.workload for endpoint in deployment.endpoints})
-    efs = any(system.service == "efs" for system in deployment.file_systems)
-    return (
-        *unknown,
-        "EKS control plane",
-        f"{counted(zones, 'NAT gateway')} and the data through them",
-        *([counted(balanced, "network load balancer")] if balanced else ()),
-        *(["data read and written on EFS"] if efs else ()),
-        *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
-        "root volumes of the nodes",
-        "data transfer",
-    )
+    return (*unknown, *registry.platform(deployment.provider).words.not_in_cost(deployment))

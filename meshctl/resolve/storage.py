@@ -1,6 +1,8 @@
 """Turns a mesh's storage into what carries it in an environment. PURE.
 
-Called by `meshctl.resolve`; declared by `stacks.*`, mounted by `meshctl.render`, moved by `meshctl.migrate`.
+Called by `meshctl.resolve`; declared by `stacks.*`, mounted by `meshctl.render`, moved by `meshctl.migrate`. What
+carries it is the platform's answer; what platforms on an existing cluster answer stands here: `given_store`,
+`class_file_system` and `class_block`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from meshctl.model import environment as environment_model
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Block, FileSystem, Gap, ObjectStore, Price
 from meshctl.model.observed import Facts
-from meshctl.model.units import format_gib
+from meshctl.platforms import registry
+from meshctl.platforms.interface import Platform, StoreHost
 from meshctl.resolve import prices
 
 Addressing = Literal["auto", "path", "virtual"]
@@ -24,14 +27,16 @@ Addressing = Literal["auto", "path", "virtual"]
 _BUCKET_MAX: Final = 63
 # CoreWeave refuses these beginnings (docs.coreweave.com, object storage, configure-endpoints); AWS refuses xn-- too.
 _BAD_PREFIXES: Final = ("cw-", "vip-", "log-stitcher-ch-", "int", "xn--")
-_COREWEAVE_HOST: Final = "cwobject.com"
-_LOTA_ENDPOINT: Final = "http://cwlota.com"  # cache on each CoreWeave node, reachable by pods only
-_COREWEAVE_SHARED: Final = "shared-vast"
-_FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
-# Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
-_GP3_MAX_GIB: Final = 64 * 1024
 _FOUND_LATER: Final = "claim on a storage class of the cluster"
 _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.weka.io", "lustre.csi")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What carries one storage here, and what that is in a few words."""
+
+    carrier: ObjectStore | FileSystem | Block
+    words: str
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Place:
 
     mesh: mesh_model.Mesh
     name: str
-    environment: environment_model.Environment
+    environment: environment_model.PlatformEnvironment
     catalog: Catalog
     facts: Facts | None
     zone: str
@@ -63,15 +68,14 @@ class Place:
         return self.environment.region or ""
 
     @property
-    def classes(self) -> environment_model.StorageClasses:
-        given = getattr(self.environment, "storage_classes", None)
-        return given if isinstance(given, environment_model.StorageClasses) else environment_model.StorageClasses()
+    def platform(self) -> Platform:
+        return registry.platform(self.environment.provider)
 
     @property
     def is_unseen(self) -> bool:
         """Whether a cluster that is there already was not looked at: then it may have any storage class."""
-        is_existing = self.environment.provider in ("kubernetes", "onprem") and self.environment.kubernetes is not None
-        return is_existing and self.facts is None
+        nodes_are_given = self.platform.nodes.made_of is None
+        return nodes_are_given and self.platform.cluster.kubeconfig(self.environment) is not None and self.facts is None
 
     def price(self, name: str, size_gib: float, service: str) -> Price:
         provider = self.environment.provider
@@ -79,21 +83,32 @@ class Place:
 
 
 def resolve(place: Place) -> Storages:
-    made = Storages()
+    made, platform = Storages(), place.platform
     for name, storage in place.mesh.storage.items():
         if storage.engine == "neuralmesh":
             made.gaps.append(
-                _gap(name, "engine neuralmesh", "engine native", "NeuralMesh is not supported yet: use engine: native")
+                gap(name, "engine neuralmesh", "engine native", "NeuralMesh is not supported yet: use engine: native")
             )
-        elif storage.kind == "object":
-            _object(place, name, storage, made)
-        elif storage.kind == "filesystem":
-            _file_system(place, name, storage, made)
+            continue
+        carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
+        carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)
+        if isinstance(carried, Gap):
+            made.gaps.append(carried)
         else:
-            _block(place, name, storage, made)
+            _add(made, name, carried)
     if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
         made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
     return made
+
+
+def _add(made: Storages, name: str, stored: Stored) -> None:
+    made.words[name] = stored.words
+    if isinstance(stored.carrier, ObjectStore):
+        made.object_stores.append(stored.carrier)
+    elif isinstance(stored.carrier, FileSystem):
+        made.file_systems.append(stored.carrier)
+    else:
+        made.blocks.append(stored.carrier)
 
 
 def stays_behind(mesh: mesh_model.Mesh) -> dict[str, str]:
@@ -122,146 +137,104 @@ def at_endpoint(store: ObjectStore, endpoint: str) -> ObjectStore:
 
 
 def addressing_of(endpoint: str) -> Addressing:
-    """CoreWeave serves virtual-hosted names only; other S3 servers are sure to serve paths."""
+    """How buckets are addressed at an endpoint: as the platform says whose it is; other S3 servers are sure to serve
+    paths."""
     if not endpoint:
         return "auto"
-    return "virtual" if urlsplit(endpoint).hostname == _COREWEAVE_HOST else "path"
+    host = _known_host(endpoint)
+    return host.addressing if host is not None else "path"
 
 
 def pod_endpoint_of(endpoint: str) -> str:
-    return _LOTA_ENDPOINT if urlsplit(endpoint).hostname == _COREWEAVE_HOST else ""
+    host = _known_host(endpoint)
+    return host.pod_endpoint if host is not None else ""
 
 
-def _object(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
-    environment = place.environment
-    account = getattr(environment, "account", None)
-    salt = "/".join(part for part in (environment.provider, place.region, account) if part is not None)
-    bucket = bucket_name(place.mesh.name, place.name, name, salt)
-    price = place.price(name, storage.size_gib, "object")
-    if isinstance(environment, environment_model.AwsEnvironment):
-        store = ObjectStore(
-            name=name,
-            bucket=bucket,
-            size_gib=storage.size_gib,
-            region=environment.region,
-            profile=environment.profile or "",
-            ephemeral=storage.ephemeral,
-            price=price,
-        )
-        made.object_stores.append(store)
-        made.words[name] = f"S3 bucket {bucket}"
-        return
-    given = environment.object_storage
+def _known_host(endpoint: str) -> StoreHost | None:
+    """By the host, and not by the environment's platform: a store may be used from anywhere."""
+    return registry.merged(lambda platform: platform.objects.hosts).get(urlsplit(endpoint).hostname or "")
+
+
+def salted_bucket_name(place: Place, name: str, account: str | None = None) -> str:
+    """The bucket of a store: another one for each platform, region and, where it is named, account."""
+    salt = "/".join(part for part in (place.environment.provider, place.region, account) if part is not None)
+    return bucket_name(place.mesh.name, place.name, name, salt)
+
+
+def given_store(
+    place: Place,
+    name: str,
+    storage: mesh_model.Storage,
+    given: environment_model.ObjectStorage | None,
+    default_region: str,
+) -> Stored | Gap:
+    """A bucket at the store that an environment names by endpoint or profile."""
     if given is None:
         hint = "add objectStorage: {profile: NAME} or {endpoint: URL} to the environment"
-        made.gaps.append(_gap(name, "an object store", "no objectStorage in the environment", hint))
-        return
+        return gap(name, "an object store", "no objectStorage in the environment", hint)
     endpoint = given.endpoint or ""
-    default_region = environment.region if environment.provider == "coreweave" else None
     store = ObjectStore(
         name=name,
-        bucket=bucket,
+        bucket=salted_bucket_name(place, name),
         size_gib=storage.size_gib,
         endpoint=endpoint,
-        region=given.region or default_region or "us-east-1",
+        region=given.region or default_region,
         profile=given.profile or "",
         addressing=given.addressing or addressing_of(endpoint),
         pod_endpoint=pod_endpoint_of(endpoint),
         ephemeral=storage.ephemeral,
-        price=price,
+        price=place.price(name, storage.size_gib, "object"),
     )
-    made.object_stores.append(store)
     where = endpoint or f"the endpoint of AWS profile {given.profile or 'default'}"
-    made.words[name] = f"bucket {bucket} at {where}"
+    return Stored(store, f"bucket {store.bucket} at {where}")
 
 
-def fsx_size(size_gib: float, throughput_mbps: float) -> tuple[int, int]:
-    """Size (GiB) and MB/s per TiB that FSx for Lustre sells: 1200, 2400, then steps of 2400; 125 to 1000.
-
-    Grows the size where even the highest rate would be too slow.
-    """
-    needed_gib = max(size_gib, throughput_mbps / _FSX_UNITS[-1] * 1024)
-    size = 1200 if needed_gib <= 1200 else math.ceil(needed_gib / 2400) * 2400
-    fast_enough = (unit for unit in _FSX_UNITS if size / 1024 * unit >= throughput_mbps)
-    return size, next(fast_enough, _FSX_UNITS[-1])
-
-
-def _file_system(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
-    throughput = storage.throughput_mbps or 0
-    common = {"name": name, "throughput_mbps": throughput, "ephemeral": storage.ephemeral}
-    if place.environment.provider == "aws" and throughput:
-        size, unit = fsx_size(storage.size_gib, throughput)
-        price = place.price(name, size, "fsx-lustre")
-        made.file_systems.append(
-            FileSystem(
-                **common,
-                service="fsx-lustre",
-                size_gib=size,
-                per_unit_throughput=unit,
-                deployment_type="PERSISTENT_2",
-                zone=place.zone,
-                price=price,
-            )
-        )
-        made.words[name] = f"FSx for Lustre, {format_gib(size)} at {unit} MB/s per TiB, in {place.zone}"
-        return
-    size = math.ceil(storage.size_gib)
-    if place.environment.provider == "aws":
-        price = place.price(name, size, "efs")
-        made.file_systems.append(FileSystem(**common, service="efs", size_gib=size, price=price))
-        made.words[name] = "EFS, elastic throughput"
-        return
-    storage_class = _shared_class(place)
+def class_file_system(place: Place, name: str, storage: mesh_model.Storage, storage_class: str) -> Stored | Gap:
+    """A claim of many nodes on a class of the cluster. `storage_class`: as the environment or the platform names it; ""
+    takes one that the cluster was seen to have."""
+    storage_class = storage_class or _shared_class(place)
     if not storage_class and not place.is_unseen:
         hint = "add storageClasses: {filesystem: NAME} to the environment (a class with ReadWriteMany)"
-        made.gaps.append(_gap(name, "a shared file system", _no_class(place, "shared"), hint))
-        return
-    price = place.price(name, size, storage_class)
-    made.file_systems.append(
-        FileSystem(**common, service="storage-class", size_gib=size, storage_class=storage_class, price=price)
+        return gap(name, "a shared file system", _no_class(place, "shared"), hint)
+    size = math.ceil(storage.size_gib)
+    system = FileSystem(
+        name=name,
+        throughput_mbps=storage.throughput_mbps or 0,
+        ephemeral=storage.ephemeral,
+        service="storage-class",
+        size_gib=size,
+        storage_class=storage_class,
+        price=place.price(name, size, storage_class),
     )
-    made.words[name] = f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER
+    return Stored(system, f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER)
 
 
 def _shared_class(place: Place) -> str:
-    if place.classes.filesystem:
-        return place.classes.filesystem
-    if place.environment.provider == "coreweave":
-        return _COREWEAVE_SHARED
-    found = place.facts.storage_classes if place.facts else ()
-    shared = sorted(item.name for item in found if any(part in item.provisioner for part in _SHARED_PROVISIONERS))
+    observed = place.facts.storage_classes if place.facts else ()
+    shared = sorted(item.name for item in observed if any(part in item.provisioner for part in _SHARED_PROVISIONERS))
     return shared[0] if shared else ""
 
 
-def _block(place: Place, name: str, storage: mesh_model.Storage, made: Storages) -> None:
-    storage_class = _block_class(place)
+def class_block(place: Place, name: str, storage: mesh_model.Storage, storage_class: str) -> Stored | Gap:
+    """A claim of each pod on a class of the cluster. `storage_class`: as for `class_file_system`; "" takes the
+    cluster's default."""
+    storage_class = storage_class or _default_class(place)
     if not storage_class and not place.is_unseen:
         hint = "add storageClasses: {block: NAME} to the environment, or make one the cluster's default"
-        made.gaps.append(_gap(name, "block storage", _no_class(place, "the default"), hint))
-        return
+        return gap(name, "block storage", _no_class(place, "the default"), hint)
+    words = f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER
+    return Stored(block_of_class(place, name, storage, storage_class), f"{words} for each pod")
+
+
+def block_of_class(place: Place, name: str, storage: mesh_model.Storage, storage_class: str) -> Block:
     size = math.ceil(storage.size_gib)
-    if place.environment.provider == "aws" and size > _GP3_MAX_GIB:
-        hint = "lower its size, or use kind: filesystem or object"
-        best = f"an EBS gp3 volume of {format_gib(_GP3_MAX_GIB)}"
-        made.gaps.append(_gap(name, f"a volume of {size:,} GiB for each pod", best, hint))
-        return
     price = place.price(name, size * place.claims.get(name, 0), storage_class)
-    made.blocks.append(
-        Block(name=name, size_gib=size, storage_class=storage_class, ephemeral=storage.ephemeral, price=price)
-    )
-    claim = f"claim on storage class {storage_class}" if storage_class else _FOUND_LATER
-    made.words[name] = f"{'EBS gp3 volume' if place.environment.provider == 'aws' else claim} for each pod"
+    return Block(name=name, size_gib=size, storage_class=storage_class, ephemeral=storage.ephemeral, price=price)
 
 
-def _block_class(place: Place) -> str:
-    if place.environment.provider == "aws":
-        return "gp3"
-    if place.classes.block:
-        return place.classes.block
-    if place.environment.provider == "coreweave":  # has no class for block storage
-        return _COREWEAVE_SHARED
-    found = place.facts.storage_classes if place.facts else ()
-    return next((item.name for item in found if item.default), "")
+def _default_class(place: Place) -> str:
+    observed = place.facts.storage_classes if place.facts else ()
+    return next((item.name for item in observed if item.default), "")
 
 
 def _no_class(place: Place, wanted: str) -> str:
@@ -274,5 +247,5 @@ def _no_class(place: Place, wanted: str) -> str:
     return f"none is {wanted} of the storage classes that the cluster has: {', '.join(names)}"
 
 
-def _gap(name: str, wanted: str, best: str, hint: str) -> Gap:
+def gap(name: str, wanted: str, best: str, hint: str) -> Gap:
     return Gap(subject=f"storage/{name}", wanted=wanted, best=best, hint=hint)

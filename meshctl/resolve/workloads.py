@@ -49,38 +49,33 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
     return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
 
 
+# Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
+# leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
+_DECIDED: Final = frozenset({"name", "replicas", "health", "mounts", "checkpoint"})
+_COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
+
+
 def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -> Workload:
     resources, health, checkpoint = workload.resources, workload.health, workload.checkpoint
     return Workload(
+        **{field: value for field in _COPIED if (value := getattr(workload, field)) is not None},
         name=name,
-        kind=workload.kind,
-        pool=workload.pool,
         replicas=replicas_of(mesh, workload),
-        image=workload.image,
-        image_pull_secrets=workload.image_pull_secrets,
-        command=workload.command,
-        args=workload.args,
-        env=workload.env,
-        secrets=workload.secrets,
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
-        ports=workload.ports,
-        health=Health(path=health.path, port=health.port) if health else None,
+        health=Health(**health.model_dump(exclude_none=True)) if health else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
+                **mount.model_dump(exclude_none=True),
                 storage=storage,
                 kind=mesh.storage[storage].kind,
-                path=mount.path,
-                read_only=mount.read_only,
                 ephemeral=mesh.storage[storage].ephemeral,
             )
             for storage, mount in workload.mounts.items()
         ),
-        checkpoint=Checkpoint(storage=checkpoint.storage, signal=checkpoint.signal, grace_s=checkpoint.grace_s)
-        if checkpoint
-        else None,
+        checkpoint=Checkpoint(**checkpoint.model_dump(exclude_none=True)) if checkpoint else None,
     )
 
 

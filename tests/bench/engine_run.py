@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from pulumi import automation
 
@@ -38,8 +37,8 @@ def main() -> int:
     else:
         getattr(run, verb)()
     seconds = time.monotonic() - began
-    state: dict[str, Any] = run.state() if verb != "preview" else {}
-    made = [r for r in state.get("resources", ()) if str(r["type"]).startswith("meshaws:")]
+    resources = run.state().resources if verb != "preview" else ()
+    made = [resource for resource in resources if resource.type.startswith("meshaws:")]
     print(json.dumps({"seconds": seconds, "resources": len(made)}))
     return 0
 

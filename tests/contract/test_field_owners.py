@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,16 +15,15 @@ from meshctl.engine.events import Progress
 from meshctl.engine.ownership import Ownership
 from meshctl.errors import OwnedFieldsError
 from meshctl.model.deployment import Cluster, Deployment
+from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
 from providers.base.provider import ProviderError
 from providers.kubernetes import objects
 from providers.kubernetes.provider import KubernetesProvider
 from stacks.platform import token
+from tests.contract.kubernetes_recording import control_plane
 from tests.unit.deployments import deployment as small
 from tests.waiting import wait_until
-
-sys.path.insert(0, str(Path(__file__).parent / "kubernetes_recording"))
-import control_plane
 
 IMAGE = "workload/chat:.spec.template.spec.containers[main].image"
 CHAT = "/apis/apps/v1/namespaces/llm-prod/deployments/chat"
@@ -54,15 +51,17 @@ class Environment:
         return [item for item in render.platform_objects(deployment) if item.name in SERVERS]
 
     @property
-    def state(self) -> dict[str, Any]:
-        return {"resources": [{"urn": urn(item), "type": token(item)} for item in self.objects(self.deployment())]}
+    def state(self) -> StackState:
+        made = [Resource({"urn": urn(item), "type": token(item)}) for item in self.objects(self.deployment())]
+        return StackState(tuple(made))
 
     def kubectl(self, *arguments: str) -> None:
         command = [str(tools.find("kubectl")), "--kubeconfig", str(self.plane.kubeconfig), "-n", "llm-prod"]
         subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=60)
 
     def live(self, path: str = CHAT) -> dict[str, Any]:
-        return self.plane.call("GET", path)
+        found: dict[str, Any] = self.plane.call("GET", path)
+        return found
 
     def look(self, deployment: Deployment, *take_over: str) -> Ownership:
         return ownership.look(deployment, self.state, take_over)

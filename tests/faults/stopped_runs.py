@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from meshctl.engine import look, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError
+from meshctl.model.stack_state import StackState
 from stacks.resources import AwsProvider, AwsResource
 
 MESH, ENVIRONMENT, REGION = "small", "east", "us-east-1"
@@ -90,7 +91,8 @@ class Cloud:
     def client(self, service: str) -> Any:
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         path_style = Config(s3={"addressing_style": "path"})
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url, config=path_style, **keys)
+        client: Any = boto3.client  # typed for literal names only
+        return client(service, region_name=REGION, endpoint_url=self.url, config=path_style, **keys)
 
     def reset(self) -> None:
         for backend in ("ec2", "s3", "iam"):
@@ -229,13 +231,14 @@ class Sequence:
         if command == "destroy":
             run.destroy()
             return
-        urns = look.engine_urns(run.state())
-        if urns and self.random.random() < 0.5:  # as `meshctl up` does, which looks at the world first
-            run.settled()
-            run.reread(urns)
+        # half of the runs look at the world first, as `meshctl up` does
+        if look.engine_urns(run.state()) and self.random.random() < 0.5:
+            urns = look.engine_urns(run.settled())  # what was never made has left the state by then
+            if urns:
+                run.reread(urns)
         run.up()
 
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> StackState:
         return opened(self.folder, lambda: None, workspace.pulumi_program()).state()
 
     def compare(self, expected: Counter[str]) -> None:

@@ -32,7 +32,7 @@ POINTS = (
 
 def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
     """One migration killed twelve times: at the first record with `migrate`, then each time with `resume`."""
-    command = MIGRATE
+    command: tuple[str, ...] = MIGRATE
     for record in POINTS:
         moved.signal_at(record, *command)
         command = ("migrations", "resume")
@@ -42,7 +42,7 @@ def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
 
 def test_told_to_end_then_resumed(moved: Moved) -> None:
     """In the middle of an engine's run, of a wait for pods, and of a wait for DNS."""
-    command = MIGRATE
+    command: tuple[str, ...] = MIGRATE
     for record, number in (
         ("provision.target-intent", signal.SIGTERM),
         ("quiesce.stop-intent", signal.SIGHUP),

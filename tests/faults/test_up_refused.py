@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_an_object_of_kubernetes_that_a_kill_left_is_deleted_once_the_mesh_lacks
 
 
 def test_missing_credentials_are_named(small: RunningLab) -> None:
-    nothing = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+    nothing: dict[str, Any] = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
     failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, **nothing)
     assert failed.returncode == 1
     error = json.loads(failed.stdout)["error"]

@@ -77,7 +77,7 @@ def mesh(place: Place) -> RunningLab:
     return place.brought_up()
 
 
-def refused(here: RunningLab, *arguments: str, **variables: str) -> str:
+def refused(here: RunningLab, *arguments: str, **variables: Any) -> str:
     """What a command that is not allowed says."""
     done = here.meshctl(*arguments, check=False, **variables)
     assert done.returncode == 64, done.stdout + done.stderr
@@ -112,7 +112,7 @@ def test_credentials_of_another_account_are_refused(mesh: RunningLab, command: s
 
 
 def test_another_profile_of_the_same_account_changes_nothing(mesh: RunningLab, tmp_path: Path) -> None:
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         text = (
             Path(mesh.env[variable])

@@ -47,7 +47,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_the_state_is_one_file_that_is_replaced_whole(tmp_path: Path, state: Path) -> None:
-    assert opened(tmp_path).outputs()["answer"] == 42
+    assert opened(tmp_path).outputs().values["answer"] == 42
     assert list((tmp_path / "state").rglob("*.attrs")) == []
 
 
@@ -86,7 +86,7 @@ def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path
 def test_a_torn_sidecar_of_an_older_run_is_passed_over(tmp_path: Path, state: Path, torn: str) -> None:
     state.with_name("one.json.attrs").write_text(torn)
     state.with_name("one.json.bak.attrs").write_text(torn)
-    assert opened(tmp_path).outputs()["answer"] == 42
+    assert opened(tmp_path).outputs().values["answer"] == 42
     opened(tmp_path).up()
 
 

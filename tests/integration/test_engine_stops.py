@@ -21,6 +21,7 @@ from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import InterruptedByUserError, LockedError, ResourcesFailedError
+from meshctl.model.stack_state import StackState
 from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
 from providers.base.serve import start
 from tests.waiting import WAIT_S
@@ -72,15 +73,15 @@ class Shelf(Provider):
         replaces = changed if token == "shelf:index:Named" else ()
         return Diff(changes=bool(changed), replaces=replaces, delete_before_replace=bool(replaces))
 
-    def create(self, _token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
+    def create(self, token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
         return Created(urn.rpartition("::")[2], inputs)
 
-    def update(self, _token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def update(self, token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
         self.updating.set()
         self.cancelled.wait(self.slow_s)
         return news
 
-    def delete(self, _token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
+    def delete(self, token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
         if id in self.stuck:
             raise ProviderError("InUse", f"{id} is in use")
 
@@ -130,8 +131,8 @@ def in_folder(folder: Path) -> Context:
 
 
 def texts(run: StackRun) -> dict[str, str]:
-    things = [r for r in run.state()["resources"] if r["type"].startswith("shelf:")]
-    return {r["urn"].rpartition("::")[2]: r["inputs"]["text"] for r in things}
+    things = [resource for resource in run.state().resources if resource.type.startswith("shelf:")]
+    return {thing.name: thing.inputs["text"] for thing in things}
 
 
 def in_the_middle(shelf: Shelf, *acts: Callable[[], None]) -> None:
@@ -202,7 +203,7 @@ def test_an_interrupt_that_comes_while_the_engine_starts_is_heard(
 
     monkeypatch.setattr(subprocess, "Popen", interrupting)
     with pytest.raises(InterruptedByUserError):
-        run.up(state={})
+        run.up(state=StackState())
     assert not shelf.updating.is_set()
 
 
@@ -212,7 +213,7 @@ def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_pat
     run = run_of(tmp_path, "new")
 
     def up() -> None:
-        run.up(state={})
+        run.up(state=StackState())
         run.state()  # where the update was the last thing to do, the engine calls that done
 
     in_the_middle(shelf, run.pulumi.finish, run.pulumi.interrupt)
@@ -275,7 +276,7 @@ def test_a_second_ctrl_c_ends_the_engine_at_once(tmp_path: Path, shelf: Shelf) -
     run = run_of(tmp_path, "new")
     in_the_middle(shelf, run.pulumi.interrupt, run.pulumi.interrupt)
     with pytest.raises(InterruptedByUserError) as ended:
-        run.up(state={})
+        run.up(state=StackState())
     assert "ended at once" in ended.value.why
 
 

@@ -15,10 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.lab.aws import zones
-from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, aws, code_of, make_network, server
+from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, code_of, make_network
 from tests.waiting import COMMAND_S
-
-__all__ = ["aws", "server"]
 
 
 class TestRefusals:

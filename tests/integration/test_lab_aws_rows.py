@@ -18,13 +18,9 @@ from tests.integration.lab_aws_server import (
     REGION,
     TRUST,
     Aws,
-    aws,
     make_cluster,
     make_network,
-    server,
 )
-
-__all__ = ["aws", "server"]
 
 SELF = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "$group"}]}]
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}

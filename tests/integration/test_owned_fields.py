@@ -62,8 +62,8 @@ def test_what_kubectl_has_set_is_told_refused_and_taken_over(mesh: RunningLab) -
     mesh.kubectl("dc1", "scale", "deployment/api", "-n", "owned", "--replicas=3")
     mesh.kubectl("dc1", "set", "image", "deployment/api", "-n", "owned", "main=a/api:2")
     plan = mesh.json("plan", "dc1")
-    changed = {c["property"]: (c["before"], c["after"]) for step in plan["outside"] for c in step["properties"]}
-    assert changed["spec.replicas"] == (3, 2)
+    changed = {field["path"]: (field["old"], field["new"]) for change in plan["outside"] for field in change["fields"]}
+    assert changed["replicas"] == (2, 3)  # what the mesh says, and what it is now
     assert any(f"`up` needs --take-over '{IMAGE}'" in note for note in plan["notes"])
 
     (mesh.folder / "mesh.yaml").write_text(MESH.format(level="debug"))

@@ -107,7 +107,7 @@ def test_suspending_a_training_removes_its_pods_and_resuming_brings_them_back(pl
 @pytest.mark.lab
 def test_node_labels(plane: ControlPlane) -> None:
     deployment = sample("onprem")
-    items = [item for item in render.node_label_objects(deployment) if item.name.endswith("-0")]
+    items = [item for item in render.node_objects(deployment) if item.name.endswith("-0")]
     for item in items:
         apply(plane, item)
     try:

@@ -12,11 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell, twin
+from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell
 from tests.waiting import WAIT_S, wait_until
 
 pytestmark = pytest.mark.lab
-__all__ = ["twin"]
 
 
 def state_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -122,13 +121,13 @@ def test_an_image_that_does_not_exist(twin: Twin) -> None:
 
 
 def test_a_pre_stop_hook_reaches_process_one_of_its_own_container(twin: Twin) -> None:
-    script = "trap 'echo got USR1; exit 0' USR1; echo ready; while true; do sleep 0.1; done"
+    script = "trap 'echo got USR1; exit 0' USR1; pwd; echo ready; while true; do sleep 0.1; done"
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "kill -s USR1 1; while kill -0 1; do sleep 0.1; done"]}}}
-    twin.apply(pod("hooked", shell(script, lifecycle=hook)))
+    twin.apply(pod("hooked", shell(script, lifecycle=hook, workingDir="/srv/app")))
     [found] = twin.ready("app=hooked", 1)
     wait_until(lambda: "ready" in twin.log(found))
     twin.kubectl("delete", "pod", "hooked")
-    assert twin.log(found) == "ready\ngot USR1\n"
+    assert twin.log(found) == "/srv/app\nready\ngot USR1\n"
 
 
 def test_a_failing_liveness_probe_restarts_the_container(twin: Twin) -> None:

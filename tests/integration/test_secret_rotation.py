@@ -39,7 +39,7 @@ def mesh(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
     here.meshctl("destroy", "dc1", "--yes")
 
 
-def values(value: str) -> dict[str, str]:
+def values(value: str) -> dict[str, Any]:
     """The variables that the secrets are read from."""
     return {"HF_TOKEN": value, "MESHCTL_SECRET_GHCR": json.dumps({"auths": {"ghcr.io": {"auth": value}}})}
 

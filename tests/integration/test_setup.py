@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_etcd_is_built_once(cache: Path) -> None:
-    first = run("setup", "etcd")
+    first = run("setup", "--build", "etcd")
     assert first.exit_code == 0, first.output
     assert "building with Go" in first.stderr
     program = cache / "bin" / "etcd-3.6.15" / "etcd"

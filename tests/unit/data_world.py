@@ -32,7 +32,9 @@ from meshctl.engine.session import Session
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.environment import Environments
+from meshctl.model.stack_state import StackOutputs, StackState
 from stacks import platform
+from tests.unit.states import state
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
@@ -190,14 +192,14 @@ class World:
     def name(self) -> str:
         return "dc1"
 
-    def outputs(self) -> dict[str, Any]:
-        return self.saved
+    def outputs(self) -> StackOutputs:
+        return self.state().outputs
 
-    def state(self, **_: Any) -> dict[str, Any]:
+    def state(self, **_: Any) -> StackState:
         if not self.resources and not self.saved:
-            return {}
+            return StackState()
         stack = {"urn": "urn:pulumi:dc1::llm-prod::s", "type": STACK, "outputs": self.saved}
-        return {"resources": [stack, *self.resources.values()]}
+        return state(stack, *self.resources.values())
 
     settled = state
 

@@ -20,7 +20,7 @@ def deployment(environment: str = "aws-east", **changes: object) -> Deployment:
     made = Deployment(
         mesh="llm-prod",
         environment=environment,
-        provider=provider,  # type: ignore[arg-type]
+        provider=provider,
         region="us-east-1",
         cluster=Cluster(name=f"llm-prod-{environment}"),
         pools=(_pool("train", 4), _pool("serve", 2)),

@@ -6,24 +6,39 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from meshctl.cli.main import global_first
+from tests import command_line
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
 FULL = Path("/dev/full")
-NO_PROGRAMS = {**os.environ, "MESHCTL_CACHE": "/nonexistent", "PATH": os.defpath}  # as on a machine without `setup`
 
 
-def meshctl(
-    *arguments: str, folder: Path = EXAMPLE, stdout: IO[str] | int = subprocess.PIPE
+def meshctl(*arguments: str, folder: Path = EXAMPLE) -> subprocess.CompletedProcess[str]:
+    return command_line.meshctl(*arguments, folder=folder)
+
+
+def process(
+    *arguments: str,
+    folder: Path = EXAMPLE,
+    stdout: IO[str] | int = subprocess.PIPE,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
+    """A process of its own, where the process is what is looked at."""
     return subprocess.run(
-        command, cwd=folder, env=NO_PROGRAMS, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "meshctl.cli.main", *arguments],
+        cwd=folder,
+        env={**os.environ, **command_line.NO_PROGRAMS, **(variables or {})},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -67,7 +82,7 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     gone.mkdir()
     command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" -m meshctl.cli.main lab status', sys.executable]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=gone, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=gone, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "error: the working folder has been deleted"
 
@@ -161,7 +176,7 @@ def test_a_mesh_that_cannot_be_read_is_a_diagnostic(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("check",), ("check", "--output", "json"), ("--help",), ("schema", "mesh")])
 def test_output_that_cannot_be_written_is_an_error(arguments: tuple[str, ...]) -> None:
     with FULL.open("w") as full:
-        done = meshctl(*arguments, stdout=full)
+        done = process(*arguments, stdout=full)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0].endswith("can't be written: No space left on device")
     assert "internal error" not in done.stderr
@@ -171,19 +186,19 @@ def test_output_that_cannot_be_written_is_an_error(arguments: tuple[str, ...]) -
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 def test_an_error_is_told_on_stderr_where_its_document_cannot_be_written() -> None:
     with FULL.open("w") as full:
-        done = meshctl("plan", "nowhere", "--output", "json", stdout=full)
+        done = process("check", "nowhere", "--output", "json", stdout=full)
     assert done.returncode == 64
     assert done.stderr.splitlines()[0] == 'error: no environment named "nowhere"'
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(("check",), 0), (("schema", "mesh"), 0), (("plan", "nowhere", "--output", "json"), 64)]
+    ("arguments", "code"), [(("check",), 0), (("schema", "mesh"), 0), (("check", "nowhere", "--output", "json"), 64)]
 )
 def test_a_reader_that_is_gone_is_no_error(arguments: tuple[str, ...], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = meshctl(*arguments, stdout=writer)
+        done = process(*arguments, stdout=writer)
     finally:
         os.close(writer)
     assert done.returncode == code
@@ -194,15 +209,15 @@ def test_errors_are_counted_by_the_exit_code_where_stderr_is_gone() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        command = [sys.executable, "-m", "meshctl.cli.main", "plan", "nowhere"]
-        assert subprocess.run(command, cwd=EXAMPLE, stderr=writer, check=False).returncode == 64
+        command = [sys.executable, "-m", "meshctl.cli.main", "check", "nowhere"]
+        assert subprocess.run(command, cwd=EXAMPLE, stderr=writer, timeout=60, check=False).returncode == 64
     finally:
         os.close(writer)
 
 
 def test_streams_that_the_shell_closed_are_no_error() -> None:
     command = ["sh", "-c", 'exec "$0" -m meshctl.cli.main check >&- 2>&-', sys.executable]
-    assert subprocess.run(command, cwd=EXAMPLE, check=False).returncode == 0
+    assert subprocess.run(command, cwd=EXAMPLE, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("narrow", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"}])
@@ -212,9 +227,8 @@ def test_output_goes_where_the_encoding_lacks_its_letters(tmp_path: Path, narrow
     (tmp_path / "environments.yaml").write_text("\n".join(kept))
     shutil.copy(EXAMPLE / "mesh.yaml", tmp_path)
     for output in ("human", "json"):
-        command = [sys.executable, "-m", "meshctl.cli.main", "check", "--output", output]
-        done = subprocess.run(command, cwd=tmp_path, env=NO_PROGRAMS | narrow, capture_output=True, check=False)
-        assert (done.returncode, done.stderr) == (65, b"")
+        done = process("check", "--output", output, folder=tmp_path, variables=narrow)
+        assert (done.returncode, done.stderr) == (65, "")
     assert json.loads(done.stdout)["environments"]["cw"]["gaps"]
 
 
@@ -222,8 +236,10 @@ def test_ctrl_c_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
     command = [sys.executable, "-m", "meshctl.cli.main", "check"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-    assert process.stderr is not None
-    assert process.stderr.read() == "error: interrupted\n"
+    try:
+        with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, stderr) == (130, "error: interrupted\n")

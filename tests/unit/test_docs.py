@@ -15,11 +15,17 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
-from meshctl.model.environment import Environments
+from meshctl.migrate.outline import forward
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
+from meshctl.tool_table import TOOLS
+from tests.unit.migrate.test_migration import OPTIONS, migrations
+from tests.unit.migrate.twin import Twin
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -152,6 +158,25 @@ def test_every_command_and_option_is_documented() -> None:
     assert missing == []
 
 
+def test_every_external_program_is_documented() -> None:
+    page = text_of(ROOT / "docs" / "cli.md").partition("### Where `setup` gets programs from")[2]
+    assert [name for name in TOOLS if f"`{name}`" not in page] == []
+
+
+def test_every_step_of_a_migration_is_documented() -> None:
+    rows = dict(re.findall(r"^\| (\w+) \| (.+?) \|", text_of(ROOT / "docs" / "migrate.md"), re.MULTILINE))
+    twin = Twin().begin()
+    plan = migrations(twin).plan("east", "west", OPTIONS)
+    of_things = {move.store for move in plan.moves} | {endpoint.name for endpoint in plan.endpoints}
+    missing = []
+    for step in forward(plan):
+        phase, _, name = step.name.partition("/")
+        kind, dot, _ = name.partition(".")
+        wanted = "one for each" if kind in of_things else f"`{kind}.STORE`" if dot else f"`{kind}`"
+        missing += [] if wanted in rows.get(phase, "") else [step.name]
+    assert missing == []
+
+
 def error_classes(root: type[errors.MeshError]) -> Iterator[type[errors.MeshError]]:
     yield root
     for sub in root.__subclasses__():
@@ -167,12 +192,15 @@ def test_every_error_code_is_documented_with_its_exit_code() -> None:
 
 def test_every_hinted_code_is_documented() -> None:
     page = text_of(ROOT / "docs" / "errors.md").partition("## Codes of failed resources")[2]
-    assert [code for code in HINTS if f"`{code}`" not in page] == []
+    own = registry.merged(lambda platform: platform.words.failure_hints)
+    assert [code for code in (*HINTS, *own) if f"`{code}`" not in page] == []
 
 
 def sections(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models inside an annotation, however deep."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is PlatformEnvironment:
+        yield from (platform.environment for platform in registry.platforms())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
         for inner in get_args(annotation):
@@ -197,6 +225,12 @@ def test_every_key_is_documented(model: type[BaseModel], page: str) -> None:
     keys = keys_of(model)
     assert {"pools", "apiVersion"} <= keys or {"environments", "objectStorage"} <= keys
     assert keys - quoted == set()
+
+
+def test_every_platform_of_meshctl_has_a_section() -> None:
+    headings = re.findall(r"^## provider: (.+)$", text_of(ROOT / "docs" / "environments.md"), re.MULTILINE)
+    own = [name for name, source in registry.found().sources.items() if source.startswith("meshctl ")]
+    assert sorted(", ".join(headings).split(", ")) == own
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)

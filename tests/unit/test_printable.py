@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from meshctl.cli.context import progress_line
 from meshctl.engine.events import Progress
 from meshctl.operate.status import EnvironmentStatus, WorkloadStatus, status_text
 from meshctl.printable import escaped, one_line
+from tests.command_line import meshctl
 
 EVIL = "a\x1b[2Kb\x07\x9b31m\r\u202ec\u2066\u200bd\u2028e\x7f\U000e0041"
 SHOWN = r"a\u001b[2Kb\u0007\u009b31m\u000d\u202ec\u2066\u200bd\u2028e\u007f\U000e0041"
@@ -24,12 +23,6 @@ ENVIRONMENTS = (
     "apiVersion: meshctl/v1\nkind: Environments\nenvironments:\n"
     "  e: {provider: coreweave, region: US-EAST-04A, storageClasses: {filesystem: %s}}\n"
 )
-
-
-def meshctl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_only_what_cannot_be_seen_is_shown_as_a_number() -> None:
@@ -73,7 +66,7 @@ def test_nothing_of_a_file_or_an_argument_reaches_the_terminal(tmp_path: Path, o
     ):
         (tmp_path / "mesh.yaml").write_text(mesh, encoding="utf-8")
         (tmp_path / "environments.yaml").write_text(environments, encoding="utf-8")
-        done = meshctl(tmp_path, "--output", output, *arguments)
+        done = meshctl("--output", output, *arguments, folder=tmp_path)
         assert not ACTED_ON & set(done.stdout + done.stderr), arguments
         assert "internal error" not in done.stderr, arguments
         assert "\nerror: forged" not in done.stdout + done.stderr, arguments

@@ -144,7 +144,7 @@ def test_a_mesh_that_cannot_be_resolved_does_not_stop_a_restart() -> None:
 
 def servers(generation: int, **status: int) -> Any:
     named = {"metadata": {"name": "chat", "generation": generation}, "status": status}
-    pod = {"metadata": {}, "spec": {"containers": []}}
+    pod: dict[str, Any] = {"metadata": {}, "spec": {"containers": []}}
     return DeploymentResource.from_dict({**named, "spec": {"replicas": 2, "selector": {}, "template": pod}})
 
 

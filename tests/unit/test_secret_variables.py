@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from meshctl.cli.context import Context
 from meshctl.engine import secret_values, workspace
 from meshctl.engine.session import Session
 from meshctl.model.environment import Environments
+from tests.command_line import meshctl
 from tests.unit.deployments import deployment
 
 PLANTED = "planted-4f1d"
@@ -110,9 +110,7 @@ def test_a_credential_program_does_not_inherit_them(tmp_path: Path, command: tup
         "MESHCTL_SECRET_REGISTRY",
         "MESHCTL_SECRET_UNUSED",
     )
-    environment = {**os.environ, **dict.fromkeys(names, PLANTED), "SEEN": "yes", "MESHCTL_CACHE": "/nonexistent"}
-    arguments = [sys.executable, "-m", "meshctl.cli.main", *command]
-    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = meshctl(*command, folder=tmp_path, variables={**dict.fromkeys(names, PLANTED), "SEEN": "yes"})
     assert "internal error" not in done.stderr
     assert PLANTED not in done.stdout + done.stderr
     if command[0] != "status":  # which asks the state first, and nothing was up

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
-from meshctl.engine.outputs import UNKNOWN
 from meshctl.engine.session import Session
+from meshctl.model.stack_state import UNKNOWN, StackState
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
@@ -16,6 +16,7 @@ from meshctl.operate.status import (
     workload_status,
 )
 from tests.unit.deployments import deployment
+from tests.unit.states import state
 
 
 def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
@@ -103,8 +104,8 @@ class Saved:
             urn = f"urn:pulumi:aws-east::m::{type_}::{name}"
             self.resources.append({"urn": urn, "type": type_, "custom": True})
 
-    def state(self, _environment: str) -> dict[str, Any]:
-        return {"resources": self.resources}
+    def state(self, _environment: str) -> StackState:
+        return state(*self.resources)
 
     def status(self) -> EnvironmentStatus:
         return collect(cast("Session", self), "aws-east")

@@ -21,6 +21,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import open_state_store
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 from tests.unit.migrate.twin import Twin, deployment
 
 BACKEND = "file://./.meshctl/state"
@@ -58,8 +59,8 @@ class Changes:
         self.made.append("destroy")
         return SimpleNamespace(steps=[])
 
-    def state(self, _: str) -> dict[str, Any]:
-        return {}
+    def state(self, _: str) -> StackState:
+        return StackState()
 
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")

@@ -1,9 +1,9 @@
 """Start one container process with namespaces of its own; run as a script with the path of a JSON spec. EDGE.
 
 Started by `meshctl.lab.pods.container`. Standard library only (it runs with `-I -S`, so that it is up in 15 ms).
-The spec: `argv`, `env`, `cwd`, `parent` (process id of the runner), `hostname`, `root` (an empty folder), `mounts`
-([[source, path, read_only], …]: folder or file of the machine, absolute path inside); or, to run one more command in a
-container that is up, `enter` (process id of its launcher).
+The spec: `argv`, `env`, `cwd` (a folder inside, made if there is none), `parent` (process id of the runner),
+`hostname`, `root` (an empty folder), `mounts` ([[source, path, read_only], …]: folder or file of the machine, absolute
+path inside); or, to run one more command in a container that is up, `enter` (process id of its launcher).
 
 The program is process 1 of a PID namespace, as in a container: signals that it doesn't handle do nothing, and what it
 started ends with it. This process stays beside it, passes SIGTERM on and takes over its exit code (128 + signal).
@@ -78,6 +78,7 @@ class View:
     def __init__(self, root: str) -> None:
         self.root = root
         self.made: set[str] = set()
+        self.placed: set[str] = set()  # the paths of the container's mounts
 
     def inside(self, path: str) -> str:
         return self.root + path
@@ -110,6 +111,23 @@ class View:
     def place(self, source: str, path: str, read_only: bool) -> None:  # noqa: FBT001 (a field of the spec)
         """Bind `source` at `path`, which is made where the machine has no such path."""
         path = os.path.realpath(path)
+        self.make(path, is_folder=os.path.isdir(source))
+        self.made.discard(path)
+        self.placed.add(path)
+        mount(source, self.inside(path), flags=MS_BIND | MS_REC)
+        if read_only:
+            mount("none", self.inside(path), flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+    def start_in(self, path: str) -> None:
+        """Make the folder where the program starts, if there is none: in the mount that it lies in, else here alone."""
+        path = os.path.realpath(path)
+        if any(path.startswith(f"{mounted}/") for mounted in self.placed):
+            os.makedirs(self.inside(path), exist_ok=True)
+        else:
+            self.make(path, is_folder=True)
+
+    def make(self, path: str, *, is_folder: bool) -> None:
+        """An empty folder or file at `path`, with the folders above it, where there is nothing yet."""
         parts = path.strip("/").split("/")
         for depth in range(1, len(parts) + 1):
             step, parent = "/" + "/".join(parts[:depth]), "/" + "/".join(parts[: depth - 1])
@@ -117,24 +135,21 @@ class View:
                 continue
             if parent not in self.made:
                 self.open_up(parent)
-            if depth < len(parts) or os.path.isdir(source):
+            if depth < len(parts) or is_folder:
                 os.mkdir(self.inside(step))
                 self.made.add(step)
             else:
                 open(self.inside(step), "w").close()
-        self.made.discard(path)
-        mount(source, self.inside(path), flags=MS_BIND | MS_REC)
-        if read_only:
-            mount("none", self.inside(path), flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
-def build(root: str, mounts: list[list[str | bool]]) -> None:
+def build(root: str, mounts: list[list[str | bool]], cwd: str) -> None:
     os.makedirs(root, exist_ok=True)
     mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755")
     view = View(root)
     view.open_up("/")
     for source, path, read_only in sorted(mounts, key=lambda each: str(each[1]).count("/")):
         view.place(str(source), str(path), bool(read_only))
+    view.start_in(cwd)
 
 
 def execute(spec: dict[str, Any]) -> None:
@@ -142,10 +157,10 @@ def execute(spec: dict[str, Any]) -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if "enter" not in spec:
         socket.sethostname(spec["hostname"][:63])
-        build(spec["root"], spec["mounts"])
+        build(spec["root"], spec["mounts"], spec["cwd"])
         mount("proc", spec["root"] + "/proc", "proc")
         os.chroot(spec["root"])
-    os.chdir(spec["cwd"] if os.path.isdir(spec["cwd"]) else "/")
+    os.chdir(spec["cwd"])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 (that is its purpose)

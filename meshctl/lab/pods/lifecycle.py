@@ -164,7 +164,7 @@ class PodRun:
         mounts = volumes.mounts(spec, folders, values)
         mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
         argv = images.argv(image, command, args, sys.executable)
-        return Program(argv, values, spec.get("workingDir", "/"), mounts)
+        return Program(argv, values, spec.get("workingDir") or "/", mounts)
 
     def report(self, kind: str, reason: str, message: str) -> None:
         """Post an Event; the same one at most every 30 s."""

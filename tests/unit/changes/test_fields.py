@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from meshctl.changes import PropertyChange, Step, group, plan_text
-from meshctl.changes.fields import UNKNOWN, FieldChange, fields
+from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
+from meshctl.changes.fields import FieldChange, fields
+from meshctl.model.stack_state import UNKNOWN
 
 JOB = "kubernetes:batch/v1:Job"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
 SECRET = "kubernetes:core/v1:Secret"
 POLICY = "meshaws:iam:RolePolicy"
+
+
+def grouped(*steps: Step) -> Plan:
+    return group(steps, environment="dc1", digest="d", hourly_usd_before=0.0, hourly_usd_after=0.0)
 
 
 def step(type_: str, *paths: str, old: Any = None, new: Any = None, replaces: bool = False) -> Step:
@@ -130,9 +135,8 @@ def test_several_objects_that_change_alike_are_one_field_and_nothing_but_bookkee
     volume = step("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage", old=sized[0], new=sized[1])
     claim = "kubernetes:core/v1:PersistentVolumeClaim"
     same = step(claim, "spec.resources.requests.storage", old=sized[0], new=sized[1])
-    costs: dict[str, float | None] = {"hourly_usd_before": 0.0, "hourly_usd_after": 0.0}
-    (change,) = group([volume, same], environment="dc1", digest="d", **costs).changes
+    (change,) = grouped(volume, same).changes
     assert change.summary == "size 1Gi -> 2Gi"
     hidden = step("kubernetes:core/v1:Service", 'metadata.annotations["pulumi.com/skipAwait"]')
-    text = plan_text(group([hidden], environment="dc1", digest="d", **costs))
+    text = plan_text(grouped(hidden))
     assert "~ workload/chat  1 resource to update" in text

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
+from meshctl.changes import Plan, PropertyChange, Step, done_text, group, plan_text
 from meshctl.changes.fields import value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
@@ -14,7 +14,7 @@ def step(type_: str, name: str, op: str, **more: object) -> Step:
     return Step(urn=f"{URN}{type_}::{name}", type=type_, op=op, **more)  # type: ignore[arg-type]
 
 
-def plan(*steps: Step):
+def plan(*steps: Step) -> Plan:
     return group(steps, environment="aws-east", digest="d", hourly_usd_before=0.0, hourly_usd_after=42.5)
 
 

@@ -19,7 +19,9 @@ from meshctl.changes.losses import (
 )
 from meshctl.changes.steps import Step
 from meshctl.model.deployment import Block, Deployment, FileSystem, Price
+from meshctl.model.stack_state import Resource
 from tests.unit.deployments import deployment
+from tests.unit.states import NOTHING, state
 
 PRICE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
 NAMESPACE, CLUSTER, EFS = "kubernetes:core/v1:Namespace", "meshaws:eks:Cluster", "meshaws:efs:FileSystem"
@@ -48,15 +50,13 @@ HOME = resource(
     metadata={"name": "home"},
     spec={"volumeName": "llm-prod-home", "resources": {"requests": {"storage": "1200Gi"}}},
 )
-STATE = {
-    "resources": [
-        resource(CLUSTER, "cluster:eks"),
-        resource(EFS, "storage/home:efs", "fs-0123"),
-        resource(NAMESPACE, "platform:namespace"),
-        HOME,
-        stateful_set("site", "data"),
-    ]
-}
+STATE = state(
+    resource(CLUSTER, "cluster:eks"),
+    resource(EFS, "storage/home:efs", "fs-0123"),
+    resource(NAMESPACE, "platform:namespace"),
+    HOME,
+    stateful_set("site", "data"),
+)
 VOLUMES = (
     Volume("data-site-0", "pvc-1", "vol-1", "5Gi"),
     Volume("data-old-0", "pvc-2", "vol-2", "5Gi"),
@@ -66,7 +66,7 @@ SEEN = Seen(volumes=VOLUMES)
 
 
 def steps(op: str, *types: str) -> list[Step]:
-    return [Step(r["urn"], r["type"], op, r["inputs"], r["inputs"]) for r in STATE["resources"] if r["type"] in types]
+    return [Step(each.urn, each.type, op, each.inputs, each.inputs) for each in STATE.of_type(*types)]
 
 
 @pytest.mark.parametrize("op", ["delete", "replace"])
@@ -100,22 +100,22 @@ def test_a_stateful_set_that_is_replaced_finds_its_volumes_again() -> None:
 def test_names_that_begin_alike_are_not_taken_for_each_other() -> None:
     """The claims of a workload `a` and of one `a-b`."""
     old, new = stateful_set("a-b", "data"), stateful_set("a", "data")
-    state = {"resources": [old]}
+    before = state(old)
     goes = Step(old["urn"], STATEFUL_SET, "delete", old["inputs"])
     comes = Step(new["urn"], STATEFUL_SET, "create", {}, new["inputs"])
-    outcome = outcome_of_up(state, made(), made(), [goes, comes])
+    outcome = outcome_of_up(before, made(), made(), [goes, comes])
     seen = Seen(volumes=(Volume("data-a-b-0", "pvc-1"),))
-    assert [loss.subject for loss in losses(state, made(), outcome, seen)] == ["storage/data"]
+    assert [loss.subject for loss in losses(before, made(), outcome, seen)] == ["storage/data"]
 
 
 def test_what_can_not_be_seen_counts() -> None:
     bucket = resource("meshaws:s3:Bucket", "storage/weights:bucket", Bucket="b-1")
-    state = {"resources": [bucket, *STATE["resources"]]}
-    found = losses(state, made(), outcome_of_destroy(state), Seen())
+    more = STATE.with_resources([Resource(bucket), *STATE.resources])
+    found = losses(more, made(), outcome_of_destroy(more), Seen())
     sizes = {loss.subject: loss.size for loss in found}
     assert sizes == {"storage/weights": UNSEEN, "storage/home": "1200 GiB", "storage/data": "5Gi"}
 
 
 def test_an_outcome_that_touches_nothing_loses_nothing() -> None:
     assert losses(STATE, made(), Outcome(frozenset()), SEEN) == ()
-    assert losses({}, None, outcome_of_destroy({}), Seen()) == ()
+    assert losses(NOTHING, None, outcome_of_destroy(NOTHING), Seen()) == ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -17,16 +19,17 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context
 from meshctl.cli.schema import schema
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UsageError
-from tests.golden_files import GOLDEN, assert_golden
+from tests.golden_files import Golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
+INFEASIBLE = Path(__file__).parent / "infeasible"
 app = typer.Typer()
 app.command()(check)
 app.command()(schema)
 
 
-def context(folder: Path, prefix: str = "", **more) -> Context:
-    return Context(folder / f"{prefix}mesh.yaml", folder / f"{prefix}environments.yaml", **more)
+def context(folder: Path, **more: Any) -> Context:
+    return Context(folder / "mesh.yaml", folder / "environments.yaml", **more)
 
 
 def run(given: Context, *arguments: str, code: int = 0) -> str:
@@ -37,15 +40,15 @@ def run(given: Context, *arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
-def test_the_example_side_by_side() -> None:
-    assert_golden("check/example.txt", run(context(EXAMPLE), "check"))
+def test_the_example_side_by_side(golden: Golden) -> None:
+    golden("check/example.txt", run(context(EXAMPLE), "check"))
 
 
-def test_the_example_in_detail() -> None:
-    assert_golden("check/example-verbose.txt", run(context(EXAMPLE, verbose=True), "check", "aws-east"))
+def test_the_example_in_detail(golden: Golden) -> None:
+    golden("check/example-verbose.txt", run(context(EXAMPLE, verbose=True), "check", "aws-east"))
 
 
-def test_the_example_as_json() -> None:
+def test_the_example_as_json(golden: Golden) -> None:
     text = run(context(EXAMPLE, output="json"), "check")
     document = json.loads(text)
     assert document["meshctl"] == 1
@@ -55,19 +58,19 @@ def test_the_example_as_json() -> None:
         assert set(found) >= {"gaps", "pools", "storage", "hourly_usd", "price_sources"}
         assert set(found["pools"]["train"]) >= {"machine", "nodes", "fabric", "rejected"}
         assert set(found["storage"]["weights"]) == {"as"}
-    assert_golden("check/example.json", json.dumps(document, indent=1) + "\n")
+    golden.json("check/example.json", document)
 
 
-def test_gaps_exit_65() -> None:
-    given = context(GOLDEN / "check", "infeasible-")
-    assert_golden("check/infeasible.txt", run(given, "check", code=65))
-    found = json.loads(run(context(GOLDEN / "check", "infeasible-", output="json"), "check", code=65))
+def test_gaps_exit_65(golden: Golden) -> None:
+    given = context(INFEASIBLE)
+    golden("check/infeasible.txt", run(given, "check", code=65))
+    found = json.loads(run(context(INFEASIBLE, output="json"), "check", code=65))
     assert not any(environment["feasible"] for environment in found["environments"].values())
     assert set(found["environments"]["aws"]["gaps"][0]) == {"subject", "wanted", "best", "hint"}
     assert found["environments"]["aws"]["hourly_usd"] is None
 
 
-def test_what_migrate_can_not_move_is_said_before_anything_is_up(tmp_path) -> None:
+def test_what_migrate_can_not_move_is_said_before_anything_is_up(tmp_path: Path) -> None:
     shared, cache = "kind: filesystem, size: 4800GiB, throughput: 1.2GB/s", "kind: block, size: 500GiB"
     text = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
     for lasting in (shared, cache):
@@ -81,7 +84,7 @@ def test_what_migrate_can_not_move_is_said_before_anything_is_up(tmp_path) -> No
     assert found["environments"]["dc1"]["migrate"] == {"possible": False, "stays_behind": ["shared", "cache"]}
 
 
-def test_the_job_of_the_docs_that_copies_a_file_system_is_one_that_can_be_run(tmp_path) -> None:
+def test_the_job_of_the_docs_that_copies_a_file_system_is_one_that_can_be_run(tmp_path: Path) -> None:
     docs = (EXAMPLE.parents[1] / "docs" / "migrate.md").read_text(encoding="utf-8")
     (job,) = re.findall(r"```yaml\n(.*?)```", docs, re.DOTALL)
     head = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools:\n  general: {nodes: 1}\n"
@@ -90,7 +93,7 @@ def test_the_job_of_the_docs_that_copies_a_file_system_is_one_that_can_be_run(tm
     assert "home (filesystem) stays behind" in " ".join(run(given, "check", "aws-east").split())
 
 
-def test_only_the_environments_asked_about_count(tmp_path) -> None:
+def test_only_the_environments_asked_about_count(tmp_path: Path) -> None:
     text = (EXAMPLE / "environments.yaml").read_text(encoding="utf-8")
     bad = "  bad: {provider: aws, region: us-east-1, zones: [us-east-1a]}\n"
     (tmp_path / "environments.yaml").write_text(
@@ -101,7 +104,7 @@ def test_only_the_environments_asked_about_count(tmp_path) -> None:
     run(given, "check", code=65)
 
 
-def test_many_environments_are_shown_one_below_the_other(tmp_path) -> None:
+def test_many_environments_are_shown_one_below_the_other(tmp_path: Path) -> None:
     names = [f"e{index}" for index in range(6)]
     entries = "".join(
         f"  {name}: {{provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}}\n" for name in names
@@ -117,7 +120,7 @@ def test_many_environments_are_shown_one_below_the_other(tmp_path) -> None:
     assert len(json.loads(run(context(tmp_path, output="json"), "check"))["environments"]) == 6
 
 
-def test_errors_reach_the_caller(tmp_path) -> None:
+def test_errors_reach_the_caller(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticsError):
         run(context(tmp_path), "check")
     with pytest.raises(UsageError, match="no environment"):
@@ -127,14 +130,14 @@ def test_errors_reach_the_caller(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mesh", "environments"])
-def test_schema(name) -> None:
+def test_schema(name: str) -> None:
     document = json.loads(run(context(EXAMPLE), "schema", name))
     assert document["type"] == "object"
     assert "apiVersion" in document["properties"]
 
 
-def test_questions_need_a_terminal(monkeypatch) -> None:
-    monkeypatch.setattr("sys.stdin", open("/dev/null", encoding="utf-8"))  # noqa: SIM115, PTH123
+def test_questions_need_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UsageError, match="must be confirmed"):
         Context().confirm("apply?")
     with pytest.raises(ProtectedDataError):

@@ -1,6 +1,5 @@
 """Where a state says that its objects are, and what is refused elsewhere."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,16 +7,25 @@ import pytest
 from meshctl.engine import cluster_identity, clusters
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 
 PROVIDER = "urn:pulumi:cw::llm-prod::pulumi:providers:kubernetes::kubernetes"
 POOL = "urn:pulumi:cw::llm-prod::kubernetes:compute.coreweave.com/v1alpha1:NodePool::pool/train:nodepool"
 HERE, THERE = ClusterAccess("cw", context="cw"), ClusterAccess("cw", context="dc1")
 
 
-def state(uid: str = "uid-cw", **inputs: str) -> dict[str, Any]:
+MADE = {"urn": POOL, "type": POOL.split("::")[2], "provider": f"{PROVIDER}::1"}
+BEGUN = [{"type": "creating", "resource": MADE}]
+
+
+def provider(uid: str = "uid-cw", **inputs: str) -> dict[str, Any]:
     given = {"context": "cw", **({"clusterIdentifier": uid} if uid else {}), **inputs}
-    pool = {"urn": POOL, "type": POOL.split("::")[2], "provider": f"{PROVIDER}::1"}
-    return {"resources": [{"urn": PROVIDER, "id": "1", "type": "pulumi:providers:kubernetes", "inputs": given}, pool]}
+    return {"urn": PROVIDER, "id": "1", "type": "pulumi:providers:kubernetes", "inputs": given}
+
+
+def state(uid: str = "uid-cw", **inputs: str) -> StackState:
+    return states.state(provider(uid, **inputs), MADE)
 
 
 @pytest.fixture
@@ -36,17 +44,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | Exception]:
 
 
 def test_the_state_has_the_cluster_and_the_way_to_it() -> None:
-    assert cluster_identity.saved("cw", {}) is None
+    assert cluster_identity.saved("cw", states.NOTHING) is None
     assert cluster_identity.saved("cw", state()) == ClusterAccess("cw", context="cw", uid="uid-cw")
     assert cluster_identity.saved("cw", state("")) == ClusterAccess("cw", context="cw")
 
 
 def test_what_a_killed_run_had_only_begun_counts_too() -> None:
-    given = state()
-    begun = given["resources"].pop()
-    assert cluster_identity.saved("cw", given) is None
-    given["pending_operations"] = [{"type": "creating", "resource": begun}]
-    assert cluster_identity.saved("cw", given) is not None
+    assert cluster_identity.saved("cw", states.state(provider())) is None
+    assert cluster_identity.saved("cw", states.state(provider(), pending_operations=BEGUN)) is not None
 
 
 def test_a_cluster_that_the_stack_made_is_not_asked_for() -> None:
@@ -57,7 +62,7 @@ def test_a_cluster_that_the_stack_made_is_not_asked_for() -> None:
 
 def test_another_cluster_is_refused_with_both_names_and_what_to_do() -> None:
     cluster_identity.check_change(HERE, state(), "uid-cw")
-    cluster_identity.check_change(THERE, {}, "uid-dc1")
+    cluster_identity.check_change(THERE, states.NOTHING, "uid-dc1")
     with pytest.raises(UsageError) as caught:
         cluster_identity.check_change(THERE, state(), "uid-dc1")
     assert caught.value.what.startswith('cw is in another cluster than the one that the context "dc1" of')
@@ -80,7 +85,7 @@ def test_a_state_of_an_older_version_is_compared_by_the_way_that_it_names(world:
 
 
 def test_what_a_killed_run_began_is_looked_for_in_the_right_cluster_only(world: dict[str, str | Exception]) -> None:
-    killed = {**state(), "pending_operations": [{"type": "creating", "resource": state()["resources"][1]}]}
+    killed = states.state(provider(), {**MADE, "custom": True}, pending_operations=BEGUN)
     renamed = ClusterAccess("cw", context="cw-east")
     cluster_identity.check_change(renamed, killed, "uid-cw")
     world["cw"] = "uid-dc1"
@@ -90,7 +95,7 @@ def test_what_a_killed_run_began_is_looked_for_in_the_right_cluster_only(world: 
 
 
 def test_destroy_asks_the_cluster_of_the_state(world: dict[str, str | Exception]) -> None:
-    cluster_identity.check_destroy("cw", {})
+    cluster_identity.check_destroy("cw", states.NOTHING)
     cluster_identity.check_destroy("cw", state())
     world["cw"] = "uid-new"
     with pytest.raises(UsageError):
@@ -116,11 +121,6 @@ def test_only_what_is_really_gone_can_be_forgotten(world: dict[str, str | Except
 
 
 def test_buckets_are_not_forgotten() -> None:
-    given = state()
-    bucket: Mapping[str, Any] = {"urn": "…::storage/weights:bucket", "type": "meshaws:s3:Bucket"}
-    pending = [{"type": "creating", "resource": given["resources"][1]}]
-    left = cluster_identity.without_cluster(
-        {**given, "resources": [*given["resources"], bucket], "pending_operations": pending}
-    )
-    assert left["resources"] == [bucket]
-    assert left["pending_operations"] == []
+    bucket = {"urn": "…::storage/weights:bucket", "type": "meshaws:s3:Bucket"}
+    left = cluster_identity.without_cluster(states.state(provider(), MADE, bucket, pending_operations=BEGUN))
+    assert left.written() == {"resources": [bucket], "pending_operations": []}

@@ -15,10 +15,12 @@ from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, UnreachableError
 from meshctl.model.deployment import Cluster, Provider
+from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import LateValue, PlatformObject
 from stacks.platform import token
 from tests.unit.deployments import deployment
 from tests.unit.render.sample import sample
+from tests.unit.states import NOTHING, state
 
 PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem")
 URN = "urn:pulumi:here::llm-prod::"
@@ -43,17 +45,17 @@ def in_state(item: PlatformObject) -> dict[str, Any]:
     return {"urn": f"{URN}{token(item)}::{item.name}", "type": token(item), "custom": True, "outputs": live}
 
 
-def world(provider: Provider) -> tuple[dict[str, Any], Ownership]:
+def world(provider: Provider) -> tuple[StackState, Ownership]:
     """The state of an environment that is up, and its live objects, all as they were left."""
     items = [item for item in declared(provider) if item.kind not in live_objects.NOT_READ]
-    state = {"resources": [in_state(item) for item in items]}
+    before = state(*(in_state(item) for item in items))
     live = {}
-    for item, resource in zip(items, state["resources"], strict=True):
-        now = copy.deepcopy(resource["outputs"])
+    for item, resource in zip(items, before.resources, strict=True):
+        now: Any = copy.deepcopy(resource.outputs)
         now["metadata"]["resourceVersion"] = "9"
         now["status"] = {"seen": 2}
         live[item.name] = (live_objects.reference(item), now)
-    return state, Ownership("here", live=live, looked_at=tuple(items))
+    return before, Ownership("here", live=live, looked_at=tuple(items))
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -74,17 +76,17 @@ def test_nothing_changed_is_no_drift(provider: Provider) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_object_that_is_deleted_is_missed(provider: Provider) -> None:
-    state, owned = world(provider)
+    before, owned = world(provider)
     for item in owned.looked_at:
         live = {name: found for name, found in owned.live.items() if name != item.name}
-        seen = look.in_cluster(state, Ownership("here", live=live, looked_at=owned.looked_at))
+        seen = look.in_cluster(before, Ownership("here", live=live, looked_at=owned.looked_at))
         assert [(step.op, step.urn.rsplit("::", 1)[1]) for step in seen] == [("delete", item.name)]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provider) -> None:
-    state, owned = world(provider)
-    for item, one in zip(owned.looked_at, state["resources"], strict=True):
+    before, owned = world(provider)
+    for item, one in zip(owned.looked_at, before.resources, strict=True):
         for path in leaves({key: item.manifest[key] for key in item.manifest if key not in ("apiVersion", "kind")}):
             if path == ("metadata", "name") or any(
                 ".".join(map(str, path)).startswith(ignored) for ignored in item.ignore_changes
@@ -96,7 +98,7 @@ def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provid
                 holder = holder[key]
             holder[path[-1]] = "changed by hand"
             changed = {item.name: (owned.live[item.name][0], live)}
-            seen = look.in_cluster({"resources": [one]}, Ownership("here", live=changed, looked_at=(item,)))
+            seen = look.in_cluster(before.with_resources([one]), Ownership("here", live=changed, looked_at=(item,)))
             assert [step.urn.rsplit("::", 1)[1] for step in seen] == [item.name], path
 
 
@@ -104,7 +106,7 @@ def deployment_step(was: dict[str, Any], now: dict[str, Any]) -> Step | None:
     kind = "kubernetes:apps/v1:Deployment"
     resource = {"urn": f"{URN}{kind}::workload/chat:deployment", "type": kind, "outputs": {"spec": was}}
     return drift.of_object(
-        resource, {"spec": {"replicas": 2, "limits": {"hugepages": "5120Mi"}, "empty": ""}}, {"spec": now}
+        Resource(resource), {"spec": {"replicas": 2, "limits": {"hugepages": "5120Mi"}, "empty": ""}}, {"spec": now}
     )
 
 
@@ -120,7 +122,7 @@ def test_items_of_lists_are_compared_by_what_tells_them_apart() -> None:
     ports = [{"name": "a", "port": 1}, {"name": "b", "port": 2}]
     resource = {"urn": f"{URN}{kind}::workload/chat:service", "type": kind, "outputs": {"spec": {"ports": ports}}}
     turned = {"spec": {"ports": [{"name": "b", "port": 3}, {"name": "a", "port": 1}]}}
-    step = drift.of_object(resource, {"spec": {"ports": ports}}, turned)
+    step = drift.of_object(Resource(resource), {"spec": {"ports": ports}}, turned)
     assert step is not None
     assert [change.path for change in step.properties] == ["spec.ports[1].port"]
 
@@ -128,7 +130,7 @@ def test_items_of_lists_are_compared_by_what_tells_them_apart() -> None:
 def test_a_plan_tells_drift_apart_from_changes_of_the_mesh() -> None:
     scaled = deployment_step({"replicas": 2}, {"replicas": 3})
     assert scaled is not None
-    job = drift.gone({"urn": f"{URN}kubernetes:batch/v1:Job::workload/pretrain:job", "type": "kubernetes:batch/v1:Job"})
+    job = drift.gone(Resource(resource("kubernetes:batch/v1:Job", "workload/pretrain:job")))
     plan = group([], environment="here", digest="d", hourly_usd_before=None, hourly_usd_after=None, drift=(scaled, job))
     assert plan.pending
     assert plan.changes == ()
@@ -167,9 +169,9 @@ def test_what_a_preview_mends_is_no_change_of_the_mesh() -> None:
 class Recorded:
     """What a run is asked to do to the state."""
 
-    def __init__(self, results: list[Step], state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, results: list[Step], state: StackState = NOTHING) -> None:
         self.results = results
-        self.known = dict(state or {})
+        self.known = state
         self.asked: list[tuple[str, list[str]]] = []
 
     def compare(self, urns: list[str]) -> list[Step]:
@@ -187,7 +189,7 @@ class Recorded:
         self.asked.append((change.__name__, []))
         self.known = change(self.known)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StackState:
         return self.known
 
 
@@ -204,7 +206,7 @@ def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
     run = Recorded([Step(bucket["urn"], bucket["type"], "delete"), Step(job["urn"], job["type"], "delete")])
     changed = Step(chat["urn"], chat["type"], "update", properties=(PropertyChange("spec.replicas"),))
     seen = look.bring_into_state(
-        as_run(run), look.engine_urns({"resources": [bucket, chat, job]}), (changed, drift.gone(job))
+        as_run(run), look.engine_urns(state(bucket, chat, job)), (changed, drift.gone(Resource(job)))
     )
     assert run.asked == [("mark", [chat["urn"]]), ("reread", sorted([bucket["urn"], job["urn"]]))]
     assert sorted(step.urn for step in seen.drift) == sorted([bucket["urn"], chat["urn"], job["urn"]])
@@ -219,61 +221,61 @@ def test_every_kind_that_is_declared_is_looked_at_or_read_by_the_engine() -> Non
     for provider in PROVIDERS:
         items = declared(provider)
         read = {resource["urn"] for resource in (in_state(item) for item in items)}
-        by_engine = set(look.engine_urns({"resources": [in_state(item) for item in items]}))
+        by_engine = set(look.engine_urns(state(*(in_state(item) for item in items))))
         in_cluster = {in_state(item)["urn"] for item in items if item.kind not in live_objects.NOT_READ}
         assert by_engine | in_cluster == read
 
 
 def test_a_workload_that_is_being_deleted_counts_as_gone_and_a_claim_does_not() -> None:
-    state, owned = world("onprem")
+    before, owned = world("onprem")
     leaving = {}
     for item in owned.looked_at:
         live = copy.deepcopy(owned.live[item.name][1])
         live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         leaving[item.name] = (owned.live[item.name][0], live)
-    seen = look.in_cluster(state, Ownership("here", live=leaving, looked_at=owned.looked_at))
+    seen = look.in_cluster(before, Ownership("here", live=leaving, looked_at=owned.looked_at))
     with_pods = {item.name for item in owned.looked_at if item.kind in ("Deployment", "StatefulSet", "Job")}
     assert {step.urn.rsplit("::", 1)[1] for step in seen} == with_pods
 
 
 def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_gone() -> None:
     cluster, secret = resource("meshaws:eks:Cluster", "cluster:eks"), resource("kubernetes:core/v1:Secret", "s:secret")
-    state = {"resources": [cluster, secret]}
+    before = state(cluster, secret)
     silent = Ownership("here", silence=UnreachableError("no answer"))
     for looks in (look.before_up, partial(look.before_plan, allowed=lambda: None)):
         with pytest.raises(UnreachableError):
-            looks(as_run(Recorded([], state)), deployment(), state, silent)
-    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")], state)
-    assert look.before_up(as_run(run), deployment(), state, silent).cluster_is_gone
+            looks(as_run(Recorded([], before)), deployment(), before, silent)
+    run = Recorded([Step(cluster["urn"], cluster["type"], "delete")], before)
+    assert look.before_up(as_run(run), deployment(), before, silent).cluster_is_gone
     # its objects leave the state first: a kill then leaves a cluster that can be found gone again
     assert [asked for asked, _ in run.asked] == ["compare", "without_cluster", "reread"]
 
 
 def test_a_run_that_was_killed_after_it_had_found_the_cluster_gone_goes_on() -> None:
     vpc, secret = resource("meshaws:ec2:Vpc", "network:vpc"), resource("kubernetes:core/v1:Secret", "s:secret")
-    state = {"resources": [vpc, secret]}
+    before = state(vpc, secret)
     silent = Ownership("here", silence=UnreachableError("no answer"))
-    assert look.before_plan(as_run(Recorded([])), deployment(), state, silent, lambda: None).cluster_is_gone
-    run = Recorded([], state)
-    assert look.before_up(as_run(run), deployment(), state, silent).cluster_is_gone
+    assert look.before_plan(as_run(Recorded([])), deployment(), before, silent, lambda: None).cluster_is_gone
+    run = Recorded([], before)
+    assert look.before_up(as_run(run), deployment(), before, silent).cluster_is_gone
     assert run.asked == [("without_cluster", []), ("reread", [vpc["urn"]])]
 
 
 def test_objects_that_an_interrupted_run_did_not_get_to_are_passed_over() -> None:
     """What it had deleted to make it anew, and what it had begun and turned out not to be there."""
-    state, owned = world("onprem")
-    first, *others = state["resources"]
-    assert look.in_cluster({"resources": others}, owned) == ()
+    before, owned = world("onprem")
+    first, *others = before.resources
+    assert look.in_cluster(before.with_resources(others), owned) == ()
     live = {name: found for name, found in owned.live.items() if name != owned.looked_at[0].name}
-    replaced = {"resources": [{**first, "pendingReplacement": True}, *others]}
+    replaced = before.with_resources([first.with_fields(pendingReplacement=True), *others])
     assert look.in_cluster(replaced, Ownership("here", live=live, looked_at=owned.looked_at)) == ()
 
 
 def test_what_an_interrupted_run_had_begun_is_no_drift_and_changes_the_preview() -> None:
     vpc, begun = resource("meshaws:ec2:Vpc", "network:vpc"), resource("meshaws:ec2:Subnet", "network:subnet")
-    state = {"resources": [vpc, {**begun, "id": "unanswered"}]}
+    before = state(vpc, {**begun, "id": "unanswered"})
     run = Recorded([])
-    seen = look.before_plan(as_run(run), deployment(), state, Ownership("here"), lambda: None)
+    seen = look.before_plan(as_run(run), deployment(), before, Ownership("here"), lambda: None)
     assert run.asked == [("compare", [vpc["urn"]])]
     assert (seen.drift, seen.changes_the_preview) == ((), True)
 
@@ -288,12 +290,12 @@ def test_by_another_kubeconfig_than_before_the_engine_reads_no_object() -> None:
     provider = f"{made_by['urn']}::p1"
     bucket, secret = resource("meshaws:s3:Bucket", "storage/w:bucket"), resource(look._SECRET, "workload/chat:secrets")
     job = {**resource("kubernetes:batch/v1:Job", "workload/pretrain:job"), "provider": provider}
-    state = {"resources": [made_by, bucket, {**secret, "provider": provider}, job]}
+    before = state(made_by, bucket, {**secret, "provider": provider}, job)
     here = deployment("cw", cluster=Cluster(name="cw", kubeconfig="/new/config", context="cw"))
-    assert not look._can_read(here, state, Ownership("cw"))
+    assert not look._can_read(here, before, Ownership("cw"))
     run = Recorded([])
     look.bring_into_state(
-        as_run(run), look.engine_urns(state, in_cluster=False), (drift.gone(job),), reads_objects=False
+        as_run(run), look.engine_urns(before, in_cluster=False), (drift.gone(Resource(job)),), reads_objects=False
     )
     assert run.asked == [("mark", [job["urn"]]), ("reread", [bucket["urn"]])]
 
@@ -312,10 +314,10 @@ def test_a_profile_that_is_no_longer_the_one_of_the_environment_looks_at_nothing
         compare = reread
 
     def looked() -> list[look.Look]:
-        run, state = Refused([]), {"resources": [provider, bucket]}
+        run, before = Refused([]), state(provider, bucket)
         return [
-            look.before_plan(as_run(run), deployment(), state, Ownership("here"), lambda: None),
-            look.before_up(as_run(run), deployment(), state, Ownership("here")),
+            look.before_plan(as_run(run), deployment(), before, Ownership("here"), lambda: None),
+            look.before_up(as_run(run), deployment(), before, Ownership("here")),
         ]
 
     if is_other:

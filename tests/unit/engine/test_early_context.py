@@ -13,7 +13,10 @@ import yaml
 from meshctl.engine import early_context, kubeconfig
 from meshctl.engine.events import Progress, Recorder
 from meshctl.errors import MeshError
+from meshctl.model.stack_state import StackOutputs
+from stacks.aws.cluster import kubeconfig_text
 from tests.unit.deployments import deployment
+from tests.unit.states import NOTHING, state
 
 URN = "urn:pulumi:aws-east::m::meshaws:eks:Cluster::cluster:eks"
 CLUSTER = {"name": "m-aws-east", "endpoint": "https://eks.example", "certificateAuthority": {"data": "Y2E="}}
@@ -75,18 +78,18 @@ def test_a_context_that_cannot_be_written_fails_no_run(folder: Path) -> None:
 
 
 def test_the_next_up_after_a_kill_begins_with_it(folder: Path) -> None:
-    state = {"resources": [{"type": "meshaws:eks:Cluster", "urn": URN, "outputs": CLUSTER}]}
-    run = cast("Any", SimpleNamespace(name="aws-east", outputs=dict))
-    with early_context.written(AWS, folder, {}, run):
+    made = state({"type": "meshaws:eks:Cluster", "urn": URN, "outputs": CLUSTER})
+    run = cast("Any", SimpleNamespace(name="aws-east", outputs=StackOutputs))
+    with early_context.written(AWS, folder, NOTHING, run):
         assert servers(folder) == {}
-    with early_context.written(AWS, folder, state, run):
+    with early_context.written(AWS, folder, made, run):
         assert servers(folder) == {"aws-east": "https://eks.example"}
 
 
 def test_after_a_failure_it_is_there(folder: Path) -> None:
     Recorder(early_context.watching(AWS, folder / "made", None))(finished(CLUSTER))  # no such folder
-    made = early_context.kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
-    run = cast("Any", SimpleNamespace(name="aws-east", outputs=lambda: {"kubeconfig": made}))
-    with pytest.raises(MeshError, match="failed"), early_context.written(AWS, folder, {}, run):
+    made = kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
+    run = cast("Any", SimpleNamespace(name="aws-east", outputs=lambda: StackOutputs({"kubeconfig": made})))
+    with pytest.raises(MeshError, match="failed"), early_context.written(AWS, folder, NOTHING, run):
         raise MeshError("failed")
     assert servers(folder) == {"aws-east": "https://eks.example"}

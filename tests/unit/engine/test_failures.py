@@ -4,6 +4,7 @@ import pytest
 
 from meshctl.engine.failures import HINTS, error_of, failure_of, lock_owner, resource_failures
 from meshctl.errors import CredentialsError, EngineError, LockedError, ResourcesFailedError, UnreachableError
+from meshctl.platforms import registry
 
 URN = "urn:pulumi:aws-east::llm-prod::meshaws:eks:Nodegroup::pool/train:nodegroup"
 
@@ -13,7 +14,7 @@ def said(message: str, urn: str = URN) -> list[tuple[str, str, str]]:
 
 
 def test_the_apis_code_is_taken_out_of_the_message() -> None:
-    failure = failure_of(URN, "no p5.48xlarge in us-east-1a [code=InsufficientInstanceCapacity]")
+    failure = failure_of(URN, "no p5.48xlarge in us-east-1a [code=InsufficientInstanceCapacity]", "aws")
     assert (failure.subject, failure.code) == ("pool/train", "InsufficientInstanceCapacity")
     assert failure.message == "no p5.48xlarge in us-east-1a"
     assert "reserve capacity" in failure.hint
@@ -171,4 +172,11 @@ def test_a_conflict_of_fields_names_the_owner_and_nothing_of_the_engine(message:
 
 
 def test_no_hint_names_the_engines_annotations() -> None:
-    assert not [hint for hint in HINTS.values() if "pulumi" in hint.lower()]
+    own = registry.merged(lambda platform: platform.words.failure_hints)
+    assert not [hint for hint in (*HINTS.values(), *own.values()) if "pulumi" in hint.lower()]
+
+
+def test_the_hints_of_one_platform_are_not_given_for_another() -> None:
+    message = "the node pool is not filled [code=Quota]"
+    assert "ask support" in failure_of(URN, message, "coreweave").hint
+    assert failure_of(URN, message, "aws").hint == failure_of(URN, message).hint == ""

@@ -200,7 +200,7 @@ def test_a_claim_that_was_grown_stays_and_one_that_is_to_grow_grows(there: str, 
         spec = {"resources": {"requests": {"storage": size}}}
         return {"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": spec}
 
-    fields = {"f:spec": {"f:resources": {"f:requests": {"f:storage": {}}}}}
+    fields: dict[str, Any] = {"f:spec": {"f:resources": {"f:requests": {"f:storage": {}}}}}
     entry = {"manager": "pvc-autoresizer", "operation": "Update", "fieldsV1": fields}
     found = claim(there) | {"metadata": {"name": "data", "managedFields": [entry]}}
     (conflict,) = field_conflicts("storage/data:claim", claim("500Gi"), found)

@@ -12,19 +12,21 @@ from meshctl.engine.finished_jobs import Staying, staying, with_marks
 from meshctl.engine.jobs import JobState
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, Mount
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 from tests.unit.render.sample import sample
 
 COMPLETE = {"embed": JobState("embed", "complete"), "pretrain": JobState("pretrain", "complete")}
 
 
-def state(deployed: Deployment, *, ran: Deployment | None = None, **more: Any) -> dict[str, Any]:
+def state(deployed: Deployment, *, ran: Deployment | None = None, **more: Any) -> StackState:
     """After an `up` of `deployed`, whose jobs were made by `ran`. `more`: marks of the engine on the jobs."""
     outputs = {"deployment": deployed.model_dump(mode="json")}
     stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:e::m::pulumi:pulumi:Stack::m-e", "outputs": outputs}
     jobs = [item for item in render.platform_objects(ran or deployed) if item.kind == "Job"]
     type_ = "kubernetes:batch/v1:Job"
     made = [{"type": type_, "urn": f"urn:pulumi:e::m::{type_}::{j.name}", "inputs": j.manifest, **more} for j in jobs]
-    return {"resources": [stack, *made]}
+    return states.state(stack, *made)
 
 
 def changed(workload: str, given: Deployment | None = None, **fields: Any) -> Deployment:
@@ -33,8 +35,8 @@ def changed(workload: str, given: Deployment | None = None, **fields: Any) -> De
     return given.model_copy(update={"workloads": workloads})
 
 
-def stays(after: Deployment, before: Mapping[str, Any], states: Mapping[str, JobState] = COMPLETE) -> Staying:
-    return staying(after, before, lambda: states)
+def stays(after: Deployment, before: StackState, ended: Mapping[str, JobState] = COMPLETE) -> Staying:
+    return staying(after, before, lambda: ended)
 
 
 def test_nothing_is_asked_of_the_cluster_where_no_job_would_be_made_anew() -> None:
@@ -43,7 +45,7 @@ def test_nothing_is_asked_of_the_cluster_where_no_job_would_be_made_anew() -> No
 
     before = state(sample("coreweave"))
     assert staying(sample("coreweave"), before, look) == Staying()
-    assert staying(sample("coreweave"), {}, look) == Staying()
+    assert staying(sample("coreweave"), states.NOTHING, look) == Staying()
     paused = sample("coreweave").paused(frozenset({"embed", "pretrain"}))
     assert staying(paused, before, look) == Staying()
 
@@ -91,10 +93,9 @@ def test_a_variable_that_goes_asks_for_it_and_one_of_the_platform_does_not() -> 
     with_variable = changed("embed", env={"SHARDS": "4"})
     assert stays(sample("coreweave"), state(with_variable)) == Staying()
     older = state(with_variable)
-    for resource in older["resources"]:
-        if resource["urn"].endswith("workload/embed:job"):
-            main = resource["inputs"]["spec"]["template"]["spec"]["containers"][0]
-            main["env"] = [*main["env"], {"name": "NCCL_OF_AN_OLDER_MESHCTL", "value": "1"}]
+    (job,) = [resource for resource in older.resources if resource.name == "workload/embed:job"]
+    main = job.inputs["spec"]["template"]["spec"]["containers"][0]
+    main["env"] = [*main["env"], {"name": "NCCL_OF_AN_OLDER_MESHCTL", "value": "1"}]
     assert list(stays(with_variable, older).paths) == ["embed"]
 
 
@@ -135,7 +136,8 @@ def test_a_job_that_ended_elsewhere_is_suspended_and_stays_so() -> None:
     assert job.manifest["spec"]["suspend"] is True
     assert with_marks(sample("coreweave"), state(MARKED)) == MARKED
     assert with_marks(changed("embed", pool="serve"), state(MARKED)).marks == {"embed": "aws-east"}
-    not_made_yet = {"resources": [r for r in state(MARKED)["resources"] if not r["urn"].endswith(":job")]}
+    marked = state(MARKED)
+    not_made_yet = marked.with_resources(each for each in marked.resources if not each.name.endswith(":job"))
     assert with_marks(sample("coreweave"), not_made_yet) == MARKED
     assert with_marks(changed("embed", args=("--all",)), not_made_yet).marks == {}
 

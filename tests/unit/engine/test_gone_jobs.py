@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import pytest
 
 from meshctl import render
 from meshctl.changes import group
-from meshctl.changes.steps import Step, resource_name
+from meshctl.changes.steps import Step
 from meshctl.engine import gone_jobs, live_objects, look
 from meshctl.engine.finished_jobs import with_marks
 from meshctl.engine.ownership import Ownership
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 from tests.unit.engine.test_finished_jobs import changed, state
 from tests.unit.render.sample import sample
@@ -27,11 +28,11 @@ COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
 class Run:
     """Does to a state what the engine does."""
 
-    def __init__(self, before: dict[str, Any]) -> None:
+    def __init__(self, before: StackState) -> None:
         self.now = before
         self.rewritten = 0
 
-    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def rewrite(self, change: Callable[[StackState], StackState]) -> None:
         self.now = change(self.now)
         self.rewritten += 1
 
@@ -45,14 +46,15 @@ def job() -> PlatformObject:
     return found
 
 
-def up() -> dict[str, Any]:
+def up() -> StackState:
     """The state while the job runs."""
-    before = state(DEPLOYED)
-    for resource in before["resources"][1:]:
-        resource["outputs"] = {**resource["inputs"], "status": {"active": 1}}
-        resource["outputs"]["metadata"] = {**resource["inputs"]["metadata"], "uid": "u1"}
-    before["resources"] = [r for r in before["resources"] if resource_name(r["urn"]) != "workload/pretrain:job"]
-    return before
+    stack, *jobs = state(DEPLOYED).resources
+    made = [each.with_fields(outputs=as_made(each.inputs)) for each in jobs if each.name != "workload/pretrain:job"]
+    return state(DEPLOYED).with_resources([stack, *made])
+
+
+def as_made(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {**inputs, "status": {"active": 1}, "metadata": {**inputs["metadata"], "uid": "u1"}}
 
 
 def seen(status: dict[str, Any] | None, uid: str = "u1", **metadata: Any) -> Ownership:
@@ -152,5 +154,6 @@ def test_another_object_of_the_same_name_says_nothing_of_ours() -> None:
 def test_one_that_a_killed_restart_has_deleted_runs() -> None:
     run = Run(up())
     looked(run, seen(COMPLETE))
-    run.now["resources"][1]["pendingReplacement"] = True
+    (embed,) = [resource.urn for resource in run.now.resources if resource.name == "workload/embed:job"]
+    run.now = run.now.with_changed({embed}, lambda resource: resource.with_fields(pendingReplacement=True))
     runs_again(DEPLOYED, run)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 import yaml
-from lightkube.config import client_adapter
 
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.errors import MeshError
@@ -80,7 +80,7 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
 def _one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the system's certificates takes most of the time of a client that asks nothing."""
     empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    monkeypatch.setattr(client_adapter.httpx, "create_ssl_context", lambda **_: empty)
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: empty)
 
 
 @pytest.mark.parametrize("path", list(places(WHOLE)), ids=str)

@@ -1,29 +1,30 @@
 """Where a state says that its environment is."""
 
-from typing import Any
-
 import pytest
 
 from meshctl.engine import location
 from meshctl.errors import UsageError
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 
+MADE = {"VpcId": "vpc-1", "OwnerId": "111111111111"}
 AWS = "urn:pulumi:aws-east::llm-prod::pulumi:providers:meshaws::aws"
 
 
-def state(region: str = "us-east-1", **provider: str) -> dict[str, Any]:
+def state(region: str = "us-east-1", outputs: dict[str, str] = MADE, **provider: str) -> StackState:
     made = {
         "urn": "urn:pulumi:aws-east::llm-prod::meshaws:ec2:Vpc::network:vpc",
         "type": "meshaws:ec2:Vpc",
         "provider": f"{AWS}::1",
-        "outputs": {"VpcId": "vpc-1", "OwnerId": "111111111111"},
+        "outputs": outputs,
     }
     inputs = {"region": region, **provider}
-    return {"resources": [{"urn": AWS, "id": "1", "type": "pulumi:providers:meshaws", "inputs": inputs}, made]}
+    return states.state({"urn": AWS, "id": "1", "type": "pulumi:providers:meshaws", "inputs": inputs}, made)
 
 
 def test_a_new_environment_is_nowhere_yet() -> None:
-    assert location.saved({}) is None
-    location.refuse_other_region("aws-east", location.saved({}), "eu-west-1")
+    assert location.saved(states.NOTHING) is None
+    location.refuse_other_region("aws-east", location.saved(states.NOTHING), "eu-west-1")
 
 
 def test_region_profile_and_account_are_in_the_state() -> None:
@@ -31,8 +32,7 @@ def test_region_profile_and_account_are_in_the_state() -> None:
 
 
 def test_the_account_is_read_from_an_arn_where_nothing_names_its_owner() -> None:
-    given = state()
-    given["resources"][1]["outputs"] = {"Arn": "arn:aws:iam::222222222222:role/nodes"}
+    given = state(outputs={"Arn": "arn:aws:iam::222222222222:role/nodes"})
     found = location.saved(given)
     assert found is not None
     assert found.account == "222222222222"

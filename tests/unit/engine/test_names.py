@@ -6,7 +6,9 @@ from typing import Any
 from meshctl.engine.names import after_destroy, after_up, changes, moved, names_of
 from meshctl.model.deployment import Endpoint
 from meshctl.model.environment import Dns
+from meshctl.model.stack_state import STACK_TYPE, StackState
 from stacks.edge import Name, record_type
+from tests.unit import states
 from tests.unit.deployments import deployment
 
 DNS = Dns.model_validate({"provider": "route53", "zone": "example.com", "ttl": "30s"})
@@ -84,14 +86,15 @@ def test_a_changed_ttl_or_zone_is_an_update() -> None:
     ]
 
 
-def state(outputs: dict[str, Any], *records: tuple[str, str], **record_outputs: Any) -> dict[str, Any]:
+def state(outputs: dict[str, Any], *records: tuple[str, str], **record_outputs: Any) -> StackState:
     """The edge stack's state: outputs, and records as (host, address)."""
     inputs = [
         {"HostedZoneId": "Z1", "Name": host, "TTL": 30, "ResourceRecords": [{"Value": address}]}
         for host, address in records
     ]
-    resources = [{"type": "meshaws:route53:RecordSet", "inputs": each, "outputs": record_outputs} for each in inputs]
-    return {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}, *resources]}
+    kind = "meshaws:route53:RecordSet"
+    records_made = [{"type": kind, "urn": each["Name"], "inputs": each, "outputs": record_outputs} for each in inputs]
+    return states.state({"type": STACK_TYPE, "urn": "s", "outputs": outputs}, *records_made)
 
 
 def test_the_records_say_where_a_name_points_not_what_was_wanted() -> None:

@@ -17,10 +17,11 @@ from meshctl.engine.workspace import EngineStack
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Cluster, Deployment
 from tests.unit.deployments import deployment
+from tests.unit.states import NOTHING, state
 
 CHAT = "workload/chat:deployment"
 TOKEN = "kubernetes:apps/v1:Deployment"
-STATE = {"resources": [{"urn": f"urn:pulumi:dc1::llm-prod::{TOKEN}::{CHAT}", "type": TOKEN}]}
+STATE = state({"urn": f"urn:pulumi:dc1::llm-prod::{TOKEN}::{CHAT}", "type": TOKEN})
 
 
 def on_prem(tmp_path: Path) -> Deployment:
@@ -49,7 +50,7 @@ def test_only_what_the_state_has_is_looked_at(looked_at: list[str], tmp_path: Pa
 
 
 def test_before_the_first_up_nothing_is_looked_at(looked_at: list[str], tmp_path: Path) -> None:
-    assert ownership.look(on_prem(tmp_path), {}) == Ownership("dc1")
+    assert ownership.look(on_prem(tmp_path), NOTHING) == Ownership("dc1")
     assert ownership.look(deployment("aws-east"), STATE) == Ownership("aws-east")  # the cluster is not known yet
     assert looked_at == []
 

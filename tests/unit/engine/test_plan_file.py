@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshctl.changes import Plan
 from meshctl.changes.grouping import group
 from meshctl.engine import plan_file
-from meshctl.errors import FileError, UsageError
+from meshctl.errors import FileError, NewerVersionError, UsageError
+from meshctl.model.persisted import SCHEMA
 
 FULL = Path("/dev/full")
 
@@ -42,6 +45,31 @@ def test_what_is_no_plan_is_told(tmp_path: Path, text: str) -> None:
         file.write_text(content)
         with pytest.raises(UsageError, match="plan"):
             plan_file.check(file, plan())
+
+
+def changed(file: Path, **fields: Any) -> None:
+    plan_file.save(file, plan())
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+@pytest.mark.parametrize("fields", [{"schema": SCHEMA + 1, "made_by": "9.1.0"}, {"conditions": []}, {"meshctl": 2}])
+def test_a_plan_of_a_newer_version_is_a_named_error_and_unchanged(tmp_path: Path, fields: dict[str, Any]) -> None:
+    file = tmp_path / "plan.json"
+    changed(file, **fields)
+    before = file.read_text()
+    with pytest.raises(NewerVersionError, match="can't read it") as error:
+        plan_file.check(file, plan())
+    assert "install meshctl" in error.value.hint
+    assert file.read_text() == before
+
+
+def test_a_plan_without_a_schema_version_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    changed(file)
+    document = json.loads(file.read_text())
+    del document["schema"], document["outside"], document["data_losses"]
+    file.write_text(json.dumps(document))
+    plan_file.check(file, plan())
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")

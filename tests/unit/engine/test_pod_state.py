@@ -20,12 +20,18 @@ OUT_OF_MEMORY = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
 
+def as_pod(fields: dict[str, Any]) -> Pod:
+    made = Pod.from_dict(fields)
+    assert isinstance(made, Pod)
+    return made
+
+
 def pod(state: dict[str, Any], last: dict[str, Any], **status: Any) -> Pod:
     container = {
         "name": "main", "image": "x", "imageID": "", "ready": False, "restartCount": 1, "state": state,
         "lastState": last,
     }  # fmt: skip
-    return Pod.from_dict({"metadata": {"name": "chat-0"}, "status": {"containerStatuses": [container], **status}})
+    return as_pod({"metadata": {"name": "chat-0"}, "status": {"containerStatuses": [container], **status}})
 
 
 @pytest.mark.parametrize(
@@ -54,11 +60,14 @@ def on_node(name: str, *, stopping: bool) -> Pod:
     stamp = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if stopping else {}
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False" if stopping else "True"}]}
     spec = {"nodeName": name, "containers": []}
-    return Pod.from_dict({"metadata": {"name": f"on-{name}", **stamp}, "spec": spec, "status": status})
+    return as_pod({"metadata": {"name": f"on-{name}", **stamp}, "spec": spec, "status": status})
 
 
 def node(name: str, ready: str) -> Node:
-    return Node.from_dict({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+    fields = {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    made = Node.from_dict(fields)
+    assert isinstance(made, Node)
+    return made
 
 
 class Cluster:

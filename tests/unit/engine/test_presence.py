@@ -6,6 +6,8 @@ from typing import Any
 
 from meshctl.engine import pending
 from meshctl.engine.presence import Presence, presence, stores, unfinished
+from meshctl.model.stack_state import StackState
+from tests.unit.states import NOTHING, state
 
 
 def resource(name: str, type_: str, **more: Any) -> dict[str, Any]:
@@ -19,12 +21,13 @@ CLUSTER = resource("cluster:eks", "meshaws:eks:Cluster")
 NAMESPACE = resource("platform:namespace", "kubernetes:core/v1:Namespace")
 
 
-def of(*resources: dict[str, Any]) -> dict[str, Any]:
-    return {"resources": [STACK, PROVIDER, *resources]}
+def of(*resources: dict[str, Any], begun: dict[str, Any] | None = None) -> StackState:
+    operations = [{"type": "creating", "resource": begun}] if begun else []
+    return state(STACK, PROVIDER, *resources, pending_operations=operations)
 
 
 def test_how_much_is_there() -> None:
-    assert presence({}) is Presence.NOTHING
+    assert presence(NOTHING) is Presence.NOTHING
     assert presence(of()) is Presence.NOTHING
     assert presence(of(BUCKET)) is Presence.STORAGE
     assert presence(of(BUCKET, CLUSTER)) is Presence.PART
@@ -32,18 +35,17 @@ def test_how_much_is_there() -> None:
 
 
 def test_what_a_killed_run_had_begun_may_be_there() -> None:
-    begun = {"pending_operations": [{"type": "creating", "resource": CLUSTER}]}
-    assert presence(begun) is Presence.PART
-    assert presence({**of(BUCKET), **begun}) is Presence.PART
-    assert presence({**of(BUCKET, NAMESPACE), **begun}) is Presence.WHOLE
-    assert unfinished({**of(BUCKET), **begun}) == "1 resource is there, 1 operation had begun when it was cut off"
+    assert presence(of(begun=CLUSTER)) is Presence.PART
+    assert presence(of(BUCKET, begun=CLUSTER)) is Presence.PART
+    assert presence(of(BUCKET, NAMESPACE, begun=CLUSTER)) is Presence.WHOLE
+    assert unfinished(of(BUCKET, begun=CLUSTER)) == "1 resource is there, 1 operation had begun when it was cut off"
 
 
 def test_what_may_not_exist_makes_nothing_whole() -> None:
     """A second run was killed before it had found out."""
-    state = pending.marked({**of(BUCKET), "pending_operations": [{"type": "creating", "resource": NAMESPACE}]})
-    assert presence(state) is Presence.PART
-    assert unfinished(state) == "1 resource is there, 1 operation had begun when it was cut off"
+    marked = pending.marked(of(BUCKET, begun=NAMESPACE))
+    assert presence(marked) is Presence.PART
+    assert unfinished(marked) == "1 resource is there, 1 operation had begun when it was cut off"
 
 
 def test_what_is_there_is_named() -> None:

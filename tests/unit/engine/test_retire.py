@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.engine import kubeconfig, object_access, session
+from meshctl.engine import kubeconfig, object_access, preconditions
 from meshctl.engine.presence import Presence, presence, stores
 from meshctl.engine.session import Session
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 from meshctl.model.environment import Environments
+from meshctl.model.stack_state import StackState
 from tests.unit.deployments import deployment
+from tests.unit.states import state
 
 FREE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
 KEPT = ("checkpoints", "weights")
@@ -84,8 +85,8 @@ class Cloud:
             raise Killed
 
     # the run of the stack
-    def state(self) -> dict[str, Any]:
-        return {"resources": list(self.resources)} if self.resources else {}
+    def state(self) -> StackState:
+        return state(*self.resources) if self.resources else StackState()
 
     settled = state
 
@@ -97,7 +98,7 @@ class Cloud:
         self.moment()
         self.objects -= {name for name in STORES if bucket(name)["urn"] in urns}
 
-    def destroy(self, *, state: Mapping[str, Any] | None = None) -> None:
+    def destroy(self, *, state: StackState | None = None) -> None:
         """The namespace goes first, the cluster last."""
         for item in list(reversed(self.resources)):
             self.moment()
@@ -139,7 +140,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud().up()
     monkeypatch.setattr(object_access, "held", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else "")
     monkeypatch.setattr(object_access, "owner", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
-    monkeypatch.setattr(session.preconditions, "check_destroy", lambda *_: None)
+    monkeypatch.setattr(preconditions, "check_destroy", lambda *_: None)
     monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
     return cloud
 

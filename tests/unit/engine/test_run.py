@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,20 +11,20 @@ from typing import Any, cast
 import psutil
 import pytest
 from pulumi import automation
-from pulumi.automation._cmd import CommandResult
-from pulumi.automation.errors import create_command_error
+from pulumi.automation import CommandResult
 
-from meshctl.engine import run
+from meshctl.engine import pulumi_private, run
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError
+from tests.unit.states import NOTHING
 
 LOCKED = f"""error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end
   x: created by me@{socket.gethostname()} (pid 77) at 2026-01-01T00:00:00Z"""
 
 
 def error(stderr: str) -> automation.CommandError:
-    failed = create_command_error(CommandResult(stdout="", stderr=stderr, code=255))
+    failed = pulumi_private.command_error(CommandResult(stdout="", stderr=stderr, code=255))
     assert isinstance(failed, automation.CommandError)
     return failed
 
@@ -65,7 +66,7 @@ def test_an_interrupt_is_heard_while_a_lock_is_waited_for(monkeypatch: pytest.Mo
     waiting = run_of(stack)
     monkeypatch.setattr(run, "_engine", lambda _pid: psutil.Process())
     monkeypatch.setattr(run, "_is_orphan", lambda _engine: True)
-    monkeypatch.setattr(run.time, "sleep", lambda _s: waiting.pulumi.interrupt())
+    monkeypatch.setattr(time, "sleep", lambda _s: waiting.pulumi.interrupt())
     with pytest.raises(InterruptedByUserError):
         waiting.preview()
     assert stack.runs == 1
@@ -98,5 +99,5 @@ def test_a_program_that_is_refused_ends_the_run_with_the_refusal() -> None:
 
     refused = run_of(FailingStack("error: an unhandled error", then=program))
     with pytest.raises(LockedError) as told:
-        refused.up(state={})
+        refused.up(state=NOTHING)
     assert told.value is refusal

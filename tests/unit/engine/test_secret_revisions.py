@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 
 import pytest
 
 from meshctl.engine import secret_revisions
 from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 from tests.unit.deployments import deployment
 
 
@@ -19,16 +20,18 @@ def with_secret() -> Deployment:
     return made.model_copy(update={"workloads": (chat,)})
 
 
-def state(revision: str, value: str) -> dict[str, Any]:
+def state(revision: str, value: str) -> StackState:
     """As the engine exports it."""
     data = {"TOKEN": base64.b64encode(value.encode()).decode()}
     secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": json.dumps(data)}
     metadata = {"name": "chat-secrets", "annotations": {"meshctl.dev/revision": revision}}
     inputs = {"metadata": metadata, "data": secret}
-    return {"resources": [{"type": "kubernetes:core/v1:Secret", "urn": "u", "inputs": inputs}]}
+    return states.state({"type": "kubernetes:core/v1:Secret", "urn": "u", "inputs": inputs})
 
 
-@pytest.mark.parametrize(("before", "revision"), [({}, "1"), (state("3", "same"), "3"), (state("3", "other"), "4")])
-def test_a_revision_counts_the_values_that_a_secret_has_had(before: dict[str, Any], revision: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "revision"), [(states.NOTHING, "1"), (state("3", "same"), "3"), (state("3", "other"), "4")]
+)
+def test_a_revision_counts_the_values_that_a_secret_has_had(before: StackState, revision: str) -> None:
     found = secret_revisions.revisions(with_secret(), {"secret.token": "same"}, before)
     assert found == {"revision.chat-secrets": revision}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import botocore.exceptions
 import pytest
 
@@ -15,7 +17,9 @@ URL = "https://cwobject.example"
 NO_ANSWER = [
     botocore.exceptions.EndpointConnectionError(endpoint_url=URL),
     botocore.exceptions.ConnectTimeoutError(endpoint_url=URL),
-    botocore.exceptions.SSLError(endpoint_url=URL, error="[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"),
+    botocore.exceptions.SSLError(
+        endpoint_url=URL, error=ssl.SSLError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred")
+    ),
     botocore.exceptions.ProxyConnectionError(proxy_url=URL),
     botocore.exceptions.ReadTimeoutError(endpoint_url=URL),
     botocore.exceptions.ConnectionClosedError(endpoint_url=URL),
@@ -37,7 +41,7 @@ def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.Monk
 
 def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    error = botocore.exceptions.SSLError(endpoint_url=URL, error=text)
+    error = botocore.exceptions.SSLError(endpoint_url=URL, error=ssl.SSLError(text))
 
     def refuse(*_: object) -> None:
         raise error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from meshctl.engine import volume_sizes
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, FileSystem, Price
+from meshctl.model.stack_state import StackState
+from tests.unit import states
 from tests.unit.deployments import deployment
 
 LUSTRE = "meshaws:fsx:FileSystem"
@@ -19,10 +19,10 @@ def of_size(size_gib: int) -> Deployment:
     return deployment(file_systems=(FileSystem(name="shared", service="fsx-lustre", size_gib=size_gib, price=price),))
 
 
-def state(capacity_gib: int) -> dict[str, Any]:
+def state(capacity_gib: int) -> StackState:
     urn = f"urn:pulumi:aws-east::llm-prod::{LUSTRE}::storage/shared:lustre"
     stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:aws-east::llm-prod::pulumi:pulumi:Stack::s"}
-    return {"resources": [stack, {"type": LUSTRE, "urn": urn, "inputs": {"StorageCapacity": capacity_gib}}]}
+    return states.state(stack, {"type": LUSTRE, "urn": urn, "inputs": {"StorageCapacity": capacity_gib}})
 
 
 def test_a_smaller_lustre_file_system_is_refused() -> None:
@@ -34,4 +34,4 @@ def test_a_smaller_lustre_file_system_is_refused() -> None:
 @pytest.mark.parametrize("there", [1200, 2400])
 def test_a_bigger_one_or_the_same_is_not(there: int) -> None:
     volume_sizes.check(of_size(2400), state(there))
-    volume_sizes.check(of_size(2400), {})
+    volume_sizes.check(of_size(2400), states.NOTHING)

@@ -106,7 +106,7 @@ class Silent(Refusing):
 @contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
             yield server.server_port
@@ -134,7 +134,7 @@ def naming() -> Iterator[str]:
     server: Any = DnsServer(Names(current), {})  # type: ignore[arg-type]
     loop = asyncio.new_event_loop()
     task = loop.create_task(server.serve("127.0.0.1", port))
-    thread = threading.Thread(target=_run, args=(loop, task))
+    thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
     thread.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -119,7 +119,7 @@ def test_endpoints_stay_while_the_table_of_addresses_can_not_be_read(
 def test_a_server_that_ends_serves_the_connections_that_it_has_not_seen_yet() -> None:
     server = Server(("127.0.0.1", 0))
     server.weights = Weights("/m", "ab" * 32, 3, 1)
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     serving.start()
     server.shutdown()  # from here on nobody takes connections but the kernel
     serving.join()
@@ -139,9 +139,9 @@ def test_a_server_that_ends_serves_the_connections_that_it_has_not_seen_yet() ->
 def test_a_server_does_not_wait_for_connections_that_only_stay_open() -> None:
     server: Any = Server(("127.0.0.1", 0))
     server.weights = Weights("/m", "ab" * 32, 3, 1)
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     serving.start()
-    connection = http.client.HTTPConnection(*server.socket.getsockname(), timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     for _ in range(2):
         connection.request("GET", "/health")
         assert connection.getresponse().read()

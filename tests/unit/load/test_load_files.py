@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load, load_mesh
-from tests.golden_files import GOLDEN, assert_golden
+from tests.golden_files import Golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 QUOTE = '"'
@@ -19,7 +19,9 @@ ENVIRONMENTS = (
 )
 
 
-def problems(folder: Path, monkeypatch, mesh: str | bytes = MESH, environments: str = ENVIRONMENTS) -> list[str]:
+def problems(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mesh: str | bytes = MESH, environments: str = ENVIRONMENTS
+) -> list[str]:
     monkeypatch.chdir(folder)
     Path("mesh.yaml").write_bytes(mesh if isinstance(mesh, bytes) else mesh.encode())
     Path("environments.yaml").write_text(environments, encoding="utf-8")
@@ -40,14 +42,14 @@ def test_the_example_is_valid() -> None:
     assert environments.secret_source("other-token").env == "MESHCTL_SECRET_OTHER_TOKEN"
 
 
-def test_every_diagnostic_in_one_run(tmp_path, monkeypatch) -> None:
-    folder = GOLDEN / "check" / "diagnostics"
+def test_every_diagnostic_in_one_run(golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parent / "diagnostics"
     mesh, environments = (folder / "mesh.yaml").read_text(), (folder / "environments.yaml").read_text()
     found = problems(tmp_path, monkeypatch, mesh, environments)
-    assert_golden("check/diagnostics/diagnostics.txt", "\n".join(found) + "\n")
+    golden("check/diagnostics.txt", "\n".join(found) + "\n")
 
 
-def test_a_reference_to_nothing_names_the_nearest(tmp_path, monkeypatch) -> None:
+def test_a_reference_to_nothing_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = MESH.replace("{nodes: 1}", "{nodes: 1, fabric: backnd}") + "fabrics:\n  backend: {kind: rdma}\n"
     assert problems(tmp_path, monkeypatch, mesh) == [
         'mesh.yaml:5:25: pools.p.fabric: no fabric named "backnd"; did you mean "backend"?'
@@ -75,19 +77,19 @@ def test_a_reference_to_nothing_names_the_nearest(tmp_path, monkeypatch) -> None
         (MESH + "labels: {? [a] : b}\n", "a key must be text"),
     ],
 )
-def test_broken_files(tmp_path, monkeypatch, text, says) -> None:
+def test_broken_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
     found = problems(tmp_path, monkeypatch, text)
     assert any(says in line for line in found), found
 
 
-def test_aliases_cannot_expand_without_end(tmp_path, monkeypatch) -> None:
+def test_aliases_cannot_expand_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     found = problems(tmp_path, monkeypatch, "\n".join(levels))
     assert sum("expands without end" in line for line in found) >= 1
 
 
-def test_missing_files(tmp_path, monkeypatch) -> None:
+def test_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DiagnosticsError) as caught:
         load(Path("mesh.yaml"), Path("there/environments.yaml"))
@@ -97,14 +99,14 @@ def test_missing_files(tmp_path, monkeypatch) -> None:
     ]
 
 
-def test_plain_words_are_text_as_in_yaml_1_2(tmp_path) -> None:
+def test_plain_words_are_text_as_in_yaml_1_2(tmp_path: Path) -> None:
     file = tmp_path / "mesh.yaml"
     workload = "{kind: batch, pool: p, image: i, env: {a: on, b: no, c: 12:30, d: 0x1f, e: 2026-11-24}}"
     file.write_text(f"{MESH}workloads:\n  w: {workload}\n", encoding="utf-8")
     assert load_mesh(file).workloads["w"].env == {"a": "on", "b": "no", "c": "12:30", "d": "0x1f", "e": "2026-11-24"}
 
 
-def test_paths_are_relative_to_the_file(tmp_path, monkeypatch) -> None:
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "mesh.yaml").write_text(MESH, encoding="utf-8")
     (tmp_path / "environments.yaml").write_text(
@@ -116,12 +118,12 @@ def test_paths_are_relative_to_the_file(tmp_path, monkeypatch) -> None:
         encoding="utf-8",
     )
     _, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
-    found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[union-attr]
+    found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[attr-defined]
     assert found == {"a": str(tmp_path / "home/.kube/a"), "b": str(tmp_path / "kube/b"), "c": None}
     assert environments.secret_source("token").file == str(tmp_path / "secrets/token")
 
 
-def test_an_environment_is_not_called_as_the_stack_of_names_is(tmp_path, monkeypatch) -> None:
+def test_an_environment_is_not_called_as_the_stack_of_names_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = problems(tmp_path, monkeypatch, environments=ENVIRONMENTS.replace("  e: {", "  edge: {"))
     assert found == [
         'environments.yaml:4:3: environments.edge: "edge" is where the endpoints\' names are kept; choose another name'
@@ -138,7 +140,9 @@ def test_an_environment_is_not_called_as_the_stack_of_names_is(tmp_path, monkeyp
         ("chat.example.com", "example.org", "is not in the DNS zone example.org"),
     ],
 )
-def test_a_host_must_fit_the_zone(tmp_path, monkeypatch, host: str, zone: str, said: str) -> None:
+def test_a_host_must_fit_the_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, zone: str, said: str
+) -> None:
     mesh = MESH + (
         "workloads:\n  w: {kind: service, pool: p, image: a/b:1, ports: {http: 80}}\n"
         f"endpoints:\n  chat: {{host: {host}, workload: w, port: http}}\n"
@@ -150,7 +154,7 @@ def test_a_host_must_fit_the_zone(tmp_path, monkeypatch, host: str, zone: str, s
         assert said in line
 
 
-def test_a_quantity_beyond_all_numbers_is_told_at_its_place(tmp_path, monkeypatch) -> None:
+def test_a_quantity_beyond_all_numbers_is_told_at_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nines = "9" * 320
     mesh = MESH.replace("{nodes: 1}", f"{{nodes: 1, scratch: {nines}TB}}") + (
         f"storage:\n  s: {{kind: object, size: {nines}TB}}\n"
@@ -169,25 +173,29 @@ def test_a_quantity_beyond_all_numbers_is_told_at_its_place(tmp_path, monkeypatc
     assert max(map(len, found)) < 200
 
 
-def test_a_number_is_written_with_ascii_digits(tmp_path, monkeypatch) -> None:
+def test_a_number_is_written_with_ascii_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1\u0663"))
     assert "expected a whole number" in line
 
 
 @pytest.mark.parametrize("name", ["default", "kube-system", "kube-public", "kube-node-lease", "kube-flannel"])
-def test_a_mesh_is_not_called_as_a_namespace_of_the_cluster(tmp_path, monkeypatch, name: str) -> None:
+def test_a_mesh_is_not_called_as_a_namespace_of_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     (line,) = problems(tmp_path, monkeypatch, MESH.replace("name: m", f"name: {name}"))
     assert line == f'mesh.yaml:3:7: name: "{name}" is a namespace of the cluster\'s own; choose another name'
 
 
-def test_a_mesh_is_not_called_as_priorities_of_the_system_are(tmp_path, monkeypatch) -> None:
+def test_a_mesh_is_not_called_as_priorities_of_the_system_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("system", "system-a"):
         (line,) = problems(tmp_path, monkeypatch, MESH.replace("name: m", f"name: {name}"))
         assert "priority classes" in line
     assert problems(tmp_path, monkeypatch, MESH.replace("name: m", "name: systems")) == []
 
 
-def test_a_workload_is_not_called_as_the_service_account_of_a_namespace(tmp_path, monkeypatch) -> None:
+def test_a_workload_is_not_called_as_the_service_account_of_a_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workload = "workloads:\n  default: {kind: batch, pool: p, image: i}\n"
     (line,) = problems(tmp_path, monkeypatch, MESH + workload)
     assert line.startswith("mesh.yaml:7:3: workloads.default: ")
@@ -198,7 +206,9 @@ def test_a_workload_is_not_called_as_the_service_account_of_a_namespace(tmp_path
     ("written", "got"),
     [("awss", '"awss"; did you mean "aws"?'), ("~", "nothing"), ("[aws]", "a list"), ("1", "1"), ('""', '""')],
 )
-def test_an_unknown_provider_is_told_at_its_value(tmp_path, monkeypatch, written: str, got: str) -> None:
+def test_an_unknown_provider_is_told_at_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, got: str
+) -> None:
     environments = ENVIRONMENTS.replace("  e: {provider: aws,", f"  e:\n   {{provider: {written},")
     assert problems(tmp_path, monkeypatch, environments=environments) == [
         f"environments.yaml:5:{15 if written != '[aws]' else 5}: environments.e.provider: "
@@ -206,7 +216,7 @@ def test_an_unknown_provider_is_told_at_its_value(tmp_path, monkeypatch, written
     ]
 
 
-def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path, monkeypatch) -> None:
+def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = problems(tmp_path, monkeypatch, MESH.replace("nodes: 1", "nodes: 1, role: ~"))
     assert line.endswith("expected one of training, inference, analytics, general; got nothing")
 
@@ -227,7 +237,9 @@ def test_nothing_is_not_taken_for_a_word_that_looks_like_it(tmp_path, monkeypatc
         ("http://pulumi.internal:8080", ""),
     ],
 )
-def test_a_state_backend_is_a_url_of_a_known_kind(tmp_path, monkeypatch, backend: str, says: str) -> None:
+def test_a_state_backend_is_a_url_of_a_known_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, says: str
+) -> None:
     found = problems(tmp_path, monkeypatch, environments=f"{ENVIRONMENTS}state: {{backend: '{backend}'}}\n")
     assert found == ([f"environments.yaml:5:18: state.backend: {says}"] if says else [])
 
@@ -267,12 +279,14 @@ WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {ht
         ),
     ],
 )
-def test_one_fault_is_one_line_that_says_what_to_write(tmp_path, monkeypatch, mesh: str, says: str) -> None:
+def test_one_fault_is_one_line_that_says_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mesh: str, says: str
+) -> None:
     assert problems(tmp_path, monkeypatch, mesh) == [f"mesh.yaml:{says}"]
 
 
 @pytest.mark.parametrize("model", ["H100", "NVIDIA H100", "h100-80GB", "Vera Rubin", "RTX PRO 6000", "Tesla T4"])
-def test_models_of_accelerators(tmp_path, monkeypatch, model: str) -> None:
+def test_models_of_accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     mesh = MESH.replace("nodes: 1", f"nodes: 1, accelerator: {{model: {model}, count: 1}}")
     assert problems(tmp_path, monkeypatch, mesh) == []
 
@@ -287,7 +301,7 @@ def test_models_of_accelerators(tmp_path, monkeypatch, model: str) -> None:
         ("[1]", "expected an AWS account's twelve digits, in quotes"),
     ],
 )
-def test_what_is_no_account(tmp_path, monkeypatch, account: str, says: str) -> None:
+def test_what_is_no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str, says: str) -> None:
     environments = ENVIRONMENTS.replace("{provider: aws,", f"{{provider: aws, account: {account},")
     (line,) = problems(tmp_path, monkeypatch, environments=environments)
     assert line.endswith(f"environments.e.account: {says}")

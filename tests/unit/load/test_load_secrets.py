@@ -25,7 +25,9 @@ def mesh(workload: str) -> str:
         ("imagePullSecrets: [%s]", "workloads.w.imagePullSecrets.0: "),
     ],
 )
-def test_a_value_in_a_mesh_is_not_repeated(tmp_path: Path, monkeypatch, where: str, path: str, token: str) -> None:
+def test_a_value_in_a_mesh_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, path: str, token: str
+) -> None:
     found = problems(tmp_path, monkeypatch, mesh(where % token))
     assert len(found) == 1
     assert found[0].startswith("mesh.yaml:7:")
@@ -45,7 +47,9 @@ def test_a_value_in_a_mesh_is_not_repeated(tmp_path: Path, monkeypatch, where: s
         (f"image_pull_secrets: [{TOKEN}]", NAME),
     ],
 )
-def test_a_value_in_a_place_of_another_shape_is_not_repeated(tmp_path: Path, monkeypatch, workload, said) -> None:
+def test_a_value_in_a_place_of_another_shape_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workload: str, said: str
+) -> None:
     found = problems(tmp_path, monkeypatch, mesh(workload))
     assert any(said in line for line in found), found
     assert not leaked(found)
@@ -70,7 +74,9 @@ def test_a_value_in_a_place_of_another_shape_is_not_repeated(tmp_path: Path, mon
         (f"state: {{secrets: {NUMBER}}}", 'state.secrets: must be "passphrase", or the URL of a key service'),
     ],
 )
-def test_a_value_in_environments_is_not_repeated(tmp_path: Path, monkeypatch, text: str, said: str) -> None:
+def test_a_value_in_environments_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
     found = problems(tmp_path, monkeypatch, environments=f"{ENVIRONMENTS}{text}\n")
     assert any(said in line for line in found), found
     assert not leaked(found)
@@ -80,7 +86,7 @@ def leaked(found: list[str]) -> list[str]:
     return [line for line in found if TOKEN in line or NUMBER in line or "y" * 40 in line]
 
 
-def test_a_workload_called_secrets_keeps_its_messages(tmp_path: Path, monkeypatch) -> None:
+def test_a_workload_called_secrets_keeps_its_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = problems(tmp_path, monkeypatch, mesh("").replace("  w:", "  secrets:").replace("kind: service", "kind: x"))
     assert found[0].endswith(': workloads.secrets.kind: expected one of inference, training, service, batch; got "x"')
     assert problems(tmp_path, monkeypatch, f"{MESH}secrets: {{}}\n") == [

@@ -274,7 +274,7 @@ def test_an_answer_to_finish_is_none_to_a_rollback_that_destroys() -> None:
     with suppress(MeshError):
         found.finish(delete_data=True)
     found.stop.requested = False
-    assert_refused(lambda: found.rollback(destroy_target=True), twin, found)  # type: ignore[arg-type, return-value]
+    assert_refused(lambda: found.rollback(destroy_target=True), twin, found)  # type: ignore[arg-type]
 
 
 def test_a_target_that_would_lose_data_is_refused_before_the_migration_begins() -> None:

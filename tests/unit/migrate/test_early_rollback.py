@@ -10,7 +10,7 @@ from meshctl.errors import MigrationError, ResourcesFailedError
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Deployment
-from tests.golden_files import assert_golden
+from tests.golden_files import Golden
 from tests.unit.migrate.test_migration import OPTIONS, migrations
 from tests.unit.migrate.twin import Twin
 
@@ -30,10 +30,10 @@ def rolled_back_after_a_failed_provision() -> Migrations:
     return found
 
 
-def test_a_rollback_without_steps_is_shown() -> None:
+def test_a_rollback_without_steps_is_shown(golden: Golden) -> None:
     migration, history = rolled_back_after_a_failed_provision().history()
     assert history.state == "rolled-back"
-    assert_golden("migrate/nothing-undone.txt", views.detail_text(migration, history))
+    golden("migrate/nothing-undone.txt", views.detail_text(migration, history))
     document = json.loads(json.dumps(views.detail_document(migration, history)))
     assert (document["state"], document["steps"], document["step"]) == ("rolled-back", [], "")
 

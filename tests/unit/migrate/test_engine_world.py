@@ -32,7 +32,7 @@ class Session:
 
 
 def world(session: Session) -> EngineWorld:
-    return EngineWorld(SimpleNamespace(session=session))  # type: ignore[arg-type]
+    return EngineWorld(SimpleNamespace(session=session))
 
 
 def test_only_the_first_up_of_an_environment_looks_at_the_world() -> None:
@@ -58,7 +58,7 @@ def test_an_up_without_an_answer_has_not_looked() -> None:
 def test_a_malformed_dns_server_is_told_before_anything_begins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DNS_SERVER, given)
     with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} names no DNS server"):
-        build_world(SimpleNamespace(session=Session()))  # type: ignore[arg-type]
+        build_world(SimpleNamespace(session=Session()))
     with pytest.raises(UsageError):
         resolve("chat.example.com")
 
@@ -83,5 +83,5 @@ def test_what_somebody_deleted_is_told_from_what_the_mesh_or_meshctl_changes() -
         outside=[change("workload/redis", "create"), change("storage/home", "create"), change("network", "update")],
     )
     session = SimpleNamespace(plan=lambda _: plan)
-    pending = EngineWorld(SimpleNamespace(session=session)).pending(WEST)  # type: ignore[arg-type]
+    pending = EngineWorld(SimpleNamespace(session=session)).pending(WEST)
     assert pending == Pending(frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"}))

@@ -62,7 +62,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
         twin.partly_there.add(deployment.environment)
         raise ResourcesFailedError("destroy east: 1 resource failed: cluster", failures=[])
 
-    twin.retire = fails  # type: ignore[method-assign, assignment]
+    twin.retire = fails  # type: ignore[method-assign, method-assign]
     with pytest.raises(MigrationError, match="1 resource failed"):
         found.finish(delete_data=delete_data)
     twin.retire = retire  # type: ignore[method-assign]
@@ -73,7 +73,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
 def test_a_retire_that_leaves_something_is_no_end() -> None:
     twin = Twin().begin()
     found = moved(twin)
-    twin.retire = lambda deployment, **_: twin.partly_there.add(deployment.environment)  # type: ignore[method-assign, assignment]
+    twin.retire = lambda deployment, **_: twin.partly_there.add(deployment.environment)  # type: ignore[method-assign, method-assign]
     twin.up_there["east"] = None
     with pytest.raises(MigrationError, match="east is still there"):
         found.finish()

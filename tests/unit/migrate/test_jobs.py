@@ -3,11 +3,12 @@ failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal import open_journal
@@ -134,7 +135,7 @@ def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_r
             twin.job_states["west", "pretrain"] = FAILED
         return probe(*asked)
 
-    twin.probe = fail_once_the_names_have_moved  # type: ignore[method-assign]
+    twin.probe = fail_once_the_names_have_moved  # type: ignore[method-assign, assignment]
     with pytest.raises(MigrationError, match="the job of pretrain has failed in west") as caught:
         move(found)
     assert caught.value.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
@@ -165,9 +166,9 @@ def slow(found: Migrations, twin: Twin, step: str) -> list[str]:
     said: list[str] = []
     steps = [""]
 
-    def later(deployment: Deployment, name: str) -> Any:
-        is_late = name == "chat" and steps[-1] == step and next(looks, None) is not None
-        return [] if is_late else pods(deployment, name)
+    def later(deployment: Deployment, workload: str) -> Sequence[PodState]:
+        is_late = workload == "chat" and steps[-1] == step and next(looks, None) is not None
+        return [] if is_late else pods(deployment, workload)
 
     def report(event: Event) -> None:
         steps.append(event.step)

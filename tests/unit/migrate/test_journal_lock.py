@@ -70,7 +70,12 @@ def test_a_record_whose_write_was_answered_twice_is_one_s_own(
 def test_records_reach_the_disk_before_add_returns(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd))[1])
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     open_journal(store, "demo", "m1", "me").add("a", "intent", 1.0)
     assert store.folder is not None
     file = store.folder / "migrations/demo/m1/0000-a-intent.json"

@@ -29,7 +29,7 @@ def failing_once(twin: Twin) -> None:
         twin.retire = original  # type: ignore[method-assign]
         raise ResourcesFailedError("1 resource failed: cluster", failures=[])
 
-    twin.retire = retire  # type: ignore[method-assign, assignment]
+    twin.retire = retire  # type: ignore[method-assign, method-assign]
 
 
 @pytest.mark.parametrize("deleted", [False, True])

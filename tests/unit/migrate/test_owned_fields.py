@@ -58,7 +58,8 @@ def test_what_is_set_in_the_middle_stops_the_next_step_and_resume_takes_it_over(
     twin = Twin().begin()
     found = migrations(twin)
     plan = found.plan("east", "west", OPTIONS)
-    copy, seeded = twin.copy, []
+    copy = twin.copy
+    seeded: list[int] = []
 
     def set_while_seeding(*args: Any, **options: Any) -> Any:
         if not seeded:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from obstore.store import MemoryStore
 
@@ -12,7 +10,7 @@ from meshctl.migrate import views
 from meshctl.migrate.outline import forward
 from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration, runs_alone
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
-from tests.golden_files import assert_golden
+from tests.golden_files import Golden
 from tests.unit.migrate.test_migration import migrations
 from tests.unit.migrate.twin import Twin, deployment
 
@@ -27,20 +25,20 @@ def plan(source: Deployment | None = None, target: Deployment | None = None, **o
     return plan_migration(source or deployment("east"), target or deployment("west"), FACTS, Options(**options))
 
 
-def test_plan_as_text_and_document() -> None:
-    assert_golden("migrate/plan.txt", views.plan_text(plan()))
-    assert_golden("migrate/plan.json", json.dumps(views.plan_document(plan()), indent=2) + "\n")
+def test_plan_as_text_and_document(golden: Golden) -> None:
+    golden("migrate/plan.txt", views.plan_text(plan()))
+    golden.json("migrate/plan.json", views.plan_document(plan()))
 
 
-def test_migration_as_text_and_document() -> None:
+def test_migration_as_text_and_document(golden: Golden) -> None:
     twin = Twin().begin()
     found = migrations(twin, MemoryStore())
     migration = found.start(found.plan("east", "west", Options(observe_s=6)))
     _, history = found.history(migration)
-    assert_golden("migrate/show.txt", views.detail_text(migration, history))
-    assert_golden("migrate/end.txt", views.run_text(migration, history))
-    assert_golden("migrate/show.json", json.dumps(views.detail_document(migration, history), indent=2) + "\n")
-    assert_golden("migrate/list.txt", views.list_text([found.seen(migration)]))
+    golden("migrate/show.txt", views.detail_text(migration, history))
+    golden("migrate/end.txt", views.run_text(migration, history))
+    golden.json("migrate/show.json", views.detail_document(migration, history))
+    golden("migrate/list.txt", views.list_text([found.seen(migration)]))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_what_must_not_run_twice(kind: str, mount: Mount | None, *, alone: bool)
     cache = Block(name="cache", size_gib=1, storage_class="gp3", ephemeral=True, price=PRICE)
     there = deployment("east").model_copy(update={"blocks": (cache,)})
     mounts = (mount,) if mount else ()
-    workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)  # type: ignore[arg-type]
+    workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)
     assert runs_alone(there, workload) is alone
 
 

@@ -12,10 +12,10 @@ import random
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.state_store import StateStore
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, MemoryStore, assert_at, assert_fresh, migrations
+from tests.unit.migrate.test_migration import MOVE, OPTIONS, assert_at, assert_fresh, migrations
 from tests.unit.migrate.test_unanswered import CALLS, Unreliable
 from tests.unit.migrate.twin import Killed, Twin
 
@@ -24,12 +24,12 @@ SEED = int(os.environ.get("MESHCTL_SEED", "11"))
 AT_ONCE = 25  # sequences of one test
 
 
-def opened(twin: Twin, store: StateStore, chance: random.Random) -> Migrations:
+def opened(twin: Twin, store: MemoryStore, chance: random.Random) -> Migrations:
     """A new process on the same journal, of whose calls a few get no answer."""
     found = migrations(twin, store)
     world = Unreliable(twin, at=(chance.choice(STEPS), chance.choice(sorted(CALLS))), times=chance.randint(0, 3))
-    found.world = world  # type: ignore[assignment]
-    found.data = world  # type: ignore[assignment]
+    found.world = world
+    found.data = world
     found.report = lambda event: setattr(world, "step", event.step)
     return found
 

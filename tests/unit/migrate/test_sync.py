@@ -95,7 +95,7 @@ def test_a_live_copy_bears_an_object_that_vanished(text: str, tmp_path: Path, mo
 
 def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Failed to copy: corrupted on transfer: sizes differ"
-    healed = {"level": "info", "msg": "Copied (new)", "object": "a"}
+    healed: dict[str, object] = {"level": "info", "msg": "Copied (new)", "object": "a"}
     program = rclone(tmp_path, (1, [error(text, "a"), error(text, "b"), healed, error(text, "b")]))
     monkeypatch.setattr(tools, "find", lambda _: program)
     run = a_run(live=True)

@@ -11,7 +11,7 @@ from meshctl.errors import CredentialsError, InterruptedByUserError, MeshError, 
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Deployment
-from tests.golden_files import assert_golden
+from tests.golden_files import Golden
 from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, assert_at, migrations, moved
 from tests.unit.migrate.twin import Twin
 
@@ -26,11 +26,11 @@ def dead_target() -> tuple[Twin, Migrations]:
     return twin, found
 
 
-def refused(found: Migrations, **options: bool) -> MigrationError:
+def refused(found: Migrations, *, target_lost: bool = False, destroy_target: bool = False) -> MigrationError:
     """The refusal, which turns nothing."""
     before = found.history()[1].records
     with pytest.raises(MigrationError) as error:
-        found.rollback(**options)
+        found.rollback(target_lost=target_lost, destroy_target=destroy_target)
     assert found.history()[1].records == before
     return error.value
 
@@ -64,7 +64,7 @@ def test_the_source_runs_again_without_the_target(tried: bool) -> None:
     assert_at(twin, "east", "west")
 
 
-def test_it_is_told_what_was_given_up() -> None:
+def test_it_is_told_what_was_given_up(golden: Golden) -> None:
     _, found = dead_target()
     assert views.target_lost_warning(found.history()[1]) == (
         "west is given up, and what still runs there is not stopped; what was written there to checkpoints since the"
@@ -73,7 +73,7 @@ def test_it_is_told_what_was_given_up() -> None:
     found.rollback(target_lost=True)
     migration, history = found.history()
     assert views.detail_document(migration, history)["target_lost"] is True
-    assert_golden("migrate/target-lost.txt", views.detail_text(migration, history))
+    golden("migrate/target-lost.txt", views.detail_text(migration, history))
 
 
 def test_a_copy_back_that_was_cut_off_is_told() -> None:

@@ -20,6 +20,7 @@ from meshctl.errors import (
     ResourcesFailedError,
     UnreachableError,
 )
+from meshctl.migrate import work
 from meshctl.migrate.data import Data
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.patience import TRIES
@@ -73,8 +74,8 @@ def unreliable(**options: Any) -> tuple[Unreliable, Migrations]:
     """Before the first step. `options`: of `Unreliable`."""
     world = Unreliable(Twin().begin(), **options)
     found = migrations(world.twin)
-    found.world = world  # type: ignore[assignment]
-    found.data = world  # type: ignore[assignment]
+    found.world = world
+    found.data = world
     found.report = lambda event: setattr(world, "step", event.step)
     return world, found
 
@@ -98,7 +99,7 @@ def move_and_finish(found: Migrations) -> None:
     found.finish(delete_data=True)
 
 
-WAYS = {
+WAYS: dict[Callable[[Migrations], None], tuple[str, str, str]] = {
     move: ("waiting", "west", "east"),
     move_and_back: ("rolled-back", "east", "west"),
     move_and_back_for_good: ("rolled-back", "east", "west"),
@@ -191,7 +192,10 @@ def test_what_waiting_can_t_mend_stops_at_once(way: Callable[[Migrations], None]
 
 
 @EVERY_WAY
-def test_the_wait_for_an_answer_has_an_end_that_says_what_was_waited_for(way: Callable[[Migrations], None]) -> None:
+def test_the_wait_for_an_answer_has_an_end_that_says_what_was_waited_for(
+    way: Callable[[Migrations], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "POLL_S", 15.0)  # fewer looks in the same ten minutes
     for at in own_calls(way):
         world, found = unreliable(at=at)
         before = world.twin.clock

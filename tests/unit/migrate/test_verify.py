@@ -15,6 +15,7 @@ import pytest
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError
 from meshctl.migrate import listing, verify
+from meshctl.migrate.progress import Stop
 
 CONTENT = {f"shard-{number}": bytes([number]) * 3_000_000 for number in range(3)}
 LISTING = "".join(
@@ -72,7 +73,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     Store.cuts, Store.lives, Store.token, Store.ranges = 0, -1, 1, []
     monkeypatch.setattr(verify, "_PAUSE_S", 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -123,7 +124,7 @@ def test_a_store_that_sends_nothing_more_is_unreachable(store: str, monkeypatch:
 
 def test_the_digest_is_that_of_the_content(store: str) -> None:
     access = ObjectAccess("here", "", store, "us-east-1", "id", "secret", "1", "path")
-    side = verify._Side(lambda: access, verify.Stop())
+    side = verify._Side(lambda: access, Stop())
     Store.cuts = 2
     content = CONTENT["shard-1"]
     assert side.sha256("shard-1", listing.Item(len(content), "here-2")) == hashlib.sha256(content).hexdigest()

@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model import references
-from meshctl.model.environment import AccountId
-from meshctl.model.mesh import AbsolutePath, DnsLabel, Host, Image
+from meshctl.model.mesh import AbsolutePath, DnsLabel, Host, Image, WorkingDir
+from meshctl.platforms.aws.environment import AccountId
 
 
 def refusal(kind: Any, value: str) -> str:
@@ -71,6 +71,21 @@ def test_a_mount_does_not_hide_what_a_container_needs() -> None:
     assert "it would hide /dev/shm" in refusal(AbsolutePath, "/dev")
     assert "it would hide /dev/shm" in refusal(AbsolutePath, "/dev/")
     assert refusal(AbsolutePath, "/dev/data") == ""
+
+
+@pytest.mark.parametrize("path", ["app", "", "./app", "/app/..", "/../app", "..", "~/app", "/app\n", "/a\0b"])
+def test_no_working_folders(path: str) -> None:
+    assert refusal(WorkingDir, path).endswith(f'"{path}" is not an absolute path without ".."; write it like /app')
+
+
+@pytest.mark.parametrize("path", ["/root", "/root/app", "//root/", "/./root"])
+def test_a_working_folder_that_pods_can_not_enter(path: str) -> None:
+    assert refusal(WorkingDir, path).endswith("can't be used: pods run as user 1000, who can't enter it")
+
+
+@pytest.mark.parametrize("path", ["/", "/app", "/app/", "/srv/a b:c/..d", "/rooted"])
+def test_working_folders(path: str) -> None:
+    assert refusal(WorkingDir, path) == ""
 
 
 def test_a_path_written_in_two_ways_is_one_path() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from meshctl.model import units
@@ -29,7 +31,7 @@ from meshctl.model import units
         (units.gib, "1024PiB", 2**30),
     ],
 )
-def test_reads(read, text, value) -> None:
+def test_reads(read: Callable[[object], float], text: object, value: float) -> None:
     assert read(text) == pytest.approx(value)
 
 
@@ -67,7 +69,7 @@ def test_reads(read, text, value) -> None:
         (units.cores, True, "CPU cores"),
     ],
 )
-def test_refuses(read, text, says) -> None:
+def test_refuses(read: Callable[[object], object], text: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         read(text)
 

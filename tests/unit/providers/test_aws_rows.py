@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,12 @@ from providers.base.values import UNKNOWN
 @pytest.mark.parametrize("row", rows.ALL, ids=[row.token for row in rows.ALL])
 def test_row_agrees_with_the_service_model(row: Row) -> None:
     assert lint(row, service_model(row.service)) == []
+
+
+def test_every_row_file_is_in_all_of_them() -> None:
+    named = [importlib.import_module(f"{rows.__name__}.{found.name}") for found in pkgutil.iter_modules(rows.__path__)]
+    written = {row.token for module in named for row in getattr(module, "ROWS", ())}
+    assert written == {row.token for row in rows.ALL}
 
 
 def test_tokens_are_unique() -> None:

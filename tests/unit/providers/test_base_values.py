@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import struct_pb2
 
 from providers.base.values import OUTPUT, SECRET, SIGNATURE, UNKNOWN, UNKNOWN_STRING, Secret, Secrets, decode, encode
 
 
-def wire(value: dict) -> struct_pb2.Struct:
+def wire(value: dict[str, Any]) -> struct_pb2.Struct:
     struct = struct_pb2.Struct()
     struct.update(value)
     return struct
 
 
-def secret(value: object) -> dict:
+def secret(value: object) -> dict[str, object]:
     return {SIGNATURE: SECRET, "value": value}
 
 

@@ -285,7 +285,7 @@ class Cluster:
         unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/4 nodes"}
         volumes = [{"persistentVolumeClaim": {"claimName": name}} for name in ("data", "gone")]
         pod = {"metadata": {"name": "p"}, "spec": {"volumes": volumes}, "status": {"conditions": [unscheduled]}}
-        self.objects = {
+        self.objects: dict[str, list[dict[str, Any]]] = {
             "Pod": [pod],
             "PersistentVolumeClaim": [{"metadata": {"name": "data", "uid": "1"}, "status": {"phase": "Pending"}}],
             "Event": [{"type": "Warning", "message": "no class", "reason": "ProvisioningFailed"}],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from meshctl import render
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment
-from meshctl.render import LateValue
+from meshctl.model.deployment import Deployment, Workload
+from meshctl.render import LateValue, container_fields
 from meshctl.render.templates import _environment, _Loader, tojson
 from tests.unit.render.sample import sample
 
@@ -50,9 +52,8 @@ def with_text(text: str) -> Deployment:
     workloads = []
     for workload in deployment.workloads:
         update: dict[str, Any] = {
+            **{field.name: _of_text(field.name, text) for field in container_fields.FIELDS},
             "image": text,
-            "args": (text, text),
-            "command": (text,),
             "env": {"PLAIN": text},
             "mounts": tuple(mount.model_copy(update={"path": text}) for mount in workload.mounts),
         }
@@ -69,10 +70,20 @@ def with_text(text: str) -> Deployment:
     return deployment.model_copy(update=update)
 
 
+def _of_text(name: str, text: str) -> Any:
+    """A value of this field of a workload, made of nothing but the text."""
+    declared: Any = Workload.model_fields[name].annotation
+    annotation = TypeAdapter(declared)
+    for value in (text, (text, text), {"key": text}):
+        with contextlib.suppress(ValidationError):
+            return annotation.validate_python(value)
+    raise AssertionError(f"{name} holds no text: say here what a hostile value of it is")
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_free_text_stays_text(text: str) -> None:
     plain, hostile = with_text("plain"), with_text(text)
-    for renderer in (render.platform_objects, render.nodepool_objects):
+    for renderer in (render.platform_objects, render.node_objects):
         expected, found = renderer(plain), renderer(hostile)
         assert [item.name for item in found] == [item.name for item in expected]
         if text:  # an empty region or endpoint is left out

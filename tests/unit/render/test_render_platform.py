@@ -19,7 +19,8 @@ from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, Provider
 from meshctl.render import LateValue, PlatformObject
 from meshctl.resolve import resolve
-from tests.golden_files import assert_golden
+from tests.golden_files import Golden
+from tests.unit.render.differences import differences
 from tests.unit.render.sample import sample
 
 PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem", "kubernetes")
@@ -33,15 +34,16 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(LateValue, lambda dumper, late: dumper.represent_scalar("!output", late.name))
 
 
-def text(objects: tuple[PlatformObject, ...]) -> str:
-    """The objects as one YAML file; each begins with how it is declared."""
-    documents = []
-    for item in objects:
-        facts = f"# {item.name}" + " wait" * item.wait + " patch" * item.patch
-        facts += f"\n# after: {', '.join(item.depends_on)}" if item.depends_on else ""
-        facts += f"\n# ignores: {', '.join(item.ignore_changes)}" if item.ignore_changes else ""
-        documents.append(f"---\n{facts}\n{yaml.dump(item.manifest, Dumper=_Dumper, sort_keys=False, width=120)}")
-    return "".join(documents)
+def texts(deployment: Deployment) -> dict[str, str]:
+    """Each object of the deployment as YAML, by its name; it begins with how it is declared."""
+    return {item.name: text(item) for item in (*render.node_objects(deployment), *render.platform_objects(deployment))}
+
+
+def text(item: PlatformObject) -> str:
+    facts = f"# {item.name}" + " wait" * item.wait + " patch" * item.patch
+    facts += f"\n# after: {', '.join(item.depends_on)}" if item.depends_on else ""
+    facts += f"\n# ignores: {', '.join(item.ignore_changes)}" if item.ignore_changes else ""
+    return f"{facts}\n{yaml.dump(item.manifest, Dumper=_Dumper, sort_keys=False, width=120)}"
 
 
 def named(deployment: Deployment, name: str) -> PlatformObject:
@@ -63,12 +65,15 @@ def changed(deployment: Deployment, workload: str, **update: Any) -> Deployment:
     return deployment.model_copy(update={"workloads": workloads})
 
 
-@pytest.mark.parametrize("provider", ["aws", "coreweave", "onprem"])
-def test_golden(provider: Provider) -> None:
-    deployment = sample(provider)
-    nodes = {"coreweave": render.nodepool_objects, "onprem": render.node_label_objects}
-    objects = nodes[provider](deployment) if provider in nodes else ()
-    assert_golden(f"render/{provider}.yaml", text((*objects, *render.platform_objects(deployment))))
+def test_all_objects_on_aws(golden: Golden) -> None:
+    golden("render/aws.yaml", "".join(f"---\n{text}" for text in texts(sample("aws")).values()))
+
+
+@pytest.mark.parametrize("provider", ["coreweave", "onprem"])
+def test_what_differs_from_aws(golden: Golden, provider: Provider) -> None:
+    here = sample(provider)
+    on_aws = {name: text.replace("aws-1", here.environment) for name, text in texts(sample("aws")).items()}
+    golden(f"render/{provider}.diff", f"# Objects that differ from aws.yaml\n{differences(on_aws, texts(here))}")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -123,7 +128,7 @@ def test_the_sdks_are_told_to_put_the_bucket_into_the_host_name(tmp_path: Path) 
     session = botocore.session.Session()
     session.set_config_variable("config_file", str(file))
     session.set_credentials("key", "secret")
-    client = session.create_client("s3", "us-east-1", endpoint_url=env(chat)["AWS_ENDPOINT_URL_S3"])
+    client: Any = session.create_client("s3", "us-east-1", endpoint_url=env(chat)["AWS_ENDPOINT_URL_S3"])
     url = client.generate_presigned_url("get_object", Params={"Bucket": "llm-weights", "Key": "k"})
     assert url.startswith("http://llm-weights.cwlota.com/k?")
     assert not [item for item in render.platform_objects(sample("onprem")) if item.kind == "ConfigMap"]
@@ -375,13 +380,13 @@ def test_pods_run_on_the_pool_of_their_own_mesh_only(provider: Provider) -> None
     wanted = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
     assert pod(named(deployment, "workload/pretrain:job"))["nodeSelector"] == wanted
     if provider == "coreweave":
-        assert wanted.items() <= render.nodepool_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
+        assert wanted.items() <= render.node_objects(deployment)[0].manifest["spec"]["nodeLabels"].items()
     if provider == "onprem":
-        assert render.node_label_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
+        assert render.node_objects(deployment)[0].manifest["metadata"]["labels"] == wanted
 
 
 def test_nodepools() -> None:
-    pools = {item.name: item for item in render.nodepool_objects(sample("coreweave"))}
+    pools = {item.name: item for item in render.node_objects(sample("coreweave"))}
     train, serve = pools["pool/train:nodepool"], pools["pool/serve:nodepool"]
     assert train.manifest["metadata"]["name"] == "llm-prod-train"
     assert train.manifest["spec"]["nodeLabels"]["meshctl.dev/pool"] == "train"
@@ -395,14 +400,14 @@ def test_racks_do_not_scale_and_reserved_labels_are_left_out() -> None:
     deployment = sample("coreweave")
     labels = {"node.coreweave.cloud/type": "x", "meshctl.dev/pool": "serve", "own": "1"}
     racks = deployment.pool("serve").model_copy(update={"machine": "gb200-4x", "labels": labels})
-    (item,) = render.nodepool_objects(deployment.model_copy(update={"pools": (racks,)}))
+    (item,) = render.node_objects(deployment.model_copy(update={"pools": (racks,)}))
     assert item.manifest["spec"]["autoscaling"] is False
     ours = {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "serve"}
     assert item.manifest["spec"]["nodeLabels"] == {**ours, "own": "1"}
 
 
 def test_existing_nodes_get_their_pools_label_and_nothing_else() -> None:
-    items = render.node_label_objects(sample("onprem"))
+    items = render.node_objects(sample("onprem"))
     assert len(items) == 8
     assert items[0].name == "pool/train:node-train-0"
     assert items[0].patch

@@ -207,7 +207,7 @@ def test_of_a_cluster_that_nobody_asked_only_its_own_sizes_are_unknown() -> None
 @pytest.mark.parametrize(("environment", "fit"), [(AWS, 250), (CW, 110)])
 def test_a_node_has_room_for_so_many_pods(environment: dict[str, Any], fit: int) -> None:
     pool = {"p": {"nodes": 1, "cpu": {"cores": 32, "memory": "128GiB"}}}
-    small = {"cpu": 0.01, "memory": "16MiB"}
+    small: dict[str, Any] = {"cpu": 0.01, "memory": "16MiB"}
     assert resolved(pool, environment, workloads={"w": service(fit, **small)}).deployment is not None
     assert gap(resolved(pool, environment, workloads={"w": service(fit + 1, **small)}), "workload/w").best.endswith(
         "limited by pods"

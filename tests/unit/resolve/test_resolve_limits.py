@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from meshctl.model.deployment import Resolution
 from tests.unit.resolve.test_resolve_rules import AWS, CW, H100, gap, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 
 
 def test_a_volume_larger_than_ebs_has_is_a_gap() -> None:
-    def made(size: str, environment: dict[str, Any]):
+    def made(size: str, environment: dict[str, Any]) -> Resolution:
         return resolved(WEB, environment, storage={"s": {"kind": "block", "size": size}})
 
     told = gap(made("1PB", AWS), "storage/s")

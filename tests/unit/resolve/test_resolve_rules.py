@@ -10,7 +10,7 @@ import pytest
 
 from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Resolution
+from meshctl.model.deployment import Gap, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
@@ -42,7 +42,7 @@ def machine(pool: dict[str, Any], environment: dict[str, Any], **more: Any) -> s
     return resolved({"p": pool}, environment, **more).pools[0].machine
 
 
-def gap(resolution: Resolution, subject: str):
+def gap(resolution: Resolution, subject: str) -> Gap:
     return next(gap for gap in resolution.gaps if gap.subject == subject)
 
 
@@ -66,7 +66,7 @@ def test_the_cheapest_that_fits() -> None:
         ({"p5.48xlarge": "0.10 USD/h", "other": "0.10 USD/h"}, "m7i.4xlarge", 0.8064),
     ],
 )
-def test_contract_rates_decide_what_is_cheapest(contract, name, usd) -> None:
+def test_contract_rates_decide_what_is_cheapest(contract: dict[str, str], name: str, usd: float) -> None:
     pool = {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}
     found = resolved({"p": pool}, {**AWS, "prices": contract}).pools[0]
     assert (found.machine, found.price.usd_per_hour) == (name, usd)
@@ -99,7 +99,7 @@ def test_models_are_in_order_of_preference() -> None:
 
 
 @pytest.mark.parametrize("name", ["h100", "NVIDIA H100", "H100-80GB", "nvidia-h100-80gb"])
-def test_a_model_has_several_names(name) -> None:
+def test_a_model_has_several_names(name: str) -> None:
     assert machine({"nodes": 1, "accelerator": {"model": name, "count": 8}}, AWS) == "p5.48xlarge"
 
 
@@ -130,7 +130,7 @@ def test_the_reason_for_each_rejected_machine() -> None:
         (GB200, {**CW, "region": "US-EAST-01A"}, "gb200-4x", "sold in racks of 18 nodes, wanted 2"),
     ],
 )
-def test_what_must_fit(pool, environment, name, says) -> None:
+def test_what_must_fit(pool: dict[str, Any], environment: dict[str, Any], name: str, says: str) -> None:
     fabrics = {
         "fast": {"kind": "rdma", "bandwidth": "400Gbps"},
         "slow": {"kind": "ethernet", "bandwidth": "10Gbps"},
@@ -277,7 +277,7 @@ def test_the_network_has_a_public_and_a_private_subnet_for_each_zone() -> None:
         ({"provider": "onprem", "inventory": "hosts.yaml"}, "environment"),
     ],
 )
-def test_what_an_environment_cannot_be(environment, subject) -> None:
+def test_what_an_environment_cannot_be(environment: dict[str, Any], subject: str) -> None:
     found = resolved({"p": {"nodes": 1}}, environment)
     assert found.deployment is None
     assert gap(found, subject).hint

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from meshctl.resolve.storage import at_endpoint, bucket_name, fsx_size
+from meshctl.model.deployment import Deployment
+from meshctl.platforms.aws.storage import fsx_size
+from meshctl.resolve.storage import at_endpoint, bucket_name
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 
 
-def stored(storage: dict[str, Any], environment: dict[str, Any]):
+def stored(storage: dict[str, Any], environment: dict[str, Any]) -> Deployment:
     found = resolved(WEB, environment, storage={"s": storage}).deployment
     assert found is not None
     return found
@@ -33,7 +35,7 @@ def stored(storage: dict[str, Any], environment: dict[str, Any]):
         (1, 1_000_000_000, (1_024_000_800, 1000)),
     ],
 )
-def test_fsx_sizes(size, throughput, sold) -> None:
+def test_fsx_sizes(size: float, throughput: float, sold: tuple[int, int]) -> None:
     assert fsx_size(size, throughput) == sold
 
 
@@ -76,7 +78,7 @@ def test_an_endpoint_that_only_the_profile_knows() -> None:
 @pytest.mark.parametrize(
     "parts", [("m", "e", "s"), ("a" * 30, "b" * 30, "c" * 30), ("cw-x", "e", "s"), ("int", "e", "s")]
 )
-def test_bucket_names_are_valid_everywhere(parts) -> None:
+def test_bucket_names_are_valid_everywhere(parts: tuple[str, str, str]) -> None:
     name = bucket_name(*parts, "aws/us-east-1")
     assert re.match(r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", name)
     assert not name.startswith(("cw-", "int", "vip-", "xn--"))
@@ -109,7 +111,7 @@ def work(**more: Any) -> dict[str, Any]:
         ({"kind": "training", "nodes": 3}, "3 pods on pool p"),
     ],
 )
-def test_workloads_that_do_not_fit(workload, wanted) -> None:
+def test_workloads_that_do_not_fit(workload: dict[str, Any], wanted: str) -> None:
     assert gap(resolved(WEB, AWS, workloads=work(**workload)), "workload/w").wanted == wanted
 
 
@@ -130,7 +132,7 @@ def test_workloads_of_one_pool_share_its_accelerators() -> None:
 
 def test_scratch_data_does_not_make_a_writer() -> None:
     storage = {"data": {"kind": "object", "size": "1GiB"}, "tmp": {"kind": "block", "size": "1GiB", "ephemeral": True}}
-    mounts = {"data": {"path": "/data", "readOnly": True}, "tmp": {"path": "/scratch"}}
+    mounts: dict[str, dict[str, Any]] = {"data": {"path": "/data", "readOnly": True}, "tmp": {"path": "/scratch"}}
     reader = resolved(WEB, AWS, storage=storage, workloads=work(mounts=mounts)).deployment
     assert reader is not None
     assert not reader.workloads[0].writes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from meshctl import render
 from stacks import platform
 from tests.unit.deployments import deployment
@@ -9,7 +11,7 @@ from tests.unit.deployments import deployment
 
 def test_a_held_field_is_declared_with_the_live_value() -> None:
     (chat,) = [item for item in render.platform_objects(deployment("dc1")) if item.name == "workload/chat:deployment"]
-    late = dict.fromkeys(render.late_names([chat]), "1")
+    late: dict[str, Any] = dict.fromkeys(render.late_names([chat]), "1")
     plain = platform._inputs(chat, late)
     held = {render.held(chat.name, "spec.replicas"): 5, render.held("workload/other:deployment", "spec.replicas"): 7}
     changed = platform._inputs(chat, late | held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pulumi
@@ -12,10 +11,11 @@ from meshctl import render
 from meshctl.model.deployment import Checkpoint, Deployment
 from stacks import platform
 from stacks.kubernetes import KubernetesProvider
+from tests.unit.event_loops import event_loops
 from tests.unit.render.sample import sample
 
 
-class Nothing(pulumi.runtime.Mocks):
+class Nothing(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         return f"{args.name}-id", dict(args.inputs)
 
@@ -23,7 +23,7 @@ class Nothing(pulumi.runtime.Mocks):
         raise AssertionError(args.token)
 
 
-class Monitor(MockMonitor):
+class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps each resource as it was registered, by its name."""
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Monitor(MockMonitor):
 def declared(given: Deployment) -> dict[str, Any]:
     monitor = Monitor()
     late = dict.fromkeys(render.late_names(render.platform_objects(given)), "late")
-    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(Nothing(), monitor=monitor)
 
     def program() -> None:
         provider = KubernetesProvider("kubernetes", {}, "4.34.2")
         platform.declare(given, provider=provider, late=late)
 
-    pulumi.runtime.test(program)()
+    with event_loops():
+        pulumi.runtime.set_mocks(Nothing(), monitor=monitor)
+        pulumi.runtime.test(program)()
     return monitor.asked
 
 

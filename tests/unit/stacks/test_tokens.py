@@ -6,7 +6,6 @@ and what must be there before it.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.base.checks import input_names
 from providers.base.row import OWNER_TAG
+from tests.unit.event_loops import event_loops
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 # rows that no stack of this version declares: for meshes to come
@@ -31,7 +31,7 @@ SPARE = {"meshaws:eks:AccessEntry", "meshaws:eks:AccessPolicyAssociation"}
 LATE = {"secret.hf-token": "x", "revision.chat-secrets": "1"}
 
 
-class Wire(pulumi.runtime.Mocks):
+class Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what was declared, and answers with what the stack reads from it."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Wire(pulumi.runtime.Mocks):
         raise AssertionError(f"stacks call no functions: {args.token}")
 
 
-class Monitor(MockMonitor):
+class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what each resource waits for, by its name."""
 
     def __init__(self, wire: Wire) -> None:
@@ -70,8 +70,6 @@ def monitor() -> Monitor:
     """After the AWS program and that of the names have been run."""
     wire = Wire()
     monitor = Monitor(wire)
-    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(wire, monitor=monitor)
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     deployment = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
     assert deployment is not None
@@ -80,13 +78,15 @@ def monitor() -> Monitor:
     efs = lustre.model_copy(update={"name": "home", "service": "efs"})
     deployment = deployment.model_copy(update={"file_systems": (lustre, efs)})
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
         stacks.aws.declare(deployment, LATE)
         names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
         stacks.edge.declare(names, before={}, profile="", tags={})
 
-    run()
+    with event_loops():
+        pulumi.runtime.set_mocks(wire, monitor=monitor)
+        run()
     return monitor
 
 

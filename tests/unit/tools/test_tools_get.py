@@ -1,52 +1,20 @@
-"""Getting a program: checksums, half-written files, Go's own version, what a build reports."""
+"""Building a program: its module, Go's own version, what a build reports. Downloads: `test_tools_download`."""
 
 from __future__ import annotations
 
-import hashlib
-import http.server
-import io
-import tarfile
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from meshctl import tool_build
 from meshctl.errors import ToolError
-from meshctl.tool_build import fetch_or_build, go_program, module_folder
-from meshctl.tool_table import TOOLS, Download, Tool, cached_path
-
-SCRIPT = b"#!/bin/sh\necho 'etcd Version: 3.6.15'\n"
+from meshctl.tool_build import GO_MINIMUM, go_program, module_folder
+from meshctl.tool_table import TOOLS, numbers
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHCTL_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The URL of a loopback server over `tmp_path/served`."""
-    (tmp_path / "served").mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, directory=str(tmp_path / "served"), **kwargs)  # type: ignore[arg-type]
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def etcd_from(download: Download) -> Tool:
-    return replace(TOOLS["etcd"], downloads={tool_build._platform(): download})
 
 
 def test_every_tool_has_its_module_and_its_package_in_it() -> None:
@@ -56,57 +24,12 @@ def test_every_tool_has_its_module_and_its_package_in_it() -> None:
         assert f"v{tool.version}" in text
 
 
-def test_a_pinned_download_is_put_in_place(tmp_path: Path, served: str) -> None:
-    (tmp_path / "served" / "etcd").write_bytes(SCRIPT)
-    tool = etcd_from(Download(f"{served}/etcd", hashlib.sha256(SCRIPT).hexdigest()))
-    lines: list[str] = []
-    fetch_or_build(tool, lines.append)
-    assert cached_path(tool).read_bytes() == SCRIPT
-    assert [path.name for path in cached_path(tool).parent.iterdir()] == ["etcd"]
-    assert any("downloading" in line for line in lines)
-
-
-def test_a_program_inside_an_archive(tmp_path: Path, served: str) -> None:
-    with tarfile.open(tmp_path / "served" / "etcd.tar.gz", "w:gz") as tar:
-        info = tarfile.TarInfo("etcd-v3/etcd")
-        info.size = len(SCRIPT)
-        tar.addfile(info, io.BytesIO(SCRIPT))
-    digest = hashlib.sha256((tmp_path / "served" / "etcd.tar.gz").read_bytes()).hexdigest()
-    tool = etcd_from(Download(f"{served}/etcd.tar.gz", digest, "etcd-v3/etcd"))
-    fetch_or_build(tool, lambda _: None)
-    assert cached_path(tool).read_bytes() == SCRIPT
-
-
-def test_another_file_than_the_pinned_one_is_never_used(tmp_path: Path, served: str) -> None:
-    (tmp_path / "served" / "etcd").write_bytes(SCRIPT + b"# changed")
-    tool = etcd_from(Download(f"{served}/etcd", hashlib.sha256(SCRIPT).hexdigest()))
-    with pytest.raises(ToolError, match="not the file that was pinned"):
-        fetch_or_build(tool, lambda _: None)
-    assert list(cached_path(tool).parent.iterdir()) == []
-
-
-def test_a_missing_file_at_the_publisher_is_a_tool_error(served: str) -> None:
-    with pytest.raises(ToolError, match="can't download"):
-        fetch_or_build(etcd_from(Download(f"{served}/nothing", "0")), lambda _: None)
-
-
-def test_a_program_of_the_wrong_version_is_never_used(tmp_path: Path, served: str) -> None:
-    wrong = SCRIPT.replace(b"3.6.15", b"3.6.14")
-    (tmp_path / "served" / "etcd").write_bytes(wrong)
-    tool = etcd_from(Download(f"{served}/etcd", hashlib.sha256(wrong).hexdigest()))
-    with pytest.raises(ToolError, match="is not version"):
-        fetch_or_build(tool, lambda _: None)
-    assert not cached_path(tool).exists()
-
-
-def test_left_overs_of_a_killed_run_are_swept_away(tmp_path: Path, served: str) -> None:
-    (tmp_path / "served" / "etcd").write_bytes(SCRIPT)
-    tool = etcd_from(Download(f"{served}/etcd", hashlib.sha256(SCRIPT).hexdigest()))
-    folder = cached_path(tool).parent
-    folder.mkdir(parents=True)
-    (folder / ".etcd.4711.partial").write_bytes(b"half")
-    fetch_or_build(tool, lambda _: None)
-    assert [path.name for path in folder.iterdir()] == ["etcd"]
+@pytest.mark.parametrize("folder", sorted({tool.module_dir for tool in TOOLS.values()}))
+def test_a_module_asks_for_no_newer_go_than_setup_does(folder: str) -> None:
+    module = module_folder(next(tool for tool in TOOLS.values() if tool.module_dir == folder))
+    go_line = next(line for line in (module / "go.mod").read_text().splitlines() if line.startswith("go "))
+    assert numbers(go_line) <= (*GO_MINIMUM, 0), f"{module}/go.mod: go mod edit -go={GO_MINIMUM[0]}.{GO_MINIMUM[1]}"
+    assert (module / "go.sum").is_file()
 
 
 def go(folder: Path, version: str, toolchain: str) -> Path:

@@ -1,0 +1,14 @@
+"""Pulumi types of resources that every platform's stacks may have. PURE.
+
+Asked of steps and states by `changes`, `engine` and `operate`. The types that one platform alone declares are parts of
+that platform; those of Kubernetes objects begin with `kubernetes:`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BUCKET: Final = "meshaws:s3:Bucket"  # in any S3-compatible store
+RECORD_SET: Final = "meshaws:route53:RecordSet"  # an endpoint's name
+AWS_PACKAGE: Final = "meshaws"  # the Pulumi package that speaks the AWS APIs, S3's among them
+KUBERNETES_PACKAGE: Final = "kubernetes"

@@ -1,0 +1,150 @@
+"""AWS: meshctl makes the network, the EKS cluster, node groups and storage. PURE, but for `declare`.
+
+Found by `meshctl.platforms.registry` (entry point `aws`). What each module here decides is declared by `stacks.aws`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Final
+
+from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
+from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
+from meshctl.platforms.aws import capacity, cluster, fabric, pools, storage, words
+from meshctl.platforms.aws.environment import AwsEnvironment
+from meshctl.platforms.interface import (
+    Cluster,
+    Egress,
+    Fabric,
+    GrowOnly,
+    LoadBalancers,
+    Machines,
+    MadeClasses,
+    MadeCluster,
+    Nodes,
+    ObjectStores,
+    Platform,
+    Storage,
+    Words,
+)
+
+_NAME: Final = "aws"
+_ROWS: Final = resources.files("meshctl.catalog")
+
+
+def _machines() -> tuple[Machine, ...]:
+    return machines_of(_NAME, _ROWS.joinpath("aws.yaml"))
+
+
+def _storage_prices() -> tuple[StoragePrice, ...]:
+    return storage_prices_of(_NAME, _ROWS.joinpath("storage.yaml"))
+
+
+def _labels(machine: Machine) -> dict[str, str]:
+    return {"node.kubernetes.io/instance-type": machine.name, "kubernetes.io/arch": machine.arch}
+
+
+def _declare(
+    deployment: Deployment,
+    late: Mapping[str, Any],
+    ready_timeout_s: int = 0,
+    *,
+    staying: Any = None,
+    cluster_uid: str = "",
+) -> None:
+    del cluster_uid  # of a cluster that is given
+    import stacks.aws  # with the Pulumi SDK: only where something is brought up
+
+    stacks.aws.declare(deployment, late, ready_timeout_s, staying=staying)
+
+
+PLATFORM: Final = Platform(
+    interface=1,
+    name=_NAME,
+    environment=AwsEnvironment,
+    cluster=Cluster(
+        made=MadeCluster(
+            product="EKS",
+            resource_type=words.CLUSTER,
+            account=lambda environment: environment.account or "",
+            profile=lambda environment: environment.profile or "",
+            network=cluster.address_plan,
+            kubeconfig=cluster.kubeconfig,
+        ),
+        describe=cluster.describe,
+        kubeconfig=lambda _environment: None,
+    ),
+    nodes=Nodes(
+        made_of=Machines(
+            catalog=_machines,
+            refused_rdma={},
+            placement_groups=True,
+            reservations=capacity.assign,
+            zones=pools.zones,
+            root_disk_gib=AWS_ROOT_VOLUME_GIB,
+            image=pools.image,
+            gpu_taints=pools.GPU_TAINTS,
+            pool_gaps=pools.too_spread,
+            reported_memory=0.97,  # firmware and kernel take 2-3% of what the label says
+            most_pods=250,  # EKS user guide, "Choose an optimal EC2 instance type"
+        ),
+        labels=_labels,
+        gpu_tolerations=(),
+        has_device_plugins=False,
+        objects=lambda _deployment: (),
+        moved_by_others=frozenset({(words.NODE_GROUP, "scalingConfig.desiredSize")}),
+    ),
+    fabric=Fabric(
+        settings=fabric.settings,
+        interfaces=fabric.efa_interfaces,
+        declared=lambda _environment: None,
+        resources=("vpc.amazonaws.com/efa",),
+    ),
+    storage=Storage(
+        file_system=storage.file_system,
+        block=storage.block,
+        prices=_storage_prices,
+        # a new EKS cluster has none of type gp3
+        made_classes=MadeClasses(provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}),
+        holding_types=(words.LUSTRE, words.EFS),
+        grow_only=(
+            GrowOnly(  # FSx API, UpdateFileSystem, StorageCapacity
+                service="fsx-lustre",
+                resource_type=words.LUSTRE,
+                detail="lustre",
+                size_input="StorageCapacity",
+                product="FSx for Lustre",
+            ),
+        ),
+    ),
+    objects=ObjectStores(
+        store=storage.store,
+        has_keys=False,  # EKS Pod Identity gives each workload its own
+        takes_tags=True,
+        bucket_settings=storage.BUCKET_SETTINGS,
+        hosts={},
+        endpoint_hint="",
+    ),
+    load_balancers=LoadBalancers(
+        # read by the cloud controller that every EKS control plane runs: nothing more to install
+        annotations={
+            "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+            "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+        }
+    ),
+    egress=Egress(
+        usd_per_gb=0.09,
+        source="list price to the internet, first 10 TB a month, us-east-1 (stormit.cloud, AWS data transfer pricing)",
+    ),
+    words=Words(
+        gaps=words.gaps,
+        notes=words.notes,
+        not_in_cost=words.not_in_cost,
+        failure_hints=words.FAILURE_HINTS,
+        terms=words.TERMS,
+        long_terms=words.LONG_TERMS,
+        label_types=(words.NODE_GROUP,),
+    ),
+    declare=_declare,
+)

@@ -1,0 +1,124 @@
+"""The section of environments.yaml for AWS. PURE.
+
+Part of the platform (`meshctl.platforms.aws`); read by `meshctl.load` through `model.environment`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from meshctl.model.addresses import AwsRegion, AwsZone
+from meshctl.model.environment import PlatformEnvironment, Prices
+from meshctl.model.mesh import Section, Text
+
+
+def _cidr(text: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not an IPv4 network like 10.64.0.0/16 ({error})') from None
+    if not 16 <= network.prefixlen <= 24:
+        raise ValueError(f'"{text}": a VPC for a mesh is between /16 and /24')
+    return text
+
+
+_PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+
+def _public_cidr(text: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not an IPv4 network like 203.0.113.0/24 ({error})') from None
+    if any(network.subnet_of(private) for private in _PRIVATE):  # which EKS refuses
+        raise ValueError(f'"{text}" is a private network: from there the API server is reached inside the VPC')
+    return str(network)
+
+
+def _reservation(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+def _account(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12:
+        raise ValueError(f'write it in quotes: "{value:012d}" (as a number it could lose its zeros)')
+    raise ValueError("expected an AWS account's twelve digits, in quotes")
+
+
+_TwelveDigits = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input_type=_TwelveDigits)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
+EVERYWHERE = "0.0.0.0/0"
+
+
+class Reservation(Section):
+    """A capacity reservation or capacity block. `pool` and `zone` may be left out: pools then take them in order."""
+
+    id: Text
+    pool: Text | None = None
+    zone: AwsZone | None = None
+
+
+Reservations = tuple[
+    Annotated[
+        Reservation,
+        BeforeValidator(_reservation),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "properties": {name: {"type": "string"} for name in ("id", "pool", "zone")},
+                        "required": ["id"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ],
+    ...,
+]
+
+
+class Capacity(Section):
+    reservations: Reservations = ()
+    blocks: Reservations = ()
+
+
+class Adopt(Section):
+    """Existing AWS objects to build on."""
+
+    vpc: Text | None = None
+    subnets: tuple[Text, ...] = ()
+    cluster: Text | None = None
+
+
+class Network(Section):
+    cidr: Cidr = "10.64.0.0/16"
+    adopt: Adopt | None = None
+
+
+class EksOptions(Section):
+    """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody."""
+
+    version: Annotated[str, Field(pattern=r"^1\.[0-9]+$")] | None = None
+    public_access_cidrs: tuple[PublicCidr, ...] = (EVERYWHERE,)
+
+
+class AwsEnvironment(PlatformEnvironment):
+    provider: Literal["aws"]
+    region: AwsRegion
+    zones: Annotated[tuple[AwsZone, ...], Field(min_length=1)]
+    profile: Text | None = None
+    account: AccountId | None = None
+    network: Network = Network()
+    capacity: Capacity = Capacity()
+    kubernetes: EksOptions = EksOptions()
+    prices: Prices = Field(default_factory=dict)

@@ -1,0 +1,44 @@
+"""Node groups on AWS: zones, images, taints, what a spread placement group takes. PURE.
+
+Part of the platform (`meshctl.platforms.aws`); called by `meshctl.resolve.pools` through it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.catalog import Machine
+from meshctl.model.deployment import Gap, Pool, Taint
+from meshctl.platforms.aws.environment import AwsEnvironment
+from meshctl.words import counted
+
+# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
+_SPREAD_PER_ZONE: Final = 7
+# Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too, which then carry no taint.
+GPU_TAINTS: Final = (Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule"),)
+
+
+def zones(environment: AwsEnvironment, in_one_zone: bool) -> tuple[str, ...]:  # noqa: FBT001 (the interface's own)
+    return environment.zones[:1] if in_one_zone else environment.zones
+
+
+def image(machine: Machine) -> str:
+    """The AMI type of a managed node group."""
+    architecture = "ARM_64" if machine.arch == "arm64" else "x86_64"
+    return f"AL2023_{architecture}_{'NVIDIA' if machine.gpu_model else 'STANDARD'}"
+
+
+def too_spread(pool: Pool) -> tuple[Gap, ...]:
+    """A pool in a reservation has no placement group here: the reservation was made in a placement of its own."""
+    zones = len(pool.zones)
+    most = _SPREAD_PER_ZONE * zones
+    spread = pool.fabric is not None and pool.fabric.placement == "spread" and not pool.reservation
+    if not spread or pool.nodes <= most:
+        return ()
+    gap = Gap(
+        subject=f"pool/{pool.name}",
+        wanted=f"{pool.nodes} nodes in a spread placement group",
+        best=f"{most} nodes: {_SPREAD_PER_ZONE} in each of {counted(zones, 'zone')}",
+        hint=f"lower the pool's nodes to {most}, add zones, or set the fabric's placement to any",
+    )
+    return (gap,)

@@ -1,0 +1,104 @@
+"""Storage on AWS: S3 buckets, FSx for Lustre or EFS, EBS gp3 volumes. PURE.
+
+Part of the platform (`meshctl.platforms.aws`); declared by `stacks.aws`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import FileSystem, Gap, ObjectStore
+from meshctl.model.units import format_gib
+from meshctl.resolve.storage import Place, Stored, block_of_class, gap, salted_bucket_name
+
+_FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
+# Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
+_GP3_MAX_GIB: Final = 64 * 1024
+_GP3: Final = "gp3"
+
+# What is deleted or overwritten can be brought back for that long; it is paid for like the rest.
+OLD_VERSIONS_DAYS: Final = 30
+UNFINISHED_UPLOADS_DAYS: Final = 7
+_ALL_BLOCKED: Final = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
+_LIFECYCLE: Final = {
+    "Rules": [
+        {
+            "ID": "meshctl",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_DAYS},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_UPLOADS_DAYS},
+        }
+    ]
+}
+BUCKET_SETTINGS: Final[dict[str, Any]] = {
+    "BucketEncryption": {
+        "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}]
+    },
+    "PublicAccessBlock": _ALL_BLOCKED,
+    "Versioning": {"Status": "Enabled"},
+    "LifecycleConfiguration": _LIFECYCLE,
+    "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+}
+
+
+def store(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
+    environment: Any = place.environment
+    bucket = salted_bucket_name(place, name, environment.account)
+    made = ObjectStore(
+        name=name,
+        bucket=bucket,
+        size_gib=storage.size_gib,
+        region=place.region,
+        profile=environment.profile or "",
+        ephemeral=storage.ephemeral,
+        price=place.price(name, storage.size_gib, "object"),
+    )
+    return Stored(made, f"S3 bucket {bucket}")
+
+
+def fsx_size(size_gib: float, throughput_mbps: float) -> tuple[int, int]:
+    """Size (GiB) and MB/s per TiB that FSx for Lustre sells: 1200, 2400, then steps of 2400; 125 to 1000.
+
+    Grows the size where even the highest rate would be too slow.
+    """
+    needed_gib = max(size_gib, throughput_mbps / _FSX_UNITS[-1] * 1024)
+    size = 1200 if needed_gib <= 1200 else math.ceil(needed_gib / 2400) * 2400
+    fast_enough = (unit for unit in _FSX_UNITS if size / 1024 * unit >= throughput_mbps)
+    return size, next(fast_enough, _FSX_UNITS[-1])
+
+
+def file_system(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
+    """FSx for Lustre where the mesh asks for a throughput, else EFS."""
+    if not storage.throughput_mbps:
+        size = math.ceil(storage.size_gib)
+        price = place.price(name, size, "efs")
+        made = FileSystem(name=name, ephemeral=storage.ephemeral, service="efs", size_gib=size, price=price)
+        return Stored(made, "EFS, elastic throughput")
+    size, unit = fsx_size(storage.size_gib, storage.throughput_mbps)
+    made = FileSystem(
+        name=name,
+        throughput_mbps=storage.throughput_mbps,
+        ephemeral=storage.ephemeral,
+        service="fsx-lustre",
+        size_gib=size,
+        per_unit_throughput=unit,
+        deployment_type="PERSISTENT_2",
+        zone=place.zone,
+        price=place.price(name, size, "fsx-lustre"),
+    )
+    return Stored(made, f"FSx for Lustre, {format_gib(size)} at {unit} MB/s per TiB, in {place.zone}")
+
+
+def block(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
+    size = math.ceil(storage.size_gib)
+    if size > _GP3_MAX_GIB:
+        hint = "lower its size, or use kind: filesystem or object"
+        best = f"an EBS gp3 volume of {format_gib(_GP3_MAX_GIB)}"
+        return gap(name, f"a volume of {size:,} GiB for each pod", best, hint)
+    return Stored(block_of_class(place, name, storage, _GP3), "EBS gp3 volume for each pod")

@@ -1,0 +1,94 @@
+"""What is said of AWS: gaps and notes of an environment, what its price leaves out, failures and terms. PURE.
+
+Part of the platform (`meshctl.platforms.aws`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.model.deployment import Deployment, Gap
+from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
+from meshctl.platforms.aws.network import MAX_ZONES
+from meshctl.words import counted
+
+NODE_GROUP: Final = "meshaws:eks:Nodegroup"
+CLUSTER: Final = "meshaws:eks:Cluster"
+LUSTRE: Final = "meshaws:fsx:FileSystem"
+EFS: Final = "meshaws:efs:FileSystem"
+_LAUNCH_TEMPLATE: Final = "meshaws:ec2:LaunchTemplate"
+
+CAPACITY: Final = (
+    "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
+)
+_QUOTA: Final = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
+FAILURE_HINTS: Final = {
+    "InsufficientInstanceCapacity": CAPACITY,
+    "InstanceLimitExceeded": _QUOTA,
+    "VcpuLimitExceeded": _QUOTA,
+    "MaxSpotInstanceCountExceeded": _QUOTA,
+}
+
+TERMS: Final = {
+    (NODE_GROUP, "scalingConfig.desiredSize"): "nodes",
+    (NODE_GROUP, "scalingConfig.minSize"): "nodes.min",
+    (NODE_GROUP, "scalingConfig.maxSize"): "nodes.max",
+    (NODE_GROUP, "instanceTypes[0]"): "machine",
+    (NODE_GROUP, "amiType"): "image of the nodes",
+    (NODE_GROUP, "capacityType"): "capacity",
+    (NODE_GROUP, "version"): "Kubernetes version",
+    (NODE_GROUP, "launchTemplate.version"): "version of the launch template",
+    (NODE_GROUP, "launchTemplate.id"): "launch template",
+    (NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
+    (CLUSTER, "version"): "Kubernetes version",
+    (LUSTRE, "StorageCapacity"): "size in GiB",
+    (LUSTRE, "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
+}
+LONG_TERMS: Final = {
+    (_LAUNCH_TEMPLATE, "LaunchTemplateData.UserData"): "user data",
+    ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
+    (CLUSTER, "resourcesVpcConfig.subnetIds"): "subnets of the control plane",
+    ("meshaws:ec2:SecurityGroupIngress", "IpPermissions"): "who is let in",
+}
+
+
+def gaps(environment: AwsEnvironment) -> list[Gap]:
+    gaps: list[Gap] = []
+    if environment.network.adopt is not None:
+        hint = "adopting a network is not supported yet: give network: {cidr: …} and meshctl makes one"
+        gaps.append(Gap(subject="network", wanted="an existing network", best="a new VPC", hint=hint))
+    zones = len(environment.zones)
+    if not 2 <= zones <= MAX_ZONES:
+        wanted = f"subnets in 2 to {MAX_ZONES} zones (an EKS control plane spans at least two)"
+        hint = "list at least two zones of the region" if zones < 2 else f"leave out {zones - MAX_ZONES} of them"
+        gaps.append(Gap(subject="network", wanted=wanted, best=counted(zones, "zone"), hint=hint))
+    for item in (*environment.capacity.reservations, *environment.capacity.blocks):
+        if item.zone and item.zone not in environment.zones:
+            hint = f"add {item.zone} to the environment's zones"
+            gaps.append(Gap(subject=f"capacity/{item.id}", wanted=item.zone, best="no subnet there", hint=hint))
+    return gaps
+
+
+def notes(environment: AwsEnvironment) -> tuple[str, ...]:
+    """What is open to the whole internet, though not without IAM credentials."""
+    if EVERYWHERE not in environment.kubernetes.public_access_cidrs:
+        return ()
+    return (
+        "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
+        " kubernetes.publicAccessCidrs",
+    )
+
+
+def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
+    zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
+    balanced = len({endpoint.workload for endpoint in deployment.endpoints})
+    efs = any(system.service == "efs" for system in deployment.file_systems)
+    return (
+        "EKS control plane",
+        f"{counted(zones, 'NAT gateway')} and the data through them",
+        *([counted(balanced, "network load balancer")] if balanced else ()),
+        *(["data read and written on EFS"] if efs else ()),
+        *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
+        "root volumes of the nodes",
+        "data transfer",
+    )

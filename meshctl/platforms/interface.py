@@ -1,0 +1,284 @@
+"""What a platform has to bring: a frozen value, made once by the platform's module. PURE.
+
+Made by `meshctl.platforms.aws`, `.coreweave`, `.cluster` and by packages of others; found by `registry`; asked by
+`resolve`, `render`, `stacks`, `changes`, `engine`, `migrate` and the CLI, which never ask for a platform's name.
+
+Every part must be given, even where the answer is "nothing": a part that is left out is an error when the platform is
+loaded. There are no defaults, since a default would be another platform's answer.
+
+Functions of a part that get an `environment` get an object of the platform's own `environment` class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:  # types of the layers above, which the values below are made of
+    from meshctl.catalog import Machine, Rdma, StoragePrice
+    from meshctl.model import deployment as model
+    from meshctl.model import mesh as mesh_model
+    from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
+    from meshctl.render.objects import PlatformObject
+    from meshctl.resolve.capacity import Assigned
+    from meshctl.resolve.storage import Place, Stored
+
+# Counts the changes of this interface that a platform's module must follow. A platform names the one it was made for.
+INTERFACE = 1
+
+
+class PartsError(Exception):
+    """A platform that isn't complete, or was made for another version of the interface. `registry` says whose."""
+
+
+class Part:
+    """Refuses to be made with parts missing, unknown or of another kind, and names them."""
+
+    def __new__(cls, **parts: Any) -> Any:
+        given = parts.get("interface", INTERFACE)
+        if given != INTERFACE:
+            made_for = f"it was made for version {given} of the platform interface"
+            raise PartsError(f"{made_for}, and this is version {INTERFACE}")
+        types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
+        missing, unknown = types.keys() - parts.keys(), parts.keys() - types.keys()
+        whose = "" if cls is Platform else f" of its {cls.__name__}"
+        if missing:
+            names = ", ".join(name for name in types if name in missing)
+            raise PartsError(f"it lacks the part{'s' * (len(missing) > 1)} {names}{whose}")
+        if unknown:
+            raise PartsError(f"the interface has no part {', '.join(sorted(unknown))}{whose}")
+        for name, value in parts.items():
+            if not _fits(value, types[name]):
+                raise PartsError(f"its part {name}{whose} is {value!r}, which is no {types[name].partition('[')[0]}")
+        return super().__new__(cls)
+
+
+def _fits(value: object, wanted: str) -> bool:
+    """Whether a value is a part or a function where the interface says so. `wanted`: a type as it is written there."""
+    if wanted.endswith(" | None"):
+        return value is None or _fits(value, wanted.removesuffix(" | None"))
+    if wanted.startswith(("Callable[", "Declare")):
+        return callable(value)
+    kind = globals().get(wanted)
+    return isinstance(value, kind) if isinstance(kind, type) and issubclass(kind, Part) else True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MadeCluster(Part):
+    """A Kubernetes cluster that meshctl makes, with all that it stands on.
+
+    `product`: what the platform calls it. `resource_type`: its Pulumi type; the resource has the outputs `name` and
+    `version`. `account`: the AWS account that environments.yaml names, "" for none. `profile`: the AWS profile of the
+    operator's machine that makes it, "" for none. `network`: the address plan, None where the platform has none to
+    make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough.
+    """
+
+    product: str
+    resource_type: str
+    account: Callable[[Any], str]
+    profile: Callable[[Any], str]
+    network: Callable[[Any], model.AwsNetwork | None]
+    kubeconfig: Callable[[model.Deployment, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cluster(Part):
+    """The Kubernetes cluster. `made`: by meshctl; None where it is given, by a kubeconfig.
+
+    `describe`: the cluster of (mesh, name of the environment, environment). `kubeconfig`: how a given cluster is
+    reached; None where meshctl makes it, or the environment names none.
+    """
+
+    made: MadeCluster | None
+    describe: Callable[[mesh_model.Mesh, str, Any], model.Cluster]
+    kubeconfig: Callable[[Any], Kubeconfig | None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Machines(Part):
+    """The machine types that nodes are made of, and the platform's rules for choosing among them.
+
+    `catalog`: all types, with their prices. `refused_rdma`: the reason, by kind of RDMA, where meshctl can't use it.
+    `placement_groups`: whether nodes are placed by groups, whose strategies a type must support. `reservations`: gives
+    reserved pools what environments.yaml names; None where any type can be reserved without. `zones`: of
+    (environment, whether one zone is needed). `root_disk_gib`: of a node without local NVMe, 0 for not known.
+    `image`: the platform's name for the image of a type's nodes, "" for none. `gpu_taints`: what GPU nodes carry where
+    the mesh has nodes without GPUs as well. `pool_gaps`: what of a resolved pool the platform can't give.
+    `reported_memory`: which share of a type's memory its nodes report. `most_pods`: on a node with at least 30 cores.
+    """
+
+    catalog: Callable[[], tuple[Machine, ...]]
+    refused_rdma: Mapping[str, str]
+    placement_groups: bool
+    reservations: Callable[[mesh_model.Mesh, Any], Assigned] | None
+    zones: Callable[[Any, bool], tuple[str, ...]]
+    root_disk_gib: int
+    image: Callable[[Machine], str]
+    gpu_taints: tuple[model.Taint, ...]
+    pool_gaps: Callable[[model.Pool], tuple[model.Gap, ...]]
+    reported_memory: float
+    most_pods: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Nodes(Part):
+    """Nodes as Kubernetes sees them. `made_of`: the machine types that they are made of; None where the nodes are
+    given, and are found by their hardware.
+
+    `labels`: what the platform puts on a node of a machine type. `gpu_tolerations`: for taints that the platform puts
+    on GPU nodes. `has_device_plugins`: whether nodes offer GPUs and RDMA devices by themselves; if not, meshctl
+    installs the plugins. `objects`: what makes or marks the nodes inside the cluster. `moved_by_others`: (Pulumi type,
+    property) of numbers that others move within bounds of ours, which is no drift.
+    """
+
+    made_of: Machines | None
+    labels: Callable[[Machine], dict[str, str]]
+    gpu_tolerations: tuple[dict[str, str], ...]
+    has_device_plugins: bool
+    objects: Callable[[model.Deployment], tuple[PlatformObject, ...]]
+    moved_by_others: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fabric(Part):
+    """RDMA. `settings`: NCCL, UCX and libfabric variables for a type's adapters. `interfaces`: the network interfaces
+    that its nodes need. `declared`: how RDMA looks on given nodes, by the environment; None where the machine types say
+    it. `resources`: beginnings of the extended resources by which nodes offer RDMA devices."""
+
+    settings: Callable[[Rdma], dict[str, str]]
+    interfaces: Callable[[Rdma], tuple[model.NetworkInterface, ...]]
+    declared: Callable[[Any], FabricOptions | None]
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GrowOnly(Part):
+    """A file system that can't shrink: its `service`, Pulumi type, the detail in its resource's name
+    (`storage/shared:lustre`), the input that holds its size in GiB, and what it is called."""
+
+    service: str
+    resource_type: str
+    detail: str
+    size_input: str
+    product: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MadeClasses(Part):
+    """Storage classes that meshctl makes: the CSI driver, and its parameters."""
+
+    provisioner: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Storage(Part):
+    """File systems and block storage: each is resolved to what carries it, or to a gap.
+
+    `prices`: list prices of storage. `made_classes`: how meshctl makes the storage classes of blocks; None where the
+    cluster has them.
+    `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink.
+    """
+
+    file_system: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
+    block: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
+    prices: Callable[[], tuple[StoragePrice, ...]]
+    made_classes: MadeClasses | None
+    holding_types: tuple[str, ...]
+    grow_only: tuple[GrowOnly, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoreHost(Part):
+    """A host that serves object stores in a way of its own: how buckets are addressed, and what pods use instead."""
+
+    addressing: Literal["path", "virtual"]
+    pod_endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectStores(Part):
+    """Object stores. `store`: resolves one. `has_keys`: whether pods get keys, those of an AWS profile of the
+    operator's machine; if not, each workload has an identity of its own. `takes_tags`: whether buckets get the mesh's
+    tags. `bucket_settings`: inputs of every bucket, beside its name. `hosts`: what is special about the platform's own
+    endpoints, by host name. `endpoint_hint`: where the platform's endpoint is found, for an error."""
+
+    store: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
+    has_keys: bool
+    takes_tags: bool
+    bucket_settings: Mapping[str, Any]
+    hosts: Mapping[str, StoreHost]
+    endpoint_hint: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadBalancers(Part):
+    """`annotations`: of a Service that is reached from outside."""
+
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Egress(Part):
+    """What leaving the platform costs, in USD for one decimal GB; None = unknown, never 0."""
+
+    usd_per_gb: float | None
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Words(Part):
+    """What is said of the platform.
+
+    `gaps`: what of an environment can't be had. `notes`: what a user should know of it. `not_in_cost`: what a
+    deployment costs beside the prices that are known. `failure_hints`: by the error code of an API, what a person can
+    do. `terms`: by (Pulumi type, property), what it is called in a plan; `long_terms`: the same for values that no
+    person reads. `label_types`: Pulumi types whose labels are shown one by one.
+    """
+
+    gaps: Callable[[Any], list[model.Gap]]
+    notes: Callable[[Any], tuple[str, ...]]
+    not_in_cost: Callable[[model.Deployment], tuple[str, ...]]
+    failure_hints: Mapping[str, str]
+    terms: Mapping[tuple[str, str], str]
+    long_terms: Mapping[tuple[str, str], str]
+    label_types: tuple[str, ...]
+
+
+class Declare(Protocol):
+    """Declares the whole environment inside a Pulumi program, and exports its outputs."""
+
+    def __call__(
+        self,
+        deployment: model.Deployment,
+        late: Mapping[str, Any],
+        ready_timeout_s: int = 0,
+        *,
+        staying: Any = None,
+        cluster_uid: str = "",
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Platform(Part):
+    """One platform. `name` is what `provider:` says in environments.yaml, and the name of its entry point.
+
+    `interface`: the version of the interface that it was made for. `environment`: the section of environments.yaml.
+    """
+
+    interface: int
+    name: str
+    environment: type[PlatformEnvironment]
+    cluster: Cluster
+    nodes: Nodes
+    fabric: Fabric
+    storage: Storage
+    objects: ObjectStores
+    load_balancers: LoadBalancers
+    egress: Egress
+    words: Words
+    declare: Declare
+
+    def __repr__(self) -> str:
+        return f"<Platform {self.name}>"

@@ -1,0 +1,96 @@
+"""Keys of the two files that act neither on resources nor on gaps or prices: what each acts on. For `test_every_field`.
+
+Each function reads what its keys act on from the product's own code, so that a key that loses its effect shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+from unittest import mock
+
+from meshctl import secret_variables
+from meshctl.engine import endpoint_names, names, secret_values
+from meshctl.engine.session import Session
+from meshctl.model.deployment import Deployment
+from meshctl.resolve import report
+from stacks.edge import Name
+from tests.unit.fields import effects
+from tests.unit.fields.sample import Read
+
+
+def _on_aws(read: Read) -> Deployment:
+    deployment = read.deployment("aws")
+    if deployment is None:
+        raise AssertionError("the sample does not fit its AWS environment")
+    return deployment
+
+
+def aws_provider(read: Read) -> object:
+    """The AWS provider's own configuration, which all its resources are made with."""
+    declared: Any = effects.declared(_on_aws(read))
+    return declared["aws"]
+
+
+def dns_records(read: Read) -> object:
+    """The records that `up` writes for the mesh's endpoints."""
+    deployment = _on_aws(read)
+    addresses = {endpoint.name: "10.0.0.1" for endpoint in deployment.endpoints}
+    return names.after_up(deployment, {}, addresses, read.environments.dns)
+
+
+def dns_credentials(read: Read) -> object:
+    """The AWS profile that the endpoints' records are written with."""
+    written = []
+
+    def run(program: Callable[[], None] | None) -> Any:
+        written.append(program)
+        return mock.Mock(spec=["up"])
+
+    name = Name("chat.example.com", "aws", "10.0.0.1", zone_id="Z1")
+    endpoint_names.EndpointNames("every", read.environments.dns, run).write({"chat": name}, current={})
+    (program,) = written
+    assert isinstance(program, functools.partial)
+    return program.keywords["profile"]
+
+
+def state_backend(read: Read) -> object:
+    """Where Pulumi keeps the state, and what encrypts its secrets."""
+    with mock.patch.dict(os.environ):  # a session puts meshctl's own folder on PATH
+        backend = Session(read.folder, read.mesh.name, read.environments).backend
+    return backend.engine_url, backend.secrets_provider
+
+
+def secrets_of_workloads(read: Read) -> object:
+    """The values that `up` puts into the cluster's Secrets: by variable and by file."""
+    for name in ("registry", "other"):
+        registry = {"auths": {"ghcr.io": {"auth": name}}}
+        (read.folder / f"{name}.json").write_text(json.dumps(registry))
+    secret_variables.forget()
+    with mock.patch.dict(os.environ, {"HF_TOKEN": "first", "OTHER_TOKEN": "second"}):
+        return secret_values.collect(_on_aws(read), read.environments)
+
+
+def check_report(read: Read) -> object:
+    """What `check --output json` says: pods get the same on InfiniBand and on RoCE, and people are told which it is."""
+    resolutions = [effects.resolved(read.mesh, read.environments, name) for name in read.environments.environments]
+    return "".join(report.JsonReport(read.mesh.name).pieces(resolutions))
+
+
+# The field's path, with the section in angle brackets -> what it acts on.
+ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
+    "environments.*.<aws>.region": aws_provider,
+    "environments.*.<kubernetes>.fabric.kind": check_report,
+    "environments.*.<onprem>.fabric.kind": check_report,
+    "endpoints.*.host": dns_records,
+    "dns.zone": dns_records,
+    "dns.ttl": dns_records,
+    "dns.profile": dns_credentials,
+    "state.backend": state_backend,
+    "state.secrets": state_backend,
+    "secrets.*.env": secrets_of_workloads,
+    "secrets.*.file": secrets_of_workloads,
+}

@@ -1,0 +1,128 @@
+"""Another valid value for every field, so that `test_every_field` can see what a change of the field does. PURE.
+
+Choices, switches and counts are made up from the field's type; a field of any other type needs an entry in
+`OTHER_VALUES`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, get_args, get_origin
+
+from tests.unit.fields.walk import Field, choices, is_union
+
+REMOVED: Final = object()  # for a key whose value decides nothing, and without which the file is refused
+
+# The field's path, without what stands in angle brackets -> a value that mesh.yaml or environments.yaml of
+# this folder does not have. It has to be valid, and it should matter: a few more CPU cores lead to the same machine.
+OTHER_VALUES: dict[str, Any] = {
+    "name": "other",
+    "labels": {"team": "vision"},
+    "pools.*.accelerator.model": ["H200"],
+    "pools.*.accelerator.memory": "200GB",
+    "pools.*.cpu.cores": 500,
+    "pools.*.cpu.memory": "100TiB",
+    "pools.*.scratch": "900TB",
+    "pools.*.fabric": "plain",
+    "fabrics.*.bandwidth": "90Tbps",
+    "storage.*.size": "20TiB",
+    "storage.*.throughput": "4GB/s",
+    "workloads.*.pool": "spare",
+    "workloads.*.image": "acme/other:2",
+    "workloads.*.imagePullSecrets": ["other-registry"],
+    "workloads.*.command": ["sh", "other.sh"],
+    "workloads.*.args": ["--other"],
+    "workloads.*.workingDir": "/other",
+    "workloads.*.env": {"LOG_LEVEL": "debug"},
+    "workloads.*.secrets": {"HF_TOKEN": "other-token"},
+    "workloads.*.resources.cpu": 2,
+    "workloads.*.resources.memory": "3GiB",
+    "workloads.*.ports": {"http": 8001, "metrics": 9001},
+    "workloads.*.health.path": "/other",
+    "workloads.*.health.port": "metrics",
+    "workloads.*.mounts.*.path": "/other",
+    "workloads.*.checkpoint.storage": "weights",
+    "workloads.*.checkpoint.grace": "10m",
+    "endpoints.*.host": "other.example.com",
+    "endpoints.*.workload": "console",
+    "endpoints.*.port": "metrics",
+    "blueprints": {"rag": {}},
+    "limits.hourly": "1 USD",
+    "environments.*.region": "US-WEST-01A",
+    "environments.*.<aws>.region": "us-west-2",
+    "environments.*.zones": ["us-east-1a", "us-east-1c"],
+    "environments.*.profile": "other",
+    "environments.*.account": "222222222222",
+    "environments.*.network.cidr": "10.65.0.0/16",
+    "environments.*.network.adopt.vpc": "vpc-1",
+    "environments.*.network.adopt.subnets": ["subnet-1"],
+    "environments.*.network.adopt.cluster": "prod",
+    "environments.*.capacity.reservations.*.id": "cr-1",
+    "environments.*.capacity.reservations.*.pool": "web",
+    "environments.*.capacity.reservations.*.zone": "us-east-1b",
+    "environments.*.capacity.blocks.*.id": "cr-1",
+    "environments.*.capacity.blocks.*.pool": "web",
+    "environments.*.capacity.blocks.*.zone": "us-east-1b",
+    "environments.*.kubernetes.version": "1.34",
+    "environments.*.kubernetes.publicAccessCidrs": ["203.0.113.0/24"],
+    "environments.*.kubernetes.kubeconfig": "other-kubeconfig",
+    "environments.*.kubernetes.context": "other",
+    "environments.*.objectStorage.endpoint": "https://s3.other.example",
+    "environments.*.objectStorage.profile": "other",
+    "environments.*.objectStorage.region": "eu-1",
+    "environments.*.storageClasses.filesystem": "other-class",
+    "environments.*.storageClasses.block": "other-class",
+    "environments.*.fabric.resource": "rdma/other",
+    "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
+    "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
+    "environments.*.prices": {"train": "1 USD/h"},
+    "dns.zone": "com",
+    "dns.ttl": "60s",
+    "dns.profile": "other",
+    "state.backend": "file://./other",
+    "state.secrets": "awskms://alias/other",
+    "secrets.*.env": "OTHER_TOKEN",
+    "secrets.*.file": "other.json",
+}
+
+# What must change together with a field, so that the file stays valid: keys beside the field.
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "environments.*.<aws>.region": {
+        "zones": ["us-west-2a", "us-west-2b"],
+        "capacity": {"reservations": [{"id": "cr-0a", "pool": "train"}], "blocks": [{"id": "cr-0b", "pool": "block"}]},
+    }
+}
+
+
+def others(field: Field, current: Any) -> list[Any]:
+    """Values to try in place of the current one, which is None where the document does not set the field.
+
+    Raises: LookupError where there is none, saying what to add.
+    """
+    untagged = without_sections(field)
+    for key in (str(field), untagged):
+        if key in OTHER_VALUES:
+            return [OTHER_VALUES[key]]
+    kind = _plain(field.annotation)
+    if choices(kind):
+        return [choice for choice in choices(kind) if choice != current]
+    if kind is bool:
+        return [not current]
+    if kind is int:
+        return [(current or 1) + 1]
+    raise LookupError(
+        f'the field {field} has no other value to try: add "{untagged}": VALUE to OTHER_VALUES in'
+        " tests/unit/fields/values.py, with a valid value that mesh.yaml or environments.yaml beside it does not have"
+    )
+
+
+def without_sections(field: Field) -> str:
+    """The field's path without what stands in angle brackets."""
+    return ".".join(part for part in field.path if not part.startswith("<"))
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without None and annotations: `Annotated[int, Ge(1)] | None` -> int."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    members = [each for each in get_args(annotation) if each is not type(None)] if is_union(annotation) else []
+    return _plain(members[0]) if len(members) == 1 else annotation

@@ -1,0 +1,55 @@
+"""A process pod starts in its `workingDir`, which is made where there is none, as container runtimes do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.lab.pods import launch
+
+
+def started(folder: Path, cwd: str, *mounts: tuple[Path, str, bool], argv: tuple[str, ...] = ("/bin/pwd",)) -> Any:
+    spec = {
+        "argv": argv,
+        "env": {},
+        "cwd": cwd,
+        "parent": os.getpid(),
+        "hostname": "pod",
+        "root": str(folder / "root"),
+        "mounts": [[str(source), path, read_only] for source, path, read_only in mounts],
+    }
+    file = folder / "spec.json"
+    file.write_text(json.dumps(spec))
+    command = [sys.executable, "-I", "-S", launch.__file__, str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("cwd", ["/", "/usr", "/app", "/app/deep/er", "/usr/no-such-folder-of-the-machine/src"])
+def test_it_starts_where_it_is_told(tmp_path: Path, cwd: str) -> None:
+    found = started(tmp_path, cwd)
+    assert (found.stdout, found.stderr, found.returncode) == (f"{cwd}\n", "", 0)
+    assert cwd in ("/", "/usr") or not Path(cwd).exists()
+
+
+def test_a_folder_in_a_volume_is_made_in_the_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "kept").write_text("data")
+    found = started(tmp_path, "/data/run", (volume, "/data", False), argv=("/bin/sh", "-c", "pwd; cat ../kept"))
+    assert (found.stdout, found.stderr) == ("/data/run\ndata", "")
+    assert (volume / "run").is_dir()
+
+
+def test_where_no_folder_can_be_made_it_does_not_start_elsewhere(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    found = started(tmp_path, "/data/run", (volume, "/data", True))
+    assert found.returncode == 128
+    assert "can't start the container" in found.stderr
+    assert "Read-only file system" in found.stderr

@@ -1,0 +1,147 @@
+"""Journals that other versions of meshctl wrote: older ones are continued, others end in a named error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore
+
+from meshctl import __version__
+from meshctl.errors import LockedError, MeshError, NewerVersionError, UnreadableError
+from meshctl.migrate import guard, lock
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.plan import Options
+from meshctl.migrate.state_store import StateStore
+from meshctl.model.persisted import SCHEMA
+from tests.unit.migrate.twin import Twin
+
+OPTIONS = Options(observe_s=6)
+REPLACING = Options(observe_s=6, replace_target_data=True)
+Change = Callable[[dict[str, Any]], object]
+
+
+def rewritten(store: StateStore, number: int, change: Change) -> None:
+    """A record (counted from the end if negative) as another version would have written it."""
+    path = records(store)[number]
+    record = json.loads(store.read(path) or "")
+    change(record)
+    store.delete(path)
+    assert store.create(path, json.dumps(record))
+
+
+def records(store: StateStore) -> list[str]:
+    return [path for path in store.paths("migrations/demo") if "/locks/" not in path]
+
+
+def contents(store: StateStore) -> dict[str, str | None]:
+    return {path: store.read(path) for path in store.paths("")}
+
+
+def older(record: dict[str, Any]) -> None:
+    """As versions before schema versions wrote it."""
+    del record["schema"], record["made_by"]
+
+
+def waiting() -> tuple[Twin, Migrations]:
+    """A migration that waits for `finish`."""
+    twin = Twin().begin()
+    migrations = Migrations("demo", twin, StateStore(MemoryStore()), data=twin)
+    migrations.start(migrations.plan("east", "west", OPTIONS))
+    return twin, migrations
+
+
+CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
+    "a newer schema version": (-1, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
+    "a newer first record": (0, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
+    "a field of a record": (-1, lambda r: r.update(region="r1"), NewerVersionError),
+    "a kind of record": (-1, lambda r: r.update(kind="paused"), NewerVersionError),
+    "a field of the plan": (0, lambda r: r["data"]["plan"].update(speed=2), NewerVersionError),
+    "a field of a workload": (0, lambda r: r["data"]["plan"]["source"]["workloads"][0].update(x=1), NewerVersionError),
+    "no plan": (0, lambda r: r["data"].pop("plan"), UnreadableError),
+    "half a plan": (0, lambda r: r["data"]["plan"].pop("moves"), UnreadableError),
+    "no number": (-1, lambda r: r.update(number="one"), UnreadableError),
+    "no kind": (-1, lambda r: r.pop("kind"), UnreadableError),
+    "another way": (-1, lambda r: r.update(kind="direction", data={"to": "sideways"}), UnreadableError),
+    "an end without outcome": (-1, lambda r: r.update(kind="closed", data={}), UnreadableError),
+    "a number of objects": (-1, lambda r: r["data"].update(objects="many"), UnreadableError),
+    "a side": (-1, lambda r: r["data"].update(source=[]), UnreadableError),
+    "a stamp that is none": (-1, lambda r: r.update(schema="one"), UnreadableError),
+}
+COMMANDS: dict[str, Callable[[Migrations], object]] = {
+    "migrations show": lambda found: found.seen(),
+    "migrations resume": lambda found: found.resume(),
+    "migrations rollback": lambda found: found.rollback(),
+    "migrations rollback, asking": lambda found: found.to_roll_back(destroy_target=True, target_lost=False),
+    "migrations finish": lambda found: found.finish(),
+    "migrations finish, asking": lambda found: found.to_finish(delete_data=True),
+    "migrations resume --source-lost, asking": lambda found: found.to_leave_source(),
+    "migrate": lambda found: found.start(found.plan("east", "west", REPLACING)),
+    "up, restart and destroy": lambda found: guard.open_migration(found.store, "demo"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", CHANGES)
+def test_no_command_goes_on_from_a_journal_that_it_cannot_read(name: str, command: str) -> None:
+    number, change, expected = CHANGES[name]
+    twin, migrations = waiting()
+    rewritten(migrations.store, number, change)
+    before, there = contents(migrations.store), dict(twin.up_there)
+    with pytest.raises(expected) as error:
+        COMMANDS[command](migrations)
+    assert "migration's journal" in error.value.what
+    assert "nothing was changed" in error.value.why
+    assert error.value.hint
+    assert contents(migrations.store) == before
+    assert twin.up_there == there
+
+
+@pytest.mark.parametrize("text", ["", "{", "7", "[]", "\0"])
+def test_a_damaged_record_is_named(text: str) -> None:
+    _, migrations = waiting()
+    path = records(migrations.store)[-1]
+    migrations.store.delete(path)
+    assert migrations.store.create(path, text)
+    with pytest.raises(UnreadableError, match=path):
+        migrations.history()
+
+
+def test_a_newer_journal_names_its_version() -> None:
+    _, migrations = waiting()
+    rewritten(migrations.store, -1, lambda record: record.update(schema=SCHEMA + 1, made_by="9.1.0"))
+    with pytest.raises(NewerVersionError, match=r"made by meshctl 9\.1\.0") as error:
+        migrations.history()
+    assert "install meshctl 9.1.0 or a newer version" in error.value.hint
+
+
+@pytest.mark.parametrize("end", ["finish", "rollback"])
+def test_a_journal_without_schema_versions_is_continued(end: str) -> None:
+    _, migrations = waiting()
+    for number in range(len(records(migrations.store))):
+        rewritten(migrations.store, number, older)
+    before = migrations.history()[1]
+    assert {record.schema for record in before.records} == {0}
+    after = getattr(migrations, end)()
+    assert after.outcome
+    assert after.plan == before.plan
+    assert {record.stamp.made_by for record in after.records} == {"", __version__}
+
+
+def test_a_lock_of_a_newer_version_says_who_holds_it() -> None:
+    _, migrations = waiting()
+    owner = {"user": "eve", "host": "elsewhere", "pid": 7, "started": 1.0, "since": "today", "more": True}
+    assert migrations.store.create("migrations/demo/locks/0000.json", json.dumps(owner))
+    with pytest.raises(LockedError, match="eve@elsewhere"):
+        migrations.resume()
+
+
+def test_a_lock_that_cannot_be_read_is_held_until_somebody_breaks_it() -> None:
+    store = StateStore(MemoryStore())
+    assert store.create("migrations/demo/locks/0000.json", "{")
+    with pytest.raises(LockedError, match="an unknown user"), lock.locked(store, "demo"):
+        pass
+    with lock.locked(store, "demo", break_lock=True) as held:
+        assert held.taken_from is not None

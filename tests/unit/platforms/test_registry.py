@@ -1,0 +1,211 @@
+"""Platforms are found by their entry points; what is wrong with one is said of that one, and the others go on."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshctl.diagnosis import diagnose
+from meshctl.errors import DiagnosticsError, PlatformError
+from meshctl.load import load
+from meshctl.platforms import interface, registry
+from tests import acme_platform
+from tests.acme_platform import SOURCE, entry_points_in, importable, install, installed
+
+ROOT = Path(__file__).parents[3]
+OWN = ["aws", "coreweave", "kubernetes", "onprem"]
+CONSTRUCTORS = {
+    name for name, value in vars(interface).items() if isinstance(value, type) and issubclass(value, interface.Part)
+}
+
+
+def found_in(*sites: Path) -> registry.Found:
+    with importable(*sites):
+        return registry.find(entry_points_in(*sites))
+
+
+def problem(*sites: Path) -> str:
+    """What is wrong with the one platform in the folders that can't be used."""
+    (unusable,) = found_in(*sites).unusable
+    return str(unusable)
+
+
+def test_own_platforms_are_those_of_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sorted(project["entry-points"][registry.GROUP]) == OWN
+    own = [name for name, source in registry.found().sources.items() if source.startswith("meshctl ")]
+    assert own == OWN, "meshctl is installed with other entry points than pyproject.toml has: install it anew"
+
+
+def test_a_platform_of_another_package_is_found(tmp_path: Path) -> None:
+    found = found_in(install(tmp_path))
+    assert list(found.platforms) == ["acme"]
+    assert (found.sources["acme"], found.unusable) == ("platform-acme 1.0", ())
+
+
+def parts_of_acme() -> Iterator[tuple[str, str, ast.keyword]]:
+    """(constructor, part, place) of every part that the package gives."""
+    for node in ast.walk(ast.parse(SOURCE.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CONSTRUCTORS:
+            yield from ((node.func.id, keyword.arg or "", keyword) for keyword in node.keywords)
+
+
+def without(place: ast.keyword) -> str:
+    """The source of acme without one part."""
+    lines = SOURCE.read_bytes().splitlines(keepends=True)
+    first, last = place.lineno - 1, (place.end_lineno or 0) - 1
+    after = lines[last][place.end_col_offset :]
+    lines[first : last + 1] = [lines[first][: place.col_offset] + after.removeprefix(b",").removeprefix(b" ")]
+    return b"".join(lines).decode()
+
+
+PARTS = list(parts_of_acme())
+
+
+def test_every_part_of_the_interface_is_given_by_acme() -> None:
+    made = {name for name, _, _ in PARTS}
+    assert {
+        "MadeCluster",
+        "MadeClasses",
+        "GrowOnly",
+        "Cluster",
+        "Part",
+    } == CONSTRUCTORS - made  # what a managed cluster has not
+
+
+@pytest.mark.parametrize(("constructor", "part", "place"), PARTS, ids=[f"{name}.{part}" for name, part, _ in PARTS])
+def test_a_part_that_is_left_out_is_named(tmp_path: Path, constructor: str, part: str, place: ast.keyword) -> None:
+    said = problem(install(tmp_path, source=without(place)))
+    whose = "" if constructor == "Platform" else f" of its {constructor}"
+    assert said == f'the platform "acme" of platform-acme 1.0 can\'t be used: it lacks the part {part}{whose}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("interface=1", "interface=2", "it was made for version 2 of the platform interface, and this is version 1"),
+        ('name="acme"', 'name="other"', 'its entry point is called "acme" and the platform itself "other"'),
+        (
+            "from typing import",
+            "from no_such_module import",
+            "its module platform_acme fails to import: ModuleNotFoundErr",
+        ),
+        ("PLATFORM: Final = Platform(", "PLATFORM: Final = dict(", "platform_acme:PLATFORM is no Platform, but dict"),
+        ("PLATFORM: Final", "OTHER: Final", "its module platform_acme fails to import: AttributeError"),
+        ("cluster=given.CLUSTER", "cluster=None", "its part cluster is None, which is no Cluster"),
+        ("declare=given.declare", "declare={}", "its part declare is {}, which is no Declare"),
+        ("objects=_node_groups", "objects=()", "its part objects of its Nodes is (), which is no Callable"),
+        ("egress=", "exit_price=1,\n    egress=", "the interface has no part exit_price"),
+        ('provider: Literal["acme"]', "provider: str", 'its environment must have `provider: Literal["acme"]`'),
+        (
+            "AcmeEnvironment(GivenClusterEnvironment)",
+            "AcmeEnvironment(Kubeconfig)",
+            "its environment lacks prices",
+        ),
+    ],
+)
+def test_a_platform_that_cant_be_used_says_why(tmp_path: Path, old: str, new: str, why: str) -> None:
+    source = SOURCE.read_text()
+    assert old in source
+    said = problem(install(tmp_path, source=source.replace(old, new, 1)))
+    assert said.startswith(f'the platform "acme" of platform-acme 1.0 can\'t be used: {why}')
+
+
+def test_a_module_that_ends_the_process_is_named_too(tmp_path: Path) -> None:
+    assert "SystemExit" in problem(install(tmp_path, source="import sys\nsys.exit(3)\n"))
+
+
+def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:
+    first, second = install(tmp_path / "a"), install(tmp_path / "b", name="zz-acme", points="acme = zz_acme:PLATFORM")
+    found = found_in(first, second)
+    assert found.sources["acme"] == "platform-acme 1.0"
+    assert problem(first, second) == (
+        'the platform "acme" of zz-acme 1.0 can\'t be used: the name is taken by platform-acme 1.0'
+    )
+
+
+def test_names_of_meshctl_itself_are_never_taken_away(tmp_path: Path) -> None:
+    source = SOURCE.read_text().replace('name="acme"', 'name="aws"').replace('Literal["acme"]', 'Literal["aws"]')
+    with installed(install(tmp_path, source=source, name="a-thief", points="aws = a_thief:PLATFORM")):
+        assert registry.found().sources["aws"].startswith("meshctl ")
+        (unusable,) = registry.found().unusable
+        assert (unusable.source, unusable.problem) == (
+            "a-thief 1.0",
+            f"the name is taken by {registry.found().sources['aws']}",
+        )
+        assert registry.unusable("aws") is None
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[None]:
+    source = SOURCE.read_text().replace("interface=1", "interface=2")
+    with installed(install(tmp_path / "site", source=source)):
+        yield
+
+
+MESH = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\npools: {web: {nodes: 1, cpu: {cores: 4}}}\n"
+HEAD = "apiVersion: meshctl/v1\nkind: Environments\nenvironments:\n"
+
+
+def files(folder: Path, environments: str) -> tuple[Path, Path]:
+    (folder / "mesh.yaml").write_text(MESH)
+    (folder / "environments.yaml").write_text(HEAD + environments)
+    return folder / "mesh.yaml", folder / "environments.yaml"
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(DiagnosticsError) as caught:
+        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.line, diagnostic.path) == (4, "environments.a.provider")
+    assert diagnostic.message == (
+        'the platform "acme" of platform-acme 1.0 can\'t be used: it was made for version 2 of the platform interface,'
+        " and this is version 1"
+    )
+
+
+@pytest.mark.usefixtures("broken")
+def test_environments_on_other_platforms_go_on(tmp_path: Path) -> None:
+    _, environments = load(*files(tmp_path, "  k: {provider: kubernetes}\n"))
+    assert environments.environments["k"].provider == "kubernetes"
+    assert set(OWN) <= set(registry.found().platforms)
+    assert "acme" not in registry.found().platforms
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_was_deployed_there_says_what_is_missing() -> None:
+    with pytest.raises(PlatformError) as caught:
+        registry.platform("acme")
+    assert caught.value.what == 'the platform "acme" of platform-acme 1.0 can\'t be used'
+    assert "platform-acme" in caught.value.hint
+    with pytest.raises(PlatformError, match='the platform "nebula" is not installed'):
+        registry.platform("nebula")
+
+
+@pytest.mark.usefixtures("broken")
+def test_doctor_shows_every_platform() -> None:
+    shown = {finding.name: finding for finding in diagnose() if finding.group == "platforms"}
+    assert list(shown)[: len(OWN)] == OWN
+    assert {shown[name].state for name in OWN} == {"ok"}
+    assert (shown["acme"].state, shown["acme"].source) == ("optional", "platform-acme 1.0")
+    assert "made for version 2" in shown["acme"].detail
+
+
+def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "found", lambda: registry.Found())
+    with pytest.raises(PlatformError, match="meshctl's own platforms are not installed") as caught:
+        registry.platforms()
+    assert "install meshctl anew" in caught.value.hint
+
+
+def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
+    with installed(install(tmp_path / "site")):
+        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+    with pytest.raises(DiagnosticsError):
+        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+    assert acme_platform.PACKAGE not in registry.found().sources

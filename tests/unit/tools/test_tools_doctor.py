@@ -1,0 +1,36 @@
+"""When `meshctl doctor` counts Go as missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshctl import diagnosis, tool_download
+from meshctl.diagnosis import Finding
+
+
+def go_is(missing: str, monkeypatch: pytest.MonkeyPatch, *, state: str = "missing") -> str:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    return diagnosis._go([Finding("programs", missing, state)]).state  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("machine", "program", "mirror", "go"),
+    [
+        (("linux", "amd64"), "pulumi", "", "optional"),
+        (("linux", "amd64"), "kwok", "", "missing"),
+        (("linux", "amd64"), "kwok", "https://mirror.test", "optional"),
+        (("darwin", "arm64"), "kube-apiserver", "", "missing"),
+        (("linux", "riscv64"), "pulumi", "", "missing"),
+    ],
+)
+def test_go_is_missing_for_what_cannot_be_downloaded(
+    monkeypatch: pytest.MonkeyPatch, machine: tuple[str, str], program: str, mirror: str, go: str
+) -> None:
+    monkeypatch.setattr(tool_download, "machine", lambda: machine)
+    monkeypatch.setenv("MESHCTL_MIRROR", mirror)
+    assert go_is(program, monkeypatch) == go
+
+
+def test_go_is_not_missing_for_a_program_that_is_optional_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_download, "machine", lambda: ("linux", "amd64"))
+    assert go_is("kwok", monkeypatch, state="optional") == "optional"
