@@ -57,7 +57,7 @@ class CommandLine:
     def close(self) -> None:
         self._requests.close()  # the process ends when nobody can ask it any more
         try:
-            self._process.wait(10)
+            self._process.wait(START_S)  # it may still be loading
         finally:
             self._process.kill()
             self._process.wait()
