@@ -27,6 +27,7 @@ from meshctl.model.units import size_text
 from meshctl.platforms import registry
 from meshctl.resolve import storage
 from meshctl.words import counted
+from meshwire.marks import OWNER_TAG
 
 NO_ANSWER = (  # the last is what a proxy says in the store's place
     botocore.exceptions.HTTPClientError,
@@ -42,7 +43,6 @@ _BUSY = (
 )
 # by an S3 store that has no versions, or no such listing
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
-OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes; a test holds the two together
 _NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
 
 

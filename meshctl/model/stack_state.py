@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.kept import OWN, SCHEMA, Format, Stamp, stamp_of, unreadable
+from meshwire.marks import UNKNOWN_STRING
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 STAMP: Final = "meshctl"  # the output that says which meshctl wrote the others, and in which format
 
 # The reader of every deployment that is kept, in a state as in a journal. Where the shape of `Deployment` changes,
@@ -144,14 +144,14 @@ class StackOutputs:
 
     @property
     def written_kubeconfig(self) -> str:
-        """The kubeconfig of a cluster that meshctl made, as the engine wrote it: `UNKNOWN` where it knew none yet. Such
-        a cluster can't be reached, and must not be looked for where kubeconfigs lie by default."""
+        """The kubeconfig of a cluster that meshctl made, as the engine wrote it: `UNKNOWN_STRING` where it knew none
+        yet. Such a cluster can't be reached, and must not be looked for where kubeconfigs lie by default."""
         return str(self.values.get("kubeconfig") or "")
 
     @property
     def kubeconfig(self) -> str:
         """Of a cluster that meshctl made, in JSON; "" where there is none, or none yet."""
-        return "" if self.written_kubeconfig == UNKNOWN else self.written_kubeconfig
+        return "" if self.written_kubeconfig == UNKNOWN_STRING else self.written_kubeconfig
 
     @property
     def cluster_uid(self) -> str:
@@ -162,7 +162,7 @@ class StackOutputs:
     def addresses(self) -> dict[str, str]:
         """The address of each endpoint, without those that a partial `up` left unknown."""
         written = {name: str(address or "") for name, address in (self.values.get("endpoints") or {}).items()}
-        return {name: address for name, address in written.items() if address and address != UNKNOWN}
+        return {name: address for name, address in written.items() if address and address != UNKNOWN_STRING}
 
 
 NO_OUTPUTS: Final = StackOutputs()

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from meshwire.marks import OWNER_TAG
 from providers.base.provider import Kind
-from providers.base.row import OWNER_TAG
 from providers.base.values import UNKNOWN, Path, contains_unknown, path_text
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import jmespath  # type: ignore[import-untyped]
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
+from meshwire.marks import OWNER_TAG
 from providers.base.calls import Caller, Clients, evaluate, matches
 from providers.base.checks import input_names
 from providers.base.compare import observed, observed_tags, tag_map
 from providers.base.provider import ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR, Call, Poll, Row, Setting
+from providers.base.row import SEPARATOR, Call, Poll, Row, Setting
 from providers.base.values import Properties
 
 FIRST_POLL_S = 0.2

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from meshwire import versions
+from meshwire.marks import FIELD_MANAGER
 from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.base.values import Properties, contains_unknown
 from providers.kubernetes import checking, config, diffing, grace, objects, readiness
@@ -33,7 +35,7 @@ class KubernetesProvider(Provider):
     """See `providers.base.provider.Provider` for the methods' contract."""
 
     name = "kubernetes"
-    version = "4.34.2"
+    version = versions.KUBERNETES_PLUGIN
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +257,7 @@ class KubernetesProvider(Provider):
         return apply.merge(api, gvk, old, asked, dry_run=dry_run)
 
     def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:
-        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else objects.MANAGER
+        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else FIELD_MANAGER
 
     def _previewed(self, asked: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
         """The server's dry run; None where there can't be one, which leaves the inputs as all that is known."""
