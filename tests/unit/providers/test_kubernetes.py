@@ -200,7 +200,7 @@ def test_several_kubeconfigs_are_one_and_the_first_wins(tmp_path: Path) -> None:
     loaded = kubeconfig.load(f"{first}:{second}", context="y", cluster="")
     assert loaded.cluster.server == "https://first"
     assert loaded.namespace == "team"
-    with pytest.raises(ProviderError, match="has no context 'z'; it has x, y"):
+    with pytest.raises(ProviderError, match='has no context "z"; it has x, y'):
         kubeconfig.load(f"{first}:{second}", context="z", cluster="")
 
 
