@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshwire.marks import FIELD_MANAGER
-from providers.base.provider import ProviderError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json, name_of, namespace_of
+from providers.plugin.provider import ProviderError
 
 APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meshwire.marks import FIELD_MANAGER
-from providers.base.provider import ProviderError
 from providers.kubernetes import objects
 from providers.kubernetes.api import JSON_PATCH, MERGE_PATCH, Api, NoMatchError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
+from providers.plugin.provider import ProviderError
 
 MISSING_S: Final = 15.0  # how long a create waits for its namespace or its CustomResourceDefinition
 CONFLICT_TRIES: Final = 4

@@ -11,9 +11,9 @@ import httpx2
 from lightkube.config.client_adapter import verify_cluster
 
 from meshwire.marks import FIELD_MANAGER
-from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig
 from providers.kubernetes.objects import Json
+from providers.plugin.provider import ProviderError
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 60.0

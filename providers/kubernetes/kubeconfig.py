@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshwire import kubeconfig, kubeconfig_files
 from meshwire.kubeconfig import KubeconfigError
-from providers.base.provider import ProviderError
+from providers.plugin.provider import ProviderError
 
 if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig

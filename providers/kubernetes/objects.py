@@ -16,8 +16,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from meshwire.marks import FIELD_MANAGER
-from providers.base.provider import ProviderError
-from providers.base.values import UNKNOWN, Secret
+from providers.plugin.provider import ProviderError
+from providers.plugin.values import UNKNOWN, Secret
 
 Json = dict[str, Any]
 

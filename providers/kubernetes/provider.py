@@ -1,4 +1,4 @@
-"""The operations of the `kubernetes` package. Called by `providers.base.serve`; calls `apply`, `waiting` and the pure
+"""The operations of the `kubernetes` package. Called by `providers.plugin.serve`; calls `apply`, `waiting` and the pure
 modules.
 """
 
@@ -15,13 +15,13 @@ import yaml
 
 from meshwire import versions
 from meshwire.marks import FIELD_MANAGER
-from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
-from providers.base.values import Properties, contains_unknown
 from providers.kubernetes import checking, config, diffing, grace, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
 from providers.kubernetes.session import UNKNOWN_CLUSTER, Session, load_libraries, open_session
+from providers.plugin.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
+from providers.plugin.values import Properties, contains_unknown
 
 if TYPE_CHECKING:
     from providers.kubernetes.waiting import Outcome
@@ -32,7 +32,7 @@ UNREACHABLE_HINT: Final = (
 
 
 class KubernetesProvider(Provider):
-    """See `providers.base.provider.Provider` for the methods' contract."""
+    """See `providers.plugin.provider.Provider` for the methods' contract."""
 
     name = "kubernetes"
     version = versions.KUBERNETES_PLUGIN

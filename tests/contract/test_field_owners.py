@@ -19,9 +19,9 @@ from meshctl.errors import OwnedFieldsError
 from meshctl.model.deployment import Cluster, Deployment
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
-from providers.base.provider import ProviderError
 from providers.kubernetes import objects
 from providers.kubernetes.provider import KubernetesProvider
+from providers.plugin.provider import ProviderError
 from stacks.platform import token
 from tests.unit.deployments import deployment as small
 from tests.waiting import wait_until

@@ -17,7 +17,7 @@ import pytest
 
 from meshctl.changes.steps import resource_name
 from providers.aws.provider import AwsProvider
-from providers.base.provider import ProviderError
+from providers.plugin.provider import ProviderError
 from tests.lab_fixture import RunningLab
 
 pytestmark = pytest.mark.lab

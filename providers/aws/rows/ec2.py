@@ -11,7 +11,7 @@ from typing import Any
 
 from meshwire.marks import OWNER_TAG
 from providers.aws.rows.leftovers import delete_cluster_groups, delete_idle_interfaces
-from providers.base.row import Adopt, Call, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Poll, Row, Setting, Tags
 
 # What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
 SEEN_SOON = ("Invalid*.NotFound", "InvalidVpcID.NotFound", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound")

@@ -18,8 +18,8 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError
 from meshwire import kubeconfig as kubeconfig_of_both
 from meshwire.kubeconfig_files import check_files
-from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig as of_provider
+from providers.plugin.provider import ProviderError
 
 
 def kubeconfig(*contexts: str, current: str = "", **user: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from providers.base.provider import Kind, ProviderError
-from providers.base.values import UNKNOWN, Secret
 from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
+from providers.plugin.provider import Kind, ProviderError
+from providers.plugin.values import UNKNOWN, Secret
 
 URN = "urn:pulumi:dev::llm::kubernetes:core/v1:ConfigMap::settings"
 

@@ -21,7 +21,7 @@ from meshctl.catalog import load_catalog
 from meshctl.load import load
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
-from providers.base.checks import input_names
+from providers.aws.rows_engine.checks import input_names
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 # rows that no stack of this version declares: for meshes to come

@@ -18,16 +18,16 @@ from dataclasses import replace
 from typing import Any
 
 from meshwire.marks import OTHER_ID, OWNER_TAG, UNANSWERED, UNFINISHED
-from providers.base import adopt, one_way
-from providers.base.bounded import with_live_numbers
-from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
-from providers.base.compare import merged, same
-from providers.base.diffs import changed_inputs, is_broken
-from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
-from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
-from providers.base.row import SEPARATOR, Call, Hook, Row, Setting
-from providers.base.shapes import described
-from providers.base.values import UNKNOWN, Properties
+from providers.aws.rows_engine import adopt, one_way
+from providers.aws.rows_engine.bounded import with_live_numbers
+from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
+from providers.aws.rows_engine.compare import merged, same
+from providers.aws.rows_engine.diffs import changed_inputs, is_broken
+from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
+from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
+from providers.aws.rows_engine.shapes import described
+from providers.plugin.provider import Created, CreatedNotReady, Found, Host, ProviderError
+from providers.plugin.values import UNKNOWN, Properties
 
 UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CREATE_TRIES = 6
