@@ -1,7 +1,7 @@
 """Errors of botocore as ours: the one mapping for S3 stores, Route 53 and STS, as meshctl asks them. PURE.
 
-Called by `object_access`, `endpoint_names`, `location` and `meshctl.migrate.listing`. What the engine's plugins are
-told arrives as text, which `failures` reads.
+Called by `object_access`, `endpoint_names`, `location`, `meshctl.eks_token` and `meshctl.migrate.listing`. What the
+engine's plugins are told arrives as text, which `failures` reads.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import botocore.exceptions
 import botocore.parsers
+import botocore.session
 import pytest
 
+from meshctl import eks_token
 from meshctl.engine import endpoint_names, location, object_access
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
@@ -101,7 +103,7 @@ def test_a_store_or_a_dns_service_that_says_not_now(
         location.caller_account("us-east-1", "")
 
 
-SOURCES = [
+SOURCES: list[Callable[[], object]] = [
     lambda: object_access.held(deployment().object_stores[0]),
     lambda: endpoint_names.hosted_zone_id("example.com", "ops"),
     lambda: location.caller_account("us-east-1", "ops"),
@@ -130,6 +132,18 @@ def test_a_profile_whose_credentials_can_t_be_had_is_no_bug(
     refuse(botocore.exceptions.UnauthorizedSSOTokenError())
     with pytest.raises(CredentialsError, match="can't be used") as caught:
         ask()
+    assert "SSO" in caught.value.why
+
+
+def test_a_token_for_eks_is_refused_for_the_same_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kubectl shows what this command says: an expired SSO session was an internal error."""
+
+    def refuse(*_: object) -> None:
+        raise botocore.exceptions.UnauthorizedSSOTokenError
+
+    monkeypatch.setattr(botocore.session.Session, "get_credentials", refuse)
+    with pytest.raises(CredentialsError, match="can't be used") as caught:
+        eks_token.token("one", "us-east-1", "ops")
     assert "SSO" in caught.value.why
 
 

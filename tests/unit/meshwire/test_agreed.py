@@ -72,12 +72,13 @@ def test_both_sides_take_an_agreed_value_from_meshwire(name: str) -> None:
     assert name in imported(THEIRS)
 
 
-def test_pyproject_and_the_go_module_name_the_same_versions() -> None:
+def test_what_cannot_import_names_the_same_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert f"pulumi=={versions.PULUMI}" in project["project"]["dependencies"]
     assert f"pulumi-kubernetes=={versions.KUBERNETES_PLUGIN}" in project["dependency-groups"]["dev"]
     required = re.findall(r"pulumi/(?:sdk|pkg)/v3 v(\S+)", (ROOT / "tools" / "pulumi" / "go.mod").read_text())
     assert set(required) == {versions.PULUMI}
+    assert f"pulumi-v{versions.PULUMI}-" in (ROOT / "docs" / "cli.md").read_text()
 
 
 def test_every_package_of_the_product_is_in_the_wheel() -> None:
