@@ -12,8 +12,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
-CODE = ("meshctl", "providers", "stacks", "examples", "tests", "noxfile.py")
-PRODUCT = ("meshctl", "providers", "stacks", "examples")
+CODE = ("meshctl", "meshwire", "providers", "stacks", "examples", "tests", "noxfile.py")
+PRODUCT = ("meshctl", "meshwire", "providers", "stacks", "examples")
 
 
 def install(session: nox.Session) -> None:

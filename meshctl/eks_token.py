@@ -13,11 +13,11 @@ import base64
 import datetime
 from dataclasses import dataclass
 
-import botocore.exceptions
 import botocore.session
 from botocore.signers import RequestSigner
 
-from meshctl.errors import CredentialsError
+from meshctl.engine import aws_errors
+from meshctl.engine.aws_errors import Asked
 
 PREFIX = "k8s-aws-v1."
 CLUSTER_HEADER = "x-k8s-aws-id"
@@ -34,23 +34,30 @@ class Token:
 
 
 def token(cluster: str, region: str, profile: str = "") -> Token:
-    """A token for `cluster`. Raises: CredentialsError."""
-    try:
+    """A token for `cluster`. Raises: CredentialsError, UnreachableError (of a profile that asks for its
+    credentials)."""
+    asked = Asked("an EKS token", profile, "check the environment's `profile:`")
+    with aws_errors.named(asked):
         session = botocore.session.Session(profile=profile or None)
         credentials = session.get_credentials()
         if credentials is None:
-            raise CredentialsError(
-                "no AWS credentials for an EKS token", hint="set AWS_PROFILE, or run `aws configure`"
-            )
+            raise aws_errors.no_credentials(asked)
         client = session.create_client("sts", region_name=region)
-    except botocore.exceptions.ProfileNotFound as error:
-        raise CredentialsError(str(error), hint="check the environment's `profile:`") from error
-    signer = RequestSigner(
-        client.meta.service_model.service_id, region, "sts", "v4", credentials, session.get_component("event_emitter")
-    )
+        signer = RequestSigner(
+            client.meta.service_model.service_id,
+            region,
+            "sts",
+            "v4",
+            credentials,
+            session.get_component("event_emitter"),
+        )
+        return _signed(cluster, region, str(client.meta.endpoint_url), signer)
+
+
+def _signed(cluster: str, region: str, endpoint: str, signer: RequestSigner) -> Token:
     request = {
         "method": "GET",
-        "url": f"{client.meta.endpoint_url.rstrip('/')}/?Action=GetCallerIdentity&Version=2011-06-15",
+        "url": f"{endpoint.rstrip('/')}/?Action=GetCallerIdentity&Version=2011-06-15",
         "body": {},
         "headers": {CLUSTER_HEADER: cluster},
         "context": {},

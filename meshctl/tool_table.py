@@ -15,6 +15,7 @@ from typing import Literal
 
 from meshctl import tool_releases, user_paths
 from meshctl.tool_releases import Publisher
+from meshwire import versions
 
 _PROBE_TIMEOUT_S = 20
 _KUBE_VERSION = "k8s.io/component-base/version"
@@ -75,11 +76,11 @@ TOOLS: dict[str, Tool] = {
     for tool in (
         Tool(
             "pulumi",
-            "3.259.0",
+            versions.PULUMI,
             "pulumi",
             "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
             # without its version the Automation API refuses the program
-            "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
+            f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{versions.PULUMI}",
             accepts="at-least",
             version_args=("version",),
             publishers=tool_releases.PULUMI,

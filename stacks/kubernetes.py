@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from meshctl.model.deployment import Deployment
+from meshwire import versions
 
 
 class KubernetesProvider(pulumi.ProviderResource):
@@ -35,4 +36,4 @@ def provider(
         config["context"] = deployment.cluster.context
     if cluster_uid:
         config["clusterIdentifier"] = cluster_uid
-    return KubernetesProvider("kubernetes", config, "4.34.2")
+    return KubernetesProvider("kubernetes", config, versions.KUBERNETES_PLUGIN)

@@ -14,10 +14,10 @@ from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
-from meshctl.model.stack_state import UNKNOWN
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
 from meshctl.render import container_fields
+from meshwire.marks import UNKNOWN_STRING
 
 LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
@@ -217,7 +217,7 @@ def _known(value: Any) -> Any:
         return {key: _known(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_known(inner) for inner in value]
-    return LATER if value == UNKNOWN else value
+    return LATER if value == UNKNOWN_STRING else value
 
 
 def _term(step: Step, path: str) -> str:

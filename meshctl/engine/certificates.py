@@ -1,6 +1,6 @@
 """Whether an answer failed to come for a certificate: no use to ask again, unlike all else that goes unanswered. PURE.
 
-Called where the errors of clients become ours (`cluster_access`, `object_access`, `failures`, … and `meshctl.migrate`).
+Called where the errors of clients become ours (`cluster_access`, `aws_errors`, `failures`, … and `meshctl.migrate`).
 """
 
 from __future__ import annotations

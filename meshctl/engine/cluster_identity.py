@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from meshctl.engine import clusters, pending
-from meshctl.engine.cluster_access import ClusterAccess, is_content
+from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import Resource, StackState
+from meshwire.kubeconfig import is_content
 
 _PROVIDER = "pulumi:providers:kubernetes"
 

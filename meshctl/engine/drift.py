@@ -17,11 +17,10 @@ from typing import Any
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.stack_state import Resource
 from meshctl.platforms import registry
+from meshwire.marks import SIGNATURE, UNFINISHED
 
 _MISSING = object()
 _KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what tells the items of Kubernetes' lists apart
-_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 (how the engine marks a value that it keeps encrypted)
-_UNFINISHED = "meshctlUnfinished"  # an output of `meshaws`: the next `up` goes on with what is half set up
 
 # The mark on a resource whose fields others changed: an init error, for which the engine updates the resource though
 # its inputs are the same.
@@ -36,7 +35,7 @@ def of_refresh(results: Iterable[Step]) -> list[Step]:
     """The drift in what a refresh of the engine came to."""
     found = []
     for step in results:
-        properties = tuple(c for c in step.properties if c.path != _UNFINISHED and not _is_moved(step, c.path))
+        properties = tuple(c for c in step.properties if c.path != UNFINISHED and not _is_moved(step, c.path))
         if step.op == "delete" or (step.op == "update" and properties):
             found.append(replace(step, properties=properties))
     return found
@@ -141,4 +140,4 @@ def _aligned(live: Any, last_seen: Any) -> Any:
 
 
 def _is_encrypted(value: Any) -> bool:
-    return isinstance(value, Mapping) and _SECRET in value
+    return isinstance(value, Mapping) and SIGNATURE in value

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import botocore.exceptions
 from botocore.config import Config
 
 import stacks.edge
-from meshctl.engine import certificates, names
+from meshctl.engine import aws_errors, names
+from meshctl.engine.aws_errors import Asked
 from meshctl.engine.aws_session import aws_session
-from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, is_busy
 from meshctl.engine.run import StackRun
-from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
+from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Dns
 from stacks.edge import Name
@@ -80,23 +79,15 @@ class EndpointNames:
 def hosted_zone_id(zone: str, profile: str) -> str:
     """The Route 53 id of `zone`, which is an id already or a domain name.
 
-    Raises: MeshError when there is no such zone or more than one, CredentialsError, UnreachableError.
+    Raises: MeshError when there is no such zone or more than one, CredentialsError, UnreachableError,
+    BusyError.
     """
     if "." not in zone:
         return zone.removeprefix("/hostedzone/")
     name = zone.rstrip(".") + "."
-    try:
+    with aws_errors.named(Asked("Route 53", profile, "check the credentials' rights on the zone")):
         route53: Any = aws_session(profile, "us-east-1").create_client("route53", config=_PATIENCE)
         found = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.ProfileNotFound) as error:
-        raise CredentialsError("no AWS credentials for the DNS zone", why=str(error), hint="set AWS_PROFILE") from error
-    except NO_ANSWER as error:
-        certificates.refuse("Route 53", error)
-        raise UnreachableError("Route 53 does not answer", why=str(error), hint="check the network") from error
-    except botocore.exceptions.ClientError as error:
-        if is_busy(error):
-            raise BusyError(f"Route 53: {error}", hint=BUSY_HINT) from error
-        raise MeshError(f"Route 53: {error}", hint="check the credentials' rights on the zone") from error
     ids = [str(item["Id"]).removeprefix("/hostedzone/") for item in found if item["Name"] == name]
     if len(ids) == 1:
         return ids[0]

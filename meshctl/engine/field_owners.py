@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.render.objects import LateValue
+from meshwire.marks import FIELD_MANAGER
 
 Json = dict[str, Any]
 Path = tuple[str, ...]
 
-_OURS = "pulumi-kubernetes"  # how the names begin under which the engine's plugin sets fields
 _MISSING = object()
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 
@@ -36,7 +36,7 @@ class Manager:
 
     @property
     def is_ours(self) -> bool:
-        return self.name.startswith(_OURS)
+        return self.name.startswith(FIELD_MANAGER)
 
 
 @dataclass(frozen=True)

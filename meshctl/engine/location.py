@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.engine import certificates
+from meshctl.engine import aws_errors
+from meshctl.engine.aws_errors import Asked
 from meshctl.engine.aws_session import aws_session
-from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import AWS_PACKAGE
 from meshctl.model.stack_state import Resource, StackState
@@ -109,16 +109,11 @@ def check_destroy(environment: str, state: StackState) -> None:
 def caller_account(region: str, profile: str) -> str:
     """The account of the credentials that the AWS SDK finds for a profile, as STS says.
 
-    Raises: CredentialsError, UnreachableError.
+    Raises: CredentialsError, UnreachableError, BusyError.
     """
-    whose = f'the AWS profile "{profile}"' if profile else "the default AWS profile"
+    hint = "`aws sts get-caller-identity` must work; then run the command again"
+    asked = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-    try:
+    with aws_errors.named(asked):
         sts: Any = aws_session(profile, region).create_client("sts", config=config)
         return str(sts.get_caller_identity()["Account"])
-    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
-        certificates.refuse("AWS STS", error)
-        raise UnreachableError("AWS STS does not answer", why=str(error), hint="check the network") from error
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        hint = "`aws sts get-caller-identity` must work; then run the command again"
-        raise CredentialsError(f"no valid credentials in {whose}", why=str(error), hint=hint) from error

@@ -20,11 +20,11 @@ from meshctl.model.persisted import Format
 from meshctl.model.references import NAMES_STACK
 from meshctl.model.resource_types import RECORD_SET
 from meshctl.model.stack_state import StackState
+from meshwire.marks import UNFINISHED
 from stacks.edge import Name
 
 EDGE = NAMES_STACK  # the stack's name
 _PLACE = f"the state of {EDGE}"
-_UNFINISHED = "meshctlUnfinished"  # in the outputs of what is made but not ready (providers.base.diffs)
 
 NAME: Final[Format[Name]] = Format(TypeAdapter(Name).validate_python)  # the only reader of persisted names
 
@@ -42,7 +42,7 @@ def names_of(state: StackState) -> dict[str, Name]:
             continue
         endpoint, name = _told(record.inputs, candidates)
         if name is not None:
-            in_service = not record.outputs.get(_UNFINISHED)
+            in_service = not record.outputs.get(UNFINISHED)
             # the key is taken where a host was changed and the record of the old one could not be deleted
             found[name.host if endpoint in found else endpoint] = replace(name, in_service=in_service)
     return found

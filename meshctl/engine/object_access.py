@@ -6,19 +6,18 @@ is the environment's own or, where it names none, the profile's `endpoint_url`: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.exceptions
-import botocore.parsers
 import botocore.session
-from botocore.config import Config
 
-from meshctl.engine import certificates
-from meshctl.engine.aws_session import aws_session
-from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError, UsageError
+from meshctl.engine import aws_errors
+from meshctl.engine.aws_errors import Asked
+from meshctl.engine.aws_session import aws_session, s3_client
+from meshctl.errors import UsageError
 from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
@@ -27,32 +26,11 @@ from meshctl.model.units import size_text
 from meshctl.platforms import registry
 from meshctl.resolve import storage
 from meshctl.words import counted
+from meshwire.marks import OWNER_TAG
 
-NO_ANSWER = (  # the last is what a proxy says in the store's place
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.MetadataRetrievalError,
-    botocore.parsers.ResponseParserError,
-)
-_BUSY_STATUS = (429, 500, 502, 503, 504)
-_BUSY = (
-    *("Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "RequestThrottled"),
-    *("TooManyRequestsException", "SlowDown", "PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException"),
-    *("InternalError", "InternalFailure", "ServiceUnavailable"),
-)
 # by an S3 store that has no versions, or no such listing
 _NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
-OWNER_TAG = "meshctl:urn"  # given by `meshaws` to all that it makes; a test holds the two together
 _NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
-
-
-BUSY_HINT = "run the command again a little later"
-
-
-def is_busy(error: botocore.exceptions.ClientError) -> bool:
-    """Whether an AWS API says "not now": it throttles, or the fault is its own."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return error.response["Error"]["Code"] in _BUSY or status in _BUSY_STATUS
 
 
 @dataclass(frozen=True)
@@ -75,10 +53,10 @@ def access(store: ObjectStore) -> ObjectAccess:
         session = _session(store)
         credentials = session.get_credentials()
         if credentials is None:
-            raise _no_credentials(store.profile)
+            raise aws_errors.no_credentials(_asked(store))
         frozen = credentials.get_frozen_credentials()
-        client = session.create_client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
-        endpoint = str(client.meta.endpoint_url)
+        s3 = s3_client(session, endpoint=store.endpoint, addressing=store.addressing)
+        endpoint = str(s3.meta.endpoint_url)
         return ObjectAccess(
             bucket=store.bucket,
             prefix=store.prefix,
@@ -140,8 +118,7 @@ def _with_endpoint(store: ObjectStore, endpoint_hint: str) -> ObjectStore:
 def client(store: ObjectStore) -> Any:
     """A botocore S3 client for the store."""
     with _named(store):
-        session = _session(store)
-        return session.create_client("s3", config=_config(store.addressing), endpoint_url=store.endpoint or None)
+        return s3_client(_session(store), endpoint=store.endpoint, addressing=store.addressing)
 
 
 def held(store: ObjectStore) -> str:
@@ -218,52 +195,13 @@ def _session(store: ObjectStore) -> botocore.session.Session:
     try:
         return aws_session(store.profile, store.region)
     except botocore.exceptions.ProfileNotFound as error:
-        raise _no_credentials(store.profile) from error
+        raise aws_errors.no_credentials(_asked(store), why=str(error)) from error
 
 
-def _config(addressing: str) -> Config:
-    config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
-    if addressing in ("path", "virtual"):
-        config = config.merge(Config(s3={"addressing_style": "path" if addressing == "path" else "virtual"}))
-    return config
+def _named(store: ObjectStore) -> AbstractContextManager[None]:
+    """botocore's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
+    return aws_errors.named(_asked(store))
 
 
-def _no_credentials(profile: str) -> CredentialsError:
-    where = f'the AWS profile "{profile}"' if profile else "the default AWS profile"
-    return CredentialsError(
-        f"no credentials for object storage in {where}",
-        why="neither the environment, nor the shared credentials file, nor an instance role has any",
-        hint="add the profile to ~/.aws/credentials, or run `aws configure`",
-    )
-
-
-@contextmanager
-def _named(store: ObjectStore) -> Iterator[None]:
-    """boto's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, MeshError."""
-    try:
-        yield
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-        raise _no_credentials(store.profile) from error
-    except NO_ANSWER as error:
-        certificates.refuse(f"the object store of {store.name}", error)
-        raise UnreachableError(
-            f"the object store of {store.name} does not answer",
-            why=str(error),
-            hint="check the endpoint and the network",
-        ) from error
-    except botocore.exceptions.ClientError as error:
-        code = error.response["Error"]["Code"]
-        if is_busy(error):
-            raise BusyError(f"the object store of {store.name}: {error}", why=f"[{code}]", hint=BUSY_HINT) from error
-        kind = (
-            CredentialsError if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch") else MeshError
-        )
-        raise kind(
-            f"object store of {store.name}: {error}", why=f"[{code}]", hint="check the profile's keys and rights"
-        ) from error
-    except botocore.exceptions.BotoCoreError as error:  # of what a profile names: a program, a session, a role
-        raise CredentialsError(
-            f"the credentials for the object store of {store.name} can't be used",
-            why=str(error),
-            hint="renew them (for example `aws sso login`), or check the profile",
-        ) from error
+def _asked(store: ObjectStore) -> Asked:
+    return Asked(f"the object store of {store.name}", store.profile, "check the profile's keys and rights")

@@ -19,12 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshctl.model.stack_state import Resource, StackState
-
-# The id of a placeholder on AWS, which `meshaws` looks for by the tags or the name that a create gives
-# (`providers.base.crud`). Where the create was one half of a replacement, the id of the other half follows, so that it
-# isn't taken for what is looked for. Kubernetes objects are found by their name.
-UNANSWERED = "unanswered"
-NOT = "!"
+from meshwire.marks import OTHER_ID, UNANSWERED
 
 CREATE_INTERRUPTED = "an interrupted run had begun to create it; the next `up` or `destroy` finds out whether it exists"
 CHANGE_INTERRUPTED = "an interrupted run had begun to change or delete it; the next `up` or `destroy` looks at it"
@@ -102,7 +97,7 @@ def _add_placeholder(resources: list[Resource], begun: Resource) -> None:
         resources.append(placeholder)
     elif all(resources[index].id != placeholder.id for index in same):
         lives = [resources[index].id for index in same]
-        other_id = placeholder.id if begun.is_kubernetes else NOT.join([UNANSWERED, *lives])
+        other_id = placeholder.id if begun.is_kubernetes else OTHER_ID.join([UNANSWERED, *lives])
         resources.append(placeholder.with_fields(id=other_id, delete=True))
     else:
         _mark_interrupted(resources, begun)  # an object of the same name: to look at it tells of both

@@ -13,8 +13,7 @@ from typing import Any
 from meshctl import render
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
-
-_SIGNATURE = "4dabf18193072939515e22adb298388d"  # the key by which the engine tells a secret from an object
+from meshwire.marks import SIGNATURE
 
 
 def needed(deployment: Deployment) -> bool:
@@ -50,6 +49,6 @@ def _unwrapped(value: Any) -> Any:
     """A value of an exported state, with its secrets in plain text."""
     if not isinstance(value, dict):
         return value
-    if "plaintext" in value and _SIGNATURE in value:
+    if "plaintext" in value and SIGNATURE in value:
         return _unwrapped(json.loads(value["plaintext"]))
     return {key: _unwrapped(inner) for key, inner in value.items()}

@@ -27,12 +27,12 @@ from meshctl import own_folder, secret_variables, tools, user_paths
 from meshctl.engine import pulumi_private, state_folder, whole_file
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
+from meshwire import versions
 
-PULUMI_VERSION = "3.259.0"
 # Whether the kubernetes plugin takes over fields of other programs with each apply (official plugin: `patchForce`).
 _FORCED = "PULUMI_K8S_ENABLE_PATCH_FORCE"
 _GONE = "PULUMI_K8S_DELETE_UNREACHABLE"
-KUBERNETES_PLUGIN = "resource-kubernetes-v4.34.2"
+KUBERNETES_PLUGIN = f"resource-kubernetes-v{versions.KUBERNETES_PLUGIN}"
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def path_with_meshctl() -> str:
 
 
 def pulumi_program() -> PulumiProgram:
-    return PulumiProgram(partial(tools.find, "pulumi"), PULUMI_VERSION)
+    return PulumiProgram(partial(tools.find, "pulumi"), versions.PULUMI)
 
 
 def _project_file(backend: Backend, project: str, folder: Path) -> dict[str, Any]:

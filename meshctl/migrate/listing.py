@@ -11,21 +11,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import botocore.exceptions
-import botocore.loaders
-import botocore.session
-from botocore.config import Config
 
-from meshctl.engine import certificates
-from meshctl.engine.object_access import BUSY_HINT, NO_ANSWER, ObjectAccess, is_busy
-from meshctl.errors import BusyError, CredentialsError, MigrationError, UnreachableError
+from meshctl.engine import aws_errors
+from meshctl.engine.aws_errors import Asked
+from meshctl.engine.aws_session import Keys, s3_client_with_keys
+from meshctl.engine.object_access import ObjectAccess
+from meshctl.errors import CredentialsError, MigrationError
 from meshctl.migrate.keys import check_carried
 from meshctl.migrate.plan import StoreFacts
 
-_REFUSED = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403")
 RCLONE_PART = 16 << 20  # bytes, as `sync` tells it
 RCLONE_PARTS_FROM = 200 << 20  # its own default (https://rclone.org/s3/#s3-upload-cutoff)
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -45,31 +42,10 @@ Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session toke
 
 
 def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
-    style: Any = {"addressing_style": access.addressing}
-    config = Config(
-        connect_timeout=5,
-        read_timeout=120,
-        max_pool_connections=connections,
-        retries={"mode": "standard", "max_attempts": 5},
-        s3=style,
+    keys = Keys(access.access_key, access.secret_key, access.session_token)
+    return s3_client_with_keys(
+        keys, endpoint=access.endpoint, region=access.region, addressing=access.addressing, connections=connections
     )
-    session = botocore.session.Session()
-    session.register_component("data_loader", _models())
-    return session.create_client(
-        "s3",
-        endpoint_url=access.endpoint or None,
-        region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        aws_session_token=access.session_token or None,
-        config=config,
-    )
-
-
-@cache
-def _models() -> botocore.loaders.Loader:
-    """The service models, read once: a copy makes several clients, each with fresh credentials."""
-    return botocore.loaders.create_loader()
 
 
 def folder(access: ObjectAccess) -> str:
@@ -173,22 +149,11 @@ def named(access: ObjectAccess) -> Iterator[None]:
     """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, NoBucketError, or another
     MigrationError."""
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
-    try:
-        yield
-    except NO_ANSWER as error:
-        certificates.refuse(where, error)
-        raise UnreachableError(f"{where} does not answer", why=str(error), hint="check the network") from error
-    except botocore.exceptions.IncompleteReadError as error:
-        raise UnreachableError(f"{where} broke off an answer", why=str(error), hint="check the network") from error
-    except botocore.exceptions.ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in ("NoSuchBucket", "404"):
-            raise NoBucketError(f"{where} does not exist", hint="`meshctl up` makes it") from error
-        if code in _REFUSED:
-            hint = "renew the profile's keys, or check its rights"
-            raise CredentialsError(f"{where} refused", why=f"[{code}] {error}", hint=hint) from error
-        if is_busy(error):
-            raise BusyError(f"{where}: {error}", why=f"[{code}]", hint=BUSY_HINT) from error
-        raise MigrationError(f"{where}: {error}", why=f"[{code}]", hint="check the store") from error
-    except botocore.exceptions.BotoCoreError as error:
-        raise MigrationError(f"{where}: {error}", hint="check the store") from error
+    hint = "check the profile's keys and rights, and the store"
+    with aws_errors.named(Asked(where, None, hint, denied=CredentialsError, failure=MigrationError)):
+        try:
+            yield
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
+                raise NoBucketError(f"{where} does not exist", hint="`meshctl up` makes it") from error
+            raise

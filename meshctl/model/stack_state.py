@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.persisted import OWN, SCHEMA, Format, Stamp, stamp_of, unreadable
+from meshwire.marks import UNKNOWN_STRING
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes a string that it does not know yet
 STAMP: Final = "meshctl"  # the output that holds the stamp (see `model.persisted`) of all outputs
 
 # The reader of every persisted deployment, in states and in journals. To change the shape of `Deployment`, raise
@@ -144,14 +144,14 @@ class StackOutputs:
 
     @property
     def written_kubeconfig(self) -> str:
-        """The kubeconfig of a cluster that meshctl created, as the state has it: `UNKNOWN` where the engine did not
-        know it yet. Such a cluster can't be reached. The user's default kubeconfig would lead to another cluster."""
+        """The kubeconfig of a cluster that meshctl created, as the state has it: `UNKNOWN_STRING` where the engine did
+        not know it yet. Such a cluster can't be reached. The user's default kubeconfig would lead to another one."""
         return str(self.values.get("kubeconfig") or "")
 
     @property
     def kubeconfig(self) -> str:
         """The kubeconfig of a cluster that meshctl created, in JSON; "" where there is none, or none yet."""
-        return "" if self.written_kubeconfig == UNKNOWN else self.written_kubeconfig
+        return "" if self.written_kubeconfig == UNKNOWN_STRING else self.written_kubeconfig
 
     @property
     def cluster_uid(self) -> str:
@@ -162,7 +162,7 @@ class StackOutputs:
     def addresses(self) -> dict[str, str]:
         """The address of each endpoint, without those that a partial `up` left unknown."""
         written = {name: str(address or "") for name, address in (self.values.get("endpoints") or {}).items()}
-        return {name: address for name, address in written.items() if address and address != UNKNOWN}
+        return {name: address for name, address in written.items() if address and address != UNKNOWN_STRING}
 
 
 NO_OUTPUTS: Final = StackOutputs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from providers.aws.provider import AwsProvider
-from providers.base.serve import serve
+from providers.plugin.serve import serve
 
 if __name__ == "__main__":
     serve(AwsProvider())

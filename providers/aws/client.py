@@ -1,4 +1,4 @@
-"""AWS clients from the provider's configuration. Called by `provider`; used by providers.base.crud. EDGE.
+"""AWS clients from the provider's configuration. Called by `provider`; used by providers.aws.rows_engine.crud. EDGE.
 
 Nothing here reads credentials until the first call is made, so previews of new resources need none. The clients are
 botocore's, which boto3's are too: boto3 adds what no row uses, and a fifth to the time that a plugin takes to start.
@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from providers.base.calls import call_error
+from providers.aws.rows_engine.calls import call_error
 
 GLOBAL_REGION = "us-east-1"  # where IAM and Route 53 sign, when no region is configured
 CONNECT_TIMEOUT_S = 5

@@ -10,13 +10,13 @@ from typing import Any
 
 from providers.aws import rows
 from providers.aws.client import AwsClients, Settings, service_model
-from providers.base import diffs, one_way
-from providers.base.bounded import with_live_numbers
-from providers.base.checks import check_inputs
-from providers.base.crud import Crud
-from providers.base.provider import CheckFailure, Created, Diff, Found, Provider, ProviderError
-from providers.base.row import Row
-from providers.base.values import UNKNOWN, Properties, contains_unknown
+from providers.aws.rows_engine import diffs, one_way
+from providers.aws.rows_engine.bounded import with_live_numbers
+from providers.aws.rows_engine.checks import check_inputs
+from providers.aws.rows_engine.crud import Crud
+from providers.aws.rows_engine.row import Row
+from providers.plugin.provider import CheckFailure, Created, Diff, Found, Provider, ProviderError
+from providers.plugin.values import UNKNOWN, Properties, contains_unknown
 
 CONFIG = ("region", "profile", "endpointUrl", "s3Addressing", "defaultTags")
 ENGINE_KEYS = ("version", "pluginDownloadURL", "pluginChecksums")

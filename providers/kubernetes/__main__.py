@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from providers.base.serve import serve
 from providers.kubernetes.provider import KubernetesProvider
+from providers.plugin.serve import serve
 
 if __name__ == "__main__":
     serve(KubernetesProvider())

@@ -6,9 +6,10 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.base.provider import ProviderError
+from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes.connection import ApiError
-from providers.kubernetes.objects import MANAGER, Gvk, Json, name_of, namespace_of
+from providers.kubernetes.objects import Gvk, Json, name_of, namespace_of
+from providers.plugin.provider import ProviderError
 
 APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -84,7 +85,7 @@ class Api:
         found = self._connection.request("GET", self.path(gvk, namespace), query=query)
         return list(found.get("items") or [])
 
-    def create(self, gvk: Gvk, obj: Json, *, manager: str = MANAGER, dry_run: bool = False) -> Json:
+    def create(self, gvk: Gvk, obj: Json, *, manager: str = FIELD_MANAGER, dry_run: bool = False) -> Json:
         query = {"fieldManager": manager, "fieldValidation": "Warn", **_dry(dry_run=dry_run)}
         found: Json = self._connection.request("POST", self.path(gvk, namespace_of(obj)), query=query, body=obj)
         return found

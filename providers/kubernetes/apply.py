@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.base.provider import ProviderError
+from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes import objects
 from providers.kubernetes.api import JSON_PATCH, MERGE_PATCH, Api, NoMatchError
 from providers.kubernetes.connection import ApiError
-from providers.kubernetes.objects import MANAGER, Gvk, Json
+from providers.kubernetes.objects import Gvk, Json
+from providers.plugin.provider import ProviderError
 
 MISSING_S: Final = 15.0  # how long a create waits for its namespace or its CustomResourceDefinition
 CONFLICT_TRIES: Final = 4
@@ -77,7 +78,7 @@ def _is_being_deleted(error: NoMatchError | ApiError) -> bool:
 
 def _post(api: Api, gvk: Gvk, obj: Json, *, manager: str, server_side: bool) -> Json:
     try:
-        return api.create(gvk, obj, manager=manager if server_side else MANAGER)
+        return api.create(gvk, obj, manager=manager if server_side else FIELD_MANAGER)
     except ApiError as error:
         shared = not server_side or bool(objects.annotation(obj, objects.PATCH_FIELD_MANAGER))
         if error.reason != "AlreadyExists" or shared:
@@ -99,7 +100,7 @@ def _made_by(live: Json, manager: str) -> bool:
 def made_by_pulumi(live: Json) -> bool:
     """Whether a kubernetes plugin of Pulumi has set any field of it. The official one draws the rest of its name."""
     entries = objects.metadata(live).get("managedFields") or []
-    return any(str(entry.get("manager", "")).startswith(MANAGER) for entry in entries)
+    return any(str(entry.get("manager", "")).startswith(FIELD_MANAGER) for entry in entries)
 
 
 def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | None:
@@ -157,7 +158,7 @@ def _only_ours(conflict: ApiError) -> bool:
     """An apply takes its own creator's fields over first; a dry run can't, and conflicts with them."""
     messages = [str(cause.get("message", "")) for cause in conflict.causes]
     # The API server adds "using VERSION" for managers that updated; those that applied are other resources of Pulumi.
-    return all(text.startswith(f'conflict with "{MANAGER}') and " using " in text for text in messages)
+    return all(text.startswith(f'conflict with "{FIELD_MANAGER}') and " using " in text for text in messages)
 
 
 def _replace_definition(api: Api, gvk: Gvk, obj: Json, *, dry_run: bool) -> Json:
@@ -217,7 +218,7 @@ def taken_over(entries: list[Json], manager: str) -> list[Json]:
 def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
     name = str(entry.get("manager", ""))
     return (
-        (name == manager or name.startswith(MANAGER))
+        (name == manager or name.startswith(FIELD_MANAGER))
         and entry.get("operation") == "Update"
         and not entry.get("subresource")
     )
@@ -232,7 +233,7 @@ def merge(api: Api, gvk: Gvk, old: Json, new: Json, *, dry_run: bool) -> Json:
     """Without server-side apply: a JSON merge patch of what changed between the inputs."""
     body = merge_patch(old, new)
     namespace, name = objects.namespace_of(new), objects.name_of(new)
-    return api.patch(gvk, namespace, name, body, content_type=MERGE_PATCH, manager=MANAGER, dry_run=dry_run)
+    return api.patch(gvk, namespace, name, body, content_type=MERGE_PATCH, manager=FIELD_MANAGER, dry_run=dry_run)
 
 
 def merge_patch(old: Json, new: Json) -> Json:

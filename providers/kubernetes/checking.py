@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from providers.base.provider import CheckFailure
-from providers.base.values import UNKNOWN
 from providers.kubernetes import objects
 from providers.kubernetes.objects import AUTONAMED, Json
+from providers.plugin.provider import CheckFailure
+from providers.plugin.values import UNKNOWN
 
 # Kinds of the whole cluster in the groups that every API server has. Source: kubectl api-resources, Kubernetes 1.36.
 CLUSTER_KINDS: frozenset[tuple[str, str]] = frozenset(

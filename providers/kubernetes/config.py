@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.base.provider import CheckFailure, Diff, Kind
-from providers.base.values import UNKNOWN
 from providers.kubernetes import kubeconfig
+from providers.plugin.provider import CheckFailure, Diff, Kind
+from providers.plugin.values import UNKNOWN
 
 UNSUPPORTED: Final = ("renderYamlToDirectory",)
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 import httpx2
 from lightkube.config.client_adapter import verify_cluster
 
-from providers.base.provider import ProviderError
+from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes import kubeconfig
-from providers.kubernetes.objects import MANAGER, Json
+from providers.kubernetes.objects import Json
+from providers.plugin.provider import ProviderError
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 60.0
@@ -68,7 +69,7 @@ class Connection:
                 auth=auth,
                 timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
                 limits=httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
-                headers={"User-Agent": MANAGER, "Accept": JSON},
+                headers={"User-Agent": FIELD_MANAGER, "Accept": JSON},
             )
         except httpx2.InvalidURL as error:
             raise ProviderError("Kubeconfig", f"the kubeconfig's server {self.server!r} is no URL: {error}") from error

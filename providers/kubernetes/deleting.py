@@ -6,12 +6,12 @@ has the same name, and can't be made before it is gone.
 
 from __future__ import annotations
 
-from providers.base.provider import ProviderError
 from providers.kubernetes import grace, objects
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.session import Session
 from providers.kubernetes.waiting import POD, Outcome, Status
+from providers.plugin.provider import ProviderError
 
 
 def delete(session: Session, gvk: Gvk, asked: Json, live: Json, *, timeout_s: float, status: Status) -> None:

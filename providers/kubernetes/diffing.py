@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from providers.base.provider import Diff, Kind
-from providers.base.values import UNKNOWN, Path, path_text
 from providers.kubernetes import objects
 from providers.kubernetes.objects import AUTONAMED
+from providers.plugin.provider import Diff, Kind
+from providers.plugin.values import UNKNOWN, Path, path_text
 
 _VOLUME_SOURCES = (
     "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker gcePersistentDisk glusterfs "

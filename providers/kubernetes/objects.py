@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from providers.base.provider import ProviderError
-from providers.base.values import UNKNOWN, Secret
+from meshwire.marks import FIELD_MANAGER
+from providers.plugin.provider import ProviderError
+from providers.plugin.values import UNKNOWN, Secret
 
 Json = dict[str, Any]
 
@@ -28,7 +29,6 @@ PATCH_FORCE: Final = "pulumi.com/patchForce"
 ENABLE_PATCH_FORCE: Final = "PULUMI_K8S_ENABLE_PATCH_FORCE"  # a variable: as the annotation, for every object
 PATCH_FIELD_MANAGER: Final = "pulumi.com/patchFieldManager"
 DELETION_PROPAGATION: Final = "pulumi.com/deletionPropagationPolicy"
-MANAGER: Final = "pulumi-kubernetes"
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def field_manager(urn: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any
         return chosen
     if isinstance(known, str) and known:
         return known
-    return f"{MANAGER}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
+    return f"{FIELD_MANAGER}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
 
 
 def from_pulumi(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The operations of the `kubernetes` package. Called by `providers.base.serve`; calls `apply`, `waiting` and the pure
+"""The operations of the `kubernetes` package. Called by `providers.plugin.serve`; calls `apply`, `waiting` and the pure
 modules.
 """
 
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from providers.base.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
-from providers.base.values import Properties, contains_unknown
+from meshwire import versions
+from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes import checking, config, diffing, grace, objects, readiness
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
 from providers.kubernetes.session import UNKNOWN_CLUSTER, Session, load_libraries, open_session
+from providers.plugin.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
+from providers.plugin.values import Properties, contains_unknown
 
 if TYPE_CHECKING:
     from providers.kubernetes.waiting import Outcome
@@ -30,10 +32,10 @@ UNREACHABLE_HINT: Final = (
 
 
 class KubernetesProvider(Provider):
-    """See `providers.base.provider.Provider` for the methods' contract."""
+    """See `providers.plugin.provider.Provider` for the methods' contract."""
 
     name = "kubernetes"
-    version = "4.34.2"
+    version = versions.KUBERNETES_PLUGIN
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +257,7 @@ class KubernetesProvider(Provider):
         return apply.merge(api, gvk, old, asked, dry_run=dry_run)
 
     def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:
-        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else objects.MANAGER
+        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else FIELD_MANAGER
 
     def _previewed(self, asked: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
         """The server's dry run; None where there can't be one, which leaves the inputs as all that is known."""

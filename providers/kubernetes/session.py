@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig
 from providers.kubernetes.config import Settings
+from providers.plugin.provider import ProviderError
 
 if TYPE_CHECKING:
     from providers.kubernetes.api import Api

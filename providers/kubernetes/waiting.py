@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from providers.base.provider import ProviderError
 from providers.kubernetes import objects, readiness
 from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.readiness import READY, Verdict
+from providers.plugin.provider import ProviderError
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0

@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from providers.aws.provider import AwsProvider
-from providers.base.provider import Created, Diff, Found
+from providers.plugin.provider import Created, Diff, Found
 
 REGION = "us-east-1"
 TRUST = {

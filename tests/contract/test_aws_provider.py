@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from meshwire.marks import OWNER_TAG, UNFINISHED
 from providers.aws.provider import AwsProvider
 from providers.aws.rows import eks, iam
-from providers.base.calls import Caller
-from providers.base.compare import merged
-from providers.base.diffs import UNFINISHED
-from providers.base.provider import Created, CreatedNotReady, Diff, Kind, ProviderError
-from providers.base.row import OWNER_TAG
+from providers.aws.rows_engine.calls import Caller
+from providers.aws.rows_engine.compare import merged
+from providers.plugin.provider import Created, CreatedNotReady, Diff, Kind, ProviderError
 from tests.contract.aws_bench import POLICY, REGION, TRUST, Bench, filled, network
 
 SELF = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "group"}]}]

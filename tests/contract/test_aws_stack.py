@@ -11,10 +11,10 @@ import pytest
 from pulumi import automation
 
 from meshctl.tools import find
+from meshwire.marks import UNFINISHED
 from providers.aws.provider import AwsProvider
-from providers.base.calls import Caller
-from providers.base.diffs import UNFINISHED
-from providers.base.serve import start
+from providers.aws.rows_engine.calls import Caller
+from providers.plugin.serve import start
 from tests.contract.aws_bench import REGION, Bench, network
 
 

@@ -17,9 +17,9 @@ from meshctl.errors import OwnedFieldsError
 from meshctl.model.deployment import Cluster, Deployment
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
-from providers.base.provider import ProviderError
 from providers.kubernetes import objects
 from providers.kubernetes.provider import KubernetesProvider
+from providers.plugin.provider import ProviderError
 from stacks.platform import token
 from tests.contract.kubernetes_recording import control_plane
 from tests.unit.deployments import deployment as small

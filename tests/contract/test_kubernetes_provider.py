@@ -16,10 +16,10 @@ from google.protobuf import json_format
 from pulumi.runtime.proto import provider_pb2 as protocol
 
 from meshctl.lab.network.ports import free_ports
-from providers.base.provider import CreatedNotReady, ProviderError
-from providers.base.serve import Servicer
-from providers.base.values import UNKNOWN
 from providers.kubernetes.provider import KubernetesProvider
+from providers.plugin.provider import CreatedNotReady, ProviderError
+from providers.plugin.serve import Servicer
+from providers.plugin.values import UNKNOWN
 from tests.contract.kubernetes_recording import control_plane
 from tests.contract.kubernetes_recording.samples import FILES, deployment, recorded
 

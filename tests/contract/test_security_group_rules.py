@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.provider import Created
+from providers.plugin.provider import Created
 from tests.contract.aws_bench import Bench, network
 
 INGRESS = "meshaws:ec2:SecurityGroupIngress"

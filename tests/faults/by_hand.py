@@ -8,7 +8,7 @@ from typing import Any
 
 from meshctl.changes.steps import resource_name
 from providers.aws.provider import AwsProvider
-from providers.base.provider import ProviderError
+from providers.plugin.provider import ProviderError
 from tests.lab_fixture import RunningLab
 
 # what only goes with all that is in it

@@ -22,6 +22,7 @@ from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import Progress
 from meshctl.engine.run import StackRun
 from meshctl.errors import LockedError
+from meshwire import versions
 from tests.waiting import WAIT_S, wait_until
 
 SECRET = "planted-5d1f"
@@ -74,7 +75,7 @@ class Watched(PulumiProgram):
 
 @pytest.mark.usefixtures("state")
 def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path) -> None:
-    watched = Watched(partial(tools.find, "pulumi"), workspace.PULUMI_VERSION)
+    watched = Watched(partial(tools.find, "pulumi"), versions.PULUMI)
     watched.asked = []
     run = opened(tmp_path, watched)
     run.up()

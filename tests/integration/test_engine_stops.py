@@ -22,8 +22,8 @@ from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import InterruptedByUserError, LockedError, ResourcesFailedError
 from meshctl.model.stack_state import StackState
-from providers.base.provider import CheckFailure, Created, Diff, Provider, ProviderError
-from providers.base.serve import start
+from providers.plugin.provider import CheckFailure, Created, Diff, Provider, ProviderError
+from providers.plugin.serve import start
 from tests.waiting import WAIT_S
 
 MESH = """\

@@ -5,7 +5,7 @@ from typing import Any, cast
 from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.engine.session import Session
-from meshctl.model.stack_state import UNKNOWN, StackState
+from meshctl.model.stack_state import StackState
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
@@ -15,6 +15,7 @@ from meshctl.operate.status import (
     status_text,
     workload_status,
 )
+from meshwire.marks import UNKNOWN_STRING
 from tests.unit.deployments import deployment
 from tests.unit.states import state
 
@@ -114,7 +115,7 @@ class Saved:
 def test_what_a_failed_up_left_is_not_absent() -> None:
     assert Saved().status() == EnvironmentStatus("aws-east", "absent")
     made = deployment("aws-east").model_dump(mode="json")
-    for outputs in ({}, {"deployment": made}, {"deployment": made, "kubeconfig": UNKNOWN}):
+    for outputs in ({}, {"deployment": made}, {"deployment": made, "kubeconfig": UNKNOWN_STRING}):
         found = Saved("storage/weights:bucket", "cluster:eks", **outputs).status()
         assert found.state == "degraded"
         assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources are there;")

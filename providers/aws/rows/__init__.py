@@ -1,9 +1,9 @@
-"""Every resource of `meshaws`, by service. Read by `provider`; checked by providers.base.lint. PURE."""
+"""Every resource of `meshaws`, by service. Read by `provider`; checked by providers.aws.rows_engine.lint. PURE."""
 
 from __future__ import annotations
 
 from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, logs, route53, s3, security_group_rules
-from providers.base.row import Row
+from providers.aws.rows_engine.row import Row
 
 ALL: tuple[Row, ...] = (
     *ec2.ROWS,

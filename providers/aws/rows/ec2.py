@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshwire.marks import OWNER_TAG
 from providers.aws.rows.leftovers import delete_cluster_groups, delete_idle_interfaces
-from providers.base.row import Adopt, Call, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Poll, Row, Setting, Tags
 
 # What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
 SEEN_SOON = ("Invalid*.NotFound", "InvalidVpcID.NotFound", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound")
 SOON_S = 20.0
 IN_USE = ("DependencyViolation", "InvalidPlacementGroup.InUse", "InvalidIPAddress.InUse", "AuthFailure:in use")
 IN_USE_S = 300.0
-BY_TAG = "[{Name: 'tag:meshctl:urn', Values: [owner]}]"
+BY_TAG = f"[{{Name: 'tag:{OWNER_TAG}', Values: [owner]}}]"
 
 
 def tagged(resource_type: str, resources: str = "[id]") -> Tags:

@@ -9,7 +9,7 @@ from typing import Any
 
 from providers.aws.rows.ec2 import ending, making, tagged
 from providers.aws.rows.leftovers import delete_idle_interfaces
-from providers.base.row import Adopt, Call, Context, Poll, Row, Setting
+from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting
 
 SECURITY_GROUP = Row(
     "meshaws:ec2:SecurityGroup",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting, Tags
 
 
 def _creation_token(context: Context) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Bounded, Call, Context, OneWay, Param, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Bounded, Call, Context, OneWay, Param, Poll, Row, Setting, Tags
 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)

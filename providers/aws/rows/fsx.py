@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, OneWay, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Context, OneWay, Poll, Row, Setting, Tags
 
 CHANGEABLE = (
     "WeeklyMaintenanceStartTime",

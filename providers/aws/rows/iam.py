@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Context, Row, Setting, Tags
 
 NOT_FOUND = ("NoSuchEntity", "NoSuchEntityException")
 TAKEN = ("EntityAlreadyExists", "EntityAlreadyExistsException")

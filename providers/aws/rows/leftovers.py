@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from providers.base.row import Context
+from providers.aws.rows_engine.row import Context
 
 NODES_TAG = "node.k8s.amazonaws.com/instance_id"  # on the network plugin's interfaces (terraform-aws-eks #2004)
 CLUSTER_TAG = "aws:eks:cluster-name"  # on the security group that EKS makes for a cluster

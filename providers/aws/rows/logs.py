@@ -6,7 +6,7 @@ already is taken over: its name says whose logs it has.
 
 from __future__ import annotations
 
-from providers.base.row import Adopt, Call, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Row, Setting, Tags
 
 TAKEN = ("ResourceAlreadyExistsException",)
 BUSY = ("OperationAbortedException",)

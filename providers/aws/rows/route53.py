@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.base.row import Adopt, Call, Context, Poll, Row, Setting
+from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting
 
 MEMBERS = (
     "Name",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.provider import ProviderError
-from providers.base.row import Adopt, Call, Context, Param, Row, Setting, Tags
+from providers.aws.rows_engine.row import Adopt, Call, Context, Param, Row, Setting, Tags
+from providers.plugin.provider import ProviderError
 
 NAME: dict[str, Param] = {"Bucket": "id"}
 NOT_FOUND = ("NoSuchBucket", "404", "NotFound")

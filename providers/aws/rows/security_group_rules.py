@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from meshwire.marks import OWNER_TAG
 from providers.aws.rows.ec2 import making, tagged
-from providers.base.row import OWNER_TAG, Adopt, Call, Context, Hook, Row
+from providers.aws.rows_engine.row import Adopt, Call, Context, Hook, Row
 
 _PEERS = {
     "UserIdGroupPairs": "GroupId",

@@ -9,7 +9,7 @@ import pytest
 
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
 from meshctl.changes.fields import FieldChange, fields
-from meshctl.model.stack_state import UNKNOWN
+from meshwire.marks import UNKNOWN_STRING
 
 JOB = "kubernetes:batch/v1:Job"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
@@ -115,7 +115,9 @@ def test_a_policy_is_told_by_what_comes_and_goes() -> None:
         "policy Statement[0].Resource arn:aws:s3:::a -> none",
         "policy Statement[0].Resource none -> arn:aws:s3:::c",
     ]
-    assert words(POLICY, "PolicyDocument", old=document("a"), new={"PolicyDocument": UNKNOWN}) == ["policy changes"]
+    assert words(POLICY, "PolicyDocument", old=document("a"), new={"PolicyDocument": UNKNOWN_STRING}) == [
+        "policy changes"
+    ]
 
 
 def test_what_has_no_short_value_only_comes_goes_or_changes() -> None:

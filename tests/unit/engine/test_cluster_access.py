@@ -11,8 +11,8 @@ import yaml
 
 from meshctl.engine.cluster_access import ClusterAccess, named
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
-from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig as of_provider
+from providers.plugin.provider import ProviderError
 
 
 def kubeconfig(*contexts: str, server: str = "", current: str = "", **user: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import yaml
 
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.errors import MeshError
-from providers.base.provider import ProviderError
 from providers.kubernetes import kubeconfig as of_provider
 from providers.kubernetes.connection import Connection
+from providers.plugin.provider import ProviderError
 
 WHOLE: dict[str, Any] = {
     "apiVersion": "v1",

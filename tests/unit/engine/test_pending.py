@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.engine import pending
+from meshwire.marks import UNANSWERED
 from tests.unit.states import read, state
 
 
@@ -25,7 +26,7 @@ def begun(kind: str, *resources: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_begun_creates_become_placeholders_with_an_id_to_look_for() -> None:
     marked = pending.marked(state(pending_operations=begun("creating", CLUSTER, POD, SPACE)))
-    assert [item.id for item in marked.resources] == [pending.UNANSWERED, "small/a", "small"]
+    assert [item.id for item in marked.resources] == [UNANSWERED, "small/a", "small"]
     assert pending.placeholders(marked) == sorted(item["urn"] for item in (CLUSTER, POD, SPACE))
 
 
@@ -53,7 +54,7 @@ def test_the_other_half_of_a_replacement_is_looked_for_beside_what_lives() -> No
     marked = pending.marked(state(lives, pending_operations=begun("creating", CLUSTER)))
     kept, placeholder = marked.resources
     assert kept.record == lives
-    assert (placeholder.id, placeholder.is_to_be_deleted) == (f"{pending.UNANSWERED}!old", True)
+    assert (placeholder.id, placeholder.is_to_be_deleted) == (f"{UNANSWERED}!old", True)
     assert pending.is_placeholder(placeholder)
 
 
@@ -61,7 +62,7 @@ def test_a_create_after_a_delete_takes_the_place_of_what_was_deleted() -> None:
     user = {**POD, "id": "small/a", "outputs": {"metadata": {"name": "a", "uid": "u1"}}}
     deleted = {**CLUSTER, "id": "old", "pendingReplacement": True}
     marked = pending.marked(state(deleted, user, pending_operations=begun("creating", CLUSTER)))
-    assert [item.id for item in marked.resources] == [pending.UNANSWERED, "small/a"]
+    assert [item.id for item in marked.resources] == [UNANSWERED, "small/a"]
     assert not marked.resources[0].is_deleted_for_replacement
 
 

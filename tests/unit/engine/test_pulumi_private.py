@@ -13,7 +13,9 @@ from meshctl.engine import pulumi_private
 from meshctl.engine.command import PulumiProgram
 
 ROOT = Path(__file__).parents[3]
-PRODUCT = sorted(path for folder in ("meshctl", "stacks", "providers") for path in (ROOT / folder).rglob("*.py"))
+PRODUCT = sorted(
+    path for folder in ("meshctl", "meshwire", "stacks", "providers") for path in (ROOT / folder).rglob("*.py")
+)
 ALLOWED = "meshctl/engine/pulumi_private.py"
 NOT_EXPORTED = {"pulumi.automation.errors"}  # public by name, and in no documentation
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 
 import botocore.exceptions
+import botocore.parsers
+import botocore.session
 import pytest
 
+from meshctl import eks_token
 from meshctl.engine import endpoint_names, location, object_access
 from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
@@ -92,15 +96,89 @@ def test_a_store_or_a_dns_service_that_says_not_now(
         endpoint_names.hosted_zone_id("example.com", "")
     assert isinstance(caught.value, BusyError) == (kind is BusyError)
 
+    if kind is not MeshError:
+        assert type(caught.value) is kind
+    monkeypatch.setattr(location, "aws_session", refuse)
+    with pytest.raises(BusyError if kind is BusyError else CredentialsError):
+        location.caller_account("us-east-1", "")
 
-def test_a_profile_whose_credentials_can_t_be_had_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+
+SOURCES: list[Callable[[], object]] = [
+    lambda: object_access.held(deployment().object_stores[0]),
+    lambda: endpoint_names.hosted_zone_id("example.com", "ops"),
+    lambda: location.caller_account("us-east-1", "ops"),
+]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """Has every service answer with this error."""
+
+    def refuse(error: Exception) -> None:
+        def raise_it(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(object_access, "client", raise_it)
+        monkeypatch.setattr(endpoint_names, "aws_session", raise_it)
+        monkeypatch.setattr(location, "aws_session", raise_it)
+
+    return refuse
+
+
+@pytest.mark.parametrize("ask", SOURCES, ids=["S3", "Route 53", "STS"])
+def test_a_profile_whose_credentials_can_t_be_had_is_no_bug(
+    ask: Callable[[], str], refuse: Callable[[Exception], None]
+) -> None:
+    refuse(botocore.exceptions.UnauthorizedSSOTokenError())
+    with pytest.raises(CredentialsError, match="can't be used") as caught:
+        ask()
+    assert "SSO" in caught.value.why
+
+
+def test_a_token_for_eks_is_refused_for_the_same_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kubectl shows what this command says: an expired SSO session was an internal error."""
+
     def refuse(*_: object) -> None:
         raise botocore.exceptions.UnauthorizedSSOTokenError
 
-    monkeypatch.setattr(object_access, "client", refuse)
+    monkeypatch.setattr(botocore.session.Session, "get_credentials", refuse)
     with pytest.raises(CredentialsError, match="can't be used") as caught:
-        object_access.held(deployment().object_stores[0])
+        eks_token.token("one", "us-east-1", "ops")
     assert "SSO" in caught.value.why
+
+
+@pytest.mark.parametrize("ask", SOURCES, ids=["S3", "Route 53", "STS"])
+def test_half_a_pair_of_keys_is_no_credentials(ask: Callable[[], str], refuse: Callable[[Exception], None]) -> None:
+    refuse(botocore.exceptions.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"))
+    with pytest.raises(CredentialsError, match="no credentials for") as caught:
+        ask()
+    assert "AWS_SECRET_ACCESS_KEY" in caught.value.why
+
+
+@pytest.mark.parametrize("ask", SOURCES, ids=["S3", "Route 53", "STS"])
+def test_what_a_proxy_says_in_the_place_of_an_api_is_no_answer(
+    ask: Callable[[], str], refuse: Callable[[Exception], None]
+) -> None:
+    refuse(botocore.parsers.ResponseParserError("not well-formed (invalid token)"))
+    with pytest.raises(UnreachableError, match="does not answer"):
+        ask()
+
+
+def test_a_missing_right_on_a_bucket_is_told_by_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan must not pass a bucket over that it may not list, as it does where the store can't be reached. A migration
+    asks again, for rights that come a little after the keys."""
+    answer = {"Error": {"Code": "AccessDenied", "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    error = botocore.exceptions.ClientError(answer, "ListObjectsV2")  # type: ignore[arg-type]
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(object_access, "client", refuse)
+    with pytest.raises(MeshError) as caught:
+        object_access.held(deployment().object_stores[0])
+    assert type(caught.value) is MeshError
+    with pytest.raises(CredentialsError), listing.named(_access()):
+        raise error
 
 
 def _access() -> ObjectAccess:

@@ -15,8 +15,8 @@ from meshctl.changes.fields import fields
 from meshctl.model.deployment import Deployment
 from meshctl.model.mesh import Workload
 from meshctl.render import LateValue
-from providers.base.values import path_text
 from providers.kubernetes.diffing import changes as property_changes
+from providers.plugin.values import path_text
 from stacks.platform import token
 from tests.unit.fields import sample, walk
 

@@ -116,7 +116,7 @@ def test_what_is_no_token(lab: Lab, text: str) -> None:
 
 def test_without_credentials_there_is_no_token(lab: Lab) -> None:
     (lab.root / "aws" / "credentials").write_text("")
-    with pytest.raises(CredentialsError, match="no AWS credentials"):
+    with pytest.raises(CredentialsError, match="no credentials for an EKS token in the default AWS profile"):
         token("one")
     with pytest.raises(CredentialsError, match="nobody"):
         token("one", "nobody")

@@ -13,12 +13,12 @@ from providers.aws import rows
 from providers.aws.client import service_model
 from providers.aws.provider import AwsProvider
 from providers.aws.rows import ec2, efs, eks, fsx
-from providers.base.diffs import diff
-from providers.base.lint import lint
-from providers.base.live import find
-from providers.base.provider import CheckFailure, Diff, Kind
-from providers.base.row import Adopt, Call, OneWay, Poll, Row
-from providers.base.values import UNKNOWN
+from providers.aws.rows_engine.diffs import diff
+from providers.aws.rows_engine.lint import lint
+from providers.aws.rows_engine.live import find
+from providers.aws.rows_engine.row import Adopt, Call, OneWay, Poll, Row
+from providers.plugin.provider import CheckFailure, Diff, Kind
+from providers.plugin.values import UNKNOWN
 
 
 @pytest.mark.parametrize("row", rows.ALL, ids=[row.token for row in rows.ALL])

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from providers.base.provider import Kind, ProviderError
-from providers.base.values import UNKNOWN, Secret
 from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
+from providers.plugin.provider import Kind, ProviderError
+from providers.plugin.values import UNKNOWN, Secret
 
 URN = "urn:pulumi:dev::llm::kubernetes:core/v1:ConfigMap::settings"
 
@@ -200,7 +200,7 @@ def test_several_kubeconfigs_are_one_and_the_first_wins(tmp_path: Path) -> None:
     loaded = kubeconfig.load(f"{first}:{second}", context="y", cluster="")
     assert loaded.cluster.server == "https://first"
     assert loaded.namespace == "team"
-    with pytest.raises(ProviderError, match="has no context 'z'; it has x, y"):
+    with pytest.raises(ProviderError, match='has no context "z"; it has x, y'):
         kubeconfig.load(f"{first}:{second}", context="z", cluster="")
 
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from providers.base.provider import ProviderError
 from providers.kubernetes import apply, diffing, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.provider import KubernetesProvider
 from providers.kubernetes.session import Session
+from providers.plugin.provider import ProviderError
 
 TOKEN = "kubernetes:batch/v1:Job"
 URN = f"urn:pulumi:cw::saver::{TOKEN}::workload/pretrain:job"

@@ -10,7 +10,7 @@ import pytest
 AFTER = """
 import sys
 import providers.{plugin}.__main__
-from providers.base.messages import provider_pb2
+from providers.plugin.messages import provider_pb2
 assert not [name for name in ("pulumi", "pulumi.runtime", "boto3") if name in sys.modules]
 import pulumi
 import pulumi.automation
@@ -20,7 +20,7 @@ assert of_the_sdk is provider_pb2
 
 BEFORE = """
 import pulumi
-from providers.base.messages import provider_pb2
+from providers.plugin.messages import provider_pb2
 import pulumi as again
 assert again is pulumi
 assert pulumi.runtime.proto.provider_pb2 is provider_pb2

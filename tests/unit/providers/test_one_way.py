@@ -20,7 +20,7 @@ from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.aws.provider import AwsProvider
-from providers.base.provider import Diff, Found, Kind
+from providers.plugin.provider import Diff, Found, Kind
 
 CALL = SimpleNamespace(region="us-east-1", access_key="key")
 FILE_SYSTEM = "meshaws:fsx:FileSystem"

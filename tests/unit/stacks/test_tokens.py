@@ -17,12 +17,10 @@ from pulumi.runtime.mocks import MockMonitor
 import stacks.aws
 import stacks.edge
 from meshctl.catalog import load_catalog
-from meshctl.engine import object_access
 from meshctl.load import load
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
-from providers.base.checks import input_names
-from providers.base.row import OWNER_TAG
+from providers.aws.rows_engine.checks import input_names
 from tests.unit.event_loops import event_loops
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
@@ -143,7 +141,3 @@ def test_the_control_plane_is_in_two_zones_whatever_zones_nodes_are_in(
 ) -> None:
     cluster = next(inputs for token, inputs in declared if token == "meshaws:eks:Cluster")
     assert len(cluster["resourcesVpcConfig"]["subnetIds"]) == 2
-
-
-def test_the_tag_that_tells_whose_a_bucket_is_is_the_providers() -> None:
-    assert object_access.OWNER_TAG == OWNER_TAG

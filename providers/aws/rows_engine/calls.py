@@ -19,9 +19,9 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
-from providers.base.provider import ProviderError
-from providers.base.row import Call, Context, Param
-from providers.base.values import UNKNOWN, contains_unknown
+from providers.aws.rows_engine.row import Call, Context, Param
+from providers.plugin.provider import ProviderError
+from providers.plugin.values import UNKNOWN, contains_unknown
 
 NO_CREDENTIALS = (
     exceptions.NoCredentialsError,

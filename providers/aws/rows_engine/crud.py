@@ -17,23 +17,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import adopt, one_way
-from providers.base.bounded import with_live_numbers
-from providers.base.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
-from providers.base.compare import merged, same
-from providers.base.diffs import UNFINISHED, changed_inputs, is_broken
-from providers.base.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
-from providers.base.provider import Created, CreatedNotReady, Found, Host, ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR, Call, Hook, Row, Setting
-from providers.base.shapes import described
-from providers.base.values import UNKNOWN, Properties
+from meshwire.marks import OTHER_ID, OWNER_TAG, UNANSWERED, UNFINISHED
+from providers.aws.rows_engine import adopt, one_way
+from providers.aws.rows_engine.bounded import with_live_numbers
+from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
+from providers.aws.rows_engine.compare import merged, same
+from providers.aws.rows_engine.diffs import changed_inputs, is_broken
+from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
+from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
+from providers.aws.rows_engine.shapes import described
+from providers.plugin.provider import Created, CreatedNotReady, Found, Host, ProviderError
+from providers.plugin.values import UNKNOWN, Properties
 
 UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CREATE_TRIES = 6
-# The id of a placeholder: a resource whose create was begun by a run that was killed, so that nobody knows whether it
-# exists. Ids that follow it are of other objects of the same resource, which are not meant (`meshctl.engine.pending`).
-UNANSWERED = "unanswered"
-NOT = "!"
 LOOKS, LOOK_PAUSE_S = 3, 2.0  # what a killed run made a moment ago may not be listed yet
 
 
@@ -238,7 +235,7 @@ class Crud:
         """
         begun = is_placeholder(id)
         if begun:
-            id = self._looked_for(inputs, frozenset(id.split(NOT)[1:]))
+            id = self._looked_for(inputs, frozenset(id.split(OTHER_ID)[1:]))
             if not id:
                 return Found("")
         context = self.live.context(id, inputs)
@@ -359,7 +356,7 @@ class Crud:
 
 
 def is_placeholder(id: str) -> bool:
-    return id.split(NOT)[0] == UNANSWERED
+    return id.split(OTHER_ID)[0] == UNANSWERED
 
 
 def _refuse_placeholder(id: str, row: Row) -> None:

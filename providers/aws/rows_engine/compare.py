@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.base.provider import Kind
-from providers.base.row import OWNER_TAG
-from providers.base.values import UNKNOWN, Path, contains_unknown, path_text
+from meshwire.marks import OWNER_TAG
+from providers.plugin.provider import Kind
+from providers.plugin.values import UNKNOWN, Path, contains_unknown, path_text
 
 
 def normal(value: Any) -> Any:

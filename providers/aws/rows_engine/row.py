@@ -24,7 +24,6 @@ Context = Mapping[str, Any]
 Param = str | Callable[[Context], Any]
 Hook = Callable[[Any, Context], None]  # (botocore client, context): for the little that no call expresses
 
-OWNER_TAG = "meshctl:urn"
 SEPARATOR = "|"  # between the parts of an id; no AWS name or ARN has it
 
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from google.protobuf import struct_pb2
 
-SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+from meshwire.marks import SIGNATURE, UNKNOWN_STRING
+
 SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 (a type mark)
 OUTPUT: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 RESOURCE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
-UNKNOWN_STRING: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 UNKNOWNS: Final = frozenset(
     {
         UNKNOWN_STRING,

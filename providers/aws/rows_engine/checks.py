@@ -11,10 +11,10 @@ from typing import Any
 
 from botocore.validate import ParamValidator, ValidationErrors
 
-from providers.base.calls import evaluate, render, search
-from providers.base.provider import CheckFailure
-from providers.base.row import Call, Row
-from providers.base.values import UNKNOWN, Properties
+from providers.aws.rows_engine.calls import evaluate, render, search
+from providers.aws.rows_engine.row import Call, Row
+from providers.plugin.provider import CheckFailure
+from providers.plugin.values import UNKNOWN, Properties
 
 ALWAYS_HIDDEN = {
     "DryRun",

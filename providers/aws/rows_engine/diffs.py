@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import jmespath  # type: ignore[import-untyped]
 
-from providers.base.compare import changes, observed, same
-from providers.base.provider import Diff, Kind
-from providers.base.row import Row
-from providers.base.values import UNKNOWN, Properties
-
-UNFINISHED = "meshctlUnfinished"  # in the outputs of an object whose settings aren't all applied yet
+from meshwire.marks import UNFINISHED
+from providers.aws.rows_engine.compare import changes, observed, same
+from providers.aws.rows_engine.row import Row
+from providers.plugin.provider import Diff, Kind
+from providers.plugin.values import UNKNOWN, Properties
 
 
 def changed_inputs(row: Row, old_inputs: Properties, old_outputs: Properties, news: Properties) -> list[str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from providers.base.values import Properties
+from providers.plugin.values import Properties
 
 
 class ProviderError(Exception):

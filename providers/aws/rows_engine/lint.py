@@ -15,9 +15,9 @@ import jmespath  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError
 from botocore.model import OperationNotFoundError
 
-from providers.base.checks import create_members, input_names
-from providers.base.row import Call, Poll, Row
-from providers.base.shapes import PathError, described, shape_at
+from providers.aws.rows_engine.checks import create_members, input_names
+from providers.aws.rows_engine.row import Call, Poll, Row
+from providers.aws.rows_engine.shapes import PathError, described, shape_at
 
 CONTEXT = {
     "id", "parts", "inputs", "old_inputs", "outputs", "answer", "owner", "region", "tags", "tag_list",

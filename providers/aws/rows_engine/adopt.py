@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base.calls import CALL_ERRORS, call_error, matches, search
-from providers.base.compare import same
-from providers.base.live import Live, find
-from providers.base.provider import ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR
-from providers.base.values import Properties
+from meshwire.marks import OWNER_TAG
+from providers.aws.rows_engine.calls import CALL_ERRORS, call_error, matches, search
+from providers.aws.rows_engine.compare import same
+from providers.aws.rows_engine.live import Live, find
+from providers.aws.rows_engine.row import SEPARATOR
+from providers.plugin.provider import ProviderError
+from providers.plugin.values import Properties
 
 CONFLICTS = ("AlreadyExists",)  # the code of a conflict where the row names none
 

@@ -13,12 +13,13 @@ from typing import Any
 import jmespath  # type: ignore[import-untyped]
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
-from providers.base.calls import Caller, Clients, evaluate, matches
-from providers.base.checks import input_names
-from providers.base.compare import observed, observed_tags, tag_map
-from providers.base.provider import ProviderError
-from providers.base.row import OWNER_TAG, SEPARATOR, Call, Poll, Row, Setting
-from providers.base.values import Properties
+from meshwire.marks import OWNER_TAG
+from providers.aws.rows_engine.calls import Caller, Clients, evaluate, matches
+from providers.aws.rows_engine.checks import input_names
+from providers.aws.rows_engine.compare import observed, observed_tags, tag_map
+from providers.aws.rows_engine.row import SEPARATOR, Call, Poll, Row, Setting
+from providers.plugin.provider import ProviderError
+from providers.plugin.values import Properties
 
 FIRST_POLL_S = 0.2
 SEEN_AFTER_S = 30.0  # what was made a moment ago may not be described yet

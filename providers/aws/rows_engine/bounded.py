@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from providers.base.row import Bounded, Row
-from providers.base.values import Properties
+from providers.aws.rows_engine.row import Bounded, Row
+from providers.plugin.values import Properties
 
 
 def with_live_numbers(row: Row, news: Properties, live: Properties) -> Properties:

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import grpc
 from google.protobuf import empty_pb2
 
-from providers.base.messages import (
+from providers.plugin.messages import (
     engine_pb2,
     engine_pb2_grpc,
     plugin_pb2,
@@ -33,8 +33,8 @@ from providers.base.messages import (
     provider_pb2_grpc,
     status_pb2,
 )
-from providers.base.provider import CheckFailure, CreatedNotReady, Diff, Host, Provider, ProviderError
-from providers.base.values import Secrets, decode, encode
+from providers.plugin.provider import CheckFailure, CreatedNotReady, Diff, Host, Provider, ProviderError
+from providers.plugin.values import Secrets, decode, encode
 
 THREADS = 128  # the engine runs as many calls at once as its --parallel says, and a waiting create holds its thread
 MAX_MESSAGE_BYTES = 400 * 1024 * 1024  # the engine's own limit

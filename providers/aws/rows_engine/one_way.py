@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.base.row import OneWay, Row
-from providers.base.values import Properties
+from providers.aws.rows_engine.row import OneWay, Row
+from providers.plugin.values import Properties
 
 Rank = tuple[float, ...]
 

@@ -1,0 +1,1 @@
+"""What any Pulumi plugin needs: the gRPC servicer (`serve`), its messages, a provider's methods, values on the wire."""
