@@ -30,11 +30,12 @@ def install(session: nox.Session) -> None:
     )
 
 
-# Two workers, each with a lab of its own: most of the time a test waits. Whole files go to a worker, for they share
-# what they bring up, and the long ones come first.
-IN_TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Three workers, each with a lab of its own (2 GB of memory): most of the time a test waits, so they fit on two cores.
+# Whole files go to a worker, for they share what they bring up, and the long ones come first.
+IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
-ALL_TESTS = ("tests/faults", "tests/integration", "tests/contract", "tests/unit")
+WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
+ALL_TESTS = (*WITH_LAB, "tests/unit")
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -63,7 +64,7 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("mypy")
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
+    pytest(session, *IN_THREE, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
 
 
 @nox.session
@@ -99,24 +100,26 @@ def contract(session: nox.Session) -> None:
     """One suite for every provider, against real servers on loopback."""
     install(session)
     session.run("meshctl", "setup")
-    pytest(session, "tests/contract")
+    pytest(session, "-m", "not exhaustive", "tests/contract")
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """The command line against the lab."""
+    """The command line against the lab, with one kill of each kind of run."""
     install(session)
     session.run("meshctl", "setup")
-    pytest(session, *IN_TWO, "tests/faults", "tests/integration")
+    pytest(session, *IN_THREE, "-m", "not exhaustive", "tests/faults", "tests/integration")
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The exhaustive rest, for a release and whenever the engine, the look or the journal changed: 200 sequences of
-    kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase."""
+    """The exhaustive rest, for a release and whenever engine, look, journal or steps changed; `-- --shard 1/4` cuts it.
+
+    200 sequences of kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase.
+    """
     install(session)
     session.run("meshctl", "setup")
-    session.run("pytest", "tests/faults", *session.posargs, env={"MESHCTL_STOPS": "200", "MESHCTL_EXHAUSTIVE": "1"})
+    pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
 
 
 @nox.session

@@ -184,13 +184,13 @@ class StalePlanError(MeshError):
 
 
 class NewerVersionError(MeshError):
-    """What is kept was written by a version of meshctl that this one can't follow; it was left as it is."""
+    """A state, a saved plan or a journal of a newer version of meshctl. It was not changed."""
 
     code = "newer-version"
 
 
 class UnreadableError(MeshError):
-    """What is kept is not what any version of meshctl writes; it was left as it is."""
+    """A state or a journal that no version of meshctl has written like this. It was not changed."""
 
     code = "unreadable"
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import pulumi
 from pydantic import ConfigDict
 
-from meshctl.model.kept import OWN
+from meshctl.model.persisted import OWN
 from meshctl.model.stack_state import STAMP
 from stacks.resources import AwsProvider, AwsResource
 
@@ -22,7 +22,7 @@ from stacks.resources import AwsProvider, AwsResource
 class Name:
     """One endpoint: its host name, what it stands for at the moment, and how its record is written."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # of the reader of what the stack keeps
+    __pydantic_config__ = ConfigDict(extra="forbid")  # for `engine.names.NAME`, which reads the outputs
 
     host: str
     environment: str

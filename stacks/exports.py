@@ -1,5 +1,5 @@
-"""What every environment's stack hands on: the deployment itself with the format that it is kept in, the endpoints'
-addresses, the kubeconfig or which cluster it is in. Called by the stacks.
+"""What every environment's stack hands on: the deployment itself with its schema version, the endpoints' addresses,
+the kubeconfig or which cluster it is in. Called by the stacks.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,21 @@ import pytest
 from meshctl import tools
 from meshctl.lab import environment
 from meshctl.lab.state import Lab
+from tests.preloaded import CommandLine
+from tests.waiting import COMMAND_S
+
+LAB_S = 300.0  # for a whole lab to come up or go down
 
 
 @dataclass(frozen=True)
 class RunningLab:
-    """A lab, and the usual tools pointed at it. `folder` is where a mesh's files may be put."""
+    """A lab, and the usual tools pointed at it. `folder` is where a mesh's files may be put; `variables` are set for
+    all that is run, beside the lab's own."""
 
     lab: Lab
     folder: Path
+    commands: CommandLine
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
@@ -36,7 +43,7 @@ class RunningLab:
         hidden = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         base = {name: value for name, value in os.environ.items() if name not in hidden}
         faults = {"PYTHONFAULTHANDLER": "1"}  # a process that crashes says where
-        return {**base, **faults, **environment.variables(self.lab, self.folder)}
+        return {**base, **faults, **environment.variables(self.lab, self.folder), **self.variables}
 
     @property
     def ports(self) -> dict[str, int]:
@@ -56,17 +63,11 @@ class RunningLab:
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in `folder`, with more environment `variables` if any are given.
 
-        With `check`, anything but exit code 0 fails the test with its output.
+        It runs in a child of the preloaded process. With `check`, anything but exit code 0 fails the test with its
+        output.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", "meshctl.cli.main", *arguments],
-            cwd=self.folder,
-            env={**self.env, **variables},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        env = {**self.env, **variables}
+        done = self.commands.run(arguments, folder=self.folder, env=env, timeout_s=timeout_s)
         if check and done.returncode != 0:
             pytest.fail(f"meshctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -76,26 +77,37 @@ class RunningLab:
 
     def kubectl(self, context: str, *arguments: str) -> str:
         command = [str(tools.find("kubectl")), "--context", context, *arguments]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True, timeout=COMMAND_S)
+        return done.stdout
 
-    def at(self, folder: Path) -> RunningLab:
+    def at(self, folder: Path, **variables: str) -> RunningLab:
         """The same lab for another mesh's folder."""
-        return RunningLab(self.lab, folder)
+        return replace(self, folder=folder, variables=variables)
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def command_lines() -> Iterator[CommandLine]:
+    """The preloaded process of this worker."""
+    made = CommandLine()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, command_lines: CommandLine) -> Iterator[RunningLab]:
     given = os.environ.get("MESHCTL_LAB_ROOT")
     folder = tmp_path_factory.mktemp("mesh")
     if given:
         if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
             pytest.fail("MESHCTL_LAB_ROOT names one lab, for one worker: add `-n 0`")
-        yield RunningLab(Lab(Path(given).absolute()), folder)
+        yield RunningLab(Lab(Path(given).absolute()), folder, command_lines)
         return
     root = tmp_path_factory.mktemp("lab") / "root"
     command_line(root, "up")
     try:
-        yield RunningLab(Lab(root), folder)
+        yield RunningLab(Lab(root), folder, command_lines)
     finally:
         command_line(root, "down")
 
@@ -105,7 +117,7 @@ def command_line(root: Path, *arguments: str, json_output: bool = False) -> str:
     form = "json" if json_output else "human"
     command = [sys.executable, "-m", "meshctl.cli.main", "--output", form, "lab", *arguments]
     env = {**os.environ, "MESHCTL_LAB_ROOT": str(root)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=LAB_S)
     if done.returncode != 0:
         pytest.fail(f"meshctl lab {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout

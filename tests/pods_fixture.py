@@ -22,7 +22,7 @@ from meshctl import tools
 from meshctl.lab import clusters, stores
 from meshctl.lab.pods import addresses
 from meshctl.lab.state import Lab
-from tests.waiting import wait_until
+from tests.waiting import COMMAND_S, end, wait_until
 
 Result = TypeVar("Result")
 PLANE = clusters.Plane("cw", "coreweave", "US-EAST-04A")
@@ -60,7 +60,7 @@ class Twin:
 
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
         command = [str(tools.find("kubectl")), "--kubeconfig", str(clusters.kubeconfig_of(self.lab, PLANE)), *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         if check and done.returncode:
             raise AssertionError(done.stderr)
         return done.stdout
@@ -216,13 +216,9 @@ def prepare(twin: Twin) -> None:
 
 def down(twin: Twin) -> None:
     for process in twin.processes.values():
-        process.terminate()
+        process.terminate()  # all at once
     for process in twin.processes.values():
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
     for left in list(twin.lab.processes()):
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
@@ -238,6 +234,3 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield made
     finally:
         down(made)
-
-
-__all__ = ["Twin", "twin"]

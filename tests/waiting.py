@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 WAIT_S = 60.0
+COMMAND_S = 180.0  # for a program that a test starts and waits for
 
 
 def wait_until(look: Callable[[], Result], *, every_s: float = 0.1) -> Result:
@@ -17,3 +19,13 @@ def wait_until(look: Callable[[], Result], *, every_s: float = 0.1) -> Result:
         assert time.monotonic() < deadline, f"{look} stayed {found!r} for {WAIT_S:g} s"
         time.sleep(every_s)
     return found
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Ask the process to end, and kill it where it does not."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(WAIT_S)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import httpx2
 import lightkube
+from lightkube.config.client_adapter import verify_cluster
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
-from meshctl.engine import certificates, kube_types
+from meshctl.engine import certificates, exec_token, kube_types
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshwire import kubeconfig
 from meshwire.kubeconfig import KubeconfigError
@@ -52,7 +53,7 @@ class ClusterAccess:
             config = self._config()
             timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             try:
-                return lightkube.Client(config=config, timeout=timeout, trust_env=False)
+                return lightkube.Client(config=config, timeout=timeout, trust_env=False, transport=_with_token(config))
             except (ValueError, TypeError, httpx2.InvalidURL) as error:  # a certificate or an address that is none
                 raise ConfigError(str(error)) from error
 
@@ -60,10 +61,19 @@ class ClusterAccess:
         choice = kubeconfig.choose(self.kubeconfig, context=self.context)
         config = choice.config()
         check_files(choice)
-        # lightkube knows the exec API up to v1beta1; v1 differs in a field that only terminals need
-        if config.user and config.user.exec and config.user.exec.apiVersion == "client.authentication.k8s.io/v1":
-            config.user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
         return config
+
+
+def _with_token(config: SingleConfig) -> httpx2.BaseTransport | None:
+    """What lightkube sends its requests with where a credential program gives the token; it would run the program for
+    each client anew. None leaves the choice to lightkube. The program is taken out of `config`."""
+    user = config.user
+    if user is None or user.exec is None or user.token or user.token_file:
+        return None
+    token = exec_token.shared(user.exec)
+    user.exec = None
+    verify = verify_cluster(config.cluster, user, config.abs_file, trust_env=False)
+    return exec_token.WithToken(httpx2.HTTPTransport(verify=verify, trust_env=False), token)
 
 
 @contextmanager

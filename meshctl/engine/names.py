@@ -16,7 +16,7 @@ from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
-from meshctl.model.kept import Format
+from meshctl.model.persisted import Format
 from meshctl.model.references import NAMES_STACK
 from meshctl.model.resource_types import RECORD_SET
 from meshctl.model.stack_state import StackState
@@ -26,7 +26,7 @@ from stacks.edge import Name
 EDGE = NAMES_STACK  # the stack's name
 _PLACE = f"the state of {EDGE}"
 
-NAME: Final[Format[Name]] = Format(TypeAdapter(Name).validate_python)  # the reader of every name that the stack keeps
+NAME: Final[Format[Name]] = Format(TypeAdapter(Name).validate_python)  # the only reader of persisted names
 
 
 def names_of(state: StackState) -> dict[str, Name]:

@@ -18,13 +18,13 @@ from meshctl.changes import Plan
 from meshctl.engine import whole_file
 from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
 from meshctl.model.deployment import Value
-from meshctl.model.kept import OWN, Format, stamp_of
+from meshctl.model.persisted import OWN, Format, stamp_of
 
 _INTERFACE: Final = 1  # of the JSON of `meshctl plan`, which a saved plan holds
 
 
 class SavedChange(BaseModel):
-    """One change as it was reviewed: compared as a whole, so that it may have any fields beside its subject."""
+    """One reviewed change. It is compared as a whole, so that its other fields need no names here."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -32,8 +32,8 @@ class SavedChange(BaseModel):
 
 
 class SavedPlan(Value):
-    """The document of a plan as it was saved. What is not compared stands here so that a field that a newer meshctl
-    adds, and that may be a condition, is not passed over."""
+    """A saved plan. Fields that are not compared are listed, too: a field that is not listed is refused, since a newer
+    meshctl may have added it as a condition of the plan."""
 
     meshctl: Literal[1]
     schema_: int = Field(default=0, alias="schema")
@@ -53,7 +53,7 @@ class SavedPlan(Value):
         return [change.model_dump() for change in (*self.changes, *self.outside)]
 
 
-PLAN: Final[Format[SavedPlan]] = Format(SavedPlan.model_validate)  # the reader of every saved plan
+PLAN: Final[Format[SavedPlan]] = Format(SavedPlan.model_validate)  # the only reader of saved plans
 
 
 def check_place(path: Path) -> None:

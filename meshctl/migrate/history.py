@@ -13,13 +13,13 @@ from meshctl.changes.losses import Loss, not_agreed
 from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal import Record
 from meshctl.migrate.plan import MigrationPlan
-from meshctl.model.kept import Format
+from meshctl.model.persisted import Format
 from meshctl.model.stack_state import DEPLOYMENT
 
 Direction = Literal["forward", "rollback", "finish"]
 LAST_FORWARD = "observe/health"
 
-# The reader of the plan in a journal's first record, whose format it has.
+# The only reader of the plan in a journal's first record. The plan has the schema version of that record.
 MIGRATION_PLAN: Final[Format[MigrationPlan]] = Format(
     MigrationPlan.model_validate, parts={"source": DEPLOYMENT, "target": DEPLOYMENT}
 )

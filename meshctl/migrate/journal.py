@@ -5,7 +5,7 @@ Written by `run` before and after each step, read by `history`. One file for eac
     migrations/<mesh>/<id>/0007-seed.weights-intent.json
 
 A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
-before it. Each record says in which format it is, as versions of meshctl may take turns in one journal.
+before it. Each record has a schema version of its own, since different versions of meshctl may write to one journal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 from meshctl import __version__
 from meshctl.errors import LockedError
 from meshctl.migrate.state_store import StateStore
-from meshctl.model.kept import SCHEMA, Document, Format, Stamp, stamp_of, unreadable
+from meshctl.model.persisted import SCHEMA, Document, Format, Stamp, stamp_of, unreadable
 
 Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "closed"]
 
@@ -28,7 +28,8 @@ Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "clo
 class Record:
     """`begin` opens the journal (`data`: the plan); `direction` turns it (`data.to`: forward, rollback, finish);
     `failed` holds the error (`data.code`: its kind; journals made before lack it); `decided` is a person's answer to an
-    undecidable step; `closed` ends it. `at` is in seconds since the epoch. `schema`, `made_by`: see `model.kept`."""
+    undecidable step; `closed` ends it. `at` is in seconds since the epoch. For `schema` and `made_by` see
+    `model.persisted`."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -46,14 +47,14 @@ class Record:
         return Stamp(self.schema, self.made_by)
 
 
-# What the data of a record must say: the key, and the words that it may have.
-_SAYS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+# By kind of record: the key that its data must have, and the allowed values.
+_REQUIRED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "decided": ("as", ("done", "again")),
     "direction": ("to", ("forward", "rollback", "finish")),
     "closed": ("outcome", ("finished", "rolled-back")),
 }
-# What keys of the data hold that are read again, whichever record they stand in; all are optional.
-_HOLDS: Final[dict[str, type | tuple[type, ...]]] = {
+# The types of those optional keys of the data that later steps read.
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("plan", "source", "target", "etags"), dict),
     **dict.fromkeys(("again", "finished", "take_over", "agreed_losses"), list),
     **dict.fromkeys(("objects", "bytes", "deleted", "ttl_s"), (int, float)),
@@ -62,18 +63,18 @@ _ADAPTER: Final = TypeAdapter(Record)
 
 
 def _built(document: Document) -> Record:
-    """Of a record of a version that kept no format, too. Raises: ValidationError, ValueError."""
+    """A record without schema version gets 0. Raises: ValidationError, ValueError."""
     record = _ADAPTER.validate_python({**Stamp().document(), **document})
-    key, words = _SAYS.get(record.kind, ("", ()))
-    if key and record.data.get(key) not in words:
+    key, allowed = _REQUIRED.get(record.kind, ("", ()))
+    if key and record.data.get(key) not in allowed:
         raise ValueError(f"`{key}` of a {record.kind} record is {record.data.get(key)!r}")
-    for name, kind in _HOLDS.items():
-        if record.data.get(name) is not None and not isinstance(record.data[name], kind):
+    for name, expected in _TYPES.items():
+        if record.data.get(name) is not None and not isinstance(record.data[name], expected):
             raise ValueError(f"`{name}` of a {record.kind} record is {type(record.data[name]).__name__}")
     return record
 
 
-RECORD: Final[Format[Record]] = Format(_built)  # the reader of every record
+RECORD: Final[Format[Record]] = Format(_built)  # the only reader of records
 
 
 @dataclass

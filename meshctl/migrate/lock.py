@@ -2,9 +2,9 @@
 
 Taken by `migration` around everything that acts. Locks are numbered files, `migrations/<mesh>/locks/0003.json`: the one
 that takes over a dead owner's lock creates the next number, which only one run can, and then removes the old one.
-A lock of a process on another machine can't be judged from here: only `--break-lock` passes it. Nor can one that can't
-be read; and since every version must see who holds it, a lock says nothing of formats, and more than is known here is
-passed over.
+A lock of a process on another machine can't be judged from here: only `--break-lock` passes it. The same holds for a
+lock that can't be read. A lock has no schema version: every version of meshctl must be able to tell who holds it, so
+keys that this one does not know are ignored.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Owner:
 
 
 _ADAPTER: Final = TypeAdapter(Owner)
-_UNREADABLE: Final = Owner("somebody whose lock can't be read", "another machine", 0, 0.0, "nobody knows when")
+_UNREADABLE: Final = Owner("an unknown user (the lock can't be read)", "an unknown host", 0, 0.0, "an unknown time")
 
 
 def this_process() -> Owner:

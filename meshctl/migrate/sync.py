@@ -250,6 +250,8 @@ class _Run:
             if process.poll() is None:
                 process.terminate()
             code = process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         copied = Copied(int(stats.get("transfers", 0)), int(stats.get("bytes", 0)), int(stats.get("deletes", 0)))
         return code, copied, errors
 

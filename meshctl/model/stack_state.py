@@ -1,10 +1,10 @@
-"""The state of one stack as a value: resources, operations that were begun, outputs, the deployment. PURE.
+"""The state of one stack as a value: resources, pending operations, outputs, the deployment. PURE.
 
-Made once, by `engine.run`, of what `pulumi stack export` gives; everything behind it asks this value and takes no
-dictionary apart. It stands in `model` because `changes.losses`, which is below the engine, decides from it, too.
+`engine.run` makes it once from the JSON of `pulumi stack export`. Everything else uses this value and never the JSON.
+It is in `model`, since `changes.losses`, a layer below the engine, uses it, too.
 
-A state goes back to the engine with all that it came with, also fields that nobody here knows: each part keeps the
-record that it was read from, and a change replaces single fields of it.
+No field of the JSON is lost when a state is written back, also none that meshctl does not know. To that end each part
+holds the record that it was read from, and a change replaces single fields of that record.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from functools import cached_property
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment
-from meshctl.model.kept import OWN, SCHEMA, Format, Stamp, stamp_of, unreadable
+from meshctl.model.persisted import OWN, SCHEMA, Format, Stamp, stamp_of, unreadable
 from meshwire.marks import UNKNOWN_STRING
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-STAMP: Final = "meshctl"  # the output that says which meshctl wrote the others, and in which format
+STAMP: Final = "meshctl"  # the output that holds the stamp (see `model.persisted`) of all outputs
 
-# The reader of every deployment that is kept, in a state as in a journal. Where the shape of `Deployment` changes,
-# raise `kept.SCHEMA`, and add here what makes the new shape of the old one: {1: _with_...}.
+# The reader of every persisted deployment, in states and in journals. To change the shape of `Deployment`, raise
+# `persisted.SCHEMA` and add the upgrade from the previous schema version here: {1: _renamed_image}.
 DEPLOYMENT: Final[Format[Deployment]] = Format(Deployment.model_validate)
-# The same for the outputs beside it.
+# The reader of the outputs of a stack.
 OUTPUTS: Final[Format[dict[str, Any]]] = Format(dict, parts={"deployment": DEPLOYMENT})
 
-_PARTS: Final = {"inputs": dict, "outputs": dict, "initErrors": list}  # of a resource's record
-_TABLES: Final = ("endpoints", "before")  # outputs by endpoint: of an environment, of the names
+_RECORD_TYPES: Final = {"inputs": dict, "outputs": dict, "initErrors": list}  # fields of a resource, where present
+_TABLES: Final = ("endpoints", "before")  # outputs that map an endpoint's name to its address or DNS record
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a state. `record` is all that the engine keeps of it."""
+    """One resource of a state. `record` is its JSON object in the state."""
 
     record: Record
 
@@ -56,7 +56,7 @@ class Resource:
 
     @property
     def subject(self) -> str:
-        """What of the mesh it belongs to: `pool/train`."""
+        """The part of the mesh that it belongs to: `pool/train`."""
         return self.name.partition(":")[0]
 
     @property
@@ -73,12 +73,12 @@ class Resource:
 
     @property
     def provider(self) -> str:
-        """The reference of the provider resource that it uses; see `StackState.provider_of`."""
+        """The `reference` of the provider resource that manages it; see `StackState.provider_of`."""
         return str(self.record.get("provider") or "")
 
     @property
     def reference(self) -> str:
-        """How other resources name this one where it is a provider."""
+        """How the resources of a provider refer to it, where this resource is a provider."""
         return f"{self.urn}::{self.id}"
 
     @property
@@ -87,7 +87,7 @@ class Resource:
 
     @property
     def is_real(self) -> bool:
-        """Whether an API can tell of it: not the engine's own components and providers."""
+        """Whether it stands for something in the cloud or in a cluster: no component, and none of the engine's own."""
         return bool(self.record.get("custom")) and not self.type.startswith("pulumi:")
 
     @property
@@ -96,27 +96,27 @@ class Resource:
 
     @property
     def is_to_be_deleted(self) -> bool:
-        """Whether it is the old half of a replacement that was not deleted yet."""
+        """Whether it was replaced, and the old one still has to be deleted."""
         return bool(self.record.get("delete"))
 
     @property
     def is_deleted_for_replacement(self) -> bool:
-        """Whether a replacement has deleted it already, and not yet made the new one."""
+        """Whether a replacement has deleted the old one and has not created the new one yet."""
         return bool(self.record.get("pendingReplacement"))
 
     @property
     def is_retained(self) -> bool:
-        """Whether a destroy lets go of it without deleting what it stands for."""
+        """Whether a destroy removes it from the state only, and does not delete what it stands for."""
         return bool(self.record.get("retainOnDelete"))
 
     def with_fields(self, **fields: Any) -> Resource:
-        """The same resource with these fields of its record, named as the engine names them."""
+        """A copy with these fields of its record replaced. The names are those of the engine (`initErrors`)."""
         return Resource({**self.record, **fields})
 
 
 @dataclass(frozen=True)
 class PendingOperation:
-    """What a killed run was in the middle of: `kind` is creating | updating | deleting | reading | importing."""
+    """An operation that a killed run did not finish: `kind` is creating | updating | deleting | reading | importing."""
 
     record: Record
 
@@ -131,31 +131,31 @@ class PendingOperation:
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """The outputs of a stack. `values` are all of them in the format of this version, secret ones encrypted; `stamp`
-    says which format they are kept in."""
+    """The outputs of a stack. `values` are all outputs in the current schema version, secrets encrypted. `stamp` is
+    that of the state, which may have an older schema version."""
 
     values: Record = field(default_factory=dict)
     deployment: Deployment | None = None  # what the last `up` declared
     stamp: Stamp = OWN
 
     def written(self) -> dict[str, Any]:
-        """To be kept again."""
+        """The outputs to write into a state, in the current schema version."""
         return {**self.values, STAMP: OWN.document()} if self.values else {}
 
     @property
     def written_kubeconfig(self) -> str:
-        """The kubeconfig of a cluster that meshctl made, as the engine wrote it: `UNKNOWN_STRING` where it knew none
-        yet. Such a cluster can't be reached, and must not be looked for where kubeconfigs lie by default."""
+        """The kubeconfig of a cluster that meshctl created, as the state has it: `UNKNOWN_STRING` where the engine did
+        not know it yet. Such a cluster can't be reached. The user's default kubeconfig would lead to another."""
         return str(self.values.get("kubeconfig") or "")
 
     @property
     def kubeconfig(self) -> str:
-        """Of a cluster that meshctl made, in JSON; "" where there is none, or none yet."""
+        """The kubeconfig of a cluster that meshctl created, in JSON; "" where there is none, or none yet."""
         return "" if self.written_kubeconfig == UNKNOWN_STRING else self.written_kubeconfig
 
     @property
     def cluster_uid(self) -> str:
-        """Of an existing cluster; "" where the stack is in none."""
+        """The UID of the existing cluster that the stack is in; "" where meshctl created the cluster."""
         return str(self.values.get("cluster_uid") or "")
 
     @property
@@ -170,7 +170,7 @@ NO_OUTPUTS: Final = StackOutputs()
 
 @dataclass(frozen=True)
 class StackState:
-    """`record` is what the engine keeps beside the resources and the begun operations."""
+    """`record` is the JSON object that the state was read from."""
 
     resources: tuple[Resource, ...] = ()
     pending_operations: tuple[PendingOperation, ...] = ()
@@ -179,7 +179,7 @@ class StackState:
 
     @classmethod
     def read(cls, record: Record, place: str) -> StackState:
-        """Of the `deployment` of an exported state; an empty one is that of a new stack. `place`: as for `Format.read`.
+        """`record` is the `deployment` of an exported state; empty for a new stack. `place`: see `Format.read`.
 
         Raises: NewerVersionError, UnreadableError.
         """
@@ -188,7 +188,7 @@ class StackState:
         return cls(resources, begun, _outputs(resources, place), record)
 
     def written(self) -> dict[str, Any]:
-        """The record of the state as it is now: what `read` got, where nothing was changed."""
+        """The JSON object of this state. It equals the one that `read` got, if nothing was changed since."""
         parts = {
             "resources": [resource.record for resource in self.resources],
             "pending_operations": [operation.record for operation in self.pending_operations],
@@ -197,7 +197,7 @@ class StackState:
 
     @property
     def deployment(self) -> Deployment | None:
-        """What the last `up` declared; None where there was none."""
+        """The deployment that the last `up` declared; None before the first one."""
         return self.outputs.deployment
 
     @cached_property
@@ -205,13 +205,13 @@ class StackState:
         return {resource.reference: resource for resource in self.resources}
 
     def provider_of(self, resource: Resource) -> Resource | None:
-        """The provider resource that a resource uses."""
+        """The provider resource that manages a resource."""
         return self._by_reference.get(resource.provider)
 
     def used_providers(self, kind: str) -> Iterator[Resource]:
-        """The provider resources of a type that a resource, or a begun operation on one, uses."""
-        begun = (operation.resource for operation in self.pending_operations)
-        used = {resource.provider for resource in (*self.resources, *begun)}
+        """The provider resources of a type that manage a resource, or one that a pending operation is about."""
+        pending = (operation.resource for operation in self.pending_operations)
+        used = {resource.provider for resource in (*self.resources, *pending)}
         return (resource for resource in self.resources if resource.type == kind and resource.reference in used)
 
     def of_type(self, *kinds: str) -> tuple[Resource, ...]:
@@ -221,22 +221,22 @@ class StackState:
         return tuple(resource for resource in self.resources if resource.subject == subject)
 
     def with_resources(self, resources: Iterable[Resource]) -> StackState:
-        """The same state with these resources instead of its own. Its outputs are those of its stack's resource."""
-        kept = tuple(resources)
-        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in kept) else NO_OUTPUTS
-        return StackState(kept, self.pending_operations, outputs, self.record)
+        """A copy with these resources. It has no outputs if the stack's own resource, which holds them, is missing."""
+        given = tuple(resources)
+        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in given) else NO_OUTPUTS
+        return StackState(given, self.pending_operations, outputs, self.record)
 
     def with_changed(self, urns: Collection[str], change: Callable[[Resource], Resource]) -> StackState:
-        """The same state in which `change` was made to the resources of these URNs."""
+        """A copy in which `change` is applied to the resources with these URNs."""
         return self.with_resources(change(each) if each.urn in urns else each for each in self.resources)
 
     def with_operations(self, operations: Iterable[PendingOperation]) -> StackState:
-        """The same state with these begun operations; none are written as an empty list."""
+        """A copy with these pending operations."""
         record = {**self.record, "pending_operations": []}
         return StackState(self.resources, tuple(operations), self.outputs, record)
 
     def with_deployment(self, deployment: Deployment) -> StackState:
-        """The same state with another deployment among its outputs, in the format of this version."""
+        """A copy with this deployment in its outputs, which get the current schema version."""
         outputs = StackOutputs({**self.outputs.values, **as_outputs(deployment)}, deployment)
         written = outputs.written()
         resources = tuple(
@@ -246,50 +246,50 @@ class StackState:
 
 
 def as_outputs(deployment: Deployment) -> dict[str, Any]:
-    """The outputs by which a deployment is kept in its stack."""
+    """The outputs that persist a deployment in its stack."""
     return {"deployment": deployment.model_dump(mode="json"), STAMP: OWN.document()}
 
 
 def _outputs(resources: Iterable[Resource], place: str) -> StackOutputs:
-    """Those of the one resource of the stack's own type."""
+    """The outputs of the stack: those of the one resource that stands for the stack itself."""
     stack = next((resource for resource in resources if resource.type == STACK_TYPE), None)
-    kept = dict(stack.outputs) if stack is not None else {}
+    raw = dict(stack.outputs) if stack is not None else {}
     for table in _TABLES:
-        if kept.get(table) is not None and not isinstance(kept[table], dict):
-            raise unreadable(place, f"its output `{table}` is {type(kept[table]).__name__}")
-    stamp = stamp_of(kept.get(STAMP), place)
-    values = OUTPUTS.read(_unfolded(kept, place), stamp, place)
+        if raw.get(table) is not None and not isinstance(raw[table], dict):
+            raise unreadable(place, f"its output `{table}` is {type(raw[table]).__name__}")
+    stamp = stamp_of(raw.get(STAMP), place)
+    values = OUTPUTS.read(_with_parsed_deployment(raw, place), stamp, place)
     document = values.get("deployment")
     deployment = DEPLOYMENT.read(document, Stamp(SCHEMA, stamp.made_by), place) if document else None
     return StackOutputs(values, deployment, stamp)
 
 
-def _unfolded(kept: dict[str, Any], place: str) -> dict[str, Any]:
-    """The outputs with a deployment that is kept as JSON as what it stands for, and without an empty one."""
-    document = kept.get("deployment")
+def _with_parsed_deployment(raw: dict[str, Any], place: str) -> dict[str, Any]:
+    """The outputs in which a deployment that is a JSON string is parsed, and an empty deployment is left out."""
+    document = raw.get("deployment")
     if isinstance(document, str) and document:
         try:
             document = json.loads(document)
         except ValueError as error:
             raise unreadable(place, f"its output `deployment` is no JSON: {error}") from error
     if document:
-        return {**kept, "deployment": document}
-    return {key: value for key, value in kept.items() if key != "deployment"}
+        return {**raw, "deployment": document}
+    return {key: value for key, value in raw.items() if key != "deployment"}
 
 
 def _list(record: Record, key: str, place: str) -> list[Any]:
-    found = record.get(key) or []
-    if not isinstance(found, list):
-        raise unreadable(place, f"its {key} are {type(found).__name__}")
-    return found
+    items = record.get(key) or []
+    if not isinstance(items, list):
+        raise unreadable(place, f"its {key} are {type(items).__name__}")
+    return items
 
 
 def _resource(record: Any, place: str) -> Resource:
     is_one = isinstance(record, dict) and isinstance(record.get("urn"), str) and isinstance(record.get("type"), str)
     if not is_one:
         raise unreadable(place, "a resource of it has no URN or no type")
-    for key, kind in _PARTS.items():
-        if record.get(key) is not None and not isinstance(record[key], kind):
+    for key, expected in _RECORD_TYPES.items():
+        if record.get(key) is not None and not isinstance(record[key], expected):
             raise unreadable(place, f"the {key} of {record['urn']} are {type(record[key]).__name__}")
     return Resource(record)
 

@@ -1,7 +1,6 @@
 """The provider `meshaws` on a bench: an AWS API over HTTP (moto's server), and calls as the engine makes them.
 
-A test module imports the fixtures `bench`, `credentials` and `endpoint` and names them in `__all__`; `credentials` is
-used by every test of a module that imports it.
+`conftest.py` makes the fixtures `bench`, `credentials` and `endpoint` known to the folder; each module has a server.
 """
 
 from __future__ import annotations
@@ -54,7 +53,8 @@ class Bench:
         self.provider.configure({"region": REGION, "endpointUrl": endpoint, "s3Addressing": "path"})
 
     def api(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint)
+        client: Any = boto3.client  # typed for literal names only
+        return client(service, region_name=REGION, endpoint_url=self.endpoint)
 
     def urn(self, token: str, name: str = "it") -> str:
         return f"urn:pulumi:test::mesh::{token}::{name}"

@@ -14,9 +14,7 @@ from providers.aws.rows import eks, iam
 from providers.aws.rows_engine.calls import Caller
 from providers.aws.rows_engine.compare import merged
 from providers.plugin.provider import Created, CreatedNotReady, Diff, Kind, ProviderError
-from tests.contract.aws_bench import POLICY, REGION, TRUST, Bench, bench, credentials, endpoint, filled, network
-
-__all__ = ["bench", "credentials", "endpoint"]
+from tests.contract.aws_bench import POLICY, REGION, TRUST, Bench, filled, network
 
 SELF = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "group"}]}]
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -119,7 +117,8 @@ class TestEveryResource:
 
 
 def test_a_lost_answer_makes_one_vpc(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    send, lost = Caller._send, []
+    send = Caller._send
+    lost: list[Any] = []
 
     def lose_first_create(client: Any, call: Any, params: Any) -> Any:
         answer = send(client, call, params)
@@ -250,7 +249,8 @@ def test_a_preview_of_a_create_needs_no_credentials_and_makes_no_call(monkeypatc
 
 
 def test_throttling_is_waited_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    send, refused = Caller._send, []
+    send = Caller._send
+    refused: list[str] = []
 
     def throttle_twice(client: Any, call: Any, params: Any) -> Any:
         if call.operation == "CreateVpc" and len(refused) < 2:

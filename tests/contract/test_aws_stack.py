@@ -15,9 +15,7 @@ from meshwire.marks import UNFINISHED
 from providers.aws.provider import AwsProvider
 from providers.aws.rows_engine.calls import Caller
 from providers.plugin.serve import start
-from tests.contract.aws_bench import REGION, Bench, bench, credentials, endpoint, network
-
-__all__ = ["bench", "credentials", "endpoint"]
+from tests.contract.aws_bench import REGION, Bench, network
 
 
 class Thing(pulumi.CustomResource):
@@ -66,7 +64,7 @@ class Engine:
         return seen
 
     def outputs(self, name: str) -> dict[str, Any]:
-        resources = self.stack.export_stack().deployment["resources"]
+        resources = (self.stack.export_stack().deployment or {})["resources"]
         return next(item["outputs"] for item in resources if item["urn"].endswith(f"::{name}"))
 
 
@@ -81,7 +79,7 @@ def _rooted(program: Path, folder: Path) -> Path:
 def engine(bench: Bench, tmp_path: Path) -> Iterator[Engine]:
     made = Engine(tmp_path, bench.endpoint, bench.provider)
     yield made
-    made.server.stop(grace=0).wait()
+    made.server.stop(grace=0).wait(10)
 
 
 def declare(
@@ -152,7 +150,8 @@ def test_a_node_group_without_capacity_says_so_and_is_made_anew(
         "scalingConfig": {"minSize": 0, "maxSize": 4, "desiredSize": 4},
     }
     engine.declare = lambda aws: declare(aws, "meshaws:eks:Nodegroup", "train", inputs)
-    send, full = Caller._send, []
+    send = Caller._send
+    full: list[str] = []
 
     def no_capacity(client: Any, call: Any, params: Any) -> Any:
         answer = send(client, call, params)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,22 +21,14 @@ from providers.kubernetes import objects
 from providers.kubernetes.provider import KubernetesProvider
 from providers.plugin.provider import ProviderError
 from stacks.platform import token
+from tests.contract.kubernetes_recording import control_plane
 from tests.unit.deployments import deployment as small
 from tests.waiting import wait_until
-
-sys.path.insert(0, str(Path(__file__).parent / "kubernetes_recording"))
-import control_plane
 
 IMAGE = "workload/chat:.spec.template.spec.containers[main].image"
 CHAT = "/apis/apps/v1/namespaces/llm-prod/deployments/chat"
 JOB = "/apis/batch/v1/namespaces/llm-prod/jobs/pretrain"
 SERVERS = ("workload/chat:deployment", "workload/pretrain:job")
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
 
 
 class Environment:
@@ -70,7 +60,8 @@ class Environment:
         subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=60)
 
     def live(self, path: str = CHAT) -> dict[str, Any]:
-        return self.plane.call("GET", path)
+        found: dict[str, Any] = self.plane.call("GET", path)
+        return found
 
     def look(self, deployment: Deployment, *take_over: str) -> Ownership:
         return ownership.look(deployment, self.state, take_over)

@@ -20,6 +20,7 @@ class Scripted(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script: list[tuple[int, dict[str, str], dict[str, Any]]]
     seen: list[str]
+    url: str
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -44,7 +45,7 @@ class Scripted(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[type[Scripted]]:
-    handler = type("Handler", (Scripted,), {"script": [], "seen": []})
+    handler: type[Scripted] = type("Handler", (Scripted,), {"script": [], "seen": []})
     running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     handler.url = f"http://127.0.0.1:{running.server_port}"

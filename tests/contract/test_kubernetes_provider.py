@@ -20,11 +20,8 @@ from providers.kubernetes.provider import KubernetesProvider
 from providers.plugin.provider import CreatedNotReady, ProviderError
 from providers.plugin.serve import Servicer
 from providers.plugin.values import UNKNOWN
-
-RECORDING = Path(__file__).parent / "kubernetes_recording"
-sys.path.insert(0, str(RECORDING))
-import control_plane  # noqa: E402
-from samples import FILES, deployment, recorded  # noqa: E402
+from tests.contract.kubernetes_recording import control_plane
+from tests.contract.kubernetes_recording.samples import FILES, deployment, recorded
 
 URN = "urn:pulumi:rec::proj::kubernetes:{}::{}"
 REQUESTS = {
@@ -62,12 +59,6 @@ def test_answers_as_the_official_plugin_did(stem: str) -> None:
 
 
 # Against a real API server
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
 
 
 @pytest.fixture
@@ -282,7 +273,7 @@ def test_the_last_words_of_a_container_show_no_secret(
 
     threading.Timer(1.0, crash).start()
     said: list[str] = []
-    provider.host.status = lambda _urn, message: said.append(message)  # type: ignore[method-assign]
+    provider.host.status = lambda urn, message: said.append(message)  # type: ignore[method-assign]
     spec = {"containers": [{"name": "main", "image": "x"}]}
     with pytest.raises(CreatedNotReady) as caught:
         create(provider, "core/v1:Pod", "p", {**pod, "spec": spec}, timeout_s=9.0)

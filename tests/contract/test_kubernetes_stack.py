@@ -6,8 +6,7 @@ import contextlib
 import json
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,10 @@ import yaml
 from pulumi import automation as auto
 
 from meshctl import tools
-
-sys.path.insert(0, str(Path(__file__).parent / "kubernetes_recording"))
-import control_plane
-import samples
+from tests.contract.kubernetes_recording import control_plane, samples
+from tests.waiting import WAIT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control_plane.ControlPlane]:
-    with control_plane.running(tmp_path_factory.mktemp("plane")) as started:
-        yield started
 
 
 @pytest.fixture
@@ -135,7 +126,7 @@ def test_a_wait_that_ended_badly_goes_on_in_the_next_run(plane: control_plane.Co
     stack = open_stack(stack_folder, waiting)
     with pytest.raises(auto.CommandError, match=r"default/slow is not ready after 2 s.*\[code=Timeout\]"):
         stack.up()
-    kept = [item for item in stack.export_stack().deployment["resources"] if item.get("id") == "default/slow"]
+    kept = [item for item in (stack.export_stack().deployment or {})["resources"] if item.get("id") == "default/slow"]
     assert "Timeout" in kept[0]["initErrors"][0]
     uid = kept[0]["outputs"]["metadata"]["uid"]
     threading.Timer(2.0, bind_pods, [plane, "default"]).start()
@@ -185,8 +176,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(plane: control_plane.Con
         return sum("a" in item.get("data", {}) for item in items)
 
     def kill() -> None:
-        while made() < 20:
-            time.sleep(0.02)
+        wait_until(lambda: made() >= 20, every_s=0.02)
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 if child.name().startswith("pulumi") or "providers.kubernetes" in child.cmdline():
@@ -197,7 +187,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(plane: control_plane.Con
     killer.start()
     with pytest.raises(auto.CommandError):
         stack.up()
-    killer.join()
+    killer.join(WAIT_S)
     stack.cancel()
     stack.up()
     assert made() == 60

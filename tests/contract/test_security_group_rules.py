@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from providers.plugin.provider import Created
-from tests.contract.aws_bench import Bench, bench, credentials, endpoint, network
-
-__all__ = ["bench", "credentials", "endpoint"]
+from tests.contract.aws_bench import Bench, network
 
 INGRESS = "meshaws:ec2:SecurityGroupIngress"
 

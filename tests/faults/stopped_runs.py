@@ -91,7 +91,8 @@ class Cloud:
     def client(self, service: str) -> Any:
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         path_style = Config(s3={"addressing_style": "path"})
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url, config=path_style, **keys)
+        client: Any = boto3.client  # typed for literal names only
+        return client(service, region_name=REGION, endpoint_url=self.url, config=path_style, **keys)
 
     def reset(self) -> None:
         for backend in ("ec2", "s3", "iam"):
@@ -123,7 +124,7 @@ def cloud() -> Iterator[Cloud]:
         yield Cloud(gate, server)
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(60)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Runs that are killed or refused, again and again, lose nothing and double nothing, by the API's own listing.
 
-`MESHCTL_STOPS` says how many sequences (default: a few), `MESHCTL_SEED` which ones; both are printed.
+The first sequences are part of every round of tests, the others of `nox -s faults`. `MESHCTL_STOPS` says how many
+there are, `MESHCTL_SEED` which ones; both are printed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from meshctl.errors import MeshError, ResourcesFailedError
 from tests.faults.stopped_runs import ENVIRONMENT, MESH, Cloud, Sequence, Wanted, cloud
 
 pytestmark = pytest.mark.lab
-SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "4"))
+SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "200"))
+IN_EVERY_ROUND = 2
 SEED = int(os.environ.get("MESHCTL_SEED", "11"))
 
 
@@ -39,7 +41,13 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
 
 
-@pytest.mark.parametrize("number", range(SEQUENCES))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=() if number < IN_EVERY_ROUND else pytest.mark.exhaustive)
+        for number in range(SEQUENCES)
+    ],
+)
 def test_stopped_runs_lose_nothing_and_double_nothing(aws: Cloud, tmp_path: Path, number: int) -> None:
     print(f"sequence {number} of {SEQUENCES}, seed {SEED}")
     aws.reset()

@@ -1,6 +1,6 @@
 """The lab's AWS API as a process of its own, called by boto3 over HTTP: its fixtures, and what tests make and wait for.
 
-A test module imports the fixtures `aws` and `server` and names them in `__all__`. Each module has its own server.
+`conftest.py` makes the fixtures `aws` and `server` known to the folder. Each module has its own server.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from meshctl.lab.network.ports import free_ports
-from tests.waiting import wait_until
+from tests.waiting import end, wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
 ACCOUNT = "123456789012"
@@ -42,7 +43,8 @@ class Aws:
     port: int
 
     def client(self, service: str, key: str = KEY, region: str = REGION, **config: Any) -> Any:
-        return boto3.client(
+        client: Any = boto3.client  # typed for literal names only
+        return client(
             service,
             region_name=region,
             endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -92,8 +94,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         assert process.poll() is None, (root / "log").read_text()
         yield Aws(root, port)
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 @pytest.fixture
@@ -105,19 +106,23 @@ def aws(server: Aws) -> Iterator[Aws]:
     clean_eks(server)
 
 
+def no_nodegroups(eks: Any, cluster: str) -> bool:
+    return not eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+
+
 def clean_eks(aws: Aws) -> None:
     eks = aws.client("eks")
     for name in eks.list_clusters()["clusters"]:
         for nodegroup in eks.list_nodegroups(clusterName=name)["nodegroups"]:
             eks.delete_nodegroup(clusterName=name, nodegroupName=nodegroup)
-        wait_until(lambda name=name: not eks.list_nodegroups(clusterName=name)["nodegroups"])
+        wait_until(partial(no_nodegroups, eks, name))
         eks.delete_cluster(name=name)
     wait_until(lambda: not eks.list_clusters()["clusters"])
 
 
 def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=10) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -1,12 +1,14 @@
 """A small mesh on the lab's AWS: what a change of its environment does there, seen through the AWS API.
 
-Brought up once for the whole file; the tests go from what is there to what changes it.
+Brought up once for the whole file. The test that destroys it says so (`Place.gone`), and the next one, if there is one,
+has it brought up again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ pools:
 storage:
   models: {kind: object, size: 1GiB}
   results: {kind: object, size: 1GiB}
+  shared: {kind: filesystem, size: 10GiB}
 workloads:
   reader:
     {kind: service, pool: web, replicas: 1, image: example/reader:1, mounts: {models: {path: /models, readOnly: true}}}
@@ -41,22 +44,40 @@ environments:
     kubernetes: {version: "1.33"}
 """
 ELSEWHERE = ENVIRONMENTS.replace("us-east-1", "eu-west-1")
+LOSE = ("--yes", "--allow-data-loss", "--confirm", "aws-east")
 pytestmark = pytest.mark.lab
 
 
+@dataclass
+class Place:
+    """The mesh on AWS; `gone` once a test has destroyed it."""
+
+    here: RunningLab
+    gone: bool = True
+
+    def brought_up(self) -> RunningLab:
+        if self.gone:
+            (self.here.folder / "mesh.yaml").write_text(MESH)
+            (self.here.folder / "environments.yaml").write_text(ENVIRONMENTS)
+            self.here.meshctl("up", "aws-east", "--yes", timeout_s=600)
+            self.gone = False
+        return self.here
+
+
 @pytest.fixture(scope="module")
-def mesh(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    folder: Path = tmp_path_factory.mktemp("small")
-    (folder / "mesh.yaml").write_text(MESH)
-    (folder / "environments.yaml").write_text(ENVIRONMENTS)
-    here = lab.at(folder)
-    here.meshctl("up", "aws-east", "--yes", timeout_s=600)
-    yield here
-    (folder / "environments.yaml").write_text(ENVIRONMENTS)
-    here.meshctl("destroy", "aws-east", "--yes", timeout_s=300)
+def place(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(lab.at(tmp_path_factory.mktemp("small")))
+    yield made
+    (made.here.folder / "environments.yaml").write_text(ENVIRONMENTS)
+    made.here.meshctl("destroy", "aws-east", *LOSE, timeout_s=300)
 
 
-def refused(here: RunningLab, *arguments: str, **variables: str) -> str:
+@pytest.fixture
+def mesh(place: Place) -> RunningLab:
+    return place.brought_up()
+
+
+def refused(here: RunningLab, *arguments: str, **variables: Any) -> str:
     """What a command that is not allowed says."""
     done = here.meshctl(*arguments, check=False, **variables)
     assert done.returncode == 64, done.stdout + done.stderr
@@ -91,7 +112,7 @@ def test_credentials_of_another_account_are_refused(mesh: RunningLab, command: s
 
 
 def test_another_profile_of_the_same_account_changes_nothing(mesh: RunningLab, tmp_path: Path) -> None:
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         text = (
             Path(mesh.env[variable])
@@ -164,7 +185,35 @@ def test_a_bucket_keeps_its_name_when_the_account_is_said_later(mesh: RunningLab
     assert buckets(mesh) == before
 
 
-def test_nodes_and_addons_follow_the_control_plane(mesh: RunningLab) -> None:
+def test_an_efs_file_system_has_whatever_size_the_mesh_says(mesh: RunningLab) -> None:
+    file = mesh.folder / "mesh.yaml"
+    file.write_text(MESH.replace("10GiB", "20GiB"))
+    (change,) = mesh.json("plan", "aws-east")["changes"]
+    assert (change["subject"], change["summary"]) == ("storage/shared", "size 10Gi -> 20Gi")
+    mesh.meshctl("up", "aws-east", "--yes")
+    assert "no changes" in mesh.meshctl("plan", "aws-east").stdout
+
+
+def template_data(here: RunningLab) -> dict[str, Any]:
+    (found,) = here.boto3("ec2").describe_launch_template_versions(
+        LaunchTemplateName="small-aws-east-web", Versions=["$Default"]
+    )["LaunchTemplateVersions"]
+    data: dict[str, Any] = found["LaunchTemplateData"]
+    return data
+
+
+def test_nodes_and_addons_follow_the_control_plane_and_destroy_goes_where_it_was_made(
+    place: Place, mesh: RunningLab
+) -> None:
+    place.gone = True
+    follow_the_control_plane(mesh)
+    (mesh.folder / "environments.yaml").write_text(ELSEWHERE)  # whatever the file says
+    mesh.meshctl("destroy", "aws-east", *LOSE, timeout_s=300)
+    assert vpcs(mesh) == 0
+    assert mesh.boto3("eks").list_clusters()["clusters"] == []
+
+
+def follow_the_control_plane(mesh: RunningLab) -> None:
     too_far = ENVIRONMENTS.replace('"1.33"', '"1.35"')
     (mesh.folder / "version.yaml").write_text(too_far)
     assert "runs Kubernetes 1.33 and can't go to 1.35 at once" in refused(
@@ -179,19 +228,5 @@ def test_nodes_and_addons_follow_the_control_plane(mesh: RunningLab) -> None:
     proxy = eks.describe_addon(clusterName="small-aws-east", addonName="kube-proxy")["addon"]
     assert proxy["addonVersion"].startswith("v1.34.")
     assert mesh.json("plan", "aws-east")["changes"] == []
-    assert "can't go back to 1.33" in refused(mesh, "--environments", "account.yaml", "plan", "aws-east")
-
-
-def template_data(here: RunningLab) -> dict[str, Any]:
-    (found,) = here.boto3("ec2").describe_launch_template_versions(
-        LaunchTemplateName="small-aws-east-web", Versions=["$Default"]
-    )["LaunchTemplateVersions"]
-    data: dict[str, Any] = found["LaunchTemplateData"]
-    return data
-
-
-def test_destroy_deletes_where_it_was_made_whatever_the_file_says(mesh: RunningLab) -> None:
-    (mesh.folder / "environments.yaml").write_text(ELSEWHERE)
-    mesh.meshctl("destroy", "aws-east", "--yes", timeout_s=300)
-    assert vpcs(mesh) == 0
-    assert mesh.boto3("eks").list_clusters()["clusters"] == []
+    (mesh.folder / "older.yaml").write_text(ENVIRONMENTS)
+    assert "can't go back to 1.33" in refused(mesh, "--environments", "older.yaml", "plan", "aws-east")

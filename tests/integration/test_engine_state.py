@@ -23,7 +23,7 @@ from meshctl.engine.events import Progress
 from meshctl.engine.run import StackRun
 from meshctl.errors import LockedError
 from meshwire import versions
-from tests.waiting import wait_until
+from tests.waiting import WAIT_S, wait_until
 
 SECRET = "planted-5d1f"
 
@@ -134,7 +134,7 @@ def test_a_run_that_lives_is_neither_interrupted_nor_waited_for(tmp_path: Path) 
         assert said == []
     finally:
         (tmp_path / "go").touch()
-        assert first.wait() == 0
+        assert first.wait(WAIT_S) == 0
     opened(tmp_path).up()
 
 

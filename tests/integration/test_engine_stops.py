@@ -24,6 +24,7 @@ from meshctl.errors import InterruptedByUserError, LockedError, ResourcesFailedE
 from meshctl.model.stack_state import StackState
 from providers.plugin.provider import CheckFailure, Created, Diff, Provider, ProviderError
 from providers.plugin.serve import start
+from tests.waiting import WAIT_S
 
 MESH = """\
 apiVersion: meshctl/v1
@@ -72,15 +73,15 @@ class Shelf(Provider):
         replaces = changed if token == "shelf:index:Named" else ()
         return Diff(changes=bool(changed), replaces=replaces, delete_before_replace=bool(replaces))
 
-    def create(self, _token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
+    def create(self, token: str, *, urn: str, inputs: dict[str, Any], **_: Any) -> Created:
         return Created(urn.rpartition("::")[2], inputs)
 
-    def update(self, _token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def update(self, token: str, *, news: dict[str, Any], **_: Any) -> dict[str, Any]:
         self.updating.set()
         self.cancelled.wait(self.slow_s)
         return news
 
-    def delete(self, _token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
+    def delete(self, token: str, *, id: str, **_: Any) -> None:  # noqa: A002 (the protocol's word)
         if id in self.stuck:
             raise ProviderError("InUse", f"{id} is in use")
 
@@ -95,7 +96,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     server, port = start(provider)
     monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"shelf:{port}")
     yield provider
-    server.stop(grace=0).wait()
+    server.stop(grace=0).wait(WAIT_S)
 
 
 def run_of(folder: Path, text: str, pulumi_program: PulumiProgram | None = None) -> StackRun:
@@ -138,7 +139,7 @@ def in_the_middle(shelf: Shelf, *acts: Callable[[], None]) -> None:
     """Has these done, one after the other, while something is being updated."""
 
     def wait_and_act() -> None:
-        shelf.updating.wait()
+        assert shelf.updating.wait(WAIT_S)
         for act in acts:
             act()
 
@@ -284,7 +285,7 @@ def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> No
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     (tmp_path / ".meshctl").touch()  # not a folder: a user who may write everywhere is refused, too
     command = [sys.executable, "-m", "meshctl.cli.main", "status"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: can't use {tmp_path}/.meshctl/work/dc1: Not a directory",

@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
@@ -52,6 +53,18 @@ def network(lab: RunningLab) -> Iterator[dict[str, Any]]:
     ec2.delete_vpc(VpcId=vpc)
 
 
+def is_active(eks: Any, cluster: str) -> bool:
+    return bool(eks.describe_cluster(name=cluster)["cluster"]["status"] == "ACTIVE")
+
+
+def has_active_nodes(eks: Any, cluster: str) -> bool:
+    return bool(nodegroup(eks, cluster)["status"] == "ACTIVE")
+
+
+def no_nodegroups(eks: Any, cluster: str) -> bool:
+    return not eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+
+
 @pytest.fixture(scope="module")
 def clusters(lab: RunningLab, network: dict[str, Any]) -> Iterator[dict[str, dict[str, Any]]]:
     """Two EKS clusters with a node group each; they are gone afterwards, with all that belongs to them."""
@@ -64,7 +77,7 @@ def clusters(lab: RunningLab, network: dict[str, Any]) -> Iterator[dict[str, dic
             accessConfig={"authenticationMode": "API"},
         )
     for name in names:
-        wait_until(lambda name=name: eks.describe_cluster(name=name)["cluster"]["status"] == "ACTIVE")
+        wait_until(partial(is_active, eks, name))
         eks.create_nodegroup(
             clusterName=name,
             nodegroupName="train",
@@ -76,12 +89,12 @@ def clusters(lab: RunningLab, network: dict[str, Any]) -> Iterator[dict[str, dic
             taints=[{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}],
         )
     for name in names:
-        wait_until(lambda name=name: nodegroup(eks, name)["status"] == "ACTIVE")
+        wait_until(partial(has_active_nodes, eks, name))
     yield {name: eks.describe_cluster(name=name)["cluster"] for name in names}
     planes = {cluster["control_plane"] for cluster in eks_json(lab)["clusters"].values()}
     for name in names:
         eks.delete_nodegroup(clusterName=name, nodegroupName="train")
-        wait_until(lambda name=name: not eks.list_nodegroups(clusterName=name)["nodegroups"])
+        wait_until(partial(no_nodegroups, eks, name))
         eks.delete_cluster(name=name)
     wait_until(lambda: not eks.list_clusters()["clusters"])
     assert not planes & set(lab.lab.read()["clusters"])

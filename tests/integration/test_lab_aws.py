@@ -15,9 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.lab.aws import zones
-from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, aws, code_of, make_network, server
-
-__all__ = ["aws", "server"]
+from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, code_of, make_network
+from tests.waiting import COMMAND_S
 
 
 class TestRefusals:
@@ -77,7 +76,7 @@ class TestRefusals:
     def test_a_presigned_caller_identity(self, aws: Aws) -> None:
         url = aws.client("sts").generate_presigned_url("get_caller_identity")
         request = urllib.request.Request(url, headers={"Accept": "application/json", "x-k8s-aws-id": "c1"})
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert f"arn:aws:iam::{ACCOUNT}:user/default" in answer.read().decode()
 
 
@@ -277,7 +276,7 @@ class TestS3:
         remote += f",access_key_id={KEY},secret_access_key=secret,force_path_style=true:rclone/x"
         rclone = [str(Path(sys.executable).with_name("rclone")), "--config", os.devnull]
         for words in (["copy", str(sent), remote], ["check", str(sent), remote], ["copy", remote, str(back)]):
-            done = subprocess.run([*rclone, *words], capture_output=True, text=True, check=False)
+            done = subprocess.run([*rclone, *words], capture_output=True, text=True, check=False, timeout=COMMAND_S)
             assert done.returncode == 0, done.stderr
         for name in ("large", "small", "empty"):
             assert (back / name).read_bytes() == (sent / name).read_bytes()
@@ -288,10 +287,10 @@ class TestS3:
         s3.put_object(Bucket="virtual", Key="k/1", Body=b"body")
         url = s3.generate_presigned_url("get_object", Params={"Bucket": "virtual", "Key": "k/1"})
         request = urllib.request.Request(url.replace("/virtual/k/1", "/k/1"), headers={"Host": "virtual.localhost"})
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.read() == b"body"
 
     def test_no_credentials(self, aws: Aws) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/bucket/key")
+            urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/bucket/key", timeout=60)
         assert caught.value.code == 403

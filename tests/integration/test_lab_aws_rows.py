@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,13 +18,9 @@ from tests.integration.lab_aws_server import (
     REGION,
     TRUST,
     Aws,
-    aws,
     make_cluster,
     make_network,
-    server,
 )
-
-__all__ = ["aws", "server"]
 
 SELF = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "$group"}]}]
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
@@ -181,6 +178,8 @@ def provider_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     provider = AwsProvider()
+    # that it is waited for, is seen in tests/contract/test_aws_provider.py
+    provider.rows = {token: replace(row, settle_s=0) for token, row in provider.rows.items()}
     provider.configure({"region": REGION, "endpointUrl": f"http://127.0.0.1:{aws.port}", "s3Addressing": "path"})
     return provider
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,14 +15,10 @@ from tests.integration.lab_aws_server import (
     CA,
     KEY,
     Aws,
-    aws,
     code_of,
     make_cluster,
-    server,
 )
 from tests.waiting import wait_until
-
-__all__ = ["aws", "server"]
 
 
 class TestClusters:
@@ -78,6 +75,10 @@ class TestClusters:
 
 def status_of_update(eks: Any, update: dict[str, Any], **names: str) -> str:
     return str(eks.describe_update(name="c1", updateId=update["id"], **names)["update"]["status"])
+
+
+def succeeded(eks: Any, update: dict[str, Any], **names: str) -> bool:
+    return status_of_update(eks, update, **names) == "Successful"
 
 
 class TestNodegroups:
@@ -166,7 +167,7 @@ class TestNodegroups:
         for version in (None, "1.34"):
             given = {"version": version} if version else {}
             update = eks.update_nodegroup_version(**names, **given)["update"]
-            wait_until(lambda update=update: status_of_update(eks, update, nodegroupName="train") == "Successful")
+            wait_until(partial(succeeded, eks, update, nodegroupName="train"))
             assert eks.describe_nodegroup(**names)["nodegroup"]["version"] == (version or "1.33")
 
 

@@ -18,7 +18,7 @@ import pytest
 from meshctl import tools
 from meshctl.lab.state import MARK, Lab, wait_ended
 from tests.lab_fixture import command_line
-from tests.waiting import wait_until
+from tests.waiting import COMMAND_S, wait_until
 
 WAIT_S = 60
 
@@ -72,7 +72,7 @@ def kubectl(root: Path, *arguments: str) -> None:
     """The same of both clusters that a user has from the start."""
     for plane in ("cw", "dc1"):
         command = [str(tools.find("kubectl")), "--kubeconfig", str(Lab(root).kubeconfig), "--context", plane]
-        subprocess.run([*command, *arguments], check=True, capture_output=True)
+        subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=COMMAND_S)
 
 
 def test_a_life(root: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_life(root: Path) -> None:
         assert bystander.poll() is None
     finally:
         bystander.kill()
-        bystander.wait()
+        bystander.wait(WAIT_S)
     assert left_behind(root) == []
     assert not [file for file in temporary if file.exists()]
     command_line(root, "down")  # of no lab: nothing to do
@@ -128,11 +128,11 @@ def test_a_start_that_was_killed_is_cleaned_up(root: Path) -> None:
     starting = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     wait_until(lambda: find(root, "kube-apiserver") is not None)
     starting.send_signal(signal.SIGSTOP)  # however slow the next command is, this one does not end before it
-    busy = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    busy = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S)
     assert busy.returncode == 1
     assert "being started or ended" in busy.stderr
     starting.kill()
-    starting.wait()
+    starting.wait(WAIT_S)
     assert pids(root)
     command_line(root, "down")
     assert left_behind(root) == []
@@ -164,6 +164,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, command: str) -
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_S,
     )
     assert done.returncode == 1
     assert "not a lab's" in done.stderr

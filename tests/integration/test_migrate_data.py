@@ -28,6 +28,7 @@ from meshctl.migrate.actions_finish import unseen
 from meshctl.migrate.journal import open_journal
 from meshctl.migrate.listing import s3_client
 from meshctl.migrate.state_store import open_state_store
+from tests.waiting import WAIT_S, end
 
 SMALL = 200
 LARGE_MIB = 24
@@ -50,8 +51,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ObjectAc
         yield found[0], found[1]
     finally:
         for process in processes:
-            process.terminate()
-            process.wait()
+            end(process)
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_a_seed_bears_objects_that_come_and_go(pair: tuple[ObjectAccess, ObjectA
             moved(source, target, delete=False, live=True)
     finally:
         ended.set()
-        trainer.join()
+        trainer.join(WAIT_S)
     moved(source, target)
     assert compared(source, target).equal
 
@@ -313,7 +313,7 @@ def test_rclone_ends_when_the_copying_process_is_killed(pair: tuple[ObjectAccess
     assert source.secret_key not in arguments
     assert target.secret_key not in arguments
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(WAIT_S)
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
 

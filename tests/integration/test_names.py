@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,8 @@ from meshctl.lab.network import dns_server
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.model.environment import Environments
 from stacks.edge import Name
-from tests.integration.lab_aws_server import KEY, Aws, aws, server
+from tests.integration.lab_aws_server import KEY, Aws
 from tests.unit.render.sample import sample
-
-__all__ = ["aws", "server"]
 
 HOST = "names.example.com"
 EAST = Name(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")
@@ -92,7 +91,7 @@ def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
         yield lambda: [answer for answer, _ in itertools.groupby(seen)]
     finally:
         stop.set()
-        thread.join()
+        thread.join(60)
 
 
 def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session: Session) -> None:
@@ -188,7 +187,8 @@ def test_a_record_of_someone_else_is_neither_taken_nor_deleted(aws: Aws, session
 def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     session.names.write({"chat": CW})
 
-    def older(state: dict[str, Any]) -> dict[str, Any]:
+    def older(saved: Mapping[str, Any]) -> dict[str, Any]:
+        state: dict[str, Any] = copy.deepcopy(dict(saved))
         for resource in state["resources"]:
             resource["urn"] = resource["urn"].replace(f"::endpoint/{HOST}:record", "::endpoint/chat:record")
             if resource["type"] == "pulumi:pulumi:Stack":

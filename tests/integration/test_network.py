@@ -17,11 +17,10 @@ import pytest
 from meshctl.lab.load import Load
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.lab.stores import free_ports
-from tests.pods_fixture import Twin, chat, twin
+from tests.pods_fixture import Twin, chat
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
-__all__ = ["twin"]
 
 
 def balancer_address(twin: Twin, name: str) -> str:

@@ -38,7 +38,21 @@ def labelled(here: RunningLab) -> str:
     return here.kubectl("dc1", "get", "nodes", "-l", "meshctl.dev/mesh=first", "-o", "name")
 
 
-def test_an_environment_that_the_file_has_no_more_can_be_seen_and_deleted(mesh: RunningLab) -> None:
+def test_what_is_up_under_an_old_name_is_told_and_can_be_deleted(mesh: RunningLab) -> None:
+    a_mesh_with_another_name_is_told_of_what_the_old_one_has(mesh)
+    (mesh.folder / "mesh.yaml").write_text(MESH)
+    an_environment_that_the_file_has_no_more_can_be_seen_and_deleted(mesh)
+
+
+def a_mesh_with_another_name_is_told_of_what_the_old_one_has(mesh: RunningLab) -> None:
+    (mesh.folder / "mesh.yaml").write_text(MESH.replace("first", "second"))
+    assert "the mesh first is up, too (dc1)" in mesh.meshctl("status").stdout
+    destroyed = mesh.meshctl("destroy", "dc1", "--yes").stdout
+    assert destroyed.startswith("dc1: nothing is up\nthe mesh first is up, too (dc1)")
+    assert labelled(mesh)
+
+
+def an_environment_that_the_file_has_no_more_can_be_seen_and_deleted(mesh: RunningLab) -> None:
     file = mesh.folder / "environments.yaml"
     kept = file.read_text()
     assert "  dc1:\n" in kept
@@ -55,11 +69,3 @@ def test_an_environment_that_the_file_has_no_more_can_be_seen_and_deleted(mesh: 
         assert (gone.returncode, json.loads(gone.stdout)["error"]["code"]) == (64, "usage")
     finally:
         file.write_text(kept)
-
-
-def test_a_mesh_with_another_name_is_told_of_what_the_old_one_has(mesh: RunningLab) -> None:
-    (mesh.folder / "mesh.yaml").write_text(MESH.replace("first", "second"))
-    assert "the mesh first is up, too (dc1)" in mesh.meshctl("status").stdout
-    destroyed = mesh.meshctl("destroy", "dc1", "--yes").stdout
-    assert destroyed.startswith("dc1: nothing is up\nthe mesh first is up, too (dc1)")
-    assert labelled(mesh)

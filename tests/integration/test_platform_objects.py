@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,18 +14,12 @@ import pytest
 from meshctl import render
 from meshctl.model.deployment import Deployment, Provider
 from meshctl.render import LateValue, PlatformObject
-from tests.contract.kubernetes_recording.control_plane import ControlPlane, running
+from tests.contract.kubernetes_recording.control_plane import ControlPlane
 from tests.unit.render.sample import sample
 
 PLURALS = {"StorageClass": "storageclasses", "PriorityClass": "priorityclasses"}
 CLUSTER_SCOPED = ("Namespace", "Node", "PersistentVolume", "PriorityClass", "StorageClass")
 POD_WAIT_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with running(tmp_path_factory.mktemp("plane"), node_names=("train-0", "serve-0", "web-0")) as started:
-        yield started
 
 
 def filled(value: Any) -> Any:
@@ -115,4 +110,9 @@ def test_node_labels(plane: ControlPlane) -> None:
     items = [item for item in render.node_objects(deployment) if item.name.endswith("-0")]
     for item in items:
         apply(plane, item)
-    assert plane.call("GET", "/api/v1/nodes/serve-0")["metadata"]["labels"]["meshctl.dev/pool"] == "serve"
+    try:
+        assert plane.call("GET", "/api/v1/nodes/serve-0")["metadata"]["labels"]["meshctl.dev/pool"] == "serve"
+    finally:
+        for item in items:  # applied without labels, they are taken back
+            bare = {**item.manifest, "metadata": {"name": item.manifest["metadata"]["name"]}}
+            apply(plane, replace(item, manifest=bare))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,11 @@ from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
-from tests.contract.kubernetes_recording.control_plane import ControlPlane, running
+from tests.contract.kubernetes_recording.control_plane import ControlPlane
 from tests.unit.render.sample import sample
 
 SECRETS = ("object_storage.access_key_id", "object_storage.secret_access_key", "secret.hf-token")
 PLANTED = "planted-value"
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    nodes = tuple(node for pool in sample("onprem").pools for node in pool.node_names)
-    with running(tmp_path_factory.mktemp("plane"), node_names=nodes) as started:
-        yield started
 
 
 class Program:
@@ -68,7 +60,7 @@ def test_up_pause_change_destroy(plane: ControlPlane, tmp_path: Path) -> None:
     nfs = {"metadata": {"name": "nfs"}, "provisioner": "nfs.csi.k8s.io", "volumeBindingMode": "WaitForFirstConsumer"}
     plane.call("POST", "/apis/storage.k8s.io/v1/storageclasses", nfs)  # with nobody here to serve it
     cluster = sample("onprem").cluster.model_copy(update={"kubeconfig": str(plane.kubeconfig)})
-    running_mesh = sample("onprem").model_copy(update={"cluster": cluster})
+    running_mesh = sample("onprem").model_copy(update={"mesh": "llm-stack", "cluster": cluster})
     everything = frozenset(workload.name for workload in running_mesh.workloads)
     program = Program(running_mesh.paused(everything), tmp_path)
 

@@ -12,11 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell, twin
-from tests.waiting import wait_until
+from tests.pods_fixture import BUCKET, ENDPOINT, STORE_ENV, Twin, chat, container, node, pod, shell
+from tests.waiting import WAIT_S, wait_until
 
 pytestmark = pytest.mark.lab
-__all__ = ["twin"]
 
 
 def state_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +186,7 @@ def test_processes_end_with_the_runner_and_run_again_with_the_next(twin: Twin) -
     inside = psutil.Process(launcher).children()
     assert inside
     os.kill(twin.processes["pods"].pid, signal.SIGKILL)
-    twin.processes["pods"].wait()
+    twin.processes["pods"].wait(WAIT_S)
     assert not psutil.wait_procs(inside, timeout=10)[1]
     twin.start_part("pods")
     wait_until(lambda: twin.log(before) == "life\nlife\n")

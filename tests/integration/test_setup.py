@@ -35,7 +35,7 @@ def test_etcd_is_built_once(cache: Path) -> None:
     assert "building with Go" in first.stderr
     program = cache / "bin" / "etcd-3.6.15" / "etcd"
     assert f"etcd  {program}" in first.stdout
-    answer = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
+    answer = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=60)
     assert "etcd Version: 3.6.15" in answer.stdout
     made = program.stat().st_mtime_ns
 

@@ -1,4 +1,4 @@
-"""Records what a version of meshctl keeps: states, a saved plan, journals. Run once for a version, before it is left.
+"""Records what a version of meshctl persists: states, a saved plan, journals. Run it once before each release.
 
     PYTHONPATH=<that version's tree> python tests/recorded/record.py FOLDER
 

@@ -1,6 +1,6 @@
-"""What earlier versions of meshctl kept is read for ever: states, a saved plan, journals, as they were recorded.
+"""This version reads what earlier versions of meshctl have written: states, a saved plan, journals.
 
-`tests/recorded/record.py` says how. A recording is never changed; a new version gets one of its own.
+`tests/recorded/record.py` has recorded them. A recording is never changed; a new version gets one of its own.
 """
 
 from __future__ import annotations

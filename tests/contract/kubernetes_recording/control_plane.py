@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trustme
 import yaml
@@ -52,7 +53,7 @@ class ControlPlane:
             "current-context": "c",
         }
 
-    def call(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> dict:
+    def call(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
         request = urllib.request.Request(  # noqa: S310 (our own server)
             self.url + path,
             data=None if body is None else json.dumps(body).encode(),
@@ -79,7 +80,7 @@ def running(root: Path, *, node_names: tuple[str, ...] = ("gd-0",)) -> Iterator[
     finally:
         for process in reversed(started):  # nothing here is worth an orderly end, which takes ten seconds
             process.kill()
-            process.wait()
+            process.wait(START_S)
 
 
 def _node(name: str) -> dict[str, object]:

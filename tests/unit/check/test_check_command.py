@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -136,7 +137,7 @@ def test_schema(name: str) -> None:
 
 
 def test_questions_need_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", open("/dev/null", encoding="utf-8"))  # noqa: SIM115, PTH123
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UsageError, match="must be confirmed"):
         Context().confirm("apply?")
     with pytest.raises(ProtectedDataError):

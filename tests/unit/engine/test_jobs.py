@@ -17,6 +17,7 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.events import Progress
 from meshctl.engine.jobs import JobState
 from meshctl.errors import UnreachableError
+from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.deployments import deployment
 
 LABELS = {"app.kubernetes.io/name": "pretrain", "app.kubernetes.io/managed-by": "meshctl"}
@@ -142,5 +143,5 @@ def test_a_cluster_that_does_not_answer_is_told_and_not_guessed_at(monkeypatch: 
     monkeypatch.setattr(jobs, "states", unreachable)
     monkeypatch.setattr(clusters, "access", lambda *_: SimpleNamespace())
     said: list[Progress] = []
-    assert jobs.failure_after_up(deployment(), {}, cast("Any", said.append)) is None
+    assert jobs.failure_after_up(deployment(), NO_OUTPUTS, cast("Any", said.append)) is None
     assert "can't be told whether its jobs have failed" in said[0].action

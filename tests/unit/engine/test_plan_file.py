@@ -12,7 +12,7 @@ from meshctl.changes import Plan
 from meshctl.changes.grouping import group
 from meshctl.engine import plan_file
 from meshctl.errors import FileError, NewerVersionError, UsageError
-from meshctl.model.kept import SCHEMA
+from meshctl.model.persisted import SCHEMA
 
 FULL = Path("/dev/full")
 
@@ -53,7 +53,7 @@ def changed(file: Path, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"schema": SCHEMA + 1, "made_by": "9.1.0"}, {"conditions": []}, {"meshctl": 2}])
-def test_a_plan_of_a_newer_version_is_named_and_left_as_it_is(tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_a_plan_of_a_newer_version_is_a_named_error_and_unchanged(tmp_path: Path, fields: dict[str, Any]) -> None:
     file = tmp_path / "plan.json"
     changed(file, **fields)
     before = file.read_text()
@@ -63,7 +63,7 @@ def test_a_plan_of_a_newer_version_is_named_and_left_as_it_is(tmp_path: Path, fi
     assert file.read_text() == before
 
 
-def test_a_plan_of_a_version_that_kept_no_format_is_read(tmp_path: Path) -> None:
+def test_a_plan_without_a_schema_version_is_read(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     changed(file)
     document = json.loads(file.read_text())

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
 from meshctl.resolve import resolve
+from tests.unit.event_loops import event_loops
 
 CATALOG = load_catalog()
 Document = dict[str, Any]
@@ -56,33 +53,13 @@ def declared(deployment: Deployment | None) -> object:
         return ()
     wire = _Wire()
     late = {name: f"value of {name}" for name in render.late_names(render.platform_objects(deployment))}
-    with _event_loops():
+    with event_loops():
         pulumi.runtime.set_mocks(wire, monitor=MockMonitor(wire))
         pulumi.runtime.test(lambda: registry.platform(deployment.provider).declare(deployment, late))()
     return wire.declared
 
 
-@contextmanager
-def _event_loops() -> Iterator[None]:
-    """Event loops for one program: Pulumi's mocks leave one open in each thread that has none."""
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    def make() -> None:
-        loops.append(asyncio.new_event_loop())
-        asyncio.set_event_loop(loops[-1])
-
-    make()
-    try:
-        with ThreadPoolExecutor(initializer=make) as threads:
-            loops[0].set_default_executor(threads)
-            yield
-    finally:
-        asyncio.set_event_loop(None)
-        for loop in loops:
-            loop.close()
-
-
-class _Wire(pulumi.runtime.Mocks):
+class _Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what was declared, and answers with what the stacks read from it."""
 
     def __init__(self) -> None:

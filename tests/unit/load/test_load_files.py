@@ -118,7 +118,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         encoding="utf-8",
     )
     _, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
-    found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[union-attr]
+    found = {name: item.kubernetes.kubeconfig for name, item in environments.environments.items()}  # type: ignore[attr-defined]
     assert found == {"a": str(tmp_path / "home/.kube/a"), "b": str(tmp_path / "kube/b"), "c": None}
     assert environments.secret_source("token").file == str(tmp_path / "secrets/token")
 

@@ -20,6 +20,7 @@ from meshctl.errors import (
     ResourcesFailedError,
     UnreachableError,
 )
+from meshctl.migrate import work
 from meshctl.migrate.data import Data
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.patience import TRIES
@@ -191,7 +192,10 @@ def test_what_waiting_can_t_mend_stops_at_once(way: Callable[[Migrations], None]
 
 
 @EVERY_WAY
-def test_the_wait_for_an_answer_has_an_end_that_says_what_was_waited_for(way: Callable[[Migrations], None]) -> None:
+def test_the_wait_for_an_answer_has_an_end_that_says_what_was_waited_for(
+    way: Callable[[Migrations], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "POLL_S", 15.0)  # fewer looks in the same ten minutes
     for at in own_calls(way):
         world, found = unreliable(at=at)
         before = world.twin.clock

@@ -6,7 +6,6 @@ must have to be found at all.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +24,7 @@ from meshctl.platforms.interface import INTERFACE, Platform
 from meshctl.render import object_storage, pods
 from meshctl.resolve import resolve
 from tests.acme_platform import install, installed
+from tests.unit.event_loops import event_loops
 
 STORE = {"objectStorage": {"endpoint": "https://s3.example.com"}}
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
@@ -351,7 +351,7 @@ def test_a_migration_can_be_planned_from_and_to_it(platform: Platform) -> None:
     assert back.egress_source == registry.platform("onprem").egress.source
 
 
-class Wire(pulumi.runtime.Mocks):
+class Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
     """Keeps what was declared; answers with what stacks read from it."""
 
     def __init__(self) -> None:
@@ -376,16 +376,13 @@ class Wire(pulumi.runtime.Mocks):
 def test_what_it_declares_is_all_that_was_rendered_and_what_carries_data(platform: Platform) -> None:
     deployment = deployed(platform)
     wire = Wire()
-    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(wire)
     names = render.late_names((*render.node_objects(deployment), *render.platform_objects(deployment)))
     late = {name: "x" for name in names if not name.endswith(("file_system_id", "dns_name", "mount_name"))}
 
-    @pulumi.runtime.test
-    def run() -> None:
-        platform.declare(deployment, late, cluster_uid="" if platform.cluster.made else "uid")
-
-    run()
+    uid = "" if platform.cluster.made else "uid"
+    with event_loops():
+        pulumi.runtime.set_mocks(wire)
+        pulumi.runtime.test(lambda: platform.declare(deployment, late, cluster_uid=uid))()
     assert set(objects(deployment)) <= set(wire.declared)
     assert wire.declared["storage/weights:bucket"] == "meshaws:s3:Bucket"
     if platform.cluster.made is not None:

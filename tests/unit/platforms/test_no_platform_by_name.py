@@ -64,20 +64,21 @@ def is_of_provider(node: ast.AST) -> bool:
 def violations(tree: ast.AST) -> Iterator[tuple[int, str]]:
     texts = docstrings(tree)
     for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
         for part in deciding(node):
             known = NAMES | ({"kubernetes"} if is_of_provider(node) else frozenset())
-            yield from ((node.lineno, f'decides by the name "{name}"') for name in strings(part) if name in known)
+            yield from ((line, f'decides by the name "{name}"') for name in strings(part) if name in known)
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
             and node.func.id in ("isinstance", "issubclass")
         ):
             named = {getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.args[1])}
-            yield from ((node.lineno, f"asks for the type {name}") for name in named if name.endswith("Environment"))
+            yield from ((line, f"asks for the type {name}") for name in named if name.endswith("Environment"))
         if isinstance(node, ast.Constant) and id(node) not in texts and OF_ONE_PLATFORM.search(str(node.value)):
-            yield node.lineno, f'names the resource type "{node.value}" of one platform'
+            yield line, f'names the resource type "{node.value!s}" of one platform'
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stacks.aws"):
-            yield node.lineno, f"imports {node.module}, the program of one platform"
+            yield line, f"imports {node.module}, the program of one platform"
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))

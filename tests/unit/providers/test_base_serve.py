@@ -10,9 +10,10 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
+from meshwire.marks import SIGNATURE, UNKNOWN_STRING
 from providers.plugin.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Kind, Provider, ProviderError
 from providers.plugin.serve import start
-from providers.plugin.values import SECRET, SIGNATURE, UNKNOWN, UNKNOWN_STRING, Properties
+from providers.plugin.values import SECRET, UNKNOWN, Properties
 
 URN = "urn:pulumi:dev::mesh::a:b:Parent$fake:x:Thing::it"
 

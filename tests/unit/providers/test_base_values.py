@@ -6,7 +6,8 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from providers.plugin.values import OUTPUT, SECRET, SIGNATURE, UNKNOWN, UNKNOWN_STRING, Secret, Secrets, decode, encode
+from meshwire.marks import SIGNATURE, UNKNOWN_STRING
+from providers.plugin.values import OUTPUT, SECRET, UNKNOWN, Secret, Secrets, decode, encode
 
 
 def wire(value: dict[str, Any]) -> struct_pb2.Struct:

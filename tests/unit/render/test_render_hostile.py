@@ -72,7 +72,8 @@ def with_text(text: str) -> Deployment:
 
 def _of_text(name: str, text: str) -> Any:
     """A value of this field of a workload, made of nothing but the text."""
-    annotation = TypeAdapter(Workload.model_fields[name].annotation)
+    declared: Any = Workload.model_fields[name].annotation
+    annotation = TypeAdapter(declared)
     for value in (text, (text, text), {"key": text}):
         with contextlib.suppress(ValidationError):
             return annotation.validate_python(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pulumi
@@ -12,6 +11,7 @@ from meshctl import render
 from meshctl.model.deployment import Checkpoint, Deployment
 from stacks import platform
 from stacks.kubernetes import KubernetesProvider
+from tests.unit.event_loops import event_loops
 from tests.unit.render.sample import sample
 
 
@@ -38,14 +38,14 @@ class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
 def declared(given: Deployment) -> dict[str, Any]:
     monitor = Monitor()
     late = dict.fromkeys(render.late_names(render.platform_objects(given)), "late")
-    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(Nothing(), monitor=monitor)
 
     def program() -> None:
         provider = KubernetesProvider("kubernetes", {}, "4.34.2")
         platform.declare(given, provider=provider, late=late)
 
-    pulumi.runtime.test(program)()
+    with event_loops():
+        pulumi.runtime.set_mocks(Nothing(), monitor=monitor)
+        pulumi.runtime.test(program)()
     return monitor.asked
 
 

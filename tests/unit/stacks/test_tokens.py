@@ -6,7 +6,6 @@ and what must be there before it.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from meshctl.load import load
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.checks import input_names
+from tests.unit.event_loops import event_loops
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 # rows that no stack of this version declares: for meshes to come
@@ -68,8 +68,6 @@ def monitor() -> Monitor:
     """After the AWS program and that of the names have been run."""
     wire = Wire()
     monitor = Monitor(wire)
-    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK takes the thread's own, which others may have closed
-    pulumi.runtime.set_mocks(wire, monitor=monitor)
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     deployment = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
     assert deployment is not None
@@ -84,7 +82,9 @@ def monitor() -> Monitor:
         names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
         stacks.edge.declare(names, before={}, profile="", tags={})
 
-    run()
+    with event_loops():
+        pulumi.runtime.set_mocks(wire, monitor=monitor)
+        run()
     return monitor
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests import time_limits
+from tests.unit.suite.pytest_run import run_pytest
 
-REPOSITORY = Path(__file__).parents[3]
 CHILD = """
 import pathlib, signal, time
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,22 +54,8 @@ def test_that_follows(): ...
 """
 
 
-def run_pytest(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_it.py").write_text(START + source)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.time_limits", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    return subprocess.run(
-        [*command, "--timeout-method", "signal", "-c", os.devnull, "--rootdir", ".", *arguments, "test_it.py"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-
 def test_a_hanging_child_that_ignores_signals_is_ended(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, HANGING, "--timeout=1")
+    done = run_pytest(tmp_path, START + HANGING, "tests.time_limits", "--timeout=1")
     assert "2 failed, 1 passed, 2 errors" in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("Timeout (>1.0s) from pytest-timeout") >= 3
     assert not [pid for pid in map(int, (tmp_path / "pids").read_text().split()) if psutil.pid_exists(pid)]
@@ -91,7 +74,7 @@ def test_hangs(server):
 def test_that_follows(server):
     assert server.poll() is None
 """
-    done = run_pytest(tmp_path, source, "--timeout=3")
+    done = run_pytest(tmp_path, START + source, "tests.time_limits", "--timeout=3")
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
 
 
@@ -105,7 +88,7 @@ def test_interrupted():
 """
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what it runs in the background
     try:
-        done = run_pytest(tmp_path, source, "--timeout=20")
+        done = run_pytest(tmp_path, START + source, "tests.time_limits", "--timeout=20")
     finally:
         signal.signal(signal.SIGINT, ignored)
     assert done.returncode == 0, done.stdout + done.stderr

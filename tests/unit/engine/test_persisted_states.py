@@ -1,4 +1,4 @@
-"""A state that another version of meshctl made: what is older is read, all else is named and left as it is."""
+"""States that other versions of meshctl wrote: older ones are read, others end in a named error and stay unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshctl.engine.session import Session
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
-from meshctl.model.kept import SCHEMA
+from meshctl.model.persisted import SCHEMA
 from meshctl.model.stack_state import STACK_TYPE, STAMP, StackState, as_outputs
 from meshctl.operate import status
 from tests.unit.deployments import deployment
@@ -55,8 +55,10 @@ def with_field(**fields: Any) -> State:
 
 
 NEWER: dict[str, State] = {
-    "a newer format": saved(**{STAMP: {"schema": SCHEMA + 1, "made_by": "9.1.0"}}),
-    "a newer format of all": saved(deployment={"all": "new"}, **{STAMP: {"schema": SCHEMA + 1, "made_by": "9.1.0"}}),
+    "a newer schema version": saved(**{STAMP: {"schema": SCHEMA + 1, "made_by": "9.1.0"}}),
+    "a newer schema version and shape": saved(
+        deployment={"all": "new"}, **{STAMP: {"schema": SCHEMA + 1, "made_by": "9.1.0"}}
+    ),
     "a field": with_field(workingDir="/srv"),
     "a kind of workload": with_field(kind="notebook"),
 }
@@ -67,7 +69,7 @@ DAMAGED: dict[str, State] = {
     "no JSON": saved(deployment="{"),
     "no outputs": state([7]),
     "no stamp": saved(**{STAMP: {"schema": "one"}}),
-    "a negative format": saved(**{STAMP: {"schema": -1}}),
+    "a negative schema version": saved(**{STAMP: {"schema": -1}}),
     "no resources": {"resources": {"urn": "x"}},
     "no resource": {"resources": [7]},
     "no inputs": {"resources": [{"urn": "u", "type": "t", "inputs": [7]}]},
@@ -83,19 +85,19 @@ EXPECTED: list[tuple[str, State, type[MeshError]]] = [
 
 
 class Stack(workspace.EngineStack):
-    """A stack of which only the state can be read; `written` is what was tried beside that."""
+    """A stack whose state can be read and nothing else; `written` lists the attempts to do more."""
 
     name = ENVIRONMENT
 
-    def __init__(self, kept: State) -> None:
-        self.kept = kept
+    def __init__(self, exported: State) -> None:
+        self.state = exported
         self.written: list[str] = []
 
     def exported(self, **_: Any) -> dict[str, Any]:
-        return {"version": 3, "deployment": copy.deepcopy(self.kept)}
+        return {"version": 3, "deployment": copy.deepcopy(self.state)}
 
     def preview(self, *_: Any, **__: Any) -> Any:
-        """As the engine ends when its program fails, which asks for the state."""
+        """Fails as the engine does when its program fails, which needs the state."""
         raise automation.CommandError(cast("automation.CommandResult", "error: the program failed"))
 
     def up(self, *_: Any, **__: Any) -> Any:
@@ -115,8 +117,8 @@ class Stack(workspace.EngineStack):
 
 @pytest.fixture(params=EXPECTED, ids=[name for name, _, _ in EXPECTED])
 def case(request: pytest.FixtureRequest) -> tuple[Stack, type[MeshError]]:
-    _, kept, expected = request.param
-    return Stack(kept), expected
+    _, exported, expected = request.param
+    return Stack(exported), expected
 
 
 COMMANDS: dict[str, Callable[[Session], object]] = {
@@ -154,11 +156,11 @@ def test_no_command_goes_on_from_a_state_that_it_cannot_read(
 
 @pytest.mark.parametrize("name", NEWER)
 def test_a_newer_state_names_its_version(name: str) -> None:
-    made_by = "9.1.0" if "format" in name else __version__
+    made_by = "9.1.0" if "schema version" in name else __version__
     with pytest.raises(NewerVersionError) as error:
         StackState.read(NEWER[name], "the state of cw")
     assert error.value.what.startswith(f"the state of cw was made by meshctl {made_by}")
-    assert f"install meshctl {made_by} or a newer one" in error.value.hint
+    assert f"install meshctl {made_by} or a newer version" in error.value.hint
 
 
 def test_an_unknown_field_is_named_and_its_value_is_not() -> None:
@@ -168,7 +170,7 @@ def test_an_unknown_field_is_named_and_its_value_is_not() -> None:
     assert "planted" not in f"{error.value.what}{error.value.why}{error.value.hint}"
 
 
-def test_a_state_of_a_version_that_kept_no_format_is_read() -> None:
+def test_a_state_without_a_schema_version_is_read() -> None:
     older = saved()
     del older["resources"][0]["outputs"][STAMP]
     found = StackState.read(older, "the state of cw")
@@ -181,5 +183,5 @@ def test_a_state_goes_back_with_all_that_it_came_with() -> None:
     odd["secrets_providers"] = {"type": "passphrase"}
     odd["resources"][1] |= {"a field of a newer engine": [{"deep": None}], "taint": True}
     others: list[State] = [{}, {"resources": None}, {"resources": [], "pending_operations": []}]
-    for kept in (odd, *others):
-        assert StackState.read(copy.deepcopy(kept), "the state").written() == kept
+    for exported in (odd, *others):
+        assert StackState.read(copy.deepcopy(exported), "the state").written() == exported

@@ -1,4 +1,4 @@
-"""A journal that another version of meshctl wrote: what is older goes on, all else is named and left as it is."""
+"""Journals that other versions of meshctl wrote: older ones are continued, others end in a named error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshctl.migrate import guard, lock
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import StateStore
-from meshctl.model.kept import SCHEMA
+from meshctl.model.persisted import SCHEMA
 from tests.unit.migrate.twin import Twin
 
 OPTIONS = Options(observe_s=6)
@@ -36,12 +36,12 @@ def records(store: StateStore) -> list[str]:
     return [path for path in store.paths("migrations/demo") if "/locks/" not in path]
 
 
-def kept(store: StateStore) -> dict[str, str | None]:
+def contents(store: StateStore) -> dict[str, str | None]:
     return {path: store.read(path) for path in store.paths("")}
 
 
 def older(record: dict[str, Any]) -> None:
-    """As versions wrote it that kept no format."""
+    """As versions before schema versions wrote it."""
     del record["schema"], record["made_by"]
 
 
@@ -54,7 +54,7 @@ def waiting() -> tuple[Twin, Migrations]:
 
 
 CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
-    "a newer format": (-1, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
+    "a newer schema version": (-1, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
     "a newer first record": (0, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
     "a field of a record": (-1, lambda r: r.update(region="r1"), NewerVersionError),
     "a kind of record": (-1, lambda r: r.update(kind="paused"), NewerVersionError),
@@ -89,13 +89,13 @@ def test_no_command_goes_on_from_a_journal_that_it_cannot_read(name: str, comman
     number, change, expected = CHANGES[name]
     twin, migrations = waiting()
     rewritten(migrations.store, number, change)
-    before, there = kept(migrations.store), dict(twin.up_there)
+    before, there = contents(migrations.store), dict(twin.up_there)
     with pytest.raises(expected) as error:
         COMMANDS[command](migrations)
     assert "migration's journal" in error.value.what
     assert "nothing was changed" in error.value.why
     assert error.value.hint
-    assert kept(migrations.store) == before
+    assert contents(migrations.store) == before
     assert twin.up_there == there
 
 
@@ -114,11 +114,11 @@ def test_a_newer_journal_names_its_version() -> None:
     rewritten(migrations.store, -1, lambda record: record.update(schema=SCHEMA + 1, made_by="9.1.0"))
     with pytest.raises(NewerVersionError, match=r"made by meshctl 9\.1\.0") as error:
         migrations.history()
-    assert "install meshctl 9.1.0 or a newer one" in error.value.hint
+    assert "install meshctl 9.1.0 or a newer version" in error.value.hint
 
 
 @pytest.mark.parametrize("end", ["finish", "rollback"])
-def test_a_journal_of_a_version_that_kept_no_format_goes_on(end: str) -> None:
+def test_a_journal_without_schema_versions_is_continued(end: str) -> None:
     _, migrations = waiting()
     for number in range(len(records(migrations.store))):
         rewritten(migrations.store, number, older)
@@ -141,7 +141,7 @@ def test_a_lock_of_a_newer_version_says_who_holds_it() -> None:
 def test_a_lock_that_cannot_be_read_is_held_until_somebody_breaks_it() -> None:
     store = StateStore(MemoryStore())
     assert store.create("migrations/demo/locks/0000.json", "{")
-    with pytest.raises(LockedError, match="can't be read"), lock.locked(store, "demo"):
+    with pytest.raises(LockedError, match="an unknown user"), lock.locked(store, "demo"):
         pass
     with lock.locked(store, "demo", break_lock=True) as held:
         assert held.taken_from is not None

@@ -1,4 +1,4 @@
-"""A change of what is kept is one upgrade in one reader, whatever holds a thing of that kind."""
+"""A changed shape needs one upgrade in one reader, wherever documents of that kind are persisted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import meshctl
 from meshctl.errors import NewerVersionError, UnreadableError
 from meshctl.migrate.history import MIGRATION_PLAN
 from meshctl.migrate.plan import Options, StoreFacts, plan_migration
-from meshctl.model import kept
-from meshctl.model.kept import Format, Stamp
+from meshctl.model import persisted
+from meshctl.model.persisted import Format, Stamp
 from meshctl.model.stack_state import DEPLOYMENT, STACK_TYPE, StackState
 from tests.unit.migrate.twin import deployment
 
@@ -42,8 +42,8 @@ def with_image(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shape of a workload changed with the format 1."""
-    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)  # type: ignore[arg-type]
+    """Schema version 1 has renamed a field of workloads."""
+    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)
 
 
 @pytest.mark.usefixtures("renamed")
@@ -54,13 +54,13 @@ def test_a_deployment_of_another_shape_is_upgraded_in_a_state() -> None:
     assert state.deployment == EAST
     assert state.written() == {"resources": [stack]}  # nothing is rewritten by reading
     again = state.with_deployment(EAST.finished({"pretrain": "west"})).written()
-    assert again["resources"][0]["outputs"]["meshctl"] == kept.OWN.document()
+    assert again["resources"][0]["outputs"]["meshctl"] == persisted.OWN.document()
     assert StackState.read(again, "the state of east").outputs.addresses == {"chat": "10.0.0.1"}
     assert StackState.read(again, "the state of east").deployment == EAST.finished({"pretrain": "west"})
 
 
 @pytest.mark.usefixtures("renamed")
-def test_outputs_that_are_kept_again_say_their_new_format() -> None:
+def test_outputs_that_are_written_again_have_the_current_schema_version() -> None:
     older = written_before(EAST.model_dump(mode="json"))
     stack = {"urn": "s", "type": STACK_TYPE, "outputs": {"deployment": older}}
     written = StackState.read({"resources": [stack]}, "the state of east").outputs.written()
@@ -74,11 +74,11 @@ def test_both_deployments_of_a_journal_are_upgraded() -> None:
     document = plan.model_dump(mode="json")
     older = {**document, "source": written_before(document["source"]), "target": written_before(document["target"])}
     assert MIGRATION_PLAN.read(older, UNKNOWN, "the plan") == plan
-    assert MIGRATION_PLAN.read(document, kept.OWN, "the plan") == plan
+    assert MIGRATION_PLAN.read(document, persisted.OWN, "the plan") == plan
 
 
 def test_upgrades_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "SCHEMA", 3)
+    monkeypatch.setattr(persisted, "SCHEMA", 3)
     steps: Format[dict[str, Any]] = Format(
         dict, {0: lambda old: {**old, "one": True}, 2: lambda old: {**old, "three": old["one"]}}
     )
@@ -90,12 +90,12 @@ def test_upgrades_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_upgrade_that_meets_something_else_names_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)  # type: ignore[arg-type]
+    monkeypatch.setitem(DEPLOYMENT.upgrades, 0, with_image)
     with pytest.raises(UnreadableError, match="the state of east"):
         DEPLOYMENT.read({"mesh": "demo"}, UNKNOWN, "the state of east")
 
 
-# The modules that may build a value of something that is kept: those with its `Format`.
+# For each persisted class the only module that may build it from a document: the one with its `Format`.
 READERS = {
     "Deployment": "model/stack_state.py",
     "MigrationPlan": "migrate/history.py",
@@ -108,7 +108,7 @@ PRODUCT = Path(meshctl.__file__).parent
 
 
 def built_from_documents() -> Iterator[tuple[str, str]]:
-    """Where the product validates a document, or takes one for the arguments of a class: the class and the module."""
+    """Class and module wherever the product validates a document, or unpacks one into the arguments of a class."""
     for path in PRODUCT.rglob("*.py"):
         module = path.relative_to(PRODUCT).as_posix()
         for node in ast.walk(ast.parse(path.read_text())):
@@ -118,13 +118,13 @@ def built_from_documents() -> Iterator[tuple[str, str]]:
                 yield ast.unparse(node.func), module
 
 
-def test_what_is_kept_has_one_reader() -> None:
+def test_each_kind_of_document_has_one_reader() -> None:
     found = {(name, module) for name, module in built_from_documents() if name in READERS}
     assert {name for name, _ in found} >= {"Deployment", "MigrationPlan", "SavedPlan"}
     assert [(name, module) for name, module in sorted(found) if READERS[name] != module] == []
 
 
-def test_the_export_of_a_state_is_taken_apart_in_one_module() -> None:
+def test_one_module_reads_the_json_of_a_state() -> None:
     keys = ("pending_operations", "initErrors", "pendingReplacement", "retainOnDelete")
     read = re.compile(rf"(\.get\(|\[)['\"]({'|'.join(keys)}|resources)['\"](\)|\])(?!\[['\"](requests|limits))")
     modules = {

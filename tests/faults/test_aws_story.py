@@ -1,0 +1,112 @@
+"""One environment on AWS that is refused, told to end, killed, changed by hand and killed again on its way up and down.
+
+One after the other in one environment, since an EKS environment takes longest to come up and go. Each kill at each
+moment is in `test_up_killed` (`nox -s faults`), and in `test_random_stops` against an API of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.faults.by_hand import Stack
+from tests.faults.small_mesh import BEGUN, MESH, WHOLE, counts, faults, small
+from tests.faults.started import kill_when, started
+from tests.lab_fixture import RunningLab
+
+pytestmark = pytest.mark.lab
+__all__ = ["small"]
+
+
+def test_up_and_destroy_go_on_after_whatever_stopped_them(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_to_end_at_its_beginning(small)
+    killed_while_the_cluster_is_made(small)
+    no_capacity_for_the_pool(small)
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert counts(small) == WHOLE
+    assert small.json("plan", "aws-east")["changes"] == []
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, small.env[name])  # for the AWS provider in this process
+    deleted_by_hand(small)
+    killed_in_an_update_that_is_undone(small)
+    token_expires_in_destroy(small)
+    killed_in_destroy(small)
+    assert set(counts(small).values()) == {0}
+
+
+def told_to_end_at_its_beginning(small: RunningLab) -> None:
+    with started(small, "-v", "up", "aws-east", "--yes") as up:
+        up.wait_for(BEGUN["Vpc"])
+        up.process.send_signal(signal.SIGTERM)
+        assert up.ended() == 130, up.said()
+    assert "finishing what is in flight" in up.said()
+    assert "`meshctl up aws-east` goes on from there" in up.said()
+    made = counts(small)
+    assert (made["vpcs"], made["clusters"]) == (1, 0)
+
+
+def killed_while_the_cluster_is_made(small: RunningLab) -> None:
+    """After subnets that had to wait for the API's rate limit."""
+    faults(small, {"operation": "CreateSubnet", "error": "RequestLimitExceeded", "times": 3})
+    kill_when(small, BEGUN["Cluster"], "up", "aws-east", "--yes")
+    faults(small)
+    assert counts(small)["subnets"] == WHOLE["subnets"]
+    assert small.json("status", "aws-east")["environments"]["aws-east"]["state"] == "degraded"
+
+
+def no_capacity_for_the_pool(small: RunningLab) -> None:
+    fault = {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "no m7i in us-east-1a"}
+    faults(small, {**fault, "times": 1, "async": True})
+    failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, timeout_s=400)
+    assert failed.returncode == 3, failed.stdout
+    error = json.loads(failed.stdout)["error"]
+    assert error["code"] == "resources"
+    assert [(f["subject"], f["code"]) for f in error["failures"]] == [("pool/web", "InsufficientInstanceCapacity")]
+    assert "reserve" in error["hint"]
+    status = small.json("status", "aws-east")["environments"]["aws-east"]
+    assert status["state"] == "degraded"
+    assert "no m7i in us-east-1a" in status["error"]
+    assert "aws-east" in (small.folder / ".meshctl/kubeconfig").read_text()  # the cluster is up
+    faults(small)
+
+
+def deleted_by_hand(small: RunningLab) -> None:
+    stack = Stack(small, "small", "aws-east")
+    before = stack.urns()
+    assert stack.outside() == set()
+    gone = stack.deleted(stack.leaves())
+    assert any("meshaws:" in urn for urn in gone)
+    assert any("kubernetes:" in urn for urn in gone)
+    stack.assert_made_again(gone, before)
+
+
+def killed_in_an_update_that_is_undone(small: RunningLab) -> None:
+    (small.folder / "mesh.yaml").write_text(MESH.replace("nodes: 1", "nodes: 2"))
+    throttled = "kept waiting until the kill"
+    faults(small, {"operation": "DescribeUpdate", "error": "ThrottlingException", "message": throttled, "times": 1000})
+    kill_when(small, throttled, "up", "aws-east", "--yes")
+    faults(small)
+    (small.folder / "mesh.yaml").write_text(MESH)
+    small.meshctl("up", "aws-east", "--yes")
+    eks = small.boto3("eks")
+    cluster = next(name for name in eks.list_clusters()["clusters"] if name.startswith("small-"))
+    group = eks.describe_nodegroup(clusterName=cluster, nodegroupName="web")["nodegroup"]
+    assert group["scalingConfig"]["desiredSize"] == 1
+
+
+def token_expires_in_destroy(small: RunningLab) -> None:
+    faults(small, {"operation": "DeleteNodegroup", "error": "ExpiredTokenException", "times": 1000})
+    refused = small.meshctl("--output", "json", "destroy", "aws-east", "--yes", check=False)
+    assert refused.returncode in (1, 3)
+    assert json.loads(refused.stdout)["error"]["code"] == "credentials"
+    assert counts(small)["clusters"] == 1
+    faults(small)
+
+
+def killed_in_destroy(small: RunningLab) -> None:
+    kill_when(small, "deleting  cluster eks", "destroy", "aws-east", "--yes")
+    state = small.json("status", "aws-east")["environments"]["aws-east"]["state"]
+    assert state in ("degraded", "unknown")  # a cluster that is on its way out may answer no more
+    small.meshctl("destroy", "aws-east", "--yes", timeout_s=400)

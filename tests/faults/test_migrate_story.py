@@ -1,0 +1,75 @@
+"""Every kind of run of a migration is killed with -9 once, and goes on: forward, rollback, and finish.
+
+One after the other with one mesh. Each phase is in `test_migrate_killed` (`nox -s faults`), each moment in memory
+(`tests/unit/migrate`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import psutil
+import pytest
+
+from tests.faults.moved_mesh import MIGRATE, Moved, moved
+
+pytestmark = pytest.mark.lab
+__all__ = ["moved"]
+
+
+def test_a_migration_and_its_way_back_and_its_end_go_on_after_a_kill(moved: Moved) -> None:
+    a_second_run_is_locked_out_and_the_first_told_to_end(moved)
+
+    moved.signal_at("cutover.names-intent", "migrations", "resume")
+    (listed,) = moved.lab.json("migrations", "list")["migrations"]
+    assert (listed["state"], listed["active"]) == ("running", False)
+
+    assert moved.signal_at("rollback.sync.checkpoints-intent", "migrations", "rollback")[0] == -signal.SIGKILL
+    moved.lab.meshctl("migrations", "rollback")
+    moved.assert_rolled_back()
+
+    an_engine_that_outlives_its_migration_is_waited_for(moved)
+    moved.assert_waiting_at_the_target()
+
+    assert moved.signal_at("finish.source-intent", "migrations", "finish", "--yes")[0] == -signal.SIGKILL
+    moved.lab.meshctl("migrations", "finish", "--yes")
+    assert moved.lab.json("migrations", "show")["state"] == "finished"
+    assert moved.lab.json("status", "dc1")["environments"]["dc1"]["state"] == "storage"
+    assert moved.serves("cw") == "cw"
+    assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
+
+
+def a_second_run_is_locked_out_and_the_first_told_to_end(moved: Moved) -> None:
+    with moved.started(*MIGRATE) as first:
+        first.wait_until(lambda: moved.records("begin"), "the journal's first record")
+        second = moved.lab.meshctl("migrations", "resume", check=False)
+        assert second.returncode == 75
+        assert f"pid {first.process.pid}" in second.stderr
+        first.wait_until(lambda: moved.records("provision.target-intent"), "record provision.target-intent")
+        first.process.send_signal(signal.SIGTERM)
+        assert first.ended() == 130, first.said()
+    assert "stopped at a safe point" in first.said()
+    assert "`meshctl migrations resume" in first.said()
+
+
+def an_engine_that_outlives_its_migration_is_waited_for(moved: Moved) -> None:
+    """Only meshctl is killed: the engine that it started still writes the target's state."""
+    locks = moved.folder / ".meshctl/state/.pulumi/locks/organization/faults/cw"
+    with moved.started(*MIGRATE) as first:
+        first.wait_until(lambda: list(locks.glob("*.json")), "the engine's lock")
+        engine = next(
+            child for child in psutil.Process(first.process.pid).children() if child.name().startswith("pulumi")
+        )
+        engine.suspend()  # it would be done before the next command looks
+        first.process.kill()
+        first.ended()
+    waits = f"(pid {engine.pid}) is still saving its state"
+    try:
+        with moved.started("migrations", "resume") as resumed:
+            resumed.wait_for(waits)
+            engine.resume()
+            assert resumed.ended() == 0, resumed.said()
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            engine.kill()

@@ -1,0 +1,70 @@
+"""`up` on AWS killed or told to end at each of its long calls; then `up` goes on, or `destroy` leaves nothing.
+
+For `nox -s faults`: `test_aws_story` has one of each, `test_random_stops` the moments between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sys
+
+import pytest
+
+from tests.faults.small_mesh import BEGUN, WHOLE, counts, small
+from tests.faults.started import kill_when, started
+from tests.lab_fixture import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
+__all__ = ["small"]
+
+
+def test_up_goes_on_after_kills(small: RunningLab) -> None:
+    for call in ("Vpc", "Cluster", "Nodegroup"):
+        kill_when(small, BEGUN[call], "up", "aws-east", "--yes")
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert counts(small) == WHOLE
+    assert small.json("plan", "aws-east")["changes"] == []
+
+
+@pytest.mark.parametrize("call", ["Vpc", "Cluster", "Nodegroup"])
+def test_destroy_after_a_kill_leaves_nothing(small: RunningLab, call: str) -> None:
+    kill_when(small, BEGUN[call], "up", "aws-east", "--yes")
+    assert small.json("status", "aws-east")["environments"]["aws-east"]["state"] == "degraded"
+    said = small.meshctl("destroy", "aws-east", "--yes", timeout_s=400).stderr
+    assert "looking for what it did" in said
+    assert "  updated  " not in said  # what was found out is no change
+    assert set(counts(small).values()) == {0}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLab, number: signal.Signals) -> None:
+    with started(small, "-v", "up", "aws-east", "--yes") as up:
+        up.wait_for(BEGUN["Cluster"])
+        up.process.send_signal(number)
+        assert up.ended() == 130, up.said()
+    assert "finishing what is in flight" in up.said()
+    assert "`meshctl up aws-east` goes on from there" in up.said()
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
+
+
+def test_a_terminal_that_is_closed_stops_at_a_safe_point(small: RunningLab) -> None:
+    """It takes the output with it: every further write fails."""
+    command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(small.folder)
+        os.execve(sys.executable, command, small.env)  # noqa: S606 (the test is to be its terminal)
+    said = b""
+    while BEGUN["Cluster"].encode() not in said:
+        said += os.read(terminal, 4096)  # fails with EIO when it ends before that
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    state = json.loads((small.folder / ".meshctl/state/.pulumi/stacks/small/aws-east.json").read_text())
+    assert not state["checkpoint"]["latest"].get("pending_operations")
+    small.meshctl("up", "aws-east", "--yes")
+    assert counts(small) == WHOLE
