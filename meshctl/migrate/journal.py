@@ -6,6 +6,8 @@ Written by `run` before and after each step, read by `history`. One file for eac
 
 A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
 before it. Each record has a schema version of its own, since different versions of meshctl may write to one journal.
+It is persisted in the record's `data`: versions up to 2979742 refuse a record with keys that they don't know, but take
+`data` as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from meshctl import __version__
 from meshctl.errors import LockedError
 from meshctl.migrate.state_store import StateStore
 from meshctl.model.persisted import SCHEMA, Document, Format, Stamp, stamp_of, unreadable
+
+STAMP: Final = "meshctl"  # the key of a persisted record's `data` that holds its stamp
 
 Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "closed"]
 
@@ -45,6 +49,11 @@ class Record:
     @property
     def stamp(self) -> Stamp:
         return Stamp(self.schema, self.made_by)
+
+    def document(self) -> Document:
+        """What is persisted: the stamp lies in `data`."""
+        fields = {key: value for key, value in asdict(self).items() if key not in self.stamp.document()}
+        return {**fields, "data": {**self.data, STAMP: self.stamp.document()}}
 
 
 # By kind of record: the key that its data must have, and the allowed values.
@@ -97,7 +106,7 @@ class Journal:
         record = Record(number, step, kind, at, self.owner, data or {})
         path = f"{self.prefix}/{number:04d}-{step.replace('/', '.')}-{kind}.json"
         newest = max((_number(path) for path in self.store.paths(self.prefix)), default=-1)
-        text = json.dumps(asdict(record), indent=1, sort_keys=True)
+        text = json.dumps(record.document(), indent=1, sort_keys=True)
         if newest >= number or not self._written(path, text):
             raise LockedError(
                 f"another run goes on with migration {self.migration}",
@@ -144,4 +153,15 @@ def _record(path: str, text: str) -> Record:
         document = json.loads(text)
     except ValueError as error:
         raise unreadable(place, f"it is no JSON: {error}") from error
-    return RECORD.read(document, stamp_of(document, place), place)
+    return RECORD.read(*_without_stamp(document, place), place)
+
+
+def _without_stamp(document: object, place: str) -> tuple[object, Stamp]:
+    """A record with its stamp beside the other fields, as `Record` has it, and the stamp. Some records have the stamp
+    there: development versions after 2979742 wrote them so."""
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(data, dict) or STAMP not in data:
+        return document, stamp_of(document, place)
+    stamp = stamp_of(data[STAMP], place)
+    others = {key: value for key, value in data.items() if key != STAMP}
+    return {**document, "data": others, **stamp.document()}, stamp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from meshctl.migrate import guard, lock
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import StateStore
-from meshctl.model.persisted import SCHEMA
+from meshctl.model.persisted import OWN, SCHEMA
 from tests.unit.migrate.twin import Twin
 
 OPTIONS = Options(observe_s=6)
@@ -42,7 +43,17 @@ def contents(store: StateStore) -> dict[str, str | None]:
 
 def older(record: dict[str, Any]) -> None:
     """As versions before schema versions wrote it."""
-    del record["schema"], record["made_by"]
+    del record["data"]["meshctl"]
+
+
+def by(schema: int, made_by: str) -> Change:
+    """With the stamp of another version."""
+    return lambda record: record["data"].update(meshctl={"schema": schema, "made_by": made_by})
+
+
+def stamped_outside_of_data(record: dict[str, Any]) -> None:
+    """As development versions after 2979742 wrote it."""
+    record.update(record["data"].pop("meshctl"))
 
 
 def waiting() -> tuple[Twin, Migrations]:
@@ -54,8 +65,8 @@ def waiting() -> tuple[Twin, Migrations]:
 
 
 CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
-    "a newer schema version": (-1, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
-    "a newer first record": (0, lambda r: r.update(schema=SCHEMA + 1, made_by="9.1.0"), NewerVersionError),
+    "a newer schema version": (-1, by(SCHEMA + 1, "9.1.0"), NewerVersionError),
+    "a newer first record": (0, by(SCHEMA + 1, "9.1.0"), NewerVersionError),
     "a field of a record": (-1, lambda r: r.update(region="r1"), NewerVersionError),
     "a kind of record": (-1, lambda r: r.update(kind="paused"), NewerVersionError),
     "a field of the plan": (0, lambda r: r["data"]["plan"].update(speed=2), NewerVersionError),
@@ -68,7 +79,8 @@ CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
     "an end without outcome": (-1, lambda r: r.update(kind="closed", data={}), UnreadableError),
     "a number of objects": (-1, lambda r: r["data"].update(objects="many"), UnreadableError),
     "a side": (-1, lambda r: r["data"].update(source=[]), UnreadableError),
-    "a stamp that is none": (-1, lambda r: r.update(schema="one"), UnreadableError),
+    "a stamp that is none": (-1, lambda r: r["data"]["meshctl"].update(schema="one"), UnreadableError),
+    "another stamp that is none": (-1, lambda r: r.update(data={}, schema="one"), UnreadableError),
 }
 COMMANDS: dict[str, Callable[[Migrations], object]] = {
     "migrations show": lambda found: found.seen(),
@@ -111,7 +123,7 @@ def test_a_damaged_record_is_named(text: str) -> None:
 
 def test_a_newer_journal_names_its_version() -> None:
     _, migrations = waiting()
-    rewritten(migrations.store, -1, lambda record: record.update(schema=SCHEMA + 1, made_by="9.1.0"))
+    rewritten(migrations.store, -1, by(SCHEMA + 1, "9.1.0"))
     with pytest.raises(NewerVersionError, match=r"made by meshctl 9\.1\.0") as error:
         migrations.history()
     assert "install meshctl 9.1.0 or a newer version" in error.value.hint
@@ -128,6 +140,41 @@ def test_a_journal_without_schema_versions_is_continued(end: str) -> None:
     assert after.outcome
     assert after.plan == before.plan
     assert {record.stamp.made_by for record in after.records} == {"", __version__}
+
+
+@dataclass(frozen=True)
+class RecordOf2979742:
+    """The reader of records in 2979742 was `Record(**json.loads(text))`, with these fields."""
+
+    number: int
+    step: str
+    kind: str
+    at: float
+    owner: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def test_a_colleague_on_an_older_version_reads_what_this_one_writes() -> None:
+    _, migrations = waiting()
+    store = migrations.store
+    read = [RecordOf2979742(**json.loads(store.read(path) or "")) for path in records(store)]
+    assert [(record.number, record.kind) for record in read] == [
+        (record.number, record.kind) for record in migrations.history()[1].records
+    ]
+
+
+def test_the_stamp_of_a_record_is_no_part_of_its_data() -> None:
+    _, migrations = waiting()
+    assert {record.stamp for record in migrations.history()[1].records} == {OWN}
+    assert [record for record in migrations.history()[1].records if "meshctl" in record.data] == []
+
+
+def test_records_with_their_stamp_outside_of_the_data_are_read() -> None:
+    _, migrations = waiting()
+    before = migrations.history()
+    for number in range(len(records(migrations.store))):
+        rewritten(migrations.store, number, stamped_outside_of_data)
+    assert migrations.history() == before
 
 
 def test_a_lock_of_a_newer_version_says_who_holds_it() -> None:
