@@ -51,6 +51,21 @@ def by(schema: int, made_by: str) -> Change:
     return lambda record: record["data"].update(meshctl={"schema": schema, "made_by": made_by})
 
 
+def newer(change: Change) -> Change:
+    """The change, made by a newer version with the same schema version."""
+
+    def changed(record: dict[str, Any]) -> None:
+        by(SCHEMA, "9.1.0")(record)
+        change(record)
+
+    return changed
+
+
+def first_workload(record: dict[str, Any]) -> dict[str, Any]:
+    workload: dict[str, Any] = record["data"]["plan"]["source"]["workloads"][0]
+    return workload
+
+
 def stamped_outside_of_data(record: dict[str, Any]) -> None:
     """As development versions after 2979742 wrote it."""
     record.update(record["data"].pop("meshctl"))
@@ -67,10 +82,12 @@ def waiting() -> tuple[Twin, Migrations]:
 CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
     "a newer schema version": (-1, by(SCHEMA + 1, "9.1.0"), NewerVersionError),
     "a newer first record": (0, by(SCHEMA + 1, "9.1.0"), NewerVersionError),
-    "a field of a record": (-1, lambda r: r.update(region="r1"), NewerVersionError),
-    "a kind of record": (-1, lambda r: r.update(kind="paused"), NewerVersionError),
-    "a field of the plan": (0, lambda r: r["data"]["plan"].update(speed=2), NewerVersionError),
-    "a field of a workload": (0, lambda r: r["data"]["plan"]["source"]["workloads"][0].update(x=1), NewerVersionError),
+    "a field of a record": (-1, newer(lambda r: r.update(region="r1")), NewerVersionError),
+    "a kind of record": (-1, newer(lambda r: r.update(kind="paused")), NewerVersionError),
+    "a field of the plan": (0, newer(lambda r: r["data"]["plan"].update(speed=2)), NewerVersionError),
+    "a field of a workload": (0, newer(lambda r: first_workload(r).update(x=1)), NewerVersionError),
+    "a damaged kind of record": (-1, lambda r: r.update(kind="dune"), UnreadableError),
+    "a damaged kind of workload": (0, lambda r: first_workload(r).update(kind="interference"), UnreadableError),
     "no plan": (0, lambda r: r["data"].pop("plan"), UnreadableError),
     "half a plan": (0, lambda r: r["data"]["plan"].pop("moves"), UnreadableError),
     "no number": (-1, lambda r: r.update(number="one"), UnreadableError),
