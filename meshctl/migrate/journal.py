@@ -50,6 +50,10 @@ class Record:
     def stamp(self) -> Stamp:
         return Stamp(self.schema, self.made_by)
 
+    @property
+    def file_name(self) -> str:
+        return f"{self.number:04d}-{self.step.replace('/', '.')}-{self.kind}.json"
+
     def document(self) -> Document:
         """What is persisted: the stamp lies in `data`."""
         fields = {key: value for key, value in asdict(self).items() if key not in self.stamp.document()}
@@ -104,7 +108,7 @@ class Journal:
         """Append; durable when it returns. Raises: LockedError when another run wrote meanwhile."""
         number = self.records[-1].number + 1 if self.records else 0
         record = Record(number, step, kind, at, self.owner, data or {})
-        path = f"{self.prefix}/{number:04d}-{step.replace('/', '.')}-{kind}.json"
+        path = f"{self.prefix}/{record.file_name}"
         newest = max((_number(path) for path in self.store.paths(self.prefix)), default=-1)
         text = json.dumps(record.document(), indent=1, sort_keys=True)
         if newest >= number or not self._written(path, text):
@@ -126,9 +130,25 @@ class Journal:
 def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:
     """Read a journal; an empty one for a new migration. Raises: NewerVersionError, UnreadableError."""
     journal = Journal(store, mesh, migration, owner)
-    for path in store.paths(journal.prefix):
-        journal.records.append(_record(path, store.read(path) or ""))
+    for number, path in enumerate(record_paths(store, journal.prefix)):
+        record = _record(path, store.read(path) or "")
+        _check_place(record, number, path)
+        journal.records.append(record)
     return journal
+
+
+def _check_place(record: Record, number: int, path: str) -> None:
+    """The records of a journal are numbered from 0 without a gap. A killed run may leave a journal without its end, but
+    never one without its beginning or middle. Raises: UnreadableError."""
+    if path.rpartition("/")[2] != record.file_name:
+        raise unreadable(_place(path), f"by what it holds its name would be {record.file_name}")
+    if record.number != number:
+        raise unreadable(_place(path), f"record {number} of this journal is missing before it")
+
+
+def record_paths(store: StateStore, prefix: str) -> list[str]:
+    """The files of a journal by number. Raises: UnreadableError for a file that is no record."""
+    return sorted(store.paths(prefix), key=_number)
 
 
 def migrations(store: StateStore, mesh: str) -> list[str]:
@@ -139,16 +159,23 @@ def migrations(store: StateStore, mesh: str) -> list[str]:
 
 def closed(store: StateStore, mesh: str, migration: str) -> bool:
     """Whether the migration is over; reads its last record only. A journal that was never begun counts as over."""
-    paths = store.paths(f"migrations/{mesh}/{migration}")
+    paths = record_paths(store, f"migrations/{mesh}/{migration}")
     return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
 
 
 def _number(path: str) -> int:
-    return int(path.rsplit("/", 1)[1].split("-", 1)[0])
+    number = path.rpartition("/")[2].partition("-")[0]
+    if not number.isdecimal():
+        raise unreadable(_place(path), "its name does not begin with a number, as those of all records do")
+    return int(number)
+
+
+def _place(path: str) -> str:
+    return f"the record {path} of a migration's journal"
 
 
 def _record(path: str, text: str) -> Record:
-    place = f"the record {path} of a migration's journal"
+    place = _place(path)
     try:
         document = json.loads(text)
     except ValueError as error:

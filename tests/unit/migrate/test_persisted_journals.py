@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import obstore
 import pytest
 from obstore.store import MemoryStore
 
 from meshctl import __version__
 from meshctl.errors import LockedError, MeshError, NewerVersionError, UnreadableError
 from meshctl.migrate import guard, lock
+from meshctl.migrate.journal import record_paths
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
 from meshctl.migrate.state_store import StateStore
@@ -138,6 +140,79 @@ def test_a_damaged_record_is_named(text: str) -> None:
         migrations.history()
 
 
+def renamed(store: StateStore, old: str, new: str) -> None:
+    assert store.create(new, store.read(old) or "")
+    store.delete(old)
+
+
+def with_other_bytes(store: StateStore, path: str) -> None:
+    store.delete(path)
+    obstore.put(store.store, path, b"\xff\xfe{")
+
+
+Damage = Callable[[StateStore, list[str]], object]
+DAMAGED: dict[str, tuple[int, Damage]] = {
+    "no UTF-8": (-1, lambda store, paths: with_other_bytes(store, paths[-1])),
+    "no first record": (1, lambda store, paths: store.delete(paths[0])),
+    "a gap": (4, lambda store, paths: store.delete(paths[3])),
+    "a first record that is none": (0, lambda store, _: rewritten(store, 0, lambda r: r.update(kind="intent"))),
+    "another number": (5, lambda store, _: rewritten(store, 5, lambda r: r.update(number=6))),
+    "another step": (5, lambda store, _: rewritten(store, 5, lambda r: r.update(step="seed/other"))),
+    "another kind": (5, lambda store, _: rewritten(store, 5, lambda r: r.update(kind="failed"))),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_journal_that_is_not_whole_is_refused_and_its_file_is_named(name: str) -> None:
+    _, migrations = waiting()
+    number, damage = DAMAGED[name]
+    paths = records(migrations.store)
+    damage(migrations.store, paths)
+    with pytest.raises(UnreadableError) as error:
+        migrations.history()
+    assert paths[number] in error.value.what
+
+
+def test_a_first_record_that_does_not_begin_is_refused() -> None:
+    _, migrations = waiting()
+    first = records(migrations.store)[0]
+    rewritten(migrations.store, 0, lambda record: record.update(kind="intent"))
+    renamed(migrations.store, first, first.replace("begin.json", "intent.json"))
+    with pytest.raises(UnreadableError, match="0000-migration-intent") as error:
+        migrations.history()
+    assert "`begin`" in error.value.why
+
+
+def test_a_foreign_file_in_a_journal_is_named() -> None:
+    _, migrations = waiting()
+    folder = records(migrations.store)[0].rpartition("/")[0]
+    assert migrations.store.create(f"{folder}/notes.txt", "{}")
+    for read in (migrations.history, lambda: guard.open_migration(migrations.store, "demo")):
+        with pytest.raises(UnreadableError, match=r"notes\.txt"):
+            read()
+
+
+def test_a_journal_that_breaks_off_anywhere_is_read() -> None:
+    """A killed run leaves the records up to some point."""
+    _, migrations = waiting()
+    paths = records(migrations.store)
+    for length in range(len(paths) - 1, 0, -1):
+        migrations.store.delete(paths[length])
+        assert len(migrations.history()[1].records) == length
+
+
+def test_a_journal_of_more_than_ten_thousand_records_is_read_in_order() -> None:
+    store = StateStore(MemoryStore())
+    for number in range(9998, 10002):
+        assert store.create(f"migrations/demo/m/{number}-a-done.json", "")
+    assert [path.split("/")[-1][:5].rstrip("-") for path in record_paths(store, "migrations/demo/m")] == [
+        "9998",
+        "9999",
+        "10000",
+        "10001",
+    ]
+
+
 def test_a_newer_journal_names_its_version() -> None:
     _, migrations = waiting()
     rewritten(migrations.store, -1, by(SCHEMA + 1, "9.1.0"))
@@ -202,9 +277,10 @@ def test_a_lock_of_a_newer_version_says_who_holds_it() -> None:
         migrations.resume()
 
 
-def test_a_lock_that_cannot_be_read_is_held_until_somebody_breaks_it() -> None:
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe{"])
+def test_a_lock_that_cannot_be_read_is_held_until_somebody_breaks_it(content: bytes) -> None:
     store = StateStore(MemoryStore())
-    assert store.create("migrations/demo/locks/0000.json", "{")
+    obstore.put(store.store, "migrations/demo/locks/0000.json", content)
     with pytest.raises(LockedError, match="an unknown user"), lock.locked(store, "demo"):
         pass
     with lock.locked(store, "demo", break_lock=True) as held:
