@@ -62,7 +62,7 @@ class StateStore:
         try:
             return content.decode()
         except UnicodeDecodeError as error:
-            raise unreadable(f"{path} of a migration's journal", f"it is no UTF-8 text: {error}") from error
+            raise unreadable(f"the file {path} in the state backend", f"it is no UTF-8 text: {error}") from error
 
     def paths(self, prefix: str) -> Sequence[str]:
         """All paths under `prefix`, sorted."""

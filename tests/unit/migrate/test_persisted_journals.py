@@ -13,7 +13,8 @@ from obstore.store import MemoryStore
 
 from meshctl import __version__
 from meshctl.errors import LockedError, MeshError, NewerVersionError, UnreadableError
-from meshctl.migrate import guard, lock
+from meshctl.migrate import guard, lock, views
+from meshctl.migrate.activity import NotSeen
 from meshctl.migrate.journal import record_paths
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.plan import Options
@@ -190,6 +191,38 @@ def test_a_foreign_file_in_a_journal_is_named() -> None:
     for read in (migrations.history, lambda: guard.open_migration(migrations.store, "demo")):
         with pytest.raises(UnreadableError, match=r"notes\.txt"):
             read()
+
+
+@pytest.mark.parametrize("change", [by(SCHEMA + 1, "9.1.0"), lambda record: record.pop("kind")])
+def test_one_journal_that_can_not_be_read_hides_no_other(change: Change) -> None:
+    _, migrations = waiting()
+    rewritten(migrations.store, 3, change)
+    broken = migrations.ids()[0]
+    for path in list(migrations.store.paths(f"migrations/demo/{broken}")):
+        copy = path.replace(broken, f"{broken}-2")
+        assert migrations.store.create(copy, migrations.store.read(path) or "")
+    good = f"{broken}-2"
+    path = migrations.store.paths(f"migrations/demo/{good}")[3]
+    migrations.store.delete(path)
+    _, other = waiting()
+    assert migrations.store.create(path, other.store.read(records(other.store)[3]) or "")
+    text = views.list_text(migrations.listed()).splitlines()
+    assert f"{broken}  " in text[0]
+    assert "unknown: the record migrations/demo/" in text[0]
+    assert text[1].startswith(f"{good}  east -> west")
+    documents = [views.listed_document(row) for row in migrations.listed()]
+    assert [(each["id"], each["state"]) for each in documents] == [(broken, "unknown"), (good, "waiting")]
+    assert documents[0].keys() - {"error"} == documents[1].keys()
+
+
+def test_an_open_journal_that_can_not_be_read_is_told_and_refused() -> None:
+    _, migrations = waiting()
+    rewritten(migrations.store, -1, by(SCHEMA + 1, "9.1.0"))
+    seen = guard.last_open(migrations.store, "demo")
+    assert isinstance(seen, NotSeen)
+    assert seen.migration == migrations.ids()[0]
+    with pytest.raises(NewerVersionError):
+        guard.open_migration(migrations.store, "demo")
 
 
 def test_a_journal_that_breaks_off_anywhere_is_read() -> None:
