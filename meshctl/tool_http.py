@@ -6,6 +6,7 @@ Called by `tool_download`, which decides what a failure leads to.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,14 @@ def shown(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine by its very name or address; no name is looked up."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def size_of(path: Path) -> int:
@@ -158,7 +167,8 @@ def _client(url: str) -> httpx2.Client:
     import httpx2
 
     def refuse_downgrade(request: httpx2.Request) -> None:
-        if url.startswith("https://") and request.url.scheme != "https":
+        is_safe = not url.startswith("https://") and is_loopback(request.url.host)  # https stays https
+        if request.url.scheme != "https" and not is_safe:
             raise NotDownloadedError(f"{shown(url)} redirects to an address without https")
 
     timeout = httpx2.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)

@@ -160,9 +160,9 @@ def test_https_is_not_left_by_a_redirect(mirror: Publisher, tmp_path: Path, monk
 
 def test_a_proxy_is_used_where_it_applies(mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HTTP_PROXY", mirror.url)
-    monkeypatch.setenv("MESHCTL_MIRROR", "http://mirror.test")
-    mirror.put(f"http://mirror.test{KUBECTL_FILE}", KUBECTL)
-    mirror.put(f"http://mirror.test{KUBECTL_FILE}.sha256", hashlib.sha256(KUBECTL).hexdigest().encode())
+    monkeypatch.setenv("MESHCTL_MIRROR", "http://127.0.0.1:9")
+    mirror.put(f"http://127.0.0.1:9{KUBECTL_FILE}", KUBECTL)
+    mirror.put(f"http://127.0.0.1:9{KUBECTL_FILE}.sha256", hashlib.sha256(KUBECTL).hexdigest().encode())
     setup("kubectl")
     assert cached_path(TOOLS["kubectl"]).read_bytes() == KUBECTL
 
@@ -301,6 +301,30 @@ def test_a_mirror_must_be_a_url(monkeypatch: pytest.MonkeyPatch, value: str) -> 
     monkeypatch.setenv("MESHCTL_MIRROR", value)
     with pytest.raises(UsageError, match="MESHCTL_MIRROR is not a URL"):
         setup("etcd")
+
+
+@pytest.mark.parametrize(
+    "value", ["http://mirror.test", "HTTP://10.0.0.1:8080/m", "http://127.0.0.1.evil.test", "http://[::2]"]
+)
+def test_a_mirror_on_another_machine_must_use_https(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MESHCTL_MIRROR", value)
+    with pytest.raises(UsageError, match="MESHCTL_MIRROR must begin with https://") as caught:
+        setup("etcd")
+    assert "https://mirror.example.com" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "value", ["http://localhost:8080", "http://127.0.0.2/m", "http://[::1]:80", "https://mirror.test"]
+)
+def test_a_mirror_on_this_machine_may_use_http(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MESHCTL_MIRROR", value)
+    assert tool_download.downloads().mirror == value
+
+
+def test_no_mirror_leads_away_from_this_machine_without_https(mirror: Publisher) -> None:
+    mirror.put("/there", Answer(status=302, headers={"Location": "http://mirror.test/elsewhere"}))
+    with pytest.raises(NotDownloadedError, match="redirects to an address without https"):
+        tool_http.text_of(f"{mirror.url}/there")
 
 
 def test_progress_is_told(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
