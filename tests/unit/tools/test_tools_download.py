@@ -259,6 +259,34 @@ def test_a_host_that_goes_silent_is_tried_once(
     assert built(tmp_path) == 2
 
 
+def test_a_host_that_sends_too_slowly_is_given_up(
+    mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tool_http, "_RATE_WINDOW_S", 0.2)
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    mirror.put(KUBECTL_FILE, Answer(KUBECTL, trickles=True))
+    lines = setup("kubectl", "kube-scheduler")
+    assert any("not downloaded" in line and "less than 1 KiB in a second came" in line for line in lines)
+    assert built(tmp_path) == 2
+
+
+def test_a_range_that_nobody_asked_for_is_no_whole_file(mirror: Publisher, tmp_path: Path) -> None:
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    mirror.put(KUBECTL_FILE, Answer(status=416))
+    assert any(f"HTTP 416 for {mirror.url}{KUBECTL_FILE}" in line for line in setup("kubectl"))
+    assert built(tmp_path) == 1
+
+
+def test_a_file_that_is_too_large_is_not_left_in_the_cache(
+    mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tool_http, "_MOST_FILE_BYTES", 1000)
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    assert any("is larger than" in line for line in setup("kubectl"))
+    assert [path for path in (tmp_path / "cache" / "downloads").rglob("*") if path.is_file()] == []
+    assert built(tmp_path) == 1
+
+
 def test_looking_a_host_up_has_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tool_http, "_TEXT_TIMEOUT_S", 0.1)
     monkeypatch.setattr(tool_http, "_text", lambda url: time.sleep(1))
