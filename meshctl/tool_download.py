@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from meshctl import tool_http
 from meshctl.errors import ToolError, UsageError
-from meshctl.tool_http import CutOffError, HostDownError, NotDownloadedError, shown
+from meshctl.tool_http import CutOffError, HostDownError, NotDownloadedError, is_loopback, shown
 from meshctl.tool_releases import ReleaseFile, checksum_in, release_file
 from meshctl.tool_table import Tool, cache_dir
 from meshctl.tool_unpack import unpack
@@ -71,18 +71,24 @@ class Downloads:
 
 
 def downloads() -> Downloads:
-    """As the environment says. Raises: UsageError when MESHCTL_MIRROR is no URL."""
+    """As the environment says. Raises: UsageError when MESHCTL_MIRROR is no URL, or one that can't be trusted."""
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     try:
         parts = urlsplit(mirror)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         is_url = False
+    hint = f"{MIRROR_VARIABLE}=https://mirror.example.com/meshctl, or unset it to use the publishers' own hosts"
     if mirror and not is_url:
         raise UsageError(
-            f"{MIRROR_VARIABLE} is not a URL",
-            why="it must begin with https:// or http:// and name a host",
-            hint=f"{MIRROR_VARIABLE}=https://mirror.example.com/meshctl, or unset it to use the publishers' own hosts",
+            f"{MIRROR_VARIABLE} is not a URL", why="it must begin with https:// and name a host", hint=hint
+        )
+    if mirror and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise UsageError(
+            f"{MIRROR_VARIABLE} must begin with https://",
+            why="over http, anybody on the way could exchange a program together with its checksum; http is taken from"
+            " this machine only (localhost, 127.0.0.1, [::1])",
+            hint=hint,
         )
     return Downloads(mirror)
 

@@ -6,6 +6,7 @@ Called by `tool_download`, which decides what a failure leads to.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ RETRY_WAIT_S = 1.0
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 20.0
 _TEXT_TIMEOUT_S = 10.0
+_RATE_WINDOW_S = 30.0
+_LEAST_BYTES_PER_S = 1 << 10
 _TEXT_ATTEMPTS = 3
 _PROGRESS_EVERY_S = 2.0
 _MOST_TEXT_BYTES = 1 << 20
@@ -51,6 +54,14 @@ def shown(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine by its very name or address; no name is looked up."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def size_of(path: Path) -> int:
@@ -100,14 +111,29 @@ def download_rest(url: str, target: Path, report: Callable[[int, int], None]) ->
         total = size + int(length) if length.isdecimal() else 0
         last_report = time.monotonic()
         with target.open("ab" if size else "wb") as file:
-            for chunk in response.iter_raw():
+            for chunk in _fast_enough(response.iter_raw()):
                 file.write(chunk)
                 size += len(chunk)
                 if size > _MOST_FILE_BYTES:
+                    target.unlink()  # nothing to go on with the next time
                     raise NotDownloadedError(f"{shown(url)} is larger than {_MOST_FILE_BYTES >> 20} MiB")
                 if time.monotonic() - last_report >= _PROGRESS_EVERY_S:
                     last_report = time.monotonic()
                     report(size, total)
+
+
+def _fast_enough(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, for as long as they don't come too slowly: a read timeout alone lets one byte at a time go on for
+    days. Raises: CutOffError."""
+    began, received = time.monotonic(), 0
+    for chunk in chunks:
+        received += len(chunk)
+        passed_s = time.monotonic() - began
+        if passed_s >= _RATE_WINDOW_S:
+            if received < passed_s * _LEAST_BYTES_PER_S:
+                raise CutOffError(f"less than {_LEAST_BYTES_PER_S >> 10} KiB in a second came")
+            began, received = time.monotonic(), 0
+        yield chunk
 
 
 def _text_in_attempts(url: str) -> str:
@@ -140,7 +166,8 @@ def _response(url: str, headers: dict[str, str]) -> Iterator[httpx2.Response]:
     try:
         with _client(url) as client, client.stream("GET", url, headers=headers) as response:
             began = True
-            if not response.is_success and response.status_code != _RANGE_NOT_SATISFIABLE:
+            is_complete = response.status_code == _RANGE_NOT_SATISFIABLE and "Range" in headers
+            if not response.is_success and not is_complete:
                 text = f"HTTP {response.status_code} for {shown(url)}"
                 raise CutOffError(text) if response.status_code in _TRY_AGAIN else NotDownloadedError(text)
             yield response
@@ -158,7 +185,8 @@ def _client(url: str) -> httpx2.Client:
     import httpx2
 
     def refuse_downgrade(request: httpx2.Request) -> None:
-        if url.startswith("https://") and request.url.scheme != "https":
+        is_safe = not url.startswith("https://") and is_loopback(request.url.host)  # https stays https
+        if request.url.scheme != "https" and not is_safe:
             raise NotDownloadedError(f"{shown(url)} redirects to an address without https")
 
     timeout = httpx2.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)

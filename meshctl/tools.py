@@ -102,7 +102,7 @@ def ensure(names: Iterable[str], progress: Progress | None = None, *, build: boo
     """Every named program's path, after downloading or building what is missing; with `build` nothing is downloaded.
 
     `progress` gets one line of text at a time: what is done now, how far it is, for how long. Raises: ToolError,
-    UsageError for a MESHCTL_MIRROR that is no URL.
+    UsageError for a MESHCTL_MIRROR that is no URL, or one without https on another machine.
     """
     tell = progress or (lambda _: None)
     by_download = None if build else downloads()

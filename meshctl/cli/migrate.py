@@ -78,8 +78,8 @@ def list_migrations(ctx: typer.Context) -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        rows = [migrations.seen(migration) for migration in migrations.ids()]
-    _show(context, {"migrations": [views.summary_document(*row) for row in rows]}, views.list_text(rows))
+        rows = migrations.listed()
+    _show(context, {"migrations": [views.listed_document(row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()

@@ -20,8 +20,8 @@ from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.migrate import guard
-from meshctl.migrate.activity import Seen
-from meshctl.migrate.state_store import keeps_journals, open_state_store
+from meshctl.migrate.activity import NotSeen, Seen
+from meshctl.migrate.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
@@ -58,11 +58,21 @@ class Opened:
         return self.known(environment)
 
     def open_migration(self) -> Seen | None:
-        """This mesh's migration that is neither finished nor rolled back."""
+        """This mesh's migration that is neither finished nor rolled back.
+
+        Raises: NewerVersionError, UnreadableError.
+        """
+        store = self._journals()
+        return guard.open_migration(store, self.mesh.name) if store is not None else None
+
+    def last_open_migration(self) -> Seen | NotSeen | None:
+        """As `open_migration`, but a journal that can't be read is no error."""
+        store = self._journals()
+        return guard.last_open(store, self.mesh.name) if store is not None else None
+
+    def _journals(self) -> StateStore | None:
         backend = self.environments.state.backend
-        if not keeps_journals(backend):
-            return None
-        return guard.open_migration(open_state_store(backend, self.session.folder), self.mesh.name)
+        return open_state_store(backend, self.session.folder) if keeps_journals(backend) else None
 
     def running(self, environment: str) -> stack_locks.Holder | None:
         """Who is changing the environment at the moment; None also where the backend can't be asked (Pulumi Cloud)."""

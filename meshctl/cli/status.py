@@ -19,15 +19,18 @@ def status(
     from meshctl.cli.opened import opened
     from meshctl.engine.others import others_text
     from meshctl.migrate import views
-    from meshctl.operate.status import collect, status_text, with_holder
+    from meshctl.operate.status import collect, collect_all, status_text, with_holder
 
     context: Context = ctx.obj
     with opened(context, "status") as mesh:
-        names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
-        found = [with_holder(collect(mesh.session, name), mesh.running(name)) for name in names]
-        moving = mesh.open_migration()
+        if environment:
+            seen = [collect(mesh.session, mesh.known(environment))]
+        else:
+            seen = collect_all(mesh.session, mesh.environments.environments)
+        found = [with_holder(status, mesh.running(status.environment)) for status in seen]
+        moving = mesh.last_open_migration()
         others = () if environment else mesh.session.others()
-    migration = views.summary_document(*moving) if moving else None
+    migration = views.listed_document(moving) if moving else None
     if context.output == "json":
         states = {status.environment: status.document() for status in found}
         context.print_json(

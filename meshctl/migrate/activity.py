@@ -10,6 +10,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from meshctl.errors import NewerVersionError, UnreadableError
 from meshctl.migrate.history import History
 from meshctl.migrate.lock import Owner
 
@@ -43,6 +44,17 @@ class Seen(NamedTuple):
     migration: str
     history: History
     activity: Activity
+
+
+class NotSeen(NamedTuple):
+    """A migration whose journal can't be read."""
+
+    migration: str
+    error: NewerVersionError | UnreadableError
+
+    @property
+    def text(self) -> str:
+        return f"{self.error.what}: {self.error.why}; {self.error.hint}"
 
 
 def activity_of(owner: Owner | None) -> Activity:

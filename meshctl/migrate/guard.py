@@ -6,8 +6,8 @@ would start a second trainer on data that has moved on, and a `destroy` would ta
 
 from __future__ import annotations
 
-from meshctl.errors import LockedError
-from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
+from meshctl.errors import LockedError, NewerVersionError, UnreadableError
+from meshctl.migrate.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
 from meshctl.migrate.history import History, read_history
 from meshctl.migrate.journal import closed, migrations, open_journal
 from meshctl.migrate.lock import holder
@@ -17,11 +17,25 @@ _TARGET_RUNS = ("waiting", "finishing")  # the target is what serves, and is kep
 
 
 def open_migration(store: StateStore, mesh: str) -> Seen | None:
-    """The migration that is neither finished nor rolled back; there is one at most."""
+    """The migration that is neither finished nor rolled back; there is one at most.
+
+    Raises: NewerVersionError, UnreadableError.
+    """
+    seen = last_open(store, mesh)
+    if isinstance(seen, NotSeen):
+        raise seen.error
+    return seen
+
+
+def last_open(store: StateStore, mesh: str) -> Seen | NotSeen | None:
+    """As `open_migration`, for who only shows it: a journal that can't be read is no error."""
     for migration in reversed(migrations(store, mesh)):
-        if not closed(store, mesh, migration):
-            history = read_history(open_journal(store, mesh, migration, "").records)
-            return Seen(migration, history, activity_of(holder(store, mesh)))
+        try:
+            if not closed(store, mesh, migration):
+                history = read_history(open_journal(store, mesh, migration, "").records)
+                return Seen(migration, history, activity_of(holder(store, mesh)))
+        except (NewerVersionError, UnreadableError) as error:
+            return NotSeen(migration, error)
     return None
 
 

@@ -13,7 +13,7 @@ from meshctl.changes.losses import Loss, not_agreed
 from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal import Record
 from meshctl.migrate.plan import MigrationPlan
-from meshctl.model.persisted import Format
+from meshctl.model.persisted import Format, unreadable
 from meshctl.model.stack_state import DEPLOYMENT
 
 Direction = Literal["forward", "rollback", "finish"]
@@ -110,7 +110,11 @@ class History:
 
 
 def read_history(records: Sequence[Record]) -> History:
-    """Fold the records. The first must be `begin`. Raises: NewerVersionError, UnreadableError."""
+    """Fold the records. Raises: NewerVersionError, UnreadableError, which is also for a first record that does not
+    begin a migration."""
+    if records[0].kind != "begin":
+        place = f"the record {records[0].file_name} of a migration's journal"
+        raise unreadable(place, f"a journal begins with a record `begin`, and this one is `{records[0].kind}`")
     done: dict[str, Record] = {}
     intents: set[str] = set()
     decided: dict[str, str] = {}

@@ -6,6 +6,8 @@ Written by `run` before and after each step, read by `history`. One file for eac
 
 A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
 before it. Each record has a schema version of its own, since different versions of meshctl may write to one journal.
+It is persisted in the record's `data`: versions up to 2979742 refuse a record with keys that they don't know, but take
+`data` as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from meshctl import __version__
 from meshctl.errors import LockedError
 from meshctl.migrate.state_store import StateStore
 from meshctl.model.persisted import SCHEMA, Document, Format, Stamp, stamp_of, unreadable
+
+STAMP: Final = "meshctl"  # the key of a persisted record's `data` that holds its stamp
 
 Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "closed"]
 
@@ -45,6 +49,15 @@ class Record:
     @property
     def stamp(self) -> Stamp:
         return Stamp(self.schema, self.made_by)
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.number:04d}-{self.step.replace('/', '.')}-{self.kind}.json"
+
+    def document(self) -> Document:
+        """What is persisted: the stamp lies in `data`."""
+        fields = {key: value for key, value in asdict(self).items() if key not in self.stamp.document()}
+        return {**fields, "data": {**self.data, STAMP: self.stamp.document()}}
 
 
 # By kind of record: the key that its data must have, and the allowed values.
@@ -95,9 +108,9 @@ class Journal:
         """Append; durable when it returns. Raises: LockedError when another run wrote meanwhile."""
         number = self.records[-1].number + 1 if self.records else 0
         record = Record(number, step, kind, at, self.owner, data or {})
-        path = f"{self.prefix}/{number:04d}-{step.replace('/', '.')}-{kind}.json"
+        path = f"{self.prefix}/{record.file_name}"
         newest = max((_number(path) for path in self.store.paths(self.prefix)), default=-1)
-        text = json.dumps(asdict(record), indent=1, sort_keys=True)
+        text = json.dumps(record.document(), indent=1, sort_keys=True)
         if newest >= number or not self._written(path, text):
             raise LockedError(
                 f"another run goes on with migration {self.migration}",
@@ -117,9 +130,25 @@ class Journal:
 def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:
     """Read a journal; an empty one for a new migration. Raises: NewerVersionError, UnreadableError."""
     journal = Journal(store, mesh, migration, owner)
-    for path in store.paths(journal.prefix):
-        journal.records.append(_record(path, store.read(path) or ""))
+    for number, path in enumerate(record_paths(store, journal.prefix)):
+        record = _record(path, store.read(path) or "")
+        _check_place(record, number, path)
+        journal.records.append(record)
     return journal
+
+
+def _check_place(record: Record, number: int, path: str) -> None:
+    """The records of a journal are numbered from 0 without a gap. A killed run may leave a journal without its end, but
+    never one without its beginning or middle. Raises: UnreadableError."""
+    if path.rpartition("/")[2] != record.file_name:
+        raise unreadable(_place(path), f"by what it holds its name would be {record.file_name}")
+    if record.number != number:
+        raise unreadable(_place(path), f"record {number} of this journal is missing before it")
+
+
+def record_paths(store: StateStore, prefix: str) -> list[str]:
+    """The files of a journal by number. Raises: UnreadableError for a file that is no record."""
+    return sorted(store.paths(prefix), key=_number)
 
 
 def migrations(store: StateStore, mesh: str) -> list[str]:
@@ -130,18 +159,36 @@ def migrations(store: StateStore, mesh: str) -> list[str]:
 
 def closed(store: StateStore, mesh: str, migration: str) -> bool:
     """Whether the migration is over; reads its last record only. A journal that was never begun counts as over."""
-    paths = store.paths(f"migrations/{mesh}/{migration}")
+    paths = record_paths(store, f"migrations/{mesh}/{migration}")
     return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
 
 
 def _number(path: str) -> int:
-    return int(path.rsplit("/", 1)[1].split("-", 1)[0])
+    number = path.rpartition("/")[2].partition("-")[0]
+    if not number.isdecimal():
+        raise unreadable(_place(path), "its name does not begin with a number, as those of all records do")
+    return int(number)
+
+
+def _place(path: str) -> str:
+    return f"the record {path} of a migration's journal"
 
 
 def _record(path: str, text: str) -> Record:
-    place = f"the record {path} of a migration's journal"
+    place = _place(path)
     try:
         document = json.loads(text)
     except ValueError as error:
         raise unreadable(place, f"it is no JSON: {error}") from error
-    return RECORD.read(document, stamp_of(document, place), place)
+    return RECORD.read(*_without_stamp(document, place), place)
+
+
+def _without_stamp(document: object, place: str) -> tuple[object, Stamp]:
+    """A record with its stamp beside the other fields, as `Record` has it, and the stamp. Some records have the stamp
+    there: development versions after 2979742 wrote them so."""
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(data, dict) or STAMP not in data:
+        return document, stamp_of(document, place)
+    stamp = stamp_of(data[STAMP], place)
+    others = {key: value for key, value in data.items() if key != STAMP}
+    return {**document, "data": others, **stamp.document()}, stamp

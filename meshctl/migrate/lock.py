@@ -22,7 +22,7 @@ from typing import Final
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from meshctl.errors import LockedError
+from meshctl.errors import LockedError, UnreadableError
 from meshctl.migrate.state_store import StateStore
 
 
@@ -108,12 +108,10 @@ def holder(store: StateStore, mesh: str) -> Owner | None:
 
 
 def _owner(store: StateStore, path: str) -> Owner | None:
-    text = store.read(path)
-    if text is None:
-        return None
     try:
-        return _ADAPTER.validate_json(text)
-    except ValidationError:
+        text = store.read(path)
+        return _ADAPTER.validate_json(text) if text is not None else None
+    except (ValidationError, UnreadableError):
         return _UNREADABLE
 
 

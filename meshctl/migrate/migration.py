@@ -21,15 +21,17 @@ from meshctl.errors import (
     LockedError,
     MeshError,
     MigrationError,
+    NewerVersionError,
     OwnedFieldsError,
     StoppedByFieldsError,
     UnreachableError,
+    UnreadableError,
     UsageError,
 )
 from meshctl.migrate import lock
 from meshctl.migrate.actions_environment import DESTROYING, FINISHING
 from meshctl.migrate.actions_lost import refuse_unless_lost
-from meshctl.migrate.activity import Activity, Seen, activity_of, next_text, state_text
+from meshctl.migrate.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.guard import open_migration
 from meshctl.migrate.history import Direction, History, read_history
@@ -232,6 +234,16 @@ class Migrations:
     def seen(self, migration: str = "") -> Seen:
         """As `history`, and whether anyone works on it at this moment."""
         return Seen(*self.history(migration), activity_of(lock.holder(self.store, self.mesh)))
+
+    def listed(self) -> list[Seen | NotSeen]:
+        """All migrations. A journal that can't be read does not hide the others."""
+        return [self._seen_or_not(migration) for migration in self.ids()]
+
+    def _seen_or_not(self, migration: str) -> Seen | NotSeen:
+        try:
+            return self.seen(migration)
+        except (NewerVersionError, UnreadableError) as error:
+            return NotSeen(migration, error)
 
     def _turn(self, journal: Journal, history: History, to: Direction, options: dict[str, Any]) -> History:
         """Go that way from here on; the options given last are those that count, for `resume` too."""

@@ -23,6 +23,7 @@ from obstore.store import LocalStore, S3Store, from_url
 from meshctl import own_folder
 from meshctl.engine import certificates, state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.model.persisted import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +53,16 @@ class StateStore:
         return True
 
     def read(self, path: str) -> str | None:
-        """The text, or None when there is no such object."""
+        """The text, or None when there is no such object. Raises: UnreadableError when it is no text."""
         with _named():
             try:
-                return bytes(obstore.get(self.store, path).bytes()).decode()
+                content = bytes(obstore.get(self.store, path).bytes())
             except (exceptions.NotFoundError, FileNotFoundError):
                 return None
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise unreadable(f"the file {path} in the state backend", f"it is no UTF-8 text: {error}") from error
 
     def paths(self, prefix: str) -> Sequence[str]:
         """All paths under `prefix`, sorted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshctl.migrate.activity import Activity, Seen, next_commands, state_text
+from meshctl.migrate.activity import Activity, NotSeen, Seen, next_commands, state_text
 from meshctl.migrate.downtime import downtime_document, downtime_lines
 from meshctl.migrate.history import History
 from meshctl.migrate.outline import forward, not_returned, outline
@@ -103,6 +103,14 @@ def summary_document(migration: str, history: History, activity: Activity = _NOB
     }
 
 
+def listed_document(row: Seen | NotSeen) -> dict[str, Any]:
+    """One row of `migrations list`. `error` is there only where the journal can't be read, the rest is empty then."""
+    if isinstance(row, Seen):
+        return summary_document(*row)
+    unknown = dict.fromkeys(("source", "target", "begun", "active", "worked_on_by"))
+    return {"id": row.migration, **unknown, "state": "unknown", "step": "", "next": [], "error": row.text}
+
+
 def next_step(history: History) -> str:
     """The first step that isn't done; "" when the direction has come to its end."""
     if history.outcome:
@@ -110,14 +118,18 @@ def next_step(history: History) -> str:
     return next((step.name for step in outline(history) if step.name not in history.done), "")
 
 
-def list_text(rows: Sequence[Seen]) -> str:
+def list_text(rows: Sequence[Seen | NotSeen]) -> str:
     """`migrations list`: one line for each, and how to go on with the one that is open."""
     if not rows:
         return "no migrations\n"
     width = max(len(row.migration) for row in rows)
-    lines = [f"{row.migration:<{width}}  {_way(row.history)}  {_where(*row)}" for row in rows]
-    lines += [line for row in rows for line in _next_lines(*row)]
+    lines = [f"{row.migration:<{width}}  {_listed(row)}" for row in rows]
+    lines += [line for row in rows if isinstance(row, Seen) for line in _next_lines(*row)]
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _listed(row: Seen | NotSeen) -> str:
+    return f"{_way(row.history)}  {_where(*row)}" if isinstance(row, Seen) else f"unknown: {row.text}"
 
 
 def _way(history: History) -> str:

@@ -10,6 +10,7 @@ ADR 0029 says why, and how a shape is changed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -40,11 +41,20 @@ class Stamp:
     schema: int = 0
     made_by: str = ""
 
+    @property
+    def is_newer(self) -> bool:
+        """Whether a version newer than this one wrote the document. False where that is unknown."""
+        return _numbers(self.made_by) > _numbers(__version__)
+
     def document(self) -> Document:
         return {"schema": self.schema, "made_by": self.made_by}
 
 
 OWN: Final = Stamp(SCHEMA, __version__)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def stamp_of(document: object, place: str) -> Stamp:
@@ -103,6 +113,8 @@ class Format(Generic[Value]):
 def newer(place: str, stamp: Stamp, why: str) -> NewerVersionError:
     maker = f"meshctl {stamp.made_by}" if stamp.made_by else "another version of meshctl"
     wanted = f"meshctl {stamp.made_by}" if stamp.made_by else "the version of meshctl that made it"
+    if stamp.made_by and not stamp.is_newer:
+        maker, wanted = f"another build of {maker}", "the build that made it"
     return NewerVersionError(
         f"{place} was made by {maker}, and meshctl {__version__} can't read it",
         why=f"{why}; nothing was changed",
@@ -110,11 +122,13 @@ def newer(place: str, stamp: Stamp, why: str) -> NewerVersionError:
     )
 
 
-def unreadable(place: str, why: str) -> UnreadableError:
+def unreadable(place: str, why: str, *, build: str = "") -> UnreadableError:
+    """`build`: the version of which another build may have written the document."""
     return UnreadableError(
         f"{place} can't be read",
         why=f"{why}; nothing was changed",
-        hint="it is damaged or was edited by hand: restore its last good copy, and run the command again",
+        hint="it is damaged or was edited by hand: restore its last good copy, and run the command again"
+        + (f"; or use the other build, if another build of meshctl {build} wrote it" if build else ""),
     )
 
 
@@ -127,4 +141,7 @@ def _explained(error: ValidationError, stamp: Stamp, place: str) -> NewerVersion
     if not additions:
         return unreadable(place, f"{path}: {first['msg']}")
     unknown = "value" if first["type"] == "literal_error" else "field"
-    return newer(place, stamp, f"it has a {unknown} that this version does not know: {path}")
+    why = f"it has a {unknown} that this version does not know: {path}"
+    if stamp.made_by and not stamp.is_newer:
+        return unreadable(place, f"{why}, but meshctl {stamp.made_by} wrote it", build=stamp.made_by)
+    return newer(place, stamp, why)

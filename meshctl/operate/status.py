@@ -7,6 +7,7 @@ Called by `cli.status`. An API that does not answer is reported as such, never a
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from meshctl.engine.jobs import JobState
 from meshctl.engine.presence import Presence
 from meshctl.engine.session import Session
 from meshctl.engine.stack_locks import Holder
-from meshctl.errors import MeshError
+from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.platforms import registry
@@ -75,7 +76,10 @@ class EnvironmentStatus:
 
 
 def collect(session: Session, environment: str) -> EnvironmentStatus:
-    """Ask the state and the cluster. Raises nothing that the cluster causes: it is told in `error`."""
+    """Ask the state and the cluster. Raises nothing that the cluster causes: it is told in `error`.
+
+    Raises: NewerVersionError, UnreadableError.
+    """
     state = session.state(environment)
     found = presence.presence(state)
     if found is Presence.NOTHING:
@@ -104,6 +108,18 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any(w.ready + w.done < w.wanted or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+
+
+def collect_all(session: Session, environments: Iterable[str]) -> list[EnvironmentStatus]:
+    """As `collect`. An environment whose state can't be read is unknown, so that it does not hide the others."""
+    return [_collect_or_unknown(session, environment) for environment in environments]
+
+
+def _collect_or_unknown(session: Session, environment: str) -> EnvironmentStatus:
+    try:
+        return collect(session, environment)
+    except (NewerVersionError, UnreadableError) as error:
+        return EnvironmentStatus(environment, "unknown", error=f"{error.what}: {error.why}; {error.hint}")
 
 
 def with_holder(status: EnvironmentStatus, holder: Holder | None) -> EnvironmentStatus:

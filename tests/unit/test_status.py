@@ -2,9 +2,12 @@
 
 from typing import Any, cast
 
+import pytest
+
 from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.engine.session import Session
+from meshctl.errors import NewerVersionError
 from meshctl.model.stack_state import StackState
 from meshctl.operate.status import (
     EndpointStatus,
@@ -12,6 +15,7 @@ from meshctl.operate.status import (
     PoolStatus,
     WorkloadStatus,
     collect,
+    collect_all,
     status_text,
     workload_status,
 )
@@ -119,6 +123,25 @@ def test_what_a_failed_up_left_is_not_absent() -> None:
         found = Saved("storage/weights:bucket", "cluster:eks", **outputs).status()
         assert found.state == "degraded"
         assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources are there;")
+
+
+class Newer(Saved):
+    """A session with a state that a newer meshctl wrote."""
+
+    def __init__(self) -> None:
+        super().__init__(meshctl={"schema": 99, "made_by": "9.1.0"})
+
+
+def test_one_state_that_can_not_be_read_hides_no_other() -> None:
+    found = [collect_all(cast("Session", session), ["aws-east"])[0] for session in (Newer(), Saved())]
+    assert [status.state for status in found] == ["unknown", "absent"]
+    assert "was made by meshctl 9.1.0" in found[0].error
+    assert "install meshctl 9.1.0 or a newer version" in found[0].error
+
+
+def test_a_state_that_can_not_be_read_is_an_error_where_it_was_asked_for() -> None:
+    with pytest.raises(NewerVersionError):
+        collect(cast("Session", Newer()), "aws-east")
 
 
 def test_storage_alone_is_told_as_such() -> None:

@@ -47,9 +47,9 @@ def saved(**changes: Any) -> State:
     return state({**copy.deepcopy(as_outputs(DEPLOYED)), **changes})
 
 
-def with_field(**fields: Any) -> State:
-    """The state of this version, with other fields of its first workload."""
-    found = saved()
+def with_field(made_by: str = "9.1.0", **fields: Any) -> State:
+    """The state of another version, with other fields of its first workload."""
+    found = saved(**{STAMP: {"schema": SCHEMA, "made_by": made_by}})
     found["resources"][0]["outputs"]["deployment"]["workloads"][0].update(fields)
     return found
 
@@ -59,10 +59,13 @@ NEWER: dict[str, State] = {
     "a newer schema version and shape": saved(
         deployment={"all": "new"}, **{STAMP: {"schema": SCHEMA + 1, "made_by": "9.1.0"}}
     ),
-    "a field": with_field(workingDir="/srv"),
+    "a field": with_field(hostName="/srv"),
     "a kind of workload": with_field(kind="notebook"),
 }
 DAMAGED: dict[str, State] = {
+    "an unknown word by this version": with_field(__version__, kind="notebook"),
+    "an unknown field by this version": with_field(__version__, hostName="/srv"),
+    "an unknown field by an older version": with_field("0.0.9", hostName="/srv"),
     "no workloads": saved(deployment={**DEPLOYED.model_dump(mode="json"), "workloads": 7}),
     "half a deployment": saved(deployment={"mesh": "llm-prod"}),
     "no deployment": saved(deployment=[7]),
@@ -156,17 +159,32 @@ def test_no_command_goes_on_from_a_state_that_it_cannot_read(
 
 @pytest.mark.parametrize("name", NEWER)
 def test_a_newer_state_names_its_version(name: str) -> None:
-    made_by = "9.1.0" if "schema version" in name else __version__
     with pytest.raises(NewerVersionError) as error:
         StackState.read(NEWER[name], "the state of cw")
-    assert error.value.what.startswith(f"the state of cw was made by meshctl {made_by}")
-    assert f"install meshctl {made_by} or a newer version" in error.value.hint
+    assert error.value.what.startswith("the state of cw was made by meshctl 9.1.0, and")
+    assert "install meshctl 9.1.0 or a newer version" in error.value.hint
+
+
+@pytest.mark.parametrize("made_by", [__version__, "0.0.9"])
+def test_nobody_is_sent_for_a_version_that_can_not_be_newer(made_by: str) -> None:
+    with pytest.raises(UnreadableError) as error:
+        StackState.read(with_field(made_by, kind="notebook"), "the state of cw")
+    assert "workloads.0.kind" in error.value.why
+    assert f"another build of meshctl {made_by}" in error.value.hint
+
+
+def test_a_newer_schema_version_by_another_build_of_this_version() -> None:
+    newer = saved(**{STAMP: {"schema": SCHEMA + 1, "made_by": __version__}})
+    with pytest.raises(NewerVersionError) as error:
+        StackState.read(newer, "the state of cw")
+    assert error.value.what.startswith(f"the state of cw was made by another build of meshctl {__version__}, and")
+    assert error.value.hint.startswith("install the build that made it or a newer version")
 
 
 def test_an_unknown_field_is_named_and_its_value_is_not() -> None:
     with pytest.raises(NewerVersionError) as error:
-        StackState.read(with_field(workingDir="/srv/planted"), "the state of cw")
-    assert "workloads.0.workingDir" in error.value.why
+        StackState.read(with_field(hostName="/srv/planted"), "the state of cw")
+    assert "workloads.0.hostName" in error.value.why
     assert "planted" not in f"{error.value.what}{error.value.why}{error.value.hint}"
 
 

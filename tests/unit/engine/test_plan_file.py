@@ -52,15 +52,23 @@ def changed(file: Path, **fields: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
-@pytest.mark.parametrize("fields", [{"schema": SCHEMA + 1, "made_by": "9.1.0"}, {"conditions": []}, {"meshctl": 2}])
+@pytest.mark.parametrize("fields", [{"schema": SCHEMA + 1}, {"conditions": []}, {"meshctl": 2}])
 def test_a_plan_of_a_newer_version_is_a_named_error_and_unchanged(tmp_path: Path, fields: dict[str, Any]) -> None:
     file = tmp_path / "plan.json"
-    changed(file, **fields)
+    changed(file, made_by="9.1.0", **fields)
     before = file.read_text()
     with pytest.raises(NewerVersionError, match="can't read it") as error:
         plan_file.check(file, plan())
     assert "install meshctl" in error.value.hint
     assert file.read_text() == before
+
+
+def test_a_field_that_this_version_can_not_have_written_is_no_newer_version(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    changed(file, conditions=[])
+    with pytest.raises(UsageError, match="is not a plan of meshctl") as error:
+        plan_file.check(file, plan())
+    assert "conditions" in error.value.why
 
 
 def test_a_plan_without_a_schema_version_is_read(tmp_path: Path) -> None:

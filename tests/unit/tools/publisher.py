@@ -36,6 +36,7 @@ class Answer:
     cut_after: int | None = None
     always_cut: bool = False
     silent: bool = False  # nothing after the headers, until the test is over
+    trickles: bool = False  # one byte after the other, slowly, and never to the end
     ranges: bool = True
 
 
@@ -89,7 +90,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rest = answer.body[start:]
         part = {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if start else {}
         self.send_head(206 if start else answer.status, len(rest), {**part, **answer.headers})
-        if answer.silent:
+        if answer.trickles:
+            for byte in rest[:60]:
+                self.wfile.write(bytes([byte]))
+                self.over.wait(0.05)
+            self.close_connection = True
+        elif answer.silent:
             self.over.wait(60)
             self.close_connection = True
         elif answer.cut_after is not None and (answer.always_cut or not start):

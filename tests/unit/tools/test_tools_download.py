@@ -160,9 +160,9 @@ def test_https_is_not_left_by_a_redirect(mirror: Publisher, tmp_path: Path, monk
 
 def test_a_proxy_is_used_where_it_applies(mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HTTP_PROXY", mirror.url)
-    monkeypatch.setenv("MESHCTL_MIRROR", "http://mirror.test")
-    mirror.put(f"http://mirror.test{KUBECTL_FILE}", KUBECTL)
-    mirror.put(f"http://mirror.test{KUBECTL_FILE}.sha256", hashlib.sha256(KUBECTL).hexdigest().encode())
+    monkeypatch.setenv("MESHCTL_MIRROR", "http://127.0.0.1:9")
+    mirror.put(f"http://127.0.0.1:9{KUBECTL_FILE}", KUBECTL)
+    mirror.put(f"http://127.0.0.1:9{KUBECTL_FILE}.sha256", hashlib.sha256(KUBECTL).hexdigest().encode())
     setup("kubectl")
     assert cached_path(TOOLS["kubectl"]).read_bytes() == KUBECTL
 
@@ -259,6 +259,34 @@ def test_a_host_that_goes_silent_is_tried_once(
     assert built(tmp_path) == 2
 
 
+def test_a_host_that_sends_too_slowly_is_given_up(
+    mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tool_http, "_RATE_WINDOW_S", 0.2)
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    mirror.put(KUBECTL_FILE, Answer(KUBECTL, trickles=True))
+    lines = setup("kubectl", "kube-scheduler")
+    assert any("not downloaded" in line and "less than 1 KiB in a second came" in line for line in lines)
+    assert built(tmp_path) == 2
+
+
+def test_a_range_that_nobody_asked_for_is_no_whole_file(mirror: Publisher, tmp_path: Path) -> None:
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    mirror.put(KUBECTL_FILE, Answer(status=416))
+    assert any(f"HTTP 416 for {mirror.url}{KUBECTL_FILE}" in line for line in setup("kubectl"))
+    assert built(tmp_path) == 1
+
+
+def test_a_file_that_is_too_large_is_not_left_in_the_cache(
+    mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tool_http, "_MOST_FILE_BYTES", 1000)
+    mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
+    assert any("is larger than" in line for line in setup("kubectl"))
+    assert [path for path in (tmp_path / "cache" / "downloads").rglob("*") if path.is_file()] == []
+    assert built(tmp_path) == 1
+
+
 def test_looking_a_host_up_has_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tool_http, "_TEXT_TIMEOUT_S", 0.1)
     monkeypatch.setattr(tool_http, "_text", lambda url: time.sleep(1))
@@ -301,6 +329,30 @@ def test_a_mirror_must_be_a_url(monkeypatch: pytest.MonkeyPatch, value: str) -> 
     monkeypatch.setenv("MESHCTL_MIRROR", value)
     with pytest.raises(UsageError, match="MESHCTL_MIRROR is not a URL"):
         setup("etcd")
+
+
+@pytest.mark.parametrize(
+    "value", ["http://mirror.test", "HTTP://10.0.0.1:8080/m", "http://127.0.0.1.evil.test", "http://[::2]"]
+)
+def test_a_mirror_on_another_machine_must_use_https(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MESHCTL_MIRROR", value)
+    with pytest.raises(UsageError, match="MESHCTL_MIRROR must begin with https://") as caught:
+        setup("etcd")
+    assert "https://mirror.example.com" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "value", ["http://localhost:8080", "http://127.0.0.2/m", "http://[::1]:80", "https://mirror.test"]
+)
+def test_a_mirror_on_this_machine_may_use_http(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MESHCTL_MIRROR", value)
+    assert tool_download.downloads().mirror == value
+
+
+def test_no_mirror_leads_away_from_this_machine_without_https(mirror: Publisher) -> None:
+    mirror.put("/there", Answer(status=302, headers={"Location": "http://mirror.test/elsewhere"}))
+    with pytest.raises(NotDownloadedError, match="redirects to an address without https"):
+        tool_http.text_of(f"{mirror.url}/there")
 
 
 def test_progress_is_told(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
