@@ -17,6 +17,7 @@ from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider
 from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
+from meshctl.platforms.interface import EnvironmentSection
 
 
 def _variable(text: str) -> str:
@@ -58,7 +59,7 @@ class FabricOptions(Section):
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
-class PlatformEnvironment(Section):
+class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
     provider: str

@@ -95,3 +95,15 @@ def test_with_a_part_left_out_the_package_and_the_part_are_named(tmp_path: Path)
     assert 'the platform "acme" of platform-acme 1.0 can\'t be used: it lacks the part egress' in done.stderr
     doctor = meshctl(tmp_path, tmp_path / "site", "doctor").stdout
     assert "it lacks the part egress" in doctor
+
+
+@pytest.mark.parametrize("break_it", ["points", "environment", "machines"])
+def test_a_broken_platform_is_no_hindrance_to_environments_on_others(tmp_path: Path, break_it: str) -> None:
+    source = SOURCE.read_text()
+    broken = source.replace("environment=AcmeEnvironment", "environment=None") if break_it == "environment" else source
+    site = install(tmp_path / "site", source=broken, points="acme" if break_it == "points" else None)
+    if break_it == "machines":
+        (site / "platform_acme" / "machines.yaml").unlink()
+    others = re.sub(r"  acme: .*\n", "", ENVIRONMENTS)
+    done = meshctl(tmp_path, site, "check", "cw", environments=others)
+    assert (done.returncode, done.stderr) == (0, "")
