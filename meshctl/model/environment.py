@@ -7,12 +7,13 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
+from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
@@ -82,12 +83,31 @@ class GivenClusterEnvironment(PlatformEnvironment):
     storage_classes: StorageClasses = StorageClasses()
 
 
+class UnusableEnvironment(PlatformEnvironment):
+    """An entry whose `provider` names no platform that can be used here. Nothing else of it is read, and environments
+    on other platforms go on. `mistake`: what is wrong, at its place in the file; set by `load`."""
+
+    mistake: Diagnostic | None = None
+
+
+def has_unusable_platform(section: object) -> bool:
+    """Whether an entry under `environments:`, as it is written, names a platform that can't be used here."""
+    provider = section.get("provider") if isinstance(section, Mapping) else None
+    return isinstance(provider, str) and provider != "" and provider not in registry.found().platforms
+
+
+def _read_entry(section: Any, by_provider: Callable[[Any], PlatformEnvironment]) -> PlatformEnvironment:
+    return UnusableEnvironment(provider=section["provider"]) if has_unusable_platform(section) else by_provider(section)
+
+
 class _ByProvider:
-    """Has an entry read as the class of the platform that its `provider` names, one of those that are installed."""
+    """Has an entry read as the class of the platform that its `provider` names, one of those that are installed; where
+    that can't be used, as an `UnusableEnvironment`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         classes = tuple(platform.environment for platform in registry.platforms())
-        return handler.generate_schema(Annotated[Union[classes], Field(discriminator="provider")])  # noqa: UP007
+        by_provider = handler.generate_schema(Annotated[Union[classes], Field(discriminator="provider")])  # noqa: UP007
+        return core_schema.no_info_wrap_validator_function(_read_entry, by_provider)
 
 
 Environment = Annotated[PlatformEnvironment, _ByProvider()]
@@ -128,6 +148,17 @@ class Environments(Section):
     dns: Dns | None = None
     state: State = State()
     secrets: dict[DnsLabel, SecretSource] = Field(default_factory=dict)
+
+    @property
+    def mistakes(self) -> list[Diagnostic]:
+        """What is wrong with the entries whose platforms can't be used here."""
+        unusable = [entry for entry in self.environments.values() if isinstance(entry, UnusableEnvironment)]
+        return [entry.mistake for entry in unusable if entry.mistake is not None]
+
+    def mistake(self, name: str) -> Diagnostic | None:
+        """What is wrong with this entry; None for one whose platform can be used."""
+        entry = self.environments.get(name)
+        return entry.mistake if isinstance(entry, UnusableEnvironment) else None
 
     @property
     def secret_variables(self) -> tuple[str, ...]:

@@ -88,6 +88,24 @@ def test_without_its_package_the_name_is_unknown_and_the_choices_are_shown(tmp_p
     assert re.search(r'environments.acme.provider: expected one of aws, coreweave, .*; got "acme"', done.stderr)
 
 
+@pytest.mark.parametrize("command", [("check", "cw"), ("status",), ("status", "cw")])
+def test_without_its_package_environments_on_others_go_on(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = meshctl(tmp_path, tmp_path / "no-site", *command)
+    assert done.returncode == 0, done.stderr
+    assert "cw" in done.stdout
+    if command == ("status",):
+        assert 'expected one of aws, coreweave, kubernetes, onprem; got "acme"' in done.stdout
+
+
+@pytest.mark.parametrize("command", [("check", "acme"), ("plan", "acme"), ("up", "acme"), ("status", "acme")])
+def test_without_its_package_commands_that_name_its_environment_say_so(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = meshctl(tmp_path, tmp_path / "no-site", *command)
+    assert done.returncode == 65
+    assert done.stderr.startswith("environments.yaml:4:20: environments.acme.provider: expected one of aws, ")
+
+
 def test_with_a_part_left_out_the_package_and_the_part_are_named(tmp_path: Path) -> None:
     lines = [line for line in SOURCE.read_text().splitlines(keepends=True) if not line.startswith("    egress=")]
     done = meshctl(tmp_path, install(tmp_path / "site", source="".join(lines)), "check")

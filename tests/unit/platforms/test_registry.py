@@ -15,6 +15,7 @@ from meshctl.diagnosis import diagnose
 from meshctl.errors import DiagnosticsError, PlatformError
 from meshctl.load import load
 from meshctl.platforms import interface, registry
+from meshctl.resolve import known
 from tests import acme_platform
 from tests.acme_platform import SOURCE, entry_points_in, importable, install, installed
 
@@ -228,8 +229,9 @@ def files(folder: Path, environments: str) -> tuple[Path, Path]:
 
 @pytest.mark.usefixtures("broken")
 def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path: Path) -> None:
+    _, environments = load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
     with pytest.raises(DiagnosticsError) as caught:
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+        known(environments, "a")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.line, diagnostic.path) == (4, "environments.a.provider")
     assert diagnostic.message == (
@@ -240,10 +242,25 @@ def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path:
 
 @pytest.mark.usefixtures("broken")
 def test_environments_on_other_platforms_go_on(tmp_path: Path) -> None:
-    _, environments = load(*files(tmp_path, "  k: {provider: kubernetes}\n"))
+    text = "  a: {provider: acme, region: north-1}\n  k: {provider: kubernetes}\n  n: {provider: kubernetis, x: 1}\n"
+    _, environments = load(*files(tmp_path, text))
     assert environments.environments["k"].provider == "kubernetes"
+    assert known(environments, "k") == "k"
+    assert [(each.line, each.path) for each in environments.mistakes] == [
+        (4, "environments.a.provider"),
+        (6, "environments.n.provider"),
+    ]
+    assert environments.mistakes[1].message.endswith('got "kubernetis"; did you mean "kubernetes"?')
     assert set(OWN) <= set(registry.found().platforms)
     assert "acme" not in registry.found().platforms
+
+
+@pytest.mark.usefixtures("broken")
+def test_beside_another_mistake_all_are_told_at_once(tmp_path: Path) -> None:
+    text = "  a: {provider: acme}\n  b: {provider: nebula}\n  k: {provider: kubernetes, x: 1}\n"
+    with pytest.raises(DiagnosticsError) as caught:
+        load(*files(tmp_path, text))
+    assert [each.line for each in caught.value.diagnostics] == [4, 5, 6]
 
 
 @pytest.mark.usefixtures("broken")
@@ -274,7 +291,6 @@ def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pyte
 
 def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
     with installed(install(tmp_path / "site")):
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
-    with pytest.raises(DiagnosticsError):
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+        assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes == []
+    assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes != []
     assert acme_platform.PACKAGE not in registry.found().sources
