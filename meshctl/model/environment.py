@@ -7,7 +7,7 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
@@ -68,10 +68,12 @@ class PlatformEnvironment(Section, EnvironmentSection):
     prices: Prices = Field(default_factory=dict)
 
     @classmethod
-    def problems(cls, section: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+    def problems(
+        cls, section: Mapping[str, Any], pools: Collection[str] | None
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         """What is wrong between the keys of a section as it is written: (path, message) pairs. For what validation of
-        the single keys can't see."""
-        del section  # for the platforms that look at it
+        the single keys can't see. `pools`: the names of the mesh's pools, None where they can't be read."""
+        del section, pools  # for the platforms that look at them
         return []
 
 

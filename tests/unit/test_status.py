@@ -97,7 +97,7 @@ def test_a_name_that_points_here_is_told_once() -> None:
 class Saved:
     """A session with this state, and no cluster to ask."""
 
-    environments = Environments.model_construct(environments={})
+    environments = Environments.model_construct(api_version="meshctl/v1", kind="Environments", environments={})
 
     def __init__(self, *names: str, **outputs: Any) -> None:
         stack = {"urn": "urn:pulumi:aws-east::m::pulumi:pulumi:Stack::m", "type": "pulumi:pulumi:Stack"}

@@ -82,6 +82,16 @@ def test_a_mistake_in_its_section_is_told_in_the_words_of_the_file(tmp_path: Pat
     assert 'environments.acme.region: expected one of north-1, south-1; got "nowhere"' in done.stderr
 
 
+def test_rules_of_another_platform_do_not_hold_for_it(tmp_path: Path) -> None:
+    """Zones of AWS begin with their region, and its reservations name pools; elsewhere the keys may mean anything."""
+    more = "    zones: tuple[str, ...] = ()\n    capacity: dict[str, list[dict[str, str]]] = {}\n"
+    kubernetes = "    kubernetes: Kubeconfig = Kubeconfig()\n"
+    site = install(tmp_path / "site", source=SOURCE.read_text().replace(kubernetes, kubernetes + more))
+    section = "region: north-1, zones: [n1-a, n1-b], capacity: {reservations: [{pool: theirs}]}"
+    done = meshctl(tmp_path, site, "check", "acme", environments=ENVIRONMENTS.replace("region: north-1", section))
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_its_package_the_name_is_unknown_and_the_choices_are_shown(tmp_path: Path) -> None:
     done = meshctl(tmp_path, tmp_path / "no-site", "check")
     assert done.returncode == 65
