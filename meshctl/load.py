@@ -18,9 +18,9 @@ from pydantic import BaseModel, ValidationError
 from meshctl import user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
 from meshctl.model import references, secret_places
-from meshctl.model.environment import Environments, Kubeconfig
+from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
-from meshctl.model.messages import message_of
+from meshctl.model.messages import message_of, unusable_platform
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -64,7 +64,8 @@ class _Document:
 
 
 def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
-    """Read and check both files. Diagnostics name the files as the paths given here do.
+    """Read and check both files. Diagnostics name the files as the paths given here do. An environment on a platform
+    that can't be used here is no error yet: see `UnusableEnvironment`.
 
     Raises: DiagnosticsError with everything that is wrong in either file.
     """
@@ -73,11 +74,12 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
     environments = _validated(environments_document, Environments)
     if environments is not None:
         environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
+    mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
-        raise DiagnosticsError(problems)
-    return mesh, environments
+        raise DiagnosticsError(_unique([*problems, *mistakes.values()]))
+    return mesh, _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
@@ -107,6 +109,27 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
     for where, message in references.check_environments(environments.data, known):
         environments.report(where, message)
+
+
+def _unusable_platforms(document: _Document) -> dict[str, Diagnostic]:
+    """By the name of the environment: what is wrong where its platform can't be used here."""
+    sections = document.data.get("environments") if isinstance(document.data, dict) else None
+    mistakes = {}
+    for name, section in sections.items() if isinstance(sections, dict) else ():
+        if has_unusable_platform(section):
+            path = ("environments", name, "provider")
+            line, column = _position(document.root, path, at_key=False)
+            message = unusable_platform(section["provider"])
+            mistakes[name] = Diagnostic(document.file, line, column, _dotted(path), message)
+    return mistakes
+
+
+def _with_mistakes(environments: Environments, mistakes: dict[str, Diagnostic]) -> Environments:
+    entries = {
+        name: entry.model_copy(update={"mistake": mistakes[name]}) if name in mistakes else entry
+        for name, entry in environments.environments.items()
+    }
+    return environments.model_copy(update={"environments": entries})
 
 
 def _unique(problems: list[Diagnostic]) -> list[Diagnostic]:

@@ -1,19 +1,25 @@
 """Machine types and list prices as data. Called by `meshctl.cli`; read by `meshctl.resolve`.
 
-`load_catalog` puts together what each platform brings; a platform reads its own YAML file with `machines_of` and
-`storage_prices_of`. Those two are the EDGE here (they read files of a package); the values are plain and frozen.
+`load_catalog` gives what each platform brings, read when that platform is first asked for; a platform reads its own
+YAML file with `machines_of` and `storage_prices_of`. Those two are the EDGE here (they read files of a package); the
+values are plain and frozen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+from meshctl.errors import PlatformError
 from meshctl.platforms import registry
+from meshctl.platforms.interface import Platform
+
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +93,53 @@ class StoragePrice:
 
 
 @dataclass(frozen=True, eq=False)
+class ByPlatform(Mapping[str, tuple[_Row, ...]]):
+    """Rows by the name of the platform, each platform's read when it is first asked for: what is wrong with the file of
+    one is an error of that one alone.
+
+    `read`: the rows of a platform, None where it has none to give. Raises: PlatformError for a name that can't be used.
+    """
+
+    read: Callable[[Platform], tuple[_Row, ...] | None]
+    _rows: dict[str, tuple[_Row, ...]] = field(default_factory=dict)
+
+    def __getitem__(self, provider: str) -> tuple[_Row, ...]:
+        if provider not in self._rows:
+            platform = registry.found().platforms[provider]
+            try:
+                rows = self.read(platform)
+            except Exception as error:
+                raise _unreadable(provider, error) from error
+            if rows is None:
+                raise KeyError(provider)
+            self._rows[provider] = rows
+        return self._rows[provider]
+
+    def __iter__(self) -> Iterator[str]:
+        return (platform.name for platform in registry.platforms() if self.get(platform.name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _unreadable(provider: str, error: Exception) -> PlatformError:
+    source = registry.found().sources[provider]
+    why = f"{type(error).__name__}: {error}"
+    return registry.Unusable(provider, source, f"its machine types and prices can't be read: {why}").error()
+
+
+@dataclass(frozen=True, eq=False)
 class Catalog:
     """Machines by provider, in file order; storage list prices. A `source` says in words where a row was read.
 
     Compared and hashed by identity, so that choices can be remembered for each catalog.
     """
 
-    machines: dict[str, tuple[Machine, ...]]
-    storage: tuple[StoragePrice, ...]
+    machines: Mapping[str, tuple[Machine, ...]]
+    storage: Mapping[str, tuple[StoragePrice, ...]]
 
     def storage_price(self, provider: str, service: str, region: str) -> StoragePrice | None:
-        rows = (row for row in self.storage if (row.provider, row.service) == (provider, service))
+        rows = (row for row in self.storage.get(provider, ()) if (row.provider, row.service) == (provider, service))
         return next((row for row in rows if row.region in ("", region)), None)
 
     def machine(self, provider: str, name: str) -> Machine | None:
@@ -107,10 +149,12 @@ class Catalog:
 @cache
 def load_catalog() -> Catalog:
     """The machine types and prices of all platforms, read once for each process."""
-    offers = {platform.name: platform.nodes.made_of for platform in registry.platforms()}
-    machines = {name: offer.catalog() for name, offer in offers.items() if offer is not None}
-    storage = tuple(price for platform in registry.platforms() for price in platform.storage.prices())
-    return Catalog(machines=machines, storage=storage)
+    return Catalog(ByPlatform(_machines), ByPlatform(lambda platform: platform.storage.prices()))
+
+
+def _machines(platform: Platform) -> tuple[Machine, ...] | None:
+    offer = platform.nodes.made_of
+    return offer.catalog() if offer is not None else None
 
 
 def machines_of(provider: str, file: Traversable) -> tuple[Machine, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.errors import DiagnosticsError
 
 if TYPE_CHECKING:
     from meshctl.model.deployment import Resolution
@@ -29,6 +30,8 @@ def check(
 
     context: Context = ctx.obj
     mesh, declared = context.load()
+    if declared.mistakes and not environments:
+        raise DiagnosticsError(declared.mistakes)
     catalog = load_catalog()
     names = list(dict.fromkeys(known(declared, name) for name in environments or declared.environments))
     infeasible = False

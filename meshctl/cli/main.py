@@ -124,6 +124,8 @@ def global_first(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
     open_streams()
+    # looking for plugins of pydantic reads what every installed package has, and one broken file ends the command
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     secret_variables.withdraw((secret_variables.PASSPHRASE,))  # before anything is started
     arguments = global_first(sys.argv[1:])
     as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)

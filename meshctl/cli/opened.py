@@ -43,7 +43,7 @@ class Opened:
         return load_catalog()
 
     def known(self, environment: str) -> str:
-        """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
+        """The name, if environments.yaml has it. Raises: as `resolve.known`."""
         return known(self.environments, environment)
 
     def known_or_up(self, environment: str) -> str:

@@ -34,7 +34,7 @@ def restart(
     with opened(context, "restart", break_lock=break_lock) as mesh:
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
         deployment = restarts.chosen(mesh.session, names, workload)
-        where = deployment.environment
+        where = mesh.known(deployment.environment)
         mesh.refuse_if_moving(where, "restart")
         mesh.session.check = partial(mesh.refuse_if_moving, where, "restart")
         note = restarts.not_applied(deployment, lambda: mesh.deployment(where), workload)

@@ -23,21 +23,27 @@ from meshctl.platforms import registry
 
 def lost_by_up(state: StackState, deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
     """What bringing up `deployment` would lose, going by the steps of its preview. A store that can't be asked counts
-    as one that holds something."""
+    as one that holds something.
+
+    Raises: PlatformError when the platform of what is deployed is not installed."""
     return _lost(state, losses.outcome_of_up(state, state.deployment, deployment, steps), strict=False)
 
 
 def lost_by_destroy(state: StackState, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
     """What deleting the environment would lose. `keep_buckets`: they stay, as when a migration retires a side.
 
-    Raises: CredentialsError, UnreachableError, MeshError where a store can't be asked.
+    Raises: CredentialsError, UnreachableError, MeshError where a store can't be asked, PlatformError when the platform
+    of what is deployed is not installed.
     """
     outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets)
     return _lost(state, outcome, strict=True)
 
 
 def forgotten(state: StackState) -> tuple[Loss, ...]:
-    """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted."""
+    """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted.
+
+    Raises: PlatformError as `lost_by_up` does."""
+    _ask_for_platform(state)
     in_cluster = (resource.urn for resource in state.resources if resource.is_kubernetes)
     found = losses.losses(state, state.deployment, Outcome(frozenset(in_cluster)), Seen())
     return tuple(replace(loss, why="it is forgotten with its cluster, and not deleted") for loss in found)
@@ -49,6 +55,7 @@ def may_lose(state: StackState, deployment: Deployment) -> bool:
     A bucket goes when it is no longer declared as it was. What becomes of a file system or of pods' volumes depends on
     more, so that any change of the deployment counts.
     """
+    _ask_for_platform(state)
     saved = state.deployment
     if losses.given_up(saved, deployment):
         return True
@@ -147,6 +154,7 @@ def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str, *,
 
 
 def _lost(state: StackState, outcome: Outcome, *, strict: bool) -> tuple[Loss, ...]:
+    _ask_for_platform(state)
     old = state.deployment
     looked_into = losses.buckets_to_look_into(state, old, outcome)
     held = {
@@ -156,6 +164,16 @@ def _lost(state: StackState, outcome: Outcome, *, strict: bool) -> tuple[Loss, .
     }
     asks = losses.needs_cluster(state, old, outcome)
     return losses.losses(state, old, outcome, Seen(held, _volumes(state) if asks else ()))
+
+
+def _ask_for_platform(state: StackState) -> None:
+    """Only the platform that an environment was deployed on knows which resources hold data: without it, its file
+    systems would count as nothing.
+
+    Raises: PlatformError when it isn't installed, or can't be used.
+    """
+    if state.deployment is not None:
+        registry.platform(state.deployment.provider)
 
 
 def _held(store: ObjectStore, *, strict: bool) -> str:

@@ -7,16 +7,18 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
+from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.mesh import Argument, DnsLabel, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
+from meshctl.platforms.interface import EnvironmentSection
 
 
 def _variable(text: str) -> str:
@@ -58,7 +60,7 @@ class FabricOptions(Section):
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
-class PlatformEnvironment(Section):
+class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
     provider: str
@@ -66,10 +68,12 @@ class PlatformEnvironment(Section):
     prices: Prices = Field(default_factory=dict)
 
     @classmethod
-    def problems(cls, section: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+    def problems(
+        cls, section: Mapping[str, Any], pools: Collection[str] | None
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         """What is wrong between the keys of a section as it is written: (path, message) pairs. For what validation of
-        the single keys can't see."""
-        del section  # for the platforms that look at it
+        the single keys can't see. `pools`: the names of the mesh's pools, None where they can't be read."""
+        del section, pools  # for the platforms that look at them
         return []
 
 
@@ -81,12 +85,31 @@ class GivenClusterEnvironment(PlatformEnvironment):
     storage_classes: StorageClasses = StorageClasses()
 
 
+class UnusableEnvironment(PlatformEnvironment):
+    """An entry whose `provider` names no platform that can be used here. Nothing else of it is read, and environments
+    on other platforms go on. `mistake`: what is wrong, at its place in the file; set by `load`."""
+
+    mistake: Diagnostic | None = None
+
+
+def has_unusable_platform(section: object) -> bool:
+    """Whether an entry under `environments:`, as it is written, names a platform that can't be used here."""
+    provider = section.get("provider") if isinstance(section, Mapping) else None
+    return isinstance(provider, str) and provider != "" and provider not in registry.found().platforms
+
+
+def _read_entry(section: Any, by_provider: Callable[[Any], PlatformEnvironment]) -> PlatformEnvironment:
+    return UnusableEnvironment(provider=section["provider"]) if has_unusable_platform(section) else by_provider(section)
+
+
 class _ByProvider:
-    """Has an entry read as the class of the platform that its `provider` names, one of those that are installed."""
+    """Has an entry read as the class of the platform that its `provider` names, one of those that are installed; where
+    that can't be used, as an `UnusableEnvironment`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         classes = tuple(platform.environment for platform in registry.platforms())
-        return handler.generate_schema(Annotated[Union[classes], Field(discriminator="provider")])  # noqa: UP007
+        by_provider = handler.generate_schema(Annotated[Union[classes], Field(discriminator="provider")])  # noqa: UP007
+        return core_schema.no_info_wrap_validator_function(_read_entry, by_provider)
 
 
 Environment = Annotated[PlatformEnvironment, _ByProvider()]
@@ -127,6 +150,17 @@ class Environments(Section):
     dns: Dns | None = None
     state: State = State()
     secrets: dict[DnsLabel, SecretSource] = Field(default_factory=dict)
+
+    @property
+    def mistakes(self) -> list[Diagnostic]:
+        """What is wrong with the entries whose platforms can't be used here."""
+        unusable = [entry for entry in self.environments.values() if isinstance(entry, UnusableEnvironment)]
+        return [entry.mistake for entry in unusable if entry.mistake is not None]
+
+    def mistake(self, name: str) -> Diagnostic | None:
+        """What is wrong with this entry; None for one whose platform can be used."""
+        entry = self.environments.get(name)
+        return entry.mistake if isinstance(entry, UnusableEnvironment) else None
 
     @property
     def secret_variables(self) -> tuple[str, ...]:

@@ -49,10 +49,15 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
         return path[:-1], f'missing key "{path[-1]}"', True
     if kind == "union_tag_invalid":
         value = detail["input"]["provider"]
-        broken = registry.unusable(value) if isinstance(value, str) else None
-        message = str(broken) if broken is not None else _one_of(value, str(detail["ctx"]["expected_tags"]))
-        return (*path, "provider"), message, False
+        return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
     return path, _message(detail), at_key
+
+
+def unusable_platform(name: str) -> str:
+    """Of an entry that names a platform that can't be used: why, or which ones there are."""
+    broken = registry.unusable(name)
+    known = ", ".join(f"'{platform.name}'" for platform in registry.platforms())
+    return str(broken) if broken is not None else _one_of(name, known)
 
 
 def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool) -> str | None:

@@ -41,24 +41,17 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
         at: Path = ("environments", name)
         if name == NAMES_STACK:
             problems.append((at, f'"{name}" is where the endpoints\' names are kept; choose another name'))
-        problems.extend(_reservations(environment, at, pools))
-        problems.extend(((*at, *path), message) for path, message in _own_problems(environment))
-        region = environment.get("region")
-        for index, zone in enumerate(_sequence(environment.get("zones"))):
-            if isinstance(zone, str) and isinstance(region, str) and not zone.startswith(region):
-                problems.append(((*at, "zones", index), f'zone "{zone}" is not in region "{region}"'))
-            if zone in _sequence(environment.get("zones"))[:index]:
-                problems.append(((*at, "zones", index), f'zone "{zone}" appears twice'))
+        problems.extend(((*at, *path), message) for path, message in _own_problems(environment, pools))
     for name, source in _items(document, "secrets"):
         if len({"env", "file"} & source.keys()) != 1:
             problems.append((("secrets", name), 'needs exactly one of "env" and "file"'))
     return problems
 
 
-def _own_problems(environment: dict[str, Any]) -> list[Problem]:
-    """What its platform finds between the keys of its section."""
+def _own_problems(environment: dict[str, Any], pools: list[str] | None) -> list[Problem]:
+    """What its platform finds between the keys of its section, and in its references to pools."""
     platform = registry.found().platforms.get(str(environment.get("provider")))
-    return platform.environment.problems(environment) if platform is not None else []
+    return platform.environment.problems(environment, pools) if platform is not None else []
 
 
 def check_hosts(mesh: object, environments: object) -> list[Problem]:
@@ -77,19 +70,10 @@ def check_hosts(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
-def _reservations(environment: dict[str, Any], at: Path, pools: list[str] | None) -> Iterator[Problem]:
-    capacity = _mapping(environment.get("capacity"))
-    for kind in ("reservations", "blocks"):
-        for index, item in enumerate(_sequence(capacity.get(kind))):
-            pool = _mapping(item).get("pool")
-            if pools is not None and isinstance(pool, str):
-                yield from _missing((*at, "capacity", kind, index, "pool"), "pool", pool, pools)
-
-
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
     fabrics = _mapping(mesh.get("fabrics"))
     for name, pool in _items(mesh, "pools"):
-        yield from _missing(("pools", name, "fabric"), "fabric", pool.get("fabric"), fabrics)
+        yield from missing(("pools", name, "fabric"), "fabric", pool.get("fabric"), fabrics)
         nodes = pool.get("nodes")
         if isinstance(nodes, dict) and _int(nodes.get("min")) > _int(nodes.get("max")) > 0:
             yield ("pools", name, "nodes", "min"), f"min {nodes['min']} is more than max {nodes['max']}"
@@ -105,12 +89,12 @@ def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
 def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
     for name, workload in _items(mesh, "workloads"):
         at: Path = ("workloads", name)
-        yield from _missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
+        yield from missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
-        yield from _missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
         for variable in sorted(map(str, both)):
@@ -131,12 +115,12 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     stores = _mapping(mesh.get("storage"))
     mounts = _mapping(workload.get("mounts"))
     for name in mounts:
-        yield from _missing((*at, "mounts", name), "storage", name, stores)
+        yield from missing((*at, "mounts", name), "storage", name, stores)
     paths = {name: _normal(_mapping(mount).get("path")) for name, mount in mounts.items()}
     yield from _twice(paths, (*at, "mounts"), "path")
     storage = _mapping(workload.get("checkpoint")).get("storage")
     where: Path = (*at, "checkpoint", "storage")
-    yield from _missing(where, "storage", storage, stores)
+    yield from missing(where, "storage", storage, stores)
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
 
@@ -150,10 +134,10 @@ def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
     workloads = _mapping(mesh.get("workloads"))
     for name, endpoint in _items(mesh, "endpoints"):
         at: Path = ("endpoints", name)
-        yield from _missing((*at, "workload"), "workload", endpoint.get("workload"), workloads)
+        yield from missing((*at, "workload"), "workload", endpoint.get("workload"), workloads)
         workload = workloads.get(endpoint.get("workload", ""))
         if isinstance(workload, dict):
-            yield from _missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
+            yield from missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
     hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
     yield from _twice(hosts, ("endpoints",), "host", key="host")
 
@@ -168,7 +152,8 @@ def _object_names(mesh: dict[str, Any]) -> Iterator[Problem]:
             yield path, f'its {kind} would be called "{name}", as one of {taken}; rename one of them'
 
 
-def _missing(path: Path, kind: str, name: object, known: Iterable[str]) -> Iterator[Problem]:
+def missing(path: Path, kind: str, name: object, known: Iterable[str]) -> Iterator[Problem]:
+    """That `known` has no such name, with the nearest one. For platforms as well, of what their sections name."""
     names = [str(item) for item in known]
     if isinstance(name, str) and name not in names:
         yield path, f'no {kind} named "{name}"{suggestion(name, names)}'
@@ -191,10 +176,6 @@ def _items(document: dict[str, Any], section: str) -> list[tuple[str, dict[str, 
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _sequence(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _int(value: object) -> int:

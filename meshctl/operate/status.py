@@ -76,10 +76,13 @@ class EnvironmentStatus:
 
 
 def collect(session: Session, environment: str) -> EnvironmentStatus:
-    """Ask the state and the cluster. Raises nothing that the cluster causes: it is told in `error`.
+    """Ask the state and the cluster. Raises nothing that the cluster or its platform causes: it is told in `error`.
 
     Raises: NewerVersionError, UnreadableError.
     """
+    mistake = session.environments.mistake(environment)
+    if mistake is not None:
+        return EnvironmentStatus(environment, "unknown", error=mistake.message)
     state = session.state(environment)
     found = presence.presence(state)
     if found is Presence.NOTHING:

@@ -7,7 +7,7 @@ are labelled for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -43,7 +43,10 @@ class OnpremEnvironment(GivenClusterEnvironment):
     fabric: FabricOptions = FabricOptions()
 
     @classmethod
-    def problems(cls, section: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+    def problems(
+        cls, section: Mapping[str, Any], pools: Collection[str] | None
+    ) -> list[tuple[tuple[str | int, ...], str]]:
+        del pools
         if {"inventory", "kubernetes"} & section.keys():
             return []
         return [((), 'needs "inventory" (SSH hosts) or "kubernetes" (an existing cluster)')]

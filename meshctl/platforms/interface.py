@@ -11,6 +11,7 @@ Functions of a part that get an `environment` get an object of the platform's ow
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -26,6 +27,11 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
 
 # Counts the changes of this interface that a platform's module must follow. A platform names the one it was made for.
 INTERFACE = 1
+
+
+class EnvironmentSection:
+    """The base of `meshctl.model.environment.PlatformEnvironment`. It stands here so that a platform's section can be
+    told from any other class without importing the model, which is a layer above."""
 
 
 class PartsError(Exception):
@@ -50,18 +56,45 @@ class Part:
             raise PartsError(f"the interface has no part {', '.join(sorted(unknown))}{whose}")
         for name, value in parts.items():
             if not _fits(value, types[name]):
-                raise PartsError(f"its part {name}{whose} is {value!r}, which is no {types[name].partition('[')[0]}")
+                wanted = types[name]
+                kind = "Callable" if wanted.startswith("Callable[") else wanted
+                raise PartsError(f"its part {name}{whose} is {value!r}, which is no {kind}")
         return super().__new__(cls)
 
 
+_CONTAINERS: dict[str, type] = {"Mapping": Mapping, "tuple": tuple, "frozenset": frozenset}
+_PLAIN: dict[str, type | tuple[type, ...]] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
+
+
 def _fits(value: object, wanted: str) -> bool:
-    """Whether a value is a part or a function where the interface says so. `wanted`: a type as it is written there."""
+    """Whether a value is of the type that the interface asks for. `wanted`: a type as it is written there. What stands
+    inside a container is looked at where it is a text or a part; any other type of the model passes."""
+    if wanted.startswith("Callable[") or wanted == "Declare":
+        return callable(value) or (wanted.endswith("] | None") and value is None)
     if wanted.endswith(" | None"):
         return value is None or _fits(value, wanted.removesuffix(" | None"))
-    if wanted.startswith(("Callable[", "Declare")):
-        return callable(value)
+    outer, _, inner = wanted.removesuffix("]").partition("[")
+    if outer == "Literal":
+        return value in ast.literal_eval(f"({inner},)")
+    if outer == "type":
+        return isinstance(value, type) and issubclass(value, EnvironmentSection)
+    if outer in _CONTAINERS:
+        return isinstance(value, _CONTAINERS[outer]) and all(
+            _fits(each, inside) for each, inside in _inside(value, inner)
+        )
+    if outer in _PLAIN:
+        return isinstance(value, _PLAIN[outer]) and (outer == "bool" or not isinstance(value, bool))
     kind = globals().get(wanted)
     return isinstance(value, kind) if isinstance(kind, type) and issubclass(kind, Part) else True
+
+
+def _inside(container: Any, inner: str) -> list[tuple[object, str]]:
+    """What stands in a container, each with its type. `inner`: what the interface writes between the brackets."""
+    if isinstance(container, Mapping):
+        key, _, value = inner.rpartition(", ")
+        return [*((each, key) for each in container), *((each, value) for each in container.values())]
+    element = inner.removesuffix(", ...")
+    return [(each, element) for each in container]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,12 +6,16 @@ with the reason, and the others go on: only who asks for it gets the error, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
-from typing import Final, TypeVar
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from types import FrameType, MappingProxyType
+from typing import Final, Literal, TypeVar, get_args, get_origin
 
 from meshctl.errors import PlatformError
 from meshctl.platforms.interface import PartsError, Platform
@@ -70,43 +74,131 @@ def find(points: Iterable[EntryPoint]) -> Found:
 
 
 def _loaded(point: EntryPoint) -> Platform | str:
-    """The platform, or what is wrong with it."""
+    """The platform, or what is wrong with it. Whatever a package of others does, it must not end this program."""
+    if not re.fullmatch(_MODULE_AND_OBJECT, point.value):
+        return f'its entry point is "{point.value}", and must be MODULE:OBJECT, like platform_acme:PLATFORM'
     try:
-        platform = point.load()
+        with _telling_interrupts():
+            platform = point.load()
+        return _misfit(point, platform) or platform
     except PartsError as error:
         return str(error)
-    except (Exception, SystemExit) as error:  # a module of others may do anything, and must not end this program
+    except _PressedCtrlCError:
+        raise KeyboardInterrupt from None
+    except BaseException as error:
         return f"its module {point.module} fails to import: {type(error).__name__}: {error}"
+
+
+_MODULE_AND_OBJECT: Final = r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?"
+
+
+class _PressedCtrlCError(KeyboardInterrupt):
+    """From the keyboard, and not from the module that is being loaded."""
+
+
+@contextmanager
+def _telling_interrupts() -> Iterator[None]:
+    """While the block runs, Ctrl-C raises an exception that no module can have raised by itself."""
+
+    def pressed(_number: int, _frame: FrameType | None) -> None:
+        raise _PressedCtrlCError
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, pressed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _misfit(point: EntryPoint, platform: object) -> str:
+    """What is wrong with what was loaded, where all its parts are there."""
     if not isinstance(platform, Platform):
         return f"{point.value} is no Platform, but {type(platform).__name__}"
     if platform.name != point.name:
         return f'its entry point is called "{point.name}" and the platform itself "{platform.name}"'
-    return _misfit(platform) or platform
-
-
-def _misfit(platform: Platform) -> str:
-    """What is wrong with parts that are there."""
-    known = platform.environment.model_fields
-    missing = [name for name in ("provider", "region", "prices") if name not in known]
-    if missing:
-        return f"its environment lacks {', '.join(missing)}"
-    if platform.environment.model_fields["provider"].annotation is str:
+    provider = platform.environment.model_fields["provider"]
+    is_its_name = get_origin(provider.annotation) is Literal and get_args(provider.annotation) == (platform.name,)
+    if not is_its_name or provider.alias not in (None, "provider"):
         return f'its environment must have `provider: Literal["{platform.name}"]`'
     return ""
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else ""
+    return _name(point.dist) if point.dist is not None else ""
 
 
 def _source(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+    return _source_of(point.dist) if point.dist is not None and _name(point.dist) else point.value
+
+
+def _name(distribution: Distribution) -> str:
+    """Empty where its METADATA is missing or says none."""
+    return distribution.metadata["Name"] or ""
+
+
+def _source_of(distribution: Distribution) -> str:
+    return f"{_name(distribution)} {distribution.metadata['Version']}"
+
+
+def _points() -> tuple[list[EntryPoint], list[Unusable]]:
+    """The entry points of all that is installed, and those that can't be read."""
+    try:
+        return list(entry_points(group=GROUP)), []
+    except Exception:
+        return _points_one_by_one()
+
+
+def _points_one_by_one() -> tuple[list[EntryPoint], list[Unusable]]:
+    points: list[EntryPoint] = []
+    unreadable: list[Unusable] = []
+    seen: set[str] = set()
+    for distribution in distributions():
+        name = re.sub(r"[-_.]+", "-", _name(distribution)).lower()
+        if name and name in seen:
+            continue  # hidden by one of the same name, earlier on the path
+        seen.add(name)
+        try:
+            points += distribution.entry_points.select(group=GROUP)
+        except Exception:
+            text = distribution.read_text("entry_points.txt") or ""
+            unreadable += [_unreadable(line, distribution) for line in _lines_of_group(text) if "=" not in line]
+            points += [_point(line, distribution) for line in _lines_of_group(text) if "=" in line]
+    return points, unreadable
+
+
+def _lines_of_group(text: str) -> list[str]:
+    """The lines of an entry_points.txt that stand in the section of platforms."""
+    section, lines = "", []
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            section = line.strip("[] ")
+        elif section == GROUP and line and not line.startswith("#"):
+            lines.append(line)
+    return lines
+
+
+def _point(line: str, distribution: Distribution) -> EntryPoint:
+    name, value = map(str.strip, line.split("=", 1))
+    point = EntryPoint(name, value, GROUP)
+    vars(point).update(dist=distribution)  # as importlib.metadata does: an entry point is frozen
+    return point
+
+
+def _unreadable(line: str, distribution: Distribution) -> Unusable:
+    problem = f'its entry_points.txt has the line "{line}", and must have NAME = MODULE:OBJECT'
+    return Unusable(line, _source_of(distribution), problem)
 
 
 @cache
 def found() -> Found:
     """The platforms of this installation, loaded once for each process."""
-    return find(entry_points(group=GROUP))
+    points, unreadable = _points()
+    loaded = find(points)
+    return replace(loaded, unusable=(*loaded.unusable, *unreadable))
 
 
 def platforms() -> tuple[Platform, ...]:

@@ -7,7 +7,7 @@ Called by `meshctl.cli` (check), `meshctl.engine` (plan, up) and `meshctl.migrat
 from __future__ import annotations
 
 from meshctl.catalog import Catalog
-from meshctl.errors import UsageError
+from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
@@ -24,7 +24,8 @@ def resolve(
 
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
     taken to be there.
-    Raises: UsageError when there is no such environment, PlatformError when its platform is not there any more.
+    Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
+    used here.
     """
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
@@ -92,11 +93,17 @@ def _first_zone(environment: PlatformEnvironment) -> str:
 
 
 def known(environments: Environments, name: str) -> str:
-    """The name, if environments.yaml has it. Raises: UsageError, with the nearest name."""
+    """The name, if environments.yaml has it.
+
+    Raises: UsageError, with the nearest name; DiagnosticsError when its platform can't be used here.
+    """
     names = list(environments.environments)
     if name not in names:
         hint = f"environments.yaml has {', '.join(names)}"
         raise UsageError(f'no environment named "{name}"{suggestion(name, names)}', hint=hint)
+    mistake = environments.mistake(name)
+    if mistake is not None:
+        raise DiagnosticsError([mistake])
     return name
 
 

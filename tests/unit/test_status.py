@@ -8,6 +8,7 @@ from meshctl.engine.clusters import PodState
 from meshctl.engine.jobs import JobState
 from meshctl.engine.session import Session
 from meshctl.errors import NewerVersionError
+from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackState
 from meshctl.operate.status import (
     EndpointStatus,
@@ -100,6 +101,8 @@ def test_a_name_that_points_here_is_told_once() -> None:
 
 class Saved:
     """A session with this state, and no cluster to ask."""
+
+    environments = Environments.model_construct(api_version="meshctl/v1", kind="Environments", environments={})
 
     def __init__(self, *names: str, **outputs: Any) -> None:
         stack = {"urn": "urn:pulumi:aws-east::m::pulumi:pulumi:Stack::m", "type": "pulumi:pulumi:Stack"}

@@ -6,13 +6,15 @@ Part of the platform (`meshctl.platforms.aws`); read by `meshctl.load` through `
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from meshctl.model.addresses import AwsRegion, AwsZone
 from meshctl.model.environment import PlatformEnvironment, Prices
 from meshctl.model.mesh import Section, Text
+from meshctl.model.references import Problem, missing
 
 
 def _cidr(text: str) -> str:
@@ -122,3 +124,33 @@ class AwsEnvironment(PlatformEnvironment):
     capacity: Capacity = Capacity()
     kubernetes: EksOptions = EksOptions()
     prices: Prices = Field(default_factory=dict)
+
+    @classmethod
+    def problems(
+        cls, section: Mapping[str, Any], pools: Collection[str] | None
+    ) -> list[tuple[tuple[str | int, ...], str]]:
+        """Zones outside of the region, zones that appear twice, and reservations for pools that the mesh has not."""
+        return [*_zones(section), *_reservations(section, pools)]
+
+
+def _zones(section: Mapping[str, Any]) -> Iterator[Problem]:
+    region, zones = section.get("region"), _sequence(section.get("zones"))
+    for index, zone in enumerate(zones):
+        if isinstance(zone, str) and isinstance(region, str) and not zone.startswith(region):
+            yield ("zones", index), f'zone "{zone}" is not in region "{region}"'
+        if zone in zones[:index]:
+            yield ("zones", index), f'zone "{zone}" appears twice'
+
+
+def _reservations(section: Mapping[str, Any], pools: Collection[str] | None) -> Iterator[Problem]:
+    capacity = section.get("capacity")
+    if pools is None or not isinstance(capacity, Mapping):
+        return
+    for kind in ("reservations", "blocks"):
+        for index, item in enumerate(_sequence(capacity.get(kind))):
+            pool = item.get("pool") if isinstance(item, Mapping) else None
+            yield from missing(("capacity", kind, index, "pool"), "pool", pool, pools)
+
+
+def _sequence(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

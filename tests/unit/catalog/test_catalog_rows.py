@@ -15,7 +15,7 @@ def test_every_row_and_price_has_a_source_in_words_and_a_date() -> None:
         for source, date in [(machine.source, machine.date), *((p.source, p.date) for p in machine.prices)]:
             assert "." in source, machine.name
             assert re.match(r"^20\d\d", date), machine.name
-    for row in CATALOG.storage:
+    for row in (row for rows in CATALOG.storage.values() for row in rows):
         assert "." in row.source
         assert re.match(r"^20\d\d-\d\d-\d\d$", row.date)
 

@@ -82,10 +82,38 @@ def test_a_mistake_in_its_section_is_told_in_the_words_of_the_file(tmp_path: Pat
     assert 'environments.acme.region: expected one of north-1, south-1; got "nowhere"' in done.stderr
 
 
+def test_rules_of_another_platform_do_not_hold_for_it(tmp_path: Path) -> None:
+    """Zones of AWS begin with their region, and its reservations name pools; elsewhere the keys may mean anything."""
+    more = "    zones: tuple[str, ...] = ()\n    capacity: dict[str, list[dict[str, str]]] = {}\n"
+    kubernetes = "    kubernetes: Kubeconfig = Kubeconfig()\n"
+    site = install(tmp_path / "site", source=SOURCE.read_text().replace(kubernetes, kubernetes + more))
+    section = "region: north-1, zones: [n1-a, n1-b], capacity: {reservations: [{pool: theirs}]}"
+    done = meshctl(tmp_path, site, "check", "acme", environments=ENVIRONMENTS.replace("region: north-1", section))
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_its_package_the_name_is_unknown_and_the_choices_are_shown(tmp_path: Path) -> None:
     done = meshctl(tmp_path, tmp_path / "no-site", "check")
     assert done.returncode == 65
     assert re.search(r'environments.acme.provider: expected one of aws, coreweave, .*; got "acme"', done.stderr)
+
+
+@pytest.mark.parametrize("command", [("check", "cw"), ("status",), ("status", "cw")])
+def test_without_its_package_environments_on_others_go_on(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = meshctl(tmp_path, tmp_path / "no-site", *command)
+    assert done.returncode == 0, done.stderr
+    assert "cw" in done.stdout
+    if command == ("status",):
+        assert 'expected one of aws, coreweave, kubernetes, onprem; got "acme"' in done.stdout
+
+
+@pytest.mark.parametrize("command", [("check", "acme"), ("plan", "acme"), ("up", "acme"), ("status", "acme")])
+def test_without_its_package_commands_that_name_its_environment_say_so(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = meshctl(tmp_path, tmp_path / "no-site", *command)
+    assert done.returncode == 65
+    assert done.stderr.startswith("environments.yaml:4:20: environments.acme.provider: expected one of aws, ")
 
 
 def test_with_a_part_left_out_the_package_and_the_part_are_named(tmp_path: Path) -> None:
@@ -95,3 +123,15 @@ def test_with_a_part_left_out_the_package_and_the_part_are_named(tmp_path: Path)
     assert 'the platform "acme" of platform-acme 1.0 can\'t be used: it lacks the part egress' in done.stderr
     doctor = meshctl(tmp_path, tmp_path / "site", "doctor").stdout
     assert "it lacks the part egress" in doctor
+
+
+@pytest.mark.parametrize("break_it", ["points", "environment", "machines"])
+def test_a_broken_platform_is_no_hindrance_to_environments_on_others(tmp_path: Path, break_it: str) -> None:
+    source = SOURCE.read_text()
+    broken = source.replace("environment=AcmeEnvironment", "environment=None") if break_it == "environment" else source
+    site = install(tmp_path / "site", source=broken, points="acme" if break_it == "points" else None)
+    if break_it == "machines":
+        (site / "platform_acme" / "machines.yaml").unlink()
+    others = re.sub(r"  acme: .*\n", "", ENVIRONMENTS)
+    done = meshctl(tmp_path, site, "check", "cw", environments=others)
+    assert (done.returncode, done.stderr) == (0, "")

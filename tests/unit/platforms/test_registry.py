@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from meshctl.catalog import load_catalog
 from meshctl.diagnosis import diagnose
 from meshctl.errors import DiagnosticsError, PlatformError
 from meshctl.load import load
 from meshctl.platforms import interface, registry
+from meshctl.resolve import known
 from tests import acme_platform
 from tests.acme_platform import SOURCE, entry_points_in, importable, install, installed
 
@@ -104,8 +107,28 @@ def test_a_part_that_is_left_out_is_named(tmp_path: Path, constructor: str, part
         (
             "AcmeEnvironment(GivenClusterEnvironment)",
             "AcmeEnvironment(Kubeconfig)",
-            "its environment lacks prices",
+            "its part environment is <class 'platform_acme.AcmeEnvironment'>, which is no type[PlatformEnvironment]",
         ),
+        (
+            "AcmeEnvironment(GivenClusterEnvironment)",
+            "AcmeEnvironment(__import__('pydantic').BaseModel)",
+            "its part environment is <class 'platform_acme.AcmeEnvironment'>, which is no type[PlatformEnvironment]",
+        ),
+        ("environment=AcmeEnvironment", "environment=None", "its part environment is None, which is no type[Platf"),
+        ("environment=AcmeEnvironment", 'environment="x"', "its part environment is 'x', which is no type[Platform"),
+        ('Literal["acme"]', 'Literal["aws"]', 'its environment must have `provider: Literal["acme"]`'),
+        ('Literal["acme"]', 'Literal["acme", "zzz"]', 'its environment must have `provider: Literal["acme"]`'),
+        ("long_terms={}", "long_terms=None", "its part long_terms of its Words is None, which is no Mapping[tuple"),
+        ("hosts={", "hosts=None and {", "its part hosts of its ObjectStores is None, which is no Mapping[str, "),
+        ("StoreHost(addressing=", "dict(addressing=", "its part hosts of its ObjectStores is {'objects.acme.ex"),
+        ('resources=("acme.example/hca",)', "resources=None", "its part resources of its Fabric is None, which is"),
+        ('resources=("acme.example/hca",)', 'resources=("acme")', "its part resources of its Fabric is 'acme', whi"),
+        ('resources=("acme.example/hca",)', "resources=(1,)", "its part resources of its Fabric is (1,), which is"),
+        ("moved_by_others=frozenset()", "moved_by_others=None", "its part moved_by_others of its Nodes is None"),
+        ("most_pods=110", "most_pods=None", "its part most_pods of its Machines is None, which is no int"),
+        ("usd_per_gb=0.02", 'usd_per_gb="free"', "its part usd_per_gb of its Egress is 'free', which is no float"),
+        ("has_keys=True", "has_keys=1", "its part has_keys of its ObjectStores is 1, which is no bool"),
+        ('addressing="virtual"', 'addressing="v"', "its part addressing of its StoreHost is 'v', which is no Lit"),
     ],
 )
 def test_a_platform_that_cant_be_used_says_why(tmp_path: Path, old: str, new: str, why: str) -> None:
@@ -115,8 +138,55 @@ def test_a_platform_that_cant_be_used_says_why(tmp_path: Path, old: str, new: st
     assert said.startswith(f'the platform "acme" of platform-acme 1.0 can\'t be used: {why}')
 
 
-def test_a_module_that_ends_the_process_is_named_too(tmp_path: Path) -> None:
-    assert "SystemExit" in problem(install(tmp_path, source="import sys\nsys.exit(3)\n"))
+@pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt", "GeneratorExit"])
+def test_a_module_that_ends_the_process_is_named_too(tmp_path: Path, error: str) -> None:
+    assert error.partition("(")[0] in problem(install(tmp_path, source=f"raise {error}\n"))
+
+
+def test_ctrl_c_ends_the_command_and_not_the_platform(tmp_path: Path) -> None:
+    source = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        problem(install(tmp_path, source=source))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("acme", 'its entry_points.txt has the line "acme", and must have NAME = MODULE:OBJECT'),
+        ("acme = platform acme", 'its entry point is "platform acme", and must be MODULE:OBJECT, like platform_acme:P'),
+        ("acme = platform_acme", 'its entry point is "platform_acme", and must be MODULE:OBJECT, like platform_acme:P'),
+    ],
+)
+def test_an_entry_point_that_cant_be_read_is_named_and_the_others_are_found(
+    tmp_path: Path, line: str, why: str
+) -> None:
+    with installed(install(tmp_path, points=line)):
+        (unusable,) = registry.found().unusable
+        assert str(unusable).startswith(f'the platform "acme" of platform-acme 1.0 can\'t be used: {why}')
+        assert list(registry.found().platforms) == OWN
+
+
+@pytest.mark.parametrize("metadata", [None, "Metadata-Version: 2.1\nVersion: 1.0\n"])
+def test_a_package_without_a_name_is_found_all_the_same(tmp_path: Path, metadata: str | None) -> None:
+    (info,) = install(tmp_path).glob("*.dist-info/METADATA")
+    info.unlink() if metadata is None else info.write_text(metadata)
+    assert found_in(tmp_path).sources == {"acme": "platform_acme:PLATFORM"}
+
+
+@pytest.mark.parametrize("rows", [None, "machines: {x: {cpu_cores: 1}}\n", "machines: {x: [\n"])
+def test_machines_that_cant_be_read_are_an_error_of_that_platform_alone(tmp_path: Path, rows: str | None) -> None:
+    file = install(tmp_path) / acme_platform.PACKAGE / "machines.yaml"
+    file.unlink() if rows is None else file.write_text(rows)
+    with installed(tmp_path):
+        catalog = load_catalog()
+        assert catalog.machine("aws", "p5.48xlarge")
+        assert catalog.storage["aws"]
+        for ask in (lambda: catalog.machine("acme", "cpu32"), lambda: catalog.storage_price("acme", "object", "")):
+            with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0') as caught:
+                ask()
+            assert caught.value.why.startswith("its machine types and prices can't be read: ")
 
 
 def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:
@@ -159,8 +229,9 @@ def files(folder: Path, environments: str) -> tuple[Path, Path]:
 
 @pytest.mark.usefixtures("broken")
 def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path: Path) -> None:
+    _, environments = load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
     with pytest.raises(DiagnosticsError) as caught:
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+        known(environments, "a")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.line, diagnostic.path) == (4, "environments.a.provider")
     assert diagnostic.message == (
@@ -171,10 +242,25 @@ def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path:
 
 @pytest.mark.usefixtures("broken")
 def test_environments_on_other_platforms_go_on(tmp_path: Path) -> None:
-    _, environments = load(*files(tmp_path, "  k: {provider: kubernetes}\n"))
+    text = "  a: {provider: acme, region: north-1}\n  k: {provider: kubernetes}\n  n: {provider: kubernetis, x: 1}\n"
+    _, environments = load(*files(tmp_path, text))
     assert environments.environments["k"].provider == "kubernetes"
+    assert known(environments, "k") == "k"
+    assert [(each.line, each.path) for each in environments.mistakes] == [
+        (4, "environments.a.provider"),
+        (6, "environments.n.provider"),
+    ]
+    assert environments.mistakes[1].message.endswith('got "kubernetis"; did you mean "kubernetes"?')
     assert set(OWN) <= set(registry.found().platforms)
     assert "acme" not in registry.found().platforms
+
+
+@pytest.mark.usefixtures("broken")
+def test_beside_another_mistake_all_are_told_at_once(tmp_path: Path) -> None:
+    text = "  a: {provider: acme}\n  b: {provider: nebula}\n  k: {provider: kubernetes, x: 1}\n"
+    with pytest.raises(DiagnosticsError) as caught:
+        load(*files(tmp_path, text))
+    assert [each.line for each in caught.value.diagnostics] == [4, 5, 6]
 
 
 @pytest.mark.usefixtures("broken")
@@ -205,7 +291,6 @@ def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pyte
 
 def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
     with installed(install(tmp_path / "site")):
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
-    with pytest.raises(DiagnosticsError):
-        load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
+        assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes == []
+    assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes != []
     assert acme_platform.PACKAGE not in registry.found().sources
