@@ -252,7 +252,7 @@ def first_model(story: Story) -> dict[str, Any]:
     """What /v1/models says of the model, asked through the endpoint's name and the lab's DNS."""
     import httpx2
 
-    from meshctl.migrate.engine_world import address_of
+    from meshctl.dns.lookup import address_of
 
     os.environ["MESHCTL_DNS_SERVER"] = dns(story)
     answer = httpx2.get(f"http://{address_of('chat.example.com')}:8000/v1/models", trust_env=False, timeout=60)

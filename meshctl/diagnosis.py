@@ -18,9 +18,9 @@ from meshctl import tools
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
 from meshctl.errors import PlatformError, ToolError
 from meshctl.platforms import registry
-from meshctl.tool_build import go_program
-from meshctl.tool_download import MIRROR_VARIABLE, release_files
-from meshctl.tool_table import accepted
+from meshctl.tools.build import go_program
+from meshctl.tools.download import MIRROR_VARIABLE, release_files
+from meshctl.tools.table import accepted
 
 DISTRIBUTION = "meshctl"
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import botocore.session
 from botocore.signers import RequestSigner
 
-from meshctl.engine import aws_errors
-from meshctl.engine.aws_errors import Asked
+from meshctl.clients import aws_errors
+from meshctl.clients.aws_errors import Asked
 
 PREFIX = "k8s-aws-v1."
 CLUSTER_HEADER = "x-k8s-aws-id"

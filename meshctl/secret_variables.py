@@ -1,10 +1,10 @@
 """Variables of this process's environment that hold secrets: taken out of it, so that no child inherits them. EDGE.
 
-`cli.main` withdraws `MESHCTL_SECRET_…` and the state's passphrase before anything is started, `engine.session` (and
+`cli.main` withdraws `MESHCTL_SECRET_…` and the state's passphrase before anything is started, `deploy.session` (and
 `cli.context` for commands without a mesh) the variables that environments.yaml names. Out of the environment itself,
 not out of a copy for each child: credential programs are started by libraries (the AWS SDK's `credential_process`, a
-kubeconfig's `exec`), which hand on what there is. `engine.secret_values` reads the secrets here, `engine.workspace` the
-passphrase, which goes to Pulumi alone.
+kubeconfig's `exec`), which hand on what there is. `deploy.secrets.secret_values` reads the secrets here,
+`engine.workspace` the passphrase, which goes to Pulumi alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The endpoints' names: one DNS record each, in a stack of its own, since names outlive every environment.
 
-Declared by `meshctl.engine.session`: `up` points new names at their first environment, a migration's cutover moves
+Declared by `meshctl.deploy.session`: `up` points new names at their first environment, a migration's cutover moves
 them.
 """
 
@@ -22,7 +22,7 @@ from stacks.resources import AwsProvider, AwsResource
 class Name:
     """One endpoint: its host name, what it stands for at the moment, and how its record is written."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # for `engine.names.NAME`, which reads the outputs
+    __pydantic_config__ = ConfigDict(extra="forbid")  # for `dns.names.NAME`, which reads the outputs
 
     host: str
     environment: str

@@ -1,6 +1,6 @@
 """An environment on a cluster that exists: what makes or marks the nodes of its pools, buckets, the Kubernetes layer.
 
-Run by `meshctl.engine.session` through the platform, inside a Pulumi inline program. Node pools are waited for: one may
+Run by `meshctl.deploy.session` through the platform, inside a Pulumi inline program. Node pools are waited for: one may
 be accepted and never fill (no quota), which its conditions say. Where nodes are given, `meshctl.resolve` has decided
 which of them serve which pool; here they only get their labels, which `destroy` takes away again.
 """

@@ -19,7 +19,7 @@ def export(
     *,
     cluster_uid: str = "",
 ) -> None:
-    """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.engine.session`."""
+    """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.deploy.session`."""
     for name, value in as_outputs(deployment).items():
         pulumi.export(name, value)
     pulumi.export("endpoints", {endpoint.name: addresses[endpoint.workload] for endpoint in deployment.endpoints})

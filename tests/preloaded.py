@@ -33,7 +33,7 @@ HEAVY = (
     "grpc",
     "pulumi.automation",
     "meshctl.cli.opened",
-    "meshctl.engine.session",
+    "meshctl.deploy.session",
     "meshctl.migrate.engine_world",
     "stacks.aws",
     "stacks.existing",

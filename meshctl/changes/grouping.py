@@ -1,6 +1,6 @@
 """Steps -> a Plan: one Change for each mesh subject, its resources as detail. PURE.
 
-Called by `meshctl.engine.session`; what comes next is `human.plan_text` or `Plan.document` (the stable JSON of
+Called by `meshctl.deploy.session`; what comes next is `human.plan_text` or `Plan.document` (the stable JSON of
 `meshctl plan`).
 """
 

@@ -15,8 +15,8 @@ from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
     from meshctl.changes.losses import Loss
-    from meshctl.migrate.activity import Seen
-    from meshctl.migrate.history import History
+    from meshctl.migrate.journal.activity import Seen
+    from meshctl.migrate.journal.history import History
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.progress import Event
 
@@ -47,7 +47,7 @@ def migrate(
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
     from meshctl.migrate import given_up, views  # with all below: boto3 and Pulumi, too slow for `meshctl --help`
-    from meshctl.migrate.plan import Options
+    from meshctl.migrate.planning.plan import Options
 
     context: Context = ctx.obj
     options = Options(
@@ -148,8 +148,8 @@ def rollback(
     break_lock: _BreakLock = False,
 ) -> None:
     """Back to the source: its workloads, then the names, then the target is paused."""
-    from meshctl.engine.protection import refused_by_retire
-    from meshctl.migrate.actions_environment import DESTROYING
+    from meshctl.deploy.guards.protection import refused_by_retire
+    from meshctl.migrate.steps.environment import DESTROYING
 
     context: Context = ctx.obj
     agreed: Sequence[Loss] = ()
@@ -196,9 +196,9 @@ def finish(
     break_lock: _BreakLock = False,
 ) -> None:
     """Retire the source: it is destroyed. Its buckets are kept; other data goes only if you say so, by name."""
-    from meshctl.engine.protection import refused_by_retire
+    from meshctl.deploy.guards.protection import refused_by_retire
     from meshctl.migrate import views
-    from meshctl.migrate.actions_environment import FINISHING
+    from meshctl.migrate.steps.environment import FINISHING
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
@@ -225,9 +225,9 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
     Raises: UsageError when environments.yaml lacks one of `environments`.
     """
     from meshctl.cli.opened import opened
+    from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.engine_world import build_world
     from meshctl.migrate.migration import Migrations
-    from meshctl.migrate.state_store import open_state_store
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:

@@ -15,13 +15,14 @@ from typing import Literal
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.cli import signals
 from meshctl.cli.context import Context
-from meshctl.engine import clusters, stack_locks
-from meshctl.engine.cluster_access import ClusterAccess
-from meshctl.engine.session import Session
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.session import Session
+from meshctl.engine import stack_locks
+from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import InfeasibleError
-from meshctl.migrate import guard
-from meshctl.migrate.activity import NotSeen, Seen
-from meshctl.migrate.state_store import StateStore, keeps_journals, open_state_store
+from meshctl.migrate.journal import guard
+from meshctl.migrate.journal.activity import NotSeen, Seen
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh

@@ -1,4 +1,4 @@
-"""`meshctl plan`: what `up` would do, in mesh terms. No logic: see `engine.session` and `changes`."""
+"""`meshctl plan`: what `up` would do, in mesh terms. No logic: see `deploy.session` and `changes`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plan(
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.changes import plan_text
     from meshctl.cli.opened import opened
-    from meshctl.engine import plan_file
+    from meshctl.deploy import plan_file
     from meshctl.errors import UsageError
 
     context: Context = ctx.obj

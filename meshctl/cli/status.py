@@ -17,7 +17,7 @@ def status(
     """Show what runs where: pools, workloads, endpoints."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
-    from meshctl.engine.others import others_text
+    from meshctl.deploy.others import others_text
     from meshctl.migrate import views
     from meshctl.operate.status import collect, collect_all, status_text, with_holder
 

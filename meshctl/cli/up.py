@@ -1,4 +1,4 @@
-"""`meshctl up` and `meshctl destroy`. No logic: see `engine.session`."""
+"""`meshctl up` and `meshctl destroy`. No logic: see `deploy.session`."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def up(
     """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
-    from meshctl.engine import ownership
-    from meshctl.engine.protection import refused_by_up
+    from meshctl.deploy.fields import ownership
+    from meshctl.deploy.guards.protection import refused_by_up
 
     context: Context = ctx.obj
     if object_storage_only:
@@ -115,7 +115,7 @@ def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> N
 
 def _up_object_storage(context: Context, mesh: Opened, deployment: Deployment) -> None:
     """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
-    from meshctl.engine.protection import refused_by_up
+    from meshctl.deploy.guards.protection import refused_by_up
 
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
@@ -127,7 +127,7 @@ def _forget_cluster(
     context: Context, mesh: Opened, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
-    from meshctl.engine.protection import forgotten
+    from meshctl.deploy.guards.protection import forgotten
 
     declared = mesh.access(environment)
     warning = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
@@ -146,7 +146,7 @@ def _agree(
     Raises: StalePlanError, UsageError, InterruptedByUserError, ProtectedDataError.
     """
     from meshctl.changes import plan_text
-    from meshctl.engine import plan_file
+    from meshctl.deploy import plan_file
 
     asks = saved is None and preview.pending and context.must_confirm
     if saved is not None:
@@ -192,9 +192,9 @@ def destroy(
     """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.deploy.guards.protection import refused_by_destroy
+    from meshctl.deploy.others import others_text
     from meshctl.engine.events import deletions
-    from meshctl.engine.others import others_text
-    from meshctl.engine.protection import refused_by_destroy
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from meshctl.changes.steps import resource_name, subject_of
-from meshctl.engine import certificates
+from meshctl.clients import certificates
 from meshctl.errors import (
     CredentialsError,
     EngineError,

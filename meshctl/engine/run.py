@@ -22,7 +22,7 @@ from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import OnProgress, Progress, Recorder
-from meshctl.engine.remade_jobs import Remade
+from meshctl.engine.remade import Remade
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackOutputs, StackState

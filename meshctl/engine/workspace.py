@@ -23,8 +23,8 @@ import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
-from meshctl import own_folder, secret_variables, tools, user_paths
-from meshctl.engine import pulumi_private, state_folder, whole_file
+from meshctl import own_folder, secret_variables, tools, user_paths, whole_file
+from meshctl.engine import pulumi_private, state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 from meshwire import versions

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from meshctl.migrate import listing, sync, verify
-from meshctl.migrate.listing import Access
-from meshctl.migrate.plan import StoreFacts
-from meshctl.migrate.progress import OnCopied, Stop
-from meshctl.migrate.seeded import ETags
+from meshctl.migrate.planning import store_facts
+from meshctl.migrate.planning.plan import StoreFacts
+from meshctl.objects import listing, sync, verify
+from meshctl.objects.listing import Access
+from meshctl.objects.progress import OnCopied, Stop
+from meshctl.objects.seeded import ETags
 
 
 class Data(Protocol):
@@ -52,7 +53,7 @@ class S3Data:
     """Between S3 stores, through this machine."""
 
     def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
-        return listing.facts(store, source(), target())
+        return store_facts.facts(store, source(), target())
 
     def copy(
         self,

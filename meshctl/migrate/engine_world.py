@@ -5,35 +5,33 @@ Made by `cli.migrate`; the steps see only the protocol (`world.World`).
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import dns.exception
-import dns.resolver
 import httpx2
 
 from meshctl.changes.losses import Loss
-from meshctl.engine import cluster_identity, clusters, jobs, object_access, ownership, upgrade
-from meshctl.engine.cluster_access import ClusterAccess
-from meshctl.engine.clusters import PodState
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.fields import ownership
+from meshctl.deploy.guards import cluster_identity, upgrade
+from meshctl.deploy.jobs import job_states
+from meshctl.deploy.presence import presence
+from meshctl.deploy.session import Session
+from meshctl.dns.lookup import address_of, dns_server, resolve
 from meshctl.engine.events import Progress
-from meshctl.engine.jobs import JobState
-from meshctl.engine.object_access import ObjectAccess
-from meshctl.engine.presence import Presence, presence
-from meshctl.engine.session import Session
-from meshctl.errors import UnreachableError, UsageError
+from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.environment import Environments
+from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.objects import object_access
+from meshctl.objects.store import ObjectAccess
 
-DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a view of their own
 _PROBE_TIMEOUT_S = 10
-_DNS_TIMEOUT_S = 10  # for all servers together: some of them may be down
 
 
 class Opened(Protocol):
@@ -53,26 +51,6 @@ def build_world(mesh: Opened) -> EngineWorld:
     """Raises: UsageError when MESHCTL_DNS_SERVER is malformed: a migration must not find that out at its cutover."""
     dns_server()
     return EngineWorld(mesh)
-
-
-def dns_server() -> tuple[str, int] | None:
-    """The address and the port of the server that MESHCTL_DNS_SERVER names, if it does. Raises: UsageError."""
-    given = os.environ.get(DNS_SERVER, "")
-    if not given:
-        return None
-    address, _, port = given.rpartition(":")
-    try:
-        parsed = ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
-        number = int(port)
-    except ValueError:
-        number = 0
-    if not 0 < number < 1 << 16:
-        raise UsageError(
-            f"{DNS_SERVER}={given} names no DNS server",
-            why="it must be an IP address and a port, such as 10.0.0.2:53 or [fd00::2]:53",
-            hint=f"mend it, or `unset {DNS_SERVER}`: then the zone's own servers are asked",
-        )
-    return str(parsed), number
 
 
 class EngineWorld:
@@ -172,7 +150,7 @@ class EngineWorld:
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         if not any(workload.is_job for workload in deployment.workloads):
             return {}
-        return jobs.states(self._access(deployment), deployment.namespace)
+        return job_states.states(self._access(deployment), deployment.namespace)
 
     def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
         with _telling(self._session, say):
@@ -214,90 +192,3 @@ def _telling(session: Session, say: Say) -> Iterator[None]:
         yield
     finally:
         session.on_progress = before
-
-
-def resolve(host: str) -> list[str]:
-    """What DNS answers for `host` now: addresses, or the name that it is an alias of; nothing when it has no record.
-
-    Asked are the zone's own servers, one after the other until one answers, so that no cache does; or the server that
-    MESHCTL_DNS_SERVER names.
-    Raises: UnreachableError when no server answers.
-    """
-    resolver = _resolver(host)
-    for kind in ("CNAME", "A", "AAAA"):
-        try:
-            answer = resolver.resolve(host, kind, search=False)
-        except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-            continue
-        except dns.exception.DNSException as error:
-            raise UnreachableError(
-                f"DNS does not answer for {host}", why=str(error), hint="check the network"
-            ) from error
-        found = [str(record.target if kind == "CNAME" else record.address) for record in answer]
-        return [text.rstrip(".") for text in found]
-    return []
-
-
-def _resolver(host: str) -> dns.resolver.Resolver:
-    given = dns_server()
-    try:
-        resolver = dns.resolver.Resolver(configure=given is None)
-        resolver.lifetime = _DNS_TIMEOUT_S
-        resolver.cache = None
-        if given is not None:
-            address, port = given
-            resolver.nameservers, resolver.port = [address], port
-            return resolver
-        zone = dns.resolver.zone_for_name(host, resolver=resolver)
-        servers = sorted(str(record.target) for record in resolver.resolve(zone, "NS"))
-    except dns.exception.DNSException as error:
-        raise UnreachableError(
-            f"no name server found for {host}", why=str(error), hint="check the network, and the zone's NS records"
-        ) from error
-    addresses = [address for server in servers for address in _addresses(resolver, server)]
-    if not addresses:
-        raise UnreachableError(
-            f"no name server found for {host}",
-            why=f"{', '.join(servers)}: no address",
-            hint="check the network, and the zone's NS records",
-        )
-    resolver.nameservers = addresses
-    return resolver
-
-
-def _addresses(resolver: dns.resolver.Resolver, server: str) -> list[str]:
-    """None where they can't be found out now: a zone has several servers."""
-    for kind in ("A", "AAAA"):
-        try:
-            return [str(record.address) for record in resolver.resolve(server, kind, search=False)]
-        except dns.exception.DNSException:
-            continue
-    return []
-
-
-def address_of(address: str) -> str:
-    """An IP address to connect to: `address` itself, or what its name resolves to."""
-    seen = address
-    for _ in range(8):  # aliases of aliases
-        try:
-            parsed = ipaddress.ip_address(seen)
-        except ValueError:
-            found = _lookup(seen)
-            if not found:
-                raise UnreachableError(
-                    f"{seen} has no address", hint="a new load balancer's name takes a minute"
-                ) from None
-            seen = found[0]
-            continue
-        return f"[{parsed}]" if parsed.version == 6 else str(parsed)
-    raise UnreachableError(f"{address} is an alias without end")
-
-
-def _lookup(name: str) -> list[str]:
-    """Like `resolve`, but through the machine's own resolver: load balancers' zones are not ours."""
-    if dns_server() is not None:
-        return resolve(name)
-    try:
-        return [str(record.address) for record in dns.resolver.resolve(name, "A")]
-    except dns.exception.DNSException:
-        return []

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshctl.changes.losses import Loss
-from meshctl.migrate.history import History
-from meshctl.migrate.outline import not_returned
-from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.journal.history import History
+from meshctl.migrate.planning.plan import MigrationPlan
+from meshctl.migrate.steps.outline import not_returned
 from meshctl.model.deployment import Deployment
 from meshctl.model.units import format_gib, size_text
 from meshctl.words import counted

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any, Literal
 
 from meshctl.changes.losses import Loss, not_agreed
-from meshctl.engine.protection import refused_by_migrate, refused_by_retire
+from meshctl.deploy.guards.protection import refused_by_migrate, refused_by_retire
+from meshctl.engine.state_store import StateStore
 from meshctl.errors import (
     CredentialsError,
     InterruptedByUserError,
@@ -28,17 +29,14 @@ from meshctl.errors import (
     UnreadableError,
     UsageError,
 )
-from meshctl.migrate import lock
-from meshctl.migrate.actions_environment import DESTROYING, FINISHING
-from meshctl.migrate.actions_lost import refuse_unless_lost
-from meshctl.migrate.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
 from meshctl.migrate.data import Data, S3Data
-from meshctl.migrate.guard import open_migration
-from meshctl.migrate.history import Direction, History, read_history
-from meshctl.migrate.journal import Journal, migrations, open_journal
-from meshctl.migrate.listing import NoBucketError
-from meshctl.migrate.plan import MigrationPlan, Options, StoreFacts, plan_migration
-from meshctl.migrate.progress import Event, Report, Stop
+from meshctl.migrate.journal import lock
+from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
+from meshctl.migrate.journal.guard import open_migration
+from meshctl.migrate.journal.history import Direction, History, read_history
+from meshctl.migrate.journal.journal import Journal, migrations, open_journal
+from meshctl.migrate.planning.plan import MigrationPlan, Options, StoreFacts, plan_migration
+from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.refusals import (
     refuse_early_finish,
     refuse_leaving,
@@ -47,9 +45,12 @@ from meshctl.migrate.refusals import (
     refuse_unasked,
     refuse_way_back,
 )
-from meshctl.migrate.run import Runner
-from meshctl.migrate.state_store import StateStore
+from meshctl.migrate.steps.environment import DESTROYING, FINISHING
+from meshctl.migrate.steps.lost import refuse_unless_lost
+from meshctl.migrate.steps.runner import Runner
 from meshctl.migrate.world import World
+from meshctl.objects.listing import NoBucketError
+from meshctl.objects.progress import Stop
 
 _SILENT = (UnreachableError, CredentialsError, NoBucketError, UsageError)  # of a side that may be gone for good
 _CLOSED_AS: dict[Direction, str] = {"rollback": "rolled-back", "finish": "finished"}

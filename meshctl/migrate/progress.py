@@ -1,6 +1,6 @@
-"""What a migration tells while it runs, and how it is stopped. PURE but for the flag.
+"""What a migration tells while it runs. PURE.
 
-`run`, `sync` and the actions emit `Event`s to a callback that the CLI gives; `progress_text` is their text form.
+`runner` and the actions emit `Event`s to a callback that the CLI gives; `progress_text` is their text form.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from meshctl.errors import InterruptedByUserError
 from meshctl.model.units import size_text
 from meshctl.printable import one_line
 
@@ -33,24 +32,6 @@ class Event:
 
 Report = Callable[[Event], None]
 Say = Callable[[str], None]
-OnCopied = Callable[
-    [int, int, int, int, "float | None"], None
-]  # done bytes, total, done objects, total, ETA in seconds
-
-
-class Stop:
-    """Set by Ctrl-C; asked between steps and in every wait."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def request(self) -> None:
-        self.requested = True
-
-    def check(self) -> None:
-        """Raises: InterruptedByUserError once stopping was asked for."""
-        if self.requested:
-            raise InterruptedByUserError("stopped at a safe point")
 
 
 def progress_text(event: Event) -> str:

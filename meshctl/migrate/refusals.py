@@ -6,9 +6,9 @@ Called by `migration`, once for the command line, which then asks a person, and 
 from __future__ import annotations
 
 from meshctl.errors import MigrationError, UsageError
-from meshctl.migrate.activity import Activity, next_text, state_text
-from meshctl.migrate.history import History
-from meshctl.migrate.outline import not_returned, rollback
+from meshctl.migrate.journal.activity import Activity, next_text, state_text
+from meshctl.migrate.journal.history import History
+from meshctl.migrate.steps.outline import not_returned, rollback
 
 
 def refuse_over(migration: str, history: History) -> None:

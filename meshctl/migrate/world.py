@@ -14,10 +14,8 @@ from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 
 if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
     from meshctl.changes.losses import Loss
-    from meshctl.engine.clusters import PodState
-    from meshctl.engine.jobs import JobState
-    from meshctl.engine.object_access import ObjectAccess
-    from meshctl.engine.presence import Presence
+    from meshctl.model.observed import JobState, PodState, Presence
+    from meshctl.objects.store import ObjectAccess
 
 Say = Callable[[str], None]  # one line of progress for a person
 

@@ -1,8 +1,8 @@
 """Values of environments.yaml that become a part of a URL, a host name or an ARN. PURE.
 
-Used by `meshctl.model.environment`, and by `meshctl.engine.object_access` for the endpoint that an AWS profile names. A
-region that is more than a region (`us-east-1.evil.com/#`) would send signed requests to somebody else's host. What may
-hold a password is never repeated in a message.
+Used by `meshctl.model.environment`, and by `meshctl.objects.object_access` for the endpoint that an AWS profile names.
+A region that is more than a region (`us-east-1.evil.com/#`) would send signed requests to somebody else's host. What
+may hold a password is never repeated in a message.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""What was found in an existing cluster: the nodes and storage classes that `resolve` may use. PURE.
+"""What was seen of the world: nodes and storage classes that `resolve` may use, pods, jobs, how much is deployed. PURE.
 
-Filled by `meshctl.operate` and `meshctl.engine` with read-only calls; read by `meshctl.resolve`.
+Filled by `meshctl.clients` and `meshctl.deploy` with read-only calls; read by `meshctl.resolve`, `meshctl.operate` and
+`meshctl.migrate`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 from pydantic import Field
@@ -42,3 +45,43 @@ class StorageClass(Value):
 class Facts(Value):
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One pod as a person would ask about it. `reason` says why it is not ready, where the cluster does.
+
+    `stopping`: it is on a node and was told to end. Its phase stays Running until the node answers.
+    """
+
+    name: str
+    workload: str
+    phase: str
+    ready: bool
+    node: str
+    restarts: int
+    reason: str = ""
+    stopping: bool = False
+    grace_s: int = 0  # how long it may take to end; 0: not known
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One workload's job. `reason`: of a failed one, what Kubernetes says of it; `last_words`: of its last failed
+    pod."""
+
+    workload: str
+    ended: Literal["", "complete", "failed"] = ""
+    reason: str = ""
+    last_words: str = ""
+
+    @property
+    def why(self) -> str:
+        return "; ".join(part for part in (self.reason, self.last_words) if part)
+
+
+class Presence(Enum):
+    NOTHING = "nothing"
+    STORAGE = "storage"  # only the buckets: before a migration brings up the rest, and where a retired one kept data
+    PART = "part"  # an `up` or a `destroy` did not finish
+    WHOLE = "whole"  # has the namespace that all workloads live in

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from meshctl import render
-from meshctl.engine import clusters, jobs, rollouts
+from meshctl.clients import clusters
+from meshctl.deploy.jobs import job_states
+from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
-from meshctl.engine.session import Session
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.operate import rollouts
 
 
 def chosen(session: Session, environments: Iterable[str], name: str) -> Deployment:
@@ -45,7 +47,7 @@ def running_work(session: Session, deployment: Deployment, name: str) -> bool:
     workload = _workload(deployment, name)
     if not workload.is_job or not workload.runs:
         return False
-    found = jobs.of(deployment, session.outputs(deployment.environment)).get(name)
+    found = job_states.of(deployment, session.outputs(deployment.environment)).get(name)
     return found is not None and not found.ended
 
 

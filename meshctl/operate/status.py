@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.engine import cluster_identity, clusters, jobs, presence
-from meshctl.engine.jobs import JobState
-from meshctl.engine.presence import Presence
-from meshctl.engine.session import Session
+from meshctl.clients import clusters
+from meshctl.deploy import presence
+from meshctl.deploy.guards import cluster_identity
+from meshctl.deploy.jobs import job_states
+from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
+from meshctl.model import observed
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import JobState, Presence
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.platforms import registry
 from meshctl.printable import one_line
@@ -100,7 +103,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         cluster_identity.check_seen(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
-        ends = jobs.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
+        ends = job_states.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
@@ -144,7 +147,7 @@ def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
 
 
 def workload_status(
-    deployment: Deployment, name: str, pods: list[clusters.PodState], job: JobState | None = None
+    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None
 ) -> WorkloadStatus:
     """What the pods of an environment, and the job where it is one, mean for one of its workloads."""
     workload = deployment.workload(name)
@@ -156,7 +159,7 @@ def workload_status(
     # pods that failed stay beside the ones that a job started in their place
     reasons = [f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason and ready + done < wanted]
     if job is not None and ended == "failed":
-        reasons = [f"the job failed: {job.why}; {jobs.runs_again_hint(name, deployment.environment)}"]
+        reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
     return WorkloadStatus(
         name=name,
         kind=workload.kind,

@@ -1,8 +1,8 @@
 """Does a Job's manifest say the same work as another one? PURE.
 
-Called by `meshctl.engine.finished_jobs` and `meshctl.migrate.plan`. A job that has ended is run again when somebody
-changes what it runs; that it would run elsewhere, or that a newer meshctl writes it down in other words, asks for
-nothing.
+Called by `meshctl.deploy.jobs.finished_jobs` and `meshctl.migrate.planning.plan`. A job that has ended is run again
+when somebody changes what it runs; that it would run elsewhere, or that a newer meshctl writes it down in other words,
+asks for nothing.
 """
 
 from __future__ import annotations

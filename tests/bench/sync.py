@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshctl import tools
-from meshctl.engine.object_access import ObjectAccess
 from meshctl.lab import stores
-from meshctl.migrate import sync as migrate_sync
-from meshctl.migrate.listing import s3_client
+from meshctl.objects import sync as migrate_sync
+from meshctl.objects.listing import s3_client
+from meshctl.objects.store import ObjectAccess
 from tests.bench.samples import Outcome, interleaved, run
 from tests.bench.settings import Bench
 

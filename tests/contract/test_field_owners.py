@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from meshctl import render, tools
-from meshctl.engine import ownership
+from meshctl.deploy.fields import ownership
+from meshctl.deploy.fields.ownership import Ownership
 from meshctl.engine.events import Progress
-from meshctl.engine.ownership import Ownership
 from meshctl.errors import OwnedFieldsError
 from meshctl.model.deployment import Cluster, Deployment
 from meshctl.model.stack_state import Resource, StackState

@@ -21,7 +21,8 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from meshctl.engine import look, workspace
+from meshctl.deploy import look
+from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError

@@ -20,8 +20,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from meshctl.dns.lookup import address_of
 from meshctl.lab.load import Load
-from meshctl.migrate.engine_world import address_of
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 

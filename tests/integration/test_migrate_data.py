@@ -20,14 +20,16 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from meshctl.engine.object_access import ObjectAccess
+from meshctl.engine.state_store import open_state_store
 from meshctl.errors import CredentialsError, LockedError, MigrationError
 from meshctl.lab import stores
-from meshctl.migrate import listing, lock, sync, verify
-from meshctl.migrate.actions_finish import unseen
-from meshctl.migrate.journal import open_journal
-from meshctl.migrate.listing import s3_client
-from meshctl.migrate.state_store import open_state_store
+from meshctl.migrate.journal import lock
+from meshctl.migrate.journal.journal import open_journal
+from meshctl.migrate.planning import store_facts
+from meshctl.migrate.steps.finish import unseen
+from meshctl.objects import listing, sync, verify
+from meshctl.objects.listing import s3_client
+from meshctl.objects.store import ObjectAccess
 from tests.waiting import WAIT_S, end
 
 SMALL = 200
@@ -221,7 +223,7 @@ def test_missing_and_extra_objects_are_found(pair: tuple[ObjectAccess, ObjectAcc
     s3.put_object(Bucket=target.bucket, Key="stranger", Body=b"?")
     found = compared(source, target)
     assert (found.missing, found.extra) == (("small/3/object 003 ü+&.txt",), ("stranger",))
-    facts = listing.facts("data", source, target)
+    facts = store_facts.facts("data", source, target)
     assert (facts.objects, facts.target_objects, facts.foreign_objects) == (SMALL + 2, SMALL + 2, 1)
 
 
@@ -294,7 +296,7 @@ def test_wrong_keys_are_an_error_with_rclone_s_words(pair: tuple[ObjectAccess, O
 def test_rclone_ends_when_the_copying_process_is_killed(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = pair
     program = (
-        "import sys, json; from meshctl.engine.object_access import ObjectAccess; from meshctl.migrate import sync\n"
+        "import sys, json; from meshctl.objects.store import ObjectAccess; from meshctl.objects import sync\n"
         "a, b = (ObjectAccess(**o) for o in json.loads(sys.stdin.read()))\n"
         "sync._OPTIONS += ('--bwlimit=100k',)\n"
         "sync.copy(lambda: a, lambda: b, delete=True, on_copied=lambda *_: print('copying', flush=True))\n"
@@ -396,7 +398,7 @@ def test_keys_that_can_t_be_copied_are_refused_before_anything_is(lenient: tuple
     assert "'/x'" in error.value.why
     assert not listing.list_objects(target)
     with pytest.raises(MigrationError, match="2 keys that can't be copied"):
-        listing.facts("data", source, target)
+        store_facts.facts("data", source, target)
 
 
 def test_objects_that_do_not_arrive_are_no_seed(pair: tuple[ObjectAccess, ObjectAccess]) -> None:

@@ -16,8 +16,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from meshctl.engine import names
-from meshctl.engine.session import Session
+from meshctl.deploy.session import Session
+from meshctl.dns import names
 from meshctl.errors import ResourcesFailedError
 from meshctl.lab.aws import zones
 from meshctl.lab.network import dns_server

@@ -17,22 +17,18 @@ import pytest
 import stacks.buckets
 from meshctl import render
 from meshctl.changes.steps import Step, subject_of
-from meshctl.engine import (
-    cluster_identity,
-    clusters,
-    jobs,
-    kubeconfig,
-    object_access,
-    ownership,
-    preconditions,
-    volume_sizes,
-)
-from meshctl.engine.ownership import Ownership
-from meshctl.engine.session import Session
+from meshctl.clients import clusters
+from meshctl.deploy import kubeconfig
+from meshctl.deploy.fields import ownership
+from meshctl.deploy.fields.ownership import Ownership
+from meshctl.deploy.guards import cluster_identity, preconditions, volume_sizes
+from meshctl.deploy.jobs import job_states
+from meshctl.deploy.session import Session
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackOutputs, StackState
+from meshctl.objects import object_access
 from stacks import platform
 from tests.unit.states import state
 
@@ -322,7 +318,7 @@ def patched(world: World) -> Iterator[None]:
         patch.setattr(preconditions, "check_change", lambda *_: None)
         patch.setattr(preconditions, "check_destroy", lambda *_: None)
         patch.setattr(preconditions, "check_object_storage", lambda *_: None)
-        patch.setattr(jobs, "of", lambda *_: {})
+        patch.setattr(job_states, "of", lambda *_: {})
         patch.setattr(ownership, "look", lambda deployment, *_: Ownership(deployment.environment))
         patch.setattr(volume_sizes, "grow", lambda *_: None)
         patch.setattr(kubeconfig, "remove_context", lambda *_: None)

@@ -15,7 +15,7 @@ from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
-from meshctl.engine import plan_file
+from meshctl.deploy import plan_file
 from meshctl.errors import ProtectedDataError, StalePlanError
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
 from tests.unit.data_world import BUCKET, ENVIRONMENTS, InMemory, World, patched

@@ -15,11 +15,11 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
-from meshctl.migrate.outline import forward
+from meshctl.migrate.steps.outline import forward
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
-from meshctl.tool_table import TOOLS
+from meshctl.tools.table import TOOLS
 from tests.unit.migrate.test_migration import OPTIONS, migrations
 from tests.unit.migrate.twin import Twin
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from meshctl.engine import workspace
+from meshctl.engine.state_store import open_state_store
 from meshctl.lab.state import Lab
-from meshctl.migrate.state_store import open_state_store
 
 
 def stack(folder: Path) -> None:

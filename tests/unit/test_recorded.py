@@ -15,13 +15,17 @@ from obstore.store import MemoryStore
 
 from meshctl.changes import Change
 from meshctl.changes.grouping import Plan
-from meshctl.engine import cluster_identity, drift, location, names, pending, plan_file
-from meshctl.engine.presence import Presence, presence
+from meshctl.deploy import plan_file
+from meshctl.deploy.guards import cluster_identity, location
+from meshctl.deploy.presence import presence
+from meshctl.dns import names
+from meshctl.engine import drift, pending
+from meshctl.engine.state_store import StateStore
 from meshctl.errors import StalePlanError
-from meshctl.migrate import guard
+from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.state_store import StateStore
 from meshctl.migrate.world import EndpointTarget
+from meshctl.model.observed import Presence
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackState
 from tests.unit.migrate.twin import Twin
 

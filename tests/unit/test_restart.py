@@ -9,14 +9,14 @@ import httpx2
 import pytest
 from lightkube.resources.apps_v1 import Deployment as DeploymentResource
 
-from meshctl.engine import jobs, rollouts
-from meshctl.engine.jobs import JobState
-from meshctl.engine.rollouts import not_rolled
+from meshctl.deploy.jobs import job_states
 from meshctl.errors import CredentialsError, LockedError, NotReadyError, UnreachableError, UsageError
-from meshctl.migrate import guard
-from meshctl.migrate.activity import Activity
+from meshctl.migrate.journal import guard
+from meshctl.migrate.journal.activity import Activity
 from meshctl.model.deployment import Deployment
-from meshctl.operate import restart
+from meshctl.model.observed import JobState
+from meshctl.operate import restart, rollouts
+from meshctl.operate.rollouts import not_rolled
 from tests.unit.deployments import deployment
 from tests.unit.migrate.test_migration import moved
 from tests.unit.migrate.twin import Twin
@@ -81,7 +81,7 @@ def test_a_job_that_ended_elsewhere_runs_here_once_it_is_asked_for() -> None:
     [(JobState("pretrain"), True), (JobState("pretrain", "failed"), False), (JobState("pretrain", "complete"), False)],
 )
 def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "of", lambda *_: {"pretrain": state})
+    monkeypatch.setattr(job_states, "of", lambda *_: {"pretrain": state})
     session = cast("Any", Session(deployment("cw")))
     assert restart.running_work(session, deployment("cw"), "pretrain") is asks
     assert not restart.running_work(session, deployment("cw"), "chat")

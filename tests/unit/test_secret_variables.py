@@ -11,8 +11,9 @@ import pytest
 
 from meshctl import load, program_variables, secret_variables
 from meshctl.cli.context import Context
-from meshctl.engine import secret_values, workspace
-from meshctl.engine.session import Session
+from meshctl.deploy.secrets import secret_values
+from meshctl.deploy.session import Session
+from meshctl.engine import workspace
 from meshctl.model.environment import Environments
 from tests.command_line import meshctl
 from tests.unit.deployments import deployment

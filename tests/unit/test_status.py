@@ -4,11 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from meshctl.engine.clusters import PodState
-from meshctl.engine.jobs import JobState
-from meshctl.engine.session import Session
+from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError
 from meshctl.model.environment import Environments
+from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
 from meshctl.operate.status import (
     EndpointStatus,

@@ -16,10 +16,10 @@ from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
+from meshctl.engine.state_store import open_state_store
 from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.plan import Options
-from meshctl.migrate.state_store import open_state_store
+from meshctl.migrate.planning.plan import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from tests.unit.migrate.twin import Twin, deployment

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from meshctl import tool_table
+from meshctl.tools import table
 
 RANGE = (15000, 32000)  # below Linux's range for outgoing connections, which would take ports at random
 HELD_S = 180.0
@@ -78,7 +78,7 @@ def is_free(port: int) -> bool:
 @contextlib.contextmanager
 def _written_down(name: str) -> Iterator[dict[str, Any]]:
     """What a file of the cache says, for one process at a time; what is changed in it is written back."""
-    path = tool_table.cache_dir() / "locks" / name
+    path = table.cache_dir() / "locks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import yaml
 
-from meshctl.engine.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from providers.kubernetes import kubeconfig as of_provider
 from providers.plugin.provider import ProviderError

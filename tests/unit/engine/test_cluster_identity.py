@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.engine import cluster_identity, clusters
-from meshctl.engine.cluster_access import ClusterAccess
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.guards import cluster_identity
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.stack_state import StackState
 from tests.unit import states

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
-from meshctl.engine import drift, live_objects, look, ownership
-from meshctl.engine.ownership import Ownership
+from meshctl.deploy import look
+from meshctl.deploy.fields import live_objects, ownership
+from meshctl.deploy.fields.ownership import Ownership
+from meshctl.engine import drift
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, UnreachableError
 from meshctl.model.deployment import Cluster, Provider

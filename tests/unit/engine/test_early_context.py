@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from meshctl.engine import early_context, kubeconfig
+from meshctl.deploy import early_context, kubeconfig
 from meshctl.engine.events import Progress, Recorder
 from meshctl.errors import MeshError
 from meshctl.model.stack_state import StackOutputs

@@ -12,8 +12,8 @@ import pytest
 from lightkube.config.models import NameValue, UserExec
 from lightkube.core.exceptions import ConfigError
 
-from meshctl.engine import exec_token
-from meshctl.engine.exec_token import ExecToken, WithToken
+from meshctl.clients import exec_token
+from meshctl.clients.exec_token import ExecToken, WithToken
 
 PROGRAM = """\
 import json, os, sys

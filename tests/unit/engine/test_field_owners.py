@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.engine.field_owners import Manager, field_conflicts, path_text, without_fields
-from meshctl.engine.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, matches, refuse, shown
+from meshctl.deploy.fields.field_owners import Manager, field_conflicts, path_text, without_fields
+from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, matches, refuse, shown
 from meshctl.errors import OwnedFieldsError
 from meshctl.render import LateValue
 from tests.unit.deployments import deployment

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.engine.finished_jobs import Staying, staying, with_marks
-from meshctl.engine.jobs import JobState
+from meshctl.deploy.jobs.finished_jobs import Staying, staying, with_marks
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, Mount
+from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
 from tests.unit import states
 from tests.unit.render.sample import sample

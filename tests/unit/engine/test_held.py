@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.engine import object_access
 from meshctl.model.deployment import ObjectStore, Price
+from meshctl.objects import object_access
 
 STORE = ObjectStore(
     name="weights",

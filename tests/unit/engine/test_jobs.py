@@ -12,11 +12,12 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod, Secret
 
-from meshctl.engine import clusters, jobs
-from meshctl.engine.cluster_access import ClusterAccess
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.jobs import job_states
 from meshctl.engine.events import Progress
-from meshctl.engine.jobs import JobState
 from meshctl.errors import UnreachableError
+from meshctl.model.observed import JobState
 from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.deployments import deployment
 
@@ -64,9 +65,9 @@ def pod(name: str, at: str, said: str) -> Any:
     ],
 )
 def test_conditions_say_how_a_job_ended(kinds: list[str], ended: str) -> None:
-    found = jobs.job_state(job(*({"type": kind, "status": "True"} for kind in kinds)))
+    found = job_states.job_state(job(*({"type": kind, "status": "True"} for kind in kinds)))
     assert (found.workload, found.ended) == ("pretrain", ended)
-    assert jobs.job_state(job(*({"type": kind, "status": "False"} for kind in kinds))).ended == ""
+    assert job_states.job_state(job(*({"type": kind, "status": "False"} for kind in kinds))).ended == ""
 
 
 class Client:
@@ -83,7 +84,7 @@ def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.Mon
         pod("pretrain-0-a", "2026-11-28T10:05:00Z", "no data"),
     )
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), late, early))
-    found = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    found = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert found.why == (
         "BackoffLimitExceeded: Job has reached the specified backoff limit; "
         "pretrain-0-a: main ended with exit code 1: no data"
@@ -98,7 +99,7 @@ def secret(value: str) -> Any:
 def test_last_words_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), found, secret("hf_abcdefgh")))
-    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    told = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.last_words == "pretrain-0-a: main ended with exit code 1: 401: no access for [secret]"
 
 
@@ -111,7 +112,7 @@ def test_who_may_not_see_the_secrets_is_not_told_what_may_hold_them(monkeypatch:
 
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Restricted(job(BACKOFF), found))
-    told = jobs.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    told = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.why == "BackoffLimitExceeded: Job has reached the specified backoff limit"
 
 
@@ -119,7 +120,7 @@ FAILED = {"pretrain": JobState("pretrain", "failed", "BackoffLimitExceeded: no m
 
 
 def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it_again() -> None:
-    found = jobs.failure(deployment("cw"), FAILED)
+    found = job_states.failure(deployment("cw"), FAILED)
     assert found is not None
     assert (found.code, found.exit_code) == ("job-failed", 3)
     assert found.what == "cw: the job of pretrain has failed; all else is up"
@@ -130,18 +131,18 @@ def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it
 
 
 def test_what_is_not_to_run_is_not_held_against_an_up() -> None:
-    assert jobs.failure(deployment().paused(frozenset({"pretrain"})), FAILED) is None
-    assert jobs.failure(deployment().finished({"pretrain": "aws-east"}), FAILED) is None
-    assert jobs.failure(deployment(), {"pretrain": JobState("pretrain", "complete")}) is None
-    assert jobs.failure(deployment(), {}) is None
+    assert job_states.failure(deployment().paused(frozenset({"pretrain"})), FAILED) is None
+    assert job_states.failure(deployment().finished({"pretrain": "aws-east"}), FAILED) is None
+    assert job_states.failure(deployment(), {"pretrain": JobState("pretrain", "complete")}) is None
+    assert job_states.failure(deployment(), {}) is None
 
 
 def test_a_cluster_that_does_not_answer_is_told_and_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: Any) -> Any:
         raise UnreachableError("cw: the Kubernetes API server does not answer")
 
-    monkeypatch.setattr(jobs, "states", unreachable)
+    monkeypatch.setattr(job_states, "states", unreachable)
     monkeypatch.setattr(clusters, "access", lambda *_: SimpleNamespace())
     said: list[Progress] = []
-    assert jobs.failure_after_up(deployment(), NO_OUTPUTS, cast("Any", said.append)) is None
+    assert job_states.failure_after_up(deployment(), NO_OUTPUTS, cast("Any", said.append)) is None
     assert "can't be told whether its jobs have failed" in said[0].action

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from meshctl.engine import kube_types
+from meshctl.clients import kube_types
 
 ENGINE = Path(__file__).parents[3] / "meshctl"
 TOGETHER = """
@@ -17,7 +17,7 @@ from lightkube.core import decoders
 from lightkube.generic_resource import create_global_resource
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod
-from meshctl.engine import kube_types
+from meshctl.clients import kube_types
 
 together = threading.Barrier(8)
 pods = b'{"items": [{"metadata": {"name": "a"}, "spec": {"containers": [{"name": "x"}]}}], "metadata": {}}'

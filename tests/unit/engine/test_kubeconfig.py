@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshctl.engine import kubeconfig
+from meshctl.deploy import kubeconfig
 from meshctl.errors import FileError
 
 

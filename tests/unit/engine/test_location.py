@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshctl.engine import location
+from meshctl.deploy.guards import location
 from meshctl.errors import UsageError
 from meshctl.model.stack_state import StackState
 from tests.unit import states

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from meshctl.engine.names import after_destroy, after_up, changes, moved, names_of
+from meshctl.dns.names import after_destroy, after_up, changes, moved, names_of
 from meshctl.model.deployment import Endpoint
 from meshctl.model.environment import Dns
 from meshctl.model.stack_state import STACK_TYPE, StackState

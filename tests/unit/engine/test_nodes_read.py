@@ -9,8 +9,8 @@ from lightkube.models.core_v1 import NodeCondition, NodeSpec, NodeStatus
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node
 
-from meshctl.engine import clusters
-from meshctl.engine.cluster_access import ClusterAccess
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
 
 
 def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

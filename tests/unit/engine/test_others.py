@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshctl.engine.others import Other, others, others_text
+from meshctl.deploy.others import Other, others, others_text
 
 STACKS = {
     "cw": 7,

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from pulumi import automation
 
-from meshctl.engine import live_objects, ownership
-from meshctl.engine.field_owners import FieldConflict, Manager
-from meshctl.engine.field_rules import REPLICAS, Decision, Verdict
-from meshctl.engine.ownership import Ownership
+from meshctl.deploy.fields import live_objects, ownership
+from meshctl.deploy.fields.field_owners import FieldConflict, Manager
+from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict
+from meshctl.deploy.fields.ownership import Ownership
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Cluster, Deployment
@@ -39,7 +39,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(live_objects, "read", read)
     monkeypatch.setattr(live_objects, "autoscalers", lambda *_: {})
-    monkeypatch.setattr("meshctl.engine.cluster_access.ClusterAccess.client", lambda _: None)
+    monkeypatch.setattr("meshctl.clients.cluster_access.ClusterAccess.client", lambda _: None)
     return names
 
 

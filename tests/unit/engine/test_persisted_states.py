@@ -11,8 +11,8 @@ import pytest
 from pulumi import automation
 
 from meshctl import __version__
+from meshctl.deploy.session import Session
 from meshctl.engine import workspace
-from meshctl.engine.session import Session
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments

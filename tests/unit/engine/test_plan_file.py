@@ -10,7 +10,7 @@ import pytest
 
 from meshctl.changes import Plan
 from meshctl.changes.grouping import group
-from meshctl.engine import plan_file
+from meshctl.deploy import plan_file
 from meshctl.errors import FileError, NewerVersionError, UsageError
 from meshctl.model.persisted import SCHEMA
 

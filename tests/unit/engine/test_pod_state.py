@@ -9,9 +9,9 @@ import pytest
 from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Node, Pod
 
-from meshctl.engine import clusters
-from meshctl.engine.cluster_access import ClusterAccess
-from meshctl.engine.clusters import pod_state
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.clusters import pod_state
 
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}

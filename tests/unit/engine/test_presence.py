@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshctl.deploy.presence import presence, stores, unfinished
 from meshctl.engine import pending
-from meshctl.engine.presence import Presence, presence, stores, unfinished
+from meshctl.model.observed import Presence
 from meshctl.model.stack_state import StackState
 from tests.unit.states import NOTHING, state
 

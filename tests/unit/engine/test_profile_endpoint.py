@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.engine import object_access
 from meshctl.errors import UsageError
+from meshctl.objects import object_access
 from tests.unit.deployments import deployment
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.engine import protection
+from meshctl.deploy.guards import protection
 from meshctl.errors import PlatformError
 from meshctl.model.stack_state import STACK_TYPE, StackState, as_outputs
 from tests.acme_platform import SOURCE, install, installed

@@ -9,11 +9,11 @@ import pytest
 
 from meshctl import render
 from meshctl.changes.steps import resource_name
-from meshctl.engine import cluster_identity
+from meshctl.deploy.guards import cluster_identity
+from meshctl.deploy.jobs.remade_jobs import secrets_of
+from meshctl.deploy.session import Session
 from meshctl.engine.command import PulumiProgram
-from meshctl.engine.remade_jobs import secrets_of
 from meshctl.engine.run import StackRun
-from meshctl.engine.session import Session
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Provider

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.engine import kubeconfig, object_access, preconditions
-from meshctl.engine.presence import Presence, presence, stores
-from meshctl.engine.session import Session
+from meshctl.deploy import kubeconfig
+from meshctl.deploy.guards import preconditions
+from meshctl.deploy.presence import presence, stores
+from meshctl.deploy.session import Session
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 from meshctl.model.environment import Environments
+from meshctl.model.observed import Presence
 from meshctl.model.stack_state import StackState
+from meshctl.objects import object_access
 from tests.unit.deployments import deployment
 from tests.unit.states import state
 

@@ -1,6 +1,6 @@
 """Buckets keep the name that the state has."""
 
-from meshctl.engine.object_access import with_saved_names
+from meshctl.objects.object_access import with_saved_names
 from tests.unit.deployments import deployment
 from tests.unit.states import NOTHING, state
 

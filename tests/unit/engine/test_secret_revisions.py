@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from meshctl.engine import secret_revisions
+from meshctl.deploy.secrets import secret_revisions
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from tests.unit import states

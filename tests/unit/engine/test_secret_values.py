@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.engine import secret_values
+from meshctl.deploy.secrets import secret_values
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments, SecretSource

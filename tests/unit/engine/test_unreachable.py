@@ -11,10 +11,11 @@ import botocore.session
 import pytest
 
 from meshctl import eks_token
-from meshctl.engine import endpoint_names, location, object_access
-from meshctl.engine.object_access import ObjectAccess
+from meshctl.deploy.guards import location
+from meshctl.dns import endpoint_names
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
-from meshctl.migrate import listing
+from meshctl.objects import listing, object_access
+from meshctl.objects.store import ObjectAccess
 from tests.unit.deployments import deployment
 
 URL = "https://cwobject.example"

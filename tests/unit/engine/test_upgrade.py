@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshctl.engine.upgrade import kept, refuse_version_jump
+from meshctl.deploy.guards.upgrade import kept, refuse_version_jump
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Cluster
 from meshctl.model.stack_state import StackState

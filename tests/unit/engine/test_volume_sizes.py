@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.engine import volume_sizes
+from meshctl.deploy.guards import volume_sizes
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, FileSystem, Price
 from meshctl.model.stack_state import StackState

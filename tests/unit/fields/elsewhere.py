@@ -13,8 +13,9 @@ from typing import Any
 from unittest import mock
 
 from meshctl import secret_variables
-from meshctl.engine import endpoint_names, names, secret_values
-from meshctl.engine.session import Session
+from meshctl.deploy.secrets import secret_values
+from meshctl.deploy.session import Session
+from meshctl.dns import endpoint_names, names
 from meshctl.model.deployment import Deployment
 from meshctl.resolve import report
 from stacks.edge import Name

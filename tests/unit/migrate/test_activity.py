@@ -12,7 +12,8 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.errors import LockedError
-from meshctl.migrate import guard, lock, views
+from meshctl.migrate import views
+from meshctl.migrate.journal import guard, lock
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.test_journal_lock import ended_process, leave_lock
 from tests.unit.migrate.test_migration import _move, migrations, moved

@@ -14,8 +14,8 @@ import dns.resolver
 import dns.rrset
 import pytest
 
+from meshctl.dns import lookup
 from meshctl.errors import UnreachableError
-from meshctl.migrate import engine_world
 
 SYSTEM, FIRST, SECOND = "192.0.2.1", "192.0.2.11", "192.0.2.12"
 HOST = "chat.example.com."
@@ -65,16 +65,16 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Server]:
     def configured(self: dns.resolver.Resolver, *_: object) -> None:
         self.nameservers = [SYSTEM]
 
-    monkeypatch.delenv(engine_world.DNS_SERVER, raising=False)
+    monkeypatch.delenv(lookup.DNS_SERVER, raising=False)
     monkeypatch.setattr(dns.nameserver.Do53Nameserver, "query", query)
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", configured)
-    monkeypatch.setattr(engine_world, "_DNS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(lookup, "_DNS_TIMEOUT_S", 0.3)
     monkeypatch.setattr(dns.resolver, "default_resolver", None)
     return at
 
 
 def test_the_zone_s_own_server_is_asked(servers: dict[str, Server]) -> None:
-    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+    assert lookup.resolve("chat.example.com") == ["198.51.100.1"]
     assert servers
 
 
@@ -82,12 +82,12 @@ def test_the_zone_s_own_server_is_asked(servers: dict[str, Server]) -> None:
 @pytest.mark.parametrize("how", [silent, failing])
 def test_one_server_of_several_that_is_down_hides_nothing(servers: dict[str, Server], down: str, how: Server) -> None:
     servers[down] = how
-    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+    assert lookup.resolve("chat.example.com") == ["198.51.100.1"]
 
 
 def test_a_server_without_an_address_is_passed_over(servers: dict[str, Server]) -> None:
     servers[SYSTEM] = answering({at: records for at, records in ZONE.items() if at[0] != "ns1.example.net."})
-    assert engine_world.resolve("chat.example.com") == ["198.51.100.1"]
+    assert lookup.resolve("chat.example.com") == ["198.51.100.1"]
 
 
 @pytest.mark.parametrize("how", [silent, failing])
@@ -95,7 +95,7 @@ def test_a_server_without_an_address_is_passed_over(servers: dict[str, Server]) 
 def test_no_server_that_answers_is_no_answer(servers: dict[str, Server], down: tuple[str, ...], how: Server) -> None:
     servers |= dict.fromkeys(down, how)
     with pytest.raises(UnreachableError, match=r"chat\.example\.com"):
-        engine_world.resolve("chat.example.com")
+        lookup.resolve("chat.example.com")
 
 
 def test_a_machine_without_a_resolver_is_told(servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +104,10 @@ def test_a_machine_without_a_resolver_is_told(servers: dict[str, Server], monkey
 
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", missing)
     with pytest.raises(UnreachableError, match="no name server"):
-        engine_world.resolve("chat.example.com")
+        lookup.resolve("chat.example.com")
     assert servers
 
 
 def test_a_name_without_a_record_is_unknown(servers: dict[str, Server]) -> None:
     servers[FIRST] = servers[SECOND] = answering({("other.example.com.", "A"): ["198.51.100.2"]})
-    assert engine_world.resolve("chat.example.com") == []
+    assert lookup.resolve("chat.example.com") == []

@@ -6,10 +6,11 @@ import contextlib
 
 import pytest
 
-from meshctl.migrate import listing, summary
-from meshctl.migrate.downtime import NOT_ESTIMATED, downtime, downtime_lines
-from meshctl.migrate.listing import Item
-from meshctl.migrate.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning import store_facts
+from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.views import summary
+from meshctl.migrate.views.downtime import NOT_ESTIMATED, downtime, downtime_lines
+from meshctl.objects.listing import Item
 from tests.unit.migrate.test_migration import MOVE, _go_on, _killed, _move, migrations, moved
 from tests.unit.migrate.twin import Killed, Twin, deployment
 
@@ -65,7 +66,7 @@ def test_what_nobody_knows_beforehand_is_named() -> None:
     ],
 )
 def test_which_copies_can_have_the_etag_of_what_they_copy(item: Item, equal: bool) -> None:
-    assert listing._gets_equal_etag(item) == equal
+    assert store_facts._gets_equal_etag(item) == equal
 
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1, 5))

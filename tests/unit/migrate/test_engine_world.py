@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
 from meshctl.errors import UnreachableError, UsageError
-from meshctl.migrate.engine_world import DNS_SERVER, EngineWorld, build_world, dns_server, resolve
+from meshctl.migrate.engine_world import EngineWorld, build_world
 from meshctl.migrate.world import Pending
 from tests.unit.migrate.twin import deployment
 

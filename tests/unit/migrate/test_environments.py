@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from meshctl.engine.clusters import PodState
-from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
 from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import PodState, Presence
 from tests.unit.migrate.test_migration import (
     MOVE,
     OPTIONS,

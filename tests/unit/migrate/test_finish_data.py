@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFailedError
-from meshctl.migrate.actions_finish import unseen
-from meshctl.migrate.listing import Item
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.steps.finish import unseen
 from meshctl.migrate.world import EndpointTarget
+from meshctl.objects.listing import Item
 from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, migrations, moved
 from tests.unit.migrate.twin import Twin
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from meshctl.engine.clusters import PodState
 from meshctl.errors import MigrationError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.world import UpResult
 from meshctl.model.deployment import Checkpoint, Deployment
+from meshctl.model.observed import PodState
 from tests.unit.migrate.test_migration import (
     OPTIONS,
     _weights_change_once_warm,

@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
-from meshctl.engine.clusters import PodState
-from meshctl.engine.jobs import JobState
 from meshctl.errors import MigrationError
-from meshctl.migrate.journal import open_journal
+from meshctl.migrate.journal.journal import open_journal
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event
 from meshctl.migrate.views import plan_document, plan_text
 from meshctl.migrate.world import UpResult
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import JobState, PodState
 from tests.unit.migrate.test_migration import OPTIONS, migrations
 from tests.unit.migrate.twin import Twin
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from meshctl.engine.state_store import StateStore, open_state_store
 from meshctl.errors import LockedError, UsageError
-from meshctl.migrate import lock
-from meshctl.migrate.journal import migrations, open_journal
-from meshctl.migrate.state_store import StateStore, open_state_store
+from meshctl.migrate.journal import lock
+from meshctl.migrate.journal.journal import migrations, open_journal
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.engine.presence import Presence
 from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
-from meshctl.migrate import guard
-from meshctl.migrate.history import History
+from meshctl.migrate.journal import guard
+from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.plan import Options
+from meshctl.migrate.planning.plan import Options
 from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import Presence
 from tests.unit.migrate.twin import TTL_S, Killed, MortalStore, Twin
 
 OPTIONS = Options(observe_s=6)
@@ -486,7 +486,7 @@ def test_stopping_is_at_a_safe_point_and_names_the_next_command() -> None:
 
 
 def test_the_journal_is_on_disk_and_holds_no_credentials(tmp_path: Path) -> None:
-    from meshctl.migrate.state_store import open_state_store
+    from meshctl.engine.state_store import open_state_store
 
     twin = Twin().begin()
     store = open_state_store("file://./.meshctl/state", tmp_path)

@@ -12,13 +12,14 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl import __version__
+from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, MeshError, NewerVersionError, UnreadableError
-from meshctl.migrate import guard, lock, views
-from meshctl.migrate.activity import NotSeen
-from meshctl.migrate.journal import record_paths
+from meshctl.migrate import views
+from meshctl.migrate.journal import guard, lock
+from meshctl.migrate.journal.activity import NotSeen
+from meshctl.migrate.journal.journal import record_paths
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.plan import Options
-from meshctl.migrate.state_store import StateStore
+from meshctl.migrate.planning.plan import Options
 from meshctl.model.persisted import OWN, SCHEMA
 from tests.unit.migrate.twin import Twin
 

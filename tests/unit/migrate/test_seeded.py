@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from meshctl.migrate import seeded, views
-from meshctl.migrate.listing import Item
-from meshctl.migrate.sync import Copied
+from meshctl.migrate import views
+from meshctl.objects import seeded
+from meshctl.objects.listing import Item
+from meshctl.objects.sync import Copied
 from tests.unit.migrate.test_migration import OPTIONS, migrations
 from tests.unit.migrate.twin import Twin
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import GenericError
 
+from meshctl.engine.state_store import _named, open_state_store
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
-from meshctl.migrate.state_store import _named, open_state_store
 
 
 def refused(backend: str, folder: Path) -> MeshError:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from meshctl import tools
-from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import MigrationError, UnreachableError
-from meshctl.migrate import keys, metadata, sync
-from meshctl.migrate.listing import Item
-from meshctl.migrate.progress import Stop
+from meshctl.objects import keys, metadata, sync
+from meshctl.objects.listing import Item
+from meshctl.objects.progress import Stop
+from meshctl.objects.store import ObjectAccess
 
 ACCESS = ObjectAccess("bucket", "", "http://127.0.0.1:9", "r1", "id", "secret")
 

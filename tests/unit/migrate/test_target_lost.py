@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from meshctl.engine.clusters import PodState
 from meshctl.errors import CredentialsError, InterruptedByUserError, MeshError, MigrationError, UsageError
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import PodState
 from tests.golden_files import Golden
 from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, assert_at, migrations, moved
 from tests.unit.migrate.twin import Twin

@@ -20,10 +20,10 @@ from meshctl.errors import (
     ResourcesFailedError,
     UnreachableError,
 )
-from meshctl.migrate import work
 from meshctl.migrate.data import Data
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.patience import TRIES
+from meshctl.migrate.steps import work
+from meshctl.migrate.steps.patience import TRIES
 from meshctl.migrate.world import World
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, migrations
 from tests.unit.migrate.twin import Twin

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import botocore.exceptions
 import pytest
 
-from meshctl.engine.object_access import ObjectAccess
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError
-from meshctl.migrate import listing, verify
-from meshctl.migrate.progress import Stop
+from meshctl.objects import listing, verify
+from meshctl.objects.progress import Stop
+from meshctl.objects.store import ObjectAccess
 
 CONTENT = {f"shard-{number}": bytes([number]) * 3_000_000 for number in range(3)}
 LISTING = "".join(

@@ -11,18 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshctl.changes.losses import Loss
-from meshctl.engine.clusters import PodState
-from meshctl.engine.jobs import JobState
-from meshctl.engine.object_access import ObjectAccess
-from meshctl.engine.presence import Presence
+from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
-from meshctl.migrate.listing import Item, Listing, NoBucketError, newest
-from meshctl.migrate.plan import StoreFacts
-from meshctl.migrate.progress import OnCopied, Stop
-from meshctl.migrate.seeded import ETags
-from meshctl.migrate.state_store import StateStore
-from meshctl.migrate.sync import Copied
-from meshctl.migrate.verify import Comparison, SideSummary, checksums, digest
+from meshctl.migrate.planning.plan import StoreFacts
 from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import (
     Checkpoint,
@@ -36,6 +27,13 @@ from meshctl.model.deployment import (
     Price,
     Workload,
 )
+from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.objects.listing import Item, Listing, NoBucketError, newest
+from meshctl.objects.progress import OnCopied, Stop
+from meshctl.objects.seeded import ETags
+from meshctl.objects.store import ObjectAccess
+from meshctl.objects.sync import Copied
+from meshctl.objects.verify import Comparison, SideSummary, checksums, digest
 
 TTL_S = 30
 GRACE_TICKS = 2  # a stopping trainer writes once more, then ends
@@ -222,7 +220,7 @@ class Twin:
         self.taken_over = set(fields)
 
     def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
-        """As `engine.ownership` does, but it knows workloads alone."""
+        """As `deploy.fields.ownership` does, but it knows workloads alone."""
         subjects = {f"workload/{workload.name}" for each in deployments for workload in each.workloads}
         for given in fields:
             if given.partition(":")[0] not in subjects:

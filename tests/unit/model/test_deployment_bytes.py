@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshctl.migrate.plan import MigrationPlan
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.model.deployment import Deployment, Value
 from tests.unit.render.sample import sample
 

@@ -13,8 +13,8 @@ import pytest
 
 import meshctl
 from meshctl.errors import NewerVersionError, UnreadableError
-from meshctl.migrate.history import MIGRATION_PLAN
-from meshctl.migrate.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.journal.history import MIGRATION_PLAN
+from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
 from meshctl.model import persisted
 from meshctl.model.persisted import Format, Stamp
 from meshctl.model.stack_state import DEPLOYMENT, STACK_TYPE, StackState
@@ -98,11 +98,11 @@ def test_an_upgrade_that_meets_something_else_names_the_document(monkeypatch: py
 # For each persisted class the only module that may build it from a document: the one with its `Format`.
 READERS = {
     "Deployment": "model/stack_state.py",
-    "MigrationPlan": "migrate/history.py",
-    "SavedPlan": "engine/plan_file.py",
-    "Record": "migrate/journal.py",
-    "Owner": "migrate/lock.py",
-    "Name": "engine/names.py",
+    "MigrationPlan": "migrate/journal/history.py",
+    "SavedPlan": "deploy/plan_file.py",
+    "Record": "migrate/journal/journal.py",
+    "Owner": "migrate/journal/lock.py",
+    "Name": "dns/names.py",
 }
 PRODUCT = Path(meshctl.__file__).parent
 

@@ -30,7 +30,7 @@ ALLOWED = {
     ("meshctl/model/resource_types.py", PACKAGE): "the Pulumi package",
     ("meshctl/model/resource_types.py", "meshaws:s3:Bucket"): "every platform's stacks may have it",
     ("meshctl/model/resource_types.py", "meshaws:route53:RecordSet"): "every platform's stacks may have it",
-    ("meshctl/tool_table.py", "kubernetes"): "the project whose releases have kube-apiserver and kubectl",
+    ("meshctl/tools/table.py", "kubernetes"): "the project whose releases have kube-apiserver and kubectl",
     ("stacks/kubernetes.py", "kubernetes"): "the Pulumi package",
     ("stacks/resources.py", PACKAGE): "the Pulumi package",
     ("stacks/resources.py", "meshaws:"): "the beginning of every type of the Pulumi package",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshctl import tool_download, tool_http
+from meshctl.tools import download, http
 from tests.unit.tools.publisher import Publisher, publisher
 
 GO = """#!/bin/sh
@@ -24,8 +24,8 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Linux machine with an empty cache, no proxy, and a `go` that builds programs which answer like etcd."""
     monkeypatch.setenv("MESHCTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tool_download, "machine", lambda: ("linux", "amd64"))
-    monkeypatch.setattr(tool_http, "RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr(download, "machine", lambda: ("linux", "amd64"))
+    monkeypatch.setattr(http, "RETRY_WAIT_S", 0.0)
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

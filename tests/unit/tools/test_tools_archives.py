@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from meshctl import tool_download
 from meshctl.errors import ToolError
-from meshctl.tool_table import TOOLS, cache_dir, cached_path
+from meshctl.tools import download
+from meshctl.tools.table import TOOLS, cache_dir, cached_path
 from tests.unit.tools.publisher import (
     ETCD,
     ETCD_FILE,
@@ -43,7 +43,7 @@ def test_a_program_inside_a_tar(mirror: Publisher, tmp_path: Path) -> None:
 
 
 def test_a_program_inside_a_zip(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_download, "machine", lambda: ("darwin", "arm64"))
+    monkeypatch.setattr(download, "machine", lambda: ("darwin", "arm64"))
     folder = "etcd-v3.6.15-darwin-arm64"
     mirror.release(f"{ETCD_FOLDER}/{folder}.zip", zip_of({f"{folder}/etcd": ETCD, "README.md": b"x"}), "SHA256SUMS")
     setup("etcd")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl import diagnosis, tool_download
+from meshctl import diagnosis
 from meshctl.diagnosis import Finding
+from meshctl.tools import download
 
 
 def go_is(missing: str, monkeypatch: pytest.MonkeyPatch, *, state: str = "missing") -> str:
@@ -26,11 +27,11 @@ def go_is(missing: str, monkeypatch: pytest.MonkeyPatch, *, state: str = "missin
 def test_go_is_missing_for_what_cannot_be_downloaded(
     monkeypatch: pytest.MonkeyPatch, machine: tuple[str, str], program: str, mirror: str, go: str
 ) -> None:
-    monkeypatch.setattr(tool_download, "machine", lambda: machine)
+    monkeypatch.setattr(download, "machine", lambda: machine)
     monkeypatch.setenv("MESHCTL_MIRROR", mirror)
     assert go_is(program, monkeypatch) == go
 
 
 def test_go_is_not_missing_for_a_program_that_is_optional_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_download, "machine", lambda: ("linux", "amd64"))
+    monkeypatch.setattr(download, "machine", lambda: ("linux", "amd64"))
     assert go_is("kwok", monkeypatch, state="optional") == "optional"

@@ -13,10 +13,11 @@ from threading import Thread
 import pytest
 import trustme
 
-from meshctl import tool_download, tool_http, tools
+from meshctl import tools
 from meshctl.errors import ToolError, UsageError
-from meshctl.tool_http import NotDownloadedError
-from meshctl.tool_table import TOOLS, cached_path
+from meshctl.tools import download, http
+from meshctl.tools.http import NotDownloadedError
+from meshctl.tools.table import TOOLS, cached_path
 from tests.unit.tools.publisher import (
     ETCD,
     ETCD_FILE,
@@ -39,7 +40,7 @@ def test_the_publishers_own_hosts_are_asked_without_a_mirror(tmp_path: Path) -> 
         playing.release("/sdk/kubectl", KUBECTL, "kubectl.sha256")
         at_loopback = replace(TOOLS["kubectl"].publishers[0], base=f"{playing.url}/sdk")
         tool = replace(TOOLS["kubectl"], publishers=(at_loopback,))
-        tool_download.Downloads().fetch(tool, tmp_path / "kubectl", lambda _: None)
+        download.Downloads().fetch(tool, tmp_path / "kubectl", lambda _: None)
     assert (tmp_path / "kubectl").read_bytes() == KUBECTL
 
 
@@ -152,7 +153,7 @@ def test_https_is_not_left_by_a_redirect(mirror: Publisher, tmp_path: Path, monk
     thread = Thread(target=answer_once)
     thread.start()
     with pytest.raises(NotDownloadedError, match="redirects to an address without https"):
-        tool_http.text_of(f"https://127.0.0.1:{listener.getsockname()[1]}/kubectl.sha256")
+        http.text_of(f"https://127.0.0.1:{listener.getsockname()[1]}/kubectl.sha256")
     thread.join(20)
     listener.close()
     assert mirror.requests == []
@@ -234,13 +235,13 @@ def test_a_host_that_nobody_reaches_is_tried_once(monkeypatch: pytest.MonkeyPatc
         port = nobody.getsockname()[1]
     monkeypatch.setenv("MESHCTL_MIRROR", f"http://127.0.0.1:{port}")
     asked: list[str] = []
-    text_of = tool_http.text_of
+    text_of = http.text_of
 
     def count(url: str) -> str:
         asked.append(url)
         return text_of(url)
 
-    monkeypatch.setattr(tool_http, "text_of", count)
+    monkeypatch.setattr(http, "text_of", count)
     lines = setup("kube-apiserver", "kube-scheduler", "kubectl")
     assert len(asked) == 1
     assert sum(f"not downloaded: 127.0.0.1:{port}: can't be reached" in line for line in lines) == 3
@@ -250,7 +251,7 @@ def test_a_host_that_nobody_reaches_is_tried_once(monkeypatch: pytest.MonkeyPatc
 def test_a_host_that_goes_silent_is_tried_once(
     mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tool_http, "_READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(http, "_READ_TIMEOUT_S", 2.0)
     mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
     mirror.put(KUBECTL_FILE, Answer(KUBECTL, silent=True))
     lines = setup("kubectl", "kube-scheduler")
@@ -262,7 +263,7 @@ def test_a_host_that_goes_silent_is_tried_once(
 def test_a_host_that_sends_too_slowly_is_given_up(
     mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tool_http, "_RATE_WINDOW_S", 0.2)
+    monkeypatch.setattr(http, "_RATE_WINDOW_S", 0.2)
     mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
     mirror.put(KUBECTL_FILE, Answer(KUBECTL, trickles=True))
     lines = setup("kubectl", "kube-scheduler")
@@ -280,7 +281,7 @@ def test_a_range_that_nobody_asked_for_is_no_whole_file(mirror: Publisher, tmp_p
 def test_a_file_that_is_too_large_is_not_left_in_the_cache(
     mirror: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tool_http, "_MOST_FILE_BYTES", 1000)
+    monkeypatch.setattr(http, "_MOST_FILE_BYTES", 1000)
     mirror.release(KUBECTL_FILE, KUBECTL, "kubectl.sha256")
     assert any("is larger than" in line for line in setup("kubectl"))
     assert [path for path in (tmp_path / "cache" / "downloads").rglob("*") if path.is_file()] == []
@@ -288,8 +289,8 @@ def test_a_file_that_is_too_large_is_not_left_in_the_cache(
 
 
 def test_looking_a_host_up_has_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tool_http, "_TEXT_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(tool_http, "_text", lambda url: time.sleep(1))
+    monkeypatch.setattr(http, "_TEXT_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http, "_text", lambda url: time.sleep(1))
     assert any("dl.k8s.io: no answer within" in line for line in setup("kubectl"))
     assert built(tmp_path) == 1
 
@@ -319,7 +320,7 @@ def test_the_password_of_a_mirror_is_never_told(mirror: Publisher, monkeypatch: 
         tools.ensure(["kubectl"], lines.append)
     mirror.put(f"{KUBECTL_FILE}.sha256", Answer(status=404))
     with pytest.raises(NotDownloadedError) as missing:
-        tool_download.downloads().fetch(TOOLS["kubectl"], Path("unused"), lines.append)
+        download.downloads().fetch(TOOLS["kubectl"], Path("unused"), lines.append)
     texts = [*lines, caught.value.what, caught.value.why, caught.value.hint, str(missing.value)]
     assert not [text for text in texts if "geheim" in text]
 
@@ -346,17 +347,17 @@ def test_a_mirror_on_another_machine_must_use_https(monkeypatch: pytest.MonkeyPa
 )
 def test_a_mirror_on_this_machine_may_use_http(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("MESHCTL_MIRROR", value)
-    assert tool_download.downloads().mirror == value
+    assert download.downloads().mirror == value
 
 
 def test_no_mirror_leads_away_from_this_machine_without_https(mirror: Publisher) -> None:
     mirror.put("/there", Answer(status=302, headers={"Location": "http://mirror.test/elsewhere"}))
     with pytest.raises(NotDownloadedError, match="redirects to an address without https"):
-        tool_http.text_of(f"{mirror.url}/there")
+        http.text_of(f"{mirror.url}/there")
 
 
 def test_progress_is_told(mirror: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_http, "_PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(http, "_PROGRESS_EVERY_S", 0.0)
     body = KUBECTL + b"#" * (3 << 20)
     mirror.release(KUBECTL_FILE, body, "kubectl.sha256")
     lines = setup("kubectl")

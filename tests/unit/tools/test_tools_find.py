@@ -9,7 +9,7 @@ import pytest
 
 from meshctl import tools
 from meshctl.errors import ToolError
-from meshctl.tool_table import TOOLS, cached_path
+from meshctl.tools.table import TOOLS, cached_path
 
 
 @pytest.fixture(autouse=True)

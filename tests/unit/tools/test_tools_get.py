@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from meshctl import tool_build
 from meshctl.errors import ToolError
-from meshctl.tool_build import GO_MINIMUM, go_program, module_folder
-from meshctl.tool_table import TOOLS, numbers
+from meshctl.tools import build
+from meshctl.tools.build import GO_MINIMUM, go_program, module_folder
+from meshctl.tools.table import TOOLS, numbers
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +72,9 @@ def test_without_go_the_error_says_what_to_install(tmp_path: Path, monkeypatch: 
 
 
 def test_a_build_reports_progress_and_keeps_the_compilers_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_build, "_PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(build, "_PROGRESS_EVERY_S", 0.0)
     lines: list[str] = []
     stderr = ["go: downloading a v1\n", "internal/a\n", "github.com/x/y.z/v3\n", "# pkg\n", "x.go:1:2: undefined: y\n"]
-    kept = tool_build._follow(TOOLS["etcd"], stderr, lines.append, started=0.0)
+    kept = build._follow(TOOLS["etcd"], stderr, lines.append, started=0.0)
     assert kept == ["# pkg", "x.go:1:2: undefined: y"]
     assert "1 modules fetched, 2 packages compiled" in lines[2]

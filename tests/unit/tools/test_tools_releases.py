@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.tool_releases import ReleaseFile, checksum_in, release_file
-from meshctl.tool_table import TOOLS
+from meshctl.tools.releases import ReleaseFile, checksum_in, release_file
+from meshctl.tools.table import TOOLS
 
 GITHUB = "https://github.com"
 DIGEST = "ab" * 32

@@ -1,0 +1,43 @@
+"""Values of a mesh's Secrets, kept out of what is told of its containers. EDGE.
+
+Called by `deploy.jobs.job_states`, as last words reach logs and journals. The values are asked of the cluster:
+`status` and `migrate` are given none.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.core_v1 import Secret
+
+HIDDEN: Final = "[secret]"
+SHORTEST: Final = 6  # characters: a shorter value is in many words that tell nothing of it
+Redact = Callable[[str], str]
+
+
+def redaction(client: Any, namespace: str, labels: dict[str, Any]) -> Redact:
+    """Blots the values out of a text. Who may not see them is told nothing: nobody could say what is in it."""
+    try:
+        values = hidden_values(client.list(Secret, namespace=namespace, labels=labels))
+    except ApiError as error:
+        if error.status.code != 403:
+            raise
+        return lambda _: ""
+    return lambda text: _blotted(text, values)
+
+
+def hidden_values(secrets: Iterable[Any]) -> list[str]:
+    """The lines of all values, the longest first: one may be part of another."""
+    encoded = [value for secret in secrets for value in (secret.data or {}).values()]
+    texts = [base64.b64decode(value).decode(errors="replace") for value in encoded]
+    lines = {line.strip() for text in texts for line in text.splitlines()}
+    return sorted((line for line in lines if len(line) >= SHORTEST), key=len, reverse=True)
+
+
+def _blotted(text: str, values: list[str]) -> str:
+    for value in values:
+        text = text.replace(value, HIDDEN)
+    return text

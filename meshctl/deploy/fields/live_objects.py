@@ -1,0 +1,160 @@
+"""Reads the live objects that a mesh declares, as the API server gives them, and changes who owns their fields. EDGE.
+
+Called by `ownership`. Objects are read in one list for each kind, never one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import lightkube
+from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import GenericGlobalResource, GenericNamespacedResource, create_api_info
+from lightkube.types import PatchType
+
+from meshctl.deploy.fields.field_owners import Json, Path, without_fields
+from meshctl.render import PlatformObject
+
+MANAGER = "meshctl"  # under which name a field is set that the engine is not to set
+_TRIES = 4
+_AT_ONCE = 8
+_FORBIDDEN, _ABSENT = 403, 404
+NOT_READ = ("Secret",)  # their values are known while the engine runs only, and are for nobody else to see
+
+
+@dataclass(frozen=True, order=True)
+class Reference:
+    """Names one object. `namespace` is empty for objects of the whole cluster."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+def reference(item: PlatformObject) -> Reference:
+    metadata = item.manifest["metadata"]
+    return Reference(
+        str(item.manifest["apiVersion"]), item.kind, str(metadata.get("namespace") or ""), str(metadata["name"])
+    )
+
+
+def read(
+    client: lightkube.Client, wanted: Iterable[Reference], own_namespace: str, labels: Mapping[str, str]
+) -> dict[Reference, Json]:
+    """Those of the wanted objects that exist: what is missing in the answer is gone. `labels`: by which the mesh's
+    objects are found where others are, too. Raises: ApiError, also where these rights allow no look at an object.
+    """
+    references = frozenset(ref for ref in wanted if ref.kind not in NOT_READ)
+    groups = sorted({(ref.api_version, ref.kind, ref.namespace) for ref in references})
+    found: dict[Reference, Json] = {}
+
+    def listed(group: tuple[str, str, str]) -> dict[Reference, Json]:
+        is_mixed = group[2] != own_namespace and group[1] != "Node"  # a node has lost its labels when they are wanted
+        try:
+            return _listed(client, *group, labels=labels if is_mixed else {})
+        except ApiError as error:
+            if error.status.code != _FORBIDDEN:
+                raise
+            return {}
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for objects in pool.map(listed, groups):
+            found.update({ref: item for ref, item in objects.items() if ref in references})
+        missing = sorted(references - found.keys())  # by the list: it may have lost its labels, or lists are forbidden
+        for ref, item in zip(missing, pool.map(lambda ref: _single(client, ref), missing), strict=True):
+            found.update({ref: item} if item is not None else {})
+    return found
+
+
+def _single(client: lightkube.Client, ref: Reference) -> Json | None:
+    """One object, or None where the API server says that it isn't there."""
+    namespace: dict[str, Any] = {"namespace": ref.namespace} if ref.namespace else {}
+    try:
+        return dict(
+            client.get(_resource(ref.api_version, ref.kind, namespaced=bool(ref.namespace)), ref.name, **namespace)
+        )
+    except ApiError as error:
+        if error.status.code == _ABSENT:
+            return None
+        raise
+
+
+def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str], str]:
+    """The HorizontalPodAutoscaler's name by kind and name of what it scales; none where these rights show none."""
+    found = {}
+    try:
+        scalers = _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={})
+    except ApiError as error:
+        if error.status.code != _FORBIDDEN:
+            raise
+        return {}
+    for ref, item in scalers.items():
+        target = (item.get("spec") or {}).get("scaleTargetRef") or {}
+        found[str(target.get("kind")), str(target.get("name"))] = ref.name
+    return found
+
+
+def release(
+    client: lightkube.Client, ref: Reference, live: Json, paths: Sequence[Path], values: Mapping[Path, Any]
+) -> None:
+    """Have nobody but ourselves own these fields of an object; `values`: fields that get a value at the same time.
+
+    Nothing else of the object changes. Written over no other change: the object is read again when it has changed
+    meanwhile, and left alone when it is gone.
+    """
+    resource = _resource(ref.api_version, ref.kind, namespaced=bool(ref.namespace))
+    namespace: dict[str, Any] = {"namespace": ref.namespace} if ref.namespace else {}
+    for is_last in [False] * (_TRIES - 1) + [True]:
+        body = _release_patch(live, paths, values)
+        if not body:
+            return
+        try:
+            client.patch(resource, ref.name, body, patch_type=PatchType.JSON, field_manager=MANAGER, **namespace)
+        except ApiError as error:
+            if error.status.code != 409 or is_last:
+                raise
+        else:
+            return
+        live = dict(client.get(resource, ref.name, **namespace))
+
+
+def _release_patch(live: Json, paths: Sequence[Path], values: Mapping[Path, Any]) -> list[Json]:
+    entries = without_fields(live, paths)
+    metadata = live["metadata"]
+    if entries == metadata.get("managedFields") and not values:
+        return []
+    version = {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata.get("resourceVersion")}
+    owners = {"op": "replace", "path": "/metadata/managedFields", "value": entries}
+    fields = [{"op": "replace", "path": _pointer(path), "value": value} for path, value in values.items()]
+    return [version, owners, *fields]
+
+
+def _pointer(path: Path) -> str:
+    """The JSON pointer of a path of plain fields."""
+    return "".join(f"/{key.removeprefix('f:')}" for key in path)
+
+
+def _listed(
+    client: lightkube.Client, api_version: str, kind: str, namespace: str, *, labels: Mapping[str, str]
+) -> dict[Reference, Json]:
+    resource = _resource(api_version, kind, namespaced=bool(namespace))
+    options: dict[str, Any] = {"namespace": namespace} if namespace else {}
+    try:
+        items = [dict(item) for item in client.list(resource, labels=dict(labels) or None, **options)]
+    except ApiError as error:
+        if error.status.code == _ABSENT:  # the cluster has no such kind
+            return {}
+        raise
+    return {Reference(api_version, kind, namespace, str(item["metadata"]["name"])): item for item in items}
+
+
+def _resource(api_version: str, kind: str, *, namespaced: bool) -> Any:
+    """A resource whose objects are plain JSON: the client's own types leave out what they don't know."""
+    group, _, version = api_version.rpartition("/")
+    plural = f"{kind.lower()}{'es' if kind.endswith('s') else 's'}"
+    base = GenericNamespacedResource if namespaced else GenericGlobalResource
+    return type(kind, (base,), {"_api_info": create_api_info(group, version, kind, plural)})

@@ -1,0 +1,1 @@
+"""What must hold of an environment before it is changed, and what a change must not lose or break."""

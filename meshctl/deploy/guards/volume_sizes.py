@@ -1,0 +1,135 @@
+"""New sizes of volumes that the engine can't give them. EDGE (it asks clusters, and changes claims).
+
+Called by `session`: `check` before anything runs, `grow` when an `up` is about to. The engine resizes the claims that a
+mesh declares; a stateful set makes its own, one for each pod, and what it declares of them can't change (ADR 0017).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightkube
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.core_v1 import PersistentVolumeClaim
+
+from meshctl import render
+from meshctl.clients import cluster_access, clusters
+from meshctl.engine import failures
+from meshctl.errors import MeshError, UsageError
+from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+from meshctl.platforms import registry
+from meshctl.platforms.interface import GrowOnly
+
+_SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
+_OF_PODS = r"\d+"  # how the names of the claims of a stateful set end: with the pod's number
+
+
+@dataclass(frozen=True, order=True)
+class _Claims:
+    """One claim, or those of a stateful set's pods: `name` is a pattern."""
+
+    subject: str
+    name: str
+    storage_class: str
+
+
+def check(deployment: Deployment, state: StackState, left: frozenset[str] = frozenset()) -> None:
+    """Whether all sizes can be had. `left`: logical names of claims that another program has grown, and that stay as
+    they are. Raises: UsageError for a file system, MeshError for a volume, and what `clusters`
+    raises."""
+    _refuse_smaller_file_systems(deployment, state)
+    _resize(deployment, state, _changed(deployment, state, left), dry_run=True)
+
+
+def grow(deployment: Deployment, state: StackState) -> None:
+    """Ask for the new sizes of the volumes of stateful sets. Raises: as `check`."""
+    own = {
+        claims: size
+        for claims, size in _changed(deployment, state, frozenset()).items()
+        if claims.name.endswith(_OF_PODS)
+    }
+    _resize(deployment, state, own, dry_run=False)
+
+
+def _refuse_smaller_file_systems(deployment: Deployment, state: StackState) -> None:
+    for kind in registry.platform(deployment.provider).storage.grow_only:
+        _refuse_smaller(kind, deployment, state)
+
+
+def _refuse_smaller(kind: GrowOnly, deployment: Deployment, state: StackState) -> None:
+    wanted = {f"storage/{f.name}:{kind.detail}": f for f in deployment.file_systems if f.service == kind.service}
+    for resource in state.of_type(kind.resource_type):
+        system = wanted.get(resource.name)
+        size_gib = int(resource.inputs.get(kind.size_input) or 0)
+        if system is not None and system.size_gib < size_gib:
+            raise UsageError(
+                f"storage/{system.name} has {size_gib} GiB and can't shrink to {system.size_gib} GiB",
+                why=f"{kind.product} file systems can grow, not shrink; nothing was changed",
+                hint=failures.HINTS["VolumeShrink"],
+            )
+
+
+def _changed(deployment: Deployment, state: StackState, left: frozenset[str]) -> dict[_Claims, str]:
+    """The claims that are there in another size than the mesh wants now; with another class they are others."""
+    before = _sizes((resource.subject, resource.inputs) for resource in state.of_type(*_SIZED))
+    if not before:
+        return {}
+    # what ignores changes has the size it was made with
+    declared = render.platform_objects(deployment)
+    objects = [item for item in declared if not item.ignore_changes and item.name not in left]
+    after = _sizes((item.subject, item.manifest) for item in objects)
+    return {claims: size for claims, size in after.items() if before.get(claims, size) != size}
+
+
+def _sizes(objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[_Claims, str]:
+    """`objects`: subjects with what is declared of them."""
+    found: dict[_Claims, str] = {}
+    for subject, item in objects:
+        name = str(item["metadata"]["name"])
+        if item["kind"] == "PersistentVolumeClaim":
+            found |= _sized(subject, re.escape(name), item["spec"])
+        for claim in item["spec"].get("volumeClaimTemplates") or () if item["kind"] == "StatefulSet" else ():
+            block = str(claim["metadata"]["name"])
+            found |= _sized(f"storage/{block}", re.escape(f"{block}-{name}-") + _OF_PODS, claim["spec"])
+    return found
+
+
+def _sized(subject: str, name: str, spec: Mapping[str, Any]) -> dict[_Claims, str]:
+    return {_Claims(subject, name, str(spec.get("storageClassName"))): str(spec["resources"]["requests"]["storage"])}
+
+
+def _resize(deployment: Deployment, state: StackState, sizes: Mapping[_Claims, str], *, dry_run: bool) -> None:
+    if not sizes:
+        return
+    cluster = clusters.access(deployment, state.outputs)
+    client = cluster.client()
+    with cluster_access.named(cluster.name):
+        there = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))
+        for claims, size in sorted(sizes.items()):
+            for claim in there:
+                name = (claim.metadata.name if claim.metadata else "") or ""
+                if re.fullmatch(claims.name, name) and _requested(claim) != size:
+                    _patch(client, claim, claims.subject, size, dry_run=dry_run)
+
+
+def _requested(claim: PersistentVolumeClaim) -> str:
+    resources = claim.spec.resources if claim.spec else None
+    return str((resources.requests or {}).get("storage", "")) if resources else ""
+
+
+def _patch(client: lightkube.Client, claim: PersistentVolumeClaim, subject: str, size: str, *, dry_run: bool) -> None:
+    name, namespace = (claim.metadata.name or "", claim.metadata.namespace) if claim.metadata else ("", None)
+    wanted = {"spec": {"resources": {"requests": {"storage": size}}}}
+    try:
+        client.patch(PersistentVolumeClaim, name, wanted, namespace=namespace, dry_run=dry_run)
+    except ApiError as error:
+        found = failures.failure_of("", str(error))
+        if not found.hint:
+            raise
+        raise MeshError(
+            f"{subject}: the volume of the claim {name} can't have {size}", why=found.message, hint=found.hint
+        ) from error

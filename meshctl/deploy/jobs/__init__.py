@@ -1,0 +1,1 @@
+"""Jobs (training and batch) beyond what Pulumi knows of them: ended, gone, or to be run again."""

@@ -1,0 +1,120 @@
+"""The jobs of a mesh (training and batch) as their cluster has them: ended or not, and why they failed. EDGE.
+
+Called by `session` after an `up`, by `operate.status` and `operate.restart`, and for migrations. Only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod
+
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.redaction import Redact, redaction
+from meshctl.engine.events import OnProgress, Progress
+from meshctl.errors import JobsFailedError, MeshError
+from meshctl.model.deployment import Deployment
+from meshctl.model.observed import JobState
+from meshctl.model.stack_state import StackOutputs
+
+_OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
+_NAME = "app.kubernetes.io/name"
+# The first of each pair is said while pods of the job still end, the second once they have.
+COMPLETE = ("SuccessCriteriaMet", "Complete")
+_FAILED = ("FailureTarget", "Failed")
+_MEND = "mend the cause (`meshctl up {environment}` first if mesh.yaml changed)"
+
+
+def of(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
+    """The jobs of an environment, whose stack has these outputs, by workload. Raises: as `states`."""
+    return states(clusters.access(deployment, outputs), deployment.namespace)
+
+
+def states(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
+    """The jobs by workload. Raises: CredentialsError, UnreachableError, MeshError."""
+    client = cluster.client()
+    with named(cluster.name):
+        found = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
+        if not any(state.ended == "failed" for state in found):
+            return {state.workload: state for state in found}
+        pods = list(client.list(Pod, namespace=namespace, labels=_OURS))
+        redact = redaction(client, namespace, _OURS)
+    return {state.workload: _with_last_words(state, pods, redact) for state in found}
+
+
+def job_state(job: Any) -> JobState:
+    """What the API says of a Job (`lightkube` Job), without its pods' last words."""
+    workload = str((job.metadata.labels or {}).get(_NAME, "")) if job.metadata else ""
+    conditions = (job.status.conditions or []) if job.status else []
+    true = {condition.type: condition for condition in conditions if condition.status == "True"}
+    failure = next((true[kind] for kind in _FAILED if kind in true), None)
+    if failure is not None:
+        said = ": ".join(part for part in (failure.reason, failure.message) if part)
+        return JobState(workload, "failed", said)
+    return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
+
+
+def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> JobState:
+    if state.ended != "failed":
+        return state
+    failed = [pod for pod in pods if _is_of(pod, state.workload) and pod.status and pod.status.phase == "Failed"]
+    if not failed:
+        return state
+    last = clusters.pod_state(max(failed, key=_ended_at))
+    words = redact(last.reason)
+    return JobState(state.workload, state.ended, state.reason, f"{last.name}: {words}" if words else "")
+
+
+def _is_of(pod: Any, workload: str) -> bool:
+    return bool(pod.metadata and (pod.metadata.labels or {}).get(_NAME) == workload)
+
+
+def _ended_at(pod: Any) -> str:
+    """When the last container of a pod ended, as text that sorts; "" where nobody says."""
+    statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])]
+    ended = [status.state.terminated for status in statuses if status.state and status.state.terminated]
+    return max((each.finishedAt.isoformat() for each in ended if each.finishedAt), default="")
+
+
+def failure_after_up(
+    deployment: Deployment, outputs: StackOutputs, on_progress: OnProgress | None
+) -> JobsFailedError | None:
+    """What an `up` that did all else is to end with. A cluster that can't be asked is said to be so."""
+    if not any(workload.is_job and workload.runs for workload in deployment.workloads):
+        return None
+    try:
+        return failure(deployment, of(deployment, outputs))
+    except MeshError as error:
+        said = f"it can't be told whether its jobs have failed: {error.what}"
+        if on_progress is not None:
+            on_progress(Progress(deployment.environment, deployment.environment, "message", said))
+        return None
+
+
+def failure(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailedError | None:
+    """What an `up` of `deployment` is to end with: the jobs that are to run there and have failed. PURE."""
+    wanted = [workload.name for workload in deployment.workloads if workload.is_job and workload.runs]
+    failed = [found[name] for name in wanted if name in found and found[name].ended == "failed"]
+    if not failed:
+        return None
+    names = [state.workload for state in failed]
+    environment = deployment.environment
+    what = f"the job of {names[0]} has" if len(names) == 1 else f"the jobs of {', '.join(names)} have"
+    again = " and ".join(_restart(name, environment) for name in names)
+    return JobsFailedError(
+        f"{environment}: {what} failed; all else is up",
+        why="; ".join(f"{state.workload}: {state.why}" if len(names) > 1 else state.why for state in failed),
+        hint=f"{_MEND.format(environment=environment)}, then {again}; `meshctl status {environment}` shows its pods",
+    )
+
+
+def runs_again_hint(workload: str, environment: str) -> str:
+    """What to do about a job that has failed. PURE."""
+    return f"{_MEND.format(environment=environment)}, then {_restart(workload, environment)}"
+
+
+def _restart(workload: str, environment: str) -> str:
+    return f"`meshctl restart {workload} --env {environment}`"

@@ -1,0 +1,35 @@
+"""What a run sets to have a job run again: its Job, and the Secrets that its pods read. PURE.
+
+Called by `session`. The Job alone would start its pods with the values that the last `up` wrote, which may be the cause
+of the failure: a token that was rotated since.
+"""
+
+from __future__ import annotations
+
+from meshctl import render
+from meshctl.engine.remade import Remade
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+
+_SECRET = "Secret"  # noqa: S105 (a kind)
+
+
+def remade(workload: str, deployment: Deployment, state: StackState) -> Remade:
+    """The resources of the workload's job that the state has. Raises: UsageError where it has no Job."""
+    urns = {resource.name: resource.urn for resource in state.resources}
+    job = f"workload/{workload}:job"
+    if job not in urns:
+        environment = deployment.environment
+        raise UsageError(f"{workload} has no job in {environment} yet", hint=f"`meshctl up {environment}` makes it")
+    read = secrets_of(job, deployment)
+    return Remade(urns[job], tuple(urns[name] for name in read if name in urns))
+
+
+def secrets_of(logical_name: str, deployment: Deployment) -> tuple[str, ...]:
+    """The logical names of the Secrets that an object's pods read: its own, the object stores' keys, those of
+    registries."""
+    objects = render.platform_objects(deployment)
+    secrets = {item.name for item in objects if item.kind == _SECRET}
+    needed = [name for item in objects if item.name == logical_name for name in item.depends_on]
+    return tuple(name for name in needed if name in secrets)

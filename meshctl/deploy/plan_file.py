@@ -1,0 +1,126 @@
+"""Saved plans: `plan --out FILE`, `up --plan FILE`. EDGE (files).
+
+A saved plan is a promise about what `up` will do. `up` previews once more and refuses when the changes are not the same
+ones: because the mesh changed, or the world did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from meshctl import whole_file
+from meshctl.changes import Plan
+from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
+from meshctl.model.deployment import Value
+from meshctl.model.persisted import OWN, Format, stamp_of
+
+_INTERFACE: Final = 1  # of the JSON of `meshctl plan`, which a saved plan holds
+
+
+class SavedChange(BaseModel):
+    """One reviewed change. It is compared as a whole, so that its other fields need no names here."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    subject: str
+
+
+class SavedPlan(Value):
+    """A saved plan. Fields that are not compared are listed, too: a field that is not listed is refused, since a newer
+    meshctl may have added it as a condition of the plan."""
+
+    meshctl: Literal[1]
+    schema_: int = Field(default=0, alias="schema")
+    made_by: str = ""
+    environment: str
+    digest: str
+    changes: tuple[SavedChange, ...]
+    outside: tuple[SavedChange, ...] = ()  # plans of meshctl before 0.1.0 have none
+    counts: Mapping[str, int] = Field(default_factory=dict)
+    cost: Mapping[str, float | None] = Field(default_factory=dict)
+    data_at_risk: tuple[str, ...] = ()
+    data_losses: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reviewed(self) -> list[dict[str, Any]]:
+        return [change.model_dump() for change in (*self.changes, *self.outside)]
+
+
+PLAN: Final[Format[SavedPlan]] = Format(SavedPlan.model_validate)  # the only reader of saved plans
+
+
+def check_place(path: Path) -> None:
+    """Before a preview is made for it. Raises: UsageError where no plan can be saved."""
+    folder = path.resolve().parent
+    if path.is_dir():
+        why = "it is a folder"
+    elif not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = f"{path if path.exists() else folder} can't be written"
+    else:
+        return
+    raise UsageError(f"--out {path}: the plan can't be saved there", why=why, hint="name a file in a folder of yours")
+
+
+def save(path: Path, plan: Plan) -> None:
+    """Whole, or not at all. Raises: FileError."""
+    text = json.dumps({"meshctl": _INTERFACE, **OWN.document(), **plan.document()}, indent=2) + "\n"
+    is_special = path.exists() and not path.is_file()  # a device or pipe, such as /dev/stdout: not to be replaced
+    try:
+        if is_special:
+            path.write_text(text)
+        else:
+            whole_file.write(path.resolve(), text)
+    except OSError as error:
+        raise FileError(f"the plan can't be saved to {path}: {error.strerror}", hint="name another file") from error
+
+
+def check(path: Path, plan: Plan) -> None:
+    """Compare a saved plan with the one just made. Raises: UsageError (not a plan), NewerVersionError,
+    StalePlanError."""
+    saved = _read(path)
+    again = f"review `meshctl plan {plan.environment} --out {path}` and apply that"
+    if saved.environment != plan.environment:
+        raise StalePlanError(f"the plan is for {saved.environment}, not for {plan.environment}", hint=again)
+    if saved.digest != plan.digest:
+        raise StalePlanError(
+            "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
+        )
+    unseen = sorted({*plan.data_at_risk} - {*saved.data_at_risk})
+    if unseen:
+        raise StalePlanError(
+            "more data would be lost than the plan says", why=f"now also: {', '.join(unseen)}", hint=again
+        )
+    pending = SavedPlan.model_validate(json.loads(json.dumps({"meshctl": _INTERFACE, **plan.document()})))
+    if saved.reviewed != pending.reviewed:
+        old = {change.subject for change in (*saved.changes, *saved.outside)}
+        new = {change.subject for change in (*pending.changes, *pending.outside)}
+        differing = sorted(old ^ new) or sorted(old)
+        raise StalePlanError(
+            "the environment changed since the plan was made",
+            why=f"other changes now for: {', '.join(differing)}",
+            hint=again,
+        )
+
+
+def _read(path: Path) -> SavedPlan:
+    """Raises: UsageError for what is no plan, NewerVersionError for one of a newer meshctl."""
+    hint = "`meshctl plan ENV --out FILE` makes one"
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read as a plan", why=str(error), hint=hint) from error
+    place = f"the plan {path}"
+    try:
+        stamp = stamp_of(document, place)
+        return PLAN.read(document, stamp, place)
+    except UnreadableError as error:
+        raise UsageError(f"{path} is not a plan of meshctl", why=error.why, hint=hint) from error

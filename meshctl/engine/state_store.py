@@ -1,0 +1,178 @@
+"""The folder or bucket of the Pulumi state, opened for a migration's journal and lock. EDGE.
+
+Called by `migration`. The journal lies beside the state because both must be found by whoever goes on after a crash, on
+this machine or another. On local disk every record is fsynced, file and folder: what an intent says must survive a
+power cut, and the local store of obstore leaves that to the system.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore, S3Store, from_url
+
+from meshctl import own_folder
+from meshctl.clients import certificates
+from meshctl.engine import state_folder
+from meshctl.errors import CredentialsError, UnreachableError, UsageError
+from meshctl.model.persisted import unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ObjectStore as Store
+
+_BUCKETS = ("s3", "gs", "azblob")
+_SCHEMES = {"azblob": "az"}  # Pulumi's name -> obstore's
+
+
+@dataclass(frozen=True)
+class StateStore:
+    """Small JSON texts by path. `folder` is set when the store is on local disk."""
+
+    store: Store
+    folder: Path | None = None
+
+    def create(self, path: str, text: str) -> bool:
+        """Write a new object; False when there is one of that name already. Durable when it returns."""
+        with _named():
+            try:
+                obstore.put(self.store, path, text.encode(), mode="create")
+            except exceptions.AlreadyExistsError:
+                return False
+        if self.folder is not None:
+            _fsync(self.folder / path, self.folder)
+        return True
+
+    def read(self, path: str) -> str | None:
+        """The text, or None when there is no such object. Raises: UnreadableError when it is no text."""
+        with _named():
+            try:
+                content = bytes(obstore.get(self.store, path).bytes())
+            except (exceptions.NotFoundError, FileNotFoundError):
+                return None
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise unreadable(f"the file {path} in the state backend", f"it is no UTF-8 text: {error}") from error
+
+    def paths(self, prefix: str) -> Sequence[str]:
+        """All paths under `prefix`, sorted."""
+        with _named():
+            return sorted(item["path"] for batch in obstore.list(self.store, prefix=prefix) for item in batch)
+
+    def delete(self, path: str) -> None:
+        with _named():
+            try:
+                obstore.delete(self.store, path)
+            except (exceptions.NotFoundError, FileNotFoundError):
+                return
+
+
+def keeps_journals(backend: str) -> bool:
+    """Whether the backend holds files: Pulumi Cloud does not, and has no migrations then."""
+    return state_folder.is_folder(backend) or urllib.parse.urlsplit(backend).scheme in _BUCKETS
+
+
+def open_state_store(backend: str, folder: Path) -> StateStore:
+    """`backend` is a Pulumi backend URL; a relative `file://./…` counts from `folder`, where mesh.yaml lies.
+
+    Raises: UsageError for a backend that holds no files (Pulumi Cloud), or is not all that is needed to reach one;
+    CredentialsError.
+    """
+    if state_folder.is_folder(backend):
+        path = state_folder.path_of(backend, folder)
+        own_folder.make(path)
+        return StateStore(LocalStore(path), path)
+    parts = urllib.parse.urlsplit(backend)
+    if not keeps_journals(backend):
+        raise UsageError(
+            f"a migration can't keep its journal in the state backend {backend or 'Pulumi Cloud'}",
+            why="journal and lock lie beside the state, which must be a folder or a bucket for that",
+            hint="set `state: {backend: s3://bucket}` (or gs://, azblob://, file://)",
+        )
+    url = f"{_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}{parts.path}"
+    with _opening():
+        if parts.scheme == "s3":
+            return StateStore(_s3(url, dict(urllib.parse.parse_qsl(parts.query))))
+        return StateStore(from_url(url))
+
+
+def _s3(url: str, query: dict[str, str]) -> Store:
+    """Pulumi's own query parameters: region, endpoint, profile, s3ForcePathStyle, disableSSL."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session(profile_name=query.get("profile") or None, region_name=query.get("region") or None)
+    insecure = query.get("disableSSL") == "true"
+    region = session.region_name or "us-east-1"
+    endpoint = query.get("endpoint") or session.client("s3", region_name=region).meta.endpoint_url
+    if "://" not in endpoint:
+        endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
+    options: dict[str, Any] = {} if ".amazonaws.com" in endpoint else {"endpoint": endpoint}
+    return S3Store.from_url(
+        url,
+        region=region,
+        virtual_hosted_style_request=not options and query.get("s3ForcePathStyle") != "true",
+        client_options={"allow_http": endpoint.startswith("http://")},
+        credential_provider=Boto3CredentialProvider(session),
+        **options,
+    )
+
+
+def _fsync(path: Path, root: Path) -> None:
+    folders = [path, *path.parents]
+    for item in folders[: folders.index(root) + 1]:
+        descriptor = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    """Nothing is asked yet: what goes wrong here is in the backend's URL, or in what the SDKs find on this machine."""
+    try:
+        yield
+    except botocore.exceptions.BotoCoreError as error:
+        raise CredentialsError(
+            "the state backend can't be opened", why=str(error), hint="check `state.backend` and the AWS profile"
+        ) from error
+    except (exceptions.BaseError, ValueError) as error:
+        raise UsageError(
+            "the state backend can't be opened",
+            why=_said(error),
+            hint="check `state.backend`, and the variables that the cloud's own SDK reads",
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """What obstore says, without the Rust value that it shows below."""
+    return str(error).partition("\n\nDebug source")[0]
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        raise CredentialsError(
+            "the migration's journal can't be read or written",
+            why=_said(error),
+            hint="check the rights on the state backend",
+        ) from error
+    except exceptions.GenericError as error:
+        certificates.refuse("the state backend", error)
+        raise UnreachableError(
+            "the state backend does not answer", why=_said(error), hint="check `state.backend` and the network"
+        ) from error

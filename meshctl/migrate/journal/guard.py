@@ -1,0 +1,63 @@
+"""What an open migration forbids the other commands. EDGE: it reads the journal; `refuse` itself is pure.
+
+Called by the CLI before `up` and `destroy` do anything. A migration owns both its environments: an `up` of the source
+would start a second trainer on data that has moved on, and a `destroy` would take one of the two ways out away.
+"""
+
+from __future__ import annotations
+
+from meshctl.engine.state_store import StateStore
+from meshctl.errors import LockedError, NewerVersionError, UnreadableError
+from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
+from meshctl.migrate.journal.history import History, read_history
+from meshctl.migrate.journal.journal import closed, migrations, open_journal
+from meshctl.migrate.journal.lock import holder
+
+_TARGET_RUNS = ("waiting", "finishing")  # the target is what serves, and is kept up to date like any environment
+
+
+def open_migration(store: StateStore, mesh: str) -> Seen | None:
+    """The migration that is neither finished nor rolled back; there is one at most.
+
+    Raises: NewerVersionError, UnreadableError.
+    """
+    seen = last_open(store, mesh)
+    if isinstance(seen, NotSeen):
+        raise seen.error
+    return seen
+
+
+def last_open(store: StateStore, mesh: str) -> Seen | NotSeen | None:
+    """As `open_migration`, for who only shows it: a journal that can't be read is no error."""
+    for migration in reversed(migrations(store, mesh)):
+        try:
+            if not closed(store, mesh, migration):
+                history = read_history(open_journal(store, mesh, migration, "").records)
+                return Seen(migration, history, activity_of(holder(store, mesh)))
+        except (NewerVersionError, UnreadableError) as error:
+            return NotSeen(migration, error)
+    return None
+
+
+def refuse(migration: str, history: History, activity: Activity, environment: str, command: str) -> None:
+    """`command`: up, restart or destroy. Raises: LockedError when a migration has the environment in its hands."""
+    source, target = history.plan.source.environment, history.plan.target.environment
+    if environment not in (source, target):
+        return
+    if command != "destroy" and environment == target and history.state in _TARGET_RUNS:
+        return
+    raise LockedError(
+        f"{environment} is part of migration {migration} ({source} -> {target}): {state_text(history, activity)}",
+        why=_why(command, environment, history, activity),
+        hint=next_text(migration, history, activity) or "wait for it",
+    )
+
+
+def _why(command: str, environment: str, history: History, activity: Activity) -> str:
+    if command == "destroy":
+        return "it would take away what the migration goes on with, or goes back to"
+    if environment == history.plan.source.environment and history.state in _TARGET_RUNS:
+        return "its workloads are paused: started beside those of the target, both would write the same work"
+    if activity.active is False:
+        return "it is half moved: an `up` would start again what was stopped for the move"
+    return "two runs would change it at once"

@@ -1,0 +1,351 @@
+"""What a migration will do, and what it will cost. PURE.
+
+`plan_migration` is called by `migration` with both deployments and what the stores hold; the plan is the first record
+of the journal, and `outline` makes its steps from it. `plan_view` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from meshctl.errors import InfeasibleError
+from meshctl.migrate.planning import jobs
+from meshctl.migrate.planning.rates import COPY_RATE
+from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
+from meshctl.model.units import format_gib
+from meshctl.platforms import registry
+from meshctl.words import counted
+
+if TYPE_CHECKING:
+    from meshctl.model.observed import JobState
+
+_GB = 1e9
+
+
+class StoreFacts(Value):
+    """What a store holds on either side at planning. `foreign_objects`: keys at the target that the source lacks."""
+
+    store: str
+    objects: int
+    total_bytes: int
+    target_objects: int = 0
+    foreign_objects: int = 0
+    read_bytes: int = 0  # of the source's objects that can't be compared by ETag, as far as can be told beforehand
+    shared: bool = False  # both environments name the very same bucket and prefix: nothing to move
+
+
+class Options(Value):
+    """What the user chose. `observe_s`: how long the target is watched after the cutover."""
+
+    observe_s: int = 30
+    deep_verify: bool = False  # read every byte on both sides, also where the stores' own checksums agree
+    replace_target_data: bool = False
+    take_over: tuple[str, ...] = ()  # fields of other programs that are set all the same, as for `up`
+
+
+class StoreMove(Value):
+    """One bucket's content to copy. `minutes` and `egress_usd` are estimates, None where a rate is unknown;
+    `read_bytes`: what the comparison reads on either side (0 in plans that an older meshctl made)."""
+
+    store: str
+    source_url: str
+    target_url: str
+    objects: int
+    total_bytes: int
+    target_objects: int
+    minutes: float
+    minutes_source: str
+    egress_usd: float | None
+    egress_source: str
+    read_bytes: int = 0
+    foreign_objects: int = 0  # at the target, of those that the source lacks: the copy deletes them
+
+
+class Cost(Value):
+    """A cost that is no store's own. `usd` None = unknown."""
+
+    subject: str
+    what: str
+    usd: float | None
+    source: str
+
+
+class MigrationPlan(Value):
+    """Everything that was decided before the first step; nothing is decided anew after a crash."""
+
+    source: Deployment  # as deployed, with its paused marks
+    target: Deployment
+    moves: tuple[StoreMove, ...]
+    stays: tuple[str, ...]  # storage that is not moved: ephemeral or shared, with the reason
+    stopped: tuple[str, ...]  # workloads that run in one environment at a time: stopped at the source before the sync
+    warm: tuple[str, ...]  # workloads that only read, and whose stores nobody writes: started at the target early
+    costs: tuple[Cost, ...]
+    notes: tuple[str, ...]
+    options: Options
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Workloads that are paused at the source already: they stay so."""
+        return frozenset(w.name for w in self.source.workloads if w.paused)
+
+    @property
+    def finished(self) -> dict[str, str]:
+        """Jobs that are not run again at the target: workload -> the environment that they ended in."""
+        return self.target.marks
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Workloads that run at the target in the end."""
+        return self.workloads - self.idle - self.finished.keys()
+
+    @property
+    def workloads(self) -> frozenset[str]:
+        return frozenset(w.name for w in self.target.workloads)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The target's endpoints whose workloads run: their names move."""
+        return tuple(e for e in self.target.endpoints if e.workload in self.running)
+
+    def move(self, store: str) -> StoreMove:
+        return next(move for move in self.moves if move.store == store)
+
+
+def storage_of(deployment: Deployment) -> tuple[ObjectStore | FileSystem | Block, ...]:
+    found: tuple[ObjectStore | FileSystem | Block, ...]
+    found = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
+    return found
+
+
+def written_stores(workload: Workload) -> frozenset[str]:
+    names = {mount.storage for mount in workload.mounts if mount.kind == "object" and not mount.read_only}
+    return frozenset(names | ({workload.checkpoint.storage} if workload.checkpoint else set()))
+
+
+def read_stores(workload: Workload) -> frozenset[str]:
+    return frozenset(mount.storage for mount in workload.mounts if mount.kind == "object" and mount.read_only)
+
+
+def plan_migration(
+    source: Deployment,
+    target: Deployment,
+    facts: tuple[StoreFacts, ...],
+    options: Options,
+    states: Mapping[str, JobState] | None = None,
+) -> MigrationPlan:
+    """Decide the whole migration. `states`: the source's jobs. Raises: InfeasibleError with every obstacle at once."""
+    by_store = {fact.store: fact for fact in facts}
+    gaps = (
+        *_idle_gaps(source),
+        *_volume_gaps(source, target),
+        *_store_gaps(source, target),
+        *_workload_gaps(source, target),
+        *_foreign_gaps(source, facts, options),
+    )
+    if gaps:
+        raise InfeasibleError(
+            f"{source.mesh} can't be moved from {source.environment} to {target.environment}: "
+            f"{gaps[0].subject}: {gaps[0].wanted}",
+            gaps=gaps,
+            why="; ".join(f"{gap.subject}: {gap.best}" for gap in gaps),
+            hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
+        )
+    moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
+    moves = tuple(_move(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
+    finished = jobs.marks(source, target, states or {})
+    stopped = tuple(
+        w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
+    )
+    return MigrationPlan(
+        source=source,
+        target=target.bare.finished(finished),
+        moves=moves,
+        stays=_stays(source, by_store),
+        stopped=stopped,
+        warm=_warm(source, {*stopped, *finished}),
+        costs=_costs(source, target, moves, options),
+        notes=(*_notes(source, target), *jobs.notes(source, target, states or {})),
+        options=options,
+    )
+
+
+def runs_alone(deployment: Deployment, workload: Workload) -> bool:
+    """Whether two copies of it must never run at once: it writes data that is moved, or it is a job."""
+    kept = {storage.name for storage in storage_of(deployment) if not storage.ephemeral}
+    writes = any(not mount.read_only and mount.storage in kept for mount in workload.mounts)
+    return writes or workload.checkpoint is not None or workload.kind in ("training", "batch")
+
+
+def _warm(source: Deployment, stopped: Collection[str]) -> tuple[str, ...]:
+    written = {name for w in source.workloads for name in written_stores(w)}
+    candidates = (w for w in source.workloads if not w.paused and w.name not in stopped)
+    return tuple(w.name for w in candidates if not read_stores(w) & written)
+
+
+def _idle_gaps(source: Deployment) -> list[Gap]:
+    """Where all is paused, as after a rollback, something else runs the mesh, and has the newer data."""
+    if not source.workloads or not all(workload.paused for workload in source.workloads):
+        return []
+    gap = Gap(
+        subject=f"environment/{source.environment}",
+        wanted="a workload that runs",
+        best=f"all workloads of {source.environment} are paused",
+        hint="move from the environment that runs them: `meshctl status` shows which",
+    )
+    return [gap]
+
+
+def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
+    """File systems and volumes as they are deployed: what mesh.yaml says of them counts once `up` has asked."""
+    systems = [(s.name, f"file system, {format_gib(s.size_gib)}") for s in source.file_systems if not s.ephemeral]
+    blocks = [(b.name, f"block, {format_gib(b.size_gib)} for each pod") for b in source.blocks if not b.ephemeral]
+    found = [*systems, *blocks]
+    here, there = source.environment, target.environment
+    undecided = [name for name, _ in found if target.ephemeral.get(name) is False]
+    commands = f"`meshctl up {here} --allow-data-loss` lists what goes and asks, then `meshctl migrate {here} {there}`"
+    if undecided:
+        hint = (
+            f"{here} keeps all of it, and goes on as it is; what must come along, copy into object storage first"
+            " (docs/migrate.md, File systems and volumes). Only for what may be lost: `ephemeral: true` on"
+            f" {', '.join(undecided)} in mesh.yaml; {commands}"
+        )
+    else:
+        names = ", ".join(name for name, _ in found)
+        hint = f"mesh.yaml gives {names} up, but what is deployed in {here} counts: {commands}"
+    return [
+        Gap(
+            subject=f"storage/{name}",
+            wanted="moving its content",
+            best=f"it stays in {here} ({what}): `migrate` moves object storage only",
+            hint=hint,
+        )
+        for name, what in found
+    ]
+
+
+def _store_gaps(source: Deployment, target: Deployment) -> list[Gap]:
+    there = {s.name for s in target.object_stores}
+    return [
+        Gap(
+            subject=f"storage/{store.name}",
+            wanted=f"an object store of that name in {target.environment}",
+            best=f"{target.environment} has {', '.join(sorted(there)) or 'no object store'}",
+            hint=f"keep {store.name} in mesh.yaml until it has moved",
+        )
+        for store in source.object_stores
+        if store.name not in there and not store.ephemeral
+    ]
+
+
+def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
+    names = {w.name for w in target.workloads}
+    hosts = {e.name: e.host for e in target.endpoints}
+    refresh = f"bring the source up to date first: `meshctl up {source.environment}`"
+    workloads = [
+        Gap(
+            subject=f"workload/{workload.name}",
+            wanted=f"the same workload in {target.environment}",
+            best="mesh.yaml no longer has it",
+            hint=f"put it back, or {refresh}",
+        )
+        for workload in source.workloads
+        if workload.name not in names
+    ]
+    endpoints = [
+        Gap(
+            subject=f"endpoint/{endpoint.name}",
+            wanted=f"the name {endpoint.host} in {target.environment}",
+            best=hosts.get(endpoint.name, "no such endpoint"),
+            hint=refresh,
+        )
+        for endpoint in source.endpoints
+        if hosts.get(endpoint.name) != endpoint.host
+    ]
+    return [*workloads, *endpoints]
+
+
+def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> list[Gap]:
+    """A sync makes the target equal to the source, so it may only delete what nobody else put there."""
+    if options.replace_target_data:
+        return []
+    ephemeral = {s.name for s in source.object_stores if s.ephemeral}
+    return [
+        Gap(
+            subject=f"storage/{fact.store}",
+            wanted="a target without other data",
+            best=f"the target holds {counted(fact.foreign_objects, 'object')} that the source lacks: lost, if replaced",
+            hint="copy elsewhere what must be kept of them and empty the target's bucket; if all of them may be lost, "
+            "--replace-target-data has them deleted",
+        )
+        for fact in facts
+        if fact.foreign_objects and not fact.shared and fact.store not in ephemeral
+    ]
+
+
+def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFacts) -> StoreMove:
+    rate = registry.platform(source.provider).egress
+    usd = None if rate.usd_per_gb is None else round(fact.total_bytes / _GB * rate.usd_per_gb, 2)
+    return StoreMove(
+        store=old.name,
+        source_url=old.url,
+        target_url=new.url,
+        objects=fact.objects,
+        total_bytes=fact.total_bytes,
+        target_objects=fact.target_objects,
+        minutes=round(fact.total_bytes / COPY_RATE.bytes_per_s / 60, 1),
+        minutes_source=COPY_RATE.source,
+        egress_usd=usd,
+        egress_source=rate.source,
+        read_bytes=fact.read_bytes,
+        foreign_objects=fact.foreign_objects,
+    )
+
+
+def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...], options: Options) -> tuple[Cost, ...]:
+    """Both environments run from `provision` to `finish`: the part until the end of `observe` can be foreseen."""
+    hours = (2 * sum(move.minutes for move in moves) + options.observe_s / 60) / 60
+    span = f"about {span_text(hours * 60)}: seed and verify at the assumed rate, {options.observe_s} s of observing"
+    usd = None if target.hourly_usd is None else round(target.hourly_usd * hours, 2)
+    unknown = sorted(p.name for p in target.pools if p.price.usd_per_hour is None)
+    why = "; ".join(f"the price of pool {name} is unknown" for name in unknown)
+    return (
+        Cost(
+            subject=target.environment,
+            what=f"runs beside {source.environment} until the cutover ({span})",
+            usd=usd,
+            source=why or f"{target.hourly_usd} USD/h: prices as in `meshctl check`",
+        ),
+        Cost(
+            subject=source.environment,
+            what="each further hour until `meshctl migrations finish`",
+            usd=source.hourly_usd,
+            source="a pool's price is unknown" if source.hourly_usd is None else "prices of its pools and storage",
+        ),
+    )
+
+
+def span_text(minutes: float) -> str:
+    return f"{minutes / 60:.1f} h" if minutes > 120 else f"{minutes:g} min" if minutes < 10 else f"{minutes:.0f} min"
+
+
+def _stays(source: Deployment, facts: dict[str, StoreFacts]) -> tuple[str, ...]:
+    stores = storage_of(source)
+    shared = [
+        f"{s.name}: both environments use {s.url}"
+        for s in source.object_stores
+        if s.name in facts and facts[s.name].shared
+    ]
+    return (*(f"{s.name}: ephemeral" for s in stores if s.ephemeral), *shared)
+
+
+def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
+    found = []
+    old = {w.name: w for w in source.workloads}
+    for workload in target.workloads:
+        before = old.get(workload.name)
+        if before is None:
+            found.append(f"workload {workload.name} is new: mesh.yaml has it, {source.environment} does not run it")
+        elif before.image != workload.image:
+            found.append(f"workload {workload.name} changes its image: {before.image} -> {workload.image}")
+    return tuple(found)

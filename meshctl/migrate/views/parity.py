@@ -1,0 +1,103 @@
+"""The final report: is the target what the source was? PURE.
+
+Made from a migration's plan and journal; shown by `migrations show`, human and JSON. What can't be the same on two
+platforms (a machine type, a fabric) is shown with both values; `same` then is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshctl.migrate.journal.history import History
+from meshctl.model.deployment import Deployment, Pool
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """`same`: True | False, or None where the platforms name a thing differently."""
+
+    subject: str
+    what: str
+    source: str
+    target: str
+    same: bool | None
+
+
+def parity(history: History) -> tuple[ParityRow, ...]:
+    """Workloads, pools, storage, in this order. Storage has rows once it was verified."""
+    source, target = history.plan.source, history.plan.target
+    return (*_workloads(source, target), *_pools(source, target), *_storage(history))
+
+
+def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
+    rows = []
+    there = {w.name: w for w in target.workloads}
+    for old in source.workloads:
+        new = there[old.name]
+        rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
+        rows.append(_row(f"workload/{old.name}", "pods", str(old.replicas), str(new.replicas)))
+    return rows
+
+
+def _pools(source: Deployment, target: Deployment) -> list[ParityRow]:
+    rows = []
+    there = {p.name: p for p in target.pools}
+    for old in source.pools:
+        if old.name in there:
+            new = there[old.name]
+            rows.append(_row(f"pool/{old.name}", "accelerators", _accelerators(old), _accelerators(new)))
+            rows.append(_equivalent(f"pool/{old.name}", "machine", old.machine, new.machine))
+            rows.append(_equivalent(f"pool/{old.name}", "fabric", _fabric(old), _fabric(new)))
+    return rows
+
+
+def _storage(history: History) -> list[ParityRow]:
+    rows = []
+    for move in history.plan.moves:
+        record = history.done.get(f"verify/{move.store}")
+        if record is None or "source" not in record.data:
+            continue
+        here, there = record.data["source"], record.data["target"]
+        for what, key in (("objects", "objects"), ("bytes", "total_bytes"), ("checksum", "digest")):
+            rows.append(_row(f"storage/{move.store}", what, str(here[key]), str(there[key])))
+    return rows
+
+
+def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
+    return ParityRow(subject, what, source, target, source == target)
+
+
+def _equivalent(subject: str, what: str, source: str, target: str) -> ParityRow:
+    """Of what platforms name differently: another name isn't another thing."""
+    return ParityRow(subject, what, source, target, source == target or None)
+
+
+def _accelerators(pool: Pool) -> str:
+    return f"{pool.nodes} nodes, {pool.gpus_per_node} {pool.gpu_model} each" if pool.gpus_per_node else "none"
+
+
+def _fabric(pool: Pool) -> str:
+    return f"{pool.fabric.kind} {pool.fabric.bandwidth_gbps:g} Gbit/s" if pool.fabric else "none"
+
+
+def parity_document(rows: tuple[ParityRow, ...]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]
+
+
+def parity_text(rows: tuple[ParityRow, ...]) -> str:
+    """One line for each row, aligned; checksums shortened."""
+    signs = {True: "=", False: "DIFFERS", None: "~"}
+    cells = [
+        (f"{row.subject} {row.what}", _short(row.what, row.source), signs[row.same], _short(row.what, row.target))
+        for row in rows
+    ]
+    widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
+    return "".join(
+        f"  {subject:<{widths[0]}}  {source:<{widths[1]}}  {sign:<{widths[2]}}  {target}\n"
+        for subject, source, sign, target in cells
+    )
+
+
+def _short(what: str, value: str) -> str:
+    return value[:16] if what == "checksum" else value
