@@ -19,6 +19,7 @@ def status(
     from meshctl.cli.opened import opened
     from meshctl.deploy.others import others_text
     from meshctl.migrate import views
+    from meshctl.migrate.journal import guard
     from meshctl.operate.status import collect, collect_all, status_text, with_holder
 
     context: Context = ctx.obj
@@ -28,7 +29,7 @@ def status(
         else:
             seen = collect_all(mesh.session, mesh.environments.environments)
         found = [with_holder(status, mesh.running(status.environment)) for status in seen]
-        moving = mesh.last_open_migration()
+        moving = guard.last_open_of(mesh)
         others = () if environment else mesh.session.others()
     migration = views.listed_document(moving) if moving else None
     if context.output == "json":

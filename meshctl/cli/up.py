@@ -14,8 +14,8 @@ from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
     from meshctl.changes import Plan
-    from meshctl.cli.opened import Opened
     from meshctl.model.deployment import Deployment
+    from meshctl.project import Project
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
 
@@ -72,6 +72,7 @@ def up(
     from meshctl.cli.opened import opened
     from meshctl.deploy.fields import ownership
     from meshctl.deploy.guards.protection import refused_by_up
+    from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
     if object_storage_only:
@@ -79,8 +80,8 @@ def up(
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
-        mesh.refuse_if_moving(mesh.known(environment), "up")
-        mesh.session.check = partial(mesh.refuse_if_moving, environment, "up")
+        guard.refuse_if_moving(mesh, mesh.known(environment), "up")
+        mesh.session.check = partial(guard.refuse_if_moving, mesh, environment, "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
@@ -92,7 +93,7 @@ def up(
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        mesh.refuse_if_moving(environment, "up")  # a migration may have begun while the question was open
+        guard.refuse_if_moving(mesh, environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if result.failed_jobs is not None and context.output == "json":
         raise result.failed_jobs  # one document
@@ -113,27 +114,29 @@ def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> N
         )
 
 
-def _up_object_storage(context: Context, mesh: Opened, deployment: Deployment) -> None:
+def _up_object_storage(context: Context, mesh: Project, deployment: Deployment) -> None:
     """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
     from meshctl.deploy.guards.protection import refused_by_up
+    from meshctl.migrate.journal import guard
 
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
-    mesh.refuse_if_moving(deployment.environment, "up")
+    guard.refuse_if_moving(mesh, deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
 
 def _forget_cluster(
-    context: Context, mesh: Opened, environment: str, confirm: str, command: Literal["up", "destroy"]
+    context: Context, mesh: Project, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
     from meshctl.deploy.guards.protection import forgotten
+    from meshctl.migrate.journal import guard
 
     declared = mesh.access(environment)
     warning = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
     lost = forgotten(mesh.session.state(environment))
     data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
-    mesh.refuse_if_moving(environment, command)
+    guard.refuse_if_moving(mesh, environment, command)
     mesh.session.forget_cluster(environment, declared)
 
 
@@ -195,10 +198,11 @@ def destroy(
     from meshctl.deploy.guards.protection import refused_by_destroy
     from meshctl.deploy.others import others_text
     from meshctl.engine.events import deletions
+    from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        mesh.refuse_if_moving(mesh.known_or_up(environment), "destroy")
+        guard.refuse_if_moving(mesh, mesh.known_or_up(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
         lost = mesh.session.lost_by_destroy(environment)
@@ -210,7 +214,7 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        mesh.refuse_if_moving(environment, "destroy")  # a migration may have begun while the question was open
+        guard.refuse_if_moving(mesh, environment, "destroy")  # a migration may have begun while the question was open
         # where nothing was named, nobody was asked: data that came meanwhile is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         others = () if deleted else mesh.session.others()

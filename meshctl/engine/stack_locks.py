@@ -1,6 +1,6 @@
 """Who is changing a stack at the moment, as the lock beside its state says. EDGE (it looks at processes).
 
-Used by `cli.opened` for `status`, with the texts of a state that is a folder or a bucket. Pulumi puts a lock there for
+Used by `project` for `status`, with the texts of a state that is a folder or a bucket. Pulumi puts a lock there for
 as long as a run lasts (`backend/diy/lock.go`): a JSON file with process id, user, host and time. A killed run leaves
 it behind.
 """

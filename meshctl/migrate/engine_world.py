@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import httpx2
 
@@ -26,44 +25,34 @@ from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
-from meshctl.model.environment import Environments
 from meshctl.model.observed import JobState, PodState, Presence
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
+from meshctl.project import Project
 
 _PROBE_TIMEOUT_S = 10
-
-
-class Opened(Protocol):
-    """What `cli.opened` has: a mesh that resolves its environments, and its session."""
-
-    session: Session
-    environments: Environments
-
-    def deployment(self, environment: str) -> Deployment: ...
-
 
 # what workloads stand on; a change of it takes nodes, networks or volumes from under them
 _GROUND = ("cluster", "network", "pool/", "storage/")
 
 
-def build_world(mesh: Opened) -> EngineWorld:
+def build_world(project: Project) -> EngineWorld:
     """Raises: UsageError when MESHCTL_DNS_SERVER is malformed: a migration must not find that out at its cutover."""
     dns_server()
-    return EngineWorld(mesh)
+    return EngineWorld(project)
 
 
 class EngineWorld:
     """See `world.World` for what each method promises."""
 
-    def __init__(self, mesh: Opened) -> None:
-        self._mesh = mesh
-        self._session = mesh.session
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._session = project.session
         self._looked_at: set[str] = set()  # environments whose world an `up` of this command has looked at
         self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
-        return upgrade.kept(self._mesh.deployment(environment), self._session.state(environment))
+        return upgrade.kept(self._project.deployment(environment), self._session.state(environment))
 
     def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)
@@ -128,7 +117,7 @@ class EngineWorld:
         return {name: EndpointTarget(n.environment, n.address, n.ttl_s) for name, n in names.items()}
 
     def endpoint_ttl_s(self) -> int:
-        settings = self._mesh.environments.dns
+        settings = self._project.environments.dns
         return int(settings.ttl_s) if settings is not None else 0
 
     def resolve_dns(self, host: str) -> Sequence[str]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from meshctl.changes.losses import Loss
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
-
-if TYPE_CHECKING:  # types only: these modules load boto3 and the Kubernetes client
-    from meshctl.changes.losses import Loss
-    from meshctl.model.observed import JobState, PodState, Presence
-    from meshctl.objects.store import ObjectAccess
+from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.objects.store import ObjectAccess
 
 Say = Callable[[str], None]  # one line of progress for a person
 

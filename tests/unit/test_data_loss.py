@@ -18,6 +18,7 @@ from meshctl.cli.context import Context
 from meshctl.deploy import plan_file
 from meshctl.errors import ProtectedDataError, StalePlanError
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
+from meshctl.project import Project
 from tests.unit.data_world import BUCKET, ENVIRONMENTS, InMemory, World, patched
 from tests.unit.deployments import deployment
 
@@ -154,7 +155,7 @@ def session(world: World, folder: Path) -> InMemory:
     return InMemory(folder, "llm-prod", ENVIRONMENTS, world=world)
 
 
-class Mesh(opening.Opened):
+class Mesh(Project):
     """The mesh, whose files say what the test says."""
 
     file = mesh()
@@ -167,8 +168,7 @@ class Mesh(opening.Opened):
     def deployment(self, environment: str) -> Deployment:
         return self.file
 
-    def refuse_if_moving(self, environment: str, command: str) -> None:
-        """No migration is open."""
+    state_store = None  # no migration is open
 
 
 Run = Callable[..., None]

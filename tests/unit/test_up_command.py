@@ -22,6 +22,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.plan import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
+from meshctl.project import Project
 from tests.unit.migrate.twin import Twin, deployment
 
 BACKEND = "file://./.meshctl/state"
@@ -70,7 +71,7 @@ class Changes:
 
 
 @dataclass
-class Mesh(opening.Opened):
+class Mesh(Project):
     def known(self, environment: str) -> str:
         return environment
 

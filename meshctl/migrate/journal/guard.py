@@ -6,12 +6,15 @@ would start a second trainer on data that has moved on, and a `destroy` would ta
 
 from __future__ import annotations
 
+from typing import Literal
+
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, NewerVersionError, UnreadableError
 from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
 from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import closed, migrations, open_journal
 from meshctl.migrate.journal.lock import holder
+from meshctl.project import Project
 
 _TARGET_RUNS = ("waiting", "finishing")  # the target is what serves, and is kept up to date like any environment
 
@@ -37,6 +40,25 @@ def last_open(store: StateStore, mesh: str) -> Seen | NotSeen | None:
         except (NewerVersionError, UnreadableError) as error:
             return NotSeen(migration, error)
     return None
+
+
+def last_open_of(project: Project) -> Seen | NotSeen | None:
+    """As `last_open`, of the project's mesh."""
+    store = project.state_store
+    return last_open(store, project.mesh.name) if store is not None else None
+
+
+def open_migration_of(project: Project) -> Seen | None:
+    """The mesh's migration that is neither finished nor rolled back. Raises: NewerVersionError, UnreadableError."""
+    store = project.state_store
+    return open_migration(store, project.mesh.name) if store is not None else None
+
+
+def refuse_if_moving(project: Project, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
+    """Raises: LockedError when an open migration has the environment in its hands."""
+    seen = open_migration_of(project)
+    if seen is not None:
+        refuse(*seen, environment, command)
 
 
 def refuse(migration: str, history: History, activity: Activity, environment: str, command: str) -> None:

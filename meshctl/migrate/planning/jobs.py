@@ -6,13 +6,10 @@ Called by `plan`, and by `steps.environment` for those that end while the migrat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import JobState
 from meshctl.render import work
-
-if TYPE_CHECKING:  # types only: the module loads the Kubernetes client
-    from meshctl.model.observed import JobState
 
 
 def complete(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:

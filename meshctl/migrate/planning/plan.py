@@ -7,18 +7,15 @@ of the journal, and `outline` makes its steps from it. `plan_view` shows it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.rates import COPY_RATE
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
+from meshctl.model.observed import JobState
 from meshctl.model.units import format_gib
 from meshctl.platforms import registry
 from meshctl.words import counted
-
-if TYPE_CHECKING:
-    from meshctl.model.observed import JobState
 
 _GB = 1e9
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meshctl.deploy.guards.protection import refused_by_retire
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
@@ -12,12 +12,9 @@ from meshctl.migrate.planning.plan import read_stores
 from meshctl.migrate.steps.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.migrate.world import Pending
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.observed import Presence
+from meshctl.model.observed import JobState, Presence
 from meshctl.objects.verify import listing_digest
 from meshctl.render.pods import grace_s
-
-if TYPE_CHECKING:
-    from meshctl.model.observed import JobState
 
 _READY_S = 3600  # images and weights of a large model
 _PROBE_S = 600

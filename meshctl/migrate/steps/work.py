@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
@@ -21,11 +21,9 @@ from meshctl.migrate.steps import patience
 from meshctl.migrate.steps.outline import Step
 from meshctl.migrate.world import World
 from meshctl.model.deployment import Deployment
+from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
-
-if TYPE_CHECKING:
-    from meshctl.model.observed import PodState
 
 POLL_S = 2.0
 Answer = TypeVar("Answer")

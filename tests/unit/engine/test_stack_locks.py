@@ -13,18 +13,18 @@ from typing import Any, cast
 
 import pytest
 
-from meshctl.cli.opened import Opened
 from meshctl.engine import stack_locks
 from meshctl.operate.status import EnvironmentStatus, status_text, with_holder
+from meshctl.project import Project
 
 HOST = socket.gethostname()
 LOCK = {"pid": os.getpid(), "username": "ann", "hostname": HOST, "timestamp": "2026-11-28T14:00:00.123456Z"}
 
 
-def opened(folder: Path) -> Opened:
+def opened(folder: Path) -> Project:
     state = SimpleNamespace(backend="file://./.meshctl/state")
     environments, session = SimpleNamespace(state=state), SimpleNamespace(folder=folder)
-    return Opened(cast("Any", SimpleNamespace(name="m")), cast("Any", environments), cast("Any", session))
+    return Project(cast("Any", SimpleNamespace(name="m")), cast("Any", environments), cast("Any", session))
 
 
 def locked(folder: Path, environment: str, text: str) -> None:

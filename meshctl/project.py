@@ -1,0 +1,101 @@
+"""One mesh with its environments: files, catalog and session, and environments resolved when asked for. EDGE.
+
+Made by `cli.opened` for the commands that touch environments (`plan`, `up`, `destroy`, `status`, `migrate`), and given
+to `migrate`. What is imported here takes most of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from meshctl.catalog import Catalog, load_catalog
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.session import Session
+from meshctl.engine import stack_locks
+from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
+from meshctl.errors import InfeasibleError
+from meshctl.model.deployment import Deployment, Resolution
+from meshctl.model.environment import Environments
+from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
+from meshctl.resolve import known, resolve
+
+
+@dataclass
+class Project:
+    """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told."""
+
+    mesh: Mesh
+    environments: Environments
+    session: Session
+    on_stop: list[Callable[[], None]] = field(default_factory=list)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return load_catalog()
+
+    def known(self, environment: str) -> str:
+        """The name, if environments.yaml has it. Raises: as `resolve.known`."""
+        return known(self.environments, environment)
+
+    def known_or_up(self, environment: str) -> str:
+        """The name, also of an environment that the file has no more: its state alone says how to delete it.
+
+        Raises: UsageError.
+        """
+        if environment not in self.environments.environments:
+            stacks = {other.environment for other in self.session.others() if other.mesh == self.mesh.name}
+            if environment in stacks:
+                return environment
+        return self.known(environment)
+
+    @property
+    def state_store(self) -> StateStore | None:
+        """The folder or bucket of the state, with journals and locks; None where there is neither (Pulumi Cloud)."""
+        backend = self.environments.state.backend
+        return open_state_store(backend, self.session.folder) if keeps_journals(backend) else None
+
+    def running(self, environment: str) -> stack_locks.Holder | None:
+        """Who is changing the environment at the moment; None also where the backend can't be asked (Pulumi Cloud)."""
+        store = self.state_store
+        if store is None:
+            return None
+        paths = store.paths(stack_locks.folder_of(self.mesh.name, environment))
+        return next(filter(None, (stack_locks.holder(store.read(path)) for path in paths)), None)
+
+    def resolution(self, environment: str) -> Resolution:
+        """Resolve with the facts of an existing cluster where its nodes are given, not made."""
+        declared = self.environments.environments[self.known(environment)]
+        nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
+        access = self.access(environment) if nodes_are_given else None
+        facts = clusters.facts(access) if access is not None else None
+        return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def access(self, environment: str) -> ClusterAccess | None:
+        """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""
+        declared = self.environments.environments.get(environment)
+        kubernetes = registry.platform(declared.provider).cluster.kubeconfig(declared) if declared else None
+        if kubernetes is None:
+            return None
+        return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
+
+    def deployment(self, environment: str) -> Deployment:
+        """Raises: InfeasibleError with every gap; as `Session.check_cluster` where the gaps are another cluster's."""
+        resolution = self.resolution(environment)
+        if resolution.deployment is None:
+            access = self.access(environment)
+            if access is not None:
+                self.session.check_cluster(access)
+            gaps = resolution.gaps
+            first = gaps[0]
+            more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+            raise InfeasibleError(
+                f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}; best: {first.best}{more}",
+                gaps=gaps,
+                why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
+                hint=first.hint,
+            )
+        return self.session.settled(resolution.deployment)
