@@ -20,6 +20,7 @@ from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import known, resolve
 
@@ -98,4 +99,17 @@ class Project:
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,
             )
-        return self.session.settled(resolution.deployment)
+        return self._settled(resolution.deployment)
+
+    def _settled(self, deployment: Deployment) -> Deployment:
+        """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
+
+        Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
+        """
+        declared = self.environments.environments.get(deployment.environment)
+        cluster = registry.platform(deployment.provider).cluster.made
+        deployment = object_access.with_endpoints(deployment)
+        is_same = declared is not None and declared.provider == deployment.provider
+        if cluster is None or not is_same or not cluster.account(declared):
+            return deployment  # the names are then what they have always been
+        return object_access.with_saved_names(deployment, self.session.state(deployment.environment))

@@ -7,7 +7,7 @@ hands back plans, outputs and addresses; it prints nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ import stacks.edge
 from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
-from meshctl.changes.steps import Step, subject_of
+from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import early_context, kubeconfig, look, plans
+from meshctl.deploy import early_context, look, plans
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity, preconditions, protection, upgrade, volume_sizes
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_states, remade_jobs
@@ -33,6 +33,7 @@ from meshctl.deploy.look import Look
 from meshctl.deploy.others import Other, others
 from meshctl.deploy.presence import presence
 from meshctl.deploy.secrets import secret_revisions, secret_values
+from meshctl.deploy.teardown import Teardown
 from meshctl.dns import names
 from meshctl.dns.endpoint_names import EndpointNames
 from meshctl.engine import pending, workspace
@@ -51,7 +52,6 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import Presence
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
-from meshctl.objects import object_access
 from meshctl.platforms import registry
 from stacks.edge import Name
 
@@ -316,9 +316,7 @@ class Session:
     def lost_by_destroy(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
         """The data that `destroy` would lose; `keep_buckets`: that a `retire` would. Raises: UsageError as `destroy`
         does."""
-        state = self.state(environment)
-        preconditions.check_destroy(environment, state)
-        return protection.lost_by_destroy(state, keep_buckets=keep_buckets)
+        return self._teardown.lost(environment, keep_buckets=keep_buckets)
 
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
@@ -326,21 +324,8 @@ class Session:
         return deletions(run.preview_destroy()) if run.state().resources else []
 
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
-        """Delete everything of the environment, and the names that point at it.
-
-        Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False, UsageError when the
-        credentials are of another account or the kubeconfig leads to another cluster; nothing is touched then.
-        """
-        run = self._run(environment, _nothing)
-        state = run.state()
-        preconditions.check_destroy(environment, state)
-        lost = protection.lost_by_destroy(state)
-        if lost and not allow_data_loss:
-            raise protection.refused_by_destroy(environment, lost)
-        self.names.drop(environment)
-        record = self._destroy(run, state, lost)
-        kubeconfig.remove_context(self.folder, environment)
-        return record
+        """As `Teardown.destroy`."""
+        return self._teardown.destroy(environment, allow_data_loss=allow_data_loss)
 
     def retire(
         self,
@@ -350,69 +335,21 @@ class Session:
         allow_data_loss: bool = False,
         command: str = "meshctl migrations finish",
     ) -> None:
-        """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
-        has. `command`: what the user gave, for an error. With `keep_data`, buckets that hold data stay, in the stack
-        too; file systems and volumes can't, as they stand on the network and in the cluster.
-
-        They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
-        it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
-
-        Raises: ProtectedDataError when data would be lost and `allow_data_loss` is False; nothing is touched then.
-        """
-        run = self._run(deployment.environment, _nothing)
-        preconditions.check_destroy(deployment.environment, run.state())
-        state = run.settled()  # what a killed run was taking back is in the state then, and is kept like the rest
-        held = protection.lost_by_destroy(state)
-        lost = [loss for loss in held if not (keep_data and loss.kind == "bucket")]
-        if lost and not allow_data_loss:
-            raise protection.refused_by_retire(deployment.environment, lost, command)
-        self.names.drop(deployment.environment)
-        if keep_data:
-            self._destroy_but_buckets(run, state, protection.buckets(held), deployment)
-        else:
-            self._destroy(run, state, held)
-        kubeconfig.remove_context(self.folder, deployment.environment)
-
-    def _destroy_but_buckets(
-        self, run: StackRun, state: StackState, held: frozenset[str], deployment: Deployment
-    ) -> None:
-        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
-        if state.resources:
-            run.retain(held)
-            run.destroy()
-        stores = tuple(store for store in deployment.object_stores if store.name in kept)
-        if stores:
-            self.up_object_storage(deployment.model_copy(update={"object_stores": stores}))
-
-    def _destroy(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
-        """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        if any(resource.is_retained for resource in state.resources):
-            run.retain(frozenset())  # marks of a retire that was cut off: what has one would stay, and count as gone
-        run.empty_on_delete(protection.buckets(lost))
-        return run.destroy(state=state) if state.resources else Recorder()
+        """As `Teardown.retire`."""
+        self._teardown.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
-        """Drop from the state what is in a cluster that is gone for good. `declared`: the one that the file names.
+        """As `Teardown.forget_cluster`."""
+        self._teardown.forget_cluster(environment, declared)
 
-        Raises: UsageError when there is nothing to forget, or the cluster is still there.
-        """
-        run = self._run(environment, _nothing)
-        there = cluster_identity.saved(environment, run.state())
-        cluster_identity.refuse_forgetting(there, environment, declared)
-        run.rewrite(cluster_identity.without_cluster)
-
-    def settled(self, deployment: Deployment) -> Deployment:
-        """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
-
-        Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
-        """
-        declared = self.environments.environments.get(deployment.environment)
-        cluster = registry.platform(deployment.provider).cluster.made
-        deployment = object_access.with_endpoints(deployment)
-        is_same = declared is not None and declared.provider == deployment.provider
-        if cluster is None or not is_same or not cluster.account(declared):
-            return deployment  # the names are then what they have always been
-        return object_access.with_saved_names(deployment, self._run(deployment.environment, _nothing).state())
+    @property
+    def _teardown(self) -> Teardown:
+        return Teardown(
+            self.folder,
+            run=lambda environment: self._run(environment, _nothing),
+            drop_names=lambda environment: self.names.drop(environment),
+            bring_up_buckets=self.up_object_storage,
+        )
 
     def outputs(self, environment: str) -> StackOutputs:
         """The environment's stack outputs; none when it was never brought up, or only parts of it were."""
