@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,7 @@ from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
 from meshctl.errors import UnreachableError, UsageError
 from meshctl.migrate.engine_world import EngineWorld, build_world
 from meshctl.migrate.world import Pending
+from meshctl.project import Project
 from tests.unit.migrate.twin import deployment
 
 WEST = deployment("west")
@@ -32,8 +33,12 @@ class Session:
         return SimpleNamespace(addresses={})
 
 
+def project(session: Any) -> Project:
+    return cast("Project", SimpleNamespace(session=session))
+
+
 def world(session: Session) -> EngineWorld:
-    return EngineWorld(SimpleNamespace(session=session))
+    return EngineWorld(project(session))
 
 
 def test_only_the_first_up_of_an_environment_looks_at_the_world() -> None:
@@ -59,7 +64,7 @@ def test_an_up_without_an_answer_has_not_looked() -> None:
 def test_a_malformed_dns_server_is_told_before_anything_begins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DNS_SERVER, given)
     with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} names no DNS server"):
-        build_world(SimpleNamespace(session=Session()))
+        build_world(project(Session()))
     with pytest.raises(UsageError):
         resolve("chat.example.com")
 
@@ -84,5 +89,5 @@ def test_what_somebody_deleted_is_told_from_what_the_mesh_or_meshctl_changes() -
         outside=[change("workload/redis", "create"), change("storage/home", "create"), change("network", "update")],
     )
     session = SimpleNamespace(plan=lambda _: plan)
-    pending = EngineWorld(SimpleNamespace(session=session)).pending(WEST)
+    pending = EngineWorld(project(session)).pending(WEST)
     assert pending == Pending(frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"}))
