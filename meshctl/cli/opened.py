@@ -18,7 +18,7 @@ from meshctl.cli.context import Context
 from meshctl.engine import clusters, stack_locks
 from meshctl.engine.cluster_access import ClusterAccess
 from meshctl.engine.session import Session
-from meshctl.errors import InfeasibleError
+from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.migrate import guard
 from meshctl.migrate.activity import NotSeen, Seen
 from meshctl.migrate.state_store import StateStore, keeps_journals, open_state_store
@@ -81,7 +81,7 @@ class Opened:
             return None
         store = open_state_store(backend, self.session.folder)
         paths = store.paths(stack_locks.folder_of(self.mesh.name, environment))
-        return next(filter(None, (stack_locks.holder(store.read(path)) for path in paths)), None)
+        return next(filter(None, (stack_locks.holder(_text_or_none(store, path)) for path in paths)), None)
 
     def refuse_if_moving(self, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
         """Raises: LockedError when an open migration has the environment in its hands."""
@@ -122,6 +122,14 @@ class Opened:
                 hint=first.hint,
             )
         return self.session.settled(resolution.deployment)
+
+
+def _text_or_none(store: StateStore, path: str) -> str | None:
+    """A lock that is no text is being written, or damaged: it tells of nobody."""
+    try:
+        return store.read(path)
+    except UnreadableError:
+        return None
 
 
 @contextmanager
