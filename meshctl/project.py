@@ -16,7 +16,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
-from meshctl.errors import InfeasibleError
+from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
@@ -65,7 +65,7 @@ class Project:
         if store is None:
             return None
         paths = store.paths(stack_locks.folder_of(self.mesh.name, environment))
-        return next(filter(None, (stack_locks.holder(store.read(path)) for path in paths)), None)
+        return next(filter(None, (stack_locks.holder(_text_or_none(store, path)) for path in paths)), None)
 
     def resolution(self, environment: str) -> Resolution:
         """Resolve with the facts of an existing cluster where its nodes are given, not made."""
@@ -113,3 +113,11 @@ class Project:
         if cluster is None or not is_same or not cluster.account(declared):
             return deployment  # the names are then what they have always been
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
+
+
+def _text_or_none(store: StateStore, path: str) -> str | None:
+    """A lock that is no text is being written, or damaged: it tells of nobody."""
+    try:
+        return store.read(path)
+    except UnreadableError:
+        return None

@@ -85,7 +85,8 @@ def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterato
     if previous is not None and not previous.is_dead and not break_lock:
         raise _locked(previous)
     owner = this_process()
-    number = int(old[-1].rsplit("/", 1)[1].removesuffix(".json")) + 1 if old else 0
+    names = [path.rpartition("/")[2].removesuffix(".json") for path in old]
+    number = max((int(name) for name in names if name.isdecimal()), default=-1) + 1
     own = f"{folder}/{number:04d}.json"
     if not store.create(own, json.dumps(asdict(owner))):
         raise _locked(_owner(store, own) or owner)

@@ -61,6 +61,12 @@ def test_a_lock_of_a_process_that_is_gone_is_no_run(tmp_path: Path) -> None:
     assert opened(tmp_path).running("f") is not None
 
 
+def test_a_lock_that_is_no_text_is_no_run(tmp_path: Path) -> None:
+    locked(tmp_path, "e", "")
+    (tmp_path / ".meshctl/state/.pulumi/locks/organization/m/e/0f.json").write_bytes(b"\xff\xfe{")
+    assert opened(tmp_path).running("e") is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "7", json.dumps({**LOCK, "pid": None})])
 def test_what_is_no_lock_is_no_run(text: str) -> None:
     assert stack_locks.holder(text) is None

@@ -216,6 +216,15 @@ def test_one_journal_that_can_not_be_read_hides_no_other(change: Change) -> None
     assert documents[0].keys() - {"error"} == documents[1].keys()
 
 
+def test_a_foreign_file_among_the_locks_holds_nobody_for_good() -> None:
+    store = StateStore(MemoryStore())
+    assert store.create("migrations/demo/locks/notes.txt", "")
+    with pytest.raises(LockedError, match="an unknown user"), lock.locked(store, "demo"):
+        pass
+    with lock.locked(store, "demo", break_lock=True):
+        assert store.paths("migrations/demo/locks") == ["migrations/demo/locks/0000.json"]
+
+
 def test_an_open_journal_that_can_not_be_read_is_told_and_refused() -> None:
     _, migrations = waiting()
     rewritten(migrations.store, -1, by(SCHEMA + 1, "9.1.0"))
