@@ -11,6 +11,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 from meshctl import render
 from meshctl.catalog import load_catalog
+from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
@@ -27,7 +28,10 @@ def loaded(mesh: Document, environments: Document, folder: Path) -> tuple[Mesh, 
     """Both documents, read from files as a user's are. Raises: DiagnosticsError."""
     for name, document in (("mesh", mesh), ("environments", environments)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
-    return load(folder / "mesh.yaml", folder / "environments.yaml")
+    read = load(folder / "mesh.yaml", folder / "environments.yaml")
+    if read[1].mistakes:
+        raise DiagnosticsError(read[1].mistakes)
+    return read
 
 
 def resolved(mesh: Mesh, environments: Environments, environment: str) -> Resolution:

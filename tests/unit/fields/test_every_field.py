@@ -13,10 +13,12 @@ import pytest
 
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.platforms import registry
 from tests.unit.fields import effects, sample, values, walk
 from tests.unit.fields.elsewhere import ELSEWHERE
 from tests.unit.fields.sample import FILES, Read
 
+registry.platforms()  # loads the modules with the sections of environments.yaml: `walk` finds classes by their base
 FIELDS = [("mesh", field) for field in walk.fields(Mesh)]
 FIELDS += [("environments", field) for field in walk.fields(Environments)]
 SET = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotation)) != 1]
