@@ -51,8 +51,10 @@ def test_clients_that_ask_at_once_run_the_program_once(tmp_path: Path) -> None:
     def server(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, text=request.headers["Authorization"])
 
+    program = plugin(tmp_path)
+
     def ask(_: int) -> str:
-        return get(exec_token.shared(plugin(tmp_path)), httpx2.MockTransport(server)).text
+        return get(exec_token.shared(program), httpx2.MockTransport(server)).text
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {"Bearer ann-1"}
