@@ -32,7 +32,7 @@ def _guarded_part(part: P, whose: str, source: str, *, place: str) -> P:
 def _guarded_value(value: Any, whose: str, source: str, *, place: str) -> Any:
     if isinstance(value, Part):
         return _guarded_part(value, whose, source, place=f"{place}.")
-    if isinstance(value, Mapping) or isinstance(value, type) or not callable(value):
+    if isinstance(value, Mapping | type) or not callable(value):
         return value
     return _guarded_function(value, whose, source, place)
 

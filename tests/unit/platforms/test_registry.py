@@ -204,7 +204,7 @@ def test_a_function_that_raises_is_named_with_its_package(
 ) -> None:
     name = part.rpartition(".")[2]
     source = SOURCE.read_text() + "\ndef _broken(*_arguments, **_options):\n    raise KeyError('north-9')\n"
-    broken, count = re.subn(rf"^(\s+{name})=[^(\n]+?(\(.*\))?,$", rf"\1=lambda *a, **o: _broken(),", source, flags=re.M)
+    broken, count = re.subn(rf"^(\s+{name})=[^(\n]+?(\(.*\))?,$", r"\1=lambda *a, **o: _broken(),", source, flags=re.M)
     assert count == 1
     acme = found_in(install(tmp_path, source=broken)).platforms["acme"]
     with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0 failed') as caught:
@@ -213,9 +213,8 @@ def test_a_function_that_raises_is_named_with_its_package(
 
 
 def test_a_named_error_of_a_platform_stays_as_it_is(tmp_path: Path) -> None:
-    source = SOURCE.read_text() + (
-        "\ndef _refused(*_arguments):\n    from meshctl.errors import UsageError\n    raise UsageError('no such region')\n"
-    )
+    refused = "from meshctl.errors import UsageError\ndef _refused():\n    raise UsageError('no such region')\n"
+    source = f"{SOURCE.read_text()}\n{refused}"
     refusing, count = re.subn(r"^(\s+gaps)=[^(\n]+,$", r"\1=lambda *a: _refused(),", source, flags=re.M)
     assert count == 1
     acme = found_in(install(tmp_path, source=refusing)).platforms["acme"]
