@@ -43,7 +43,7 @@ def workload(keys: str) -> str:
         (workload("env: [{name: A}]"), "workloads.w.env: expected a mapping like {LOG_LEVEL: info}, got a list"),
         (
             workload("replicas: {min: 1, max: 4}"),
-            "workloads.w.replicas: expected a whole number, got a mapping; replicas that follow load are not in this version",
+            "workloads.w.replicas: expected a whole number, got a mapping; replicas that follow load are not in this",
         ),
         (
             "pools: {gpu: {nodes: 1, accelerator: 'H100:8'}}\n",
