@@ -95,9 +95,10 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
     if claim:
         return f"claim {claim}"
+    size_limit = (entry.get("emptyDir") or {}).get("sizeLimit")
     kinds = {
         "ephemeral": "a volume that goes with its pod",
-        "emptyDir": "a folder of the node",
+        "emptyDir": f"a folder of the node, at most {size_limit}" if size_limit else "a folder of the node",
         "configMap": "settings",
     }
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))

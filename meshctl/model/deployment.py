@@ -172,13 +172,15 @@ class Block(Value):
 
 
 class Mount(Value):
-    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only."""
+    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only.
+    `local`: a folder of the node's own disk, which is empty when the pod starts and holds at most `local_gib`."""
 
     storage: str
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     path: str
     read_only: bool = False
     ephemeral: bool = False  # scratch: neither moved nor shared between environments
+    local_gib: float = added_later(0)
 
 
 class Health(Value):
@@ -212,7 +214,7 @@ class Workload(Value):
     ports: dict[str, int] = {}
     health: Health | None = None
     mounts: tuple[Mount, ...] = ()
-    staged_gib: float = 0  # local disk that one pod's staged mounts take
+    staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked

@@ -251,9 +251,9 @@ class Fabric(Section):
 
 
 class Storage(Section):
-    """`ephemeral` data is neither moved by migrate nor protected from destroy."""
+    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is."""
 
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     size_gib: Gib = Field(alias="size")
     throughput_mbps: Mbps | None = Field(None, alias="throughput")
     engine: Literal["native", "neuralmesh"] = "native"

@@ -82,8 +82,10 @@ def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
 def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
     for name, storage in _items(mesh, "storage"):
         for key in ("throughput", "engine"):
-            if key in storage and storage.get("kind") in ("object", "block"):
+            if key in storage and storage.get("kind") in ("object", "block", "local"):
                 yield ("storage", name, key), f"only for kind filesystem, not {storage['kind']}"
+        if "ephemeral" in storage and storage.get("kind") == "local":
+            yield ("storage", name, "ephemeral"), "local storage always goes with its pod; leave this out"
 
 
 def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
@@ -114,8 +116,14 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
 def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     stores = _mapping(mesh.get("storage"))
     mounts = _mapping(workload.get("mounts"))
-    for name in mounts:
+    local = {name for name, storage in _items(mesh, "storage") if storage.get("kind") == "local"}
+    for name, mount in mounts.items():
         yield from missing((*at, "mounts", name), "storage", name, stores)
+        if name in local and _mapping(mount).get("readOnly") is True:
+            yield (
+                (*at, "mounts", name, "readOnly"),
+                "local storage is empty when a pod starts, and this one can't fill it",
+            )
     paths = {name: _normal(_mapping(mount).get("path")) for name, mount in mounts.items()}
     yield from _twice(paths, (*at, "mounts"), "path")
     storage = _mapping(workload.get("checkpoint")).get("storage")
@@ -123,6 +131,8 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     yield from missing(where, "storage", storage, stores)
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
+    if isinstance(storage, str) and storage in local:
+        yield where, "local storage goes with its pod, and checkpoints with it; use an object store or a file system"
 
 
 def _normal(path: object) -> object:

@@ -244,6 +244,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     for mount in workload.mounts:
         if object_storage.is_staged(mount):
             found.append({"name": mount.storage, "emptyDir": {}})
+        elif mount.kind == "local":
+            found.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
             found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
         elif mount.kind == "block":

@@ -44,9 +44,12 @@ def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
 
 
 def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
-    """Read-only object mounts are copied to the node's disk (ADR 0005)."""
-    staged = [name for name, mount in workload.mounts.items() if mount.read_only]
-    return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
+    """Read-only object mounts are copied to the node's disk (ADR 0005); local storage is a folder of it."""
+    return sum(
+        mesh.storage[name].size_gib
+        for name, mount in workload.mounts.items()
+        if mesh.storage[name].kind == "local" or (mesh.storage[name].kind == "object" and mount.read_only)
+    )
 
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
@@ -72,6 +75,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
                 storage=storage,
                 kind=mesh.storage[storage].kind,
                 ephemeral=mesh.storage[storage].ephemeral,
+                local_gib=mesh.storage[storage].size_gib if mesh.storage[storage].kind == "local" else 0,
             )
             for storage, mount in workload.mounts.items()
         ),
@@ -182,9 +186,10 @@ def _no_room(workload: Workload, home: _Home) -> Gap:
     wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
-        wanted=f"{wanted}, for the object stores that it mounts with readOnly",
+        wanted=f"{wanted}, for its local storage and the object stores that it mounts with readOnly",
         best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
-        hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
+        hint="ask for local NVMe (scratch) in its pool, make local storage smaller, or mount an object store without "
+        "readOnly and read from its URL",
     )
 
 

@@ -52,7 +52,7 @@ def workload(keys: str) -> str:
         (f"{POOL}secrets: {{}}\n", 'secrets: unknown key "secrets"; say in environments.yaml where secrets come from'),
         (
             f"{POOL}storage: {{a: {{kind: PVC, size: 1TiB}}}}\n",
-            'storage.a.kind: expected one of object, filesystem, block; got "PVC"; instead of PVC: filesystem if pods',
+            'storage.a.kind: expected one of object, filesystem, block, local; got "PVC"; instead of PVC: filesystem',
         ),
         (
             workload("mounts: {b: {mountPath: /x}}"),
