@@ -188,6 +188,11 @@ class Health(Value):
     port: str
 
 
+class Metrics(Value):
+    port: str
+    path: str
+
+
 class Checkpoint(Value):
     storage: str
     signal: str = "SIGTERM"
@@ -213,6 +218,7 @@ class Workload(Value):
     memory_gib: float = 0
     ports: dict[str, int] = {}
     health: Health | None = None
+    metrics: Metrics | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     checkpoint: Checkpoint | None = None

@@ -33,7 +33,7 @@ _RETRIES = "not needed: a failed pod of a job is started again, three times for 
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
 _EXPOSED = "the load balancer of an endpoint is public and passes TCP on; let the workload ask for credentials"
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
-_METRICS = f"{_NOT_YET}: let your monitoring find the pods by the label meshctl.dev/workload"
+_METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = f"{_NOT_YET}: `up` makes storage of its own; copy what is there into it"
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
@@ -80,9 +80,11 @@ _OF_WORKLOAD = {
     "maxRestarts": _RETRIES,
     "memory": _RESOURCES,
     "minReplicas": _SCALING,
+    "monitoring": _METRICS,
     "nodeSelector": _PLACED_BY_POOL,
     "parallelism": "write `replicas: N`: all pods of a batch job run at once",
     "podAnnotations": _NOT_YET,
+    "podMonitor": _METRICS,
     "priority": _PRIORITY,
     "priorityClassName": _PRIORITY,
     "pullPolicy": _PULL,
@@ -98,6 +100,7 @@ _OF_WORKLOAD = {
     "securityContext": f"{_NOT_YET}: pods run as user 1000 without privileges, see docs/container.md",
     "serviceAccount": _ACCOUNT,
     "serviceAccountName": _ACCOUNT,
+    "serviceMonitor": _METRICS,
     "setup": _INIT,
     "shm": _SHM,
     "shm_size": _SHM,

@@ -273,6 +273,13 @@ class Health(Section):
     port: PortReference
 
 
+class Metrics(Section):
+    """Where a pod answers Prometheus."""
+
+    port: PortReference
+    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)] = "/metrics"
+
+
 class Mount(Section):
     path: AbsolutePath
     read_only: Annotated[bool, Field(strict=True)] = False
@@ -301,6 +308,7 @@ class Workload(Section):
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Health | None = None
+    metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

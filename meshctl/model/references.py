@@ -97,6 +97,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from missing((*at, "metrics", "port"), "port", _mapping(workload.get("metrics")).get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
         for variable in sorted(map(str, both)):

@@ -36,6 +36,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
+        "annotations": scrape_annotations(workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload),
@@ -99,6 +100,18 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if workload.secrets:
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
+
+
+def scrape_annotations(workload: Workload) -> dict[str, str]:
+    """Annotations of pods by which Prometheus finds them: those of the kubernetes-pods job of the Prometheus project's
+    and the Helm chart's example configuration, which other collectors (OpenTelemetry, Grafana, Datadog) follow, too."""
+    if workload.metrics is None:
+        return {}
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(workload.ports[workload.metrics.port]),
+        "prometheus.io/path": workload.metrics.path,
+    }
 
 
 def revision_of(secret: str) -> str:

@@ -30,6 +30,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
     " throughput_mbps zone",
     "Health": "path port",
+    "Metrics": "path port",
     "MigrationPlan": "costs moves notes options source stays stopped target warm",
     "Mount": "ephemeral kind path read_only storage",
     "NetworkInterface": "device_index interface_type network_card_index",
