@@ -193,6 +193,15 @@ class Metrics(Value):
     path: str
 
 
+class Before(Value):
+    """A step that must end well before a pod's container starts. `env` comes on top of the workload's."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+
+
 class Checkpoint(Value):
     storage: str
     signal: str = "SIGTERM"
@@ -212,6 +221,7 @@ class Workload(Value):
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
     env: dict[str, str] = {}  # the user's
+    before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0
     cpu: float = 0

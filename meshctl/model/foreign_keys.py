@@ -17,7 +17,7 @@ _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
 _HEALTH = "write `health: {path: /health, port: NAME}`; startup, readiness and liveness follow from it"
 _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
 _SCALING = f"{_NOT_YET}: `replicas` is a number"
-_INIT = f'{_NOT_YET}: do the steps first in `command`, like [sh, -c, "prepare && exec serve"]'
+_INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
 _SIDECAR = f"{_NOT_YET}: a pod has one container; run the second program as a workload of its own"
 _VOLUMES = "declare it under `storage` of the mesh, and mount it: `mounts: {NAME: {path: /data}}`"
 _ACCOUNT = "each workload has a service account of its own, which may use the buckets that it mounts, and nothing else"
@@ -48,7 +48,6 @@ _OF_WORKLOAD = {
     "autoscale": _SCALING,
     "autoscaling": _SCALING,
     "backoffLimit": _RETRIES,
-    "before": _INIT,
     "completions": "write `replicas: N`: each of the N pods of a batch job must complete once",
     "config": f"{_NOT_YET}: put files into the image, or values into `env`",
     "configMaps": f"{_NOT_YET}: put files into the image, or values into `env`",

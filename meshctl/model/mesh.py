@@ -285,6 +285,15 @@ class Mount(Section):
     read_only: Annotated[bool, Field(strict=True)] = False
 
 
+class Before(Section):
+    """One step that must end well before a pod's container starts."""
+
+    image: Image
+    command: tuple[Argument, ...] = ()
+    args: tuple[Argument, ...] = ()
+    env: dict[EnvName, Argument] = {}
+
+
 class Checkpoint(Section):
     storage: Text
     signal: Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] = "SIGTERM"
@@ -304,6 +313,7 @@ class Workload(Section):
     args: tuple[Argument, ...] = ()
     working_dir: WorkingDir | None = None
     env: dict[EnvName, Argument] = {}
+    before: tuple[Before, ...] = ()
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}

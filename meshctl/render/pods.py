@@ -14,6 +14,7 @@ from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
 from meshctl.render import container_fields, object_storage, registries
 
+BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
@@ -47,6 +48,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "env": environment(deployment, workload, pool),
         "staging_env": object_storage.variables(deployment, workload),
         "staged": staged,
+        "before": before_steps(deployment, workload, pool),
         "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [
@@ -227,6 +229,26 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     if workload.kind == "training":
         entries["MESH_RANK"] = _from_annotation("batch.kubernetes.io/job-completion-index")
     return [{**entry, "name": name} for name, entry in sorted(entries.items())]
+
+
+def before_steps(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+    """Init containers with the variables and mounts of the workload's container, in their order."""
+    own = environment(deployment, workload, pool)
+    return [
+        {
+            "name": f"{BEFORE}{number}",
+            "image": step.image,
+            "command": list(step.command),
+            "args": list(step.args),
+            "env": _with_variables(own, step.env),
+        }
+        for number, step in enumerate(workload.before, start=1)
+    ]
+
+
+def _with_variables(own: list[dict[str, Any]], variables: dict[str, str]) -> list[dict[str, Any]]:
+    more = [{"name": name, "value": value} for name, value in sorted(variables.items())]
+    return [*(entry for entry in own if entry["name"] not in variables), *more]
 
 
 def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:

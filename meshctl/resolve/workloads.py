@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.units import format_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
@@ -54,7 +54,7 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
-_DECIDED: Final = frozenset({"name", "replicas", "health", "metrics", "mounts", "checkpoint"})
+_DECIDED: Final = frozenset({"name", "replicas", "before", "health", "metrics", "mounts", "checkpoint"})
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
 
@@ -68,6 +68,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
         health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        before=tuple(Before(**step.model_dump()) for step in workload.before),
         metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(

@@ -19,6 +19,7 @@ from tests.unit.render.sample import sample
 # A new class gets a line of its own here, and an `added_later` field of another class holds it.
 ALWAYS_WRITTEN: dict[str, str] = {
     "AwsNetwork": "cidr subnets",
+    "Before": "args command env image",
     "Block": "ephemeral name price size_gib storage_class",
     "Checkpoint": "grace_s signal storage",
     "Cluster": "context kubeconfig name public_access_cidrs version version_asked",
