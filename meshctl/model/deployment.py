@@ -220,7 +220,11 @@ class Workload(Value):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
-    env: dict[str, str] = {}  # the user's
+    env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
+    # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
+    labels: dict[str, str] = added_later({})
+    annotations: dict[str, str] = added_later({})
+    pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0
@@ -298,6 +302,8 @@ class Deployment(Value):
     blocks: tuple[Block, ...] = ()
     workloads: tuple[Workload, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    # the beginning of images' names -> the mirror that has them here
+    images: dict[str, str] = added_later({})
 
     @property
     def namespace(self) -> str:

@@ -70,6 +70,23 @@ def check_hosts(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
+def check_overrides(mesh: object, environments: object) -> list[Problem]:
+    """What environments.yaml says of workloads that the mesh doesn't have, or of variables that are secrets there."""
+    workloads = dict(_items(_mapping(mesh), "workloads"))
+    problems: list[Problem] = []
+    for name, environment in _items(_mapping(environments), "environments"):
+        for workload, override in _items(environment, "workloads"):
+            at: Path = ("environments", name, "workloads", workload)
+            if workload != "*" and workloads:
+                problems.extend(missing(at, "workload", workload, workloads))
+            secrets = set(_mapping(workloads.get(workload, {}).get("secrets")))
+            if workload == "*":
+                secrets = {variable for each in workloads.values() for variable in _mapping(each.get("secrets"))}
+            both = sorted(map(str, secrets & _mapping(override.get("env")).keys()))
+            problems += [((*at, "env", name), f'"{name}" is a secret of the workload in mesh.yaml') for name in both]
+    return problems
+
+
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
     fabrics = _mapping(mesh.get("fabrics"))
     for name, pool in _items(mesh, "pools"):

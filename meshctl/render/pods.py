@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.model import object_names
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
-from meshctl.render import container_fields, object_storage, registries
+from meshctl.render import container_fields, object_storage, overrides, registries
 
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
@@ -39,6 +39,8 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "revisions": revisions(deployment, workload),
         "annotations": scrape_annotations(workload),
         "selector": selector(deployment, workload),
+        "image": overrides.image_here(deployment, workload.image),
+        "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload),
         "priority_class": priority_class(deployment, workload),
@@ -237,7 +239,7 @@ def before_steps(deployment: Deployment, workload: Workload, pool: Pool) -> list
     return [
         {
             "name": f"{BEFORE}{number}",
-            "image": step.image,
+            "image": overrides.image_here(deployment, step.image),
             "command": list(step.command),
             "args": list(step.args),
             "env": _with_variables(own, step.env),

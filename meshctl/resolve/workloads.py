@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.environment import PlatformEnvironment
+from meshctl.model.nested import merged
 from meshctl.model.units import format_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
@@ -20,11 +22,38 @@ from meshctl.words import counted
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
+ALL: Final = "*"  # in environments.yaml: every workload
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 
 
-def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
-    return tuple(_workload(mesh, name, workload) for name, workload in mesh.workloads.items())
+def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Workload, ...]:
+    """The workloads of the mesh with what the environment says of them."""
+    return tuple(
+        _with_overrides(_workload(mesh, name, workload), environment) for name, workload in mesh.workloads.items()
+    )
+
+
+def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
+    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables."""
+    entries = [environment.workloads[name] for name in (ALL, workload.name) if name in environment.workloads]
+    if not entries:
+        return workload
+    changes: dict[str, dict[str, Any]] = {"env": dict(workload.env), "labels": {}, "annotations": {}, "pod": {}}
+    for entry in entries:
+        for key in ("env", "labels", "annotations"):
+            changes[key] |= getattr(entry, key)
+        changes["pod"] = merged(changes["pod"], entry.pod)
+    return workload.model_copy(update=changes)
+
+
+def notes(workloads: Iterable[Workload]) -> list[str]:
+    """What environments.yaml adds to pods, which no other environment has."""
+    return [
+        f"workload/{workload.name}: {', '.join(sorted(workload.pod))} of its pods are set by environments.yaml and are"
+        " not portable; the cluster checks them at `plan`"
+        for workload in workloads
+        if workload.pod
+    ]
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:

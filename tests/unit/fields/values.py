@@ -80,6 +80,11 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.fabric.resource": "rdma/other",
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
+    "environments.*.workloads.*.labels": {"cost-centre": "b"},
+    "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
+    "environments.*.workloads.*.env": {"NCCL_SOCKET_IFNAME": "net2"},
+    "environments.*.workloads.*.pod": {"hostNetwork": False},
+    "environments.*.images": {"docker.io": "other.example.com"},
     "environments.*.prices": {"train": "1 USD/h"},
     "dns.zone": "com",
     "dns.ttl": "60s",
