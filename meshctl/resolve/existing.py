@@ -11,7 +11,7 @@ from typing import Final
 
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.model.units import format_gib
+from meshctl.model.units import format_in_gib
 from meshctl.resolve.machines import Requirement, same_model
 
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
@@ -123,13 +123,13 @@ def _unfit(node: ObservedNode, want: Requirement) -> str:
     if node.gpu_count < want.gpus:
         return f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}"
     if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
-        return f"{format_gib(node.gpu_memory_gib)} per GPU, wanted {format_gib(want.gpu_memory_gib)}"
+        return f"{format_in_gib(node.gpu_memory_gib)} per GPU, wanted {format_in_gib(want.gpu_memory_gib)}"
     if node.arch != want.arch:
         return f"{node.arch}, wanted {want.arch}"
     if node.cpu_cores < want.cpu_cores:
         return f"{node.cpu_cores} cores, wanted {want.cpu_cores}"
     if node.memory_gib < want.memory_gib * _HEADROOM:
-        return f"{format_gib(node.memory_gib)} memory, wanted {format_gib(want.memory_gib)}"
+        return f"{format_in_gib(node.memory_gib)} memory, wanted {format_in_gib(want.memory_gib)}"
     if 0 < node.scratch_gb < want.scratch_gb:
         return f"{node.scratch_gb:g} GB scratch, wanted {want.scratch_gb:g} GB"
     return "no RDMA resource" if want.rdma and not node.rdma_count else ""

@@ -15,7 +15,7 @@ from meshctl.catalog import Catalog, ListPrice, Machine
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Market, Rejected
 from meshctl.model.references import suggestion
-from meshctl.model.units import format_gib
+from meshctl.model.units import format_in_gib
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
 
@@ -46,9 +46,9 @@ class Requirement:
 
     def __str__(self) -> str:
         parts = [f"{self.gpus} x {' or '.join(self.models)}"] if self.models else []
-        parts += [f"{format_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
+        parts += [f"{format_in_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
         parts += [f"{self.cpu_cores} cores"] if self.cpu_cores else []
-        parts += [f"{format_gib(self.memory_gib)} memory"] if self.memory_gib else []
+        parts += [f"{format_in_gib(self.memory_gib)} memory"] if self.memory_gib else []
         parts += [f"{self.scratch_gb:g} GB scratch"] if self.scratch_gb else []
         parts += ["RDMA"] if self.rdma else []
         parts += [f"{self.bandwidth_gbps:g} Gbit/s"] if self.bandwidth_gbps else []
@@ -175,7 +175,7 @@ def _accelerator_count(machine: Machine, _region: str, want: Requirement) -> str
 
 def _accelerator_memory(machine: Machine, _region: str, want: Requirement) -> str:
     has, wanted = machine.gpu_memory_gib, want.gpu_memory_gib
-    return f"{format_gib(has)} per GPU, wanted {format_gib(wanted)}" if has + _ROUNDING_GIB < wanted else ""
+    return f"{format_in_gib(has)} per GPU, wanted {format_in_gib(wanted)}" if has + _ROUNDING_GIB < wanted else ""
 
 
 def _arch(machine: Machine, _region: str, want: Requirement) -> str:
@@ -188,7 +188,7 @@ def _cpu(machine: Machine, _region: str, want: Requirement) -> str:
 
 def _memory(machine: Machine, _region: str, want: Requirement) -> str:
     short = machine.memory_gib + _ROUNDING_GIB < want.memory_gib
-    return f"{format_gib(machine.memory_gib)} memory, wanted {format_gib(want.memory_gib)}" if short else ""
+    return f"{format_in_gib(machine.memory_gib)} memory, wanted {format_in_gib(want.memory_gib)}" if short else ""
 
 
 def _scratch(machine: Machine, _region: str, want: Requirement) -> str:

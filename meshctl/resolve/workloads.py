@@ -12,7 +12,7 @@ from typing import Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
-from meshctl.model.units import format_gib
+from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import counted
@@ -162,7 +162,7 @@ def _too_large(workload: Workload, home: _Home) -> Gap | None:
     )
     for wanted, has, label, what, known in checks:
         if known and wanted > has:
-            show = format_gib if what == "memory" else _cores
+            show = format_in_gib if what == "memory" else _cores
             return Gap(
                 subject=f"workload/{workload.name}",
                 wanted=f"{show(wanted)} {what} per pod",
@@ -179,11 +179,11 @@ def _cores(number: float) -> str:
 
 
 def _no_room(workload: Workload, home: _Home) -> Gap:
-    wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
+    wanted = f"{format_in_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{wanted}, for the object stores that it mounts with readOnly",
-        best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
+        best=f"{home.pool.machine} of pool {home.pool.name} has {format_in_gib(home.disk_gib)} for it",
         hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
     )
 
@@ -212,8 +212,8 @@ def _too_many(workload: Workload, home: _Home) -> Gap:
 _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
-    ("memory", format_gib),
-    ("local disk", format_gib),
+    ("memory", format_in_gib),
+    ("local disk", format_in_gib),
     ("EFA devices", "{:g}".format),
     ("pods", "{:g}".format),
 )
