@@ -109,9 +109,9 @@ def _node(node: Any) -> ObservedNode:
     labels = node.metadata.labels or {}
     capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
     total = (node.status.capacity or capacity) if node.status else {}
-    rdma = next(
-        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())), ("", 0)
-    )
+    rdma = {
+        name: int(quantity(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())
+    }
     gpu_memory_mib = float(labels.get("nvidia.com/gpu.memory") or 0)
     return ObservedNode(
         name=node.metadata.name,
@@ -129,8 +129,10 @@ def _node(node: Any) -> ObservedNode:
         allocatable_memory_gib=quantity(capacity.get("memory", "0")) / _GIB,
         allocatable_pods=int(quantity(capacity.get("pods", "0"))),
         scratch_gb=quantity(total.get("ephemeral-storage", "0")) / 1e9,
-        rdma_resource=rdma[0],
-        rdma_count=rdma[1],
+        rdma_resource=next(iter(rdma), ""),
+        rdma_count=next(iter(rdma.values()), 0),
+        rdma=rdma,
+        huge_pages_mib=int(quantity(capacity.get("hugepages-2Mi", "0")) / 1024**2),
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
     )
 

@@ -33,7 +33,13 @@ class ObservedNode(Value):
     scratch_gb: float = 0
     rdma_resource: str = ""
     rdma_count: int = 0
+    rdma: dict[str, int] = Field(default_factory=dict)  # all resources of its RDMA devices, with their counts
+    huge_pages_mib: int = 0  # of 2 MiB, for pods
     arch: Literal["amd64", "arm64"] = "amd64"
+
+    def rdma_devices(self, resource: str) -> int:
+        """How many RDMA devices the node offers under the name of this resource."""
+        return self.rdma.get(resource, self.rdma_count if resource == self.rdma_resource else 0)
 
 
 class StorageClass(Value):

@@ -16,6 +16,7 @@ from meshctl.render import container_fields, object_storage, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
+NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
 _GPU = "nvidia.com/gpu"
 # Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
 # PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
@@ -36,6 +37,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
+        "annotations": pod_annotations(workload, pool),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload),
@@ -99,6 +101,13 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if workload.secrets:
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
+
+
+def pod_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
+    """On pods, jobs' as well: the networks of the fabric, which Multus attaches a pod to when it starts."""
+    if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
+        return {}
+    return {NETWORKS: ", ".join(pool.fabric.networks)}
 
 
 def revision_of(secret: str) -> str:
@@ -166,7 +175,9 @@ def fabric_count(workload: Workload, pool: Pool) -> int:
 def _hugepages_mib(workload: Workload, pool: Pool) -> int:
     if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
         return 0
-    share = HUGEPAGES_MIB * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
+    of_node = pool.fabric.huge_pages_mib
+    whole = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
+    share = whole * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
     return share - share % 2
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshctl.catalog import Catalog
+from meshctl.catalog import Catalog, Machine
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
 from meshctl.model.environment import PlatformEnvironment
@@ -17,7 +17,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve import existing, fabric, machines, prices
+from meshctl.resolve import existing, fabric, given_fabric, machines, prices
 from meshctl.resolve.capacity import Assigned, Reserved
 
 
@@ -106,7 +106,7 @@ def _pool_of_machine(
         zones=(zone,) if zone else offer.zones(environment, in_one_zone),
         reservation=target.id if target else "",
         ami_type=offer.image(machine),
-        fabric=fabric.of_machine(pool.fabric, mesh.fabrics[pool.fabric], machine) if pool.fabric else None,
+        fabric=_machine_fabric(pool.fabric, mesh, environment, machine),
         labels=_labels(mesh, name),
         # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
@@ -140,6 +140,9 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
         chosen = existing.choose(facts, mesh.name, wanted)
     pools.gaps, pools.rejected = chosen.gaps, chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
+    declared = registry.platform(environment.provider).fabric.declared(environment)
+    pools.gaps.extend(given_fabric.gaps(pools.made, declared))
+    pools.notes.extend(given_fabric.notes(pools.made, facts, declared))
     if any(pool.fabric and pool.fabric.bandwidth_gbps for pool in pools.made):
         pools.notes.append(
             "the fabric's bandwidth can't be read from a cluster: measure it, for example with nccl-tests"
@@ -181,17 +184,17 @@ def _pool_of_nodes(
     )
 
 
+def _machine_fabric(
+    name: str | None, mesh: mesh_model.Mesh, environment: PlatformEnvironment, machine: Machine
+) -> Fabric | None:
+    return fabric.of_machine(name, mesh.fabrics[name], machine, environment.fabric.env) if name else None
+
+
 def _cluster_fabric(
     name: str | None,
     mesh: mesh_model.Mesh,
     environment: PlatformEnvironment,
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
-    if name is None:
-        return None
     declared = registry.platform(environment.provider).fabric.declared(environment)
-    made = fabric.of_cluster(name, mesh.fabrics[name], declared)
-    found = {node.rdma_resource for node in nodes if node.rdma_resource}
-    if made.kind != "ethernet" and found and made.resource not in found:
-        return made.model_copy(update={"resource": min(found)})
-    return made
+    return given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes) if name else None

@@ -95,10 +95,8 @@ class _Home:
     def node(self) -> packing.Amounts:
         """In the order of `_pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
-        fabric = self.pool.fabric
-        # other fabrics' resources mark a node, and every pod may have one
-        devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
-        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, self.usable.pods or math.inf)
+        devices = (self.usable.rdma_devices, self.usable.pods)
+        return (self.pool.gpus_per_node, *(has or math.inf for has in (*known, *devices)))
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -214,7 +212,7 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("CPU cores", _cores),
     ("memory", format_in_gib),
     ("local disk", format_in_gib),
-    ("EFA devices", "{:g}".format),
+    ("RDMA devices", "{:g}".format),
     ("pods", "{:g}".format),
 )
 

@@ -76,7 +76,7 @@ def test_pods_of_one_node_share_its_efa_devices() -> None:
     pool = {"nodes": 1, "accelerator": {"model": "A10G", "count": 8}, "fabric": "f"}
     fabric = {"f": {"kind": "rdma", "bandwidth": "100Gbps"}}
     found = resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(8, accelerators=1)})
-    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by EFA devices"
+    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by RDMA devices"
     assert resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(1, accelerators=8)}).deployment
 
 
