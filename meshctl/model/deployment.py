@@ -107,6 +107,7 @@ class Pool(Value):
     gpu_model: str = ""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = added_later("nvidia.com/gpu")  # the extended resource of its accelerators
     cpu_cores: int
     memory_gib: float
     scratch_gb: float = 0

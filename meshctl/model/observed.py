@@ -25,6 +25,8 @@ class ObservedNode(Value):
     gpu_model: str = ""
     gpu_count: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
+    gpu_parts: tuple[str, ...] = ()  # resources by which it offers parts of accelerators
     cpu_cores: int
     memory_gib: float
     allocatable_cpu: float = 0

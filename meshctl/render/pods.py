@@ -17,7 +17,6 @@ from meshctl.render import container_fields, object_storage, registries
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
-_GPU = "nvidia.com/gpu"
 # Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
 # PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
 _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
@@ -147,12 +146,12 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     found = [
         {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
         for taint in pool.taints
-        if taint.key != _GPU
+        if taint.key != pool.gpu_resource
     ]
     if not pool.gpus_per_node:
         return found
     own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
+    return [{"key": pool.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
 
 
 def takes_whole_node(workload: Workload, pool: Pool) -> bool:
@@ -185,7 +184,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[_GPU] = str(workload.accelerators)
+        devices[pool.gpu_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)
