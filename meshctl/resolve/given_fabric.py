@@ -61,8 +61,8 @@ def _resource(options: FabricOptions, nodes: tuple[ObservedNode, ...]) -> str:
 def _whole_node(resource: str, nodes: tuple[ObservedNode, ...]) -> int:
     """How many devices a pod that takes a whole node asks for: all of it, which nobody else could use; one, where the
     plugin shares its devices out."""
-    count = min((node.rdma_devices(resource) for node in nodes), default=1)
-    return 1 if is_shared(resource, nodes) else max(count, 1)
+    counts = [count for node in nodes if (count := node.rdma_devices(resource))]
+    return 1 if is_shared(resource, nodes) else min(counts, default=1)
 
 
 def is_shared(resource: str, nodes: Iterable[ObservedNode]) -> bool:

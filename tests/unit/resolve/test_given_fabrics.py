@@ -76,6 +76,22 @@ def test_the_file_says_how_many_devices_a_whole_node_is() -> None:
     assert limits(made({"count": 8}))["rdma/ib"] == "8"
 
 
+def test_the_node_with_the_fewest_devices_decides() -> None:
+    """Of those that have any: no pod can be on the others."""
+    nodes = tuple(
+        gpu_node(name, **offers(resource, count))
+        for name, resource, count in (
+            ("g1", "nvidia.com/hostdev", 8),
+            ("g2", "nvidia.com/hostdev", 4),
+            ("g3", "rdma/hca", 8),
+        )
+    )
+    pools = {"p": {**H100, "nodes": 3, "fabric": "f"}}
+    found = resolved(pools, {**DC, "fabric": {"resource": "nvidia.com/hostdev"}}, Facts(nodes=nodes), fabrics=RDMA)
+    assert found.deployment is not None
+    assert fabric_of(found.deployment).resource_count == 4
+
+
 def test_the_resource_that_the_file_names_is_taken_where_the_nodes_have_it() -> None:
     both: dict[str, Any] = {"rdma_resource": "rdma/ib", "rdma_count": 8, "rdma": {"rdma/ib": 8, "rdma/shared_ib": 63}}
     assert fabric_of(made(None, **both)).resource == "rdma/ib"
