@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
 from meshctl.deploy.guards import given_fabrics
@@ -45,6 +46,13 @@ def fabric_of(deployment: Deployment) -> Fabric:
     fabric = deployment.pools[0].fabric
     assert fabric is not None
     return fabric
+
+
+def pod_template(deployment: Deployment) -> dict[str, Any]:
+    kinds = ("Deployment", "Job")
+    (item,) = (item for item in render.platform_objects(deployment) if item.kind in kinds)
+    template: dict[str, Any] = item.manifest["spec"]["template"]
+    return template
 
 
 def limits(deployment: Deployment) -> dict[str, str]:
@@ -171,6 +179,26 @@ def test_pods_are_attached_to_the_networks_of_the_fabric() -> None:
     assert pods.pod_annotations(workload.model_copy(update={"accelerators": 0}), pool) == {}
     own = made({"kind": "roce", "networks": []})
     assert pods.pod_annotations(own.workloads[0], own.pools[0]) == {}
+
+
+@pytest.mark.parametrize("kind", ["inference", "training"])
+def test_the_networks_are_an_annotation_of_the_pods(kind: str) -> None:
+    run = {**pod(), "kind": kind, **({"nodes": 2} if kind == "training" else {})}
+    if kind == "training":
+        del run["replicas"]
+    template = pod_template(made({"kind": "roce", "networks": ["roce-p1", "roce-p2"]}, run))
+    assert template["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/networks": "roce-p1, roce-p2"}
+    assert "annotations" not in pod_template(made(None, run))["metadata"]
+
+
+def test_efa_pods_of_a_given_cluster_run_as_those_of_the_aws_platform() -> None:
+    given = pod_template(made({"kind": "efa"}, **offers(EFA, 32, huge_pages_mib=10256)))
+    own = pod_template(made(None, environment=AWS))
+    assert given["spec"]["securityContext"] == own["spec"]["securityContext"]
+    assert given["spec"]["containers"][0]["securityContext"] == own["spec"]["containers"][0]["securityContext"]
+    assert given["spec"]["securityContext"]["runAsUser"] == 1000
+    settings = {entry["name"]: entry.get("value") for entry in given["spec"]["containers"][0]["env"]}
+    assert settings["FI_PROVIDER"] == "efa"
 
 
 def test_a_plan_calls_the_networks_as_the_file_does() -> None:
