@@ -52,10 +52,12 @@ def of_nodes(
 
 
 def _resource(options: FabricOptions, nodes: tuple[ObservedNode, ...]) -> str:
-    """What environments.yaml names, or else the common name; another one where the nodes have only that."""
-    wanted = options.resource or (_EFA if options.kind == "efa" else _DEFAULT)
+    """What environments.yaml names, where the nodes have it; else the common name, or the first that they have."""
     seen = {node.rdma_resource for node in nodes if node.rdma_resource}
-    return wanted if not seen or any(node.rdma_devices(wanted) for node in nodes) else min(seen)
+    named = options.resource or (_EFA if options.kind == "efa" else None)
+    if named and (not seen or any(node.rdma_devices(named) for node in nodes)):
+        return named
+    return _DEFAULT if not seen or _DEFAULT in seen else min(seen)
 
 
 def _whole_node(resource: str, nodes: tuple[ObservedNode, ...]) -> int:

@@ -7,6 +7,8 @@ all devices once environments.yaml asks for them, and until then `plan` and `up`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from meshctl.model.deployment import Deployment, Fabric, Pool
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
@@ -23,16 +25,27 @@ def kept(deployment: Deployment, state: StackState) -> Deployment:
 
 
 def notes(deployment: Deployment, state: StackState) -> tuple[str, ...]:
-    """What is kept, and what to write to have the rest."""
+    """What is kept, and what to write to have the rest; and pods that get another resource."""
     kept_fabrics = _kept_fabrics(deployment, state)
-    return tuple(
-        _note(deployment.environment, pool.name, kept_fabrics[pool.name], pool.fabric)
+    kept_notes = (
+        _kept_note(deployment.environment, pool.name, kept_fabrics[pool.name], pool.fabric)
         for pool in deployment.pools
         if pool.fabric is not None and pool.name in kept_fabrics
     )
+    return (*kept_notes, *_other_resources(deployment, state))
 
 
-def _note(environment: str, pool: str, before: Fabric, now: Fabric) -> str:
+def _other_resources(deployment: Deployment, state: StackState) -> Iterator[str]:
+    """Versions up to 0.1 took the first resource by name where nodes have several, whichever the file named."""
+    before = {pool.name: pool.fabric for pool in state.deployment.pools} if state.deployment else {}
+    for pool in deployment.pools:
+        old, new = before.get(pool.name), pool.fabric
+        if old is not None and new is not None and old.resource and new.resource and old.resource != new.resource:
+            why = f"as they ask for {new.resource} and no longer {old.resource}"
+            yield f"pool {pool.name}: its pods are replaced, {why}"
+
+
+def _kept_note(environment: str, pool: str, before: Fabric, now: Fabric) -> str:
     key = "kind: efa" if now.kind == "efa" else f"count: {now.resource_count}"
     return (
         f"pool {pool}: pods keep {before.resource_count} of the {now.resource_count} {now.resource} of a node, as an"

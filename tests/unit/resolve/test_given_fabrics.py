@@ -103,7 +103,20 @@ def test_the_node_with_the_fewest_devices_decides() -> None:
 def test_the_resource_that_the_file_names_is_taken_where_the_nodes_have_it() -> None:
     both: dict[str, Any] = {"rdma_resource": "rdma/ib", "rdma_count": 8, "rdma": {"rdma/ib": 8, "rdma/shared_ib": 63}}
     assert fabric_of(made(None, **both)).resource == "rdma/ib"
-    assert limits(made({"resource": "rdma/shared_ib"}, **both))["rdma/shared_ib"] == "1"
+    named = made({"resource": "rdma/shared_ib"}, **both)
+    assert limits(named)["rdma/shared_ib"] == "1"
+    assert given_fabrics.notes(named, up(named, resource="rdma/ib")) == (
+        "pool p: its pods are replaced, as they ask for rdma/shared_ib and no longer rdma/ib",
+    )
+
+
+def test_without_a_name_the_first_resource_is_taken_as_ever() -> None:
+    both: dict[str, Any] = {
+        "rdma": {"openshift.io/mlnx": 8, "rdma/ib": 63},
+        "rdma_resource": "openshift.io/mlnx",
+        "rdma_count": 8,
+    }
+    assert fabric_of(made(None, **both)).resource == "openshift.io/mlnx"
 
 
 def test_a_shared_device_that_is_a_guess_is_told() -> None:
