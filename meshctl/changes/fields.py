@@ -23,9 +23,16 @@ LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
+ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
 _KUBERNETES = "kubernetes:"
+
+
+_ORDERS = {
+    0: "roll-outs end a pod before they start its successor: the pool has no certain room for one more pod",
+    1: "roll-outs start a new pod before they end the old one: the pool has room for one more pod",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class FieldChange:
             return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
         if self.path == EPHEMERAL:
             return f"no longer {EPHEMERAL}: what is in it is protected from now on"
+        if self.path == ORDER and self.new in _ORDERS:
+            return f"{_ORDERS[self.new]} (no pod is replaced for this)"
         shown = [_shown(value) for value in (self.old, self.new)]
         if self.old is None and shown[1] is None:
             return f"{self.path} comes"
@@ -64,6 +73,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
+    ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
@@ -73,6 +83,7 @@ _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
     r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
 )

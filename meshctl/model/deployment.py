@@ -125,6 +125,10 @@ class Pool(Value):
             return 0
         return max(1, self.fabric.resource_count * min(accelerators, self.gpus_per_node) // self.gpus_per_node)
 
+    def is_filled_by(self, accelerators: int) -> bool:
+        """Whether a pod with so many accelerators takes all of a node."""
+        return self.gpus_per_node > 0 and accelerators >= self.gpus_per_node
+
 
 class ObjectStore(Value):
     """A bucket. Pods that mount it get `url` as MESH_<NAME>_URL."""
@@ -217,6 +221,9 @@ class Workload(Value):
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
+    # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
+    # or end one
+    roll_out: Literal["", "new-first", "old-first"] = added_later("")
 
     @property
     def is_job(self) -> bool:

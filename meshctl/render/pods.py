@@ -146,10 +146,6 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
 
 
-def takes_whole_node(workload: Workload, pool: Pool) -> bool:
-    return pool.gpus_per_node > 0 and workload.accelerators >= pool.gpus_per_node
-
-
 def locks_memory(workload: Workload, pool: Pool) -> bool:
     """Whether the pod needs IPC_LOCK: RDMA over InfiniBand and RoCE pins memory beyond a container's limit.
 

@@ -44,11 +44,13 @@ _EFA_HUGE_PAGES_MIB: Final = 2 * 5128
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Of one node, and the most pods that it may have. 0 = not known."""
+    """Of one node, and the most pods that it may have. 0 = not known. `is_seen`: whether the nodes and all that runs on
+    them were looked at."""
 
     cpu_cores: float
     memory_gib: float
     pods: int = 0
+    is_seen: bool = False
 
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:

@@ -80,7 +80,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class Home:
     """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
 
     pool: Pool
@@ -93,12 +93,16 @@ class _Home:
 
     @property
     def node(self) -> packing.Amounts:
-        """In the order of `_pods_of`."""
+        """In the order of `pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
         fabric = self.pool.fabric
         # other fabrics' resources mark a node, and every pod may have one
         devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
         return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, self.usable.pods or math.inf)
+
+    @property
+    def nodes(self) -> packing.Nodes:
+        return ((self.node, self.pool.nodes),)
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -107,7 +111,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
     `usable`: what pods can have of a node, by the pool's name; 0 is not known (an existing cluster, offline) and
     forbids nothing.
     """
-    homes = {pool.name: _Home(pool, usable[pool.name]) for pool in pools}
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     found: list[Gap] = []
     for workload in workloads:
@@ -118,7 +122,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > _pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
+        if workload.replicas > pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
             found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
@@ -153,7 +157,7 @@ def _unwritable(workload: Workload) -> Gap | None:
     )
 
 
-def _too_large(workload: Workload, home: _Home) -> Gap | None:
+def _too_large(workload: Workload, home: Home) -> Gap | None:
     pool, usable = home.pool, home.usable
     checks = (
         (workload.accelerators, pool.gpus_per_node, pool.gpus_per_node, "accelerators", True),
@@ -178,7 +182,7 @@ def _cores(number: float) -> str:
     return f"{math.floor(number * 100 + _TOLERANCE) / 100:g}"
 
 
-def _no_room(workload: Workload, home: _Home) -> Gap:
+def _no_room(workload: Workload, home: Home) -> Gap:
     wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
@@ -188,14 +192,14 @@ def _no_room(workload: Workload, home: _Home) -> Gap:
     )
 
 
-def _pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
     return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
 
 
-def _too_many(workload: Workload, home: _Home) -> Gap:
-    pool, pods = home.pool, _pods_of(workload, home.pool)
+def _too_many(workload: Workload, home: Home) -> Gap:
+    pool, pods = home.pool, pods_of(workload, home.pool)
     capacity = pods.fit_on(home.node) * pool.nodes
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, home.node, strict=True)]
     scarce = fits.index(min(fits))
@@ -208,7 +212,7 @@ def _too_many(workload: Workload, home: _Home) -> Gap:
     )
 
 
-# What pods share of a node, in the order of `_pods_of`, and how each is written.
+# What pods share of a node, in the order of `pods_of`, and how each is written.
 _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
@@ -219,18 +223,18 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
 )
 
 
-def _crowded(members: list[Workload], home: _Home) -> Gap | None:
+def _crowded(members: list[Workload], home: Home) -> Gap | None:
     """Workloads that fit one by one, and not together."""
     if len(members) < 2:
         return None
     pool, node = home.pool, home.node
-    pods = tuple(_pods_of(workload, pool) for workload in members)
+    pods = tuple(pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
         wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
         if wanted > has * (1 + _TOLERANCE):
             return _together(pool, f"{show(wanted)} {what} for {names} together", show(has))
-    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, node, pool.nodes)
+    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, home.nodes)
     if placed == wanted_pods:
         return None
     return _together(pool, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
@@ -241,7 +245,7 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     told = []
     for workload in members:
         wants = zip(
-            _pods_of(workload, pool).wants, _TOLD[:-1], strict=False
+            pods_of(workload, pool).wants, _TOLD[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)

@@ -105,7 +105,7 @@ def test_workloads_that_fit_together_in_some_way() -> None:
 
 
 def test_a_packing_that_needs_an_even_spread_is_found() -> None:
-    assert placeable((Pods(2, (4.0,)), Pods(4, (3.0,))), (10.0,), 2) == 6
+    assert placeable((Pods(2, (4.0,)), Pods(4, (3.0,))), (((10.0,), 2),)) == 6
 
 
 def test_no_gap_where_a_packing_exists() -> None:
@@ -120,13 +120,13 @@ def test_no_gap_where_a_packing_exists() -> None:
                 cores, memory = cores - (size := chance.choice(fitting)), memory - (other := chance.choice(fitting))
                 counts[size, other] = counts.get((size, other), 0) + 1
         pods = tuple(Pods(count, wants) for wants, count in counts.items())
-        assert placeable(pods, (24.0, 24.0), nodes) == sum(kind.count for kind in pods)
+        assert placeable(pods, (((24.0, 24.0), nodes),)) == sum(kind.count for kind in pods)
 
 
 def test_many_pods_are_counted_and_not_listed() -> None:
     pods = tuple(Pods(100_000, (float(size), 1.0)) for size in (2, 3, 5, 7, 11, 13, 17))
-    assert placeable(pods, (64.0, 110.0), 100_000) == 700_000
-    assert placeable(pods, (64.0, 110.0), 10_000) < 700_000
+    assert placeable(pods, (((64.0, 110.0), 100_000),)) == 700_000
+    assert placeable(pods, (((64.0, 110.0), 10_000),)) < 700_000
 
 
 @pytest.mark.parametrize(
