@@ -114,6 +114,10 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))
 
 
+def _toleration(entry: Mapping[str, Any]) -> str:
+    return f"{entry.get('value', 'any value')}{':' * ('effect' in entry)}{entry.get('effect', '')}"
+
+
 # Lists whose entries have names: an entry that comes moves the places of all after it, which is no change of theirs.
 # (path of the list, term, key of the name, what an entry holds)
 _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
@@ -122,6 +126,7 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
     (f"{_CONTAINER}.volumeMounts", "mount", "name", lambda entry: entry.get("mountPath")),
     (f"{_POD}.volumes", "volume", "name", _volume),
     (f"{_POD}.initContainers", "init container", "name", _rest),
+    (f"{_POD}.tolerations", "toleration", "key", _toleration),
     (f"{_POD}.imagePullSecrets", "imagePullSecrets", "name", lambda entry: entry.get("name")),
     ("spec.ports", "port", "name", lambda entry: entry.get("port")),
     ("Tags", "tag", "Key", lambda entry: entry.get("Value")),

@@ -14,7 +14,7 @@ from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.clients.quantities import quantity
-from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
@@ -132,7 +132,13 @@ def _node(node: Any) -> ObservedNode:
         rdma_resource=rdma[0],
         rdma_count=rdma[1],
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
+        taints=_taints(node),
     )
+
+
+def _taints(node: Any) -> tuple[Taint, ...]:
+    listed = (node.spec.taints if node.spec else None) or ()
+    return tuple(Taint(key=taint.key, value=taint.value or "", effect=taint.effect) for taint in listed)
 
 
 def _rdma_resources() -> tuple[str, ...]:

@@ -89,6 +89,17 @@ class Taint(Value):
     value: str
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
 
+    def __str__(self) -> str:
+        return f"{self.key}{'=' * bool(self.value)}{self.value}:{self.effect}"
+
+
+class Toleration(Value):
+    """A taint that pods may ignore. Without `value`, whatever it says; without `effect`, whatever it does."""
+
+    key: str
+    value: str | None = None
+    effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
+
 
 class Pool(Value):
     """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
@@ -114,6 +125,7 @@ class Pool(Value):
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
+    tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first

@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
-from meshctl.model.mesh import Argument, DnsLabel, Section, Text
+from meshctl.model.deployment import Toleration
+from meshctl.model.mesh import Argument, DnsLabel, LabelKey, LabelValue, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -60,6 +61,15 @@ class FabricOptions(Section):
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
+class TolerationOption(Section):
+    """A taint of the cluster's nodes that all pods of the mesh may ignore, as a toleration of Kubernetes: without
+    `value` whatever the taint says, without `effect` whatever it does."""
+
+    key: LabelKey
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] | None = None
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
@@ -76,6 +86,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         del section, pools  # for the platforms that look at them
         return []
 
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        """What all pods tolerate beside what meshctl has them tolerate."""
+        return ()
+
 
 class GivenClusterEnvironment(PlatformEnvironment):
     """An environment on a cluster that exists, with the object store and the storage classes that go with it."""
@@ -83,6 +98,11 @@ class GivenClusterEnvironment(PlatformEnvironment):
     kubernetes: Kubeconfig | None = Kubeconfig()
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
+    tolerations: tuple[TolerationOption, ...] = ()
+
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        return tuple(Toleration(**each.model_dump(exclude_none=True)) for each in self.tolerations)
 
 
 class UnusableEnvironment(PlatformEnvironment):

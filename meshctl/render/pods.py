@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from meshctl.model import object_names
+from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.platforms import registry
 from meshctl.render import container_fields, object_storage, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
@@ -130,20 +130,9 @@ def port_name(name: str) -> str:
 
 
 def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """The taints of GPU nodes are tolerated wherever there are GPUs, whether or not this pool's nodes have them.
-
-    Ours comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
-    change a pod that runs.
-    """
-    found = [
-        {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
-        for taint in pool.taints
-        if taint.key != _GPU
-    ]
-    if not pool.gpus_per_node:
-        return found
-    own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
+    """As `meshctl.model.tolerations` has them for the pool."""
+    has_gpus = pool.gpus_per_node > 0
+    return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, has_gpus=has_gpus)
 
 
 def locks_memory(workload: Workload, pool: Pool) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from meshctl.catalog import Catalog
 from meshctl.model import mesh as mesh_model
+from meshctl.model import tolerations
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import Facts, ObservedNode
@@ -110,6 +111,7 @@ def _pool_of_machine(
         labels=_labels(mesh, name),
         # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
+        tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),
         price=prices.of_machine(
             f"pool/{name}",
@@ -137,7 +139,13 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        chosen = existing.choose(facts, mesh.name, wanted)
+        provider, declared = environment.provider, environment.pod_tolerations
+        tolerated = {
+            name: tolerations.of_pods(provider, (), declared, has_gpus=requirement.gpus > 0)
+            for name, (_, requirement) in wanted.items()
+        }
+        chosen = existing.choose(facts, mesh.name, wanted, tolerated)
+        pools.notes.extend(facts.notes)
     pools.gaps, pools.rejected = chosen.gaps, chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
     if any(pool.fabric and pool.fabric.bandwidth_gbps for pool in pools.made):
@@ -176,6 +184,7 @@ def _pool_of_nodes(
         arch=pool.arch,
         fabric=_cluster_fabric(pool.fabric, mesh, environment, nodes),
         labels=_labels(mesh, name),
+        tolerations=environment.pod_tolerations,
         node_names=tuple(node.name for node in nodes),
         price=prices.of_hardware(f"pool/{name}", name, pool.nodes.min, hardware, environment.prices),
     )

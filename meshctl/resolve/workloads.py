@@ -6,12 +6,14 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
+from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
@@ -102,7 +104,40 @@ class Home:
 
     @property
     def nodes(self) -> packing.Nodes:
-        return ((self.node, self.pool.nodes),)
+        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
+        their own."""
+        seen = [self._free(node) for node in self.usable.nodes]
+        missing = self.pool.nodes - len(seen)
+        groups = Counter([*seen, *([self.node] * missing if seen else [])])
+        return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
+
+    def _free(self, node: ObservedNode) -> packing.Amounts:
+        *_, disk, devices, _ = self.node
+        taken, most_pods = node.taken, node.allocatable_pods
+        return (
+            max(node.gpu_count - taken.gpus, 0),
+            max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
+            max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
+            disk,
+            devices,
+            max(most_pods - taken.pods, 0) if most_pods else math.inf,
+        )
+
+    def free(self, resource: int) -> float:
+        """Of one resource, on all nodes together."""
+        return sum(free[resource] * count for free, count in self.nodes)
+
+    def places(self, pods: packing.Pods) -> int:
+        """For how many of the pods there is room, if nothing else of the mesh is there."""
+        return sum(pods.fit_on(free) * count for free, count in self.nodes)
+
+    @property
+    def others(self) -> str:
+        """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
+        taken = [node.taken for node in self.usable.nodes]
+        totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
+        parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
+        return f"; pods of others have {' and '.join(parts)} there" if parts else ""
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -122,7 +157,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
+        if workload.replicas > home.places(pods_of(workload, home.pool)):
             found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
@@ -200,14 +235,14 @@ def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
 
 def _too_many(workload: Workload, home: Home) -> Gap:
     pool, pods = home.pool, pods_of(workload, home.pool)
-    capacity = pods.fit_on(home.node) * pool.nodes
-    fits = [has // want if want else math.inf for want, has in zip(pods.wants, home.node, strict=True)]
+    tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
+    fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
     why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.apart else ""
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{capacity} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}",
+        best=f"{home.places(pods)} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -227,17 +262,17 @@ def _crowded(members: list[Workload], home: Home) -> Gap | None:
     """Workloads that fit one by one, and not together."""
     if len(members) < 2:
         return None
-    pool, node = home.pool, home.node
+    pool = home.pool
     pods = tuple(pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
-        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
+        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), home.free(resource)
         if wanted > has * (1 + _TOLERANCE):
-            return _together(pool, f"{show(wanted)} {what} for {names} together", show(has))
+            return _together(home, f"{show(wanted)} {what} for {names} together", show(has))
     wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, home.nodes)
     if placed == wanted_pods:
         return None
-    return _together(pool, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
+    return _together(home, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
 
 
 def _listed(members: list[Workload], pool: Pool) -> str:
@@ -253,10 +288,11 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     return " and ".join(told)
 
 
-def _together(pool: Pool, wanted: str, best: str) -> Gap:
+def _together(home: Home, wanted: str, best: str) -> Gap:
+    pool = home.pool
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine})",
+        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine}){home.others}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

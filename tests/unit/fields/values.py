@@ -71,6 +71,8 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.objectStorage.region": "eu-1",
     "environments.*.storageClasses.filesystem": "other-class",
     "environments.*.storageClasses.block": "other-class",
+    "environments.*.tolerations.*.key": "other",
+    "environments.*.tolerations.*.value": "other",
     "environments.*.fabric.resource": "rdma/other",
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
