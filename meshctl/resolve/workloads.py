@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -161,8 +161,21 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
             found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
-    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, homes[name])))
+    for name, members in by_pool.items():
+        together = (_crowded(each, homes[name]) for each in _at_once(members))
+        found.extend([gap for gap in together if gap][:1])
     return found
+
+
+def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
+    """The workloads of a pool that must find room together.
+
+    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
+    end, and beside no other job.
+    """
+    yield [workload for workload in members if workload.kind != "batch"]
+    serving = [workload for workload in members if not workload.is_job]
+    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:

@@ -215,3 +215,43 @@ def test_a_node_has_room_for_so_many_pods(environment: dict[str, Any], fit: int)
     own = Facts(nodes=(node("c1", allocatable_pods=300),))
     assert resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(300, **small)}).deployment is not None
     assert gap(resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(301, **small)}), "workload/w")
+
+
+TWO_NODES = {"p": {**H100, "nodes": 2}}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "wanted"),
+    [
+        # jobs that follow each other: none waits for a place for ever
+        (
+            {
+                "getdata": service(1, "batch"),
+                "prepdata": service(1, "batch", accelerators=1),
+                "pretrain": service(2, "training", accelerators=8),
+            },
+            "",
+        ),
+        ({"a": service(2, "batch", accelerators=8), "b": service(2, "batch", accelerators=8)}, ""),
+        # what serves never ends: a job that finds no place beside it never runs
+        (
+            {"chat": service(2, accelerators=7), "prep": service(1, "batch", accelerators=4)},
+            "18 accelerators for chat and prep together",
+        ),
+        ({"chat": service(1, accelerators=8), "prep": service(1, "batch", accelerators=8)}, ""),
+        (
+            {"chat": service(1, accelerators=8), "train": service(2, "training", accelerators=8)},
+            "24 accelerators for chat and train together",
+        ),
+    ],
+)
+def test_a_batch_job_is_counted_beside_what_never_ends_and_not_beside_other_jobs(
+    workloads: dict[str, Any], wanted: str
+) -> None:
+    found = resolved(TWO_NODES, AWS, workloads=workloads)
+    assert [each.wanted for each in found.gaps] == ([wanted] if wanted else [])
+
+
+def test_a_batch_job_that_is_too_large_for_its_pool_is_a_gap_all_the_same() -> None:
+    found = resolved(TWO_NODES, AWS, workloads={"prep": service(3, "batch", accelerators=8)})
+    assert gap(found, "workload/prep").wanted == "3 pods on pool p"
