@@ -6,7 +6,7 @@ node serves one pool; a node that carries a pool's label already stays with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -144,16 +144,22 @@ def _unfit(node: ObservedNode, want: Requirement) -> str:
         return f"{node.gpu_model or 'no GPU'}, wanted {' or '.join(want.models)}"
     if not want.models and node.gpu_count:
         return f"has {node.gpu_count} x {node.gpu_model}, no accelerator wanted"
+    return "; ".join(_shortcomings(node, want))
+
+
+def _shortcomings(node: ObservedNode, want: Requirement) -> Iterator[str]:
+    """Of a node with the wanted accelerator: all of them, as whoever mends one wants to know of the next."""
     if node.gpu_count < want.gpus:
-        return f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}"
+        yield f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}"
     if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
-        return f"{format_gib(node.gpu_memory_gib)} per GPU, wanted {format_gib(want.gpu_memory_gib)}"
+        yield f"{format_gib(node.gpu_memory_gib)} per GPU, wanted {format_gib(want.gpu_memory_gib)}"
     if node.arch != want.arch:
-        return f"{node.arch}, wanted {want.arch}"
+        yield f"{node.arch}, wanted {want.arch}"
     if node.cpu_cores < want.cpu_cores:
-        return f"{node.cpu_cores} cores, wanted {want.cpu_cores}"
+        yield f"{node.cpu_cores} cores, wanted {want.cpu_cores}"
     if node.memory_gib < want.memory_gib * _HEADROOM:
-        return f"{format_gib(node.memory_gib)} memory, wanted {format_gib(want.memory_gib)}"
+        yield f"{format_gib(node.memory_gib)} memory, wanted {format_gib(want.memory_gib)}"
     if 0 < node.scratch_gb < want.scratch_gb:
-        return f"{node.scratch_gb:g} GB scratch, wanted {want.scratch_gb:g} GB"
-    return "no RDMA resource" if want.rdma and not node.rdma_count else ""
+        yield f"{node.scratch_gb:g} GB scratch, wanted {want.scratch_gb:g} GB"
+    if want.rdma and not node.rdma_count:
+        yield "no RDMA resource"
