@@ -12,6 +12,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
+from meshctl.clients import scheduling
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
@@ -163,7 +164,7 @@ def pod_state(pod: Any) -> PodState:
     reason = next(filter(None, map(_container_reason, statuses)), "")
     scheduled = conditions.get("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        reason = scheduled.message or scheduled.reason or reason
+        reason = scheduling.in_words(scheduled.message or "") or scheduled.reason or reason
     ready = conditions.get("Ready")
     return PodState(
         name=pod.metadata.name,

@@ -271,8 +271,8 @@ def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     return f"set arch to {other}, or ask for less memory"
 
 
-# In the order in which reasons are given, the accelerator's first; then what makes a machine the nearest of those that come no further than to
-# this check, and the hint when it is the nearest of all.
+# In the order in which reasons are given, the accelerator's first; then what makes a machine the nearest of those whose
+# first reason is of this check, and the hint for it.
 _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_accelerator, _nothing, _say("name another accelerator model too: model: [A, B] is in order of preference")),
     (_accelerator_count, lambda m, _: m.gpu_count, _say("ask for fewer accelerators per node and more nodes")),
