@@ -30,7 +30,7 @@ _KUBERNETES = "kubernetes:"
 
 
 _ORDERS = {
-    0: "roll-outs end a pod before they start its successor: the pool has no certain room for one more pod",
+    0: "roll-outs end a pod before they start its successor: the pool may have no room for one more pod",
     1: "roll-outs start a new pod before they end the old one: the pool has room for one more pod",
 }
 

@@ -52,7 +52,7 @@ def in_words(text: str) -> str:
 
 def _words(match: re.Match[str]) -> str:
     parts = _parts(match)
-    listed = ", ".join(_told(number, reason, match["preemption"] or "") for number, reason in parts)
+    listed = ", ".join(_node_words(number, reason, match["preemption"] or "") for number, reason in parts)
     return f"no node takes it: {listed}" if parts else match[0]
 
 
@@ -81,7 +81,7 @@ def _shortage(parts: list[tuple[int, str]], preemption: str) -> str:
     return "small" if _HELPLESS in preemption and any(_LACKING.match(reason) for _, reason in parts) else ""
 
 
-def _told(number: int, reason: str, preemption: str) -> str:
+def _node_words(number: int, reason: str, preemption: str) -> str:
     nodes, have = counted(number, "node"), "has" if number == 1 else "have"
     lacking, taint = _LACKING.match(reason), _TAINT.search(reason)
     if lacking:

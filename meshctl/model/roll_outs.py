@@ -33,7 +33,7 @@ def note(workload: Workload, pool: Pool) -> str:
     if starts_new_first(workload, pool):
         return ""
     return (
-        f"{without}, as pool {pool.name} has no certain room for one more pod;"
+        f"{without}, as pool {pool.name} may have no room for one more pod;"
         f" to keep one up, raise pools.{pool.name}.nodes, or lower the resources of what runs there"
     )
 

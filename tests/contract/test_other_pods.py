@@ -39,10 +39,10 @@ def test_pods_of_others_are_counted_or_a_note_says_why_not(plane: ControlPlane, 
     before = taken(other_pods.counted(seen, admin, "m"), "gd-0")
     plane.call("POST", f"{namespaces}/{NAMESPACE}/pods", pod("a") | {"apiVersion": "v1", "kind": "Pod"})
     try:
-        found = other_pods.counted(seen, admin, "m")
-        now = taken(found, "gd-0")
+        counted = other_pods.counted(seen, admin, "m")
+        now = taken(counted, "gd-0")
         assert (now.cpu - before.cpu, now.memory_gib - before.memory_gib, now.pods - before.pods) == (1.5, 3, 1)
-        assert found.pods_are_seen
+        assert counted.pods_are_seen
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         token = plane.call("POST", f"{account}/nobody/token", asked)["status"]["token"]
         blind = other_pods.counted(seen, access(plane, tmp_path, token), "m")

@@ -21,10 +21,10 @@ TWO_OF_8 = {**NODE_OF_8, "nodes": 2}
 PLAIN = {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}
 
 
-def surges(found: Resolution) -> dict[str, tuple[int, int]]:
+def surges(resolution: Resolution) -> dict[str, tuple[int, int]]:
     """Workload -> (maxSurge, maxUnavailable) of its Deployment."""
-    assert found.deployment is not None, found.gaps
-    manifests = [item.manifest for item in render.platform_objects(found.deployment)]
+    assert resolution.deployment is not None, resolution.gaps
+    manifests = [item.manifest for item in render.platform_objects(resolution.deployment)]
     strategies = {
         manifest["metadata"]["name"]: manifest["spec"]["strategy"]["rollingUpdate"]
         for manifest in manifests
@@ -109,17 +109,17 @@ def _fits(wants: Amounts, free: Amounts) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("workload", "told"),
+    ("workload", "reason_given"),
     [
-        (service(1, accelerators=8), "pool p has no certain room for one more pod"),
+        (service(1, accelerators=8), "pool p may have no room for one more pod"),
         (service(1, accelerators=4), ""),
         (service(2, accelerators=4), ""),
         (service(1, "batch", accelerators=8), ""),
         ({**service(1, accelerators=2), "mounts": {"b": {"path": "/b"}}}, "the one volume goes from the old pod"),
     ],
 )
-def test_a_roll_out_that_leaves_a_workload_without_a_pod_is_told(workload: dict[str, Any], told: str) -> None:
+def test_a_roll_out_that_leaves_a_workload_without_a_pod_is_told(workload: dict[str, Any], reason_given: str) -> None:
     storage = {"b": {"kind": "block", "size": "10GiB"}}
-    found = resolved({"p": NODE_OF_8}, AWS, workloads={"a": workload}, storage=storage)
-    notes = [note for note in found.notes if note.startswith("workload/a: each roll-out leaves it without a pod")]
-    assert [told in note for note in notes] == ([True] if told else [])
+    resolution = resolved({"p": NODE_OF_8}, AWS, workloads={"a": workload}, storage=storage)
+    notes = [note for note in resolution.notes if note.startswith("workload/a: each roll-out leaves it without a pod")]
+    assert [reason_given in note for note in notes] == ([True] if reason_given else [])

@@ -25,12 +25,12 @@ def tainted(*taints: Taint, count: int = 6) -> Facts:
 
 
 def test_nodes_with_a_taint_are_not_counted_and_the_gap_says_which_and_the_way_out() -> None:
-    found = resolved({"p": H100}, DC, tainted(VISION))
-    assert found.deployment is None
-    told = gap(found, "pool/p")
-    assert told.best == "nothing (6 nodes have the taint team=vision:NoSchedule)"
-    assert "`tolerations: [{key: team, value: vision}]`" in told.hint
-    assert reason(found, "g1") == "has the taint team=vision:NoSchedule"
+    resolution = resolved({"p": H100}, DC, tainted(VISION))
+    assert resolution.deployment is None
+    shortage = gap(resolution, "pool/p")
+    assert shortage.best == "nothing (6 nodes have the taint team=vision:NoSchedule)"
+    assert "`tolerations: [{key: team, value: vision}]`" in shortage.hint
+    assert reason(resolution, "g1") == "has the taint team=vision:NoSchedule"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_nodes_with_a_taint_are_not_counted_and_the_gap_says_which_and_the_way_o
     ],
 )
 def test_a_toleration_of_the_environment_is_the_way_out_and_is_rendered(toleration: dict[str, str]) -> None:
-    found = resolved({"p": H100}, {**DC, "tolerations": [toleration]}, tainted(VISION))
-    assert found.deployment is not None
+    resolution = resolved({"p": H100}, {**DC, "tolerations": [toleration]}, tainted(VISION))
+    assert resolution.deployment is not None
     operator = {"operator": "Equal", "value": "vision"} if "value" in toleration else {"operator": "Exists"}
     effect = {"effect": "NoSchedule"} if "effect" in toleration else {}
-    rendered = pods.tolerations(found.deployment, found.deployment.pools[0])
+    rendered = pods.tolerations(resolution.deployment, resolution.deployment.pools[0])
     assert {"key": "team", **operator, **effect} in rendered
 
 
@@ -83,9 +83,9 @@ def test_other_nodes_are_taken_where_there_are_enough() -> None:
 
 def test_a_node_whose_gpus_others_have_is_not_counted() -> None:
     seen = facts(gpu_node("g1", taken=Requests(gpus=4)), gpu_node("g2"), gpu_node("g3"))
-    found = resolved({"p": H100}, DC, seen)
-    assert found.pools[0].node_names == ("g2", "g3")
-    assert reason(found, "g1") == "pods of others have 4 of its 8 x H100, wanted 8"
+    resolution = resolved({"p": H100}, DC, seen)
+    assert resolution.pools[0].node_names == ("g2", "g3")
+    assert reason(resolution, "g1") == "pods of others have 4 of its 8 x H100, wanted 8"
     short = gap(resolved({"p": {**H100, "nodes": 3}}, DC, seen), "pool/p")
     assert short.best == "2 nodes: g2, g3 (on 1 node pods of others have GPUs)"
     assert "kubectl get pods -A" in short.hint
@@ -96,9 +96,9 @@ def test_a_node_that_a_pool_has_stays_with_it_and_what_others_took_is_missing() 
     seen = facts(gpu_node("g1", labels=own, taken=Requests(gpus=2)), gpu_node("g2"))
     pool = {"p": {**H100, "nodes": 1}}
     assert resolved(pool, DC, seen).pools[0].node_names == ("g1",)
-    found = resolved(pool, DC, seen, workloads={"w": service(4, accelerators=2)})
-    told = gap(found, "workload/w")
-    assert told.best == (
+    resolution = resolved(pool, DC, seen, workloads={"w": service(4, accelerators=2)})
+    shortage = gap(resolution, "workload/w")
+    assert shortage.best == (
         "3 fit on its 1 node (gpu-node-h100), limited by accelerators; pods of others have 2 accelerators there"
     )
     assert resolved(pool, DC, seen, workloads={"w": service(3, accelerators=2)}).deployment is not None
@@ -109,11 +109,11 @@ def test_cpu_and_memory_of_others_count_for_each_node_by_itself() -> None:
     seen = facts(crowded, node("c2", cpu_cores=16, memory_gib=64))
     pool = {"p": {"nodes": 2}}
     assert resolved(pool, DC, seen, workloads={"w": service(1, cpu=16)}).deployment is not None
-    told = gap(
+    shortage = gap(
         resolved(pool, DC, seen, workloads={"w": service(2, cpu=8, memory="32GiB"), "v": service(1, cpu=2)}), "pool/p"
     )
-    assert told.wanted == "18 CPU cores for w and v together"
-    assert told.best == ("17 on its 2 nodes (cpu-node); pods of others have 15 CPU cores and 8 GiB memory there")
+    assert shortage.wanted == "18 CPU cores for w and v together"
+    assert shortage.best == ("17 on its 2 nodes (cpu-node); pods of others have 15 CPU cores and 8 GiB memory there")
 
 
 def test_the_node_with_the_fewest_pods_of_others_is_taken_first() -> None:
@@ -125,9 +125,9 @@ def test_the_node_with_the_fewest_pods_of_others_is_taken_first() -> None:
 
 def test_a_roll_out_counts_pods_of_others_too() -> None:
     def roll_out(seen: Facts) -> str:
-        found = resolved({"p": {"nodes": 1}}, DC, seen, workloads={"w": service(1, cpu=20)})
-        assert found.deployment is not None
-        return found.deployment.workload("w").roll_out
+        resolution = resolved({"p": {"nodes": 1}}, DC, seen, workloads={"w": service(1, cpu=20)})
+        assert resolution.deployment is not None
+        return resolution.deployment.workload("w").roll_out
 
     assert roll_out(facts(node("c1"))) == ""
     assert roll_out(facts(node("c1", taken=Requests(cpu=30)))) == "old-first"
