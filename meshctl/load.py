@@ -107,7 +107,8 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
-    for where, message in references.check_environments(environments.data, known):
+    problems = references.check_environments(environments.data, known)
+    for where, message in [*problems, *references.check_overrides(mesh.data, environments.data)]:
         environments.report(where, message)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from meshctl.model import object_names
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.render import container_fields, object_storage, registries
+from meshctl.render import container_fields, object_storage, overrides, registries
 
+BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
@@ -36,7 +37,10 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
+        "annotations": scrape_annotations(workload),
         "selector": selector(deployment, workload),
+        "image": overrides.image_here(deployment, workload.image),
+        "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload),
         "priority_class": priority_class(deployment, workload),
@@ -46,6 +50,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "env": environment(deployment, workload, pool),
         "staging_env": object_storage.variables(deployment, workload),
         "staged": staged,
+        "before": before_steps(deployment, workload, pool),
         "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [
@@ -99,6 +104,18 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if workload.secrets:
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
+
+
+def scrape_annotations(workload: Workload) -> dict[str, str]:
+    """Annotations of pods by which Prometheus finds them: those of the kubernetes-pods job of the Prometheus project's
+    and the Helm chart's example configuration, which other collectors (OpenTelemetry, Grafana, Datadog) follow, too."""
+    if workload.metrics is None:
+        return {}
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(workload.ports[workload.metrics.port]),
+        "prometheus.io/path": workload.metrics.path,
+    }
 
 
 def revision_of(secret: str) -> str:
@@ -201,6 +218,26 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     return [{**entry, "name": name} for name, entry in sorted(entries.items())]
 
 
+def before_steps(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+    """Init containers with the variables and mounts of the workload's container, in their order."""
+    own = environment(deployment, workload, pool)
+    return [
+        {
+            "name": f"{BEFORE}{number}",
+            "image": overrides.image_here(deployment, step.image),
+            "command": list(step.command),
+            "args": list(step.args),
+            "env": _with_variables(own, step.env),
+        }
+        for number, step in enumerate(workload.before, start=1)
+    ]
+
+
+def _with_variables(own: list[dict[str, Any]], variables: dict[str, str]) -> list[dict[str, Any]]:
+    more = [{"name": name, "value": value} for name, value in sorted(variables.items())]
+    return [*(entry for entry in own if entry["name"] not in variables), *more]
+
+
 def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:
     values = {"MESH_ENVIRONMENT": deployment.environment, "MESH_POOL": workload.pool}
     for store in object_storage.mounted_stores(deployment, workload):
@@ -229,6 +266,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     for mount in workload.mounts:
         if object_storage.is_staged(mount):
             found.append({"name": mount.storage, "emptyDir": {}})
+        elif mount.kind == "local":
+            found.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
             found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
         elif mount.kind == "block":

@@ -31,7 +31,7 @@ def resolve(
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh)
+    carried = workloads.resolve(mesh, environment)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -57,7 +57,13 @@ def resolve(
         rejected=made.rejected,
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
-        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *platform.words.notes(environment)),
+        notes=(
+            *made.notes,
+            *stored.notes,
+            *_notes(mesh, deployment),
+            *workloads.notes(carried),
+            *platform.words.notes(environment),
+        ),
     )
 
 
@@ -85,6 +91,7 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        images=environment.images,
     )
 
 
