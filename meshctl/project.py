@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters
+from meshctl.clients import clusters, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
@@ -72,7 +72,8 @@ class Project:
         declared = self.environments.environments[self.known(environment)]
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
-        facts = clusters.facts(access) if access is not None else None
+        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def access(self, environment: str) -> ClusterAccess | None:

@@ -24,9 +24,16 @@ MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
 _NETWORKS = "k8s.v1.cni.cncf.io/networks"
+ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
 _KUBERNETES = "kubernetes:"
+
+
+_ORDERS = {
+    0: "roll-outs end a pod before they start its successor: the pool may have no room for one more pod",
+    1: "roll-outs start a new pod before they end the old one: the pool has room for one more pod",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class FieldChange:
             return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
         if self.path == EPHEMERAL:
             return f"no longer {EPHEMERAL}: what is in it is protected from now on"
+        if self.path == ORDER and self.new in _ORDERS:
+            return f"{_ORDERS[self.new]} (no pod is replaced for this)"
         shown = [_shown(value) for value in (self.old, self.new)]
         if self.old is None and shown[1] is None:
             return f"{self.path} comes"
@@ -65,6 +74,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
+    ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
@@ -76,6 +86,7 @@ _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
     r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
@@ -108,6 +119,10 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))
 
 
+def _toleration(entry: Mapping[str, Any]) -> str:
+    return f"{entry.get('value', 'any value')}{':' * ('effect' in entry)}{entry.get('effect', '')}"
+
+
 # Lists whose entries have names: an entry that comes moves the places of all after it, which is no change of theirs.
 # (path of the list, term, key of the name, what an entry holds)
 _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
@@ -116,6 +131,7 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
     (f"{_CONTAINER}.volumeMounts", "mount", "name", lambda entry: entry.get("mountPath")),
     (f"{_POD}.volumes", "volume", "name", _volume),
     (f"{_POD}.initContainers", "init container", "name", _rest),
+    (f"{_POD}.tolerations", "toleration", "key", _toleration),
     (f"{_POD}.imagePullSecrets", "imagePullSecrets", "name", lambda entry: entry.get("name")),
     ("spec.ports", "port", "name", lambda entry: entry.get("port")),
     ("Tags", "tag", "Key", lambda entry: entry.get("Value")),

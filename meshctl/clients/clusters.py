@@ -12,10 +12,10 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
-from meshctl.clients import accelerators
+from meshctl.clients import accelerators, scheduling
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.clients.quantities import quantity
-from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
@@ -134,7 +134,13 @@ def _node(node: Any) -> ObservedNode:
         rdma=rdma,
         huge_pages_mib=int(quantity(capacity.get("hugepages-2Mi", "0")) / 1024**2),
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
+        taints=_taints(node),
     )
+
+
+def _taints(node: Any) -> tuple[Taint, ...]:
+    listed = (node.spec.taints if node.spec else None) or ()
+    return tuple(Taint(key=taint.key, value=taint.value or "", effect=taint.effect) for taint in listed)
 
 
 def _rdma_resources() -> tuple[str, ...]:
@@ -159,7 +165,7 @@ def pod_state(pod: Any) -> PodState:
     reason = next(filter(None, map(_container_reason, statuses)), "")
     scheduled = conditions.get("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        reason = scheduled.message or scheduled.reason or reason
+        reason = scheduling.in_words(scheduled.message or "") or scheduled.reason or reason
     ready = conditions.get("Ready")
     return PodState(
         name=pod.metadata.name,

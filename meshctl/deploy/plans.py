@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from meshctl.changes import Change, Plan, group, storage
+from meshctl.changes import Change, Plan, group, roll_outs, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
@@ -37,7 +37,7 @@ def previewed(
 ) -> Plan:
     """Of a preview. `before`: what is deployed; `names`: the changes of names that go with it; `losses`: the data
     that it would lose; `drift`: what is no longer as the last `up` left it."""
-    notes = [*more_notes, *storage.notes(steps)]
+    notes = [*more_notes, *storage.notes(steps), *roll_outs.notes(deployment, steps)]
     if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes, losses, drift)

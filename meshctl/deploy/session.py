@@ -90,6 +90,8 @@ class Session:
     take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
     refresh: bool = True  # whether a plan and an `up` look at the world first
     check: Callable[[], None] | None = None  # raises what forbids an `up`; asked while the state is locked
+    # what could not be looked at when an environment was resolved, which its plan is to say
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
 
     def __post_init__(self) -> None:
@@ -156,6 +158,7 @@ class Session:
         moved = names.changes(deployment, edge.result(), state.result().outputs.addresses, self.environments.dns)
         drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
+            *self.remarks.get(deployment.environment, ()),
             *owned.result().forecasts(drifted),
             *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,

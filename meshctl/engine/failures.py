@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from meshctl.changes.steps import resource_name, subject_of
-from meshctl.clients import certificates
+from meshctl.clients import certificates, scheduling
 from meshctl.errors import (
     CredentialsError,
     EngineError,
@@ -60,7 +60,7 @@ HINTS = {
     "Unreachable": "check the address and the network; nothing was changed there and the state is kept",
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
     "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
-    "Unschedulable": "no node fits: compare the pool's machine with the workload's `resources`",
+    "Unschedulable": "no node takes the pod: `kubectl describe pod` shows whether they are too small, full or tainted",
     "VolumeExpansion": "the storage class lets no volume grow: set `allowVolumeExpansion: true` on it if its driver "
     "can, or take the old size back",
     "VolumeShrink": "volumes can grow, not shrink: take the size back that it has, or declare a smaller storage under "
@@ -113,8 +113,8 @@ _NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$
 
 
 def without_code(message: str) -> str:
-    """The message as a person reads it: `[code=…]` is for programs."""
-    return _CODE.sub("", message)
+    """The message as a person reads it: `[code=…]` is for programs, and so is the scheduler's list of nodes."""
+    return _CODE.sub("", scheduling.in_words(message))
 
 
 def resource_failures(
@@ -141,8 +141,9 @@ def failure_of(urn: str, message: str, platform: str = "") -> ResourceFailure:
     code = seen or (codes[0] if codes else "") or (given[0] if given else "")
     if code == "Unreachable" and certificates.REFUSED.search(message):
         code = "Certificate"
-    text = " ".join(_PLUGIN_ADVICE.sub("", _CODE.sub("", message)).split())
-    return ResourceFailure(subject_of(urn), urn, text, code, _hint(code, platform))
+    text = " ".join(_PLUGIN_ADVICE.sub("", without_code(message)).split())
+    scheduler = scheduling.hint(message) if code == "Unschedulable" else ""
+    return ResourceFailure(subject_of(urn), urn, text, code, scheduler or _hint(code, platform))
 
 
 def _hint(code: str, platform: str) -> str:

@@ -93,6 +93,17 @@ class Taint(Value):
     value: str
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
 
+    def __str__(self) -> str:
+        return f"{self.key}{'=' * bool(self.value)}{self.value}:{self.effect}"
+
+
+class Toleration(Value):
+    """A taint that pods may ignore. Without `value`, whatever it says; without `effect`, whatever it does."""
+
+    key: str
+    value: str | None = None
+    effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
+
 
 class Pool(Value):
     """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
@@ -119,6 +130,7 @@ class Pool(Value):
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
+    tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
@@ -129,6 +141,10 @@ class Pool(Value):
         if self.fabric is None or not self.fabric.resource or not accelerators or not self.gpus_per_node:
             return 0
         return max(1, self.fabric.resource_count * min(accelerators, self.gpus_per_node) // self.gpus_per_node)
+
+    def is_filled_by(self, accelerators: int) -> bool:
+        """Whether a pod with so many accelerators takes all of a node."""
+        return self.gpus_per_node > 0 and accelerators >= self.gpus_per_node
 
 
 class ObjectStore(Value):
@@ -244,6 +260,9 @@ class Workload(Value):
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
+    # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
+    # or end one
+    roll_out: Literal["", "new-first", "old-first"] = added_later("")
 
     @property
     def is_job(self) -> bool:

@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
-from meshctl.model.mesh import Argument, DnsLabel, EnvName, Section, Text
+from meshctl.model.deployment import Toleration
+from meshctl.model.mesh import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -63,6 +64,15 @@ class FabricSettings(Section):
     """Settings for the containers that use RDMA. They win over those that the platform gives."""
 
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
+
+
+class TolerationOption(Section):
+    """A taint of the cluster's nodes that all pods of the mesh may ignore, as a toleration of Kubernetes: without
+    `value` whatever the taint says, without `effect` whatever it does."""
+
+    key: LabelKey
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] | None = None
 
 
 def _label_key(text: str) -> str:
@@ -147,6 +157,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         del section, pools  # for the platforms that look at them
         return []
 
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        """What all pods tolerate beside what meshctl has them tolerate."""
+        return ()
+
 
 class GivenClusterEnvironment(PlatformEnvironment):
     """An environment on a cluster that exists, with the object store and the storage classes that go with it."""
@@ -154,6 +169,11 @@ class GivenClusterEnvironment(PlatformEnvironment):
     kubernetes: Kubeconfig | None = Kubeconfig()
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
+    tolerations: tuple[TolerationOption, ...] = ()
+
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        return tuple(Toleration(**each.model_dump(exclude_none=True)) for each in self.tolerations)
 
 
 class UnusableEnvironment(PlatformEnvironment):

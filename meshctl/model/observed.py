@@ -12,7 +12,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from meshctl.model.deployment import Value
+from meshctl.model.deployment import Taint, Value
+
+
+class Requests(Value):
+    """What pods of others take of a node, as the scheduler counts it."""
+
+    cpu: float = 0
+    memory_gib: float = 0
+    gpus: int = 0
+    pods: int = 0
 
 
 class ObservedNode(Value):
@@ -38,6 +47,8 @@ class ObservedNode(Value):
     rdma: dict[str, int] = Field(default_factory=dict)  # all resources of its RDMA devices, with their counts
     huge_pages_mib: int = 0  # of 2 MiB, for pods
     arch: Literal["amd64", "arm64"] = "amd64"
+    taints: tuple[Taint, ...] = ()
+    taken: Requests = Requests()
 
     def rdma_devices(self, resource: str) -> int:
         """How many RDMA devices the node offers under the name of this resource."""
@@ -51,8 +62,13 @@ class StorageClass(Value):
 
 
 class Facts(Value):
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
+    looked at, for the plan."""
+
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
+    pods_are_seen: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
+from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.operate import rollouts
 
@@ -90,6 +91,9 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
         if session.on_progress is not None:
             session.on_progress(Progress(f"workload/{name}", f"workload/{name}", "message", text))
 
+    without_a_pod = roll_outs.note(workload, deployment.pool(workload.pool))
+    if without_a_pod:
+        say(without_a_pod)
     rollouts.roll(access, deployment.namespace, name)
     rollouts.wait(access, deployment.namespace, name, timeout_s=timeout_s or rollouts.READY_S, say=say)
     return f"{name} is rolled in {environment}"

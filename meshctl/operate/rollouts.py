@@ -58,7 +58,7 @@ def wait(
             raise NotReadyError(
                 f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
                 why=f"{missing}{why}",
-                hint=f"`meshctl status {cluster.name}` shows its pods; the old ones serve until new ones are ready",
+                hint=f"`meshctl status {cluster.name}` shows its pods, and why they are not ready",
             ) from silence
         time.sleep(_POLL_S)
 

@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import object_names
+from meshctl.model import object_names, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
 from meshctl.render import object_storage, overrides, pods, registries
@@ -235,15 +235,15 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
 
 
 def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
-    whole = pods.takes_whole_node(workload, deployment.pool(workload.pool))
+    new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "replicas": 0 if workload.paused else workload.replicas,
-        "max_unavailable": 1 if whole else 0,
-        "max_surge": 0 if whole else 1,
+        "max_unavailable": 0 if new_first else 1,
+        "max_surge": 1 if new_first else 0,
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],

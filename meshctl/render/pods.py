@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from meshctl.model import object_names
+from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.platforms import registry
 from meshctl.render import container_fields, object_storage, overrides, registries
 
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
@@ -154,24 +154,9 @@ def port_name(name: str) -> str:
 
 
 def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """The taints of GPU nodes are tolerated wherever there are GPUs, whether or not this pool's nodes have them.
-
-    Ours comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
-    change a pod that runs.
-    """
-    found = [
-        {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
-        for taint in pool.taints
-        if taint.key != pool.gpu_resource
-    ]
-    if not pool.gpus_per_node:
-        return found
-    own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
-    return [{"key": pool.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
-
-
-def takes_whole_node(workload: Workload, pool: Pool) -> bool:
-    return pool.gpus_per_node > 0 and workload.accelerators >= pool.gpus_per_node
+    """As `meshctl.model.tolerations` has them for the pool."""
+    gpu_resource = pool.gpu_resource if pool.gpus_per_node else ""
+    return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
 
 def locks_memory(workload: Workload, pool: Pool) -> bool:

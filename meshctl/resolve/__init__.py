@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
+from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, storage, workloads
+from meshctl.resolve import allocatable, pools, roll_outs, storage, workloads
 
 
 def resolve(
@@ -43,6 +44,7 @@ def resolve(
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
     ]
+    carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
@@ -157,4 +159,4 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
-    return tuple(notes)
+    return (*notes, *model_roll_outs.notes(deployment))

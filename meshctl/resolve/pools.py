@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from meshctl.catalog import Catalog, Machine, vendors
 from meshctl.model import mesh as mesh_model
+from meshctl.model import tolerations
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import Facts, ObservedNode
@@ -111,6 +112,7 @@ def _pool_of_machine(
         labels=_labels(mesh, name),
         # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
+        tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),
         price=prices.of_machine(
             f"pool/{name}",
@@ -138,7 +140,13 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        chosen = existing.choose(facts, mesh.name, wanted)
+        provider, given = environment.provider, environment.pod_tolerations
+        tolerated = {
+            name: tolerations.of_pods(provider, (), given, gpu_resource=_gpu_resource(requirement))
+            for name, (_, requirement) in wanted.items()
+        }
+        chosen = existing.choose(facts, mesh.name, wanted, tolerated)
+        pools.notes.extend(facts.notes)
     pools.gaps, pools.rejected = [*_unsupported(mesh), *chosen.gaps], chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
     declared = registry.platform(environment.provider).fabric.declared(environment)
@@ -173,6 +181,13 @@ def _user_notes(pools: list[Pool]) -> list[str]:
     return [f"pool {name}: {note}" for name, note in noted if note]
 
 
+def _gpu_resource(requirement: machines.Requirement) -> str:
+    """The extended resource of the wanted accelerators; "" where none are wanted."""
+    if not requirement.gpus:
+        return ""
+    return next((vendors.of_model(model).resource for model in requirement.models), "") or vendors.vendors()[0].resource
+
+
 def _pool_of_nodes(
     name: str,
     mesh: mesh_model.Mesh,
@@ -203,6 +218,7 @@ def _pool_of_nodes(
         arch=pool.arch,
         fabric=_cluster_fabric(pool.fabric, mesh, environment, nodes),
         labels=_labels(mesh, name),
+        tolerations=environment.pod_tolerations,
         node_names=tuple(node.name for node in nodes),
         price=prices.of_hardware(f"pool/{name}", name, pool.nodes.min, hardware, environment.prices),
     )

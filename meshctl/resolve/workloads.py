@@ -6,7 +6,8 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.nested import merged
+from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
@@ -115,7 +117,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class Home:
     """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
 
     pool: Pool
@@ -128,10 +130,47 @@ class _Home:
 
     @property
     def node(self) -> packing.Amounts:
-        """In the order of `_pods_of`."""
+        """In the order of `pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
         devices = (self.usable.rdma_devices, self.usable.pods)
         return (self.pool.gpus_per_node, *(has or math.inf for has in (*known, *devices)))
+
+    @property
+    def nodes(self) -> packing.Nodes:
+        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
+        their own."""
+        seen = [self._free(node) for node in self.usable.nodes]
+        missing = self.pool.nodes - len(seen)
+        groups = Counter([*seen, *([self.node] * missing if seen else [])])
+        return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
+
+    def _free(self, node: ObservedNode) -> packing.Amounts:
+        *_, disk, devices, _ = self.node
+        taken, most_pods = node.taken, node.allocatable_pods
+        return (
+            max(node.gpu_count - taken.gpus, 0),
+            max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
+            max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
+            disk,
+            devices,
+            max(most_pods - taken.pods, 0) if most_pods else math.inf,
+        )
+
+    def free(self, resource: int) -> float:
+        """Of one resource, on all nodes together."""
+        return sum(free[resource] * count for free, count in self.nodes)
+
+    def places(self, pods: packing.Pods) -> int:
+        """For how many of the pods there is room, if nothing else of the mesh is there."""
+        return sum(pods.fit_on(free) * count for free, count in self.nodes)
+
+    @property
+    def others(self) -> str:
+        """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
+        taken = [node.taken for node in self.usable.nodes]
+        totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
+        parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
+        return f"; pods of others have {' and '.join(parts)} there" if parts else ""
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -140,7 +179,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
     `usable`: what pods can have of a node, by the pool's name; 0 is not known (an existing cluster, offline) and
     forbids nothing.
     """
-    homes = {pool.name: _Home(pool, usable[pool.name]) for pool in pools}
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     found: list[Gap] = []
     for workload in workloads:
@@ -151,12 +190,25 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > _pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
+        if workload.replicas > home.places(pods_of(workload, home.pool)):
             found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
-    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, homes[name])))
+    for name, members in by_pool.items():
+        together = (_crowded(each, homes[name]) for each in _at_once(members))
+        found.extend([gap for gap in together if gap][:1])
     return found
+
+
+def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
+    """The workloads of a pool that must find room together.
+
+    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
+    end, and beside no other job.
+    """
+    yield [workload for workload in members if workload.kind != "batch"]
+    serving = [workload for workload in members if not workload.is_job]
+    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
@@ -186,7 +238,7 @@ def _unwritable(workload: Workload) -> Gap | None:
     )
 
 
-def _too_large(workload: Workload, home: _Home) -> Gap | None:
+def _too_large(workload: Workload, home: Home) -> Gap | None:
     pool, usable = home.pool, home.usable
     checks = (
         (workload.accelerators, pool.gpus_per_node, pool.gpus_per_node, "accelerators", True),
@@ -211,7 +263,7 @@ def _cores(number: float) -> str:
     return f"{math.floor(number * 100 + _TOLERANCE) / 100:g}"
 
 
-def _no_room(workload: Workload, home: _Home) -> Gap:
+def _no_room(workload: Workload, home: Home) -> Gap:
     wanted = f"{format_in_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
@@ -222,27 +274,27 @@ def _no_room(workload: Workload, home: _Home) -> Gap:
     )
 
 
-def _pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
     return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
 
 
-def _too_many(workload: Workload, home: _Home) -> Gap:
-    pool, pods = home.pool, _pods_of(workload, home.pool)
-    capacity = pods.fit_on(home.node) * pool.nodes
-    fits = [has // want if want else math.inf for want, has in zip(pods.wants, home.node, strict=True)]
+def _too_many(workload: Workload, home: Home) -> Gap:
+    pool, pods = home.pool, pods_of(workload, home.pool)
+    tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
+    fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
     why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.apart else ""
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{capacity} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}",
+        best=f"{home.places(pods)} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
 
-# What pods share of a node, in the order of `_pods_of`, and how each is written.
+# What pods share of a node, in the order of `pods_of`, and how each is written.
 _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
@@ -253,21 +305,21 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
 )
 
 
-def _crowded(members: list[Workload], home: _Home) -> Gap | None:
+def _crowded(members: list[Workload], home: Home) -> Gap | None:
     """Workloads that fit one by one, and not together."""
     if len(members) < 2:
         return None
-    pool, node = home.pool, home.node
-    pods = tuple(_pods_of(workload, pool) for workload in members)
+    pool = home.pool
+    pods = tuple(pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
-        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
+        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), home.free(resource)
         if wanted > has * (1 + _TOLERANCE):
-            return _together(pool, f"{show(wanted)} {what} for {names} together", show(has))
-    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, node, pool.nodes)
+            return _together(home, f"{show(wanted)} {what} for {names} together", show(has))
+    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, home.nodes)
     if placed == wanted_pods:
         return None
-    return _together(pool, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
+    return _together(home, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
 
 
 def _listed(members: list[Workload], pool: Pool) -> str:
@@ -275,7 +327,7 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     told = []
     for workload in members:
         wants = zip(
-            _pods_of(workload, pool).wants, _TOLD[:-1], strict=False
+            pods_of(workload, pool).wants, _TOLD[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
@@ -283,10 +335,11 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     return " and ".join(told)
 
 
-def _together(pool: Pool, wanted: str, best: str) -> Gap:
+def _together(home: Home, wanted: str, best: str) -> Gap:
+    pool = home.pool
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine})",
+        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine}){home.others}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

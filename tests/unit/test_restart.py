@@ -15,6 +15,7 @@ from meshctl.migrate.journal import guard
 from meshctl.migrate.journal.activity import Activity
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
+from meshctl.model.stack_state import NO_OUTPUTS
 from meshctl.operate import restart, rollouts
 from meshctl.operate.rollouts import not_rolled
 from tests.unit.deployments import deployment
@@ -193,6 +194,20 @@ def waited(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(rollouts, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
     rollouts.wait(cast("Any", api), "ns", "chat", timeout_s=10, say=said.append)
     return said
+
+
+@pytest.mark.parametrize(("replicas", "is_said"), [(1, True), (2, False)])
+def test_a_roll_out_of_the_only_pod_says_that_there_is_none_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, *, replicas: int, is_said: bool
+) -> None:
+    monkeypatch.setattr(rollouts, "roll", lambda *_: None)
+    monkeypatch.setattr(rollouts, "wait", lambda *_, **__: None)
+    progress: list[Any] = []
+    session = SimpleNamespace(outputs=lambda _: NO_OUTPUTS, on_progress=progress.append)
+    restart.restart(cast("Any", session), changed("chat", replicas=replicas), "chat", timeout_s=1)
+    assert [each.action.startswith("workload/chat: each roll-out leaves it without a pod") for each in progress] == (
+        [True] if is_said else []
+    )
 
 
 def test_a_look_without_an_answer_does_not_end_the_wait_for_new_pods(monkeypatch: pytest.MonkeyPatch) -> None:

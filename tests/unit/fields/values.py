@@ -77,6 +77,8 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.objectStorage.region": "eu-1",
     "environments.*.storageClasses.filesystem": "other-class",
     "environments.*.storageClasses.block": "other-class",
+    "environments.*.tolerations.*.key": "other",
+    "environments.*.tolerations.*.value": "other",
     "environments.*.fabric.resource": "rdma/other",
     "environments.*.fabric.networks": ["roce-p1"],
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},

@@ -46,6 +46,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " target_objects target_url total_bytes",
     "Subnet": "cidr name public zone",
     "Taint": "effect key value",
+    "Toleration": "effect key value",
     "Workload": "accelerators args checkpoint command cpu env health image image_pull_secrets kind memory_gib mounts"
     " name paused pool ports replicas secrets staged_gib",
 }

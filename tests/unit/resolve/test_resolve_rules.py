@@ -106,7 +106,7 @@ def test_a_model_has_several_names(name: str) -> None:
 def test_the_reason_for_each_rejected_machine() -> None:
     pool = {"nodes": 1, "accelerator": {"model": "H100", "count": 8, "memory": "80GB"}, "cpu": {"cores": 192}}
     found = resolved({"p": pool}, AWS)
-    assert reason(found, "p5.4xlarge") == "1 x H100, wanted 8"
+    assert reason(found, "p5.4xlarge") == "1 x H100, wanted 8; 16 cores, wanted 192"
     assert reason(found, "p4d.24xlarge") == "A100, wanted H100"
     assert reason(found, "m7i.xlarge") == "no GPU, wanted H100"
     assert len(found.rejected["p"]) == len(CATALOG.machines["aws"]) - 1
