@@ -14,7 +14,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, storage, workloads
+from meshctl.resolve import allocatable, pools, storage, workload_notes, workloads
 
 
 def resolve(
@@ -55,7 +55,13 @@ def resolve(
         rejected=made.rejected,
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
-        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *platform.words.notes(environment)),
+        notes=(
+            *made.notes,
+            *stored.notes,
+            *_notes(mesh, deployment),
+            *(note for each in carried for note in workload_notes.notes(platform.name, each, _endpoints(mesh))),
+            *platform.words.notes(environment),
+        ),
     )
 
 

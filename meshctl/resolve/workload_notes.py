@@ -1,0 +1,48 @@
+"""What may keep a workload from running here though it fits: its image's registry, its ports, its address. PURE.
+
+Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.plans` for those of what a plan changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshctl.model.deployment import Endpoint, Workload
+from meshctl.platforms import registry
+
+# Pods drop the right to listen below (NET_BIND_SERVICE). The runtime can give every user all ports of a pod's network
+# (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default (github.com/containerd/containerd, pull 9348),
+# 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
+_FIRST_OPEN_PORT = 1024
+
+
+def notes(provider: str, workload: Workload, endpoints: Iterable[Endpoint]) -> Iterator[str]:
+    """Of one workload on the platform `provider`. `endpoints`: all of the mesh."""
+    yield from _registry_notes(provider, workload)
+    for name, port in sorted(workload.ports.items()):
+        if port < _FIRST_OPEN_PORT:
+            yield (
+                f"workload/{workload.name}: its port {name} is {port}; without rights of root a program can listen"
+                f" below {_FIRST_OPEN_PORT} only where the nodes' container runtime lets it: containerd from 2.0 on"
+                " does, containerd 1.x and CRI-O only when they are configured for it. A higher port works everywhere"
+            )
+    platform = registry.platform(provider)
+    has_own_balancers = platform.cluster.made is not None or bool(platform.load_balancers.annotations)
+    names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
+    if names:
+        yield (
+            f"workload/{workload.name}: its endpoint{'s' * (len(names) > 1)} {', '.join(names)} needs something in the"
+            " cluster that gives Services of type LoadBalancer an address, such as MetalLB; meshctl installs none"
+        )
+
+
+def _registry_notes(provider: str, workload: Workload) -> Iterator[str]:
+    for platform in registry.platforms():
+        needs = platform.environment.own_registry(workload.image) if platform.name != provider else ""
+        if needs and workload.image_pull_secrets:
+            yield f"workload/{workload.name}: {workload.image}: {needs}"
+        elif needs:
+            yield (
+                f"workload/{workload.name}: {workload.image}: nodes that are not of the platform {platform.name} can't"
+                f" pull it without imagePullSecrets; and {needs}"
+            )
