@@ -66,6 +66,18 @@ def test_an_endpoint_needs_a_controller_where_the_platform_brings_none() -> None
     assert notes(DC, ports={"http": 8080}) == []
 
 
+def test_variables_that_kubernetes_would_put_in_are_noted() -> None:
+    fields: dict[str, Any] = {"args": ["--token=$(HF_TOKEN)", "$(date) $(HOME) $(MESH_POOL)"], "env": {"PORT": "80"}}
+    (note,) = notes(DC, secrets={"HF_TOKEN": "hf"}, **fields)
+    assert note.startswith(
+        "workload/front: $(HF_TOKEN) in its texts stays as written, since only $(MESH_…) is replaced"
+    )
+    assert 'exec PROGRAM "$HF_TOKEN"' in note
+    (note,) = notes(DC, secrets={"HF_TOKEN": "hf"}, **{**fields, "env": {"PORT": "80", "URL": "a:$(PORT)"}})
+    assert "$(HF_TOKEN), $(PORT) in its texts stay as written" in note
+    assert notes(DC, **{**fields, "args": ["$HF_TOKEN"]}) == []
+
+
 def test_a_plan_notes_it_for_the_workloads_that_it_changes() -> None:
     given = deployment("cw")
     workloads = tuple(each.model_copy(update={"image": ECR}) for each in given.workloads)
