@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from meshctl.model import pod_variables
 from meshctl.model.references import Path, Problem, suggestion
+from meshwire.marks import UNKNOWN_STRING
 
 # One argument, or one variable as `NAME=value`, without the NUL at its end. Source: linux/include/uapi/linux/binfmts.h,
 # MAX_ARG_STRLEN = 32 pages, of 4 KiB on the machines of the catalog.
@@ -40,6 +41,7 @@ def check_environments(data: object) -> Iterator[Problem]:
         for path, text in _texts(fabric.get("env"), at):
             yield from _references(path, text, pod_variables.OF_EVERY_POD, "every pod")
             yield from _too_long(path, text)
+            yield from _of_the_engine(path, text)
 
 
 def _workload(workload: Mapping[str, Any], at: Path, stores: Collection[str]) -> Iterator[Problem]:
@@ -50,6 +52,7 @@ def _workload(workload: Mapping[str, Any], at: Path, stores: Collection[str]) ->
         for path, text in _texts(workload.get(key), (*at, key)):
             yield from _references(path, text, variables, f"the pods of this {kind} workload")
             yield from _too_long(path, text)
+            yield from _of_the_engine(path, text)
             together += _size(path, text)
     if together > LONGEST_TOGETHER:
         message = (
@@ -78,6 +81,11 @@ def _too_long(path: Path, text: str) -> Iterator[Problem]:
         what = 'a variable, with its name and "="' if is_variable else "one argument"
         message = f"has {size:,} bytes; Linux starts no program with more than {LONGEST_STRING:,} in {what}"
         yield path, f"{message}: {_ELSEWHERE}"
+
+
+def _of_the_engine(path: Path, text: str) -> Iterator[Problem]:
+    if text == UNKNOWN_STRING:
+        yield path, "Pulumi takes this very text for a value that it does not know yet; write it in another way"
 
 
 def _size(path: Path, text: str) -> int:

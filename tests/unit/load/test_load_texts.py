@@ -8,6 +8,7 @@ import pytest
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load, load_mesh
+from meshwire.marks import UNKNOWN_STRING
 
 MESH = """apiVersion: meshctl/v1
 kind: Mesh
@@ -124,6 +125,15 @@ def test_all_texts_of_a_workload_fit_into_one_object(tmp_path: Path) -> None:
     assert problems(tmp_path, f"args: [{pieces}]") == []
     (problem,) = problems(tmp_path, f"args: [{pieces}, '12345678']\n    command: [y]")
     assert problem.startswith("mesh.yaml:10:3: workloads.chat: env, command and args have 1,048,577 bytes together; ")
+
+
+@pytest.mark.parametrize("where", ["env: {A: TEXT}", "command: [TEXT]", "args: [TEXT]"])
+def test_the_engines_sign_for_what_is_unknown_is_no_text(tmp_path: Path, where: str) -> None:
+    (problem,) = problems(tmp_path, where.replace("TEXT", UNKNOWN_STRING))
+    assert "Pulumi takes this very text" in problem
+    assert problems(tmp_path, where.replace("TEXT", f"x{UNKNOWN_STRING}")) == []
+    (problem,) = problems(tmp_path, "args: []", env=f"{{A: {UNKNOWN_STRING}}}")
+    assert "fabric.env.A: Pulumi takes this very text" in problem
 
 
 def test_the_mesh_alone_is_checked_too(tmp_path: Path) -> None:
