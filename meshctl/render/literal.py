@@ -1,6 +1,7 @@
 """Texts of users, written down so that Kubernetes hands on the very same text. PURE.
 
-Called by `pods`, and by `work` and `meshctl.deploy.rewritten` for what an older meshctl has written.
+Called by `pods` and `container_fields`, by `rewriting` for what an older meshctl has written, and by
+`meshctl.changes.fields` for what a plan shows.
 
 The kubelet reads `$$` and `$(NAME)` in the values of variables, in commands and in arguments
 (kubernetes: third_party/forked/golang/expansion/expand.go). `$$` becomes `$`; `$(NAME)` becomes the value of the
@@ -45,6 +46,11 @@ def escaped(text: str, references: Collection[str]) -> str:
         return f"{'$' if is_text else ''}{match.group(0)}"
 
     return _DOLLARS.sub(doubled, text)
+
+
+def read(text: str) -> str:
+    """A text of a manifest as Kubernetes reads it, but for references: as the mesh has it, if this version wrote it."""
+    return _READ_TOGETHER.sub(lambda match: "$" if match["dollar"] else match.group(0), text)
 
 
 def _arrives(text: str, defined: Collection[str]) -> str:
