@@ -108,10 +108,12 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
-    for where, message in [
+    problems = [
         *references.check_environments(environments.data, known),
-        *texts.check_environments(environments.data),
-    ]:
+        *references.check_overrides(mesh.data, environments.data),
+        *texts.check_environments(mesh.data, environments.data),
+    ]
+    for where, message in problems:
         environments.report(where, message)
 
 

@@ -70,11 +70,14 @@ _TERMS = {
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
     ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
+    ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/port"]'): "metrics port",
+    ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/path"]'): "metrics path",
 }
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
     r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
 )
@@ -97,9 +100,10 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
     if claim:
         return f"claim {claim}"
+    size_limit = (entry.get("emptyDir") or {}).get("sizeLimit")
     kinds = {
         "ephemeral": "a volume that goes with its pod",
-        "emptyDir": "a folder of the node",
+        "emptyDir": f"a folder of the node, at most {size_limit}" if size_limit else "a folder of the node",
         "configMap": "settings",
     }
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))

@@ -48,8 +48,8 @@ def _of_changed_workloads(deployment: Deployment, steps: Sequence[Step]) -> list
     """What may keep them from running, of the workloads that the run makes or changes."""
     changed = {subject_of(step.urn) for step in steps if step.action not in (None, "same", "delete")}
     workloads = [each for each in deployment.workloads if f"workload/{each.name}" in changed]
-    endpoints = deployment.endpoints
-    return [note for each in workloads for note in workload_notes.notes(deployment.provider, each, endpoints)]
+    given = (deployment.endpoints, deployment.images)
+    return [note for each in workloads for note in workload_notes.notes(deployment.provider, each, *given)]
 
 
 def done(

@@ -172,18 +172,34 @@ class Block(Value):
 
 
 class Mount(Value):
-    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only."""
+    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only.
+    `local`: a folder of the node's own disk, which is empty when the pod starts and holds at most `local_gib`."""
 
     storage: str
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     path: str
     read_only: bool = False
     ephemeral: bool = False  # scratch: neither moved nor shared between environments
+    local_gib: float = added_later(0)
 
 
 class Health(Value):
     path: str
     port: str
+
+
+class Metrics(Value):
+    port: str
+    path: str
+
+
+class Before(Value):
+    """A step that must end well before a pod's container starts. `env` comes on top of the workload's."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
 
 
 class Checkpoint(Value):
@@ -204,15 +220,21 @@ class Workload(Value):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
-    env: dict[str, str] = {}  # the user's
+    env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
+    # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
+    labels: dict[str, str] = added_later({})
+    annotations: dict[str, str] = added_later({})
+    pod: dict[str, Any] = added_later({})
+    before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0
     cpu: float = 0
     memory_gib: float = 0
     ports: dict[str, int] = {}
     health: Health | None = None
+    metrics: Metrics | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
-    staged_gib: float = 0  # local disk that one pod's staged mounts take
+    staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
@@ -280,6 +302,8 @@ class Deployment(Value):
     blocks: tuple[Block, ...] = ()
     workloads: tuple[Workload, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    # the beginning of images' names -> the mirror that has them here
+    images: dict[str, str] = added_later({})
 
     @property
     def namespace(self) -> str:

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
-from meshctl.model.mesh import Argument, DnsLabel, Section, Text
+from meshctl.model.mesh import Argument, DnsLabel, EnvName, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -60,12 +60,63 @@ class FabricOptions(Section):
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
+def _label_key(text: str) -> str:
+    prefix, slash, name = text.rpartition("/")
+    valid_prefix = not slash or re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", prefix)
+    if not valid_prefix or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", name):
+        raise ValueError(f'"{text}" is not a key like kueue.x-k8s.io/queue-name')
+    if prefix in _OWN_PREFIXES:
+        raise ValueError(f'"{text}": keys that begin with {prefix}/ are set by meshctl')
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", text):
+        raise ValueError(f'"{text}" is not a label value: at most 63 letters, digits, "-", "_", "."')
+    return text
+
+
+def _pod(fields: dict[str, Any]) -> dict[str, Any]:
+    for field in fields:
+        if field in _OWN_POD_FIELDS:
+            raise ValueError(f'"{field}" is set by meshctl; {_OWN_POD_FIELDS[field]}')
+    containers = fields.get("containers", [])
+    for container in containers if isinstance(containers, list) else []:
+        if isinstance(container, Mapping) and container.get("name") == "main":
+            taken = sorted(_OWN_CONTAINER_FIELDS & container.keys())
+            if taken:
+                raise ValueError(f'"{taken[0]}" of the container main is set by meshctl; write it in the workload')
+    return fields
+
+
+_OWN_PREFIXES = ("meshctl.dev", "app.kubernetes.io", "batch.kubernetes.io", "pulumi.com")
+_OWN_POD_FIELDS = {
+    "restartPolicy": "it follows from the workload's `kind`",
+    "serviceAccountName": "each workload has an account of its own",
+    "subdomain": "the pods of a gang find each other by it",
+    "terminationGracePeriodSeconds": "write `checkpoint.grace` in the workload",
+}
+_OWN_CONTAINER_FIELDS = {"args", "command", "env", "image", "ports", "workingDir"}
+_LabelKey = Annotated[str, AfterValidator(_label_key)]
+
+
+class WorkloadOverrides(Section):
+    """What holds for one workload in one environment only. `pod` is merged into the spec of its pods."""
+
+    labels: dict[_LabelKey, Annotated[str, AfterValidator(_label_value)]] = Field(default_factory=dict)
+    annotations: dict[_LabelKey, Argument] = Field(default_factory=dict)
+    env: dict[EnvName, Argument] = Field(default_factory=dict)
+    pod: Annotated[dict[str, Any], AfterValidator(_pod)] = Field(default_factory=dict)
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
     provider: str
     region: Text | None = None
     prices: Prices = Field(default_factory=dict)
+    workloads: dict[Text, WorkloadOverrides] = Field(default_factory=dict)  # "*" holds for all
+    images: dict[Text, Text] = Field(default_factory=dict)  # the beginning of images' names -> where they are here
 
     @classmethod
     def problems(

@@ -251,9 +251,9 @@ class Fabric(Section):
 
 
 class Storage(Section):
-    """`ephemeral` data is neither moved by migrate nor protected from destroy."""
+    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is."""
 
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     size_gib: Gib = Field(alias="size")
     throughput_mbps: Mbps | None = Field(None, alias="throughput")
     engine: Literal["native", "neuralmesh"] = "native"
@@ -273,9 +273,25 @@ class Health(Section):
     port: PortReference
 
 
+class Metrics(Section):
+    """Where a pod answers Prometheus."""
+
+    port: PortReference
+    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)] = "/metrics"
+
+
 class Mount(Section):
     path: AbsolutePath
     read_only: Annotated[bool, Field(strict=True)] = False
+
+
+class Before(Section):
+    """One step that must end well before a pod's container starts."""
+
+    image: Image
+    command: tuple[Argument, ...] = ()
+    args: tuple[Argument, ...] = ()
+    env: dict[EnvName, Argument] = {}
 
 
 class Checkpoint(Section):
@@ -297,10 +313,12 @@ class Workload(Section):
     args: tuple[Argument, ...] = ()
     working_dir: WorkingDir | None = None
     env: dict[EnvName, Argument] = {}
+    before: tuple[Before, ...] = ()
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Health | None = None
+    metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

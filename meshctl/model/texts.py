@@ -6,7 +6,7 @@ the wrong shape, which validation reports.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshctl.model import pod_variables
@@ -26,34 +26,52 @@ _ELSEWHERE: Final = "put it into a file, of the image or of a storage that the w
 def check_mesh(data: object) -> Iterator[Problem]:
     """Of the `env`, `command` and `args` of each workload. Returns: (path, message) pairs, as `references` does."""
     mesh = _mapping(data)
-    storage = _mapping(mesh.get("storage"))
-    stores = {name for name, each in storage.items() if _mapping(each).get("kind") == "object"}
+    stores = _stores(mesh)
     for name, workload in _mapping(mesh.get("workloads")).items():
         if isinstance(workload, Mapping):
             yield from _workload(workload, ("workloads", name), stores)
 
 
-def check_environments(data: object) -> Iterator[Problem]:
-    """Of the `fabric.env` of each environment."""
+def check_environments(mesh_data: object, data: object) -> Iterator[Problem]:
+    """Of the `fabric.env` of each environment, and of the `env` that it adds to workloads of the mesh."""
+    mesh = _mapping(mesh_data)
+    workloads = _mapping(mesh.get("workloads"))
     for name, environment in _mapping(_mapping(data).get("environments")).items():
+        at: Path = ("environments", name)
         fabric = _mapping(_mapping(environment).get("fabric"))
-        at: Path = ("environments", name, "fabric", "env")
-        for path, text in _texts(fabric.get("env"), at):
-            yield from _references(path, text, pod_variables.OF_EVERY_POD, "every pod")
-            yield from _too_long(path, text)
-            yield from _of_the_engine(path, text)
+        yield from _each(_texts(fabric.get("env"), (*at, "fabric", "env")), pod_variables.OF_EVERY_POD, "every pod")
+        for workload, override in _mapping(_mapping(environment).get("workloads")).items():
+            texts = _texts(_mapping(override).get("env"), (*at, "workloads", workload, "env"))
+            if isinstance(workloads.get(workload), Mapping):
+                yield from _each(texts, *_variables(workloads[workload], _stores(mesh)))
+            else:  # of all workloads, or of one that is reported as missing
+                yield from _each(texts, pod_variables.OF_EVERY_POD, "every pod")
+
+
+def _stores(mesh: Mapping[str, Any]) -> set[str]:
+    storage = _mapping(mesh.get("storage"))
+    return {name for name, each in storage.items() if _mapping(each).get("kind") == "object"}
+
+
+def _variables(workload: Mapping[str, Any], stores: Collection[str]) -> tuple[frozenset[str], str]:
+    """Those that the workload's pods have, and what these pods are called."""
+    kind, mounts = workload.get("kind"), _mapping(workload.get("mounts"))
+    names = pod_variables.names(str(kind), (name for name in mounts if name in stores))
+    return names, f"the pods of this {kind} workload"
 
 
 def _workload(workload: Mapping[str, Any], at: Path, stores: Collection[str]) -> Iterator[Problem]:
-    kind, mounts = workload.get("kind"), _mapping(workload.get("mounts"))
-    variables = pod_variables.names(str(kind), (name for name in mounts if name in stores))
-    together = 0
-    for key in ("env", "command", "args"):
-        for path, text in _texts(workload.get(key), (*at, key)):
-            yield from _references(path, text, variables, f"the pods of this {kind} workload")
-            yield from _too_long(path, text)
-            yield from _of_the_engine(path, text)
-            together += _size(path, text)
+    steps = workload.get("before")
+    sections = [(workload, at)]
+    sections += [(_mapping(step), (*at, "before", index)) for index, step in enumerate(_list(steps))]
+    texts = [
+        entry
+        for section, place in sections
+        for key in ("env", "command", "args")
+        for entry in _texts(section.get(key), (*place, key))
+    ]
+    yield from _each(texts, *_variables(workload, stores))
+    together = sum(_size(path, text) for path, text in texts)
     if together > LONGEST_TOGETHER:
         message = (
             f"env, command and args have {together:,} bytes together; at most {LONGEST_TOGETHER:,} fit into an object"
@@ -65,6 +83,13 @@ def _workload(workload: Mapping[str, Any], at: Path, stores: Collection[str]) ->
 def _texts(values: object, at: Path) -> Iterator[tuple[Path, str]]:
     entries = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     return (((*at, key), text) for key, text in entries if isinstance(text, str))
+
+
+def _each(texts: Iterable[tuple[Path, str]], variables: Collection[str], whose: str) -> Iterator[Problem]:
+    for path, text in texts:
+        yield from _references(path, text, variables, whose)
+        yield from _too_long(path, text)
+        yield from _of_the_engine(path, text)
 
 
 def _references(path: Path, text: str, variables: Collection[str], whose: str) -> Iterator[Problem]:
@@ -94,6 +119,10 @@ def _size(path: Path, text: str) -> int:
     return len(text.encode(errors="surrogatepass")) + (
         len(name.encode(errors="surrogatepass")) + 1 if isinstance(name, str) else 0
     )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

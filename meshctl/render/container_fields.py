@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,10 +49,13 @@ def values(workload: Workload, variables: Collection[str]) -> list[tuple[str, An
 
 
 def _written(field: ContainerField, value: Any, variables: Collection[str]) -> Any:
-    if not field.is_expanded:
-        return value
+    return expanded(value, variables) if field.is_expanded else value
+
+
+def expanded(texts: Iterable[str], variables: Collection[str]) -> tuple[str, ...]:
+    """A command or arguments for the manifest of a container with these variables."""
     references = [name for name in variables if name.startswith(pod_variables.PREFIX)]
-    return tuple(literal.written(text, references, variables) for text in value)
+    return tuple(literal.written(text, references, variables) for text in texts)
 
 
 def work(container: Mapping[str, Any]) -> dict[str, Any]:

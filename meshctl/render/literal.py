@@ -83,9 +83,18 @@ def variables(entries: Mapping[str, Mapping[str, Any]], texts: Collection[str]) 
     return list(each_value(({**entries[name], "name": name} for name in names), texts))
 
 
-def each_value(entries: Iterable[Mapping[str, Any]], texts: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """Each variable with its value as a manifest has it, in the given order. `texts`: as for `variables`."""
-    defined: set[str] = set()
+def followed_by(made: list[dict[str, Any]], more: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What `variables` has made, and after it more variables, whose values may refer to those."""
+    entries = ({"name": name, "value": value} for name, value in sorted(more.items()))
+    return [*made, *each_value(entries, more, [entry["name"] for entry in made])]
+
+
+def each_value(
+    entries: Iterable[Mapping[str, Any]], texts: Collection[str] = (), before: Iterable[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Each variable with its value as a manifest has it, in the given order. `texts`: as for `variables`; `before`: the
+    names of variables that stand before these."""
+    defined = set(before)
     for entry in entries:
         name = entry["name"]
         made = dict(entry)

@@ -13,6 +13,7 @@ from meshctl.platforms import registry
 from meshctl.render import literal
 
 SECRET = object_names.OBJECT_STORAGE_SECRET
+STAGING_IMAGE = "rclone/rclone:1.75"
 CONFIG = "object-storage"  # the name of a ConfigMap
 CONFIG_FILE = "aws-config"
 _CONFIG_FOLDER = "/etc/meshctl"

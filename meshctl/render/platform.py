@@ -12,7 +12,7 @@ from meshctl.errors import MeshError
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import object_storage, pods, registries
+from meshctl.render import object_storage, overrides, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -252,7 +252,7 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": "",
     }
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
-    manifest = _one(template, kind, values)
+    manifest = overrides.applied(_one(template, kind, values), workload)
     return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
 
 
@@ -271,7 +271,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": workload.name if workload.kind == "training" else "",
     }
     # not waited for: a job is done when its work is
-    return PlatformObject(f"workload/{workload.name}:job", _one("job", "Job", values))
+    manifest = overrides.applied(_one("job", "Job", values), workload)
+    return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
 def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:

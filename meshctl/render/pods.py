@@ -10,10 +10,11 @@ import signal
 from typing import Any
 
 from meshctl.model import object_names, pod_variables
-from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
-from meshctl.render import container_fields, literal, object_storage, registries
+from meshctl.render import container_fields, literal, object_storage, overrides, registries
 
+BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
@@ -37,7 +38,10 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
+        "annotations": scrape_annotations(workload),
         "selector": selector(deployment, workload),
+        "image": overrides.image_here(deployment, workload.image),
+        "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
@@ -46,6 +50,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "zones": list(pool.zones),
         "env": env,
         "staged": [object_storage.staging(deployment, workload, mount) for mount in to_stage],
+        "before": before_steps(deployment, workload, env),
         "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [
@@ -99,6 +104,18 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if workload.secrets:
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
+
+
+def scrape_annotations(workload: Workload) -> dict[str, str]:
+    """Annotations of pods by which Prometheus finds them: those of the kubernetes-pods job of the Prometheus project's
+    and the Helm chart's example configuration, which other collectors (OpenTelemetry, Grafana, Datadog) follow, too."""
+    if workload.metrics is None:
+        return {}
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(workload.ports[workload.metrics.port]),
+        "prometheus.io/path": workload.metrics.path,
+    }
 
 
 def revision_of(secret: str) -> str:
@@ -214,6 +231,24 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 
+def before_steps(deployment: Deployment, workload: Workload, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Init containers with the variables and mounts of the workload's container, in their order. `own`: the variables
+    of that container."""
+    return [_before_step(deployment, step, f"{BEFORE}{number}", own) for number, step in enumerate(workload.before, 1)]
+
+
+def _before_step(deployment: Deployment, step: Before, name: str, own: list[dict[str, Any]]) -> dict[str, Any]:
+    env = literal.followed_by([entry for entry in own if entry["name"] not in step.env], step.env)
+    names = [entry["name"] for entry in env]
+    return {
+        "name": name,
+        "image": overrides.image_here(deployment, step.image),
+        "command": container_fields.expanded(step.command, names),
+        "args": container_fields.expanded(step.args, names),
+        "env": env,
+    }
+
+
 def _fabric_env(workload: Workload, pool: Pool) -> dict[str, str]:
     return pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
 
@@ -227,7 +262,8 @@ def _mesh_env(deployment: Deployment, workload: Workload, pool: Pool) -> dict[st
     entries[pod_variables.ADDRESS] = _from_field("status.podIP")
     if workload.is_job:
         entries |= _job_env(workload)
-    texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values())
+    steps = [text for step in workload.before for text in (*step.command, *step.args, *step.env.values())]
+    texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values(), *steps)
     left_out = pod_variables.where_named(workload.kind) - pod_variables.named(texts)
     return {name: entry for name, entry in entries.items() if name not in left_out}
 
@@ -262,6 +298,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     for mount in workload.mounts:
         if object_storage.is_staged(mount):
             found.append({"name": mount.storage, "emptyDir": {}})
+        elif mount.kind == "local":
+            found.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
             found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
         elif mount.kind == "block":

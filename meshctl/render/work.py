@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, platform, rewriting
+from meshctl.render import container_fields, platform, pods, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -46,6 +46,7 @@ def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
     return {
         "pods": spec.get("completions"),
         "image": main.get("image"),
+        "before": _steps_before(spec),
         **container_fields.work(main),
         "env": {name: env[name] for name in sorted(own) if name in env},
         # a store that is written has no mount, only its URL, which differs from environment to environment
@@ -57,6 +58,13 @@ def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
 def only_rewritten(old: Spec, new: Spec) -> bool:
     """Whether they differ in nothing but how an older meshctl wrote the texts of the container down."""
     return bool(differing(old, new)) and not differing(rewriting.rewritten(old, new), new)
+
+
+def _steps_before(spec: Spec) -> list[tuple[Any, ...]]:
+    steps = [
+        each for each in spec["template"]["spec"].get("initContainers") or () if each["name"].startswith(pods.BEFORE)
+    ]
+    return [(step.get("image"), step.get("command"), step.get("args")) for step in steps]
 
 
 def differing(old: Spec, new: Spec) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def resolve(
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh)
+    carried = workloads.resolve(mesh, environment)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -59,7 +59,12 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
-            *(note for each in carried for note in workload_notes.notes(platform.name, each, _endpoints(mesh))),
+            *(
+                note
+                for each in carried
+                for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
+            ),
+            *workloads.notes(carried),
             *platform.words.notes(environment),
         ),
     )
@@ -89,6 +94,7 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        images=environment.images,
     )
 
 

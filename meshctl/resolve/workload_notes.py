@@ -18,9 +18,13 @@ _FIRST_OPEN_PORT = 1024
 _KUBERNETES_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
-def notes(provider: str, workload: Workload, endpoints: Iterable[Endpoint]) -> Iterator[str]:
-    """Of one workload on the platform `provider`. `endpoints`: all of the mesh."""
-    yield from _registry_notes(provider, workload)
+def notes(
+    provider: str, workload: Workload, endpoints: Iterable[Endpoint], mirrors: Iterable[str] = ()
+) -> Iterator[str]:
+    """Of one workload on the platform `provider`. `endpoints`: all of the mesh; `mirrors`: beginnings of images' names
+    that are pulled from elsewhere here."""
+    if not any(workload.image.startswith(f"{start}/") for start in mirrors):
+        yield from _registry_notes(provider, workload)
     yield from _reference_notes(workload)
     for name, port in sorted(workload.ports.items()):
         if port < _FIRST_OPEN_PORT:

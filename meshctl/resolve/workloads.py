@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.environment import PlatformEnvironment
+from meshctl.model.nested import merged
 from meshctl.model.units import format_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
@@ -20,11 +22,38 @@ from meshctl.words import counted
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
+ALL: Final = "*"  # in environments.yaml: every workload
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 
 
-def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
-    return tuple(_workload(mesh, name, workload) for name, workload in mesh.workloads.items())
+def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Workload, ...]:
+    """The workloads of the mesh with what the environment says of them."""
+    return tuple(
+        _with_overrides(_workload(mesh, name, workload), environment) for name, workload in mesh.workloads.items()
+    )
+
+
+def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
+    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables."""
+    entries = [environment.workloads[name] for name in (ALL, workload.name) if name in environment.workloads]
+    if not entries:
+        return workload
+    changes: dict[str, dict[str, Any]] = {"env": dict(workload.env), "labels": {}, "annotations": {}, "pod": {}}
+    for entry in entries:
+        for key in ("env", "labels", "annotations"):
+            changes[key] |= getattr(entry, key)
+        changes["pod"] = merged(changes["pod"], entry.pod)
+    return workload.model_copy(update=changes)
+
+
+def notes(workloads: Iterable[Workload]) -> list[str]:
+    """What environments.yaml adds to pods, which no other environment has."""
+    return [
+        f"workload/{workload.name}: {', '.join(sorted(workload.pod))} of its pods are set by environments.yaml and are"
+        " not portable; the cluster checks them at `plan`"
+        for workload in workloads
+        if workload.pod
+    ]
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
@@ -44,14 +73,17 @@ def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
 
 
 def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
-    """Read-only object mounts are copied to the node's disk (ADR 0005)."""
-    staged = [name for name, mount in workload.mounts.items() if mount.read_only]
-    return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
+    """Read-only object mounts are copied to the node's disk (ADR 0005); local storage is a folder of it."""
+    return sum(
+        mesh.storage[name].size_gib
+        for name, mount in workload.mounts.items()
+        if mesh.storage[name].kind == "local" or (mesh.storage[name].kind == "object" and mount.read_only)
+    )
 
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
-_DECIDED: Final = frozenset({"name", "replicas", "health", "mounts", "checkpoint"})
+_DECIDED: Final = frozenset({"name", "replicas", "before", "health", "metrics", "mounts", "checkpoint"})
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
 
@@ -65,6 +97,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
         health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        before=tuple(Before(**step.model_dump()) for step in workload.before),
+        metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
@@ -72,6 +106,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
                 storage=storage,
                 kind=mesh.storage[storage].kind,
                 ephemeral=mesh.storage[storage].ephemeral,
+                local_gib=mesh.storage[storage].size_gib if mesh.storage[storage].kind == "local" else 0,
             )
             for storage, mount in workload.mounts.items()
         ),
@@ -182,9 +217,10 @@ def _no_room(workload: Workload, home: _Home) -> Gap:
     wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
-        wanted=f"{wanted}, for the object stores that it mounts with readOnly",
+        wanted=f"{wanted}, for its local storage and the object stores that it mounts with readOnly",
         best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
-        hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
+        hint="ask for local NVMe (scratch) in its pool, make local storage smaller, or mount an object store without "
+        "readOnly and read from its URL",
     )
 
 

@@ -79,7 +79,7 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
 
 def capacity(machine: Machine) -> dict[str, str]:
     """Extended resources included: GPUs, and the fabric's devices under the name of their device plugin."""
-    found = {
+    resources = {
         "cpu": str(machine.cpu_cores),
         "memory": f"{_reported_mib(machine)}Mi",
         "ephemeral-storage": f"{int(machine.scratch_gb or 200)}G",
@@ -87,12 +87,12 @@ def capacity(machine: Machine) -> dict[str, str]:
         "pods": str(_PODS),
     }
     if machine.gpu_count:
-        found["nvidia.com/gpu"] = str(machine.gpu_count)
+        resources["nvidia.com/gpu"] = str(machine.gpu_count)
     if machine.rdma and machine.rdma.kind == "efa":
-        found["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
+        resources["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
     elif machine.rdma:
-        found[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
-    return found
+        resources[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
+    return resources
 
 
 def _left(machine: Machine) -> dict[str, str]:

@@ -26,17 +26,17 @@ class MissingReferenceError(Exception):
 def references(pod: Object) -> set[tuple[str, str]]:
     """Every Secret and ConfigMap that the pod's containers and volumes name."""
     spec = pod["spec"]
-    found: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
-        found.update(_container_references(container))
+        names.update(_container_references(container))
     for volume in spec.get("volumes", []):
         sources = volume["projected"].get("sources", []) if "projected" in volume else [volume]
         for source in sources:
             if "secret" in source:
-                found.add(("Secret", source["secret"].get("secretName") or source["secret"]["name"]))
+                names.add(("Secret", source["secret"].get("secretName") or source["secret"]["name"]))
             if "configMap" in source:
-                found.add(("ConfigMap", source["configMap"]["name"]))
-    return found
+                names.add(("ConfigMap", source["configMap"]["name"]))
+    return names
 
 
 def _container_references(container: Object) -> Iterator[tuple[str, str]]:
@@ -53,14 +53,14 @@ def _container_references(container: Object) -> Iterator[tuple[str, str]]:
             yield "ConfigMap", source["configMapRef"]["name"]
 
 
-def values_of(kind: str, found: Object | None) -> Mapping[str, bytes] | None:
+def values_of(kind: str, resource: Object | None) -> Mapping[str, bytes] | None:
     """The values of a Secret or ConfigMap object."""
-    if found is None:
+    if resource is None:
         return None
     if kind == "Secret":
-        return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
-    plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}
-    return plain | {key: base64.b64decode(text) for key, text in (found.get("binaryData") or {}).items()}
+        return {key: base64.b64decode(text) for key, text in (resource.get("data") or {}).items()}
+    plain = {key: text.encode() for key, text in (resource.get("data") or {}).items()}
+    return plain | {key: base64.b64decode(text) for key, text in (resource.get("binaryData") or {}).items()}
 
 
 def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
@@ -135,7 +135,7 @@ def field(pod: Object, path: str) -> str:
     if path in {"metadata.labels", "metadata.annotations"}:
         items = sorted(pod["metadata"].get(path.split(".")[1], {}).items())
         return "\n".join(f'{key}="{value}"' for key, value in items)
-    found: Any = pod
+    value: Any = pod
     for part in path.split("."):
-        found = found.get(part, {}) if isinstance(found, dict) else {}
-    return str(found) if isinstance(found, str) else ""
+        value = value.get(part, {}) if isinstance(value, dict) else {}
+    return str(value) if isinstance(value, str) else ""

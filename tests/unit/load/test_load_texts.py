@@ -136,6 +136,27 @@ def test_the_engines_sign_for_what_is_unknown_is_no_text(tmp_path: Path, where: 
     assert "fabric.env.A: Pulumi takes this very text" in problem
 
 
+@pytest.mark.parametrize("where", ["env: {A: '$(MESH_PUL)'}", "command: ['$(MESH_PUL)']", "args: ['$(MESH_PUL)']"])
+def test_texts_of_a_step_before_are_checked_too(tmp_path: Path, where: str) -> None:
+    assert problems(tmp_path, f"before: [{{image: a/b:1, {where.replace('PUL', 'POOL')}}}]") == []
+    (problem,) = problems(tmp_path, f"before: [{{image: a/b:1, {where}}}]")
+    assert "workloads.chat.before.0." in problem
+    assert 'did you mean "MESH_POOL"?' in problem
+
+
+def test_variables_of_an_environment_are_checked_as_those_of_the_workload(tmp_path: Path) -> None:
+    def found(workload: str, name: str) -> list[str]:
+        override = f"{{}}}}, workloads: {{{workload}: {{env: {{A: '$({name})'}}}}}}, prices: {{"
+        return problems(tmp_path, "args: []", "training", override)
+
+    assert found("chat", "MESH_RANK") == []
+    assert found('"*"', "MESH_POOL") == []
+    (problem,) = found("chat", "MESH_RAN")
+    assert 'environments.dc1.workloads.chat.env.A: no variable "MESH_RAN" in the pods of this training' in problem
+    (problem,) = found('"*"', "MESH_RANK")
+    assert 'no variable "MESH_RANK" in every pod' in problem
+
+
 def test_the_mesh_alone_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(MESH.replace("KIND", "service").replace("WHERE", "args: ['$(MESH_NODES)']"))
     with pytest.raises(DiagnosticsError, match="1 problem"):

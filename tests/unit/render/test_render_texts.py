@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshctl.model import pod_variables
-from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.deployment import Before, Deployment, Workload
 from meshctl.render import literal, platform_objects
 from tests.unit.render.sample import sample
 
@@ -132,6 +132,28 @@ def test_a_setting_of_the_fabric_may_refer_to_the_variables_of_every_pod() -> No
     deployment = with_fabric_env(sample("onprem"), {"AAA": "$(MESH_ADDRESS)", "NCCL_X": "$(MESH_POOL)"})
     values, _, _ = started(main_of(deployment, "pretrain"))
     assert (values["AAA"], values["NCCL_X"]) == ("<status.podIP>", "train")
+
+
+def step_of(text: str) -> tuple[dict[str, str], list[str], list[str]]:
+    """What the first of the steps before a training is started with."""
+    step = Before(image="acme/prepare:1", command=("sh", "-c", text), args=(text,), env={"A": text, "Z": text})
+    deployment = sample("aws")
+    workloads = [each.model_copy(update={"before": (step,), "env": {"A": "x"}}) for each in deployment.workloads]
+    manifests = platform_objects(deployment.model_copy(update={"workloads": tuple(workloads)}))
+    (spec,) = (item.manifest["spec"]["template"]["spec"] for item in manifests if item.name == "workload/pretrain:job")
+    (container,) = (each for each in spec["initContainers"] if each["name"] == "before-1")
+    return started(container)
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_a_step_before_gets_its_texts_as_they_are_written(text: str) -> None:
+    values, command, args = step_of(text)
+    assert [values["A"], values["Z"], command[-1], args[0]] == [text] * 4
+
+
+def test_a_step_before_may_refer_to_the_variables_of_its_workload() -> None:
+    values, command, args = step_of("$(MESH_HOSTS)")
+    assert [values["A"], values["Z"], command[-1], args[0]] == [HOSTS] * 4
 
 
 def test_the_order_of_the_variables_stays_where_no_value_refers_to_a_later_one() -> None:

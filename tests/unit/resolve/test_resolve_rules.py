@@ -388,7 +388,10 @@ def test_what_is_staged_must_fit_on_the_nodes_disk(
 ) -> None:
     found = resolved({"p": {"nodes": 1, **pool}}, environment, facts, storage={"w": WEIGHTS}, workloads={"r": READER})
     told = gap(found, "workload/r")
-    assert told.wanted == "2 TiB of local disk per pod, for the object stores that it mounts with readOnly"
+    assert (
+        told.wanted
+        == "2 TiB of local disk per pod, for its local storage and the object stores that it mounts with readOnly"
+    )
     assert best in told.best
     assert "scratch" in told.hint
 

@@ -49,6 +49,12 @@ def test_no_note_where_nodes_pull_it_by_themselves_or_the_registry_is_another() 
         assert notes(CW, image=image) == []
 
 
+def test_no_note_where_a_mirror_has_the_image() -> None:
+    registry = ECR.partition("/")[0]
+    assert notes({**DC, "images": {registry: "mirror.dc.example"}}, image=ECR) == []
+    assert notes({**DC, "images": {"ghcr.io": "mirror.dc.example"}}, image=ECR) != []
+
+
 @pytest.mark.parametrize("environment", [AWS, CW, DC])
 def test_a_port_below_1024_is_noted(environment: dict[str, Any]) -> None:
     (note,) = notes(environment, ports={"http": 80, "metrics": 1024})
