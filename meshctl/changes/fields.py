@@ -23,6 +23,7 @@ LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
+_NETWORKS = "k8s.v1.cni.cncf.io/networks"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
 _ENV = f"{_CONTAINER}.env"
@@ -253,6 +254,8 @@ def _term(step: Step, path: str) -> str:
     if claim:
         name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")
         return f"size of {name}" if path.endswith("requests.storage") else f"volumes of {name}"
+    if _NETWORKS in path:
+        return "fabric.networks"
     label = _LABEL.search(path)
     if label and step.type.startswith((_KUBERNETES, *_label_types())):
         return f"{label[1].removesuffix('s')} {label[2]}"

@@ -12,6 +12,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
+from meshctl.clients import accelerators
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
@@ -109,28 +110,29 @@ def _node(node: Any) -> ObservedNode:
     labels = node.metadata.labels or {}
     capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
     total = (node.status.capacity or capacity) if node.status else {}
-    rdma = next(
-        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())), ("", 0)
-    )
-    gpu_memory_mib = float(labels.get("nvidia.com/gpu.memory") or 0)
+    rdma = {
+        name: int(quantity(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())
+    }
+    gpus = accelerators.of_node(labels, capacity)
     return ObservedNode(
         name=node.metadata.name,
         labels=labels,
         ready=_is_ready(node) and not (node.spec and node.spec.unschedulable),
-        gpu_model=labels.get("nvidia.com/gpu.product")
-        or labels.get("gpu.nvidia.com/model")
-        or labels.get("gpu.nvidia.com/class")
-        or "",
-        gpu_count=int(capacity.get("nvidia.com/gpu", 0)),
-        gpu_memory_gib=gpu_memory_mib / 1024,
+        gpu_model=gpus.model,
+        gpu_count=gpus.count,
+        gpu_memory_gib=gpus.memory_gib,
+        gpu_resource=gpus.resource,
+        gpu_parts=gpus.parts,
         cpu_cores=int(quantity(total.get("cpu", "0"))),
         memory_gib=quantity(total.get("memory", "0")) / _GIB,
         allocatable_cpu=quantity(capacity.get("cpu", "0")),
         allocatable_memory_gib=quantity(capacity.get("memory", "0")) / _GIB,
         allocatable_pods=int(quantity(capacity.get("pods", "0"))),
         scratch_gb=quantity(total.get("ephemeral-storage", "0")) / 1e9,
-        rdma_resource=rdma[0],
-        rdma_count=rdma[1],
+        rdma_resource=next(iter(rdma), ""),
+        rdma_count=next(iter(rdma.values()), 0),
+        rdma=rdma,
+        huge_pages_mib=int(quantity(capacity.get("hugepages-2Mi", "0")) / 1024**2),
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
     )
 

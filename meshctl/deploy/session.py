@@ -26,7 +26,14 @@ from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import early_context, look, plans, rewritten
 from meshctl.deploy.fields.ownership import Ownership
-from meshctl.deploy.guards import cluster_identity, preconditions, protection, upgrade, volume_sizes
+from meshctl.deploy.guards import (
+    cluster_identity,
+    given_fabrics,
+    preconditions,
+    protection,
+    upgrade,
+    volume_sizes,
+)
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_states, remade_jobs
 from meshctl.deploy.jobs.finished_jobs import Staying
 from meshctl.deploy.look import Look
@@ -118,15 +125,18 @@ class Session:
             lambda: staying.result(),
             quiet=True,
         )
-        with ThreadPoolExecutor(max_workers=6) as pool:
+        with ThreadPoolExecutor(max_workers=7) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
-            owned = pool.submit(lambda: look.owners(deployment, state.result(), self.take_over))
-            staying = pool.submit(lambda: self._staying(deployment, state.result()))
+            kept = pool.submit(lambda: given_fabrics.kept(deployment, state.result()))
+            owned = pool.submit(lambda: look.owners(kept.result(), state.result(), self.take_over))
+            staying = pool.submit(lambda: self._staying(kept.result(), state.result()))
             edge = pool.submit(self._names_after, state)
-            allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
+            allowed = pool.submit(lambda: self._check_plan(kept.result(), state.result(), cluster, owned))
             looked = pool.submit(
                 lambda: (
-                    look.before_plan(run, deployment, state.result(), owned.result(), allowed.result) if looks else None
+                    look.before_plan(run, kept.result(), state.result(), owned.result(), allowed.result)
+                    if looks
+                    else None
                 )
             )
             try:
@@ -141,7 +151,8 @@ class Session:
             owned.result().refuse(self.command)
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         steps = owned.result().without_left(steps)
-        before = state.result().deployment
+        fabric_notes = given_fabrics.notes(deployment, state.result())
+        deployment, before = kept.result(), state.result().deployment
         moved = names.changes(deployment, edge.result(), state.result().outputs.addresses, self.environments.dns)
         drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
@@ -149,6 +160,7 @@ class Session:
             *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
             *rewritten.notes(deployment, state.result()),
+            *fabric_notes,
             *plans.looked_at(
                 state.result(), looked=seen is not None, other_profile=seen is not None and seen.other_profile
             ),
@@ -210,6 +222,8 @@ class Session:
             keep_marks=keep_marks,
         )
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
+        fabric_notes = given_fabrics.notes(deployment, state)
+        deployment = given_fabrics.kept(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = look.owners(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.left)
@@ -243,6 +257,7 @@ class Session:
         said = (
             *gone_jobs.notes(mended, deployment.environment),
             *staying.notes,
+            *fabric_notes,
             *rewritten.notes(deployment, state),
         )
         plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, mended, said)
@@ -398,7 +413,8 @@ class Session:
             late |= held()
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
-            declared = upgrade.kept(deployment, state()) if clusters.is_made(deployment) else deployment
+            kept = upgrade.kept if clusters.is_made(deployment) else given_fabrics.kept
+            declared = kept(deployment, state())
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
             uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
             declare = registry.platform(deployment.provider).declare

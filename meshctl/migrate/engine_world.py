@@ -15,7 +15,7 @@ from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.fields import ownership
-from meshctl.deploy.guards import cluster_identity, upgrade
+from meshctl.deploy.guards import cluster_identity, given_fabrics, upgrade
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.presence import presence
 from meshctl.deploy.session import Session
@@ -52,7 +52,8 @@ class EngineWorld:
         self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
-        return upgrade.kept(self._project.deployment(environment), self._session.state(environment))
+        state = self._session.state(environment)
+        return given_fabrics.kept(upgrade.kept(self._project.deployment(environment), state), state)
 
     def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)

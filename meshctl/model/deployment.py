@@ -82,6 +82,10 @@ class Fabric(Value):
     resource_count: int = 0  # per pod that takes the whole node
     env: dict[str, str] = {}  # NCCL, UCX, libfabric settings for its containers
     interfaces: tuple[NetworkInterface, ...] = ()  # AWS only
+    networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
+    huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
+    # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
+    asked: bool = added_later(False)
 
 
 class Taint(Value):
@@ -103,6 +107,7 @@ class Pool(Value):
     gpu_model: str = ""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = added_later("nvidia.com/gpu")  # the extended resource of its accelerators
     cpu_cores: int
     memory_gib: float
     scratch_gb: float = 0

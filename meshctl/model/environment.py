@@ -52,11 +52,16 @@ class StorageClasses(Section):
     block: Text | None = None
 
 
-class FabricOptions(Section):
-    """How RDMA looks on an existing cluster: the extended resource a pod asks for, and settings for its containers."""
+def _network(text: str) -> str:
+    # As Multus reads an entry of the annotation (k8snetworkplumbingwg/multus-cni, parsePodNetworkObjectText)
+    if not re.fullmatch(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(@[^\s/,@]{1,15})?", text):
+        raise ValueError(f'"{text}" is not a NetworkAttachmentDefinition: write NAME, NAMESPACE/NAME or NAME@INTERFACE')
+    return text
 
-    kind: Literal["infiniband", "roce"] = "infiniband"
-    resource: Text = "rdma/ib"
+
+class FabricSettings(Section):
+    """Settings for the containers that use RDMA. They win over those that the platform gives."""
+
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
 
 
@@ -109,6 +114,20 @@ class WorkloadOverrides(Section):
     pod: Annotated[dict[str, Any], AfterValidator(_pod)] = Field(default_factory=dict)
 
 
+class FabricOptions(FabricSettings):
+    """How RDMA looks on an existing cluster, where its nodes don't say it.
+
+    `resource`: the extended resource that a pod asks for. `count`: how many of them a pod that takes a whole node asks
+    for. `networks`: NetworkAttachmentDefinitions that a pod is attached to; () where pods need none, None where the
+    file doesn't say.
+    """
+
+    kind: Literal["infiniband", "roce", "efa"] | None = None
+    resource: Text | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
@@ -117,6 +136,7 @@ class PlatformEnvironment(Section, EnvironmentSection):
     prices: Prices = Field(default_factory=dict)
     workloads: dict[Text, WorkloadOverrides] = Field(default_factory=dict)  # "*" holds for all
     images: dict[Text, Text] = Field(default_factory=dict)  # the beginning of images' names -> where they are here
+    fabric: FabricSettings = FabricSettings()
 
     @classmethod
     def problems(

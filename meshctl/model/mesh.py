@@ -35,7 +35,7 @@ _TAKEN_PATHS = {
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
-MAKERS = frozenset({"NVIDIA", "TESLA"})  # words of an accelerator's name that every one of them has
+MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words of an accelerator's name that every one of them has
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 

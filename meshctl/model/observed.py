@@ -25,6 +25,8 @@ class ObservedNode(Value):
     gpu_model: str = ""
     gpu_count: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
+    gpu_parts: tuple[str, ...] = ()  # resources by which it offers parts of accelerators
     cpu_cores: int
     memory_gib: float
     allocatable_cpu: float = 0
@@ -33,7 +35,13 @@ class ObservedNode(Value):
     scratch_gb: float = 0
     rdma_resource: str = ""
     rdma_count: int = 0
+    rdma: dict[str, int] = Field(default_factory=dict)  # all resources of its RDMA devices, with their counts
+    huge_pages_mib: int = 0  # of 2 MiB, for pods
     arch: Literal["amd64", "arm64"] = "amd64"
+
+    def rdma_devices(self, resource: str) -> int:
+        """How many RDMA devices the node offers under the name of this resource."""
+        return self.rdma.get(resource, self.rdma_count if resource == self.rdma_resource else 0)
 
 
 class StorageClass(Value):

@@ -17,7 +17,7 @@ from meshctl.render import container_fields, literal, object_storage, overrides,
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
-_GPU = "nvidia.com/gpu"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
 # Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
 # PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
 _USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
@@ -38,7 +38,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
-        "annotations": scrape_annotations(workload),
+        "annotations": {**network_annotations(workload, pool), **scrape_annotations(workload)},
         "selector": selector(deployment, workload),
         "image": overrides.image_here(deployment, workload.image),
         "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
@@ -118,6 +118,13 @@ def scrape_annotations(workload: Workload) -> dict[str, str]:
     }
 
 
+def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
+    """On pods, jobs' as well: the networks of the fabric, which Multus attaches a pod to when it starts."""
+    if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
+        return {}
+    return {NETWORKS: ", ".join(pool.fabric.networks)}
+
+
 def revision_of(secret: str) -> str:
     """The late value that counts the revisions of the Secret."""
     return f"revision.{secret}"
@@ -155,12 +162,12 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     found = [
         {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
         for taint in pool.taints
-        if taint.key != _GPU
+        if taint.key != pool.gpu_resource
     ]
     if not pool.gpus_per_node:
         return found
     own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
+    return [{"key": pool.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
 
 
 def takes_whole_node(workload: Workload, pool: Pool) -> bool:
@@ -183,7 +190,9 @@ def fabric_count(workload: Workload, pool: Pool) -> int:
 def _hugepages_mib(workload: Workload, pool: Pool) -> int:
     if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
         return 0
-    share = HUGEPAGES_MIB * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
+    of_node = pool.fabric.huge_pages_mib
+    whole = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
+    share = whole * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
     return share - share % 2
 
 
@@ -191,7 +200,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[_GPU] = str(workload.accelerators)
+        devices[pool.gpu_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)

@@ -49,6 +49,7 @@ class Usable:
     cpu_cores: float
     memory_gib: float
     pods: int = 0
+    rdma_devices: int = 0
 
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:
@@ -59,6 +60,7 @@ def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = N
             min(node.allocatable_cpu or node.cpu_cores for node in nodes),
             min(node.allocatable_memory_gib or node.memory_gib for node in nodes),
             min(node.allocatable_pods for node in nodes),
+            min(node.rdma_devices(pool.fabric.resource) for node in nodes) if pool.fabric else 0,
         )
     efa = pool.fabric is not None and pool.fabric.kind == "efa"
     # without its nodes, of an existing cluster only what the mesh asks for is known: its nodes may have more
@@ -85,6 +87,8 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
         memory_gib=machine.memory_gib * reported - kept_mib / 1024,
         pods=most_pods if large else _MOST_PODS,
+        # other fabrics' resources mark a node, and every pod may have one
+        rdma_devices=rdma.resource_count if rdma is not None and rdma.kind == "efa" else 0,
     )
 
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.model.units import format_gib
-from meshctl.resolve.machines import Requirement, same_model
+from meshctl.model.units import format_in_gib
+from meshctl.resolve import slices
+from meshctl.resolve.machines import Requirement
 
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
 
@@ -61,7 +62,8 @@ def choose(facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]]) 
         taken.update(node.name for node in picked)
         chosen.nodes[pool] = picked
         if len(picked) < count:
-            chosen.gaps.append(_shortage(pool, count, requirement, picked, _elsewhere(facts, mesh, requirement)))
+            gap = _shortage(pool, count, requirement, picked, _elsewhere(facts, mesh, requirement))
+            chosen.gaps.append(slices.explained(gap, facts.nodes, requirement))
     return chosen
 
 
@@ -72,8 +74,16 @@ def _pick(
     free.sort(key=lambda node: _rank(node, requirement, sticky=node.name in own))
     groups = [[node for node in free if _answers(node, model)] for model in requirement.models] or [free]
     groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
-    picked = next((group for group in groups if len(group) >= count), free) if len(own) < count else free
+    groups += _by_vendor(free) if requirement.models else [free]
+    picked = next((group for group in groups if len(group) >= count), groups[-1]) if len(own) < count else free
     return tuple(sorted(picked[:count], key=lambda node: node.name))
+
+
+def _by_vendor(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
+    """Mixtures of models, each of one vendor: a pool's pods ask for one resource. The largest is the last."""
+    resources = dict.fromkeys(node.gpu_resource for node in nodes)
+    mixtures = [[node for node in nodes if node.gpu_resource == resource] for resource in resources]
+    return sorted(mixtures, key=len) or [[]]
 
 
 def _elsewhere(facts: Facts, mesh: str, requirement: Requirement) -> str:
@@ -104,7 +114,7 @@ def _rank(node: ObservedNode, requirement: Requirement, *, sticky: bool) -> tupl
 
 
 def _answers(node: ObservedNode, model: str) -> bool:
-    return same_model(model, node.gpu_model, node.gpu_memory_gib)
+    return slices.answers(node, model)
 
 
 def _taken(node: ObservedNode, mesh: str) -> str:
@@ -117,19 +127,19 @@ def _unfit(node: ObservedNode, want: Requirement) -> str:
     if not node.ready:
         return "not ready"
     if want.models and not any(_answers(node, model) for model in want.models):
-        return f"{node.gpu_model or 'no GPU'}, wanted {' or '.join(want.models)}"
+        return slices.why_not(node, want) or f"{node.gpu_model or 'no GPU'}, wanted {' or '.join(want.models)}"
     if not want.models and node.gpu_count:
         return f"has {node.gpu_count} x {node.gpu_model}, no accelerator wanted"
     if node.gpu_count < want.gpus:
-        return f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}"
+        return f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}{slices.offered(node)}"
     if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
-        return f"{format_gib(node.gpu_memory_gib)} per GPU, wanted {format_gib(want.gpu_memory_gib)}"
+        return f"{format_in_gib(node.gpu_memory_gib)} per GPU, wanted {format_in_gib(want.gpu_memory_gib)}"
     if node.arch != want.arch:
         return f"{node.arch}, wanted {want.arch}"
     if node.cpu_cores < want.cpu_cores:
         return f"{node.cpu_cores} cores, wanted {want.cpu_cores}"
     if node.memory_gib < want.memory_gib * _HEADROOM:
-        return f"{format_gib(node.memory_gib)} memory, wanted {format_gib(want.memory_gib)}"
+        return f"{format_in_gib(node.memory_gib)} memory, wanted {format_in_gib(want.memory_gib)}"
     if 0 < node.scratch_gb < want.scratch_gb:
         return f"{node.scratch_gb:g} GB scratch, wanted {want.scratch_gb:g} GB"
     return "no RDMA resource" if want.rdma and not node.rdma_count else ""

@@ -14,7 +14,7 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.nested import merged
-from meshctl.model.units import format_gib
+from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import counted
@@ -130,10 +130,8 @@ class _Home:
     def node(self) -> packing.Amounts:
         """In the order of `_pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
-        fabric = self.pool.fabric
-        # other fabrics' resources mark a node, and every pod may have one
-        devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
-        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, self.usable.pods or math.inf)
+        devices = (self.usable.rdma_devices, self.usable.pods)
+        return (self.pool.gpus_per_node, *(has or math.inf for has in (*known, *devices)))
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -197,7 +195,7 @@ def _too_large(workload: Workload, home: _Home) -> Gap | None:
     )
     for wanted, has, label, what, known in checks:
         if known and wanted > has:
-            show = format_gib if what == "memory" else _cores
+            show = format_in_gib if what == "memory" else _cores
             return Gap(
                 subject=f"workload/{workload.name}",
                 wanted=f"{show(wanted)} {what} per pod",
@@ -214,11 +212,11 @@ def _cores(number: float) -> str:
 
 
 def _no_room(workload: Workload, home: _Home) -> Gap:
-    wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
+    wanted = f"{format_in_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{wanted}, for its local storage and the object stores that it mounts with readOnly",
-        best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
+        best=f"{home.pool.machine} of pool {home.pool.name} has {format_in_gib(home.disk_gib)} for it",
         hint="ask for local NVMe (scratch) in its pool, make local storage smaller, or mount an object store without "
         "readOnly and read from its URL",
     )
@@ -248,9 +246,9 @@ def _too_many(workload: Workload, home: _Home) -> Gap:
 _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
-    ("memory", format_gib),
-    ("local disk", format_gib),
-    ("EFA devices", "{:g}".format),
+    ("memory", format_in_gib),
+    ("local disk", format_in_gib),
+    ("RDMA devices", "{:g}".format),
     ("pods", "{:g}".format),
 )
 

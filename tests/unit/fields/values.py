@@ -78,6 +78,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.storageClasses.filesystem": "other-class",
     "environments.*.storageClasses.block": "other-class",
     "environments.*.fabric.resource": "rdma/other",
+    "environments.*.fabric.networks": ["roce-p1"],
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
     "environments.*.workloads.*.labels": {"cost-centre": "b"},

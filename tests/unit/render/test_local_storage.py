@@ -84,7 +84,7 @@ def test_a_pod_that_no_disk_can_hold_is_a_gap(tmp_path: Path) -> None:
     assert gap.subject == "workload/w"
     assert (
         gap.wanted
-        == "900 TiB of local disk per pod, for its local storage and the object stores that it mounts with readOnly"
+        == "921,600 GiB of local disk per pod, for its local storage and the object stores that it mounts with readOnly"
     )
 
 

@@ -76,7 +76,7 @@ def test_pods_of_one_node_share_its_efa_devices() -> None:
     pool = {"nodes": 1, "accelerator": {"model": "A10G", "count": 8}, "fabric": "f"}
     fabric = {"f": {"kind": "rdma", "bandwidth": "100Gbps"}}
     found = resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(8, accelerators=1)})
-    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by EFA devices"
+    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by RDMA devices"
     assert resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(1, accelerators=8)}).deployment
 
 
@@ -148,7 +148,7 @@ def test_many_pods_are_counted_and_not_listed() -> None:
             {**H100, "nodes": 1, "fabric": "f"},
             {"accelerators": 8, "memory": "1980GiB"},
             "1980 GiB memory per pod",
-            "p5.48xlarge of pool p has 1975 GiB for pods (of 2 TiB)",
+            "p5.48xlarge of pool p has 1975 GiB for pods (of 2048 GiB)",
         ),
     ],
 )
@@ -215,3 +215,25 @@ def test_a_node_has_room_for_so_many_pods(environment: dict[str, Any], fit: int)
     own = Facts(nodes=(node("c1", allocatable_pods=300),))
     assert resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(300, **small)}).deployment is not None
     assert gap(resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(301, **small)}), "workload/w")
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "nodes", "arch", "memory"),
+    [(["H200", "B200"], 8, 1, "amd64", "1920GiB"), ("GB200", 4, 18, "arm64", "900GiB")],
+)
+def test_what_coreweave_asks_for_in_its_own_files_fits_on_its_nodes(
+    model: object, count: int, nodes: int, arch: str, memory: str
+) -> None:
+    pool = {"nodes": nodes, "arch": arch, "accelerator": {"model": model, "count": count}}
+    environment = {**CW, "region": "US-EAST-01A"}
+    workload = service(nodes, accelerators=count, memory=memory)
+    assert resolved({"p": pool}, environment, workloads={"w": workload}).gaps == ()
+
+
+def test_a_gap_about_memory_has_one_unit() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": "H200", "count": 8}}
+    environment = {**CW, "region": "US-EAST-01A"}
+    found = resolved({"p": pool}, environment, workloads={"w": service(accelerators=8, memory="2TiB")})
+    told = gap(found, "workload/w")
+    assert told.wanted == "2048 GiB memory per pod"
+    assert told.best == "gd-8xh200ib-i128 of pool p has 2012.8 GiB for pods (of 2014.3 GiB)"

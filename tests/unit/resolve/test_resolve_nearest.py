@@ -13,7 +13,7 @@ from tests.unit.resolve.test_resolve_rules import AWS, CW, gap, resolved
     ("pool", "best"),
     [
         ({"cpu": {"cores": 100}}, "i3en.24xlarge: 96 cores, wanted 100"),
-        ({"cpu": {"memory": "4TiB"}}, "i3en.24xlarge: 768 GiB memory, wanted 4 TiB"),
+        ({"cpu": {"memory": "4TiB"}}, "i3en.24xlarge: 768 GiB memory, wanted 4096 GiB"),
         ({"scratch": "500TB"}, "i3en.24xlarge: 60000 GB local NVMe, wanted 500000 GB"),
         ({"fabric": "fast"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
         ({"fabric": "rdma"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
