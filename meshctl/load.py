@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from meshctl import user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import references, secret_places
+from meshctl.model import references, secret_places, texts
 from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
@@ -86,7 +86,7 @@ def load_mesh(path: Path) -> Mesh:
     """Read and check mesh.yaml alone. Raises: DiagnosticsError."""
     document = _read(path)
     mesh = _validated(document, Mesh)
-    for where, message in references.check_mesh(document.data):
+    for where, message in [*references.check_mesh(document.data), *texts.check_mesh(document.data)]:
         document.report(where, message)
     if document.problems or mesh is None:
         raise DiagnosticsError(_unique(document.problems))
@@ -103,12 +103,17 @@ def secret_variables(environments_path: Path) -> tuple[str, ...]:
 
 
 def _check_references(mesh: _Document, environments: _Document) -> None:
-    for where, message in [*references.check_mesh(mesh.data), *references.check_hosts(mesh.data, environments.data)]:
+    hosts = references.check_hosts(mesh.data, environments.data)
+    for where, message in [*references.check_mesh(mesh.data), *hosts, *texts.check_mesh(mesh.data)]:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
-    problems = references.check_environments(environments.data, known)
-    for where, message in [*problems, *references.check_overrides(mesh.data, environments.data)]:
+    problems = [
+        *references.check_environments(environments.data, known),
+        *references.check_overrides(mesh.data, environments.data),
+        *texts.check_environments(mesh.data, environments.data),
+    ]
+    for where, message in problems:
         environments.report(where, message)
 
 

@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
+from meshctl.resolve import workload_notes
 
 _UNSEEN = (
     "AWS and the cluster were not looked at (--no-refresh): what is gone or was changed outside meshctl is not seen"
@@ -38,9 +39,18 @@ def previewed(
     """Of a preview. `before`: what is deployed; `names`: the changes of names that go with it; `losses`: the data
     that it would lose; `drift`: what is no longer as the last `up` left it."""
     notes = [*more_notes, *storage.notes(steps), *roll_outs.notes(deployment, steps)]
+    notes += _of_changed_workloads(deployment, steps)
     if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, names, notes, losses, drift)
+
+
+def _of_changed_workloads(deployment: Deployment, steps: Sequence[Step]) -> list[str]:
+    """What may keep them from running, of the workloads that the run makes or changes."""
+    changed = {subject_of(step.urn) for step in steps if step.action not in (None, "same", "delete")}
+    workloads = [each for each in deployment.workloads if f"workload/{each.name}" in changed]
+    given = (deployment.endpoints, deployment.images)
+    return [note for each in workloads for note in workload_notes.notes(deployment.provider, each, *given)]
 
 
 def done(

@@ -24,7 +24,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import early_context, look, plans
+from meshctl.deploy import early_context, look, plans, rewritten
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,
@@ -162,6 +162,7 @@ class Session:
             *owned.result().forecasts(drifted),
             *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
+            *rewritten.notes(deployment, state.result()),
             *fabric_notes,
             *plans.looked_at(
                 state.result(), looked=seen is not None, other_profile=seen is not None and seen.other_profile
@@ -256,7 +257,12 @@ class Session:
         early_context.write_made(deployment.environment, self.folder, outputs)
         moved = names.changes(named, current, addresses, self.environments.dns)
         mended = gone_jobs.as_made_again(seen.drift, deployment.marks)
-        said = (*gone_jobs.notes(mended, deployment.environment), *staying.notes, *fabric_notes)
+        said = (
+            *gone_jobs.notes(mended, deployment.environment),
+            *staying.notes,
+            *fabric_notes,
+            *rewritten.notes(deployment, state),
+        )
         plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, mended, said)
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)

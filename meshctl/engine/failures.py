@@ -68,6 +68,10 @@ HINTS = {
     "VolumeUnbound": "no volume was made for the claim yet, and only a bound one can be resized: delete the claim with "
     "`kubectl delete pvc`, nothing is in it",
     "ProvisioningFailed": "the claim can't bind: check the storage class and its provisioner",
+    "NoAddress": "nothing in the cluster gives a Service of type LoadBalancer an address, or it has none left: "
+    "`kubectl describe service` shows what it says. On nodes of your own install a load balancer controller, such as "
+    "MetalLB with a pool of addresses (https://metallb.io), and run the command again; or take the endpoint out of the "
+    "mesh and use `kubectl port-forward`",
     "Unanswered": "run the command again: it looks for what the interrupted run had made, before anything else",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
@@ -100,6 +104,8 @@ _SEEN = (
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
+    # as the stand-in and the official plugin say it
+    ("NoAddress", re.compile(r"no address has been assigned yet|Service was not allocated an IP address")),
 )
 # the official kubernetes plugin sends its users to a page about annotations, which a mesh does not have
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")

@@ -2,7 +2,8 @@
 
 Called by `session` before each run. Asking is: to change what the job runs, or `meshctl restart`. Kubernetes can change
 a Job only by making it anew, which runs it again; so a change that asks for nothing (its pool has another name, a newer
-meshctl writes it down in other words) is kept from a Job that is complete. See ADR 0023.
+meshctl writes it down in other words) is kept from a Job that is complete. See ADR 0023. Where only its texts are
+written down in another way, a Job that still runs stays as it is, too.
 """
 
 from __future__ import annotations
@@ -55,14 +56,28 @@ def staying(deployment: Deployment, state: StackState, look: Callable[[], Mappin
     """What a run of `deployment` is to leave as it is. `look` asks the cluster for its jobs; it is called only where
     that decides something, and raises MeshError where the cluster can't be asked."""
     outdated = _outdated(deployment, state)
-    if not outdated:
-        return Staying()
+    rewritten = _only_rewritten(deployment, state)
+    notes = tuple(_older_texts(name, deployment.environment) for name in sorted(rewritten))
+    unsettled = {name: paths for name, paths in outdated.items() if name not in rewritten}
+    if not unsettled:
+        return Staying(outdated, notes)
     try:
         states = look()
     except MeshError as error:
-        return Staying(outdated, tuple(_unknown(name, error) for name in sorted(outdated)))
-    complete = {name: paths for name, paths in outdated.items() if name in states and states[name].ended == "complete"}
-    return Staying(complete, tuple(_stays(name, deployment.environment) for name in sorted(complete)))
+        return Staying(outdated, (*notes, *(_unknown(name, error) for name in sorted(unsettled))))
+    complete = [name for name in unsettled if name in states and states[name].ended == "complete"]
+    paths = {name: paths for name, paths in outdated.items() if name in rewritten or name in complete}
+    return Staying(paths, (*notes, *(_stays(name, deployment.environment) for name in sorted(complete))))
+
+
+def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
+    """The Jobs that differ in nothing but how an older meshctl wrote their texts down."""
+    saved = _saved(state)
+    specs = work.job_specs(deployment) if saved else {}
+    unchanging = {
+        name: {**spec, _IN_PLACE: saved[name].get(_IN_PLACE)} for name, spec in specs.items() if name in saved
+    }
+    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(saved[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
@@ -101,6 +116,13 @@ def _workload(deployment: Deployment | None, name: str) -> Workload | None:
 def _stays(name: str, environment: str) -> str:
     again = f"`meshctl restart {name} --env {environment}` runs it again"
     return f"workload/{name} has finished and stays as it is: nothing of what it runs has changed; {again}"
+
+
+def _older_texts(name: str, environment: str) -> str:
+    return (
+        f"workload/{name} stays as an older meshctl made it, with texts in which Kubernetes reads `$$` and `$(NAME)`: "
+        f"`meshctl restart {name} --env {environment}` runs it again with the texts of mesh.yaml"
+    )
 
 
 def _unknown(name: str, error: MeshError) -> str:

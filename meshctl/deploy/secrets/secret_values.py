@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from meshctl import secret_variables
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Deployment
+from meshctl.model import texts
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.environment import Environments, SecretSource
 from meshctl.objects import object_access
 from meshctl.platforms import registry
@@ -52,7 +54,30 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
         )
     for name in sorted(registries):
         _check_registry(name, values[f"secret.{name}"])
+    for workload in deployment.workloads:
+        _check_sizes(workload, values)
     return values
+
+
+def _check_sizes(workload: Workload, values: Mapping[str, str]) -> None:
+    """Values become variables of the container, and stand together in one Secret. Raises: UsageError."""
+    sizes = {
+        variable: len(f"{variable}={values[f'secret.{name}']}".encode()) for variable, name in workload.secrets.items()
+    }
+    hint = "keep it in a file of a storage that the workload mounts, and only its key in a secret"
+    for variable, size in sizes.items():
+        if size > texts.LONGEST_STRING:
+            raise UsageError(
+                f"the secret {workload.secrets[variable]} is too long for a variable of {workload.name}",
+                why=f"{variable}=… has {size:,} bytes; Linux starts no program with more than {texts.LONGEST_STRING:,}",
+                hint=hint,
+            )
+    if sum(sizes.values()) > texts.LONGEST_TOGETHER:
+        raise UsageError(
+            f"the secrets of {workload.name} are too long",
+            why=f"they have {sum(sizes.values()):,} bytes, and a Secret of Kubernetes holds {texts.LONGEST_TOGETHER:,}",
+            hint=hint,
+        )
 
 
 def _place(name: str, source: SecretSource) -> str:

@@ -27,6 +27,8 @@ FAILURE_HINTS: Final = {
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
+    "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
+    " not, mostly a quota of Elastic Load Balancing or no free addresses in the public subnets",
 }
 
 TERMS: Final = {

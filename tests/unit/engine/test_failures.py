@@ -42,6 +42,13 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
         ),
         ("0/6 nodes are available: pod has unbound immediate PersistentVolumeClaims", "ProvisioningFailed"),
         ('object is being deleted: jobs.batch "pretrain" already exists [code=AlreadyExists]', "BeingDeleted"),
+        ("Service nolb/api-public is not ready: no address has been assigned yet [code=Timeout]", "NoAddress"),
+        (
+            "2 errors occurred: * resource nolb/api-public was successfully created, but the Kubernetes API server "
+            "reported that it failed to fully initialize or become live: 'api-public' timed out waiting to be Ready * "
+            "Service was not allocated an IP address; does your cloud provider support this?",
+            "NoAddress",
+        ),
         ("Job saver/pretrain is still there; it waits for foregroundDeletion [code=NotGone]", "NotGone"),
     ],
 )

@@ -158,3 +158,71 @@ def test_a_deployment_without_marks_is_written_as_it_always_was() -> None:
     assert Deployment.model_validate(written) == sample("coreweave")
     assert Deployment.model_validate(MARKED.model_dump(mode="json")) == MARKED
     assert MARKED.digest != sample("coreweave").digest
+
+
+def written_by_an_older_meshctl(deployment: Deployment) -> StackState:
+    """Jobs whose texts stand in the state as the mesh has them, with the variables in the order of their names."""
+    before = state(deployment)
+    for resource in before.of_type("kubernetes:batch/v1:Job"):
+        main = resource.inputs["spec"]["template"]["spec"]["containers"][0]
+        workload = deployment.workload(main_name(resource.name))
+        main.update({key: list(getattr(workload, key)) for key in ("command", "args") if getattr(workload, key)})
+        env = [{**entry, "value": workload.env[entry["name"]]} if entry["name"] in workload.env else entry
+               for entry in main["env"] if entry["name"] not in ("MESH_HOSTS", "MESH_ADDRESS")]  # fmt: skip
+        main["env"] = sorted(env, key=lambda entry: str(entry["name"]))
+    return before
+
+
+def main_name(logical_name: str) -> str:
+    return logical_name.removeprefix("workload/").removesuffix(":job")
+
+
+TEXTS: dict[str, Any] = {
+    "args": ("echo $$ $(HOME)",),
+    "command": ("sh", "-c", "exec $(MESH_HOSTS) $$"),
+    "env": {"A": "$(MESH_LEADER)", "Z": "$$"},
+}
+
+
+def test_a_job_whose_texts_alone_are_written_in_another_way_stays() -> None:
+    """Whether it runs or not: a newer meshctl does not end a training."""
+
+    def look() -> Mapping[str, JobState]:
+        raise AssertionError("asked")
+
+    deployment = changed("pretrain", **TEXTS)
+    before = written_by_an_older_meshctl(deployment)
+    found = staying(deployment, before, look)
+    assert found.paths == {"pretrain": ("spec.template",)}
+    (note,) = found.notes
+    assert "workload/pretrain stays as an older meshctl made it" in note
+    assert "`meshctl restart pretrain --env coreweave-1`" in note
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"args": ("echo $ $(HOME)",)},
+        {"args": ("echo $$$$ $(HOME)",)},
+        {"env": {"A": "$(MESH_LEADER)", "Z": "$$$$"}},
+        {"env": {"A": "$(MESH_LEADER)"}},
+        {"env": {**TEXTS["env"], "B": "1"}},
+        {"image": "acme/train:2"},
+    ],
+)
+def test_a_change_of_a_text_that_an_older_meshctl_wrote_asks_for_it(fields: dict[str, Any]) -> None:
+    before = written_by_an_older_meshctl(changed("pretrain", **TEXTS))
+    assert stays(changed("pretrain", **{**TEXTS, **fields}), before) == Staying()
+
+
+def test_a_finished_job_with_older_texts_stays_when_its_pool_changes() -> None:
+    before = written_by_an_older_meshctl(changed("embed", args=("$$",)))
+    found = stays(changed("embed", args=("$$",), pool="serve"), before)
+    assert found.paths == {"embed": ("spec.template",)}
+    assert "has finished and stays as it is" in found.notes[0]
+
+
+def test_a_mark_stays_with_a_job_whose_texts_an_older_meshctl_wrote() -> None:
+    deployment = changed("embed", args=("$$",)).finished({"embed": "dc1"})
+    before = written_by_an_older_meshctl(deployment)
+    assert with_marks(changed("embed", args=("$$",)), before).marks == {"embed": "dc1"}
