@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from meshctl.printable import one_line
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 class MeshError(Exception):
@@ -74,7 +74,7 @@ class DiagnosticsError(MeshError):
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         count = len(diagnostics)
-        super().__init__(f"{counted(count, 'problem')} in {', '.join(sorted({d.file for d in diagnostics}))}")
+        super().__init__(f"{pluralize(count, 'problem')} in {', '.join(sorted({d.file for d in diagnostics}))}")
         self.diagnostics = sorted(diagnostics)
 
 

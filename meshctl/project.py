@@ -48,7 +48,7 @@ class Project:
         Raises: UsageError.
         """
         if environment not in self.environments.environments:
-            stacks = {other.environment for other in self.session.others() if other.mesh == self.mesh.name}
+            stacks = {other.environment for other in self.session.unmanaged_stacks() if other.mesh == self.mesh.name}
             if environment in stacks:
                 return environment
         return self.known(environment)

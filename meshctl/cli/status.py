@@ -17,7 +17,7 @@ def status(
     """Show what runs where: pools, workloads, endpoints."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
-    from meshctl.deploy.others import others_text
+    from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.migrate import views
     from meshctl.migrate.journal import guard
     from meshctl.operate.status import collect, collect_all, status_text, with_holder
@@ -30,7 +30,7 @@ def status(
             seen = collect_all(mesh.session, mesh.environments.environments)
         found = [with_holder(status, mesh.running(status.environment)) for status in seen]
         moving = guard.last_open_of(mesh)
-        others = () if environment else mesh.session.others()
+        others = () if environment else mesh.session.unmanaged_stacks()
     migration = views.listed_document(moving) if moving else None
     if context.output == "json":
         states = {status.environment: status.document() for status in found}
@@ -42,4 +42,4 @@ def status(
         if moving is not None:
             context.print(f"\nopen migration: {views.list_text([moving])}")
         if others:
-            context.print(f"\n{others_text(others, mesh.mesh.name)}")
+            context.print(f"\n{unmanaged_stacks_text(others, mesh.mesh.name)}")

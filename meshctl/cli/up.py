@@ -196,7 +196,7 @@ def destroy(
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
     from meshctl.deploy.guards.protection import refused_by_destroy
-    from meshctl.deploy.others import others_text
+    from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.engine.events import deletions
     from meshctl.migrate.journal import guard
 
@@ -217,10 +217,10 @@ def destroy(
         guard.refuse_if_moving(mesh, environment, "destroy")  # a migration may have begun while the question was open
         # where nothing was named, nobody was asked: data that came meanwhile is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
-        others = () if deleted else mesh.session.others()
+        others = () if deleted else mesh.session.unmanaged_stacks()
     if context.output == "json":
         context.print_json({"environment": environment, "deleted": deleted, **data_loss.document(lost)})
     elif deleted:
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
     else:
-        context.print(f"{environment}: nothing is up\n{others_text(others, mesh.mesh.name)}")
+        context.print(f"{environment}: nothing is up\n{unmanaged_stacks_text(others, mesh.mesh.name)}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from meshctl import whole_file
+from meshctl import atomic_write
 from meshctl.errors import FileError
 
 
@@ -77,4 +77,4 @@ def _without(config: dict[str, Any], environment: str) -> dict[str, Any]:
 
 
 def _write(folder: Path, config: dict[str, Any]) -> None:
-    whole_file.write(path(folder), yaml.safe_dump(config, sort_keys=False), mode=0o600)
+    atomic_write.write(path(folder), yaml.safe_dump(config, sort_keys=False), mode=0o600)

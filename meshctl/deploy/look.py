@@ -155,7 +155,7 @@ def _forget_objects(run: StackRun, deployment: Deployment, state: StackState, si
 def _cluster_is_gone(deployment: Deployment, state: StackState, by_engine: Iterable[Step]) -> bool:
     """Whether the stack made its cluster itself, and has it no more: by what AWS says, or by the state of a run that
     was killed after AWS had said so."""
-    if cluster_identity.saved(deployment.environment, state) is not None:
+    if cluster_identity.recorded_access(deployment.environment, state) is not None:
         return False
     gone = {step.urn for step in by_engine if step.op == "delete"}
     own = {cluster.urn for cluster in state.of_type(*registry.cluster_types())}

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshctl import whole_file
+from meshctl import atomic_write
 from meshctl.changes import Plan
 from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
 from meshctl.model.deployment import Value
@@ -78,7 +78,7 @@ def save(path: Path, plan: Plan) -> None:
         if is_special:
             path.write_text(text)
         else:
-            whole_file.write(path.resolve(), text)
+            atomic_write.write(path.resolve(), text)
     except OSError as error:
         raise FileError(f"the plan can't be saved to {path}: {error.strerror}", hint="name another file") from error
 

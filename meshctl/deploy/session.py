@@ -25,17 +25,17 @@ from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import early_context, look, plans
+from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity, preconditions, protection, upgrade, volume_sizes
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_states, remade_jobs
 from meshctl.deploy.jobs.finished_jobs import Staying
 from meshctl.deploy.look import Look
-from meshctl.deploy.others import Other, others
-from meshctl.deploy.presence import presence
 from meshctl.deploy.secrets import secret_revisions, secret_values
 from meshctl.deploy.teardown import Teardown
-from meshctl.dns import names
-from meshctl.dns.endpoint_names import EndpointNames
+from meshctl.deploy.unmanaged_stacks import UnmanagedStack, unmanaged_stacks
+from meshctl.dns import records
+from meshctl.dns.endpoint_records import EndpointRecords
 from meshctl.engine import pending, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder, deletions
@@ -50,10 +50,10 @@ from meshctl.errors import (
 )
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from meshctl.platforms import registry
-from stacks.edge import Name
+from stacks.edge import DnsRecord
 
 Program = Callable[[], None]
 
@@ -91,10 +91,10 @@ class Session:
         secret_variables.withdraw(self.environments.secret_variables)
 
     @property
-    def names(self) -> EndpointNames:
+    def dns_records(self) -> EndpointRecords:
         """The endpoints' names, which have a stack of their own."""
-        return EndpointNames(
-            self.mesh, self.environments.dns, lambda program: self._run(names.EDGE, program or _nothing)
+        return EndpointRecords(
+            self.mesh, self.environments.dns, lambda program: self._run(records.EDGE, program or _nothing)
         )
 
     @property
@@ -108,7 +108,11 @@ class Session:
         Raises: EngineError and its leaves, UsageError as `up` does.
         """
         looks = self.refresh if refresh is None else refresh
-        cluster = cluster_identity.asked(deployment) if looks else cluster_identity.asked_if_it_answers(deployment)
+        cluster = (
+            cluster_identity.declared_cluster_uid(deployment)
+            if looks
+            else cluster_identity.declared_cluster_uid_or_none(deployment)
+        )
         # a preview is over before its progress is read
         run = self._environment_run(
             deployment,
@@ -142,7 +146,7 @@ class Session:
         steps = look.preview_after(run, seen) if seen is not None and seen.changes_the_preview else record.steps
         steps = owned.result().without_left(steps)
         before = state.result().deployment
-        moved = names.changes(deployment, edge.result(), state.result().outputs.addresses, self.environments.dns)
+        moved = records.dns_changes(deployment, edge.result(), state.result().outputs.addresses, self.environments.dns)
         drifted = look.as_up_mends(deployment, state.result(), owned.result(), seen.drift) if seen else ()
         notes = (
             *owned.result().forecasts(drifted),
@@ -156,10 +160,10 @@ class Session:
         marked = finished_jobs.with_marks(deployment, state.result())
         return plans.previewed(marked, steps, before, moved, lost, notes, drifted)
 
-    def _names_after(self, state: Future[StackState]) -> dict[str, Name]:
+    def _names_after(self, state: Future[StackState]) -> dict[str, DnsRecord]:
         """Not beside it: the program waits for the state, and the preview needs the processors."""
         state.result()
-        return self.names.current()
+        return self.dns_records.current()
 
     def _check_plan(
         self,
@@ -199,7 +203,7 @@ class Session:
         done), ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
         InterruptedByUserError.
         """
-        cluster = cluster_identity.asked(deployment)
+        cluster = cluster_identity.declared_cluster_uid(deployment)
         run = self._environment_run(
             deployment,
             cluster,
@@ -232,17 +236,17 @@ class Session:
             record = run.up(state=state)
         named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pointing = pool.submit(self.names.current) if set_names else None
+            pointing = pool.submit(self.dns_records.current) if set_names else None
             outputs = run.outputs()
             current = pointing.result() if pointing else {}
         addresses = outputs.addresses
         early_context.write_made(deployment.environment, self.folder, outputs)
-        moved = names.changes(named, current, addresses, self.environments.dns)
+        moved = records.dns_changes(named, current, addresses, self.environments.dns)
         mended = gone_jobs.as_made_again(seen.drift, deployment.marks)
         said = (*gone_jobs.notes(mended, deployment.environment), *staying.notes)
         plan = plans.done(named, owned.without_left(record.steps), before, moved, lost, mended, said)
         if set_names:
-            self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
+            self.dns_records.write(records.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, job_states.failure_after_up(deployment, outputs, self.on_progress))
 
     def _staying(self, deployment: Deployment, state: StackState) -> Staying:
@@ -255,7 +259,7 @@ class Session:
 
         Raises: UsageError where it has no Job yet, and as `up`.
         """
-        cluster = cluster_identity.asked(deployment)
+        cluster = cluster_identity.declared_cluster_uid(deployment)
         run = self._environment_run(deployment, cluster, lambda: state, dict, Staying, keep_marks=False)
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
@@ -307,7 +311,7 @@ class Session:
         declared = protection.still_protected(deployment, state)
 
         def program() -> None:
-            run.checked(run.refuse_unspared)
+            run.checked(run.refuse_newly_made)
             stacks.buckets.declare_alone(declared, state.outputs.written())
 
         run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
@@ -347,24 +351,24 @@ class Session:
         return Teardown(
             self.folder,
             run=lambda environment: self._run(environment, _nothing),
-            drop_names=lambda environment: self.names.drop(environment),
+            drop_names=lambda environment: self.dns_records.drop(environment),
             bring_up_buckets=self.up_object_storage,
         )
 
     def outputs(self, environment: str) -> StackOutputs:
         """The environment's stack outputs; none when it was never brought up, or only parts of it were."""
         state = self.state(environment)
-        return state.outputs if presence(state) is Presence.WHOLE else NO_OUTPUTS
+        return state.outputs if deploy_state(state) is DeployState.WHOLE else NO_OUTPUTS
 
     def state(self, environment: str) -> StackState:
         """The environment's state, as `StackRun.state` has it."""
         return self._run(environment, _nothing).state()
 
-    def others(self) -> tuple[Other, ...]:
+    def unmanaged_stacks(self) -> tuple[UnmanagedStack, ...]:
         """What is up in the state, and no environment of the files stands for."""
         own = self.backend.is_own
-        stacks = self._run(names.EDGE, _nothing).stacks(all_projects=own)
-        return others(stacks, self.mesh, self.environments.environments)
+        stacks = self._run(records.EDGE, _nothing).stacks(all_projects=own)
+        return unmanaged_stacks(stacks, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
         """What the last `up` declared there, whether or not all of it succeeded."""
@@ -395,7 +399,7 @@ class Session:
                 late |= secret_revisions.revisions(deployment, values, state())
             declared = upgrade.kept(deployment, state()) if clusters.is_made(deployment) else deployment
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
-            uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
+            uid = cluster_identity.recorded_cluster_uid(deployment.environment, state()) if cluster is None else cluster
             declare = registry.platform(deployment.provider).declare
             declare(declared, late, self.ready_timeout_s, staying=staying().paths, cluster_uid=uid)
 

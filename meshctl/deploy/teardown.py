@@ -90,7 +90,9 @@ class Teardown:
     def _destroy_but_buckets(
         self, run: StackRun, state: StackState, held: frozenset[str], deployment: Deployment
     ) -> None:
-        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
+        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.orphaned_stores(
+            deployment, state
+        )
         if state.resources:
             run.retain(held)
             run.destroy()
@@ -111,6 +113,6 @@ class Teardown:
         Raises: UsageError when there is nothing to forget, or the cluster is still there.
         """
         run = self.run(environment)
-        there = cluster_identity.saved(environment, run.state())
+        there = cluster_identity.recorded_access(environment, run.state())
         cluster_identity.refuse_forgetting(there, environment, declared)
         run.rewrite(cluster_identity.without_cluster)

@@ -20,7 +20,7 @@ from meshctl.errors import (
     UnreachableError,
 )
 from meshctl.platforms import registry
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
 _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
@@ -177,7 +177,7 @@ def error_of(
     if kind is not None:
         return kind(f"{operation} {stack}: {name}: {first.message}{others}", why=_code_text(first), hint=first.hint)
     return ResourcesFailedError(
-        f"{operation} {stack}: {counted(len(failures), 'resource')} failed: {name}{others}",
+        f"{operation} {stack}: {pluralize(len(failures), 'resource')} failed: {name}{others}",
         failures=failures,
         why=f"{first.message}{' ' + _code_text(first) if first.code else ''}",
         hint=first.hint or _again(operation, stack),

@@ -26,7 +26,7 @@ from meshctl.engine.remade import Remade
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackOutputs, StackState
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
 STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
@@ -256,7 +256,7 @@ class StackRun:
         self._spared.update(_all_but(self.only, self.state()))
         return sorted(self._spared) or None
 
-    def refuse_unspared(self) -> None:
+    def refuse_newly_made(self) -> None:
         """For the program of a part of the stack, which runs while nobody else can change the state.
 
         Raises: LockedError when another run has made something since it was told what to spare: the engine would take
@@ -357,7 +357,7 @@ class StackRun:
         self._run(operation, lambda _: self._rewrite(mark))
         if not urns:
             return
-        self._say(f"{counted(len(urns), 'resource')} of an interrupted run: looking for what it did")
+        self._say(f"{pluralize(len(urns), 'resource')} of an interrupted run: looking for what it did")
         # quiet: the engine calls deleted what was never made
         self._run(operation, lambda record: self.stack.reread(urns, record, self.parallel), quiet=True)
         self._refuse_placeholders(operation)

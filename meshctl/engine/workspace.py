@@ -23,7 +23,7 @@ import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
-from meshctl import own_folder, secret_variables, tools, user_paths, whole_file
+from meshctl import atomic_write, own_folder, secret_variables, tools, user_paths
 from meshctl.engine import pulumi_private, state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
@@ -258,4 +258,4 @@ def _passphrase(backend: Backend) -> dict[str, str]:
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        whole_file.write(path, text)
+        atomic_write.write(path, text)

@@ -14,10 +14,10 @@ import httpx2
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
 from meshctl.deploy.guards import cluster_identity, upgrade
 from meshctl.deploy.jobs import job_states
-from meshctl.deploy.presence import presence
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, dns_server, resolve
 from meshctl.engine.events import Progress
@@ -25,7 +25,7 @@ from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
-from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
 from meshctl.project import Project
@@ -64,8 +64,8 @@ class EngineWorld:
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
 
-    def presence(self, environment: str) -> Presence:
-        return presence(self._session.state(environment))
+    def presence(self, environment: str) -> DeployState:
+        return deploy_state(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:
         if not clusters.is_made(deployment):
@@ -110,10 +110,10 @@ class EngineWorld:
         return {name: address for name, address in found.items() if address}
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
-        self._session.names.move(deployment, addresses)
+        self._session.dns_records.move(deployment, addresses)
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
-        names = self._session.names.current()
+        names = self._session.dns_records.current()
         return {name: EndpointTarget(n.environment, n.address, n.ttl_s) for name, n in names.items()}
 
     def endpoint_ttl_s(self) -> int:
@@ -161,7 +161,7 @@ class EngineWorld:
         name = deployment.environment
         if name not in self._clusters:
             access = clusters.access(deployment, self._session.outputs(name))
-            cluster_identity.check_seen(access)
+            cluster_identity.check_cluster_unchanged(access)
             self._clusters[name] = access
         return self._clusters[name]
 

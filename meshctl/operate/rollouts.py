@@ -20,7 +20,7 @@ from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # kubectl's own: other tools know what it means
 FIELD_MANAGER: Final = "meshctl-restart"
@@ -107,5 +107,5 @@ def not_rolled(found: Any) -> str:
     if new < wanted:
         return f"{new} of {wanted} pods are new"
     if all_pods > new:
-        return f"{counted(all_pods - new, 'old pod')} still there"
+        return f"{pluralize(all_pods - new, 'old pod')} still there"
     return "" if ready >= wanted else f"{ready} of {wanted} pods are ready"

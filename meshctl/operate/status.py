@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.clients import clusters
-from meshctl.deploy import presence
+from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
@@ -20,7 +20,7 @@ from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model import observed
 from meshctl.model.deployment import Deployment
-from meshctl.model.observed import JobState, Presence
+from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.platforms import registry
 from meshctl.printable import one_line
@@ -87,20 +87,20 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     if mistake is not None:
         return EnvironmentStatus(environment, "unknown", error=mistake.message)
     state = session.state(environment)
-    found = presence.presence(state)
-    if found is Presence.NOTHING:
+    found = deploy_state.deploy_state(state)
+    if found is DeployState.NOTHING:
         return EnvironmentStatus(environment, "absent")
-    if found is Presence.STORAGE:
-        error = f"nothing is up but the object storage: {', '.join(presence.stores(state))}"
+    if found is DeployState.STORAGE:
+        error = f"nothing is up but the object storage: {', '.join(deploy_state.stores_with_buckets(state))}"
         return EnvironmentStatus(environment, "storage", error=error)
-    unfinished = _unfinished(environment, state) if found is Presence.PART else ""
+    unfinished = _unfinished(environment, state) if found is DeployState.PART else ""
     outputs, deployment = state.outputs, state.deployment
     if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
-        cluster_identity.check_seen(access)
+        cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
         ends = job_states.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
@@ -137,7 +137,7 @@ def with_holder(status: EnvironmentStatus, holder: Holder | None) -> Environment
 
 def _unfinished(environment: str, state: StackState) -> str:
     go_on = f"`meshctl up {environment}` goes on, `meshctl destroy {environment}` removes it"
-    return f"the last `up` or `destroy` did not finish: {presence.unfinished(state)}; {go_on}"
+    return f"the last `up` or `destroy` did not finish: {deploy_state.unfinished_text(state)}; {go_on}"
 
 
 def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
@@ -173,7 +173,7 @@ def workload_status(
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
-    names = session.names.current()
+    names = session.dns_records.current()
     by_host = {name.host: name for name in names.values()}
     found = []
     for endpoint in deployment.endpoints:

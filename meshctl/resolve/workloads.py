@@ -15,7 +15,7 @@ from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workl
 from meshctl.model.units import format_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
@@ -203,7 +203,7 @@ def _too_many(workload: Workload, home: _Home) -> Gap:
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{capacity} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}",
+        best=f"{capacity} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -245,7 +245,9 @@ def _listed(members: list[Workload], pool: Pool) -> str:
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
-        told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
+        told.append(
+            f"{pluralize(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else "")
+        )
     return " and ".join(told)
 
 
@@ -253,6 +255,6 @@ def _together(pool: Pool, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine})",
+        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine})",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

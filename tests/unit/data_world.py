@@ -264,7 +264,7 @@ class Buckets:
     def checked(self, _: Any) -> None:
         """Nobody else changes the state."""
 
-    refuse_unspared = None
+    refuse_newly_made = None
 
     def _declared(self) -> Deployment:
         declared: list[Deployment] = []
@@ -312,7 +312,7 @@ class InMemory(Session):
 def patched(world: World) -> Iterator[None]:
     """While it lasts, everything outside of the session is that world."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_identity, "asked", lambda _: "uid")
+        patch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "uid")
         patch.setattr(cluster_identity, "check_change", lambda *_: None)
         patch.setattr(clusters, "access", lambda *_: SimpleNamespace(client=world.client, name="dc1"))
         patch.setattr(preconditions, "check_change", lambda *_: None)

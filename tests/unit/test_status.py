@@ -124,7 +124,7 @@ def test_what_a_failed_up_left_is_not_absent() -> None:
     for outputs in ({}, {"deployment": made}, {"deployment": made, "kubeconfig": UNKNOWN_STRING}):
         found = Saved("storage/weights:bucket", "cluster:eks", **outputs).status()
         assert found.state == "degraded"
-        assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources are there;")
+        assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources exist;")
 
 
 class Newer(Saved):

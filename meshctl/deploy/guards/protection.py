@@ -99,7 +99,7 @@ def buckets(found: Iterable[Loss]) -> frozenset[str]:
     return frozenset(loss.urn for loss in found if loss.kind == "bucket")
 
 
-def let_go(deployment: Deployment, state: StackState) -> frozenset[str]:
+def orphaned_stores(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The stores whose buckets hold data and are this environment's by their tag, but no longer in its state: a destroy
     let go of them, and was cut off before they were taken back.
 

@@ -69,7 +69,7 @@ def restarted(
 ) -> Stack:
     stack = Stack(before)
     run = StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"))
-    monkeypatch.setattr(cluster_identity, "asked", lambda _: "")
+    monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
     monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
     monkeypatch.setattr(Session, "_environment_run", lambda *_, **__: run)
     Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).remake_job(deployment, workload)
