@@ -148,7 +148,7 @@ def rollback(
     break_lock: _BreakLock = False,
 ) -> None:
     """Back to the source: its workloads, then the names, then the target is paused."""
-    from meshctl.deploy.guards.protection import refused_by_retire
+    from meshctl.deploy.guards.protection import refused_by_migration_destroy
     from meshctl.migrate.steps.environment import DESTROYING
 
     context: Context = ctx.obj
@@ -159,7 +159,7 @@ def rollback(
             _ask_about_lost_target(context, history, confirm)
         elif destroy_target:
             agreed = lost = migrations.lost_by_rollback(history)
-            refused = None if allow_data_loss else partial(refused_by_retire, command=DESTROYING)
+            refused = None if allow_data_loss else partial(refused_by_migration_destroy, command=DESTROYING)
             target = history.plan.target.environment
             data_loss.ask(context, target, lost, refused=refused, confirm=confirm)
             if confirm and not lost:  # says more than no answer
@@ -196,7 +196,7 @@ def finish(
     break_lock: _BreakLock = False,
 ) -> None:
     """Retire the source: it is destroyed. Its buckets are kept; other data goes only if you say so, by name."""
-    from meshctl.deploy.guards.protection import refused_by_retire
+    from meshctl.deploy.guards.protection import refused_by_migration_destroy
     from meshctl.migrate import views
     from meshctl.migrate.steps.environment import FINISHING
 
@@ -207,7 +207,7 @@ def finish(
         lost = migrations.lost_by_finish(history, delete_data=delete_source_data)
         allowed = allow_data_loss or delete_source_data
         warning = f"the data in {source} is deleted for good" if delete_source_data else ""
-        refused = None if allowed else partial(refused_by_retire, command=FINISHING)
+        refused = None if allowed else partial(refused_by_migration_destroy, command=FINISHING)
         data_loss.ask(context, source, lost, refused=refused, confirm=confirm, warning=warning)
         if confirm and not (lost or warning):  # says more than a yes
             context.confirm_name(source, confirm, f"{source} is destroyed")

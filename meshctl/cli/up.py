@@ -85,7 +85,7 @@ def up(
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
-        mesh.session.take_over = ownership.checked_names(take_over or (), deployment)
+        mesh.session.take_over = ownership.checked_take_over(take_over or (), deployment)
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
             return
@@ -129,12 +129,12 @@ def _forget_cluster(
     context: Context, mesh: Project, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
-    from meshctl.deploy.guards.protection import forgotten
+    from meshctl.deploy.guards.protection import lost_with_cluster
     from meshctl.migrate.journal import guard
 
     declared = mesh.access(environment)
     warning = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
-    lost = forgotten(mesh.session.state(environment))
+    lost = lost_with_cluster(mesh.session.state(environment))
     data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
     guard.refuse_if_moving(mesh, environment, command)
     mesh.session.forget_cluster(environment, declared)

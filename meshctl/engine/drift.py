@@ -27,11 +27,11 @@ _KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what te
 CHANGED_OUTSIDE = "it was changed outside meshctl; the next `up` sets it back"
 
 
-def gone(resource: Resource) -> Step:
+def drift_of_gone(resource: Resource) -> Step:
     return Step(resource.urn, resource.type, "delete", old=resource.inputs)
 
 
-def of_refresh(results: Iterable[Step]) -> list[Step]:
+def drift_of_refresh(results: Iterable[Step]) -> list[Step]:
     """The drift in what a refresh of the engine came to."""
     found = []
     for step in results:
@@ -46,7 +46,7 @@ def _is_moved(step: Step, path: str) -> bool:
     return any((step.type, path) in platform.nodes.moved_by_others for platform in registry.platforms())
 
 
-def of_object(
+def drift_of_object(
     resource: Resource, declared: Mapping[str, Any], live: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> Step | None:
     """The declared fields of a Kubernetes object whose value is another one than after the last `up`; None without any.
@@ -69,7 +69,7 @@ def of_object(
     return Step(resource.urn, resource.type, "update", old=last_seen, new=live, properties=changes)
 
 
-def without(steps: Iterable[Step], drift: Sequence[Step]) -> list[Step]:
+def steps_without_drift(steps: Iterable[Step], drift: Sequence[Step]) -> list[Step]:
     """The steps of a preview over a refreshed state, without those that only mend the drift."""
     by_urn = {step.urn: step for step in drift}
     found = []

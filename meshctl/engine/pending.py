@@ -25,12 +25,12 @@ CREATE_INTERRUPTED = "an interrupted run had begun to create it; the next `up` o
 CHANGE_INTERRUPTED = "an interrupted run had begun to change or delete it; the next `up` or `destroy` looks at it"
 
 
-def is_unsettled(state: StackState) -> bool:
+def is_interrupted(state: StackState) -> bool:
     """Whether an interrupted run left something in this state that has to be looked for."""
-    return bool(state.pending_operations) or bool(unsettled(state))
+    return bool(state.pending_operations) or bool(interrupted_urns(state))
 
 
-def marked(state: StackState) -> StackState:
+def with_interruption_marks(state: StackState) -> StackState:
     """The same state with each begun operation as a mark on its resource, and none left as an operation."""
     resources = list(state.resources)
     for operation in state.pending_operations:
@@ -43,7 +43,7 @@ def marked(state: StackState) -> StackState:
     return state.with_resources(resources).with_operations(())
 
 
-def unsettled(state: StackState) -> list[str]:
+def interrupted_urns(state: StackState) -> list[str]:
     """The URNs of the resources that carry a mark, or are a placeholder of a version that made none."""
     return sorted({resource.urn for resource in _real(state) if _is_marked(resource) or is_placeholder(resource)})
 

@@ -22,7 +22,7 @@ from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import OnProgress, Progress, Recorder
-from meshctl.engine.remade import Remade
+from meshctl.engine.job_rerun import JobRerun
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackOutputs, StackState
@@ -46,7 +46,7 @@ class StackRun:
     command: str = "status"
     only: frozenset[str] | None = None
     platform: str = ""  # whose APIs the run calls, for hints; "" for none in particular
-    _spared: set[str] = field(default_factory=set, init=False)
+    _excluded: set[str] = field(default_factory=set, init=False)
     _refusals: list[MeshError] = field(default_factory=list, init=False)
 
     @property
@@ -64,13 +64,13 @@ class StackRun:
         `without_cluster`: the cluster is known to be gone, and with it all objects in it, which nobody can ask about.
         Raises: EngineError and its leaves.
         """
-        spared = self._others()
+        excluded = self._excluded_urns()
 
         def act(record: Recorder) -> None:
             self.stack.preview(
                 on_event=record,
                 parallel=self.parallel,
-                exclude=spared,
+                exclude=excluded,
                 refresh=refresh,
                 without_cluster=without_cluster,
             )
@@ -106,8 +106,8 @@ class StackRun:
 
         Raises: ResourcesFailedError and the others.
         """
-        self._settle_pending("up", state)
-        spared = self._others()
+        self._recover_interrupted("up", state)
+        excluded = self._excluded_urns()
 
         def act(record: Recorder) -> None:
             with self._ended_when_stuck(record):
@@ -117,15 +117,15 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    exclude=spared,
+                    exclude=excluded,
                 )
 
         return self._run("up", act)
 
-    def remake(self, remade: Remade, *, state: StackState) -> Recorder:
+    def rerun_job(self, rerun: JobRerun, *, state: StackState) -> Recorder:
         """Delete a Job and make it anew, with the Secrets that it reads as declared; all else stays as it is. A run
         that was killed in between is brought to its end by `up`. Raises: as `up`."""
-        self._settle_pending("up", state)
+        self._recover_interrupted("up", state)
 
         def act(record: Recorder) -> None:
             with self._ended_when_stuck(record):
@@ -135,8 +135,8 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[*remade.secrets, remade.job],
-                    replace=[remade.job],
+                    target=[*rerun.secrets, rerun.job],
+                    replace=[rerun.job],
                 )
 
         return self._run("up", act)
@@ -165,7 +165,7 @@ class StackRun:
 
     def destroy(self, *, state: StackState | None = None) -> Recorder:
         """Delete every resource of the stack; its name and history stay. `state`: as for `up`."""
-        self._settle_pending("destroy", state)
+        self._recover_interrupted("destroy", state)
         return self._run(
             "destroy",
             lambda record: self.stack.destroy(
@@ -200,7 +200,7 @@ class StackRun:
 
         `change` gets the operations of an interrupted run as marks: a rewrite would drop them otherwise.
         """
-        self._run(self.command, lambda _: self._rewrite(lambda state: change(pending.marked(state))))
+        self._run(self.command, lambda _: self._rewrite(lambda state: change(pending.with_interruption_marks(state))))
 
     def _rewrite(self, change: Callable[[StackState], StackState | None]) -> None:
         """Raises: `automation.CommandError`, and what `StackState.read` raises, before anything is written."""
@@ -228,12 +228,12 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return StackState.read(exported.get("deployment") or {}, self._place)
 
-    def settled(self) -> StackState:
+    def recovered_state(self) -> StackState:
         """The state, with what became of the operations that a killed run had begun."""
         state = self.state()
-        if not pending.is_unsettled(state):
+        if not pending.is_interrupted(state):
             return state
-        self._settle_pending(self.command, state)
+        self._recover_interrupted(self.command, state)
         return self.state()
 
     def stacks(self, *, all_projects: bool) -> dict[str, int]:
@@ -248,13 +248,13 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return {stack.name: stack.resource_count or 0 for stack in found}
 
-    def _others(self) -> list[str] | None:
+    def _excluded_urns(self) -> list[str] | None:
         """The URNs of everything that a run of a part spares; None for a run of all, or where there is nothing."""
         if self.only is None:
             return None
-        self._spared.clear()
-        self._spared.update(_all_but(self.only, self.state()))
-        return sorted(self._spared) or None
+        self._excluded.clear()
+        self._excluded.update(_all_but(self.only, self.state()))
+        return sorted(self._excluded) or None
 
     def refuse_newly_made(self) -> None:
         """For the program of a part of the stack, which runs while nobody else can change the state.
@@ -262,14 +262,14 @@ class StackRun:
         Raises: LockedError when another run has made something since it was told what to spare: the engine would take
         it for something to delete.
         """
-        made = sorted({*_all_but(self.only or (), self.state())} - self._spared)
+        made = sorted({*_all_but(self.only or (), self.state())} - self._excluded)
         if made:
             raise LockedError(
                 f"another run has changed {self.name} meanwhile: {resource_name(made[0])}",
                 hint="run the command again",
             )
 
-    def checked(self, check: Callable[[], None]) -> None:
+    def run_check(self, check: Callable[[], None]) -> None:
         """For programs: call `check`, which raises what the run is to end with, before anything is declared."""
         try:
             check()
@@ -338,20 +338,20 @@ class StackRun:
             return True
         return False
 
-    def _settle_pending(self, operation: str, state: StackState | None) -> None:
+    def _recover_interrupted(self, operation: str, state: StackState | None) -> None:
         """Find out what became of the operations that a killed run had begun, and put it into the state.
 
         With them just dropped, what a create made would be nobody's, and an update that is undone in the mesh meanwhile
         would count as never made. Ended at any moment, or refused by an API, it leaves the marks of `pending` in the
         state, and the next run looks again. Raises: EngineError and its leaves; nothing was changed then.
         """
-        if state is not None and not pending.is_unsettled(state):
+        if state is not None and not pending.is_interrupted(state):
             return
         urns: list[str] = []
 
         def mark(state: StackState) -> StackState | None:
-            urns[:] = pending.unsettled(pending.marked(state))
-            return pending.marked(state) if state.pending_operations else None
+            urns[:] = pending.interrupted_urns(pending.with_interruption_marks(state))
+            return pending.with_interruption_marks(state) if state.pending_operations else None
 
         # read anew at each try: while a lock was waited for, its owner has written another state
         self._run(operation, lambda _: self._rewrite(mark))

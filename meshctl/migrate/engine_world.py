@@ -52,7 +52,7 @@ class EngineWorld:
         self._clusters: dict[str, ClusterAccess] = {}  # reading a state for each poll would be slow
 
     def deployment(self, environment: str) -> Deployment:
-        return upgrade.kept(self._project.deployment(environment), self._session.state(environment))
+        return upgrade.with_running_version(self._project.deployment(environment), self._session.state(environment))
 
     def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)
@@ -75,11 +75,11 @@ class EngineWorld:
         self._session.take_over = fields
 
     def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
-        ownership.checked_names(fields, *deployments)
+        ownership.checked_take_over(fields, *deployments)
 
     def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         state = self._session.state(deployment.environment)
-        ownership.look(deployment, state, self._session.take_over).refuse(command)
+        ownership.read_ownership(deployment, state, self._session.take_over).refuse(command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         environment = deployment.environment
@@ -93,7 +93,8 @@ class EngineWorld:
     def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
+            destroy = self._session.destroy_keeping_data if keep_data else self._session.destroy_with_data
+            destroy(deployment, allow_data_loss=allow_data_loss, command=command)
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)
@@ -139,11 +140,11 @@ class EngineWorld:
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         if not any(workload.is_job for workload in deployment.workloads):
             return {}
-        return job_states.states(self._access(deployment), deployment.namespace)
+        return job_states.jobs_in_cluster(self._access(deployment), deployment.namespace)
 
     def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
         with _telling(self._session, say):
-            self._session.remake_job(deployment, workload)
+            self._session.rerun_job(deployment, workload)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
         return clusters.lost_nodes(self._access(deployment), nodes)

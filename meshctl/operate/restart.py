@@ -47,7 +47,7 @@ def running_work(session: Session, deployment: Deployment, name: str) -> bool:
     workload = _workload(deployment, name)
     if not workload.is_job or not workload.runs:
         return False
-    found = job_states.of(deployment, session.outputs(deployment.environment)).get(name)
+    found = job_states.jobs_of_deployment(deployment, session.outputs(deployment.environment)).get(name)
     return found is not None and not found.ended
 
 
@@ -82,7 +82,7 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
     workload = _workload(deployment, name)
     environment = deployment.environment
     if workload.is_job:
-        session.remake_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
+        session.rerun_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
         return f"{name} runs again in {environment}"
     access = clusters.access(deployment, session.outputs(environment))
 

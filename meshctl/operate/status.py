@@ -103,7 +103,11 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
-        ends = job_states.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
+        ends = (
+            job_states.jobs_in_cluster(access, deployment.namespace)
+            if any(w.is_job for w in deployment.workloads)
+            else {}
+        )
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)

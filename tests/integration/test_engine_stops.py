@@ -116,7 +116,7 @@ def part_of(folder: Path) -> StackRun:
     """The same stack with a program that declares `base` alone."""
 
     def program() -> None:
-        run.checked(run.refuse_newly_made)
+        run.run_check(run.refuse_newly_made)
         Thing("shelf:index:Named", "base", {"text": "old"})
 
     backend = workspace.Backend("file://./state", "passphrase", folder)

@@ -147,7 +147,11 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Ses
 def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session: Session) -> None:
     old = replace(EAST, host="old.example.com")
     session.dns_records.write({"chat": CW, "old": old})
-    session.retire(sample("aws").model_copy(update={"environment": "aws-east"}), keep_data=True)
+    session.destroy_keeping_data(
+        sample("aws").model_copy(update={"environment": "aws-east"}),
+        allow_data_loss=False,
+        command="meshctl migrations finish",
+    )
     assert session.dns_records.current() == {"chat": replace(CW, zone_id=zones.ID)}
     assert [record["Name"] for record in records_in_zone(aws)] == [f"{HOST}."]
 

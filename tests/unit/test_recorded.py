@@ -66,7 +66,7 @@ def test_a_state_is_read(version: str, environment: str) -> None:
     assert (deployment.mesh, deployment.environment, deploy_state(state)) == ("kept", environment, DeployState.WHOLE)
     assert [workload.name for workload in deployment.workloads] == ["chat", "pretrain"]
     assert state.outputs.addresses.keys() == {"chat"}
-    assert not pending.is_unsettled(state)
+    assert not pending.is_interrupted(state)
     in_aws, cluster = location.recorded_location(state), cluster_identity.recorded_access(environment, state)
     if environment == "aws-east":
         assert in_aws is not None
@@ -86,7 +86,9 @@ def test_a_state_goes_back_as_it_came(version: str, stack: str) -> None:
     text = json.dumps(record)
     state = StackState.read(record, "the state")
     assert json.dumps(state.written()) == text
-    assert json.dumps(pending.marked(state).written()) == json.dumps({**record, "pending_operations": []})
+    assert json.dumps(pending.with_interruption_marks(state).written()) == json.dumps(
+        {**record, "pending_operations": []}
+    )
     assert json.dumps(record) == text  # nothing is changed in place
 
 
@@ -151,7 +153,7 @@ class Documented(Plan):
 def test_a_saved_plan_is_applied_or_stale(version: str) -> None:
     path = RECORDED / version / "plan.json"
     plan_file.check(path, as_now(version))
-    with pytest.raises(StalePlanError, match="the mesh changed"):
+    with pytest.raises(StalePlanError, match="the mesh has changed"):
         plan_file.check(path, as_now(version, digest="another"))
 
 

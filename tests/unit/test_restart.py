@@ -35,7 +35,7 @@ class Session:
     def outputs(self, _: str) -> dict[str, Any]:
         return {}
 
-    def remake_job(self, given: Deployment, workload: str) -> None:
+    def rerun_job(self, given: Deployment, workload: str) -> None:
         self.made.append((workload, given.marks))
 
 
@@ -81,7 +81,7 @@ def test_a_job_that_ended_elsewhere_runs_here_once_it_is_asked_for() -> None:
     [(JobState("pretrain"), True), (JobState("pretrain", "failed"), False), (JobState("pretrain", "complete"), False)],
 )
 def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_states, "of", lambda *_: {"pretrain": state})
+    monkeypatch.setattr(job_states, "jobs_of_deployment", lambda *_: {"pretrain": state})
     session = cast("Any", Session(deployment("cw")))
     assert restart.running_work(session, deployment("cw"), "pretrain") is asks
     assert not restart.running_work(session, deployment("cw"), "chat")

@@ -66,7 +66,7 @@ class Changes:
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
 
-    def others(self) -> tuple[()]:
+    def unmanaged_stacks(self) -> tuple[()]:
         return ()
 
 

@@ -39,8 +39,8 @@ class Ownership:
     decisions: tuple[Decision, ...] = ()
     cluster: ClusterAccess | None = None
     live: Mapping[str, tuple[Reference, Json]] = field(default_factory=dict)  # by the resource's logical name
-    looked_at: tuple[PlatformObject, ...] = ()  # what was looked for: all of it is in `live`, or gone
-    silence: MeshError | None = None  # why the cluster could not be asked: then nothing above says anything
+    expected: tuple[PlatformObject, ...] = ()  # what was looked for: all of it is in `live`, or gone
+    unreachable: MeshError | None = None  # why the cluster could not be asked: then nothing above says anything
 
     def forecasts(self, drift: Collection[Step]) -> tuple[str, ...]:
         """Lines of a plan. `drift`: what the plan says anyway; what `up` does about other values needs no line then."""
@@ -50,7 +50,7 @@ class Ownership:
         return tuple(d.forecast for d in differing if d.verdict not in plain or d.conflict.resource not in said)
 
     @property
-    def left(self) -> frozenset[str]:
+    def resources_with_left_fields(self) -> frozenset[str]:
         """Logical names of the resources of which a value stays that others have set."""
         return frozenset(d.conflict.resource for d in self.decisions if d.verdict is Verdict.LEAVE)
 
@@ -59,7 +59,7 @@ class Ownership:
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
         return [_plain(conflict) for conflict in left]
 
-    def without_left(self, steps: Iterable[Step]) -> list[Step]:
+    def without_left_fields(self, steps: Iterable[Step]) -> list[Step]:
         """The steps of a run without what stays as others have set it: to write down where an autoscaler has got to is
         no change."""
         found = []
@@ -75,7 +75,7 @@ class Ownership:
         `field_rules.refuse` has it."""
         refuse(self.environment, command, self.decisions)
 
-    def held(self, *, preview: bool) -> dict[str, Any]:
+    def kept_values(self, *, preview: bool) -> dict[str, Any]:
         """What stays as it is at the live objects, as late values: see `render.held`. In a preview also what an `up`
         sets by itself before the engine runs."""
         verdicts = (Verdict.LEAVE, Verdict.SET) if preview else (Verdict.LEAVE,)
@@ -107,7 +107,7 @@ class Ownership:
                 on_progress(Progress(decision.conflict.subject, resource, "message", decision.report))
 
 
-def look(deployment: Deployment, state: StackState, take_over: Collection[str] = ()) -> Ownership:
+def read_ownership(deployment: Deployment, state: StackState, take_over: Collection[str] = ()) -> Ownership:
     """What other programs own of what the mesh declares, among the objects that `state` says are ours.
 
     `take_over`: the names of fields, or of what they are a part of, that are set all the same.
@@ -121,7 +121,7 @@ def look(deployment: Deployment, state: StackState, take_over: Collection[str] =
     return _looked(deployment, clusters.access(deployment, state.outputs), ours, take_over)
 
 
-def checked_names(take_over: Collection[str], *deployments: Deployment) -> tuple[str, ...]:
+def checked_take_over(take_over: Collection[str], *deployments: Deployment) -> tuple[str, ...]:
     """What the user gave. Raises: UsageError when a name is of nothing in any of the deployments."""
     subjects = {item.subject for each in deployments for item in _declared(each)} if take_over else set()
     for given in take_over:

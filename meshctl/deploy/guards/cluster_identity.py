@@ -46,11 +46,13 @@ def declared_cluster_uid(deployment: Deployment) -> str:
     return "" if clusters.is_made(deployment) else clusters.uid(clusters.access(deployment))
 
 
-def declared_cluster_uid_or_none(deployment: Deployment) -> str | None:
-    """As `declared_cluster_uid`; None when the cluster can't be reached."""
+def declared_cluster_uid_of_preview(deployment: Deployment, *, must_answer: bool) -> str | None:
+    """As `declared_cluster_uid`; unless the cluster `must_answer`, None when it can't be reached."""
     try:
         return declared_cluster_uid(deployment)
     except (CredentialsError, UnreachableError):
+        if must_answer:
+            raise
         return None
 
 
@@ -80,7 +82,7 @@ def check_change(access: ClusterAccess, state: StackState, current_uid: str) -> 
     if recorded is None:
         return
     is_new_access = not is_reached_as_before(access, state)
-    if is_new_access and pending.is_unsettled(state):
+    if is_new_access and pending.is_interrupted(state):
         # operations that a killed run left pending are looked up through the kubeconfig that it used
         check_destroy(access.name, state)
     elif is_new_access and not recorded.uid:

@@ -24,7 +24,7 @@ def check_object_storage(deployment: Deployment, state: StackState, environments
     declared = environments.environments.get(deployment.environment)
     cluster = registry.platform(deployment.provider).cluster.made
     if cluster is not None and declared is not None and declared.provider == deployment.provider:
-        wanted = upgrade.kept(deployment, state).cluster.version
+        wanted = upgrade.with_running_version(deployment, state).cluster.version
         upgrade.refuse_version_jump(deployment.environment, state, wanted, cluster.product)
         location.check_up(deployment, state, cluster.account(declared))
 

@@ -40,7 +40,7 @@ def lost_by_destroy(state: StackState, *, keep_buckets: bool = False) -> tuple[L
     return _lost(state, outcome, strict=True)
 
 
-def forgotten(state: StackState) -> tuple[Loss, ...]:
+def lost_with_cluster(state: StackState) -> tuple[Loss, ...]:
     """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted.
 
     Raises: PlatformError as `lost_by_up` does."""
@@ -80,7 +80,7 @@ def may_lose_buckets(state: StackState, deployment: Deployment) -> bool:
     return any(_place(_store(bucket, state)) not in places for bucket in buckets)
 
 
-def still_protected(deployment: Deployment, state: StackState) -> Deployment:
+def with_deployed_protection(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with storage that is `ephemeral` only if it was so when it was deployed: for a run that asks no
     question."""
     unasked = losses.given_up(state.deployment, deployment)
@@ -94,7 +94,7 @@ def still_protected(deployment: Deployment, state: StackState) -> Deployment:
     return deployment.model_copy(update=parts)
 
 
-def buckets(found: Iterable[Loss]) -> frozenset[str]:
+def bucket_urns(found: Iterable[Loss]) -> frozenset[str]:
     """The URNs of the buckets among them."""
     return frozenset(loss.urn for loss in found if loss.kind == "bucket")
 
@@ -139,7 +139,7 @@ def refused_by_destroy(environment: str, lost: Iterable[Loss]) -> ProtectedDataE
     return _refused(environment, found, keep, f"meshctl destroy {environment}")
 
 
-def refused_by_retire(environment: str, lost: Iterable[Loss], command: str) -> ProtectedDataError:
+def refused_by_migration_destroy(environment: str, lost: Iterable[Loss], command: str) -> ProtectedDataError:
     """`command`: the one of the migration that destroys the environment."""
     return _refused(environment, lost, _COPY, command)
 

@@ -13,7 +13,7 @@ from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 
 
-def kept(deployment: Deployment, state: StackState) -> Deployment:
+def with_running_version(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the version that its cluster has, where environments.yaml asks for none: what a new meshctl
     takes for a new cluster is no reason to replace the nodes of one that is up."""
     there = _version(state)

@@ -22,7 +22,7 @@ _IN_PLACE: Final = "suspend"  # what a Job's spec can change without being made 
 
 
 @dataclass(frozen=True)
-class Staying:
+class UnchangedJobs:
     """`paths`: what is left alone of the Job of each workload (the properties of its resource); `notes`: for the
     plan."""
 
@@ -30,7 +30,7 @@ class Staying:
     notes: tuple[str, ...] = ()
 
 
-def with_marks(deployment: Deployment, state: StackState) -> Deployment:
+def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the marks of jobs that ended elsewhere, as a migration left them in the state.
 
     A mark holds while the job is there and suspended, to do the same work: a job that was made to run since, by
@@ -51,18 +51,20 @@ def with_marks(deployment: Deployment, state: StackState) -> Deployment:
     return deployment.finished({**deployment.marks, **held})
 
 
-def staying(deployment: Deployment, state: StackState, look: Callable[[], Mapping[str, JobState]]) -> Staying:
+def unchanged_jobs(
+    deployment: Deployment, state: StackState, look: Callable[[], Mapping[str, JobState]]
+) -> UnchangedJobs:
     """What a run of `deployment` is to leave as it is. `look` asks the cluster for its jobs; it is called only where
     that decides something, and raises MeshError where the cluster can't be asked."""
     outdated = _outdated(deployment, state)
     if not outdated:
-        return Staying()
+        return UnchangedJobs()
     try:
         states = look()
     except MeshError as error:
-        return Staying(outdated, tuple(_unknown(name, error) for name in sorted(outdated)))
+        return UnchangedJobs(outdated, tuple(_unknown(name, error) for name in sorted(outdated)))
     complete = {name: paths for name, paths in outdated.items() if name in states and states[name].ended == "complete"}
-    return Staying(complete, tuple(_stays(name, deployment.environment) for name in sorted(complete)))
+    return UnchangedJobs(complete, tuple(_stays(name, deployment.environment) for name in sorted(complete)))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ _SUSPEND: Final = "spec.suspend"
 Json = Mapping[str, Any]
 
 
-def remembered(state: StackState, live: Mapping[str, Json], gone: Collection[str]) -> StackState:
+def with_finished_jobs_recorded(state: StackState, live: Mapping[str, Json], gone: Collection[str]) -> StackState:
     """The state with what is seen of its jobs. `live`: the objects that are there, by logical name; `gone`: the URNs of
     those that are not, or are being deleted."""
     seen = state.with_resources(_as_seen(resource, live) for resource in state.resources)
@@ -35,7 +35,7 @@ def remembered(state: StackState, live: Mapping[str, Json], gone: Collection[str
     return _marked(seen, finished)
 
 
-def without(state: StackState, gone: Collection[str]) -> StackState:
+def state_without(state: StackState, gone: Collection[str]) -> StackState:
     """The state once what is gone has left it."""
     return state.with_resources(resource for resource in state.resources if resource.urn not in gone)
 
@@ -44,7 +44,7 @@ def gone_urns(drift: Iterable[Step]) -> frozenset[str]:
     return frozenset(step.urn for step in drift if step.op == "delete")
 
 
-def as_made_again(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, ...]:
+def drift_with_suspended_jobs(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, ...]:
     """The drift, in which a gone Job says that it is made again suspended where its workload is in `marks`."""
     suspended = {"spec": {"suspend": True}}
     return tuple(
@@ -55,8 +55,8 @@ def as_made_again(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, 
     )
 
 
-def notes(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
-    """Lines of a plan. `drift`: what `as_made_again` gave."""
+def notes_on_gone_jobs(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
+    """Lines of a plan. `drift`: what `drift_with_suspended_jobs` gave."""
     finished = [_workload(s.urn) for s in drift if s.type == _JOB and s.op == "delete" and value_at(s.new, _SUSPEND)]
     return tuple(
         f"workload/{name} has finished and its object is gone: it is not run again; "

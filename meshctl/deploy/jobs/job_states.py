@@ -28,12 +28,12 @@ _FAILED = ("FailureTarget", "Failed")
 _MEND = "mend the cause (`meshctl up {environment}` first if mesh.yaml changed)"
 
 
-def of(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
-    """The jobs of an environment, whose stack has these outputs, by workload. Raises: as `states`."""
-    return states(clusters.access(deployment, outputs), deployment.namespace)
+def jobs_of_deployment(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
+    """The jobs of an environment, whose stack has these outputs, by workload. Raises: as `jobs_in_cluster`."""
+    return jobs_in_cluster(clusters.access(deployment, outputs), deployment.namespace)
 
 
-def states(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
+def jobs_in_cluster(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
     """The jobs by workload. Raises: CredentialsError, UnreachableError, MeshError."""
     client = cluster.client()
     with named(cluster.name):
@@ -86,7 +86,7 @@ def failure_after_up(
     if not any(workload.is_job and workload.runs for workload in deployment.workloads):
         return None
     try:
-        return failure(deployment, of(deployment, outputs))
+        return failed_jobs_error(deployment, jobs_of_deployment(deployment, outputs))
     except MeshError as error:
         said = f"it can't be told whether its jobs have failed: {error.what}"
         if on_progress is not None:
@@ -94,7 +94,7 @@ def failure_after_up(
         return None
 
 
-def failure(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailedError | None:
+def failed_jobs_error(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailedError | None:
     """What an `up` of `deployment` is to end with: the jobs that are to run there and have failed. PURE."""
     wanted = [workload.name for workload in deployment.workloads if workload.is_job and workload.runs]
     failed = [found[name] for name in wanted if name in found and found[name].ended == "failed"]

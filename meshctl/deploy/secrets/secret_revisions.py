@@ -16,12 +16,12 @@ from meshctl.model.stack_state import StackState
 from meshwire.marks import SIGNATURE
 
 
-def needed(deployment: Deployment) -> bool:
+def has_secrets(deployment: Deployment) -> bool:
     """Whether there is anything to count, and so a state with secrets in plain text to be read."""
     return bool(render.secrets(deployment))
 
 
-def revisions(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
+def revision_values(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
     """The late value `revision.<Secret>` of each Secret: a count that goes up when a value is another one than in
     `state`, which is exported with secrets in plain text. It says nothing of the values, as a hash of a short one
     would.

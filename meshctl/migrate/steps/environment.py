@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from meshctl.deploy.guards.protection import refused_by_retire
+from meshctl.deploy.guards.protection import refused_by_migration_destroy
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
@@ -264,7 +264,7 @@ def before_retire(work: Work) -> dict[str, Any]:
     lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
     unasked = work.history.not_agreed(lost)
     if unasked:
-        raise refused_by_retire(work.of(work.step.side).environment, unasked, _retiring(work))
+        raise refused_by_migration_destroy(work.of(work.step.side).environment, unasked, _retiring(work))
     return {"data_losses": [loss.document() for loss in lost]} if lost else {}
 
 

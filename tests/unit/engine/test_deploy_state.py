@@ -44,7 +44,7 @@ def test_what_a_killed_run_had_begun_may_be_there() -> None:
 
 def test_what_may_not_exist_makes_nothing_whole() -> None:
     """A second run was killed before it had found out."""
-    marked = pending.marked(of(BUCKET, begun=NAMESPACE))
+    marked = pending.with_interruption_marks(of(BUCKET, begun=NAMESPACE))
     assert deploy_state(marked) is DeployState.PART
     assert unfinished_text(marked) == "1 resource exists, 1 operation was interrupted"
 

@@ -91,7 +91,7 @@ class Cloud:
     def state(self) -> StackState:
         return state(*self.resources) if self.resources else StackState()
 
-    settled = state
+    recovered_state = state
 
     def retain(self, urns: frozenset[str]) -> None:
         self.moment()
@@ -123,7 +123,7 @@ class Retired(Session):
         return self.cloud
 
     @property
-    def names(self) -> Any:
+    def dns_records(self) -> Any:
         return self
 
     def drop(self, environment: str) -> None:
@@ -150,7 +150,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 def retire(cloud: Cloud, tmp_path: Path, *, keep_data: bool = True) -> None:
     session_ = Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud)
-    session_.retire(DEPLOYMENT, keep_data=keep_data, allow_data_loss=not keep_data)
+    destroy = session_.destroy_keeping_data if keep_data else session_.destroy_with_data
+    destroy(DEPLOYMENT, allow_data_loss=not keep_data, command="meshctl migrations finish")
 
 
 @pytest.mark.parametrize("at", range(1, MOMENTS + 1))

@@ -10,7 +10,7 @@ import pytest
 from meshctl import render
 from meshctl.changes.steps import resource_name
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs.remade_jobs import secrets_of
+from meshctl.deploy.jobs.job_reruns import secrets_of
 from meshctl.deploy.session import Session
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
@@ -72,7 +72,7 @@ def restarted(
     monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
     monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
     monkeypatch.setattr(Session, "_environment_run", lambda *_, **__: run)
-    Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).remake_job(deployment, workload)
+    Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).rerun_job(deployment, workload)
     return stack
 
 

@@ -7,7 +7,7 @@ of the failure: a token that was rotated since.
 from __future__ import annotations
 
 from meshctl import render
-from meshctl.engine.remade import Remade
+from meshctl.engine.job_rerun import JobRerun
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
@@ -15,7 +15,7 @@ from meshctl.model.stack_state import StackState
 _SECRET = "Secret"  # noqa: S105 (a kind)
 
 
-def remade(workload: str, deployment: Deployment, state: StackState) -> Remade:
+def job_rerun(workload: str, deployment: Deployment, state: StackState) -> JobRerun:
     """The resources of the workload's job that the state has. Raises: UsageError where it has no Job."""
     urns = {resource.name: resource.urn for resource in state.resources}
     job = f"workload/{workload}:job"
@@ -23,7 +23,7 @@ def remade(workload: str, deployment: Deployment, state: StackState) -> Remade:
         environment = deployment.environment
         raise UsageError(f"{workload} has no job in {environment} yet", hint=f"`meshctl up {environment}` makes it")
     read = secrets_of(job, deployment)
-    return Remade(urns[job], tuple(urns[name] for name in read if name in urns))
+    return JobRerun(urns[job], tuple(urns[name] for name in read if name in urns))
 
 
 def secrets_of(logical_name: str, deployment: Deployment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a run is told to make anew. Only a type: `meshctl.deploy.jobs.remade_jobs` fills it in, `run` acts on it."""
+"""What a run is told to make anew. Only a type: `meshctl.deploy.jobs.job_reruns` fills it in, `run` acts on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Remade:
+class JobRerun:
     """URNs: of the Job, which is made anew, and of the Secrets, which get the values of now."""
 
     job: str
