@@ -72,7 +72,7 @@ def test_a_failed_job_says_why_and_how_it_runs_again() -> None:
     found = workload_status(deployment(), "pretrain", [failed], job)
     assert found.job == "failed"
     assert found.reason == (
-        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; mend the cause "
+        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; fix the cause "
         "(`meshctl up aws-east` first if mesh.yaml changed), then `meshctl restart pretrain --env aws-east`"
     )
 

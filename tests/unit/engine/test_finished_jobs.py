@@ -59,7 +59,7 @@ def test_a_finished_job_stays_where_what_it_runs_is_the_same(fields: dict[str, A
     found = stays(changed("embed", **fields), state(sample("coreweave")))
     assert found.paths == {"embed": ("spec.template",)}
     (note,) = found.notes
-    assert "workload/embed has finished and stays as it is" in note
+    assert "workload/embed has finished and is left unchanged" in note
     assert "`meshctl restart embed --env coreweave-1` runs it again" in note
 
 
@@ -123,7 +123,7 @@ def test_without_an_answer_nothing_is_run_again_by_a_guess() -> None:
 
     found = unchanged_jobs(changed("embed", pool="serve"), state(sample("coreweave")), look)
     assert list(found.paths) == ["embed"]
-    assert "can't be told whether it has finished (cw: the Kubernetes API server does not answer)" in found.notes[0]
+    assert "can't read whether it has finished (cw: the Kubernetes API server does not answer)" in found.notes[0]
 
 
 # what a migration leaves

@@ -1,4 +1,4 @@
-"""A job that was seen Complete is not run again because its object is gone; one that nobody saw finish is."""
+"""A job that was seen Complete is not run again because its Job object is gone; one that nobody saw finish is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_one_that_an_up_saw_complete_is_made_again_suspended() -> None:
     assert after.marks == {"embed": "coreweave-1"}
     told = gone_jobs.drift_with_suspended_jobs(drift, after.marks)
     assert gone_jobs.notes_on_gone_jobs(told, "coreweave-1") == (
-        "workload/embed has finished and its object is gone: it is not run again; "
+        "workload/embed has finished and its Job object is gone: it is not run again; "
         "`meshctl restart embed --env coreweave-1` runs it again",
     )
 

@@ -1,4 +1,4 @@
-"""What the API says of jobs, and what an `up` is to end with."""
+"""The states of jobs as the API has them, and the error with which an `up` ends when jobs have failed."""
 
 from __future__ import annotations
 
@@ -123,10 +123,10 @@ def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it
     found = job_states.failed_jobs_error(deployment("cw"), FAILED)
     assert found is not None
     assert (found.code, found.exit_code) == ("job-failed", 3)
-    assert found.what == "cw: the job of pretrain has failed; all else is up"
+    assert found.what == "cw: the job of pretrain has failed; everything else is up"
     assert found.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
     assert found.hint.startswith(
-        "mend the cause (`meshctl up cw` first if mesh.yaml changed), then `meshctl restart pretrain --env cw`;"
+        "fix the cause (`meshctl up cw` first if mesh.yaml changed), then `meshctl restart pretrain --env cw`;"
     )
 
 
@@ -145,4 +145,4 @@ def test_a_cluster_that_does_not_answer_is_told_and_not_guessed_at(monkeypatch: 
     monkeypatch.setattr(clusters, "access", lambda *_: SimpleNamespace())
     said: list[Progress] = []
     assert job_states.failure_after_up(deployment(), NO_OUTPUTS, cast("Any", said.append)) is None
-    assert "can't be told whether its jobs have failed" in said[0].action
+    assert "can't read whether its jobs have failed" in said[0].action
