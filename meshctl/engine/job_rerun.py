@@ -1,4 +1,5 @@
-"""What a run is told to make anew. Only a type: `meshctl.deploy.jobs.job_reruns` fills it in, `run` acts on it."""
+"""Which resources a run replaces and updates to run a job again. Only a type: `meshctl.deploy.jobs.job_reruns` makes
+it, and `run` uses it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class JobRerun:
-    """URNs: of the Job, which is made anew, and of the Secrets, which get the values of now."""
+    """The URNs of the Job, which is replaced, and of the Secrets, which get their current values."""
 
     job: str
     secrets: tuple[str, ...] = ()
