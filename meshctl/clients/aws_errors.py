@@ -60,7 +60,7 @@ class Asked:
 
 
 @contextmanager
-def named(asked: Asked) -> Iterator[None]:
+def translate_errors(asked: Asked) -> Iterator[None]:
     """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, or what `asked` says."""
     try:
         yield

@@ -93,22 +93,22 @@ def check(path: Path, plan: Plan) -> None:
 
     Raises: UsageError (not a plan), NewerVersionError, StalePlanError.
     """
-    saved = _read(path)
+    saved_plan = _read(path)
     again = f"review a new plan: `meshctl plan {plan.environment} --out {path}`, then apply that"
-    if saved.environment != plan.environment:
-        raise StalePlanError(f"the plan is for {saved.environment}, not for {plan.environment}", hint=again)
-    if saved.digest != plan.digest:
+    if saved_plan.environment != plan.environment:
+        raise StalePlanError(f"the plan is for {saved_plan.environment}, not for {plan.environment}", hint=again)
+    if saved_plan.digest != plan.digest:
         raise StalePlanError(
             "the mesh has changed since the plan was made", why="the digest of the resolved mesh differs", hint=again
         )
-    unseen = sorted({*plan.data_at_risk} - {*saved.data_at_risk})
+    unseen = sorted({*plan.data_at_risk} - {*saved_plan.data_at_risk})
     if unseen:
         raise StalePlanError(
             "more data would be lost than the plan says", why=f"not in the plan: {', '.join(unseen)}", hint=again
         )
     pending = SavedPlan.model_validate(json.loads(json.dumps({"meshctl": _INTERFACE, **plan.document()})))
-    if saved.reviewed != pending.reviewed:
-        old = {change.subject for change in (*saved.changes, *saved.outside)}
+    if saved_plan.reviewed != pending.reviewed:
+        old = {change.subject for change in (*saved_plan.changes, *saved_plan.outside)}
         new = {change.subject for change in (*pending.changes, *pending.outside)}
         differing = sorted(old ^ new) or sorted(old)
         raise StalePlanError(

@@ -186,7 +186,7 @@ def _session(store: ObjectStore) -> botocore.session.Session:
 
 def _named(store: ObjectStore) -> AbstractContextManager[None]:
     """botocore's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
-    return aws_errors.named(_asked(store))
+    return aws_errors.translate_errors(_asked(store))
 
 
 def _asked(store: ObjectStore) -> Asked:

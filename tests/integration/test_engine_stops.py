@@ -289,5 +289,5 @@ def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: can't use {tmp_path}/.meshctl/work/dc1: Not a directory",
-        "  hint: check that it is there, and who may read and write it; then run the command again",
+        "  hint: check that it exists, and its permissions; then run the command again",
     ]

@@ -95,7 +95,7 @@ def test_a_name_that_points_here_is_told_once() -> None:
     assert line == "  endpoint  chat  chat.example.com -> cw  10.0.0.1"
     unset = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "")
     line = status_text(EnvironmentStatus("cw", "up", endpoints=(unset,))).splitlines()[1]
-    assert line == "  endpoint  chat  chat.example.com (name not set)  10.0.0.1 here"
+    assert line == "  endpoint  chat  chat.example.com (no DNS record)  10.0.0.1 here"
 
 
 class Saved:

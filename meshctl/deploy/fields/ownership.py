@@ -16,7 +16,7 @@ import lightkube
 from meshctl import render
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.deploy.fields import live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
@@ -99,7 +99,7 @@ class Ownership:
         if not by_resource or self.cluster is None:
             return
         client = self.cluster.client()
-        with named(self.environment):
+        with translate_errors(self.environment):
             for resource, decisions in by_resource.items():
                 self._release(client, resource, decisions, on_progress)
 
@@ -152,7 +152,7 @@ def _read_cluster(
     client = cluster.client()
     references = {item.name: live_objects.reference(item) for item in ours}
     labels = {"app.kubernetes.io/part-of": deployment.mesh, "app.kubernetes.io/managed-by": "meshctl"}
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         objects = live_objects.read(client, references.values(), deployment.namespace, labels)
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}

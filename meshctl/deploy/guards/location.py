@@ -113,13 +113,13 @@ def check_destroy(environment: str, state: StackState) -> None:
 
 
 def caller_account(region: str, profile: str) -> str:
-    """The account of the credentials that the AWS SDK resolves for a profile, asked from STS.
+    """The account of the credentials that the AWS SDK resolves for a profile, request from STS.
 
     Raises: CredentialsError, UnreachableError, BusyError.
     """
     hint = "`aws sts get-caller-identity` must work; then run the command again"
-    asked = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
+    request = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-    with aws_errors.named(asked):
+    with aws_errors.translate_errors(request):
         sts: Any = aws_session(profile, region).create_client("sts", config=config)
         return str(sts.get_caller_identity()["Account"])

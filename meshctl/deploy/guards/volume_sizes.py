@@ -110,7 +110,7 @@ def _resize(deployment: Deployment, state: StackState, sizes: Mapping[_Claims, s
         return
     cluster = clusters.access(deployment, state.outputs)
     client = cluster.client()
-    with cluster_access.named(cluster.name):
+    with cluster_access.translate_errors(cluster.name):
         live_claims = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))
         for claims, size in sorted(sizes.items()):
             for claim in live_claims:

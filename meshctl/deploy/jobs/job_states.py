@@ -12,7 +12,7 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod
 
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.clients.redaction import Redact, redaction
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import JobsFailedError, MeshError
@@ -36,7 +36,7 @@ def jobs_of_deployment(deployment: Deployment, outputs: StackOutputs) -> dict[st
 def jobs_in_cluster(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
     """The jobs by workload. Raises: CredentialsError, UnreachableError, MeshError."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         jobs = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
         if not any(state.ended == "failed" for state in jobs):
             return {state.workload: state for state in jobs}
