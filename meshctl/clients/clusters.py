@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
 from meshctl.clients import accelerators, scheduling
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
@@ -42,7 +42,7 @@ def uid(cluster: ClusterAccess) -> str:
     Raises: CredentialsError, UnreachableError.
     """
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.get(Namespace, "kube-system")
     return str(found.metadata.uid) if found.metadata else ""
 
@@ -50,7 +50,7 @@ def uid(cluster: ClusterAccess) -> str:
 def facts(cluster: ClusterAccess) -> Facts:
     """Nodes and storage classes of an existing cluster."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         nodes = tuple(sorted((_node(node) for node in client.list(Node)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list(StorageClassResource))
     return Facts(nodes=nodes, storage_classes=classes)
@@ -62,7 +62,7 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
     labels: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
     if workload:
         labels["app.kubernetes.io/name"] = workload
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.list(Pod, namespace=namespace, labels=labels)
         return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
 
@@ -71,7 +71,7 @@ def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:
     """Those of the nodes that are gone, not ready, or not to be seen with these rights: nobody can say what still runs
     on them."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         return frozenset(name for name in names if not _answers(client, name))
 
 
@@ -88,7 +88,7 @@ def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
     """Ready nodes by pool of the mesh. A node without the mesh's label was given to its pool by an earlier version."""
     client = cluster.client()
     counts: dict[str, int] = {}
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         for node in client.list(Node):
             labels = (node.metadata.labels or {}) if node.metadata else {}
             pool = labels.get(POOL_LABEL)
@@ -100,7 +100,7 @@ def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
 def load_balancer(cluster: ClusterAccess, namespace: str, service: str) -> str:
     """Address (IP or host name) of a LoadBalancer Service; empty when it has none yet."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.get(Service, service, namespace=namespace)
     ingress = (found.status.loadBalancer.ingress if found.status and found.status.loadBalancer else None) or []
     return str(ingress[0].ip or ingress[0].hostname or "") if ingress else ""

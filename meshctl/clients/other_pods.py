@@ -13,7 +13,7 @@ from typing import Any, Final
 from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Pod
 
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.clients.quantities import quantity
 from meshctl.model.observed import Facts, Requests
 
@@ -34,7 +34,7 @@ def counted(facts: Facts, cluster: ClusterAccess, namespace: str) -> Facts:
     Where the user may not list pods, a note says so. Raises: as `cluster_access.named`.
     """
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         try:
             by_node = _by_node(client.list(Pod, namespace="*", chunk_size=_PAGE), namespace)
         except ApiError as error:

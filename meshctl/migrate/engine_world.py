@@ -14,10 +14,10 @@ import httpx2
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
 from meshctl.deploy.guards import cluster_identity, given_fabrics, upgrade
 from meshctl.deploy.jobs import job_states
-from meshctl.deploy.presence import presence
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, dns_server, resolve
 from meshctl.engine.events import Progress
@@ -25,7 +25,7 @@ from meshctl.errors import UnreachableError
 from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
-from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
 from meshctl.project import Project
@@ -53,7 +53,7 @@ class EngineWorld:
 
     def deployment(self, environment: str) -> Deployment:
         state = self._session.state(environment)
-        return given_fabrics.kept(upgrade.kept(self._project.deployment(environment), state), state)
+        return given_fabrics.kept(upgrade.with_running_version(self._project.deployment(environment), state), state)
 
     def pending(self, deployment: Deployment) -> Pending:
         plan = self._session.plan(deployment)
@@ -65,8 +65,8 @@ class EngineWorld:
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
 
-    def presence(self, environment: str) -> Presence:
-        return presence(self._session.state(environment))
+    def presence(self, environment: str) -> DeployState:
+        return deploy_state(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:
         if not clusters.is_made(deployment):
@@ -76,11 +76,11 @@ class EngineWorld:
         self._session.take_over = fields
 
     def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
-        ownership.checked_names(fields, *deployments)
+        ownership.checked_take_over(fields, *deployments)
 
     def check_fields(self, deployment: Deployment, command: str = "migrate") -> None:
         state = self._session.state(deployment.environment)
-        ownership.look(deployment, state, self._session.take_over).refuse(command)
+        ownership.read_ownership(deployment, state, self._session.take_over).refuse(command)
 
     def up(self, deployment: Deployment, say: Say) -> UpResult:
         environment = deployment.environment
@@ -94,7 +94,8 @@ class EngineWorld:
     def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
-            self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
+            destroy = self._session.destroy_keeping_data if keep_data else self._session.destroy_with_data
+            destroy(deployment, allow_data_loss=allow_data_loss, command=command)
 
     def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)
@@ -111,10 +112,10 @@ class EngineWorld:
         return {name: address for name, address in found.items() if address}
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
-        self._session.names.move(deployment, addresses)
+        self._session.dns_records.move(deployment, addresses)
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
-        names = self._session.names.current()
+        names = self._session.dns_records.current()
         return {name: EndpointTarget(n.environment, n.address, n.ttl_s) for name, n in names.items()}
 
     def endpoint_ttl_s(self) -> int:
@@ -140,11 +141,11 @@ class EngineWorld:
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         if not any(workload.is_job for workload in deployment.workloads):
             return {}
-        return job_states.states(self._access(deployment), deployment.namespace)
+        return job_states.jobs_in_cluster(self._access(deployment), deployment.namespace)
 
     def rerun_job(self, deployment: Deployment, workload: str, say: Say) -> None:
         with _telling(self._session, say):
-            self._session.remake_job(deployment, workload)
+            self._session.rerun_job(deployment, workload)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
         return clusters.lost_nodes(self._access(deployment), nodes)
@@ -162,7 +163,7 @@ class EngineWorld:
         name = deployment.environment
         if name not in self._clusters:
             access = clusters.access(deployment, self._session.outputs(name))
-            cluster_identity.check_seen(access)
+            cluster_identity.check_cluster_unchanged(access)
             self._clusters[name] = access
         return self._clusters[name]
 

@@ -15,7 +15,7 @@ from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.outline import not_returned
 from meshctl.model.deployment import Deployment
 from meshctl.model.units import format_gib, size_text
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 def source_losses(history: History) -> tuple[Loss, ...]:
@@ -36,7 +36,7 @@ def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
     """The objects at the target that the source lacks: a copy makes the buckets equal, and deletes them."""
     why = f"{plan.source.environment} lacks them, and the copy makes the buckets equal"
     return tuple(
-        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", counted(m.foreign_objects, "object"), why)
+        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", pluralize(m.foreign_objects, "object"), why)
         for m in plan.moves
         for bucket in (plan.target.object_store(m.store).bucket,)
         if m.foreign_objects
@@ -53,7 +53,7 @@ def _of_side(plan: MigrationPlan, side: Deployment, stores: Iterable[str]) -> tu
 
 def _size(plan: MigrationPlan, store: str) -> str:
     move = plan.move(store)
-    return f"{counted(move.objects, 'object')}, {size_text(move.total_bytes)} when it was planned"
+    return f"{pluralize(move.objects, 'object')}, {size_text(move.total_bytes)} when it was planned"
 
 
 def _volumes(target: Deployment) -> tuple[Loss, ...]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 from meshctl.changes.losses import Loss, not_agreed
-from meshctl.deploy.guards.protection import refused_by_migrate, refused_by_retire
+from meshctl.deploy.guards.protection import refused_by_migrate, refused_by_migration_destroy
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import (
     CredentialsError,
@@ -166,7 +166,7 @@ class Migrations:
             lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
             unasked = not_agreed(lost, options["agreed_losses"])
             if unasked:
-                raise refused_by_retire(history.plan.target.environment, unasked, DESTROYING)
+                raise refused_by_migration_destroy(history.plan.target.environment, unasked, DESTROYING)
             return self._turn(journal, history, "rollback", options)
 
     def finish(self, migration: str = "", *, delete_data: bool = False, agreed: Iterable[Loss] = ()) -> History:
@@ -183,7 +183,7 @@ class Migrations:
             lost = self._lost(history, "source", keep_data=not delete_data)
             unasked = not_agreed(lost, options["agreed_losses"], buckets=delete_data)
             if unasked:
-                raise refused_by_retire(history.plan.source.environment, unasked, FINISHING)
+                raise refused_by_migration_destroy(history.plan.source.environment, unasked, FINISHING)
             return self._turn(journal, history, "finish", options)
 
     def to_finish(self, migration: str = "", *, delete_data: bool) -> History:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from meshctl.changes.losses import Loss
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
-from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.store import ObjectAccess
 
 Say = Callable[[str], None]  # one line of progress for a person
@@ -56,7 +56,7 @@ class World(Protocol):
         """What the last `up` declared there, with its `paused` marks, whether or not all of it succeeded. None when
         nothing was ever brought up, or when it was retired."""
 
-    def presence(self, environment: str) -> Presence:
+    def presence(self, environment: str) -> DeployState:
         """How much of it is there, also where an `up` or a `retire` did not get to its end."""
 
     def check_cluster(self, deployment: Deployment) -> None:

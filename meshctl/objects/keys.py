@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from meshctl.errors import MigrationError
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -23,7 +23,7 @@ def check_carried(place: str, keys: Iterable[str]) -> None:
     lost = sorted(key for key in keys if key.startswith("/"))
     if lost:
         raise MigrationError(
-            f"{place} has {counted(len(lost), 'key')} that can't be copied",
+            f"{place} has {pluralize(len(lost), 'key')} that can't be copied",
             why=f'rclone drops a "/" at the beginning: {shown(lost)}',
             hint="give these objects other keys, or delete them",
         )

@@ -117,7 +117,7 @@ def named(access: ObjectAccess) -> Iterator[None]:
     MigrationError."""
     where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     hint = "check the profile's keys and rights, and the store"
-    with aws_errors.named(Asked(where, None, hint, denied=CredentialsError, failure=MigrationError)):
+    with aws_errors.translate_errors(Asked(where, None, hint, denied=CredentialsError, failure=MigrationError)):
         try:
             yield
         except botocore.exceptions.ClientError as error:

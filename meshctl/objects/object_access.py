@@ -25,7 +25,7 @@ from meshctl.model.units import size_text
 from meshctl.objects.store import ObjectAccess
 from meshctl.platforms import registry
 from meshctl.resolve import storage
-from meshctl.words import counted
+from meshctl.words import pluralize
 from meshwire.marks import OWNER_TAG
 
 # by an S3 store that has no versions, or no such listing
@@ -122,7 +122,7 @@ def held(store: ObjectStore) -> str:
             if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
                 return ""
             raise
-    words = [counted(count, what) for what, count in counts.items() if count]
+    words = [pluralize(count, what) for what, count in counts.items() if count]
     words += [size_text(size)] if size else []
     return f"at least {', '.join(words)}" if more else ", ".join(words)
 
@@ -186,7 +186,7 @@ def _session(store: ObjectStore) -> botocore.session.Session:
 
 def _named(store: ObjectStore) -> AbstractContextManager[None]:
     """botocore's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
-    return aws_errors.named(_asked(store))
+    return aws_errors.translate_errors(_asked(store))
 
 
 def _asked(store: ObjectStore) -> Asked:

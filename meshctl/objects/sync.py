@@ -32,7 +32,7 @@ from meshctl.objects import keys, metadata, seeded
 from meshctl.objects.listing import RCLONE_PART, Access, Listing, delete_objects, list_objects, overlooked, url
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.store import ObjectAccess
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _ATTEMPTS = 3
 # what rclone says of an object that vanished or changed while it copied
@@ -131,7 +131,7 @@ def _left_out(before: Listing, here: Listing, there: Listing, failed: Container[
 def _check_seeded(source: ObjectAccess, target: ObjectAccess, left: Sequence[str]) -> None:
     if left:
         raise MigrationError(
-            f"{counted(len(left), 'object')} of {url(source)} did not arrive at {url(target)}",
+            f"{pluralize(len(left), 'object')} of {url(source)} did not arrive at {url(target)}",
             why=f"unchanged at the source since the copy began: {keys.shown(left)}",
             hint="if copying again does not help, the target may not take such keys: rename or delete them",
         )

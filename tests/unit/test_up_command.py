@@ -66,7 +66,7 @@ class Changes:
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
 
-    def others(self) -> tuple[()]:
+    def unmanaged_stacks(self) -> tuple[()]:
         return ()
 
 
@@ -196,7 +196,7 @@ def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch,
 def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
     output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = JobsFailedError("east: the job of pretrain has failed; all else is up")
+    failed = JobsFailedError("east: the job of pretrain has failed; everything else is up")
 
     class Done(Changes):
         def up(self, *_: Any, **__: Any) -> Any:

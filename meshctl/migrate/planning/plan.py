@@ -15,7 +15,7 @@ from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Ga
 from meshctl.model.observed import JobState
 from meshctl.model.units import format_gib
 from meshctl.platforms import registry
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _GB = 1e9
 
@@ -271,7 +271,8 @@ def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Op
         Gap(
             subject=f"storage/{fact.store}",
             wanted="a target without other data",
-            best=f"the target holds {counted(fact.foreign_objects, 'object')} that the source lacks: lost, if replaced",
+            best=f"the target holds {pluralize(fact.foreign_objects, 'object')} that the source lacks: lost, if"
+            " replaced",
             hint="copy elsewhere what must be kept of them and empty the target's bucket; if all of them may be lost, "
             "--replace-target-data has them deleted",
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from meshctl.deploy.guards.protection import refused_by_retire
+from meshctl.deploy.guards.protection import refused_by_migration_destroy
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
 from meshctl.migrate.steps.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.migrate.world import Pending
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.observed import JobState, Presence
+from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
 from meshctl.render.pods import grace_s
 
@@ -264,7 +264,7 @@ def before_retire(work: Work) -> dict[str, Any]:
     lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
     unasked = work.history.not_agreed(lost)
     if unasked:
-        raise refused_by_retire(work.of(work.step.side).environment, unasked, _retiring(work))
+        raise refused_by_migration_destroy(work.of(work.step.side).environment, unasked, _retiring(work))
     return {"data_losses": [loss.document() for loss in lost]} if lost else {}
 
 
@@ -288,10 +288,10 @@ def _retiring(work: Work) -> str:
 
 def verify_retire(work: Work) -> dict[str, Any]:
     left = work.world.presence(work.deployment.environment)
-    may_stay = (Presence.NOTHING, Presence.STORAGE) if _keeps_data(work) else (Presence.NOTHING,)
+    may_stay = (DeployState.NOTHING, DeployState.STORAGE) if _keeps_data(work) else (DeployState.NOTHING,)
     if left not in may_stay:
         raise MigrationError(f"{work.deployment.environment} is still there", hint="look at `meshctl status`")
-    return {"data_kept": left is Presence.STORAGE}
+    return {"data_kept": left is DeployState.STORAGE}
 
 
 def _keeps_data(work: Work) -> bool:

@@ -13,7 +13,7 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.steps.work import Work
 from meshctl.objects.listing import Listing, NoBucketError
 from meshctl.objects.verify import proves_equal
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _SHOWN = 5
 
@@ -32,7 +32,7 @@ def check_data(work: Work) -> dict[str, Any]:
         source, target = work.plan.source.environment, work.plan.target.environment
         more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         raise MigrationError(
-            f"{counted(len(keys), 'object')} came to {source} after the comparison: {target} does not have them",
+            f"{pluralize(len(keys), 'object')} came to {source} after the comparison: {target} does not have them",
             why=f"they would be deleted unseen: {', '.join(keys[:_SHOWN])}{more}",
             hint=f"stop what writes there and copy them to {target}, or finish without --delete-source-data",
         )

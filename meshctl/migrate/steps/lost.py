@@ -15,7 +15,7 @@ from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.work import Work, alive
 from meshctl.migrate.world import World
 from meshctl.model.deployment import Deployment
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from meshctl.objects.listing import NoBucketError
 
 Side = Literal["source", "target"]
@@ -59,7 +59,7 @@ def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side
 
 def _cluster(world: World, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
     """Why the cluster counts as lost, if so; else the pods there that may not run twice."""
-    if world.presence(lost.environment) is not Presence.WHOLE:
+    if world.presence(lost.environment) is not DeployState.WHOLE:
         return "", []  # no namespace, or no cluster yet or any more: the stores decide
     try:
         pods = {name: world.pods(lost, name) for name in sorted(plan.workloads)}

@@ -21,7 +21,7 @@ from meshctl.migrate.steps.outline import Step, outline
 from meshctl.migrate.steps.work import Action, State, Work
 from meshctl.migrate.world import World
 from meshctl.objects.progress import Stop
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Runner:
 def _kept_text(kept: dict[str, Any]) -> str:
     """What a step left, where a person wants to read it: numbers of a copy or of a comparison."""
     texts: dict[str, Callable[[], str]] = {
-        "bytes": lambda: f"{counted(kept['objects'], 'object')} copied, {kept['deleted']} deleted",
-        "read_bytes": lambda: f"{counted(kept['target']['objects'], 'object')} equal",
+        "bytes": lambda: f"{pluralize(kept['objects'], 'object')} copied, {kept['deleted']} deleted",
+        "read_bytes": lambda: f"{pluralize(kept['target']['objects'], 'object')} equal",
         "decided": lambda: "as you said",
     }
     return next((text() for key, text in texts.items() if key in kept), "")

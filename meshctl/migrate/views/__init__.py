@@ -17,7 +17,7 @@ from meshctl.migrate.views.parity import parity, parity_document, parity_text
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
 from meshctl.model.units import size_text
 from meshctl.printable import one_line
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 def plan_document(plan: MigrationPlan) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def _warm(plan: MigrationPlan, name: str) -> str:
 
 
 def _move_lines(move: StoreMove) -> list[str]:
-    there = f", {counted(move.target_objects, 'object')} there already" if move.target_objects else ""
+    there = f", {pluralize(move.target_objects, 'object')} there already" if move.target_objects else ""
     there += f", {move.foreign_objects} of them deleted, as the source lacks them" if move.foreign_objects else ""
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
-        f"    {counted(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",
+        f"    {pluralize(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",
         f"    about {span_text(move.minutes)} ({move.minutes_source})",
         f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
     ]

@@ -14,7 +14,7 @@ from meshctl.migrate.planning.rates import COPY_RATE, LISTING_RATE
 from meshctl.migrate.views.summary import span
 from meshctl.model.units import size_text
 from meshctl.render.pods import grace_s
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _SETTLE_S = 3  # between the two listings that must be equal
 _LISTINGS = 4  # of each object while everything stands: to settle, before and after the copy, to compare
@@ -50,7 +50,7 @@ def downtime(plan: MigrationPlan) -> Downtime | None:
     reading_s = 2 * read / COPY_RATE.bytes_per_s  # both sides come through this machine
     parts = [
         f"two equal listings ({_SETTLE_S} s)" if settles else "",
-        f"listing {counted(objects, 'object')} ({span(listing_s)}; {LISTING_RATE.source})" if objects else "",
+        f"listing {pluralize(objects, 'object')} ({span(listing_s)}; {LISTING_RATE.source})" if objects else "",
         f"reading {size_text(read)} on both sides ({span(reading_s)}; {COPY_RATE.source})" if read else "",
     ]
     return Downtime(

@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.journal.journal import Record
 from meshctl.model.units import size_text
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # where workloads that run in one environment at a time are stopped, and what starts them again
 _STOPS = (("quiesce/stop", "start/target"), ("rollback/stop", "rollback/source"))
@@ -118,7 +118,7 @@ def summary_lines(history: History) -> list[str]:
     if history.plan.moves and any(step.startswith("seed/") for step in history.done):
         copied = copies(history)
         sizes = f"{size_text(copied.seeded_bytes)} beforehand, {size_text(copied.stopped_bytes)} at the end"
-        lines.append(f"copied        {counted(copied.objects, 'object')}: {sizes}")
+        lines.append(f"copied        {pluralize(copied.objects, 'object')}: {sizes}")
     return lines
 
 

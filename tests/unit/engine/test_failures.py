@@ -61,8 +61,8 @@ def test_what_a_pod_or_a_claim_suffers_has_a_code(message: str, code: str) -> No
 def test_nobody_is_told_to_remove_what_is_saving_its_work() -> None:
     said_by_kubernetes = 'object is being deleted: jobs.batch "pretrain" already exists [code=AlreadyExists]'
     hint = failure_of(URN, said_by_kubernetes).hint
-    assert "not made by this mesh" not in hint
-    assert "nothing is to be removed by hand" in hint
+    assert "did not make" not in hint
+    assert "remove nothing by hand" in hint
 
 
 def test_a_wait_that_ran_out_has_the_code_of_what_it_waited_for() -> None:

@@ -57,7 +57,7 @@ def test_a_registry_is_opened_by_a_docker_configuration(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("value", ["token", "[]", '{"auths": {}}', '{"auths": {"ghcr.io": {}}, "credsStore": "x"}'])
 def test_what_opens_no_registry_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GHCR", value)
-    with pytest.raises(UsageError, match="ghcr opens no registry"):
+    with pytest.raises(UsageError, match="ghcr has no registry credentials"):
         secret_values.collect(private(), environments())
 
 
@@ -71,7 +71,7 @@ def test_a_line_end_at_the_end_of_a_file_is_no_part_of_the_value(tmp_path: Path)
 def test_bytes_that_are_no_text_are_refused_and_never_shown(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    assert f"token ({file} is no UTF-8 text" in refusal(environments(file)).what
+    assert f"token ({file} is not UTF-8 text" in refusal(environments(file)).what
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n"])

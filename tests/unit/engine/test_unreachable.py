@@ -12,7 +12,7 @@ import pytest
 
 from meshctl import eks_token
 from meshctl.deploy.guards import location
-from meshctl.dns import endpoint_names
+from meshctl.dns import endpoint_records
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.objects import listing, object_access
 from meshctl.objects.store import ObjectAccess
@@ -52,7 +52,7 @@ def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytes
         raise error
 
     monkeypatch.setattr(object_access, "client", refuse)
-    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    monkeypatch.setattr(endpoint_records, "aws_session", refuse)
     monkeypatch.setattr(location, "aws_session", refuse)
     match = "the certificate was refused"
     with pytest.raises(CredentialsError, match=match) as caught:
@@ -61,7 +61,7 @@ def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytes
     with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.named(_access()):
         raise error
     with pytest.raises(CredentialsError, match=f"Route 53: {match}"):
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")
     with pytest.raises(CredentialsError, match=f"AWS STS: {match}"):
         location.caller_account("us-east-1", "")
 
@@ -92,9 +92,9 @@ def test_a_store_or_a_dns_service_that_says_not_now(
     assert type(caught.value) is kind
     with pytest.raises(kind), listing.named(_access()):
         raise error
-    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    monkeypatch.setattr(endpoint_records, "aws_session", refuse)
     with pytest.raises(MeshError) as caught:
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")
     assert isinstance(caught.value, BusyError) == (kind is BusyError)
 
     if kind is not MeshError:
@@ -106,7 +106,7 @@ def test_a_store_or_a_dns_service_that_says_not_now(
 
 SOURCES: list[Callable[[], object]] = [
     lambda: object_access.held(deployment().object_stores[0]),
-    lambda: endpoint_names.hosted_zone_id("example.com", "ops"),
+    lambda: endpoint_records.hosted_zone_id("example.com", "ops"),
     lambda: location.caller_account("us-east-1", "ops"),
 ]
 
@@ -120,7 +120,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
             raise error
 
         monkeypatch.setattr(object_access, "client", raise_it)
-        monkeypatch.setattr(endpoint_names, "aws_session", raise_it)
+        monkeypatch.setattr(endpoint_records, "aws_session", raise_it)
         monkeypatch.setattr(location, "aws_session", raise_it)
 
     return refuse
@@ -195,4 +195,4 @@ def test_a_dns_service_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UnreachableError, match="Route 53 does not answer"):
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")

@@ -12,7 +12,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
 from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import Deployment
-from meshctl.model.observed import PodState, Presence
+from meshctl.model.observed import DeployState, PodState
 from tests.unit.migrate.test_migration import (
     MOVE,
     OPTIONS,
@@ -44,7 +44,7 @@ def test_a_rollback_that_destroys_the_target_killed_at_any_moment_goes_on(at: in
     elif not found.history()[1].outcome:
         found.resume()
     assert found.history()[1].state == "rolled-back"
-    assert twin.presence("west") is Presence.STORAGE
+    assert twin.presence("west") is DeployState.STORAGE
     assert_at(twin, "east", "west")
 
 
@@ -66,7 +66,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
         found.finish(delete_data=delete_data)
     twin.retire = retire  # type: ignore[method-assign]
     assert found.resume().state == "finished"
-    assert twin.presence("east") is (Presence.NOTHING if delete_data else Presence.STORAGE)
+    assert twin.presence("east") is (DeployState.NOTHING if delete_data else DeployState.STORAGE)
 
 
 def test_a_retire_that_leaves_something_is_no_end() -> None:

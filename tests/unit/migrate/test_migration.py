@@ -18,7 +18,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.plan import Options
 from meshctl.migrate.world import EndpointTarget
 from meshctl.model.deployment import Deployment
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from tests.unit.migrate.twin import TTL_S, Killed, MortalStore, Twin
 
 OPTIONS = Options(observe_s=6)
@@ -210,7 +210,7 @@ def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
     elif not found.history()[1].outcome:
         found.resume()
     assert found.history()[1].state == "finished"
-    assert twin.presence("east") is Presence.STORAGE
+    assert twin.presence("east") is DeployState.STORAGE
     assert all(twin.running("west", name) for name in EVERYTHING)
 
 

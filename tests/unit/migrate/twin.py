@@ -27,7 +27,7 @@ from meshctl.model.deployment import (
     Price,
     Workload,
 )
-from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.listing import Item, Listing, NoBucketError, newest
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.seeded import ETags
@@ -295,12 +295,12 @@ class Twin:
         self.retired_with_data[deployment.environment] = not keep_data
         self.moment()
 
-    def presence(self, environment: str) -> Presence:
+    def presence(self, environment: str) -> DeployState:
         if self.up_there[environment] is not None:
-            return Presence.WHOLE
+            return DeployState.WHOLE
         if environment in self.partly_there:
-            return Presence.PART
-        return Presence.NOTHING if self.retired_with_data.get(environment, True) else Presence.STORAGE
+            return DeployState.PART
+        return DeployState.NOTHING if self.retired_with_data.get(environment, True) else DeployState.STORAGE
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         self.ask(deployment.environment)

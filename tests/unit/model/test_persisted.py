@@ -102,7 +102,7 @@ READERS = {
     "SavedPlan": "deploy/plan_file.py",
     "Record": "migrate/journal/journal.py",
     "Owner": "migrate/journal/lock.py",
-    "Name": "dns/names.py",
+    "DnsRecord": "dns/records.py",
 }
 PRODUCT = Path(meshctl.__file__).parent
 

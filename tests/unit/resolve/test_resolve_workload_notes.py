@@ -93,6 +93,6 @@ def test_a_plan_notes_it_for_the_workloads_that_it_changes() -> None:
         type_ = "kubernetes:apps/v1:Deployment"
         return Step(urn=f"urn:pulumi:cw::llm-prod::{type_}::workload/{name}:deployment", type=type_, op=op)
 
-    found = plans.previewed(given, [step("chat", "same"), step("pretrain", "update")], None, ())
+    found = plans.plan_of_preview(given, [step("chat", "same"), step("pretrain", "update")], None, ())
     assert [note[:17] for note in found.notes] == ["workload/pretrain"]
-    assert plans.previewed(given, [step("chat", "same"), step("chat", "delete")], None, ()).notes == ()
+    assert plans.plan_of_preview(given, [step("chat", "same"), step("chat", "delete")], None, ()).notes == ()
