@@ -29,7 +29,7 @@ def status(
         else:
             seen = collect_all(mesh.session, mesh.environments.environments)
         found = [with_holder(status, mesh.running(status.environment)) for status in seen]
-        moving = guard.last_open_of(mesh)
+        moving = guard.latest_open_migration_of(mesh)
         others = () if environment else mesh.session.others()
     migration = views.listed_document(moving) if moving else None
     if context.output == "json":

@@ -29,15 +29,15 @@ class Data(Protocol):
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> sync.Copied:
+    ) -> sync.CopyResult:
         """See `sync.copy`."""
 
-    def reach(self, side: Access) -> None:
+    def check_reachable(self, side: Access) -> None:
         """Raises: NoBucketError, UnreachableError, CredentialsError when that side can't be listed."""
 
     def listing(self, side: Access) -> listing.Listing:
@@ -62,26 +62,26 @@ class S3Data:
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> sync.Copied:
+    ) -> sync.CopyResult:
         return sync.copy(
             source,
             target,
             delete=delete,
             live=live,
-            again=again,
-            since=since,
-            known=known,
+            recopy=recopy,
+            since_s=since_s,
+            seeded_etags=seeded_etags,
             on_copied=on_copied,
             stop=stop,
         )
 
-    def reach(self, side: Access) -> None:
-        listing.reach(side())
+    def check_reachable(self, side: Access) -> None:
+        listing.check_reachable(side())
 
     def listing(self, side: Access) -> listing.Listing:
         return listing.list_objects(side())

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from meshctl.changes.losses import Loss
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.outline import not_returned
+from meshctl.migrate.steps.step_plan import stores_not_copied_back
 from meshctl.model.deployment import Deployment
 from meshctl.model.units import format_gib, size_text
 from meshctl.words import counted
@@ -29,7 +29,7 @@ def target_losses(history: History) -> tuple[Loss, ...]:
     plan = history.plan
     started = history.began("start/target")
     volumes = _volumes(plan.target) if started else ()
-    return (*_of_side(plan, plan.target, not_returned(history)), *volumes)
+    return (*_of_side(plan, plan.target, stores_not_copied_back(history)), *volumes)
 
 
 def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:

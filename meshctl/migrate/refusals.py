@@ -8,16 +8,16 @@ from __future__ import annotations
 from meshctl.errors import MigrationError, UsageError
 from meshctl.migrate.journal.activity import Activity, next_text, state_text
 from meshctl.migrate.journal.history import History
-from meshctl.migrate.steps.outline import not_returned, rollback
+from meshctl.migrate.steps.step_plan import rollback, stores_not_copied_back
 
 
-def refuse_over(migration: str, history: History) -> None:
+def refuse_if_closed(migration: str, history: History) -> None:
     """Raises: UsageError."""
     if history.outcome:
         raise UsageError(f"migration {migration} is over: {history.outcome}", hint="`meshctl migrations list`")
 
 
-def refuse_early_finish(migration: str, history: History) -> None:
+def refuse_unless_waiting(migration: str, history: History) -> None:
     """Raises: MigrationError while it is not waiting for its end."""
     if history.state not in ("waiting", "finishing"):
         raise MigrationError(
@@ -26,7 +26,7 @@ def refuse_early_finish(migration: str, history: History) -> None:
         )
 
 
-def refuse_leaving(history: History) -> None:
+def refuse_giving_up_source(history: History) -> None:
     """Raises: MigrationError when the source is needed yet."""
     unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
     if unseeded or history.direction == "rollback":
@@ -37,7 +37,7 @@ def refuse_leaving(history: History) -> None:
         )
 
 
-def refuse_unasked(migration: str, history: History, done: str, again: str) -> None:
+def refuse_unasked_answer(migration: str, history: History, done: str, again: str) -> None:
     """A comparison that failed is no question, and a step that did not stop as undecidable has none. UsageError."""
     asked = history.undecided
     if {done, again} <= {"", asked} and not (done and again):
@@ -52,7 +52,7 @@ def refuse_unasked(migration: str, history: History, done: str, again: str) -> N
     raise UsageError(f"{given} can't be taken", why=why, hint=hint)
 
 
-def refuse_way_back(migration: str, history: History, options: dict[str, bool]) -> None:
+def refuse_rollback(migration: str, history: History, options: dict[str, bool]) -> None:
     """Before the journal is turned. Raises: UsageError, MigrationError."""
     source, target = history.plan.source.environment, history.plan.target.environment
     resume = f"`meshctl migrations resume {migration}`"
@@ -66,7 +66,7 @@ def refuse_way_back(migration: str, history: History, options: dict[str, bool]) 
         raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
     if history.began("rollback/destroy") and not (destroy or lost):
         raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
-    if history.target_lost and not lost and history.began("rollback/source") and not_returned(history):
+    if history.target_lost and not lost and history.began("rollback/source") and stores_not_copied_back(history):
         raise MigrationError(
             f"{source} runs again without what was written in {target}",
             why="that can't be brought back into what has moved on since",
@@ -75,7 +75,7 @@ def refuse_way_back(migration: str, history: History, options: dict[str, bool]) 
     rollback(history)
 
 
-def refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
+def refuse_changed_choice(migration: str, history: History, *, delete_data: bool) -> None:
     """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
     source = history.plan.source.environment
     if history.source_lost and delete_data:

@@ -38,7 +38,7 @@ class Activity:
         return {"active": self.active, "worked_on_by": by}
 
 
-class Seen(NamedTuple):
+class MigrationStatus(NamedTuple):
     """A migration with all that can be said of it now."""
 
     migration: str
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     activity: Activity
 
 
-class NotSeen(NamedTuple):
+class UnreadableMigration(NamedTuple):
     """A migration whose journal can't be read."""
 
     migration: str

@@ -10,7 +10,14 @@ from typing import Literal
 
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, NewerVersionError, UnreadableError
-from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, activity_of, next_text, state_text
+from meshctl.migrate.journal.activity import (
+    Activity,
+    MigrationStatus,
+    UnreadableMigration,
+    activity_of,
+    next_text,
+    state_text,
+)
 from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import closed, migrations, open_journal
 from meshctl.migrate.journal.lock import holder
@@ -19,42 +26,42 @@ from meshctl.project import Project
 _TARGET_RUNS = ("waiting", "finishing")  # the target is what serves, and is kept up to date like any environment
 
 
-def open_migration(store: StateStore, mesh: str) -> Seen | None:
+def open_migration(store: StateStore, mesh: str) -> MigrationStatus | None:
     """The migration that is neither finished nor rolled back; there is one at most.
 
     Raises: NewerVersionError, UnreadableError.
     """
-    seen = last_open(store, mesh)
-    if isinstance(seen, NotSeen):
+    seen = latest_open_migration(store, mesh)
+    if isinstance(seen, UnreadableMigration):
         raise seen.error
     return seen
 
 
-def last_open(store: StateStore, mesh: str) -> Seen | NotSeen | None:
+def latest_open_migration(store: StateStore, mesh: str) -> MigrationStatus | UnreadableMigration | None:
     """As `open_migration`, for who only shows it: a journal that can't be read is no error."""
     for migration in reversed(migrations(store, mesh)):
         try:
             if not closed(store, mesh, migration):
                 history = read_history(open_journal(store, mesh, migration, "").records)
-                return Seen(migration, history, activity_of(holder(store, mesh)))
+                return MigrationStatus(migration, history, activity_of(holder(store, mesh)))
         except (NewerVersionError, UnreadableError) as error:
-            return NotSeen(migration, error)
+            return UnreadableMigration(migration, error)
     return None
 
 
-def last_open_of(project: Project) -> Seen | NotSeen | None:
-    """As `last_open`, of the project's mesh."""
+def latest_open_migration_of(project: Project) -> MigrationStatus | UnreadableMigration | None:
+    """As `latest_open_migration`, of the project's mesh."""
     store = project.state_store
-    return last_open(store, project.mesh.name) if store is not None else None
+    return latest_open_migration(store, project.mesh.name) if store is not None else None
 
 
-def open_migration_of(project: Project) -> Seen | None:
+def open_migration_of(project: Project) -> MigrationStatus | None:
     """The mesh's migration that is neither finished nor rolled back. Raises: NewerVersionError, UnreadableError."""
     store = project.state_store
     return open_migration(store, project.mesh.name) if store is not None else None
 
 
-def refuse_if_moving(project: Project, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
+def refuse_if_migrating(project: Project, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
     """Raises: LockedError when an open migration has the environment in its hands."""
     seen = open_migration_of(project)
     if seen is not None:

@@ -1,6 +1,6 @@
 """What a journal says: how far a migration is, which way it goes, what its steps left. PURE.
 
-Read by `runner` (what to skip), `outline` (what a rollback must undo), `migration` and `parity`.
+Read by `runner` (what to skip), `step_plan` (what a rollback must undo), `migration` and `parity`.
 """
 
 from __future__ import annotations

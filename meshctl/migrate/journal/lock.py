@@ -69,15 +69,15 @@ def _user() -> str:
 
 
 @dataclass(frozen=True)
-class Held:
-    """The lock, held. `taken_from`: the owner whose lock was taken over, if any."""
+class Lease:
+    """The lock, held. `taken_over_from`: the owner whose lock was taken over, if any."""
 
     owner: Owner
-    taken_from: Owner | None
+    taken_over_from: Owner | None
 
 
 @contextmanager
-def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterator[Held]:
+def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterator[Lease]:
     """Hold the mesh's migration lock. Raises: LockedError naming its owner."""
     folder = f"migrations/{mesh}/locks"
     old = store.paths(folder)
@@ -97,7 +97,7 @@ def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterato
             raise _locked(_owner(store, other) or owner)
         for path in old:
             store.delete(path)
-        yield Held(owner, previous)
+        yield Lease(owner, previous)
     finally:
         store.delete(own)
 

@@ -12,21 +12,21 @@ from meshctl.model.observed import JobState
 from meshctl.render import work
 
 
-def complete(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:
+def completed_jobs(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:
     """The jobs that were to run there and have run to their end."""
     names = (workload.name for workload in deployment.workloads if workload.is_job and workload.runs)
     return frozenset(name for name in names if name in states and states[name].ended == "complete")
 
 
-def marks(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> dict[str, str]:
+def finished_jobs(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> dict[str, str]:
     """The jobs that are not run again at the target: workload -> the environment that it ended in. Those that do other
     work there, as mesh.yaml has changed them, are run."""
-    ended = {**source.marks, **dict.fromkeys(complete(source, states), source.environment)}
-    same = doing_the_same(source, target, ended)
+    ended = {**source.marks, **dict.fromkeys(completed_jobs(source, states), source.environment)}
+    same = jobs_with_equal_work(source, target, ended)
     return {name: environment for name, environment in sorted(ended.items()) if name in same}
 
 
-def doing_the_same(one: Deployment, other: Deployment, names: Iterable[str]) -> frozenset[str]:
+def jobs_with_equal_work(one: Deployment, other: Deployment, names: Iterable[str]) -> frozenset[str]:
     """Those of the jobs that run the same in both environments."""
     wanted = list(names)
     if not wanted:
@@ -43,7 +43,9 @@ def _own(one: Deployment, other: Deployment, name: str) -> frozenset[str]:
 def notes(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> list[str]:
     """What a plan says of jobs that ended, beside those that it leaves alone."""
     there = {workload.name for workload in target.workloads}
-    again = sorted((complete(source, states) | source.marks.keys()) & there - marks(source, target, states).keys())
+    again = sorted(
+        (completed_jobs(source, states) | source.marks.keys()) & there - finished_jobs(source, target, states).keys()
+    )
     found = [
         f"workload {name} has finished and runs again at {target.environment}: mesh.yaml changes what it runs"
         for name in again

@@ -1,7 +1,7 @@
 """What a migration will do, and what it will cost. PURE.
 
 `plan_migration` is called by `migration` with both deployments and what the stores hold; the plan is the first record
-of the journal, and `outline` makes its steps from it. `plan_view` shows it.
+of the journal, and `step_plan` makes its steps from it. `plan_view` shows it.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def plan_migration(
         )
     moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
     moves = tuple(_move(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
-    finished = jobs.marks(source, target, states or {})
+    finished = jobs.finished_jobs(source, target, states or {})
     stopped = tuple(
         w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
     )

@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 
 from meshctl.migrate.planning.plan import StoreFacts
-from meshctl.objects.keys import check_carried
+from meshctl.objects.keys import check_copyable
 from meshctl.objects.listing import (
     MD5,
     RCLONE_PART,
     RCLONE_PARTS_FROM,
     Item,
     Listing,
-    folder,
-    list_if_there,
+    key_prefix,
+    list_if_bucket_exists,
     list_objects,
     url,
 )
@@ -26,11 +26,11 @@ from meshctl.objects.store import ObjectAccess
 def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
     """What the plan must know of a store. Raises: MigrationError when it has keys that can't be copied."""
     here = list_objects(source)
-    place = (source.endpoint, source.bucket, folder(source))
-    if place == (target.endpoint, target.bucket, folder(target)):
+    place = (source.endpoint, source.bucket, key_prefix(source))
+    if place == (target.endpoint, target.bucket, key_prefix(target)):
         return StoreFacts(store=store, objects=len(here), total_bytes=_total(here), shared=True)
-    check_carried(url(source), here)
-    there = list_if_there(target)
+    check_copyable(url(source), here)
+    there = list_if_bucket_exists(target)
     return StoreFacts(
         store=store,
         objects=len(here),

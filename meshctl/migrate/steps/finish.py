@@ -1,7 +1,7 @@
-"""The check before a source's data is deleted: did anything come there that nobody compared? EDGE; `unseen` is PURE.
+"""Checks, before the source's data is deleted, that the target has all of it. EDGE; `uncompared_keys` is PURE.
 
-While a migration waits, something outside of the mesh (an uploader) may still write to the old bucket. What the target
-did with its own objects since then is its business: only writes at the source count.
+While a migration waits for `finish`, something outside the mesh (an uploader, for example) may still write to the old
+bucket. Only such writes count: the target may have changed or deleted its own objects since the comparison.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.history import History
-from meshctl.migrate.steps.work import Work
+from meshctl.migrate.steps.context import StepContext
 from meshctl.objects.listing import Listing, NoBucketError
 from meshctl.objects.verify import proves_equal
 from meshctl.words import counted
@@ -18,18 +18,18 @@ from meshctl.words import counted
 _SHOWN = 5
 
 
-def check_data(work: Work) -> dict[str, Any]:
+def check_data(context: StepContext) -> dict[str, Any]:
     """Raises: MigrationError when objects of the source would be deleted that the target never had."""
     found: dict[str, list[str]] = {}
     objects = 0
-    for move in work.plan.moves:
-        here = _listing_if_there(work, move.store)
+    for move in context.plan.moves:
+        here = _listing_of_source(context, move.store)
         objects += len(here)
-        there = work.data.listing(work.access("target", move.store)) if here else {}
-        found[move.store] = unseen(here, there, compared_until(work.history, move.store))
+        there = context.data.listing(context.access("target", move.store)) if here else {}
+        found[move.store] = uncompared_keys(here, there, newest_compared(context.history, move.store))
     keys = [f"{store}/{key}" for store, found_keys in found.items() for key in found_keys]
     if keys:
-        source, target = work.plan.source.environment, work.plan.target.environment
+        source, target = context.plan.source.environment, context.plan.target.environment
         more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         raise MigrationError(
             f"{counted(len(keys), 'object')} came to {source} after the comparison: {target} does not have them",
@@ -39,15 +39,15 @@ def check_data(work: Work) -> dict[str, Any]:
     return {"objects": objects}
 
 
-def _listing_if_there(work: Work, store: str) -> Listing:
+def _listing_of_source(context: StepContext, store: str) -> Listing:
     """Of the source. A run that was cut off may have deleted the bucket already."""
     try:
-        return work.data.listing(work.access("source", store))
+        return context.data.listing(context.access("source", store))
     except NoBucketError:
         return {}
 
 
-def unseen(source: Listing, target: Listing, until: float) -> list[str]:
+def uncompared_keys(source: Listing, target: Listing, until: float) -> list[str]:
     """Keys written at the source after `until` whose content the target can't be shown to have, or to have replaced."""
     return sorted(
         key
@@ -57,7 +57,7 @@ def unseen(source: Listing, target: Listing, until: float) -> list[str]:
     )
 
 
-def compared_until(history: History, store: str) -> float:
+def newest_compared(history: History, store: str) -> float:
     """When the newest object was written that the comparison saw, by the source's clock; 0 without a comparison.
 
     Listings may tell whole seconds only: what followed that object within its second is not told from it.

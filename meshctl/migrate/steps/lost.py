@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError, UsageError
 from meshctl.migrate.data import Data
+from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.work import Work, alive
-from meshctl.migrate.world import World
+from meshctl.migrate.steps.context import StepContext, alive
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import Presence
 from meshctl.objects.listing import NoBucketError
@@ -25,12 +25,12 @@ _WITHOUT_IT = {
 }
 
 
-def check_lost(work: Work) -> dict[str, Any]:
+def check_lost(context: StepContext) -> dict[str, Any]:
     """Raises: MigrationError when the target is there again, or a part of it still runs."""
-    return {"lost": refuse_unless_lost(work.world, work.data, work.plan, "target")}
+    return {"lost": refuse_unless_lost(context.gateway, context.data, context.plan, "target")}
 
 
-def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side) -> str:
+def refuse_unless_lost(gateway: Gateway, data: Data, plan: MigrationPlan, side: Side) -> str:
     """What of that side does not answer, in words. Credentials that are refused count, and so does another cluster in
     its place: whoever gives a side up has given its name.
 
@@ -38,10 +38,10 @@ def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side
     twice.
     """
     lost, other = (plan.source, plan.target) if side == "source" else (plan.target, plan.source)
-    cluster, running = _cluster(world, lost, plan)
+    cluster, running = _cluster(gateway, lost, plan)
     if cluster:
         return cluster
-    storage = _storage(world, data, lost, plan)
+    storage = _storage(gateway, data, lost, plan)
     if not storage:
         raise MigrationError(
             f"{lost.environment} is not lost: it answers",
@@ -57,22 +57,22 @@ def refuse_unless_lost(world: World, data: Data, plan: MigrationPlan, side: Side
     return storage
 
 
-def _cluster(world: World, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
+def _cluster(gateway: Gateway, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
     """Why the cluster counts as lost, if so; else the pods there that may not run twice."""
-    if world.presence(lost.environment) is not Presence.WHOLE:
+    if gateway.presence(lost.environment) is not Presence.WHOLE:
         return "", []  # no namespace, or no cluster yet or any more: the stores decide
     try:
-        pods = {name: world.pods(lost, name) for name in sorted(plan.workloads)}
+        pods = {name: gateway.pods(lost, name) for name in sorted(plan.workloads)}
     except (UnreachableError, CredentialsError, UsageError) as error:
         return error.what, []
     return "", [pod.name for name in plan.stopped for pod in alive(list(pods[name]))]
 
 
-def _storage(world: World, data: Data, lost: Deployment, plan: MigrationPlan) -> str:
+def _storage(gateway: Gateway, data: Data, lost: Deployment, plan: MigrationPlan) -> str:
     """Why the object stores count as lost, if one of them does."""
     for move in plan.moves:
         try:
-            data.reach(partial(world.object_access, lost.object_store(move.store)))
+            data.check_reachable(partial(gateway.object_access, lost.object_store(move.store)))
         except (UnreachableError, CredentialsError, NoBucketError) as error:
             return error.what
     return ""

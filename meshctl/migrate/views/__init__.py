@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, next_commands, state_text
+from meshctl.migrate.journal.activity import Activity, MigrationStatus, UnreadableMigration, next_commands, state_text
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.steps.outline import forward, not_returned, outline
+from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copied_back
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
@@ -103,9 +103,9 @@ def summary_document(migration: str, history: History, activity: Activity = _NOB
     }
 
 
-def listed_document(row: Seen | NotSeen) -> dict[str, Any]:
+def listed_document(row: MigrationStatus | UnreadableMigration) -> dict[str, Any]:
     """One row of `migrations list`. `error` is there only where the journal can't be read, the rest is empty then."""
-    if isinstance(row, Seen):
+    if isinstance(row, MigrationStatus):
         return summary_document(*row)
     unknown = dict.fromkeys(("source", "target", "begun", "active", "worked_on_by"))
     return {"id": row.migration, **unknown, "state": "unknown", "step": "", "next": [], "error": row.text}
@@ -115,21 +115,21 @@ def next_step(history: History) -> str:
     """The first step that isn't done; "" when the direction has come to its end."""
     if history.outcome:
         return ""
-    return next((step.name for step in outline(history) if step.name not in history.done), "")
+    return next((step.name for step in step_plan(history) if step.name not in history.done), "")
 
 
-def list_text(rows: Sequence[Seen | NotSeen]) -> str:
+def list_text(rows: Sequence[MigrationStatus | UnreadableMigration]) -> str:
     """`migrations list`: one line for each, and how to go on with the one that is open."""
     if not rows:
         return "no migrations\n"
     width = max(len(row.migration) for row in rows)
     lines = [f"{row.migration:<{width}}  {_listed(row)}" for row in rows]
-    lines += [line for row in rows if isinstance(row, Seen) for line in _next_lines(*row)]
+    lines += [line for row in rows if isinstance(row, MigrationStatus) for line in _next_lines(*row)]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
-def _listed(row: Seen | NotSeen) -> str:
-    return f"{_way(row.history)}  {_where(*row)}" if isinstance(row, Seen) else f"unknown: {row.text}"
+def _listed(row: MigrationStatus | UnreadableMigration) -> str:
+    return f"{_way(row.history)}  {_where(*row)}" if isinstance(row, MigrationStatus) else f"unknown: {row.text}"
 
 
 def _way(history: History) -> str:
@@ -154,7 +154,7 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
                 "done_at": history.done[s.name].at if s.name in history.done else None,
                 "left": _kept(history, s.name),
             }
-            for s in outline(history)
+            for s in step_plan(history)
         ],
         "failed": None if failed is None else {"step": failed.step, **failed.data},
         "source_lost": history.source_lost,
@@ -174,7 +174,7 @@ def detail_text(migration: str, history: History, activity: Activity = _NOBODY) 
     """`migrations show`."""
     begun = utc(history.records[0].at)
     lines = [f"{migration}: {_way(history)}, {state_text(history, activity)}, begun {begun}"]
-    steps = outline(history)
+    steps = step_plan(history)
     width = max((len(step.name) for step in steps), default=0)
     lines += ["  nothing was begun that must be undone"] if not steps else []  # a rollback before anything ran
     for step in steps:
@@ -235,7 +235,7 @@ def _left(history: History) -> str:
 def _given_up(history: History) -> str:
     if not history.target_lost:
         return ""
-    stores = not_returned(history)
+    stores = stores_not_copied_back(history)
     target = history.plan.target.environment
     return f"{target}, with what was written there to {', '.join(stores)}" if stores else target
 
@@ -248,7 +248,7 @@ def source_lost_warning(history: History) -> str:
 
 def target_lost_warning(history: History) -> str:
     """What `rollback --target-lost` has confirmed by name."""
-    target, stores = history.plan.target.environment, not_returned(history)
+    target, stores = history.plan.target.environment, stores_not_copied_back(history)
     text = f"{target} is given up, and what still runs there is not stopped"
     if not stores:
         return text

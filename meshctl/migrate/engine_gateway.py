@@ -1,6 +1,6 @@
 """The world of a migration on the real engine: stacks, clusters, object stores, DNS. EDGE.
 
-Made by `cli.migrate`; the steps see only the protocol (`world.World`).
+Made by `cli.migrate`; the steps see only the protocol (`gateway.Gateway`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, dns_server, resolve
 from meshctl.engine.events import Progress
 from meshctl.errors import UnreachableError
-from meshctl.migrate.world import EndpointTarget, Pending, Say, UpResult
+from meshctl.migrate.gateway import EndpointTarget, PendingChanges, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.observed import JobState, PodState, Presence
@@ -36,14 +36,14 @@ _PROBE_TIMEOUT_S = 10
 _GROUND = ("cluster", "network", "pool/", "storage/")
 
 
-def build_world(project: Project) -> EngineWorld:
+def build_gateway(project: Project) -> EngineGateway:
     """Raises: UsageError when MESHCTL_DNS_SERVER is malformed: a migration must not find that out at its cutover."""
     dns_server()
-    return EngineWorld(project)
+    return EngineGateway(project)
 
 
-class EngineWorld:
-    """See `world.World` for what each method promises."""
+class EngineGateway:
+    """See `gateway.Gateway` for what each method promises."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -54,12 +54,12 @@ class EngineWorld:
     def deployment(self, environment: str) -> Deployment:
         return upgrade.kept(self._project.deployment(environment), self._session.state(environment))
 
-    def pending(self, deployment: Deployment) -> Pending:
+    def pending_changes(self, deployment: Deployment) -> PendingChanges:
         plan = self._session.plan(deployment)
         changes = [*plan.changes, *plan.outside]
         ground = frozenset(change.subject for change in changes if change.subject.startswith(_GROUND))
         gone = frozenset(change.subject for change in plan.outside if change.action == "create")
-        return Pending(ground - gone, gone)
+        return PendingChanges(ground - gone, gone)
 
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
@@ -90,15 +90,17 @@ class EngineWorld:
         self._looked_at.add(environment)  # not before: the look of one that fails may be what failed
         return UpResult(result.addresses)
 
-    def retire(self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say) -> None:
+    def destroy(
+        self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say
+    ) -> None:
         self._clusters.pop(deployment.environment, None)
         with _telling(self._session, say):
             self._session.retire(deployment, keep_data=keep_data, allow_data_loss=allow_data_loss, command=command)
 
-    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+    def losses_by_destroy(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         return self._session.lost_by_destroy(deployment.environment, keep_buckets=keep_data)
 
-    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+    def losses_by_up(self, deployment: Deployment) -> Sequence[Loss]:
         return self._session.lost_by_up(deployment)
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.migrate.data import Data
+from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
-from meshctl.migrate.steps import patience
-from meshctl.migrate.steps.outline import Step
-from meshctl.migrate.world import World
+from meshctl.migrate.steps import retries
+from meshctl.migrate.steps.step_plan import Step
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop
@@ -49,10 +49,10 @@ NOT_DONE = Observation(State.NOT_DONE)
 
 
 @dataclass(frozen=True)
-class Work:
+class StepContext:
     """One step's surroundings."""
 
-    world: World
+    gateway: Gateway
     data: Data
     history: History
     step: Step
@@ -69,15 +69,15 @@ class Work:
     @property
     def deployment(self) -> Deployment:
         """The environment that the step acts on, as it is planned, with the step's paused workloads."""
-        return self.of(self.step.side).paused(self.step.paused)
+        return self.planned_side(self.step.side).paused(self.step.paused)
 
-    def of(self, side: str) -> Deployment:
+    def planned_side(self, side: str) -> Deployment:
         """That side as it is planned, with the marks of jobs that have ended since."""
         planned = self.plan.source if side == "source" else self.plan.target
         return planned.finished({**planned.marks, **self.history.finished_meanwhile(side)})
 
     def access(self, side: str, store: str) -> Callable[[], ObjectAccess]:
-        return partial(self.world.object_access, self.of(side).object_store(store))
+        return partial(self.gateway.object_access, self.planned_side(side).object_store(store))
 
     def say(self, text: str) -> None:
         self.emit("message", text=text)
@@ -88,63 +88,63 @@ class Work:
         self.emit("copying", **numbers, eta_s=eta_s)
 
     def emit(self, kind: Any, **fields: Any) -> None:
-        elapsed = self.world.now() - self.started
+        elapsed = self.gateway.now() - self.started
         self.report(Event(kind, self.step.name, self.step.title, elapsed_s=elapsed, **fields))
 
-    def until(self, what: str, reached: Callable[[], str], timeout_s: float, hint: str = "") -> None:
+    def wait_until(self, what: str, reached: Callable[[], str], timeout_s: float, hint: str = "") -> None:
         """Wait until `reached` returns "" (otherwise: what is still missing). An answer that does not come is one that
         is missing, too. Raises: NotReadyError, caused by the last look's error if that is what it ended with;
         Interrupted…
         """
-        deadline = self.world.now() + timeout_s
+        deadline = self.gateway.now() + timeout_s
         said = ""
         while True:
-            missing, silence = _looked(reached)
+            missing, silence = _poll(reached)
             if not missing:
                 return
             self.stop.check()
             if missing != said:
                 self.say(missing)
                 said = missing
-            if self.world.now() >= deadline:
+            if self.gateway.now() >= deadline:
                 raise NotReadyError(f"{what}: not after {timeout_s:.0f} s", why=missing, hint=hint) from silence
-            self.world.sleep(POLL_S)
+            self.gateway.sleep(POLL_S)
 
-    def answered(self, part: Callable[[Work], Answer]) -> Answer:
+    def with_retries(self, part: Callable[[StepContext], Answer]) -> Answer:
         """What a part of the step returns (`observe`, `act`, …), done again from its beginning while the other side
         does not answer. Raises: NotReadyError once that went on for too long, and what else the part raises.
         """
-        patient = patience.Patience()
+        retries_left = retries.Retries()
         while True:
-            began_s = self.world.now()
+            began_s = self.gateway.now()
             self.copied.clear()
             try:
                 return part(self)
             except MeshError as error:
                 if not passing.may_pass(error):
                     raise
-                now_s = self.world.now()
-                patient.lost(began_s, now_s, idle=self.copied == [0])
-                if patient.is_over(now_s):
-                    minutes = (now_s - patient.since_s) / 60
+                now_s = self.gateway.now()
+                retries_left.add_failure(began_s, now_s, idle=self.copied == [0])
+                if retries_left.is_over(now_s):
+                    minutes = (now_s - retries_left.since_s) / 60
                     what = f"{self.step.title}: no answer for {minutes:.0f} min: {error.what}"
                     raise NotReadyError(what, why=error.why, hint=error.hint) from error
                 said = f"{passing.reason(error)}; asking again"
                 if self.unanswered[-1:] != [said]:
                     self.say(said)
                 self.unanswered.append(said)
-            self.pause(patient.pause_s)
+            self.pause(retries_left.pause_s)
 
     def pause(self, seconds: float) -> None:
         """Sleep, but stop when asked to."""
-        end = self.world.now() + seconds
-        while (left := end - self.world.now()) > 0:
+        end = self.gateway.now() + seconds
+        while (left := end - self.gateway.now()) > 0:
             self.stop.check()
-            self.world.sleep(min(POLL_S, left))
+            self.gateway.sleep(min(POLL_S, left))
         self.stop.check()
 
 
-def _looked(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
+def _poll(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
     """What is missing, and the error if that is an answer."""
     try:
         return reached(), None
@@ -154,7 +154,7 @@ def _looked(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
         return passing.reason(error), error
 
 
-def nothing(_work: Work) -> dict[str, Any]:
+def nothing(_work: StepContext) -> dict[str, Any]:
     return {}
 
 
@@ -166,13 +166,13 @@ class Action:
     observe: reads the world only; `act` must be harmless when repeated; `verify` raises unless the effect is there.
     """
 
-    observe: Callable[[Work], Observation]
-    act: Callable[[Work], dict[str, Any]]
-    verify: Callable[[Work], dict[str, Any]]
-    before: Callable[[Work], dict[str, Any]] = nothing
+    observe: Callable[[StepContext], Observation]
+    act: Callable[[StepContext], dict[str, Any]]
+    verify: Callable[[StepContext], dict[str, Any]]
+    before: Callable[[StepContext], dict[str, Any]] = nothing
 
 
-def never_done(_work: Work) -> Observation:
+def never_done(_work: StepContext) -> Observation:
     """For steps that are checks, or that find out themselves what is left to do."""
     return NOT_DONE
 

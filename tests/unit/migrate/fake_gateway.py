@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from meshctl.changes.losses import Loss
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
+from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.planning.plan import StoreFacts
-from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import (
     Checkpoint,
     Cluster,
@@ -32,7 +32,7 @@ from meshctl.objects.listing import Item, Listing, NoBucketError, newest
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.seeded import ETags
 from meshctl.objects.store import ObjectAccess
-from meshctl.objects.sync import Copied
+from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import Comparison, SideSummary, checksums, digest
 
 TTL_S = 30
@@ -99,8 +99,8 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
 
 
 @dataclass
-class Twin:
-    """The `World` and the `Data` of a migration. `kill_at` counts the moments at which a kill may fall."""
+class FakeGateway:
+    """The `Gateway` and the `Data` of a migration. `kill_at` counts the moments at which a kill may fall."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
     up_there: dict[str, Deployment | None] = field(default_factory=lambda: {"east": None, "west": None})
@@ -114,21 +114,21 @@ class Twin:
     moments: int = 0
     kill_at: int = -1
     dead: bool = False
-    retired_with_data: dict[str, bool] = field(default_factory=dict)
-    retired_by: list[str] = field(default_factory=list)  # the commands
-    partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
+    destroyed_with_data: dict[str, bool] = field(default_factory=dict)
+    destroyed_by: list[str] = field(default_factory=list)  # the commands
+    partly_there: set[str] = field(default_factory=set)  # a destroy began, and did not get to its end
     healthy: bool = True
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
-    outdated: Pending = field(default_factory=Pending)  # what an `up` of the source would change
+    outdated: PendingChanges = field(default_factory=PendingChanges)  # what an `up` of the source would change
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
-    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: what a retirement takes along
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: what a destroy takes along
     lost_by_up_there: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
-    def begin(self) -> Twin:
+    def begin(self) -> FakeGateway:
         """The source as it was before anyone thought of moving."""
         self.buckets["east-weights"] = {f"w/{n}": bytes([n]) * 10 for n in range(5)}
         self.buckets["east-checkpoints"] = {"step-0001": b"1"}
@@ -203,15 +203,15 @@ class Twin:
                 continue
             assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
 
-    # World ---------------------------------------------------------------------------------------------------------
+    # Gateway ---------------------------------------------------------------------------------------------------------
     def deployment(self, environment: str) -> Deployment:
         return self.declared[environment]
 
     def deployed(self, environment: str) -> Deployment | None:
         return self.up_there[environment]
 
-    def pending(self, deployment: Deployment) -> Pending:
-        return self.outdated if deployment.environment == "east" else Pending()
+    def pending_changes(self, deployment: Deployment) -> PendingChanges:
+        return self.outdated if deployment.environment == "east" else PendingChanges()
 
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""
@@ -256,10 +256,10 @@ class Twin:
         found = self.buckets[f"{environment}-weights"]
         return hash(tuple(sorted((key, value) for key, value in found.items())))
 
-    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+    def losses_by_up(self, deployment: Deployment) -> Sequence[Loss]:
         return self.lost_by_up_there.get(deployment.environment, ())
 
-    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+    def losses_by_destroy(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         buckets = () if keep_data else tuple(store.bucket for store in deployment.object_stores)
         claims = self.volumes.get(deployment.environment, ())
         return [
@@ -271,7 +271,7 @@ class Twin:
             ),
         ]
 
-    def retire(
+    def destroy(
         self,
         deployment: Deployment,
         *,
@@ -282,8 +282,8 @@ class Twin:
     ) -> None:
         self.moment()
         self.ask(deployment.environment)
-        self.retired_by.append(command)
-        assert allow_data_loss or not self.lost_by_retire(deployment, keep_data=keep_data), "the engine's own guard"
+        self.destroyed_by.append(command)
+        assert allow_data_loss or not self.losses_by_destroy(deployment, keep_data=keep_data), "the engine's own guard"
         self.volumes.pop(deployment.environment, None)
         self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
         self.partly_there.add(deployment.environment)
@@ -292,7 +292,7 @@ class Twin:
         self.check()
         self.moment()
         self.partly_there.discard(deployment.environment)
-        self.retired_with_data[deployment.environment] = not keep_data
+        self.destroyed_with_data[deployment.environment] = not keep_data
         self.moment()
 
     def presence(self, environment: str) -> Presence:
@@ -300,7 +300,7 @@ class Twin:
             return Presence.WHOLE
         if environment in self.partly_there:
             return Presence.PART
-        return Presence.NOTHING if self.retired_with_data.get(environment, True) else Presence.STORAGE
+        return Presence.NOTHING if self.destroyed_with_data.get(environment, True) else Presence.STORAGE
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         self.ask(deployment.environment)
@@ -377,19 +377,19 @@ class Twin:
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> Copied:
-        """Like rclone: an object of the same size counts as the same, unless named in `again`."""
+    ) -> CopyResult:
+        """Like rclone: an object of the same size counts as the same, unless named in `recopy`."""
         self.ask(source().bucket, target().bucket)
         here, there = self.buckets[source().bucket], self.buckets[target().bucket]
         listed = dict(here)
         copied = 0
         for key, content in listed.items():
-            if key not in there or len(there[key]) != len(content) or key in again:
+            if key not in there or len(there[key]) != len(content) or key in recopy:
                 self.moment()
                 there[key] = content
                 copied += 1
@@ -398,9 +398,9 @@ class Twin:
             self.moment()
             del there[key]
         self.tick()
-        return Copied(copied, 0, len(gone))
+        return CopyResult(copied, 0, len(gone))
 
-    def reach(self, side: Callable[[], ObjectAccess]) -> None:
+    def check_reachable(self, side: Callable[[], ObjectAccess]) -> None:
         self.listing(side)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
@@ -442,14 +442,14 @@ class Twin:
 class MortalStore(StateStore):
     """The journal's store: a kill may fall before or after each write; after it, nothing reaches the store."""
 
-    twin: Twin = None  # type: ignore[assignment]
+    gateway: FakeGateway = None  # type: ignore[assignment]
 
     def create(self, path: str, text: str) -> bool:
-        self.twin.moment()
+        self.gateway.moment()
         made = super().create(path, text)
-        self.twin.moment()
+        self.gateway.moment()
         return made
 
     def delete(self, path: str) -> None:
-        if not self.twin.dead:
+        if not self.gateway.dead:
             super().delete(path)

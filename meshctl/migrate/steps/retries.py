@@ -1,6 +1,6 @@
 """How long a part of a step is done again while the other side does not answer. PURE.
 
-Used by `work.Work`, for every step. Which errors mean no more than that is decided in `engine.passing`.
+Used by `context.StepContext`, for every step. Which errors mean no more than that is decided in `engine.passing`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ LONGEST_PAUSE_S = 30.0
 
 
 @dataclass
-class Patience:
+class Retries:
     """With one part of a step: since when, and how often in a row, it has had no answer."""
 
     since_s: float = 0.0
     tries: int = 0
 
-    def lost(self, began_s: float, now_s: float, *, idle: bool) -> None:
+    def add_failure(self, began_s: float, now_s: float, *, idle: bool) -> None:
         """One more try, from `began_s` to `now_s`, ended without an answer. After more than ANSWER_S of work it is
         the first of a new row, unless the try is known to have been `idle`: a copy may wait that long for an answer."""
         if not self.tries or (now_s - began_s > ANSWER_S and not idle):

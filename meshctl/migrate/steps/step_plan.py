@@ -34,7 +34,7 @@ class Step:
         return self.name.split("/")[0]
 
 
-def outline(history: History) -> tuple[Step, ...]:
+def step_plan(history: History) -> tuple[Step, ...]:
     """All steps of the direction that the migration goes."""
     if history.direction == "rollback":
         return rollback(history)
@@ -147,7 +147,7 @@ def rollback(history: History) -> tuple[Step, ...]:
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target"):
-        steps += [Step("rollback/destroy", "retire", "destroy the target, keep its data", side="target")]
+        steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its data", side="target")]
     elif began("quiesce/warm", "start/target"):
         steps += [
             Step(
@@ -169,7 +169,7 @@ def _give_up_target(history: History) -> list[Step]:
     return [Step("rollback/lost", "check-lost", "the target is gone for good", side="target", guards="rollback/source")]
 
 
-def not_returned(history: History) -> tuple[str, ...]:
+def stores_not_copied_back(history: History) -> tuple[str, ...]:
     """Stores to which was written at the target, and whose content there was not brought back and compared (yet)."""
     stopped = frozenset(history.plan.stopped)
     written = _written_by(history.plan, stopped) if history.began("start/target") else ()
@@ -220,7 +220,7 @@ def finish(history: History) -> tuple[Step, ...]:
         unseen = "nothing came to the source that the target lacks"
         steps += [Step("finish/data", "check-data", unseen, side="source", guards="finish/source")]
         title = "destroy the source, data too"
-    return (*steps, Step("finish/source", "retire", title, side="source"))
+    return (*steps, Step("finish/source", "destroy", title, side="source"))
 
 
 def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step]:
