@@ -67,7 +67,7 @@ def migrate(
         if context.must_confirm:
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
-        found = migrations.seen(migration)
+        found = migrations.status(migration)
     _show_end(context, found)
 
 
@@ -78,8 +78,8 @@ def list_migrations(ctx: typer.Context) -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        rows = migrations.listed()
-    _show(context, {"migrations": [views.listed_document(row) for row in rows]}, views.list_text(rows))
+        rows = migrations.statuses()
+    _show(context, {"migrations": [views.row_document(row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()
@@ -89,7 +89,7 @@ def show(ctx: typer.Context, migration: _Id = "") -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        found = migrations.seen(migration)
+        found = migrations.status(migration)
     _show(context, views.detail_document(*found), views.detail_text(*found))
 
 
@@ -124,7 +124,7 @@ def resume(
             data_loss.ask(context, source, lost, refused=None, confirm=confirm, warning=warning)
         given = tuple(take_over or ())
         migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=given)
-        found = migrations.seen(migration)
+        found = migrations.status(migration)
     _show_end(context, found)
 
 
@@ -165,7 +165,7 @@ def rollback(
             if confirm and not lost:  # says more than no answer
                 context.confirm_name(target, confirm, f"{target} is destroyed")
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, agreed=agreed)
-        found = migrations.seen(migration)
+        found = migrations.status(migration)
     _show_end(context, found)
 
 
@@ -214,7 +214,7 @@ def finish(
         elif context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data, agreed=lost)
-        found = migrations.seen(migration)
+        found = migrations.status(migration)
     _show_end(context, found)
 
 

@@ -31,7 +31,7 @@ def status(
         found = [with_holder(status, mesh.running(status.environment)) for status in seen]
         moving = guard.latest_open_migration_of(mesh)
         others = () if environment else mesh.session.others()
-    migration = views.listed_document(moving) if moving else None
+    migration = views.row_document(moving) if moving else None
     if context.output == "json":
         states = {status.environment: status.document() for status in found}
         context.print_json(

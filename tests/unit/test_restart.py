@@ -93,7 +93,7 @@ def test_a_migration_has_its_environments_to_itself() -> None:
     migration, history = moved(FakeGateway().begin()).history()
     with pytest.raises(LockedError, match="east is part of migration") as caught:
         guard.refuse(migration, history, Activity(), "east", "restart")
-    assert "both would write the same work" in caught.value.why
+    assert "both would write the same data" in caught.value.why
     guard.refuse(migration, history, Activity(), "west", "restart")  # it waits for `finish`: the target is in use
 
 

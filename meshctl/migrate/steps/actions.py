@@ -1,6 +1,6 @@
-"""How each kind of step is observed, done and verified: one row each. EDGE by what the functions do.
+"""The table of actions: which functions observe, do and verify each kind of step. EDGE by what the functions do.
 
-`step_plan` names the actions, `runner` looks them up here.
+A step of the step plan names its action; `runner` looks it up here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a step has at hand while it runs: the world, the data, the plan, what happened so far. EDGE by what it holds.
+"""What the functions of a step get: gateway, object stores, plan, history, progress; waiting and retrying. EDGE.
 
-Made by `runner` for each step; the actions take it as their first argument.
+Made by `runner` for each step, and passed to each function of its action.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Observation:
-    """Whether the step's effect is in the world. `reason` and `ask` are for a person, where it can't be told."""
+    """Whether the step has already taken effect. If that can't be determined, `reason` and `ask` are for the user."""
 
     state: State
     reason: str = ""
-    ask: str = ""  # what to find out
+    ask: str = ""  # what the user should find out: "find out <ask>"
 
 
 DONE = Observation(State.DONE)
@@ -50,7 +50,7 @@ NOT_DONE = Observation(State.NOT_DONE)
 
 @dataclass(frozen=True)
 class StepContext:
-    """One step's surroundings."""
+    """Everything that the functions of one step use."""
 
     gateway: Gateway
     data: Data
@@ -59,8 +59,8 @@ class StepContext:
     report: Report
     stop: Stop
     started: float
-    unanswered: list[str] = field(default_factory=list)  # why a part of the step had to be done once more, each time
-    copied: list[int] = field(default_factory=list)  # objects in this try; [] where nobody has told
+    unanswered: list[str] = field(default_factory=list)  # the reason of each retry of a part of the step
+    copied: list[int] = field(default_factory=list)  # [number of objects copied in this try]; [] if unknown
 
     @property
     def plan(self) -> MigrationPlan:
@@ -68,11 +68,11 @@ class StepContext:
 
     @property
     def deployment(self) -> Deployment:
-        """The environment that the step acts on, as it is planned, with the step's paused workloads."""
+        """The environment that the step acts on, as planned, with the workloads paused that the step pauses."""
         return self.planned_side(self.step.side).paused(self.step.paused)
 
     def planned_side(self, side: str) -> Deployment:
-        """That side as it is planned, with the marks of jobs that have ended since."""
+        """The source or target as planned, and with the jobs marked as finished that have ended since."""
         planned = self.plan.source if side == "source" else self.plan.target
         return planned.finished({**planned.marks, **self.history.finished_meanwhile(side)})
 
@@ -92,29 +92,32 @@ class StepContext:
         self.report(Event(kind, self.step.name, self.step.title, elapsed_s=elapsed, **fields))
 
     def wait_until(self, what: str, reached: Callable[[], str], timeout_s: float, hint: str = "") -> None:
-        """Wait until `reached` returns "" (otherwise: what is still missing). An answer that does not come is one that
-        is missing, too. Raises: NotReadyError, caused by the last look's error if that is what it ended with;
-        Interrupted…
+        """Wait until `reached` returns ""; until then it returns what is still missing. While it gets no answer, the
+        wait goes on.
+
+        Raises: NotReadyError after `timeout_s`, with the last poll's error as its cause if that had no answer;
+        InterruptedByUserError.
         """
         deadline = self.gateway.now() + timeout_s
-        said = ""
+        reported = ""
         while True:
-            missing, silence = _poll(reached)
+            missing, no_answer = _poll(reached)
             if not missing:
                 return
             self.stop.check()
-            if missing != said:
+            if missing != reported:
                 self.say(missing)
-                said = missing
+                reported = missing
             if self.gateway.now() >= deadline:
-                raise NotReadyError(f"{what}: not after {timeout_s:.0f} s", why=missing, hint=hint) from silence
+                what = f"timed out after {timeout_s:.0f} s waiting for {what}"
+                raise NotReadyError(what, why=missing, hint=hint) from no_answer
             self.gateway.sleep(POLL_S)
 
     def with_retries(self, part: Callable[[StepContext], Answer]) -> Answer:
-        """What a part of the step returns (`observe`, `act`, …), done again from its beginning while the other side
-        does not answer. Raises: NotReadyError once that went on for too long, and what else the part raises.
+        """The result of a part of the step (`observe`, `act`, …), which is repeated from its beginning while the other
+        side does not answer. Raises: NotReadyError if there is no answer for too long; other errors of the part.
         """
-        retries_left = retries.Retries()
+        tries = retries.Retries()
         while True:
             began_s = self.gateway.now()
             self.copied.clear()
@@ -124,19 +127,19 @@ class StepContext:
                 if not passing.may_pass(error):
                     raise
                 now_s = self.gateway.now()
-                retries_left.add_failure(began_s, now_s, idle=self.copied == [0])
-                if retries_left.is_over(now_s):
-                    minutes = (now_s - retries_left.since_s) / 60
+                tries.add_failure(began_s, now_s, idle=self.copied == [0])
+                if tries.is_over(now_s):
+                    minutes = (now_s - tries.since_s) / 60
                     what = f"{self.step.title}: no answer for {minutes:.0f} min: {error.what}"
                     raise NotReadyError(what, why=error.why, hint=error.hint) from error
-                said = f"{passing.reason(error)}; asking again"
-                if self.unanswered[-1:] != [said]:
-                    self.say(said)
-                self.unanswered.append(said)
-            self.pause(retries_left.pause_s)
+                message = f"{passing.reason(error)}; trying again"
+                if self.unanswered[-1:] != [message]:
+                    self.say(message)
+                self.unanswered.append(message)
+            self.pause(tries.pause_s)
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but stop when asked to."""
+        """Sleep, and stop early on Ctrl-C. Raises: InterruptedByUserError."""
         end = self.gateway.now() + seconds
         while (left := end - self.gateway.now()) > 0:
             self.stop.check()
@@ -145,7 +148,7 @@ class StepContext:
 
 
 def _poll(reached: Callable[[], str]) -> tuple[str, MeshError | None]:
-    """What is missing, and the error if that is an answer."""
+    """What is missing, and the error if there was no answer."""
     try:
         return reached(), None
     except MeshError as error:
@@ -160,10 +163,12 @@ def nothing(_work: StepContext) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Action:
-    """How one kind of step is observed, done and verified. `act` and `verify` return what the journal should keep;
-    `before` what it must have before anything is done, because no one can tell afterwards.
+    """The functions of one kind of step. Each returns data for the journal.
 
-    observe: reads the world only; `act` must be harmless when repeated; `verify` raises unless the effect is there.
+    - `observe` reads, and never changes anything: has the step already taken effect?
+    - `before` returns what must be recorded before `act`, because it can't be determined afterwards
+    - `act` does the step; repeating it must be harmless
+    - `verify` raises an error unless the step has taken effect
     """
 
     observe: Callable[[StepContext], Observation]
@@ -173,7 +178,7 @@ class Action:
 
 
 def never_done(_work: StepContext) -> Observation:
-    """For steps that are checks, or that find out themselves what is left to do."""
+    """For steps that are checks, and for those whose `act` finds out itself what is left to do."""
     return NOT_DONE
 
 

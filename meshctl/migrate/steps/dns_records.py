@@ -1,4 +1,4 @@
-"""Steps that move the endpoints' names and wait for DNS. EDGE: through `Gateway` alone."""
+"""Steps that move the DNS records of the endpoints and wait until resolvers use them. EDGE: through `Gateway` alone."""
 
 from __future__ import annotations
 
@@ -12,51 +12,55 @@ _DNS_S = 600
 
 
 def observe_dns_records(context: StepContext) -> Observation:
-    """A name that leads to neither environment was moved by someone else, and may be meant so."""
+    """AMBIGUOUS if a record leads to a third environment: someone else has changed it, perhaps on purpose."""
     targets = context.gateway.endpoint_targets()
-    ours = {context.plan.source.environment, context.plan.target.environment}
-    strangers = [
+    both = {context.plan.source.environment, context.plan.target.environment}
+    elsewhere = [
         f"{n} -> {t.environment}"
         for n, t in targets.items()
-        if n in context.step.endpoints and t.environment not in ours
+        if n in context.step.endpoints and t.environment not in both
     ]
-    if strangers:
+    if elsewhere:
         return Observation(
             State.AMBIGUOUS,
-            reason=f"names lead to a third environment: {', '.join(strangers)}",
-            ask="whether they may be moved",
+            reason=f"DNS records lead to a third environment: {', '.join(elsewhere)}",
+            ask="whether these records may be changed",
         )
     addresses = context.gateway.addresses(context.deployment)
-    here = context.deployment.environment
+    environment = context.deployment.environment
     moved = all(
-        name in targets and (targets[name].environment, targets[name].address) == (here, addresses.get(name))
+        name in targets and (targets[name].environment, targets[name].address) == (environment, addresses.get(name))
         for name in context.step.endpoints
     )
     return DONE if moved else NOT_DONE
 
 
 def before_dns_records(context: StepContext) -> dict[str, Any]:
-    """`ttl_s`: how long resolvers may keep what the records said until now. Once they are written it can't be told."""
+    """`ttl_s`: how long resolvers may cache the old records. It can't be read any more once they are overwritten."""
     return {"ttl_s": max((target.ttl_s for target in context.gateway.endpoint_targets().values()), default=0)}
 
 
 def act_dns_records(context: StepContext) -> dict[str, Any]:
-    known = context.gateway.addresses(context.deployment)
-    missing = [name for name in context.step.endpoints if not known.get(name)]
+    addresses = context.gateway.addresses(context.deployment)
+    missing = [name for name in context.step.endpoints if not addresses.get(name)]
     if missing:
         raise NotReadyError(
-            f"{', '.join(missing)}: no address in {context.deployment.environment}",
-            why="its load balancer has none yet",
-            hint=f"`meshctl status {context.deployment.environment}`",
+            f"no address in {context.deployment.environment} for {', '.join(missing)}",
+            why="the load balancer has no address yet",
+            hint=f"`meshctl status {context.deployment.environment}` shows its state",
         )
-    addresses = {name: known[name] for name in context.step.endpoints}
-    context.gateway.point_endpoints(context.deployment, addresses)
-    return {"addresses": addresses}
+    step_addresses = {name: addresses[name] for name in context.step.endpoints}
+    context.gateway.point_endpoints(context.deployment, step_addresses)
+    return {"addresses": step_addresses}
 
 
 def verify_dns_records(context: StepContext) -> dict[str, Any]:
     if observe_dns_records(context) != DONE:
-        raise MigrationError("the names do not lead where they were written to lead", hint="look at the DNS zone")
+        raise MigrationError(
+            "the DNS records are not what was written",
+            why="something else has changed them at the same time",
+            hint="check the DNS zone, then `meshctl migrations resume`",
+        )
     return {}
 
 
@@ -65,18 +69,18 @@ def observe_dns(context: StepContext) -> Observation:
 
 
 def verify_dns(context: StepContext) -> dict[str, Any]:
-    hint = "is the zone of `dns:` the one that the domain is delegated to?"
-    context.wait_until("DNS answers with the new addresses", lambda: _outdated_answer(context), _DNS_S, hint)
+    hint = "check that the domain is delegated to the zone of `dns:` in environments.yaml"
+    context.wait_until("the new addresses in DNS", lambda: _outdated_answer(context), _DNS_S, hint)
     return {}
 
 
 def _outdated_answer(context: StepContext) -> str:
     addresses = context.gateway.addresses(context.deployment)
     for endpoint in endpoints(context):
-        wanted = addresses.get(endpoint.name, "")
-        found = [answer.rstrip(".") for answer in context.gateway.resolve_dns(endpoint.host)]
-        if wanted.rstrip(".") not in found:
-            return f"{endpoint.host} is {', '.join(found) or 'unknown'}, not yet {wanted or 'known'}"
+        address = addresses.get(endpoint.name, "")
+        answers = [answer.rstrip(".") for answer in context.gateway.resolve_dns(endpoint.host)]
+        if address.rstrip(".") not in answers:
+            return f"{endpoint.host} is {', '.join(answers) or 'unknown'}, not yet {address or 'known'}"
     return ""
 
 
@@ -90,7 +94,7 @@ def act_ttl(context: StepContext) -> dict[str, Any]:
 
 
 def _remaining_ttl_s(context: StepContext) -> float:
-    """Seconds until no resolver can hold an answer from before the change."""
+    """Seconds until no resolver can have a cached answer from before the change."""
     phase = context.step.phase
     intents = [r for r in context.history.records if r.kind == "intent" and r.step.startswith(f"{phase}/")]
     old_ttl_s = max((int(record.data.get("ttl_s", 0)) for record in intents), default=0)
@@ -100,13 +104,13 @@ def _remaining_ttl_s(context: StepContext) -> float:
 
 def check_dns_records(context: StepContext) -> dict[str, Any]:
     targets = context.gateway.endpoint_targets()
-    here = context.deployment.environment
-    # a name that is gone, as its endpoint left the mesh meanwhile, leads nobody to the source
-    others = [n for n in context.step.endpoints if n in targets and targets[n].environment != here]
-    if others:
+    environment = context.deployment.environment
+    # a record that does not exist, because its endpoint was removed from the mesh, leads nobody to the source
+    elsewhere = [n for n in context.step.endpoints if n in targets and targets[n].environment != environment]
+    if elsewhere:
         raise MigrationError(
-            f"{', '.join(others)}: the name does not lead to {here}",
+            f"the DNS record of {', '.join(elsewhere)} does not lead to {environment}",
             why="the source may still serve users",
-            hint="move it, or roll the migration back",
+            hint="change the record, or roll the migration back",
         )
     return {}

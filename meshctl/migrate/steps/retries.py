@@ -1,28 +1,28 @@
-"""How long a part of a step is done again while the other side does not answer. PURE.
+"""Decides how long a part of a step is repeated while the other side does not answer. PURE.
 
-Used by `context.StepContext`, for every step. Which errors mean no more than that is decided in `engine.passing`.
+Used by `context.StepContext` for every step. `engine.passing` decides which errors are temporary.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ANSWER_S = 600  # how long one question of a step is asked again
-TRIES = 5  # at the least, also where each try lasts long by itself, as a copy does
+ANSWER_S = 600  # how long a part of a step is repeated without an answer
+TRIES = 5  # smallest number of tries, also if a single try takes long, as a copy does
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 30.0
 
 
 @dataclass
 class Retries:
-    """With one part of a step: since when, and how often in a row, it has had no answer."""
+    """The tries of one part of a step that have ended without an answer, in a row, and when the row began."""
 
     since_s: float = 0.0
     tries: int = 0
 
     def add_failure(self, began_s: float, now_s: float, *, idle: bool) -> None:
-        """One more try, from `began_s` to `now_s`, ended without an answer. After more than ANSWER_S of work it is
-        the first of a new row, unless the try is known to have been `idle`: a copy may wait that long for an answer."""
+        """Count a try that ran from `began_s` to `now_s` and ended without an answer. A try that worked for more than
+        ANSWER_S begins a new row, unless it is known to have been `idle` (a copy that copied nothing)."""
         if not self.tries or (now_s - began_s > ANSWER_S and not idle):
             self.since_s, self.tries = now_s, 0
         self.tries += 1

@@ -42,7 +42,7 @@ class Runner:
         self.journal.add(step, kind, self.gateway.now(), data)
 
     def run(self) -> None:
-        """Every step of the direction that is not done. Raises what the steps raise; the journal says where it was."""
+        """Run every step that is not done. Raises: the errors of the steps, which are in the journal, too."""
         for step in step_plan(self.history):
             done = self.history.done
             if step.name not in done or (step.guards and step.guards not in done):
@@ -53,18 +53,20 @@ class Runner:
         context = StepContext(self.gateway, self.data, self.history, step, self.report, self.stop, self.gateway.now())
         context.emit("started")
         try:
-            kept = self._observe_and_act(step, ACTIONS[step.action], context)
+            result = self._observe_and_act(step, ACTIONS[step.action], context)
         except (InterruptedByUserError, LockedError):
             raise
         except MeshError as error:
             if isinstance(error, AmbiguousStepError):
-                error.hint += f"; then resume with `--again {step.name}` (do it) or `--done {step.name}` (it is done)"
+                error.hint += (
+                    f"; then resume with `--again {step.name}` (do it again) or `--done {step.name}` (it is done)"
+                )
             context.emit("failed", text=error.what)
             failure = {"code": error.code, "what": error.what, "why": error.why, "again": list(step.redo)}
             self.add(step.name, "failed", failure)
             raise
-        self.add(step.name, "done", kept)
-        context.emit("done", text=_result_text(kept))
+        self.add(step.name, "done", result)
+        context.emit("done", text=_result_text(result))
 
     def _observe_and_act(self, step: Step, action: Action, context: StepContext) -> dict[str, Any]:
         decided = context.history.decided.get(step.name)
@@ -80,15 +82,15 @@ class Runner:
             if observation.state is State.DONE:
                 return {"observed": True, **context.with_retries(action.verify)}
         self.add(step.name, "intent", context.with_retries(action.before))
-        kept = {**context.with_retries(action.act), **context.with_retries(action.verify)}
-        return {**kept, "unanswered": len(context.unanswered)} if context.unanswered else kept
+        result = {**context.with_retries(action.act), **context.with_retries(action.verify)}
+        return {**result, "unanswered": len(context.unanswered)} if context.unanswered else result
 
 
-def _result_text(kept: dict[str, Any]) -> str:
-    """What a step left, where a person wants to read it: numbers of a copy or of a comparison."""
+def _result_text(result: dict[str, Any]) -> str:
+    """The result of a copy, a comparison or an answer as text; "" for other steps."""
     texts: dict[str, Callable[[], str]] = {
-        "bytes": lambda: f"{counted(kept['objects'], 'object')} copied, {kept['deleted']} deleted",
-        "read_bytes": lambda: f"{counted(kept['target']['objects'], 'object')} equal",
-        "decided": lambda: "as you said",
+        "bytes": lambda: f"{counted(result['objects'], 'object')} copied, {result['deleted']} deleted",
+        "read_bytes": lambda: f"{counted(result['target']['objects'], 'object')} equal",
+        "decided": lambda: "as you answered",
     }
-    return next((text() for key, text in texts.items() if key in kept), "")
+    return next((text() for key, text in texts.items() if key in result), "")

@@ -43,7 +43,7 @@ def unlock(migrations: Migrations) -> None:
 
 def shown(migrations: Migrations) -> tuple[str, dict[str, object]]:
     """Each way of asking, of which all say the same."""
-    seen = migrations.seen()
+    seen = migrations.status()
     listed, document = views.list_text([seen]), views.summary_document(*seen)
     assert json.loads(json.dumps(document)) == document
     assert views.detail_document(*seen).items() >= document.items()
@@ -66,7 +66,7 @@ def assert_stopped(migrations: Migrations) -> None:
     assert opened is not None
     with pytest.raises(LockedError, match=r"\(east -> west\): stopped") as refused:
         guard.refuse(*opened, "west", "up")
-    assert "half moved" in refused.value.why
+    assert "partly moved" in refused.value.why
     assert f"`meshctl migrations resume {name}`" in refused.value.hint
     assert (document["active"], document["worked_on_by"]) == (False, None)
     assert document["next"] == [f"meshctl migrations {word} {name}" for word in ("resume", "rollback")]
@@ -99,9 +99,9 @@ def test_a_process_that_lives_is_named_and_nothing_else_is_proposed(killed: Migr
 def test_of_another_host_only_the_lock_is_known(killed: Migrations) -> None:
     leave_lock(killed.store, ELSEWHERE)
     text, document = shown(killed)
-    where = f"running on {ELSEWHERE.host} (pid 4711, since 2026-11-28T09:00:00Z), as far as the lock says"
+    where = f"running on {ELSEWHERE.host} (pid 4711, since 2026-11-28T09:00:00Z), according to the lock"
     assert f"west  {where}, next " in text
-    assert "next, once that run is gone for good:\n  meshctl migrations resume" in text
+    assert "next, if that run is gone for good:\n  meshctl migrations resume" in text
     assert document["active"] is None
     assert all(command.endswith(" --break-lock") for command in document["next"])  # type: ignore[attr-defined]
 
@@ -122,10 +122,10 @@ def test_a_way_back_or_an_end_that_was_cut_off_is_said_to_have_stopped(way: str,
 
 def test_one_that_waits_is_not_stopped_and_one_that_is_over_is_nobody_s() -> None:
     migrations = moved(FakeGateway().begin())
-    assert "west  waiting\n" in views.list_text([migrations.seen()])
+    assert "west  waiting\n" in views.list_text([migrations.status()])
     name = migrations.ids()[0]
     assert shown(migrations)[1]["next"] == [f"meshctl migrations {word} {name}" for word in ("finish", "rollback")]
     migrations.finish()
     leave_lock(migrations.store, ELSEWHERE, 7)
-    document = views.summary_document(*migrations.seen())
+    document = views.summary_document(*migrations.status())
     assert (document["active"], document["worked_on_by"], document["next"]) == (False, None, [])

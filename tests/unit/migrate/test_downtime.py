@@ -45,7 +45,7 @@ def test_a_mesh_of_readers_stands_nowhere_still() -> None:
     )
     plan = plan_migration(source, target, facts(0), Options())
     assert downtime(plan) is None
-    assert downtime_lines(plan)[0] == "  none: nothing is stopped before it runs at the target"
+    assert downtime_lines(plan)[0] == "  none: no workload is stopped before it runs at the target"
     assert all(what in downtime_lines(plan)[-1] for what in NOT_ESTIMATED)
 
 
@@ -100,7 +100,7 @@ def test_what_still_stands_is_said_so() -> None:
 
 def test_only_what_happened_is_summed_up() -> None:
     history = moved(FakeGateway().begin()).history()[1]
-    assert [line.split()[0] for line in summary.summary_lines(history)] == ["names", "stopped", "copied"]
+    assert [line.split()[0] for line in summary.summary_lines(history)] == ["DNS", "stopped", "copied"]
 
 
 @pytest.mark.parametrize(

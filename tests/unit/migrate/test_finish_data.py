@@ -169,7 +169,7 @@ def test_a_destruction_that_goes_on_later_looks_where_the_names_lead() -> None:
     gateway.destroy = original  # type: ignore[method-assign]
     moved = gateway.names["chat"]
     gateway.names["chat"] = EndpointTarget("east", "east-lb")
-    with pytest.raises(MigrationError, match="chat: the name does not lead to west"):
+    with pytest.raises(MigrationError, match="the DNS record of chat does not lead to west"):
         migrations.resume()
     gateway.names["chat"] = moved
     assert migrations.resume().state == "finished"

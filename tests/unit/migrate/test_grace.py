@@ -91,5 +91,5 @@ def test_pods_that_were_given_more_by_others_have_it() -> None:
 
 def test_the_wait_has_an_end() -> None:
     gateway = Slow(with_grace(60), slow="pretrain", takes_s=1000).begin()
-    with pytest.raises(MigrationError, match="pods ended: not after 180 s"):
+    with pytest.raises(MigrationError, match="timed out after 180 s waiting for the pods to end"):
         move_and_back(migrations_of(gateway))

@@ -41,7 +41,7 @@ def test_a_finished_job_is_not_run_at_the_target() -> None:
     plan = migrations.plan("east", "west", OPTIONS)
     assert plan.finished == {"pretrain": "east"}
     assert "pretrain" not in {*plan.stopped, *plan.warm, *plan.running}
-    assert "  pretrain: finished at east, is not run again\n" in plan_text(plan)
+    assert "  pretrain: has finished at east and is not run again\n" in plan_text(plan)
     assert plan_document(plan)["workloads"]["not_run_again"] == ["pretrain"]
     steps = len(gateway.steps_written)
     move(migrations)
@@ -83,7 +83,7 @@ def test_a_job_that_does_other_work_at_the_target_is_run_there_and_the_plan_says
     gateway.declared["west"] = gateway.declared["west"].model_copy(update={"workloads": workloads})
     plan = migrations.plan("east", "west", OPTIONS)
     assert plan.finished == {}
-    assert "workload pretrain has finished and runs again at west: mesh.yaml changes what it runs" in plan.notes
+    assert "workload pretrain has finished, and runs again at west because mesh.yaml has changed its job" in plan.notes
     migrations.start(plan)
     assert gateway.running("west", "pretrain")
 
@@ -138,7 +138,7 @@ def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_r
     with pytest.raises(MigrationError, match="the job of pretrain has failed in west") as caught:
         move(migrations)
     assert caught.value.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
-    assert "mend the cause, `meshctl migrations resume` runs the job again" in caught.value.hint
+    assert "fix the cause, then `meshctl migrations resume` runs the job again" in caught.value.hint
     assert migrations.resume().state == "waiting"
     assert gateway.run_again == [("west", "pretrain")]
     assert gateway.running("west", "pretrain")
@@ -182,7 +182,7 @@ def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     gateway, migrations = begun(east=FAILED)
     plan = migrations.plan("east", "west", OPTIONS)
     assert plan.notes == (
-        "workload pretrain has failed at east and starts anew at west: "
+        "workload pretrain has failed at east, and starts again at west: "
         "BackoffLimitExceeded: no more; pretrain-0: no data",
     )
     migrations.start(plan)
@@ -192,7 +192,7 @@ def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     assert migrations.rollback().state == "rolled-back"
     assert gateway.clock - before < HOUR_S
     assert gateway.run_again == []
-    assert len([text for text in said if "pretrain has failed in east and is not waited for" in text]) == 1
+    assert len([text for text in said if "not waiting for pretrain, which has failed in east" in text]) == 1
 
 
 def test_a_plan_of_before_has_no_finished_jobs() -> None:

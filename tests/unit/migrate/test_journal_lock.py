@@ -105,7 +105,7 @@ def test_a_user_without_a_name_is_told_by_number(store: StateStore, monkeypatch:
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
     with lock.locked(store, "demo") as lease:
         assert lease.owner.user == f"uid {os.getuid()}"
-        with pytest.raises(LockedError, match=f"by uid {os.getuid()}@"), lock.locked(store, "demo"):
+        with pytest.raises(LockedError, match=f": uid {os.getuid()}@"), lock.locked(store, "demo"):
             pass
 
 

@@ -77,7 +77,7 @@ def test_finish_destroys_the_source_and_keeps_its_data() -> None:
     assert migrations.finish().state == "finished"
     assert gateway.up_there["east"] is None
     assert gateway.destroyed_with_data == {"east": False}
-    with pytest.raises(UsageError, match="is over: finished"):
+    with pytest.raises(UsageError, match="is already finished"):
         migrations.rollback()
 
 
@@ -351,7 +351,7 @@ def test_a_target_with_other_data_is_refused_unless_it_may_be_replaced() -> None
     gateway = FakeGateway().begin()
     gateway.buckets["west-weights"] = {"precious": b"1"}
     migrations = migrations_of(gateway)
-    with pytest.raises(Exception, match="a target without other data") as error:
+    with pytest.raises(Exception, match="a target store without other objects") as error:
         migrations.plan("east", "west", OPTIONS)
     assert getattr(error.value, "exit_code", 0) == 65
     assert gateway.buckets["west-weights"] == {"precious": b"1"}
@@ -460,16 +460,16 @@ def test_a_lost_source_can_be_left_behind_once_its_data_was_copied() -> None:
         migrations.start(plan)
     gateway.copy = original  # type: ignore[method-assign]
     before = migrations.history()[1].records
-    with pytest.raises(MigrationError, match="east is not lost: it answers"):
+    with pytest.raises(MigrationError, match="east is not lost"):
         migrations.resume(source_lost=True)
     assert migrations.history()[1].records == before
     gateway.lose("east")
     assert migrations.resume(source_lost=True).state == "waiting"
     assert all(gateway.running("west", name) for name in EVERYTHING)
-    with pytest.raises(MigrationError, match="no way back"):
+    with pytest.raises(MigrationError, match="a rollback is not possible"):
         migrations.rollback()
     assert migrations.history()[1].state == "waiting"
-    with pytest.raises(MigrationError, match="nothing of it is destroyed"):
+    with pytest.raises(MigrationError, match="does not destroy anything of it"):
         migrations.finish(delete_data=True)
 
 

@@ -80,16 +80,16 @@ def test_the_question_does_not_promise_data_that_an_earlier_finish_may_have_dele
         migrations.finish(delete_data=True)
     stopped_at_once(migrations, "finish")
     question = views.finish_question(migrations.history()[1])
-    assert question == "destroy east (what is left in its buckets is kept; `--delete-source-data` was begun before)?"
+    assert question == "destroy east (the rest of its buckets is kept; `--delete-source-data` has already begun)?"
     migrations.finish()
     assert gateway.destroyed_with_data == {"east": False}
-    assert "hint: east keeps what is left of its object storage: " in views.detail_text(*migrations.history())
+    assert "hint: east keeps the rest of its object storage: " in views.detail_text(*migrations.history())
 
 
 def test_the_question_of_a_source_that_was_left_behind_promises_nothing() -> None:
     _, history = moved(FakeGateway().begin()).history()
     lost = replace(history, options={"source_lost": True})
-    assert views.finish_question(lost) == "end the migration (east was given up: nothing of it is destroyed)?"
+    assert views.finish_question(lost) == "end the migration (east was given up, so nothing of it is destroyed)?"
 
 
 def test_a_target_whose_destruction_was_begun_is_not_paused_any_more() -> None:
@@ -98,7 +98,7 @@ def test_a_target_whose_destruction_was_begun_is_not_paused_any_more() -> None:
     failing_once(gateway)
     with pytest.raises(MigrationError):
         migrations.rollback(destroy_target=True)
-    with pytest.raises(MigrationError, match="west is being destroyed") as error:
+    with pytest.raises(MigrationError, match="west is already being destroyed") as error:
         migrations.rollback()
     assert "migrations resume" in error.value.hint
     migrations.resume()
@@ -120,7 +120,7 @@ def test_what_was_done_with_the_source_s_data_can_t_be_chosen_anew(deleted: bool
     with pytest.raises(InterruptedByUserError):
         migrations.finish(delete_data=deleted)
     object.__setattr__(migrations.store, "create", records)
-    with pytest.raises(MigrationError, match=f"east is destroyed already, its data {fate}"):
+    with pytest.raises(MigrationError, match=f"east is already destroyed, and its data was {fate}"):
         migrations.finish(delete_data=not deleted)
     assert migrations.finish(delete_data=deleted).state == "finished"
 
@@ -129,6 +129,6 @@ def test_an_interrupted_finish_is_told_by_show() -> None:
     migrations = moved(FakeGateway().begin())
     stopped_at_once(migrations, "finish", delete_data=True)
     migration, history = migrations.history()
-    assert "destroy the source, data too" in views.detail_text(migration, history)
+    assert "destroy the source and its data" in views.detail_text(migration, history)
     stopped_at_once(migrations, "finish")
-    assert "destroy the source, keep its data" in views.detail_text(*migrations.history())
+    assert "destroy the source, keep its object storage" in views.detail_text(*migrations.history())

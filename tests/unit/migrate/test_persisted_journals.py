@@ -104,7 +104,7 @@ CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
     "another stamp that is none": (-1, lambda r: r.update(data={}, schema="one"), UnreadableError),
 }
 COMMANDS: dict[str, Callable[[Migrations], object]] = {
-    "migrations show": lambda migrations: migrations.seen(),
+    "migrations show": lambda migrations: migrations.status(),
     "migrations resume": lambda migrations: migrations.resume(),
     "migrations rollback": lambda migrations: migrations.rollback(),
     "migrations rollback, asking": lambda migrations: migrations.check_rollback(destroy_target=True, target_lost=False),
@@ -207,11 +207,11 @@ def test_one_journal_that_can_not_be_read_hides_no_other(change: Change) -> None
     migrations.store.delete(path)
     _, other = waiting()
     assert migrations.store.create(path, other.store.read(records(other.store)[3]) or "")
-    text = views.list_text(migrations.listed()).splitlines()
+    text = views.list_text(migrations.statuses()).splitlines()
     assert f"{broken}  " in text[0]
     assert "unknown: the record migrations/demo/" in text[0]
     assert text[1].startswith(f"{good}  east -> west")
-    documents = [views.listed_document(row) for row in migrations.listed()]
+    documents = [views.row_document(row) for row in migrations.statuses()]
     assert [(each["id"], each["state"]) for each in documents] == [(broken, "unknown"), (good, "waiting")]
     assert documents[0].keys() - {"error"} == documents[1].keys()
 

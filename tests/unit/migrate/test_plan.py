@@ -38,7 +38,7 @@ def test_migration_as_text_and_document(golden: Golden) -> None:
     golden("migrate/show.txt", views.detail_text(migration, history))
     golden("migrate/end.txt", views.run_text(migration, history))
     golden.json("migrate/show.json", views.detail_document(migration, history))
-    golden("migrate/list.txt", views.list_text([migrations.seen(migration)]))
+    golden("migrate/list.txt", views.list_text([migrations.status(migration)]))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_migration_as_text_and_document(golden: Golden) -> None:
     [
         ("finish", {}, "hint: east keeps its object storage: `meshctl destroy east --allow-data-loss` deletes it"),
         ("finish", {"delete_data": True}, ""),
-        ("rollback", {}, "hint: west is still up, its workloads paused: `meshctl destroy west` takes it down"),
+        ("rollback", {}, "hint: west is still up with its workloads paused: `meshctl destroy west` removes it"),
         ("rollback", {"destroy_target": True}, "hint: west keeps its object storage: "),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_closed_migration_says_what_it_leaves(to: str, options: dict[str, bool
     hints = [line for line in text.splitlines() if line.startswith("hint:")]
     assert len(hints) == bool(left)
     assert all(hint.startswith(left) for hint in hints)
-    assert ("\nsource and target, before the way back\n" in text) == (to == "rollback")
+    assert ("\nsource and target before the rollback\n" in text) == (to == "rollback")
 
 
 def test_equal_inputs_give_equal_plans() -> None:
@@ -91,7 +91,7 @@ def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> 
     gaps = [gap.subject for gap in error.value.gaps]  # type: ignore[attr-defined]
     assert gaps == ["storage/shared", "storage/disk", "storage/weights", "storage/checkpoints", "endpoint/chat"]
     assert (
-        "storage/shared: it stays in east (file system, 10 GiB): `migrate` moves object storage only" in error.value.why
+        "storage/shared: it stays in east (file system, 10 GiB): `migrate` moves only object storage" in error.value.why
     )
     assert "storage/disk: it stays in east (block, 10 GiB for each pod)" in error.value.why
 
@@ -114,17 +114,17 @@ def hint_for(file: dict[str, object]) -> str:
 
 def test_giving_data_up_is_never_the_first_thing_said() -> None:
     hint = hint_for(volumes(ephemeral=False))
-    assert hint.startswith("east keeps all of it, and goes on as it is; what must come along, copy into object storage")
-    assert hint.index("copy into object storage") < hint.index("`ephemeral: true` on home, data in mesh.yaml")
+    assert hint.startswith("nothing in east was changed; copy the data that you need into object storage")
+    assert hint.index("into object storage") < hint.index("`ephemeral: true` on home, data in mesh.yaml")
     assert hint.endswith(
-        "`meshctl up east --allow-data-loss` lists what goes and asks, then `meshctl migrate east west`"
+        "`meshctl up east --allow-data-loss` lists the data that is deleted and asks, then `meshctl migrate east west`"
     )
 
 
 @pytest.mark.parametrize("file", [volumes(ephemeral=True), {}], ids=["ephemeral", "removed"])
 def test_what_the_file_says_counts_once_up_has_asked(file: dict[str, object]) -> None:
     hint = hint_for(file)
-    assert hint.startswith("mesh.yaml gives home, data up, but what is deployed in east counts: `meshctl up east")
+    assert hint.startswith("mesh.yaml gives up home, data, but east still has the data: `meshctl up east")
     assert "in mesh.yaml;" not in hint
 
 
@@ -139,7 +139,7 @@ def test_ephemeral_and_shared_storage_is_named_as_not_moved() -> None:
 
 def test_foreign_objects_at_the_target_are_refused_until_they_may_be_replaced() -> None:
     facts = tuple(fact.model_copy(update={"foreign_objects": 4}) for fact in FACTS)
-    with pytest.raises(InfeasibleError, match="a target without other data"):
+    with pytest.raises(InfeasibleError, match="a target store without other objects"):
         plan_migration(deployment("east"), deployment("west"), facts, Options())
     migration_plan = plan_migration(deployment("east"), deployment("west"), facts, Options(replace_target_data=True))
     assert [move.store for move in migration_plan.moves] == ["weights", "checkpoints"]

@@ -65,5 +65,5 @@ def test_the_sync_is_told_what_the_seed_noted() -> None:
     assert seeded.keys_unchanged_since_seed(as_read, {"k": Item(9, PARTS)}, {"k": Item(9, WHOLE)}) == ["k"], (
         "after a kill"
     )
-    shown = views.detail_document(*migrations.seen())
+    shown = views.detail_document(*migrations.status())
     assert PARTS not in str(shown)

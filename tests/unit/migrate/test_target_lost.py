@@ -67,8 +67,8 @@ def test_the_source_runs_again_without_the_target(tried: bool) -> None:
 def test_it_is_told_what_was_given_up(golden: Golden) -> None:
     _, migrations = dead_target()
     assert views.target_lost_warning(migrations.history()[1]) == (
-        "west is given up, and what still runs there is not stopped; what was written there to checkpoints since the"
-        " data was copied is not brought back"
+        "west is given up; pods that still run there are not stopped; data written there to checkpoints since the"
+        " last copy is not copied back"
     )
     migrations.rollback(target_lost=True)
     migration, history = migrations.history()
@@ -84,14 +84,14 @@ def test_a_copy_back_that_was_cut_off_is_told() -> None:
     )
     with pytest.raises(MigrationError):
         migrations.rollback()
-    assert "a copy back that was cut off" in views.target_lost_warning(migrations.history()[1])
+    assert "an interrupted copy" in views.target_lost_warning(migrations.history()[1])
 
 
 def test_a_target_that_answers_is_not_lost() -> None:
     gateway = FakeGateway().begin()
     migrations = moved(gateway)
     error = refused(migrations, target_lost=True)
-    assert error.what == "west is not lost: it answers"
+    assert error.what == "west is not lost"
     assert "without --target-lost" in error.hint
     assert migrations.history()[1].state == "waiting"
 
@@ -129,13 +129,13 @@ def test_once_the_source_runs_again_the_target_s_data_can_t_be_brought_back() ->
     with pytest.raises(InterruptedByUserError):
         migrations.rollback(target_lost=True)
     migrations.report, migrations.stop.requested = lambda _event: None, False
-    assert refused(migrations).what == "east runs again without what was written in west"
+    assert refused(migrations).what == "east already runs again, without the data that was written in west"
     assert migrations.resume().state == "rolled-back"
 
 
 def test_a_lost_target_is_not_destroyed() -> None:
     _, migrations = dead_target()
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="can't be used together"):
         migrations.rollback(target_lost=True, destroy_target=True)
 
 
@@ -150,7 +150,7 @@ def test_a_target_that_dies_while_it_is_paused_is_given_up_without_loss() -> Non
     assert "--target-lost" in error.value.hint
     assert (
         views.target_lost_warning(migrations.history()[1])
-        == "west is given up, and what still runs there is not stopped"
+        == "west is given up; pods that still run there are not stopped"
     )
     assert migrations.rollback(target_lost=True).state == "rolled-back"
     assert_at(gateway, "east", "west")
