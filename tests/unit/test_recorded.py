@@ -181,7 +181,7 @@ def journal(version: str, name: str) -> Migrations:
     stopped = plan.source.paused(frozenset(plan.stopped))
     buckets: dict[str, dict[str, bytes]] = {s.bucket: {"0": b"0"} for d in sides.values() for s in d.object_stores}
     gateway = RecordedGateway(
-        declared=sides, up_there={plan.source.environment: stopped, plan.target.environment: plan.target}
+        declared=sides, deployments={plan.source.environment: stopped, plan.target.environment: plan.target}
     )
     gateway.buckets = buckets
     gateway.names = {"chat": EndpointTarget(plan.target.environment, f"{plan.target.environment}-lb")}

@@ -25,7 +25,7 @@ ACTIONS: Mapping[str, Action] = {
     "settle": Action(never_done, data.act_settle, nothing),
     "compare": Action(never_done, data.act_compare, nothing),
     "compare-back": Action(never_done, data.act_compare_back, nothing),
-    "names": Action(
+    "dns-records": Action(
         dns_records.observe_dns_records,
         dns_records.act_dns_records,
         dns_records.verify_dns_records,
@@ -33,7 +33,7 @@ ACTIONS: Mapping[str, Action] = {
     ),
     "dns": Action(dns_records.observe_dns, nothing, dns_records.verify_dns),
     "ttl": Action(dns_records.observe_ttl, dns_records.act_ttl, nothing),
-    "check-names": Action(never_done, dns_records.check_dns_records, nothing),
+    "check-dns-records": Action(never_done, dns_records.check_dns_records, nothing),
     "check-lost": Action(never_done, lost.check_lost, nothing),
     "check-data": Action(never_done, finish.check_data, nothing),
 }

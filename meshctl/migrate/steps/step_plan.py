@@ -201,7 +201,7 @@ def _return_data(history: History, stopped: frozenset[str]) -> list[Step]:
         steps += [
             Step(
                 "rollback/readers-names",
-                "names",
+                "dns-records",
                 "DNS records of readers to the source",
                 side="source",
                 endpoints=first,
@@ -233,7 +233,7 @@ def finish(history: History) -> tuple[Step, ...]:
     """The steps of `finish`: check that all DNS records lead to the target, then destroy the source."""
     endpoints = tuple(e.name for e in history.plan.endpoints)
     names = "all DNS records lead to the target"
-    check = Step("finish/names", "check-names", names, side="target", endpoints=endpoints, guards="finish/source")
+    check = Step("finish/names", "check-dns-records", names, side="target", endpoints=endpoints, guards="finish/source")
     if history.source_lost:
         return (replace(check, guards=""),)
     steps = [check]
@@ -247,7 +247,7 @@ def finish(history: History) -> tuple[Step, ...]:
 
 def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step]:
     return [
-        Step(f"{phase}/names", "names", f"DNS records to the {side}", side=side, endpoints=endpoints),
+        Step(f"{phase}/names", "dns-records", f"DNS records to the {side}", side=side, endpoints=endpoints),
         Step(f"{phase}/dns", "dns", "the zone's name server has the new records", side=side, endpoints=endpoints),
         Step(f"{phase}/ttl", "ttl", "cached old records expire; both sides serve", side=side, endpoints=endpoints),
     ]

@@ -70,11 +70,11 @@ def stops(history: History) -> list[Stopped]:
 
 def copies(history: History) -> Copies:
     seeds = [record for step, record in history.done.items() if step.startswith("seed/")]
-    others = [r for step, r in history.done.items() if step.startswith(("sync/", "rollback/sync."))]
+    later_copies = [r for step, r in history.done.items() if step.startswith(("sync/", "rollback/sync."))]
     return Copies(
-        sum(_number(record, "objects") for record in (*seeds, *others)),
+        sum(_number(record, "objects") for record in (*seeds, *later_copies)),
         sum(_number(record, "bytes") for record in seeds),
-        sum(_number(record, "bytes") for record in others),
+        sum(_number(record, "bytes") for record in later_copies),
     )
 
 

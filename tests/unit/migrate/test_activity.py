@@ -1,4 +1,4 @@
-"""Whether anyone works on a migration: the journal of a killed run looks like that of a running one."""
+"""Whether a run works on a migration now, which the journal alone can't show: only the lock can."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ELSEWHERE = replace(lock.this_process(), host=f"not-{socket.gethostname()}", pid
 
 @pytest.fixture
 def killed() -> Migrations:
-    """A migration whose run was killed on its way, without its lock."""
+    """A migration whose run was killed, and whose lock is gone."""
     store, gateway = MemoryStore(), FakeGateway().begin()
     gateway.kill_at = 20
     with contextlib.suppress(Killed):
@@ -36,13 +36,13 @@ def killed() -> Migrations:
 
 
 def unlock(migrations: Migrations) -> None:
-    """The lock of a killed run here is that of this process, which lives."""
+    """Delete the lock: in a test the killed run and this process are the same, so the lock's owner seems alive."""
     for path in migrations.store.paths("migrations/demo/locks"):
         migrations.store.delete(path)
 
 
 def shown(migrations: Migrations) -> tuple[str, dict[str, object]]:
-    """Each way of asking, of which all say the same."""
+    """The state as text and as JSON, after checking that all commands show the same."""
     seen = migrations.status()
     listed, document = views.list_text([seen]), views.summary_document(*seen)
     assert json.loads(json.dumps(document)) == document

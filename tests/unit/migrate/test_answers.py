@@ -1,4 +1,4 @@
-"""A person's answer (`--done`, `--again`) is taken for the step that asked, and for no other."""
+"""The user's answer (`--done`, `--again`) is accepted only for the step that needs one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.migrate.test_migration import OPTIONS, migrations_of, moved
 
 
 def asking(gateway: FakeGateway) -> Migrations:
-    """A migration that stopped because someone else moved the name: `cutover/names` asks."""
+    """A migration that has stopped in `cutover/names`, because someone else has changed the DNS record."""
     migrations = migrations_of(gateway)
     plan = migrations.plan("east", "west", OPTIONS)
     gateway.names["chat"] = EndpointTarget("third", "third-lb")
@@ -26,7 +26,7 @@ def asking(gateway: FakeGateway) -> Migrations:
 
 
 def refused(migrations: Migrations, **answers: str) -> UsageError:
-    """The refusal; nothing may be written by it."""
+    """The error of the refused answer. A refusal must not write a record."""
     before = migrations.history()[1].records
     with pytest.raises(UsageError) as error:
         migrations.resume(**answers)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_a_journal_that_does_not_say_what_kind_a_failure_was_asks_again() -> Non
 
 
 def _forget_kinds(migrations: Migrations) -> None:
-    """The journal as it was written before failures had a code."""
+    """Change the journal to that of an older version, whose failures have no code."""
     for path in migrations.store.paths(f"migrations/demo/{migrations.ids()[0]}"):
         if path.endswith("-failed.json"):
             record: dict[str, Any] = json.loads(migrations.store.read(path) or "")

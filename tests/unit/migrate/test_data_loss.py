@@ -1,4 +1,4 @@
-"""Every way in which a migration can lose data: nothing goes without the answer, and with it only what was named."""
+"""Every way in which a migration can delete data: only after the user has agreed, and only what the user was shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 def waiting() -> tuple[FakeGateway, Migrations]:
-    """A migration that waits for `finish`; each side has a volume in its cluster that no bucket stands for."""
+    """A migration that waits for `finish`; each side has a volume in its cluster."""
     gateway = FakeGateway().begin()
     migrations = moved(gateway)
     gateway.volumes = {"east": ("disk-site-0",), "west": ("disk-site-0", "disk-site-1")}
@@ -51,7 +51,11 @@ def waiting() -> tuple[FakeGateway, Migrations]:
 
 
 def kept(gateway: FakeGateway) -> Any:
-    return dict(gateway.volumes), {name: dict(held) for name, held in gateway.buckets.items()}, dict(gateway.up_there)
+    return (
+        dict(gateway.volumes),
+        {name: dict(held) for name, held in gateway.buckets.items()},
+        dict(gateway.deployments),
+    )
 
 
 def assert_refused(act: Callable[[], None], gateway: FakeGateway, migrations: Migrations) -> ProtectedDataError:
@@ -175,7 +179,7 @@ def test_a_source_without_volumes_is_finished_as_ever(run: Command) -> None:
 
 @pytest.mark.parametrize("side", ["east", "west"])
 def test_a_journal_of_before_is_stopped_before_the_way_back_is_closed(side: str) -> None:
-    """A version that did not ask wrote the direction; `resume` of it finds the volumes."""
+    """The direction was written by an older version, which did not ask; `resume` then refuses to delete the volumes."""
     gateway, migrations = waiting()
     direction = {"to": "finish", "delete_data": False} if side == "east" else {"to": "rollback", "destroy_target": True}
     journal = migrations._journal("", "")
@@ -192,7 +196,7 @@ def test_a_journal_of_before_is_stopped_before_the_way_back_is_closed(side: str)
 
 
 def agreed_then_stopped(gateway: FakeGateway, migrations: Migrations, side: str, run: Command) -> None:
-    """Somebody agreed to lose the volumes that the side had then; the destruction did not begin."""
+    """The user has agreed to lose the side's volumes, and the run stopped before the destroy began."""
     destroy, pods = gateway.destroy, gateway.pods
     names = dict(gateway.names)
     command, options = (commands.finish, {}) if side == "east" else (commands.rollback, {"destroy_target": True})
@@ -280,7 +284,7 @@ def test_an_answer_to_finish_is_none_to_a_rollback_that_destroys() -> None:
 def test_a_target_that_would_lose_data_is_refused_before_the_migration_begins() -> None:
     gateway = FakeGateway().begin()
     loss = Loss("storage/disk", "volume", "claim disk-site-0", "1Gi", "it is `ephemeral` from now on")
-    gateway.lost_by_up_there["west"] = (loss,)
+    gateway.losses_of_up["west"] = (loss,)
     migrations = migrations_of(gateway)
     with pytest.raises(ProtectedDataError, match="claim disk-site-0") as refused:
         migrations.plan("east", "west", OPTIONS)

@@ -1,4 +1,4 @@
-"""What is said before a migration of how long things stand still, and after it of how long they did."""
+"""The estimate of the downtime before a migration, and the actual downtime in its summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A migration that failed before anything stopped is rolled back, and can be looked at."""
+"""A migration that has failed before any workload was stopped can be rolled back and shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_target_that_is_in_use_is_freed_after_the_rollback() -> None:
     gateway = FakeGateway().begin()
     migrations = migrations_of(gateway)
     plan = migrations.plan("east", "west", OPTIONS)
-    gateway.up_there["west"] = gateway.declared["west"]
+    gateway.deployments["west"] = gateway.declared["west"]
     gateway.check = lambda: None  # type: ignore[method-assign]
     with pytest.raises(MigrationError, match="west already runs") as error:
         migrations.start(plan)

@@ -1,4 +1,4 @@
-"""The gateway of a migration on the engine: when it is looked at, what an `up` would change there."""
+"""The gateway on the engine: when it refreshes the state, and what an `up` would change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEST = deployment("west")
 
 
 class Session:
-    """Notes for each `up` whether it refreshes the state. `silent`: how many of them get no answer."""
+    """Records for each `up` whether it refreshes the state. `silent`: how many of them get no answer."""
 
     def __init__(self, silent: int = 0) -> None:
         self.silent = silent

@@ -1,4 +1,4 @@
-"""What becomes of the two environments: brought up, taken for free, destroyed; whole, half, or by someone else."""
+"""How a migration brings up, checks and destroys its environments, also if they are incomplete or changed by others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
     def fails(
         deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Callable[[str], None]
     ) -> None:
-        gateway.up_there[deployment.environment] = None
+        gateway.deployments[deployment.environment] = None
         gateway.partly_there.add(deployment.environment)
         raise ResourcesFailedError("destroy east: 1 resource failed: cluster", failures=[])
 
@@ -73,13 +73,13 @@ def test_a_retire_that_leaves_something_is_no_end() -> None:
     gateway = FakeGateway().begin()
     migrations = moved(gateway)
     gateway.destroy = lambda deployment, **_: gateway.partly_there.add(deployment.environment)  # type: ignore[method-assign, method-assign]
-    gateway.up_there["east"] = None
+    gateway.deployments["east"] = None
     with pytest.raises(MigrationError, match="east still exists"):
         migrations.finish()
 
 
 def rolled_back() -> tuple[FakeGateway, Migrations]:
-    """Back at east; west stays up, its workloads paused."""
+    """A migration that was rolled back to east; west is up with its workloads paused."""
     gateway = FakeGateway().begin()
     migrations = moved(gateway)
     migrations.rollback()
@@ -126,10 +126,10 @@ def test_a_target_that_is_in_use_is_left_as_it_is(busy: Callable[[FakeGateway], 
     gateway = FakeGateway().begin()
     busy(gateway)
     migrations = migrations_of(gateway)
-    there, names = gateway.deployed("west"), dict(gateway.names)
+    deployed, names = gateway.deployed("west"), dict(gateway.names)
     with pytest.raises(MigrationError, match=said):
         migrations.start(migrations.plan("east", "west", OPTIONS))
-    assert (gateway.deployed("west"), gateway.names) == (there, names)
+    assert (gateway.deployed("west"), gateway.names) == (deployed, names)
 
 
 def test_a_trainer_that_is_paused_at_the_source_is_not_stopped_at_the_target() -> None:
@@ -146,7 +146,7 @@ def test_a_trainer_that_is_paused_at_the_source_is_not_stopped_at_the_target() -
 
 
 def test_an_up_that_failed_is_run_again_before_the_source_is_stopped() -> None:
-    """The engine's outputs say what was declared, also where resources failed."""
+    """The outputs of a stack have the declared deployment, also if resources have failed."""
     gateway = FakeGateway().begin()
     up = gateway.up
 
@@ -173,7 +173,7 @@ def test_an_up_that_failed_is_run_again_before_the_source_is_stopped() -> None:
 
 
 def test_a_stop_that_failed_is_done_again() -> None:
-    """A Job that could not be changed starts its pods anew, though none of them is there at the moment."""
+    """A Job that was not changed will start its pods again, even if it has none at the moment."""
     gateway = FakeGateway().begin()
     up, ups = gateway.up, []
 
@@ -197,14 +197,14 @@ def test_a_stop_that_failed_is_done_again() -> None:
 
 @dataclass
 class Stuck(FakeGateway):
-    """The trainer's pods at the source don't end; `lost`: their nodes are."""
+    """The trainer's pods at the source don't end. `lost`: their nodes are lost."""
 
     lost: bool = True
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         migrations = super().pods(deployment, workload)
-        there = self.up_there["east"]
-        if deployment.environment != "east" or there is None or not there.workload(workload).paused:
+        deployed = self.deployments["east"]
+        if deployment.environment != "east" or deployed is None or not deployed.workload(workload).paused:
             return migrations
         return [PodState(f"{workload}-0", workload, "Running", False, "node", 0, stopping=True)]
 
@@ -238,7 +238,7 @@ def test_a_source_where_nothing_was_ever_brought_up_is_a_wrong_command() -> None
 
 
 def test_a_source_whose_nodes_an_up_would_replace_is_brought_up_first() -> None:
-    """Pausing its workloads is an `up`: after an upgrade of meshctl it would do more than that."""
+    """Workloads are paused by an `up`, which after an upgrade of meshctl would also change other resources."""
     gateway = FakeGateway(outdated=PendingChanges(frozenset({"pool/train"}))).begin()
     migrations = migrations_of(gateway)
     plan = migrations.plan("east", "west", OPTIONS)

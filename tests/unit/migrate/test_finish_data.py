@@ -1,4 +1,4 @@
-"""`finish --delete-source-data` deletes nothing that came to the source after the comparison and that nobody saw."""
+"""`finish --delete-source-data` refuses to delete objects that came to the source after the comparison."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refused(gateway: FakeGateway, migrations: Migrations) -> MigrationError:
     with pytest.raises(MigrationError) as error:
         migrations.finish(delete_data=True)
     assert gateway.buckets == before
-    assert gateway.up_there["east"] is not None
+    assert gateway.deployments["east"] is not None
     return error.value
 
 

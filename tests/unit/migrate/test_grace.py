@@ -1,4 +1,4 @@
-"""Pods that take long to end are waited for as long as they may take, at every step that stops some."""
+"""Every step that stops pods waits for their whole grace period."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_a_journal_in_which_the_watch_failed_before_runs_the_job_again_with_the_
 def slow(migrations: Migrations, gateway: FakeGateway, step: str) -> list[str]:
     """In that step the pods of chat take some looks until they are there. Returns what is said, as it is said."""
     pods, looks = gateway.pods, iter(range(5))
-    said: list[str] = []
+    messages: list[str] = []
     steps = [""]
 
     def later(deployment: Deployment, workload: str) -> Sequence[PodState]:
@@ -172,10 +172,10 @@ def slow(migrations: Migrations, gateway: FakeGateway, step: str) -> list[str]:
 
     def report(event: Event) -> None:
         steps.append(event.step)
-        said.append(event.text)
+        messages.append(event.text)
 
     gateway.pods, migrations.report = later, report  # type: ignore[method-assign]
-    return said
+    return messages
 
 
 def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
@@ -188,11 +188,11 @@ def test_one_that_had_failed_before_does_not_hold_up_the_way_back() -> None:
     migrations.start(plan)
     assert gateway.running("west", "pretrain")
     before = gateway.clock
-    said = slow(migrations, gateway, "rollback/source")
+    messages = slow(migrations, gateway, "rollback/source")
     assert migrations.rollback().state == "rolled-back"
     assert gateway.clock - before < HOUR_S
     assert gateway.run_again == []
-    assert len([text for text in said if "not waiting for pretrain, which has failed in east" in text]) == 1
+    assert len([text for text in messages if "not waiting for pretrain, which has failed in east" in text]) == 1
 
 
 def test_a_plan_of_before_has_no_finished_jobs() -> None:

@@ -1,4 +1,4 @@
-"""The journal only grows, by one run at a time; the lock is held by one live owner."""
+"""Records are only added to a journal, by one run at a time; the lock has one live owner."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_run_that_was_overtaken_can_write_no_more(store: StateStore) -> None:
 def test_a_record_whose_write_was_answered_twice_is_one_s_own(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first answer got lost; the client of a bucket writes again, and finds its own record there."""
+    """The answer to the first write is lost. The client writes again and finds its own record."""
     create = StateStore.create
     monkeypatch.setattr(StateStore, "create", lambda *call: create(*call) and create(*call))
     journal = open_journal(store, "demo", "m1", "me")

@@ -37,11 +37,11 @@ def moved(gateway: FakeGateway) -> Migrations:
     return migrations
 
 
-def assert_at(gateway: FakeGateway, here: str, there: str) -> None:
-    """Everything runs at `here`; at `there` nothing that may not run twice."""
-    assert all(gateway.running(here, name) for name in EVERYTHING)
-    assert not gateway.running(there, "pretrain")
-    assert gateway.names == {"chat": EndpointTarget(here, f"{here}-lb")}
+def assert_at(gateway: FakeGateway, serving: str, other: str) -> None:
+    """Everything runs in one environment, and in the other nothing that must run in one at a time."""
+    assert all(gateway.running(serving, name) for name in EVERYTHING)
+    assert not gateway.running(other, "pretrain")
+    assert gateway.names == {"chat": EndpointTarget(serving, f"{serving}-lb")}
     assert gateway.steps_written == list(range(1, len(gateway.steps_written) + 1))
     before = gateway.steps_written[-1]
     gateway.tick()
@@ -75,7 +75,7 @@ def test_finish_destroys_the_source_and_keeps_its_data() -> None:
     gateway = FakeGateway().begin()
     migrations = moved(gateway)
     assert migrations.finish().state == "finished"
-    assert gateway.up_there["east"] is None
+    assert gateway.deployments["east"] is None
     assert gateway.destroyed_with_data == {"east": False}
     with pytest.raises(UsageError, match="is already finished"):
         migrations.rollback()
@@ -167,7 +167,7 @@ FINISH = _count_moments(lambda gateway: _move_and_finish(gateway, migrations_of(
 
 
 def _go_on(migrations: Migrations) -> History | None:
-    """Resume what was begun; None when the kill came before the journal began."""
+    """Resume the migration; None if the run was killed before the journal began."""
     return migrations.resume() if migrations.ids() else None
 
 
@@ -299,7 +299,7 @@ def test_killed_at_any_moment_warm_workloads_end_with_the_final_data(at: int) ->
 
 
 def test_a_migration_whose_journal_lacks_digests_restarts_what_may_have_read_old_data() -> None:
-    """Begun by an older meshctl: what its sync may have moved counts as moved, also where a later one moved nothing."""
+    """A migration begun by an older version: if an interrupted sync may have copied data, it counts as changed."""
     store = MemoryStore()
     gateway = FakeGateway().begin()
     migrations = migrations_of(gateway, store)
@@ -380,7 +380,7 @@ def test_a_source_that_changed_since_the_plan_is_refused() -> None:
     gateway = FakeGateway().begin()
     migrations = migrations_of(gateway)
     plan = migrations.plan("east", "west", OPTIONS)
-    gateway.up_there["east"] = gateway.declared["east"].model_copy(update={"labels": {"team": "other"}})
+    gateway.deployments["east"] = gateway.declared["east"].model_copy(update={"labels": {"team": "other"}})
     with pytest.raises(MigrationError, match="no longer what the migration was planned from"):
         migrations.start(plan)
 
@@ -406,7 +406,7 @@ def test_a_second_migration_waits_for_the_first() -> None:
 
 
 def refused(migrations: Migrations, environment: str, command: str) -> str:
-    """The refusal, with its hint; empty if the command may run."""
+    """The text of the refusal with its hint; empty if the command is allowed."""
     opened = guard.open_migration(migrations.store, migrations.mesh)
     try:
         if opened is not None:

@@ -1,4 +1,4 @@
-"""What the last command says is what happens: options of `finish` and `rollback` that are given anew, or no more."""
+"""The latest options of `finish` and `rollback` count when a command is repeated with others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.migrate.test_migration import moved
 
 
 def stopped_at_once(migrations: Migrations, command: str, **options: bool) -> None:
-    """The command, stopped by Ctrl-C before its first step."""
+    """Run the command, and stop it with Ctrl-C before its first step."""
     migrations.stop.request()
     with pytest.raises(InterruptedByUserError):
         getattr(migrations, command)(**options)
@@ -57,7 +57,7 @@ def test_the_last_rollback_says_whether_the_target_is_destroyed(destroyed: bool)
     migrations = moved(gateway)
     stopped_at_once(migrations, "rollback", destroy_target=not destroyed)
     migrations.rollback(destroy_target=destroyed)
-    assert (gateway.up_there["west"] is None) is destroyed
+    assert (gateway.deployments["west"] is None) is destroyed
 
 
 def test_a_command_that_is_given_again_is_written_once() -> None:
@@ -102,7 +102,7 @@ def test_a_target_whose_destruction_was_begun_is_not_paused_any_more() -> None:
         migrations.rollback()
     assert "migrations resume" in error.value.hint
     migrations.resume()
-    assert gateway.up_there["west"] is None
+    assert gateway.deployments["west"] is None
 
 
 @pytest.mark.parametrize(("deleted", "fate"), [(False, "kept"), (True, "deleted")])

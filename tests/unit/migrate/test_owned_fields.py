@@ -24,7 +24,7 @@ def test_a_migration_is_refused_while_planning(end: str) -> None:
     with pytest.raises(OwnedFieldsError, match="image is set by kubectl") as caught:
         migrations_of(gateway).plan("east", "west", OPTIONS)
     assert caught.value.hint == "give meshctl migrate east west again"
-    assert gateway.up_there["west"] is None
+    assert gateway.deployments["west"] is None
 
 
 def test_what_the_command_names_is_taken_over_all_the_way() -> None:
@@ -49,7 +49,7 @@ def test_what_was_set_after_the_planning_is_refused_before_anything_is_done(end:
     _, history = migrations.history()
     assert history.failed is not None
     assert history.failed.step == ("preflight/source" if end == "east" else "preflight/target")
-    assert gateway.up_there["west"] is None
+    assert gateway.deployments["west"] is None
     migrations.resume(take_over=(IMAGE,))
     assert_at(gateway, "west", "east")
 

@@ -122,14 +122,14 @@ def test_no_command_goes_on_from_a_journal_that_it_cannot_read(name: str, comman
     number, change, expected = CHANGES[name]
     gateway, migrations = waiting()
     rewritten(migrations.store, number, change)
-    before, there = contents(migrations.store), dict(gateway.up_there)
+    before, there = contents(migrations.store), dict(gateway.deployments)
     with pytest.raises(expected) as error:
         COMMANDS[command](migrations)
     assert "migration's journal" in error.value.what
     assert "nothing was changed" in error.value.why
     assert error.value.hint
     assert contents(migrations.store) == before
-    assert gateway.up_there == there
+    assert gateway.deployments == there
 
 
 @pytest.mark.parametrize("text", ["", "{", "7", "[]", "\0"])

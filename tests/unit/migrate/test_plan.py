@@ -1,4 +1,4 @@
-"""What a plan decides and refuses, and how plans and migrations look (tests/golden/migrate)."""
+"""What plans contain and refuse, and the text of plans and migrations (tests/golden/migrate)."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def volumes(*, ephemeral: bool) -> dict[str, object]:
 
 
 def hint_for(file: dict[str, object]) -> str:
-    """Of a migration of what is deployed with lasting volumes, when the file says that of them."""
+    """The hint for a source with persistent volumes, if mesh.yaml has `file`."""
     with pytest.raises(InfeasibleError) as error:
         plan(
             deployment("east").model_copy(update=volumes(ephemeral=False)),
@@ -162,10 +162,10 @@ def test_an_environment_is_not_moved_onto_itself() -> None:
 )
 def test_what_must_not_run_twice(kind: str, mount: Mount | None, *, alone: bool) -> None:
     cache = Block(name="cache", size_gib=1, storage_class="gp3", ephemeral=True, price=PRICE)
-    there = deployment("east").model_copy(update={"blocks": (cache,)})
+    source = deployment("east").model_copy(update={"blocks": (cache,)})
     mounts = (mount,) if mount else ()
     workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)
-    assert runs_alone(there, workload) is alone
+    assert runs_alone(source, workload) is alone
 
 
 def test_readers_of_a_store_that_is_written_are_not_started_warm() -> None:

@@ -25,7 +25,7 @@ AT_ONCE = 25  # sequences of one test
 
 
 def opened(gateway: FakeGateway, store: MemoryStore, chance: random.Random) -> Migrations:
-    """A new process on the same journal, of whose calls a few get no answer."""
+    """A new run on the same journal, in which a few calls get no answer."""
     migrations = migrations_of(gateway, store)
     unreliable_gateway = Unreliable(
         gateway, at=(chance.choice(STEPS), chance.choice(sorted(CALLS))), times=chance.randint(0, 3)

@@ -1,4 +1,4 @@
-"""What a seed notes of objects in parts, and when the sync may pass them over."""
+"""What a seed records about multipart uploads, and when the sync may skip them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of rclone's log and of the listings around a copy; rclone itself is a stand-in program here."""
+"""How rclone's log and the listings before and after a copy are evaluated. A script plays rclone."""
 
 from __future__ import annotations
 

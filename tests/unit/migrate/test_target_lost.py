@@ -1,4 +1,4 @@
-"""A rollback whose target is gone for good: the source runs again, without what was written at the target."""
+"""A rollback without a target that is gone for good: the source starts from its own data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def dead_target() -> tuple[FakeGateway, Migrations]:
 
 
 def refused(migrations: Migrations, *, target_lost: bool = False, destroy_target: bool = False) -> MigrationError:
-    """The refusal, which turns nothing."""
+    """The error of a refused rollback, which must not change the migration's direction."""
     before = migrations.history()[1].records
     with pytest.raises(MigrationError) as error:
         migrations.rollback(target_lost=target_lost, destroy_target=destroy_target)

@@ -1,4 +1,4 @@
-"""One answer that gets lost stops no migration: every call of the outside, at every step, in every direction."""
+"""A single lost answer does not stop a migration: each call of the gateway, in each step, in each direction."""
 
 from __future__ import annotations
 
@@ -117,26 +117,26 @@ def calls_of(way: Callable[[Migrations], None]) -> list[tuple[str, str]]:
 
 
 def own_numbers(way: Callable[[Migrations], None]) -> list[int]:
-    """The calls, by number, of the steps that none of the ways before it has."""
+    """The numbers of the calls in those steps that no earlier way has."""
     before = list(WAYS)[: list(WAYS).index(way)]
-    known = {step for each in before for step, _ in calls_of(each)}
-    return [number for number, (step, _) in enumerate(calls_of(way)) if step not in known]
+    earlier_steps = {step for each in before for step, _ in calls_of(each)}
+    return [number for number, (step, _) in enumerate(calls_of(way)) if step not in earlier_steps]
 
 
 def own_calls(way: Callable[[Migrations], None]) -> list[tuple[str, str]]:
-    """The same, once each: (step, call)."""
+    """The same without duplicates: (step, call)."""
     return list(dict.fromkeys(calls_of(way)[number] for number in own_numbers(way)))
 
 
 def assert_ended_well(
     way: Callable[[Migrations], None], unreliable_gateway: Unreliable, migrations: Migrations
 ) -> None:
-    state, here, there = WAYS[way]
+    state, serving, other = WAYS[way]
     history = migrations.history()[1]
     assert history.state == state
     assert not [record for record in history.records if record.kind == "failed"]
-    assert_at(unreliable_gateway.gateway, here, there)
-    if here == "west":
+    assert_at(unreliable_gateway.gateway, serving, other)
+    if serving == "west":
         assert_fresh(unreliable_gateway.gateway)
 
 
@@ -227,15 +227,15 @@ def test_a_watch_counts_only_what_it_saw() -> None:
 
 def test_it_is_told_that_it_is_asked_again() -> None:
     unreliable_gateway, migrations = unreliable(at=("cutover/dns", "resolve_dns"), times=2)
-    said: list[str] = []
+    messages: list[str] = []
 
     def report(event: Any) -> None:
         unreliable_gateway.step = event.step
-        said.append(event.text)
+        messages.append(event.text)
 
     migrations.report = report
     move(migrations)
-    assert said.count("nobody answers: connection reset by peer; trying again") == 1
+    assert messages.count("nobody answers: connection reset by peer; trying again") == 1
 
 
 def test_a_stop_is_heard_while_nobody_answers() -> None:
