@@ -214,9 +214,8 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        guard.refuse_if_migrating(
-            mesh, environment, "destroy"
-        )  # a migration may have begun while the question was open
+        # a migration may have begun while the question was open
+        guard.refuse_if_migrating(mesh, environment, "destroy")
         # where nothing was named, nobody was asked: data that came meanwhile is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         others = () if deleted else mesh.session.others()

@@ -1,8 +1,8 @@
 """Compares two object stores in full: every key, every checksum. EDGE but for `checksums` and the digests (PURE).
 
-Called by the compare steps of a migration, which must pass before anything starts at the target. If both stores report
-the same MD5 ETag for an object, that ETag is its checksum. All other objects (multipart uploads, encrypted objects,
-different ETags) are read from both stores and hashed with SHA-256. `deep` reads every object.
+Called by the compare steps of a migration. If both stores report the same MD5 ETag for an object, that ETag is its
+checksum. All other objects (multipart uploads, encrypted objects, different ETags) are read from both stores and hashed
+with SHA-256. `deep` reads every object.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def act_settle(context: StepContext) -> dict[str, Any]:
 
 
 def act_compare(context: StepContext) -> dict[str, Any]:
-    """Raises: ParityError unless source and target are equal. Nothing starts at the target before this."""
+    """Raises: ParityError unless source and target are equal. Only warm workloads start at the target before."""
     source, target = context.access("source", context.step.store), context.access("target", context.step.store)
     comparison = context.data.compare(source, target, deep=_deep(context), on_read=context.on_copied, stop=context.stop)
     if not comparison.equal:
