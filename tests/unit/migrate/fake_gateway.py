@@ -124,9 +124,7 @@ class FakeGateway:
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
-    volumes: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by environment: the claims that a destroy deletes
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: claims that a destroy deletes
     losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
@@ -255,8 +253,8 @@ class FakeGateway:
         return UpResult(self.addresses(deployment))
 
     def weights_seen(self, environment: str) -> int:
-        found = self.buckets[f"{environment}-weights"]
-        return hash(tuple(sorted((key, value) for key, value in found.items())))
+        weights = self.buckets[f"{environment}-weights"]
+        return hash(tuple(sorted((key, value) for key, value in weights.items())))
 
     def losses_by_up(self, deployment: Deployment) -> Sequence[Loss]:
         return self.losses_of_up.get(deployment.environment, ())

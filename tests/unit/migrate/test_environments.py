@@ -88,9 +88,8 @@ def rolled_back() -> tuple[FakeGateway, Migrations]:
 
 def test_what_was_rolled_back_can_be_moved_again() -> None:
     gateway, migrations = rolled_back()
-    migrations.start(
-        migrations.plan("east", "west", REPLACE)
-    )  # west has checkpoints that the trainer at east let go of
+    # west still has checkpoints that the trainer has deleted at east
+    migrations.start(migrations.plan("east", "west", REPLACE))
     assert_at(gateway, "west", "east")
 
 
