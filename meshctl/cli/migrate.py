@@ -15,7 +15,7 @@ from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
     from meshctl.changes.losses import Loss
-    from meshctl.migrate.journal.activity import Seen
+    from meshctl.migrate.journal.activity import MigrationStatus
     from meshctl.migrate.journal.history import History
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.progress import Event
@@ -67,7 +67,7 @@ def migrate(
         if context.must_confirm:
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
-        shown = migrations.seen(migration)
+        shown = migrations.status(migration)
     _show_end(context, shown)
 
 
@@ -78,8 +78,8 @@ def list_migrations(ctx: typer.Context) -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        rows = migrations.listed()
-    _show(context, {"migrations": [views.listed_document(row) for row in rows]}, views.list_text(rows))
+        rows = migrations.statuses()
+    _show(context, {"migrations": [views.row_document(row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()
@@ -89,7 +89,7 @@ def show(ctx: typer.Context, migration: _Id = "") -> None:
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        shown = migrations.seen(migration)
+        shown = migrations.status(migration)
     _show(context, views.detail_document(*shown), views.detail_text(*shown))
 
 
@@ -118,13 +118,13 @@ def resume(
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         if source_lost:
-            history = migrations.to_leave_source(migration)
+            history = migrations.check_source_lost(migration)
             source, warning = history.plan.source.environment, views.source_lost_warning(history)
             lost = given_up.source_losses(history)
             data_loss.ask(context, source, lost, refused=None, confirm=confirm, warning=warning)
         fields = tuple(take_over or ())
         migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=fields)
-        shown = migrations.seen(migration)
+        shown = migrations.status(migration)
     _show_end(context, shown)
 
 
@@ -154,18 +154,18 @@ def rollback(
     context: Context = ctx.obj
     agreed: Sequence[Loss] = ()
     with _migrations(context, break_lock=break_lock) as migrations:
-        history = migrations.to_roll_back(migration, destroy_target=destroy_target, target_lost=target_lost)
+        history = migrations.check_rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
         if target_lost:
             _ask_about_lost_target(context, history, confirm)
         elif destroy_target:
-            agreed = lost = migrations.lost_by_rollback(history)
+            agreed = lost = migrations.losses_by_rollback(history)
             refused = None if allow_data_loss else partial(refused_by_migration_destroy, command=DESTROYING)
             target = history.plan.target.environment
             data_loss.ask(context, target, lost, refused=refused, confirm=confirm)
             if confirm and not lost:  # the name must be right although no data is lost
                 context.confirm_name(target, confirm, f"{target} is destroyed")
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, agreed=agreed)
-        shown = migrations.seen(migration)
+        shown = migrations.status(migration)
     _show_end(context, shown)
 
 
@@ -202,9 +202,9 @@ def finish(
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
-        history = migrations.to_finish(migration, delete_data=delete_source_data)
+        history = migrations.check_finish(migration, delete_data=delete_source_data)
         source = history.plan.source.environment
-        lost = migrations.lost_by_finish(history, delete_data=delete_source_data)
+        lost = migrations.losses_by_finish(history, delete_data=delete_source_data)
         allowed = allow_data_loss or delete_source_data
         warning = f"the data in {source} is deleted for good" if delete_source_data else ""
         refused = None if allowed else partial(refused_by_migration_destroy, command=FINISHING)
@@ -214,7 +214,7 @@ def finish(
         elif context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data, agreed=lost)
-        shown = migrations.seen(migration)
+        shown = migrations.status(migration)
     _show_end(context, shown)
 
 
@@ -226,14 +226,14 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
     """
     from meshctl.cli.opened import opened
     from meshctl.engine.state_store import open_state_store
-    from meshctl.migrate.engine_world import build_world
+    from meshctl.migrate.engine_gateway import build_gateway
     from meshctl.migrate.migration import Migrations
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:
             mesh.known(name)
         store = open_state_store(mesh.environments.state.backend, context.folder)
-        migrations = Migrations(mesh.mesh.name, build_world(mesh), store, _reporter(context), break_lock=break_lock)
+        migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
         mesh.on_stop.append(migrations.stop.request)
         yield migrations
 
@@ -253,7 +253,7 @@ def _reporter(context: Context) -> Callable[[Event], None]:
     return report
 
 
-def _show_end(context: Context, migration: Seen) -> None:
+def _show_end(context: Context, migration: MigrationStatus) -> None:
     """Show the result of a run; as JSON like `migrations show`."""
     from meshctl.migrate import views
 

@@ -36,14 +36,14 @@ def restart(
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
         deployment = restarts.environment_of_workload(mesh.session, names, workload)
         where = mesh.known(deployment.environment)
-        guard.refuse_if_moving(mesh, where, "restart")
-        mesh.session.check = partial(guard.refuse_if_moving, mesh, where, "restart")
+        guard.refuse_if_migrating(mesh, where, "restart")
+        mesh.session.check = partial(guard.refuse_if_migrating, mesh, where, "restart")
         note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)
         if note:
             context.say(note)
         if context.must_confirm and restarts.has_running_work(mesh.session, deployment, workload):
             context.confirm(f"{workload} is still running in {where}: stop it and run it again from the start?")
-            guard.refuse_if_moving(mesh, where, "restart")  # a migration may have begun while the question was open
+            guard.refuse_if_migrating(mesh, where, "restart")  # a migration may have begun while the question was open
         done = restarts.restart(mesh.session, deployment, workload, timeout_s=limit_s)
     if context.output == "json":
         kind = deployment.workload(workload).kind

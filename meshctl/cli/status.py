@@ -31,9 +31,9 @@ def status(
         else:
             statuses = collect_all(mesh.session, mesh.environments.environments)
         statuses = [with_holder(status, mesh.running(status.environment)) for status in statuses]
-        moving = guard.last_open_of(mesh)
+        moving = guard.latest_open_migration_of(mesh)
         unmanaged = () if environment else mesh.session.unmanaged_stacks()
-    migration = views.listed_document(moving) if moving else None
+    migration = views.row_document(moving) if moving else None
     if context.output == "json":
         states = {status.environment: status.document() for status in statuses}
         context.print_json(

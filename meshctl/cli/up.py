@@ -87,8 +87,8 @@ def up(
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
-        guard.refuse_if_moving(mesh, mesh.known(environment), "up")
-        mesh.session.check = partial(guard.refuse_if_moving, mesh, environment, "up")
+        guard.refuse_if_migrating(mesh, mesh.known(environment), "up")
+        mesh.session.check = partial(guard.refuse_if_migrating, mesh, environment, "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
@@ -100,7 +100,7 @@ def up(
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        guard.refuse_if_moving(mesh, environment, "up")  # a migration may have begun while the question was open
+        guard.refuse_if_migrating(mesh, environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if result.failed_jobs is not None and context.output == "json":
         raise result.failed_jobs  # JSON output is a single document: the error
@@ -128,7 +128,7 @@ def _up_object_storage(context: Context, mesh: Project, deployment: Deployment) 
 
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
-    guard.refuse_if_moving(mesh, deployment.environment, "up")
+    guard.refuse_if_migrating(mesh, deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
 
@@ -143,7 +143,7 @@ def _forget_cluster(
     warning = "nodes and volumes of a forgotten cluster are not deleted: if the cluster still exists, they cost money"
     lost = lost_with_cluster(mesh.session.state(environment))
     data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
-    guard.refuse_if_moving(mesh, environment, command)
+    guard.refuse_if_migrating(mesh, environment, command)
     mesh.session.forget_cluster(environment, declared)
 
 
@@ -210,7 +210,7 @@ def destroy(
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        guard.refuse_if_moving(mesh, mesh.known_or_up(environment), "destroy")
+        guard.refuse_if_migrating(mesh, mesh.known_or_up(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
         lost = mesh.session.lost_by_destroy(environment)
@@ -222,7 +222,9 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        guard.refuse_if_moving(mesh, environment, "destroy")  # a migration may have begun while the question was open
+        guard.refuse_if_migrating(
+            mesh, environment, "destroy"
+        )  # a migration may have begun while the question was open
         # nobody was asked if there was no data to lose: data written since then is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
         unmanaged = () if deleted else mesh.session.unmanaged_stacks()

@@ -322,8 +322,8 @@ def patched(world: World) -> Iterator[None]:
         patch.setattr(ownership, "read_ownership", lambda deployment, *_: Ownership(deployment.environment))
         patch.setattr(volume_sizes, "grow", lambda *_: None)
         patch.setattr(kubeconfig, "remove_context", lambda *_: None)
-        patch.setattr(object_access, "held", lambda store: _held(world, store))
-        patch.setattr(object_access, "owner", lambda store: _owner(world, store))
+        patch.setattr(object_access, "content_summary", lambda store: _held(world, store))
+        patch.setattr(object_access, "owner_urn", lambda store: _owner(world, store))
         yield
 
 

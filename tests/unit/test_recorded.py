@@ -22,12 +22,12 @@ from meshctl.dns import records
 from meshctl.engine import drift, pending
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import StalePlanError
+from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.world import EndpointTarget
 from meshctl.model.observed import DeployState
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackState
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 VERSIONS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name != "__pycache__")
@@ -158,11 +158,11 @@ def test_a_saved_plan_is_applied_or_stale(version: str) -> None:
 
 
 # journals -------------------------------------------------------------------------------------------------------------
-class World(Twin):
-    """The twin with the environments of the recorded migration, whose pods do nothing."""
+class RecordedGateway(FakeGateway):
+    """The gateway with the environments of the recorded migration, whose pods do nothing."""
 
     def check(self) -> None:
-        """What must hold of the twin's own mesh."""
+        """What must hold of the gateway's own mesh."""
 
     def tick(self) -> None:
         self.clock += 1
@@ -177,17 +177,19 @@ def journal(version: str, name: str) -> Migrations:
     store = StateStore(MemoryStore())
     for file, text in recorded["records"].items():
         assert store.create(f"migrations/kept/{recorded['id']}/{file}", text)
-    migrations = Migrations("kept", World(), store)
+    migrations = Migrations("kept", RecordedGateway(), store)
     plan = migrations.history()[1].plan
     sides = {side.environment: side for side in (plan.source, plan.target)}
     stopped = plan.source.paused(frozenset(plan.stopped))
     buckets: dict[str, dict[str, bytes]] = {s.bucket: {"0": b"0"} for d in sides.values() for s in d.object_stores}
-    world = World(declared=sides, up_there={plan.source.environment: stopped, plan.target.environment: plan.target})
-    world.buckets = buckets
-    world.names = {"chat": EndpointTarget(plan.target.environment, f"{plan.target.environment}-lb")}
-    world.dns = {"chat.example.com": f"{plan.target.environment}-lb"}
-    world.clock = migrations.history()[1].records[-1].at
-    return Migrations("kept", world, store, data=world)
+    gateway = RecordedGateway(
+        declared=sides, deployments={plan.source.environment: stopped, plan.target.environment: plan.target}
+    )
+    gateway.buckets = buckets
+    gateway.names = {"chat": EndpointTarget(plan.target.environment, f"{plan.target.environment}-lb")}
+    gateway.dns = {"chat.example.com": f"{plan.target.environment}-lb"}
+    gateway.clock = migrations.history()[1].records[-1].at
+    return Migrations("kept", gateway, store, data=gateway)
 
 
 @every_version

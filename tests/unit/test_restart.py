@@ -19,8 +19,8 @@ from meshctl.model.stack_state import NO_OUTPUTS
 from meshctl.operate import restart, rollouts
 from meshctl.operate.rollouts import not_rolled
 from tests.unit.deployments import deployment
+from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import moved
-from tests.unit.migrate.twin import Twin
 
 
 class Session:
@@ -91,10 +91,10 @@ def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkey
 
 
 def test_a_migration_has_its_environments_to_itself() -> None:
-    migration, history = moved(Twin().begin()).history()
+    migration, history = moved(FakeGateway().begin()).history()
     with pytest.raises(LockedError, match="east is part of migration") as caught:
         guard.refuse(migration, history, Activity(), "east", "restart")
-    assert "both would write the same work" in caught.value.why
+    assert "both would write the same data" in caught.value.why
     guard.refuse(migration, history, Activity(), "west", "restart")  # it waits for `finish`: the target is in use
 
 

@@ -23,7 +23,7 @@ from meshctl.migrate.planning.plan import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
-from tests.unit.migrate.twin import Twin, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, deployment
 
 BACKEND = "file://./.meshctl/state"
 WEIGHTS = Loss("storage/weights", "bucket", "bucket b", "1 object", "it goes")
@@ -91,8 +91,8 @@ class Asked(Context):
     where: Path = Path()
 
     def confirm(self, question: str) -> None:
-        twin = Twin().begin()
-        found = Migrations("demo", twin, open_state_store(BACKEND, self.where), data=twin)
+        gateway = FakeGateway().begin()
+        found = Migrations("demo", gateway, open_state_store(BACKEND, self.where), data=gateway)
         if not found.ids():
             found.start(found.plan("east", "west", Options(observe_s=6)))
 

@@ -112,7 +112,7 @@ def orphaned_stores(deployment: Deployment, state: StackState) -> frozenset[str]
     return frozenset(
         store.name
         for store in candidates
-        if object_access.owner(store) == _bucket_urn(deployment, store) and object_access.held(store)
+        if object_access.owner_urn(store) == _bucket_urn(deployment, store) and object_access.content_summary(store)
     )
 
 
@@ -181,7 +181,7 @@ def _check_platform(state: StackState) -> None:
 
 def _content_of(store: ObjectStore, *, strict: bool) -> str:
     try:
-        return object_access.held(store)
+        return object_access.content_summary(store)
     except (CredentialsError, UnreachableError):
         if strict:
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshctl.changes import Step
 from meshctl.deploy import plans
 from meshctl.model.deployment import Deployment, Price
-from tests.unit.migrate.twin import deployment
+from tests.unit.migrate.fake_gateway import deployment
 
 URN = "urn:pulumi:east::llm-prod::meshaws:s3:Bucket::"
 

@@ -141,8 +141,10 @@ class Retired(Session):
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud().up()
-    monkeypatch.setattr(object_access, "held", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else "")
-    monkeypatch.setattr(object_access, "owner", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
+    monkeypatch.setattr(
+        object_access, "content_summary", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else ""
+    )
+    monkeypatch.setattr(object_access, "owner_urn", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
     monkeypatch.setattr(preconditions, "check_destroy", lambda *_: None)
     monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
     return cloud
@@ -194,7 +196,7 @@ def test_a_bucket_of_that_name_that_is_another_s_is_left_alone(
 ) -> None:
     """An `up` that could not make its bucket, for the name was taken."""
     cloud.resources = [r for r in cloud.resources if "weights" not in r["urn"]]
-    monkeypatch.setattr(object_access, "owner", lambda s: "" if s.name == "weights" else bucket(s.name)["urn"])
+    monkeypatch.setattr(object_access, "owner_urn", lambda s: "" if s.name == "weights" else bucket(s.name)["urn"])
     retire(cloud, tmp_path)
     assert stores_with_buckets(cloud.state()) == ["checkpoints"]
 
@@ -223,10 +225,10 @@ class Tagging:
 )
 def test_whose_a_bucket_is(answer: Any, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_access, "client", lambda _: Tagging(answer))
-    assert object_access.owner(store("weights")) == owner
+    assert object_access.owner_urn(store("weights")) == owner
 
 
 def test_keys_that_are_no_longer_valid_tell_nothing_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_access, "client", lambda _: Tagging("ExpiredToken"))
     with pytest.raises(CredentialsError):
-        object_access.owner(store("weights"))
+        object_access.owner_urn(store("weights"))

@@ -39,8 +39,8 @@ def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.Monk
     store = deployment().object_stores[0]
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(UnreachableError, match=f"the object store of {store.name} does not answer"):
-        object_access.held(store)
-    with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.named(_access()):
+        object_access.content_summary(store)
+    with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.translate_errors(_access()):
         raise error
 
 
@@ -56,9 +56,9 @@ def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytes
     monkeypatch.setattr(location, "aws_session", refuse)
     match = "the certificate was refused"
     with pytest.raises(CredentialsError, match=match) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert "certificate has expired" in caught.value.why
-    with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.named(_access()):
+    with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.translate_errors(_access()):
         raise error
     with pytest.raises(CredentialsError, match=f"Route 53: {match}"):
         endpoint_records.hosted_zone_id("example.com", "")
@@ -88,9 +88,9 @@ def test_a_store_or_a_dns_service_that_says_not_now(
 
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(MeshError) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert type(caught.value) is kind
-    with pytest.raises(kind), listing.named(_access()):
+    with pytest.raises(kind), listing.translate_errors(_access()):
         raise error
     monkeypatch.setattr(endpoint_records, "aws_session", refuse)
     with pytest.raises(MeshError) as caught:
@@ -105,7 +105,7 @@ def test_a_store_or_a_dns_service_that_says_not_now(
 
 
 SOURCES: list[Callable[[], object]] = [
-    lambda: object_access.held(deployment().object_stores[0]),
+    lambda: object_access.content_summary(deployment().object_stores[0]),
     lambda: endpoint_records.hosted_zone_id("example.com", "ops"),
     lambda: location.caller_account("us-east-1", "ops"),
 ]
@@ -176,9 +176,9 @@ def test_a_missing_right_on_a_bucket_is_told_by_who_asks(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(MeshError) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert type(caught.value) is MeshError
-    with pytest.raises(CredentialsError), listing.named(_access()):
+    with pytest.raises(CredentialsError), listing.translate_errors(_access()):
         raise error
 
 

@@ -1,4 +1,4 @@
-"""A state backend that can't be opened is told, with what to look at."""
+"""The errors for a state backend that can't be opened."""
 
 from __future__ import annotations
 
