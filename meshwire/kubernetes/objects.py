@@ -35,8 +35,15 @@ class Condition(TypedDict, total=False):
     message: str
 
 
+class Taint(TypedDict, total=False):
+    key: str
+    value: str
+    effect: str
+
+
 class NodeSpec(TypedDict, total=False):
     unschedulable: bool
+    taints: list[Taint]
 
 
 class NodeStatus(TypedDict, total=False):
@@ -73,8 +80,20 @@ class ContainerStatus(TypedDict, total=False):
     lastState: ContainerState
 
 
+class ResourceAmounts(TypedDict, total=False):
+    requests: dict[str, str]
+
+
+class Container(TypedDict, total=False):
+    restartPolicy: str
+    resources: ResourceAmounts
+
+
 class PodSpec(TypedDict, total=False):
     nodeName: str
+    containers: list[Container]
+    initContainers: list[Container]
+    overhead: dict[str, str]
     terminationGracePeriodSeconds: int
 
 
@@ -119,13 +138,9 @@ class Service(Object, total=False):
     status: ServiceStatus
 
 
-class VolumeResources(TypedDict, total=False):
-    requests: dict[str, str]
-
-
 class ClaimSpec(TypedDict, total=False):
     volumeName: str
-    resources: VolumeResources
+    resources: ResourceAmounts
 
 
 class Claim(Object, total=False):

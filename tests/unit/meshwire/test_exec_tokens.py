@@ -7,13 +7,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx2
 import pytest
-from lightkube.config.models import NameValue, UserExec
-from lightkube.core.exceptions import ConfigError
 
-from meshctl.clients import exec_token
-from meshctl.clients.exec_token import ExecToken, WithToken
+from meshwire.kubernetes import exec_tokens
+from meshwire.kubernetes.client import Client
+from meshwire.kubernetes.errors import ApiError, CredentialError
+from meshwire.kubernetes.exec_tokens import ExecToken
+from meshwire.kubernetes.resources import NODES
+from meshwire.kubernetes.target import CredentialProgram, Target, User
+from tests.unit.api_server import Answer, Asked, api_server
 
 PROGRAM = """\
 import json, os, sys
@@ -28,13 +30,13 @@ print(json.dumps({"apiVersion": asked["apiVersion"], "kind": "ExecCredential", "
 """
 
 
-def plugin(folder: Path, *arguments: str) -> UserExec:
+def plugin(folder: Path, *arguments: str) -> CredentialProgram:
     (folder / "program.py").write_text(PROGRAM)
-    return UserExec(
-        apiVersion="client.authentication.k8s.io/v1",
+    return CredentialProgram(
+        api_version="client.authentication.k8s.io/v1",
         command=sys.executable,
-        args=[str(folder / "program.py"), str(folder / "runs"), *arguments],
-        env=[NameValue(name="WHO", value="ann")],
+        arguments=(str(folder / "program.py"), str(folder / "runs"), *arguments),
+        environment=(("WHO", "ann"),),
     )
 
 
@@ -42,37 +44,33 @@ def runs(folder: Path) -> int:
     return len((folder / "runs").read_text())
 
 
-def get(token: ExecToken, server: httpx2.MockTransport) -> httpx2.Response:
-    with httpx2.Client(transport=WithToken(server, token), base_url="https://cluster") as client:
-        return client.get("/api")
+def get(program: CredentialProgram, server: str) -> str:
+    """What the server says that it was asked with, by a client of its own."""
+    with Client(Target(server, user=User(program=program))) as client:
+        return client.get(NODES, "n")["metadata"]["uid"]
+
+
+def told(asked: Asked) -> Answer:
+    return Answer(body={"metadata": {"uid": asked.headers["Authorization"]}})
 
 
 def test_clients_that_ask_at_once_run_the_program_once(tmp_path: Path) -> None:
-    def server(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, text=request.headers["Authorization"])
-
     program = plugin(tmp_path)
-
-    def ask(_: int) -> str:
-        return get(exec_token.shared(program), httpx2.MockTransport(server)).text
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(8))) == {"Bearer ann-1"}
+    with api_server(told) as server, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: get(program, server.url), range(8))) == {"Bearer ann-1"}
     assert runs(tmp_path) == 1
 
 
 def test_a_refused_token_is_made_anew_once(tmp_path: Path) -> None:
-    seen: list[str] = []
+    def respond(asked: Asked) -> Answer:
+        return told(asked) if asked.headers["Authorization"] == "Bearer ann-2" else Answer(401)
 
-    def server(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request.headers["Authorization"])
-        return httpx2.Response(200 if seen[-1] == "Bearer ann-2" else 401)
-
-    token = ExecToken(plugin(tmp_path))
-    assert get(token, httpx2.MockTransport(server)).status_code == 200
-    assert seen == ["Bearer ann-1", "Bearer ann-2"]
-    refusing = httpx2.MockTransport(lambda _: httpx2.Response(401))
-    assert get(token, refusing).status_code == 401
+    program = plugin(tmp_path)
+    with api_server(respond) as server:
+        assert get(program, server.url) == "Bearer ann-2"
+    assert [asked.headers["Authorization"] for asked in server.asked] == ["Bearer ann-1", "Bearer ann-2"]
+    with api_server(lambda _: Answer(401)) as server, pytest.raises(ApiError):
+        get(program, server.url)
     assert runs(tmp_path) == 3
 
 
@@ -84,9 +82,9 @@ def test_a_token_that_has_run_out_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_another_environment_is_another_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = exec_token.shared(plugin(tmp_path))
+    first = exec_tokens.shared(plugin(tmp_path))
     monkeypatch.setenv("AWS_PROFILE", "other")
-    assert exec_token.shared(plugin(tmp_path)) is not first
+    assert exec_tokens.shared(plugin(tmp_path)) is not first
 
 
 @pytest.mark.parametrize(
@@ -99,6 +97,6 @@ def test_another_environment_is_another_token(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_a_program_that_fails_is_named(command: str, arguments: list[str], message: str) -> None:
-    failing = UserExec(apiVersion="client.authentication.k8s.io/v1", command=command, args=arguments)
-    with pytest.raises(ConfigError, match=message):
+    failing = CredentialProgram("client.authentication.k8s.io/v1", command, tuple(arguments))
+    with pytest.raises(CredentialError, match=message):
         ExecToken(failing).token()
