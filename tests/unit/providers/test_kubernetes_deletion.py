@@ -94,7 +94,7 @@ def provider_of(cluster: Cluster) -> KubernetesProvider:
     found = KubernetesProvider()
     found.cancelled = cast("Any", cluster.clock)
     api = cast("Any", cluster)
-    found._session = Session(api, waiting.Waiter(api, cast("Any", cluster.clock)), "default")
+    found._cluster._session = Session(api, waiting.Waiter(api, cast("Any", cluster.clock)), "default")
     return found
 
 
