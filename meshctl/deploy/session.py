@@ -16,8 +16,6 @@ from typing import Any
 
 import pulumi
 
-import stacks.buckets
-import stacks.edge
 from meshctl import secret_variables
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
@@ -37,6 +35,7 @@ from meshctl.deploy.guards import (
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_states, remade_jobs
 from meshctl.deploy.jobs.finished_jobs import Staying
 from meshctl.deploy.look import Look
+from meshctl.deploy.object_storage import ObjectStorage
 from meshctl.deploy.others import Other, others
 from meshctl.deploy.presence import presence
 from meshctl.deploy.secrets import secret_revisions, secret_values
@@ -53,7 +52,6 @@ from meshctl.errors import (
     JobsFailedError,
     MeshError,
     UnreachableError,
-    UsageError,
 )
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
@@ -102,9 +100,7 @@ class Session:
     @property
     def names(self) -> EndpointNames:
         """The endpoints' names, which have a stack of their own."""
-        return EndpointNames(
-            self.mesh, self.environments.dns, lambda program: self._run(names.EDGE, program or _nothing)
-        )
+        return EndpointNames(self.mesh, self.environments.dns, lambda program: self._run(names.EDGE, program))
 
     @property
     def backend(self) -> workspace.Backend:
@@ -194,7 +190,7 @@ class Session:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
         UnreachableError."""
         found = clusters.uid(access)
-        cluster_identity.check_change(access, self._run(access.name, _nothing).state(), found)
+        cluster_identity.check_change(access, self._run(access.name).state(), found)
 
     def up(
         self,
@@ -290,45 +286,16 @@ class Session:
         return self.plan(deployment, refresh=False).losses
 
     def plan_object_storage(self, deployment: Deployment) -> Plan:
-        """What `up_object_storage` would do. Raises: as that."""
-        run, state, declared = self._object_storage_run(deployment, quiet=True)
-        steps = run.preview().steps
-        lost = protection.lost_by_up(state, declared, steps)
-        return plans.of_buckets(declared, steps, state.deployment, lost)
+        """As `ObjectStorage.plan`."""
+        return self._object_storage.plan(deployment)
 
     def up_object_storage(self, deployment: Deployment) -> Plan:
-        """Only the buckets: to fill them before the workloads start. Whatever else is up stays as it is, and what was
-        protected stays so.
+        """As `ObjectStorage.up`."""
+        return self._object_storage.up(deployment)
 
-        Raises: UsageError where there are none, or the environment is in another region or account, ProtectedDataError
-        where one that holds data would be replaced, and as `up`.
-        """
-        run, state, declared = self._object_storage_run(deployment)
-        if protection.may_lose_buckets(state, declared):
-            lost = self.plan_object_storage(deployment).losses
-            if lost:
-                raise protection.refused_by_up(deployment.environment, lost)
-        return plans.of_buckets(declared, run.up().steps, state.deployment)
-
-    def _object_storage_run(
-        self, deployment: Deployment, *, quiet: bool = False
-    ) -> tuple[StackRun, StackState, Deployment]:
-        """The run, the stack's state before it, and the deployment that it declares the buckets of."""
-        if not deployment.object_stores:
-            raise UsageError(
-                f"{self.mesh} has no object storage",
-                hint=f"`meshctl up {deployment.environment}` brings up the rest",
-            )
-        state = self._run(deployment.environment, _nothing).state()
-        preconditions.check_object_storage(deployment, state, self.environments)
-        declared = protection.still_protected(deployment, state)
-
-        def program() -> None:
-            run.checked(run.refuse_unspared)
-            stacks.buckets.declare_alone(declared, state.outputs.written())
-
-        run = self._run(deployment.environment, program, quiet=quiet, only=stacks.buckets.names(deployment))
-        return run, state, declared
+    @property
+    def _object_storage(self) -> ObjectStorage:
+        return ObjectStorage(self.mesh, self.environments, self._run)
 
     def lost_by_destroy(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
         """The data that `destroy` would lose; `keep_buckets`: that a `retire` would. Raises: UsageError as `destroy`
@@ -337,7 +304,7 @@ class Session:
 
     def destroy_plan(self, environment: str) -> list[Step]:
         """What `destroy` would delete."""
-        run = self._run(environment, _nothing, quiet=True)
+        run = self._run(environment, quiet=True)
         return deletions(run.preview_destroy()) if run.state().resources else []
 
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
@@ -363,7 +330,7 @@ class Session:
     def _teardown(self) -> Teardown:
         return Teardown(
             self.folder,
-            run=lambda environment: self._run(environment, _nothing),
+            run=lambda environment: self._run(environment),
             drop_names=lambda environment: self.names.drop(environment),
             bring_up_buckets=self.up_object_storage,
         )
@@ -375,12 +342,12 @@ class Session:
 
     def state(self, environment: str) -> StackState:
         """The environment's state, as `StackRun.state` has it."""
-        return self._run(environment, _nothing).state()
+        return self._run(environment).state()
 
     def others(self) -> tuple[Other, ...]:
         """What is up in the state, and no environment of the files stands for."""
         own = self.backend.is_own
-        stacks = self._run(names.EDGE, _nothing).stacks(all_projects=own)
+        stacks = self._run(names.EDGE).stacks(all_projects=own)
         return others(stacks, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
@@ -424,13 +391,13 @@ class Session:
     def _run(
         self,
         stack: str,
-        program: Program,
+        program: Program | None = None,
         *,
         quiet: bool = False,
         only: frozenset[str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> StackRun:
-        opened = workspace.open_stack(self.backend, self.mesh, stack, program, self.program)
+        opened = workspace.open_stack(self.backend, self.mesh, stack, program or _nothing, self.program)
         on_progress = None if quiet else on_progress or self.on_progress
         declared = self.environments.environments.get(stack)
         platform = declared.provider if declared is not None else ""
