@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
-from meshctl.render import container_fields
+from meshctl.render import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
 LATER = "known after up"
@@ -27,6 +27,8 @@ _NETWORKS = "k8s.v1.cni.cncf.io/networks"
 ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
+_ENV = f"{_CONTAINER}.env"
+_EXPANDED = frozenset(field.key for field in container_fields.FIELDS if field.is_expanded)
 _KUBERNETES = "kubernetes:"
 
 
@@ -126,7 +128,7 @@ def _toleration(entry: Mapping[str, Any]) -> str:
 # Lists whose entries have names: an entry that comes moves the places of all after it, which is no change of theirs.
 # (path of the list, term, key of the name, what an entry holds)
 _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
-    (f"{_CONTAINER}.env", "env", "name", lambda entry: entry.get("value", entry.get("valueFrom"))),
+    (_ENV, "env", "name", lambda entry: entry.get("value", entry.get("valueFrom"))),
     (f"{_CONTAINER}.ports", "port", "name", lambda entry: entry.get("containerPort")),
     (f"{_CONTAINER}.volumeMounts", "mount", "name", lambda entry: entry.get("mountPath")),
     (f"{_POD}.volumes", "volume", "name", _volume),
@@ -166,7 +168,8 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
     whole = _WHOLE.match(change.path)
     if whole:
-        return [_field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))]
+        field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))
+        return [_as_read(field) if whole[1] in _EXPANDED else field]
     if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
         return [FieldChange("object", "failed", "made anew", forces_replace=True)]
     long = _of_platforms(lambda words: words.long_terms).get((step.type, change.path.split("[")[0]))
@@ -182,7 +185,19 @@ def _field(term: str, step: Step, path: str, *, forces_replace: bool) -> FieldCh
 def _named(step: Step, path: str, term: str, key: str, value: Callable[[Mapping[str, Any]], Any]) -> list[FieldChange]:
     old, new = (_by_name(value_at(inputs, path), key, value) for inputs in (step.old, step.new))
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+    found = [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+    return [_as_read(field) if path == _ENV else field for field in found]
+
+
+def _as_read(field: FieldChange) -> FieldChange:
+    """With texts as the container gets them, and so as the mesh has them: the manifest may hold `$$` for `$`."""
+    return replace(field, old=_read(field.old), new=_read(field.new))
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_read(each) for each in value]
+    return literal.read(value) if isinstance(value, str) else value
 
 
 def _by_name(entries: Any, key: str, value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ClusterAccess:
         from meshwire.kubernetes.client import Client  # its HTTP library takes time to import
         from meshwire.kubernetes.target import target
 
-        with named(self.name):
+        with translate_errors(self.name):
             choice = kubeconfig.choose(self.kubeconfig, context=self.context)
             chosen = target(choice)
             check_files(choice)
@@ -59,13 +59,13 @@ class ClusterAccess:
 
     @contextmanager
     def connected(self) -> Iterator[Client]:
-        """A client for one look, closed after it, whose errors are ours. Raises: see `named`."""
-        with self.client() as client, named(self.name):
+        """A client that is closed after the block, and whose errors are ours. Raises: as `translate_errors`."""
+        with self.client() as client, translate_errors(self.name):
             yield client
 
 
 @contextmanager
-def named(cluster: str) -> Iterator[None]:
+def translate_errors(cluster: str) -> Iterator[None]:
     """The client's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
     try:
         yield

@@ -30,7 +30,7 @@ _Amounts = Counter[str]
 def counted(facts: Facts, cluster: ClusterAccess, namespace: str) -> Facts:
     """The facts with what pods of others take of each node. `namespace`: the mesh's own.
 
-    Where the user may not list pods, a note says so. Raises: as `cluster_access.named`.
+    Where the user may not list pods, a note says so. Raises: as `cluster_access.translate_errors`.
     """
     with cluster.connected() as client:
         try:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _MESSAGE: Final = re.compile(
     r"0/\d+ nodes are available: (?P<reasons>.+?)"
@@ -82,7 +82,7 @@ def _shortage(parts: list[tuple[int, str]], preemption: str) -> str:
 
 
 def _node_words(number: int, reason: str, preemption: str) -> str:
-    nodes, have = counted(number, "node"), "has" if number == 1 else "have"
+    nodes, have = pluralize(number, "node"), "has" if number == 1 else "have"
     lacking, taint = _LACKING.match(reason), _TAINT.search(reason)
     if lacking:
         shortage = _shortage([(number, reason)], preemption)

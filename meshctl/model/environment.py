@@ -162,6 +162,14 @@ class PlatformEnvironment(Section, EnvironmentSection):
         """What all pods tolerate beside what meshctl has them tolerate."""
         return ()
 
+    @classmethod
+    def own_registry(cls, image: str) -> str:
+        """Of an image in a private registry of the platform, which its own nodes pull without `imagePullSecrets`: what
+        is to be known where other nodes pull it, as a sentence without its first capital and its full stop. Empty for
+        every other image."""
+        del image  # for the platforms that have a registry
+        return ""
+
 
 class GivenClusterEnvironment(PlatformEnvironment):
     """An environment on a cluster that exists, with the object store and the storage classes that go with it."""

@@ -104,7 +104,7 @@ class JobState:
         return "; ".join(part for part in (self.reason, self.last_words) if part)
 
 
-class Presence(Enum):
+class DeployState(Enum):
     NOTHING = "nothing"
     STORAGE = "storage"  # only the buckets: before a migration brings up the rest, and where a retired one kept data
     PART = "part"  # an `up` or a `destroy` did not finish

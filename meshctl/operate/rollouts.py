@@ -1,7 +1,7 @@
-"""Rolls the pods of a service or an inference workload, as `kubectl rollout restart` does. EDGE.
+"""Replaces the pods of a service or an inference workload, as `kubectl rollout restart` does. EDGE.
 
-Called by `operate.restart`. What is patched is an annotation of the pod template that no declaration names, under a
-field manager of its own: no `plan` shows it, and no `up` undoes it.
+Called by `operate.restart`. It patches an annotation of the pod template that the mesh doesn't declare, with a field
+manager of its own, so that no `plan` shows it and no `up` undoes it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
-from meshctl.words import counted
+from meshctl.words import pluralize
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Server
@@ -25,14 +25,14 @@ from meshwire.kubernetes.resources import DEPLOYMENTS, STATEFUL_SETS, Resource
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # kubectl's own: other tools know what it means
+RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # the annotation that kubectl sets: other tools know it
 FIELD_MANAGER: Final = "meshctl-restart"
 READY_S: Final = 2400  # a pod may take half an hour to load a model
 _POLL_S = 1.0
 
 
 def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
-    """Have all pods made anew, as the roll-out rules of the workload say. Raises: MeshError where it isn't there."""
+    """Start a rollout that replaces all pods. Raises: MeshError when the workload isn't in the cluster."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     patch = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at}}}}}
     with cluster.connected() as client:
@@ -45,8 +45,11 @@ def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
 def wait(
     cluster: ClusterAccess, namespace: str, workload: str, *, timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """Until all pods are of the newest template and ready; a look without an answer is one that came too early. Raises:
-    NotReadyError, caused by the last look's error if that is what it ended with; CredentialsError, MeshError."""
+    """Wait until all pods have the newest template and are ready. Transient errors are retried.
+
+    Raises: NotReadyError after the timeout, caused by the last transient error if there was one; CredentialsError,
+    MeshError.
+    """
     with cluster.client() as client:
         _wait(cluster, client, namespace, workload, timeout_s=timeout_s, say=say)
 
@@ -61,28 +64,28 @@ def _wait(
     say: Callable[[str], None],
 ) -> None:
     deadline = time.monotonic() + timeout_s
-    said = ""
+    last_reported = ""
     while True:
-        missing, silence = _looked(cluster, client, namespace, workload)
+        missing, error = _missing(cluster, client, namespace, workload)
         if not missing:
             return
-        if missing != said:
+        if missing != last_reported:
             say(missing)
-            said = missing
+            last_reported = missing
         if time.monotonic() >= deadline:
-            why = "" if silence is not None else _why_of_pods(cluster, namespace, workload)
+            why = "" if error is not None else _why_of_pods(cluster, namespace, workload)
             raise NotReadyError(
                 f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
                 why=f"{missing}{why}",
                 hint=f"`meshctl status {cluster.name}` shows its pods, and why they are not ready",
-            ) from silence
+            ) from error
         time.sleep(_POLL_S)
 
 
-def _looked(cluster: ClusterAccess, client: Client, namespace: str, workload: str) -> tuple[str, MeshError | None]:
-    """What is missing, and the error if that is an answer."""
+def _missing(cluster: ClusterAccess, client: Client, namespace: str, workload: str) -> tuple[str, MeshError | None]:
+    """What the rollout still lacks, in words, and the transient error if the cluster did not answer."""
     try:
-        with named(cluster.name):
+        with translate_errors(cluster.name):
             return not_rolled(_find(client, namespace, workload)[1]), None
     except MeshError as error:
         if not passing.may_pass(error):
@@ -91,7 +94,7 @@ def _looked(cluster: ClusterAccess, client: Client, namespace: str, workload: st
 
 
 def _why_of_pods(cluster: ClusterAccess, namespace: str, workload: str) -> str:
-    """What the first pod that is not ready says of itself; "" where the cluster does not say."""
+    """The reason why the first pod is not ready; "" when the cluster gives none."""
     with suppress(MeshError):
         pods = clusters.pods(cluster, namespace, workload)
         return next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
@@ -108,19 +111,19 @@ def _find(client: Client, namespace: str, workload: str) -> tuple[Resource[Serve
     raise MeshError(f"{workload} is not in the cluster", hint="`meshctl up` brings back what is gone")
 
 
-def not_rolled(server: Server) -> str:
+def not_rolled(workload: Server) -> str:
     """What a Deployment or StatefulSet still lacks, in words; "" when all its pods are new and ready. PURE.
 
     Source of the rules: kubectl rollout status.
     """
-    status = server.get("status", {})
-    wanted = server.get("spec", {}).get("replicas", 1)
-    if not status or status.get("observedGeneration", 0) < server.get("metadata", {}).get("generation", 0):
+    status = workload.get("status", {})
+    wanted = workload.get("spec", {}).get("replicas", 1)
+    if not status or status.get("observedGeneration", 0) < workload.get("metadata", {}).get("generation", 0):
         return "waiting for the controller"
     new, all_pods = status.get("updatedReplicas", 0), status.get("replicas", 0)
     ready = status.get("availableReplicas", 0)
     if new < wanted:
         return f"{new} of {wanted} pods are new"
     if all_pods > new:
-        return f"{counted(all_pods - new, 'old pod')} still there"
+        return f"{pluralize(all_pods - new, 'old pod')} still there"
     return "" if ready >= wanted else f"{ready} of {wanted} pods are ready"

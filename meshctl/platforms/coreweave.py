@@ -168,7 +168,8 @@ PLATFORM: Final = Platform(
         notes=lambda _environment: (),
         not_in_cost=lambda _deployment: (),
         failure_hints={
-            "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type"
+            "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
+            "NoAddress": "CoreWeave's own controller gives addresses: `kubectl describe service` shows why it has not",
         },
         terms={
             (_NODE_POOL, "spec.targetNodes"): "nodes",

@@ -198,7 +198,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else _server(deployment, workload)
+    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
     named = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
     return [*objects, named, *_services(deployment, workload, named), *_budget(deployment, workload)]
 
@@ -234,7 +234,8 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
     return objects
 
 
-def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
+def server(deployment: Deployment, workload: Workload) -> PlatformObject:
+    """The Deployment or StatefulSet of an inference or service workload, without what it depends on."""
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)

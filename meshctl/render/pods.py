@@ -9,10 +9,10 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from meshctl.model import object_names
+from meshctl.model import object_names, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
-from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.render import container_fields, object_storage, overrides, registries
+from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
+from meshctl.render import container_fields, literal, object_storage, overrides, registries
 
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
@@ -29,7 +29,8 @@ _RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
     pool = deployment.pool(workload.pool)
-    staged = [object_storage.staging(deployment, mount) for mount in workload.mounts if object_storage.is_staged(mount)]
+    env = environment(deployment, workload, pool)
+    to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
         "workload": workload,
@@ -42,15 +43,14 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "image": overrides.image_here(deployment, workload.image),
         "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
         "image_pull_secrets": registries.references(workload),
-        "container_fields": container_fields.values(workload),
+        "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
-        "env": environment(deployment, workload, pool),
-        "staging_env": object_storage.variables(deployment, workload),
-        "staged": staged,
-        "before": before_steps(deployment, workload, pool),
+        "env": env,
+        "staged": [object_storage.staging(deployment, workload, mount) for mount in to_stage],
+        "before": before_steps(deployment, workload, env),
         "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [
@@ -213,7 +213,7 @@ def _bytes(gib: float) -> str:
 
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
-    fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+    fabric_env = _fabric_env(workload, pool)
     own_secret = object_names.workload_secret(workload.name)
     entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
@@ -221,44 +221,61 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
     entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
-    entries |= {name: {"value": value} for name, value in _mesh_env(deployment, workload).items()}
-    if workload.kind == "training":
-        entries["MESH_RANK"] = _from_annotation("batch.kubernetes.io/job-completion-index")
-    return [{**entry, "name": name} for name, entry in sorted(entries.items())]
+    entries |= _mesh_env(deployment, workload, pool)
+    return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 
-def before_steps(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
-    """Init containers with the variables and mounts of the workload's container, in their order."""
-    own = environment(deployment, workload, pool)
-    return [
-        {
-            "name": f"{BEFORE}{number}",
-            "image": overrides.image_here(deployment, step.image),
-            "command": list(step.command),
-            "args": list(step.args),
-            "env": _with_variables(own, step.env),
-        }
-        for number, step in enumerate(workload.before, start=1)
-    ]
+def before_steps(deployment: Deployment, workload: Workload, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Init containers with the variables and mounts of the workload's container, in their order. `own`: the variables
+    of that container."""
+    return [_before_step(deployment, step, f"{BEFORE}{number}", own) for number, step in enumerate(workload.before, 1)]
 
 
-def _with_variables(own: list[dict[str, Any]], variables: dict[str, str]) -> list[dict[str, Any]]:
-    more = [{"name": name, "value": value} for name, value in sorted(variables.items())]
-    return [*(entry for entry in own if entry["name"] not in variables), *more]
+def _before_step(deployment: Deployment, step: Before, name: str, own: list[dict[str, Any]]) -> dict[str, Any]:
+    env = literal.followed_by([entry for entry in own if entry["name"] not in step.env], step.env)
+    names = [entry["name"] for entry in env]
+    return {
+        "name": name,
+        "image": overrides.image_here(deployment, step.image),
+        "command": container_fields.expanded(step.command, names),
+        "args": container_fields.expanded(step.args, names),
+        "env": env,
+    }
 
 
-def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    values = {"MESH_ENVIRONMENT": deployment.environment, "MESH_POOL": workload.pool}
+def _fabric_env(workload: Workload, pool: Pool) -> dict[str, str]:
+    return pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+
+
+def _mesh_env(deployment: Deployment, workload: Workload, pool: Pool) -> dict[str, dict[str, Any]]:
+    values = {pod_variables.ENVIRONMENT: deployment.environment, pod_variables.POOL: workload.pool}
     for store in object_storage.mounted_stores(deployment, workload):
-        values[f"MESH_{object_storage.variable_name(store.name)}_URL"] = store.url
+        values[pod_variables.url_of(store.name)] = store.url
+    values[pod_variables.ACCELERATORS] = str(workload.accelerators)
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in values.items()}
+    entries[pod_variables.ADDRESS] = _from_field("status.podIP")
+    if workload.is_job:
+        entries |= _job_env(workload)
+    steps = [text for step in workload.before for text in (*step.command, *step.args, *step.env.values())]
+    texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values(), *steps)
+    left_out = pod_variables.where_named(workload.kind) - pod_variables.named(texts)
+    return {name: entry for name, entry in entries.items() if name not in left_out}
+
+
+def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
+    entries: dict[str, dict[str, Any]] = {
+        pod_variables.NODES: {"value": str(workload.replicas)},
+        pod_variables.RANK: _from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
+    }
     if workload.kind == "training":
-        values["MESH_NODES"] = str(workload.replicas)
-        values["MESH_LEADER"] = f"{workload.name}-0.{workload.name}"
-    return values
+        hosts = [f"{workload.name}-{rank}.{workload.name}" for rank in range(workload.replicas)]
+        entries[pod_variables.LEADER] = {"value": hosts[0]}
+        entries[pod_variables.HOSTS] = {"value": ",".join(hosts)}
+    return entries
 
 
-def _from_annotation(annotation: str) -> dict[str, Any]:
-    return {"valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}}
+def _from_field(path: str) -> dict[str, Any]:
+    return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
 def _is_mounted(mount: Mount) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, platform, pods
+from meshctl.render import container_fields, platform, pods, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -36,11 +36,11 @@ def same_work(old: Spec, new: Spec, own: frozenset[str]) -> bool:
 
     `own`: the names of these variables, of the old workload and the new one.
     """
-    return _work(old, own) == _work(new, own)
+    return _work(rewriting.rewritten(old, new), own) == _work(new, own)
 
 
 def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
-    (main,) = [each for each in spec["template"]["spec"]["containers"] if each["name"] == "main"]
+    main = rewriting.main_container(spec)
     env = {entry["name"]: entry for entry in main.get("env") or ()}
     mounts = [mount for mount in main.get("volumeMounts") or () if not mount["name"].startswith(_ADDED_BY_MESHCTL)]
     return {
@@ -53,6 +53,11 @@ def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
         "stores": sorted(name for name in env if _STORE_URL.match(name) and name not in own),
         "mounts": sorted((mount["name"], mount["mountPath"], bool(mount.get("readOnly"))) for mount in mounts),
     }
+
+
+def only_rewritten(old: Spec, new: Spec) -> bool:
+    """Whether they differ in nothing but how an older meshctl wrote the texts of the container down."""
+    return bool(differing(old, new)) and not differing(rewriting.rewritten(old, new), new)
 
 
 def _steps_before(spec: Spec) -> list[tuple[Any, ...]]:

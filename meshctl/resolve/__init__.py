@@ -15,7 +15,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, roll_outs, storage, workloads
+from meshctl.resolve import allocatable, pools, roll_outs, storage, workload_notes, workloads
 
 
 def resolve(
@@ -61,6 +61,11 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
+            *(
+                note
+                for each in carried
+                for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
+            ),
             *workloads.notes(carried),
             *platform.words.notes(environment),
         ),

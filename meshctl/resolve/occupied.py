@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from meshctl.model.deployment import POOL_LABEL, Taint
 from meshctl.model.observed import ObservedNode
 from meshctl.model.tolerations import Rendered, keeping_out
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Occupied:
     def words(self) -> list[str]:
         """`6 nodes have the taint team=vision:NoSchedule`."""
         parts = [
-            f"{counted(len(names), 'node')} {'has' if len(names) == 1 else 'have'} {_named(taints)}"
+            f"{pluralize(len(names), 'node')} {'has' if len(names) == 1 else 'have'} {_named(taints)}"
             for taints, names in self.tainted.items()
         ]
-        return parts + ([f"on {counted(len(self.used), 'node')} pods of others have GPUs"] if self.used else [])
+        return parts + ([f"on {pluralize(len(self.used), 'node')} pods of others have GPUs"] if self.used else [])
 
     @property
     def hints(self) -> list[str]:
@@ -48,7 +48,7 @@ class Occupied:
 def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus: int) -> str:
     """Why the pods of a pool can't run on a node; "" when they can. `gpus`: how many the pool wants of it.
 
-    A node that the pool has already stays with it: what others have of it is missing when pods are counted.
+    A node that the pool has already stays with it: what others have of it is missing when pods are pluralize.
     """
     taints = keeping_out(node.taints, tolerations)
     if taints:

@@ -19,7 +19,7 @@ from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
@@ -289,7 +289,7 @@ def _too_many(workload: Workload, home: Home) -> Gap:
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{home.places(pods)} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
+        best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -331,7 +331,9 @@ def _listed(members: list[Workload], pool: Pool) -> str:
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
-        told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
+        told.append(
+            f"{pluralize(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else "")
+        )
     return " and ".join(told)
 
 
@@ -340,6 +342,6 @@ def _together(home: Home, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine}){home.others}",
+        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.others}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

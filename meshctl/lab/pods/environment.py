@@ -14,7 +14,8 @@ Object = dict[str, Any]
 Data = Mapping[
     tuple[str, str], Mapping[str, bytes] | None
 ]  # ("Secret" | "ConfigMap", name) -> its values; None: missing
-VARIABLE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
+# `$` with what is read together with it (kubernetes: third_party/forked/golang/expansion/expand.go)
+VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\((?P<name>[^)]*)\)|(?P<other>.))", re.DOTALL)
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
@@ -78,14 +79,24 @@ def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$(NAME)` is a literal `$(NAME)`."""
+    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$(NAME)` is a literal `$(NAME)`. Of a character beyond
+    ASCII that follows a `$`, Kubernetes takes the first byte for a character, and so does this."""
 
     def put(match: re.Match[str]) -> str:
-        if match.group(0) == "$$":
+        if match["dollar"]:
             return "$"
-        return values.get(match.group(1), match.group(0))
+        if match["name"] is not None:
+            return values.get(match["name"], match.group(0))
+        first, *rest = match["other"].encode()
+        return f"${chr(first)}{bytes(rest).decode(errors='replace')}"
 
     return VARIABLE.sub(put, text)
+
+
+def as_seen_inside(pod: Object, address: str) -> Object:
+    """The pod as its own processes are to see it: with the address that they can listen on, not the API's."""
+    status = {**pod.get("status", {}), "podIP": address, "podIPs": [{"ip": address}], "hostIP": address}
+    return {**pod, "status": status}
 
 
 def _env_from(source: Object, data: Data) -> dict[str, str]:

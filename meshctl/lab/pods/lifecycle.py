@@ -158,7 +158,7 @@ class PodRun:
             "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
             "HOME": "/root",
         }
-        given = environment.variables(spec, self.pod, data)
+        given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
         values = own | aws | given | {"POD_ADDRESS": self.place.loopback}
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]

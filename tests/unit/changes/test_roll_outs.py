@@ -58,6 +58,6 @@ def chat(**changes: Any) -> Deployment:
 def test_a_plan_that_replaces_the_only_pod_says_that_there_is_none_meanwhile(
     path: str, changes: dict[str, Any], is_noted: bool
 ) -> None:
-    plan = plans.previewed(chat(**changes), [step(path)], None, ())
+    plan = plans.plan_of_preview(chat(**changes), [step(path)], None, ())
     notes = [note for note in plan.notes if note.startswith("workload/chat: each roll-out leaves it without a pod")]
     assert len(notes) == is_noted

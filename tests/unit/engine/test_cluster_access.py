@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshwire.kubernetes.errors import ApiError, CredentialError, NoAnswerError
 from providers.kubernetes import kubeconfig as of_provider
@@ -102,7 +102,7 @@ def test_an_empty_kubeconfig_variable_is_no_variable(tmp_path: Path, monkeypatch
 
 
 def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> None:
-    with pytest.raises(CredentialsError) as caught, named("cw"):
+    with pytest.raises(CredentialsError) as caught, translate_errors("cw"):
         raise CredentialError("credential program cw-login: No such file or directory")
     assert "cw-login" in caught.value.why
 
@@ -123,13 +123,13 @@ def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> 
     ],
 )
 def test_what_an_api_server_answers_tells_whether_asking_again_can_help(status: int, kind: type[MeshError]) -> None:
-    with pytest.raises(MeshError) as caught, named("cw"):
+    with pytest.raises(MeshError) as caught, translate_errors("cw"):
         raise ApiError(status, "no")
     assert type(caught.value) is kind
 
 
 def test_an_api_server_that_breaks_off_is_unreachable() -> None:
-    with pytest.raises(UnreachableError, match="does not answer") as caught, named("cw"):
+    with pytest.raises(UnreachableError, match="does not answer") as caught, translate_errors("cw"):
         raise NoAnswerError("https://cw", "reset")
     assert caught.value.why == "reset"
 
@@ -142,14 +142,17 @@ def test_an_api_server_that_breaks_off_is_unreachable() -> None:
     ],
 )
 def test_a_certificate_that_is_refused_is_named_as_what_it_is(text: str, cause: Exception | None) -> None:
-    with pytest.raises(CredentialsError, match="API server of cw: the certificate was refused") as caught, named("cw"):
+    with (
+        pytest.raises(CredentialsError, match="API server of cw: the certificate was refused") as caught,
+        translate_errors("cw"),
+    ):
         raise NoAnswerError("https://cw", text) from cause
     assert caught.value.why == str(cause or text)
     assert "check the certificate" in caught.value.hint
 
 
 def test_a_connection_that_ends_within_tls_is_no_certificate() -> None:
-    with pytest.raises(UnreachableError), named("cw"):
+    with pytest.raises(UnreachableError), translate_errors("cw"):
         raise NoAnswerError("https://cw", "handshake") from ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
 
 

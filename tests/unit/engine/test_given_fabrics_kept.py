@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import stacks.existing
-from meshctl.deploy.jobs.finished_jobs import Staying
+from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.session import Session
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.stack_state import STACK_TYPE
@@ -58,6 +58,6 @@ def test_what_is_declared_is_what_is_up(before: int, tmp_path: Path, monkeypatch
     outputs = {"deployment": with_devices(before).model_dump(mode="json")}
     state = states.state({"urn": "s", "type": STACK_TYPE, "outputs": outputs})
     session = Session(tmp_path, "llm-prod", ENVIRONMENTS)
-    session._environment_run(with_devices(8), "uid", lambda: state, dict, Staying)
+    session._environment_run(with_devices(8), "uid", lambda: state, dict, UnchangedJobs)
     programs[0]()
     assert devices(declared[0]) == before

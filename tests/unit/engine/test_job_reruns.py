@@ -10,7 +10,7 @@ import pytest
 from meshctl import render
 from meshctl.changes.steps import resource_name
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs.remade_jobs import secrets_of
+from meshctl.deploy.jobs.job_reruns import secrets_of
 from meshctl.deploy.session import Session
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
@@ -69,10 +69,10 @@ def restarted(
 ) -> Stack:
     stack = Stack(before)
     run = StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"))
-    monkeypatch.setattr(cluster_identity, "asked", lambda _: "")
+    monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
     monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
     monkeypatch.setattr(Session, "_environment_run", lambda *_, **__: run)
-    Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).remake_job(deployment, workload)
+    Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).rerun_job(deployment, workload)
     return stack
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshctl.deploy.presence import presence, stores, unfinished
+from meshctl.deploy.deploy_state import deploy_state, stores_with_buckets, unfinished_text
 from meshctl.engine import pending
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from meshctl.model.stack_state import StackState
 from tests.unit.states import NOTHING, state
 
@@ -28,34 +28,34 @@ def of(*resources: dict[str, Any], begun: dict[str, Any] | None = None) -> Stack
 
 
 def test_how_much_is_there() -> None:
-    assert presence(NOTHING) is Presence.NOTHING
-    assert presence(of()) is Presence.NOTHING
-    assert presence(of(BUCKET)) is Presence.STORAGE
-    assert presence(of(BUCKET, CLUSTER)) is Presence.PART
-    assert presence(of(BUCKET, CLUSTER, NAMESPACE)) is Presence.WHOLE
+    assert deploy_state(NOTHING) is DeployState.NOTHING
+    assert deploy_state(of()) is DeployState.NOTHING
+    assert deploy_state(of(BUCKET)) is DeployState.STORAGE
+    assert deploy_state(of(BUCKET, CLUSTER)) is DeployState.PART
+    assert deploy_state(of(BUCKET, CLUSTER, NAMESPACE)) is DeployState.WHOLE
 
 
 def test_what_a_killed_run_had_begun_may_be_there() -> None:
-    assert presence(of(begun=CLUSTER)) is Presence.PART
-    assert presence(of(BUCKET, begun=CLUSTER)) is Presence.PART
-    assert presence(of(BUCKET, NAMESPACE, begun=CLUSTER)) is Presence.WHOLE
-    assert unfinished(of(BUCKET, begun=CLUSTER)) == "1 resource is there, 1 operation had begun when it was cut off"
+    assert deploy_state(of(begun=CLUSTER)) is DeployState.PART
+    assert deploy_state(of(BUCKET, begun=CLUSTER)) is DeployState.PART
+    assert deploy_state(of(BUCKET, NAMESPACE, begun=CLUSTER)) is DeployState.WHOLE
+    assert unfinished_text(of(BUCKET, begun=CLUSTER)) == "1 resource exists, 1 operation was interrupted"
 
 
 def test_what_may_not_exist_makes_nothing_whole() -> None:
     """A second run was killed before it had found out."""
-    marked = pending.marked(of(BUCKET, begun=NAMESPACE))
-    assert presence(marked) is Presence.PART
-    assert unfinished(marked) == "1 resource is there, 1 operation had begun when it was cut off"
+    marked = pending.with_interruption_marks(of(BUCKET, begun=NAMESPACE))
+    assert deploy_state(marked) is DeployState.PART
+    assert unfinished_text(marked) == "1 resource exists, 1 operation was interrupted"
 
 
 def test_what_is_there_is_named() -> None:
-    assert stores(of(BUCKET, CLUSTER)) == ["assets"]
-    assert unfinished(of(BUCKET)) == "1 resource is there"
-    assert unfinished(of(BUCKET, CLUSTER)) == "2 resources are there"
+    assert stores_with_buckets(of(BUCKET, CLUSTER)) == ["assets"]
+    assert unfinished_text(of(BUCKET)) == "1 resource exists"
+    assert unfinished_text(of(BUCKET, CLUSTER)) == "2 resources exist"
 
 
 def test_what_was_said_last_is_told() -> None:
     said = ["no m7i in us-east-1a\n [code=InsufficientInstanceCapacity]"]
     group = resource("pool/web:nodegroup", "meshaws:eks:Nodegroup", initErrors=said)
-    assert unfinished(of(CLUSTER, group)) == "pool/web:nodegroup: no m7i in us-east-1a"
+    assert unfinished_text(of(CLUSTER, group)) == "pool/web:nodegroup: no m7i in us-east-1a"

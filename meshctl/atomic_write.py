@@ -1,4 +1,4 @@
-"""Writes a small file whole or not at all: a full disk leaves the old one, and nothing beside it. EDGE."""
+"""Replaces a small file atomically: when writing fails (a full disk), the old file stays, and no partial one. EDGE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write(path: Path, text: str, mode: int = 0o666) -> None:
-    """Make or replace the file. Raises: OSError."""
+    """Create or replace the file. Raises: OSError."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -16,7 +16,7 @@ def write(path: Path, text: str, mode: int = 0o666) -> None:
             stream.write(text)
         partial.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a failed write has none
+        error.filename = error.filename or str(path)  # the error of a failed write() names no file
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise

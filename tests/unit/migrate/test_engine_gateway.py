@@ -1,4 +1,4 @@
-"""The world of a migration on the engine: when it is looked at, what an `up` would change there."""
+"""The gateway on the engine: when it refreshes the state, and what an `up` would change."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
 from meshctl.errors import UnreachableError, UsageError
-from meshctl.migrate.engine_world import EngineWorld, build_world
-from meshctl.migrate.world import Pending
+from meshctl.migrate.engine_gateway import EngineGateway, build_gateway
+from meshctl.migrate.gateway import PendingChanges
 from meshctl.project import Project
-from tests.unit.migrate.twin import deployment
+from tests.unit.migrate.fake_gateway import deployment
 
 WEST = deployment("west")
 
 
 class Session:
-    """Notes for each `up` whether it looks at the world. `silent`: how many of them get no answer."""
+    """Records for each `up` whether it refreshes the state. `silent`: how many of them get no answer."""
 
     def __init__(self, silent: int = 0) -> None:
         self.silent = silent
@@ -37,34 +37,34 @@ def project(session: Any) -> Project:
     return cast("Project", SimpleNamespace(session=session))
 
 
-def world(session: Session) -> EngineWorld:
-    return EngineWorld(project(session))
+def engine_gateway(session: Session) -> EngineGateway:
+    return EngineGateway(project(session))
 
 
 def test_only_the_first_up_of_an_environment_looks_at_the_world() -> None:
     session = Session()
-    tried = world(session)
+    gateway = engine_gateway(session)
     for _ in range(3):
-        tried.up(WEST, print)
+        gateway.up(WEST, print)
     assert session.looked == [True, False, False]
 
 
 def test_an_up_without_an_answer_has_not_looked() -> None:
     session = Session(silent=2)
-    tried = world(session)
+    gateway = engine_gateway(session)
     for _ in range(2):
         with pytest.raises(UnreachableError):
-            tried.up(WEST, print)
-    tried.up(WEST, print)
-    tried.up(WEST, print)
+            gateway.up(WEST, print)
+    gateway.up(WEST, print)
+    gateway.up(WEST, print)
     assert session.looked == [True, True, True, False]
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1", "10.0.0.2:", "10.0.0.2:53o", "10.0.0.2:0", "ns1.example.com:53", ":53"])
 def test_a_malformed_dns_server_is_told_before_anything_begins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DNS_SERVER, given)
-    with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} names no DNS server"):
-        build_world(project(Session()))
+    with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} is not the address of a DNS server"):
+        build_gateway(project(Session()))
     with pytest.raises(UsageError):
         resolve("chat.example.com")
 
@@ -89,5 +89,7 @@ def test_what_somebody_deleted_is_told_from_what_the_mesh_or_meshctl_changes() -
         outside=[change("workload/redis", "create"), change("storage/home", "create"), change("network", "update")],
     )
     session = SimpleNamespace(plan=lambda _: plan)
-    pending = EngineWorld(project(session)).pending(WEST)
-    assert pending == Pending(frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"}))
+    pending = EngineGateway(project(session)).pending_changes(WEST)
+    assert pending == PendingChanges(
+        frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"})
+    )

@@ -1,6 +1,6 @@
-"""What is outside of the errors of `meshctl.errors` when a command ends: Ctrl-C, files, output that nobody reads. EDGE.
+"""How a command ends on what is no `MeshError`: Ctrl-C, file errors, and output that nobody reads any more. EDGE.
 
-Used by `cli.main`. Inside of the command, since Typer itself ends the program without a word at some of these.
+Used by `cli.main`. This is handled inside the command, because Typer ends the program silently on some of these.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from meshctl.cli.context import discard, say
 from meshctl.errors import FileError, InterruptedByUserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_WRITING = (*_FULL, errno.EROFS, errno.EIO)  # told of a file that is open already, without its name
+_WRITING = (*_FULL, errno.EROFS, errno.EIO)  # errors of a file that is open already come without its name
 
 
 class Group(TyperGroup):
-    """Commands below one word, which shows its help when it stands alone."""
+    """A group of subcommands, which shows its help when no subcommand is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or ["--help"])
 
 
 class Commands(Group):
-    """The commands. Raises: FileError, InterruptedByUserError beside what they raise."""
+    """The top-level commands. Raises: FileError, InterruptedByUserError, and what the commands raise."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,24 +38,25 @@ class Commands(Group):
         except OSError as error:
             if _is_gone(sys.stdout):
                 discard(sys.stdout)
-                raise typer.Exit from error  # a closed reader is no error
-            found = file_error(error)
-            if found is None:
-                raise RuntimeError(f"{type(error).__name__}: {error}") from error  # Typer would take it for its own
-            raise found from error
+                raise typer.Exit from error  # it is no error when the reader has closed the pipe
+            translated = file_error(error)
+            if translated is None:
+                # Typer would handle an OSError itself
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
+            raise translated from error
 
 
 def file_error(error: OSError) -> FileError | None:
-    """The error of a file or folder; None for one of another kind, such as a network's."""
+    """The FileError for an error of a file or folder; None for another kind, such as an error of the network."""
     if error.filename is None and error.errno not in _WRITING:
         return None
     what = f"can't use {error.filename}" if error.filename is not None else "the output can't be written"
-    hint = "make room" if error.errno in _FULL else "check that it is there, and who may read and write it"
+    hint = "free some space" if error.errno in _FULL else "check that it exists, and its permissions"
     return FileError(f"{what}: {error.strerror}", hint=f"{hint}; then run the command again")
 
 
 def flushed(code: int) -> int:
-    """The exit code, once all output is written: another one where that fails."""
+    """Write all pending output; the exit code, or that of FileError if writing fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -69,7 +70,7 @@ def flushed(code: int) -> int:
 
 
 def _is_gone(stream: Any) -> bool:
-    """Whether a pipe or terminal has nobody at its other end any more."""
+    """Whether the other end of the pipe or terminal is closed."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return bool(poll.poll(0))

@@ -3,16 +3,16 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from meshctl.dns.names import after_destroy, after_up, changes, moved, names_of
+from meshctl.dns.records import after_cutover, after_destroy, after_up, dns_changes, records_in_state
 from meshctl.model.deployment import Endpoint
 from meshctl.model.environment import Dns
 from meshctl.model.stack_state import STACK_TYPE, StackState
-from stacks.edge import Name, record_type
+from stacks.edge import DnsRecord, record_type
 from tests.unit import states
 from tests.unit.deployments import deployment
 
 DNS = Dns.model_validate({"provider": "route53", "zone": "example.com", "ttl": "30s"})
-CHAT_EAST = Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")
+CHAT_EAST = DnsRecord("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")
 EAST = {"chat": "10.0.0.1"}
 TALK = Endpoint(name="talk", host="chat.example.com", workload="chat", port="http")
 
@@ -29,9 +29,9 @@ def test_another_environment_leaves_the_name_alone() -> None:
 
 
 def test_a_cutover_moves_the_name() -> None:
-    after = moved(deployment("cw"), {"chat": CHAT_EAST}, {"chat": "10.9.9.9"}, DNS)
+    after = after_cutover(deployment("cw"), {"chat": CHAT_EAST}, {"chat": "10.9.9.9"}, DNS)
     assert after == {"chat": replace(CHAT_EAST, environment="cw", address="10.9.9.9")}
-    after = moved(deployment("cw", endpoints=(TALK,)), {"chat": CHAT_EAST}, {"talk": "10.9.9.9"}, DNS)
+    after = after_cutover(deployment("cw", endpoints=(TALK,)), {"chat": CHAT_EAST}, {"talk": "10.9.9.9"}, DNS)
     assert after == {"talk": replace(CHAT_EAST, environment="cw", address="10.9.9.9")}
 
 
@@ -42,17 +42,17 @@ def test_destroying_an_environment_takes_only_its_names() -> None:
 
 def test_a_plan_shows_a_name_that_would_be_set_or_moved() -> None:
     current = {"chat": CHAT_EAST}
-    assert [change.action for change in changes(deployment("aws-east"), {}, {}, DNS)] == ["create"]
-    assert changes(deployment("aws-east"), current, EAST, DNS) == ()
-    assert changes(deployment("cw"), current, {"chat": "10.9.9.9"}, DNS) == ()
-    (change,) = changes(deployment("aws-east"), current, {"chat": "10.0.0.2"}, DNS)
+    assert [change.action for change in dns_changes(deployment("aws-east"), {}, {}, DNS)] == ["create"]
+    assert dns_changes(deployment("aws-east"), current, EAST, DNS) == ()
+    assert dns_changes(deployment("cw"), current, {"chat": "10.9.9.9"}, DNS) == ()
+    (change,) = dns_changes(deployment("aws-east"), current, {"chat": "10.0.0.2"}, DNS)
     assert (change.fields[0].old, change.fields[0].new) == ("10.0.0.1", "10.0.0.2")
 
 
 def test_a_name_that_the_mesh_no_longer_has_goes_with_the_next_up_of_its_environment() -> None:
     bare = deployment("aws-east", endpoints=())
     assert after_up(bare, {"chat": CHAT_EAST}, {}, DNS) == {}
-    (change,) = changes(bare, {"chat": CHAT_EAST}, {}, DNS)
+    (change,) = dns_changes(bare, {"chat": CHAT_EAST}, {}, DNS)
     assert (change.subject, change.action) == ("endpoint/chat", "delete")
 
 
@@ -60,7 +60,7 @@ def test_a_renamed_endpoint_keeps_its_record() -> None:
     renamed = deployment("aws-east", endpoints=(TALK,))
     for addresses in ({"talk": "10.0.0.1"}, {}):  # not known while a workload is paused
         assert after_up(renamed, {"chat": CHAT_EAST}, addresses, DNS) == {"talk": CHAT_EAST}
-        (change,) = changes(renamed, {"chat": CHAT_EAST}, addresses, DNS)
+        (change,) = dns_changes(renamed, {"chat": CHAT_EAST}, addresses, DNS)
         assert (change.action, [field.path for field in change.fields]) == ("update", ["endpoint"])
 
 
@@ -75,12 +75,12 @@ def test_two_endpoints_may_change_their_hosts() -> None:
 def test_a_changed_ttl_or_zone_is_an_update() -> None:
     longer = DNS.model_copy(update={"ttl_s": 60})
     assert after_up(deployment(), {"chat": CHAT_EAST}, EAST, longer) == {"chat": replace(CHAT_EAST, ttl_s=60)}
-    (change,) = changes(deployment(), {"chat": CHAT_EAST}, EAST, longer)
+    (change,) = dns_changes(deployment(), {"chat": CHAT_EAST}, EAST, longer)
     assert [(field.path, field.old, field.new) for field in change.fields] == [("ttl", 30, 60)]
     other = DNS.model_copy(update={"zone": "chat.example.com"})
     (name,) = after_up(deployment(), {"chat": CHAT_EAST}, EAST, other).values()
     assert (name.zone, name.zone_id) == ("chat.example.com", "")
-    (change,) = changes(deployment(), {"chat": CHAT_EAST}, EAST, other)
+    (change,) = dns_changes(deployment(), {"chat": CHAT_EAST}, EAST, other)
     assert [(field.path, field.old, field.new) for field in change.fields] == [
         ("zone", "example.com", "chat.example.com")
     ]
@@ -100,24 +100,24 @@ def state(outputs: dict[str, Any], *records: tuple[str, str], **record_outputs: 
 def test_the_records_say_where_a_name_points_not_what_was_wanted() -> None:
     moved_to = replace(CHAT_EAST, environment="cw", address="10.9.9.9")
     outputs = {"endpoints": {"chat": asdict(moved_to)}, "before": {"chat": asdict(CHAT_EAST)}}
-    assert names_of(state(outputs, ("chat.example.com", "10.9.9.9"))) == {"chat": moved_to}
-    assert names_of(state(outputs, ("chat.example.com", "10.0.0.1"))) == {"chat": CHAT_EAST}
-    assert names_of(state(outputs)) == {}
-    unfinished = names_of(state(outputs, ("chat.example.com", "10.9.9.9"), meshctlUnfinished=True))
+    assert records_in_state(state(outputs, ("chat.example.com", "10.9.9.9"))) == {"chat": moved_to}
+    assert records_in_state(state(outputs, ("chat.example.com", "10.0.0.1"))) == {"chat": CHAT_EAST}
+    assert records_in_state(state(outputs)) == {}
+    unfinished = records_in_state(state(outputs, ("chat.example.com", "10.9.9.9"), meshctlUnfinished=True))
     assert unfinished == {"chat": replace(moved_to, in_service=False)}
     assert after_up(deployment("cw"), unfinished, {}, DNS) == {"chat": moved_to}
 
 
 def test_a_record_that_could_not_be_deleted_is_still_a_name() -> None:
     outputs = {"endpoints": {}, "before": {"chat": asdict(CHAT_EAST)}}
-    assert names_of(state(outputs, ("chat.example.com", "10.0.0.1"))) == {"chat": CHAT_EAST}
+    assert records_in_state(state(outputs, ("chat.example.com", "10.0.0.1"))) == {"chat": CHAT_EAST}
 
 
 def test_a_state_from_before_zones_were_told_is_read() -> None:
     outputs = {"endpoints": {"chat": {"host": "chat.example.com", "environment": "aws-east", "address": "10.0.0.1"}}}
-    found = names_of(state(outputs, ("chat.example.com", "10.0.0.1")))
+    found = records_in_state(state(outputs, ("chat.example.com", "10.0.0.1")))
     assert found == {"chat": replace(CHAT_EAST, zone="")}
-    assert changes(deployment(), found, EAST, DNS) == ()
+    assert dns_changes(deployment(), found, EAST, DNS) == ()
 
 
 def test_a_load_balancers_name_becomes_a_cname() -> None:

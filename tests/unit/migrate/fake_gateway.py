@@ -1,4 +1,4 @@
-"""Two environments in memory, with workloads that really write, and a kill at any moment. For tests only.
+"""A gateway in memory for tests: two environments whose workloads write data, and a kill at any moment.
 
 Time passes only in `sleep` and in calls; every tick the trainers that run write their next step, and the rules that
 must hold at every moment are checked: no trainer in two places, the environment that a name leads to serves.
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from meshctl.changes.losses import Loss
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
+from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.planning.plan import StoreFacts
-from meshctl.migrate.world import EndpointTarget, Pending, UpResult
 from meshctl.model.deployment import (
     Checkpoint,
     Cluster,
@@ -27,20 +27,20 @@ from meshctl.model.deployment import (
     Price,
     Workload,
 )
-from meshctl.model.observed import JobState, PodState, Presence
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.listing import Item, Listing, NoBucketError, newest
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.seeded import ETags
 from meshctl.objects.store import ObjectAccess
-from meshctl.objects.sync import Copied
+from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import Comparison, SideSummary, checksums, digest
 
 TTL_S = 30
-GRACE_TICKS = 2  # a stopping trainer writes once more, then ends
+GRACE_TICKS = 2  # a trainer that is being stopped writes once more before it ends
 
 
 class Killed(BaseException):
-    """kill -9: nothing of ours may handle it."""
+    """A `kill -9`: no code of meshctl may handle it."""
 
 
 def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployment:
@@ -99,37 +99,37 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
 
 
 @dataclass
-class Twin:
-    """The `World` and the `Data` of a migration. `kill_at` counts the moments at which a kill may fall."""
+class FakeGateway:
+    """Implements `Gateway` and `Data`. `kill_at` is the number of the moment at which the run is killed."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
-    up_there: dict[str, Deployment | None] = field(default_factory=lambda: {"east": None, "west": None})
+    deployments: dict[str, Deployment | None] = field(default_factory=lambda: {"east": None, "west": None})
     buckets: dict[str, dict[str, bytes]] = field(default_factory=dict)
     names: dict[str, EndpointTarget] = field(default_factory=dict)
     dns: dict[str, str] = field(default_factory=dict)
     ending: dict[tuple[str, str], int] = field(default_factory=dict)
     clock: float = 1_800_000_000.0
-    steps_written: list[int] = field(default_factory=list)  # of the trainer, wherever it ran
-    reads: list[tuple[str, int]] = field(default_factory=list)  # weights that a chat pod saw when it started
+    steps_written: list[int] = field(default_factory=list)  # by the trainer, in either environment
+    reads: list[tuple[str, int]] = field(default_factory=list)  # the weights that each chat pod has read at its start
     moments: int = 0
     kill_at: int = -1
     dead: bool = False
-    retired_with_data: dict[str, bool] = field(default_factory=dict)
-    retired_by: list[str] = field(default_factory=list)  # the commands
-    partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
+    destroyed_with_data: dict[str, bool] = field(default_factory=dict)
+    destroyed_by: list[str] = field(default_factory=list)  # the commands
+    partly_there: set[str] = field(default_factory=set)  # environments whose destroy has begun and not finished
     healthy: bool = True
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
-    run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
-    outdated: Pending = field(default_factory=Pending)  # what an `up` of the source would change
+    run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration has run again
+    outdated: PendingChanges = field(default_factory=PendingChanges)  # what an `up` of the source would change
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
-    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: what a retirement takes along
-    lost_by_up_there: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: claims that a destroy deletes
+    losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
-    def begin(self) -> Twin:
-        """The source as it was before anyone thought of moving."""
+    def begin(self) -> FakeGateway:
+        """Bring up the source with data, before any migration."""
         self.buckets["east-weights"] = {f"w/{n}": bytes([n]) * 10 for n in range(5)}
         self.buckets["east-checkpoints"] = {"step-0001": b"1"}
         self.steps_written = [1]
@@ -152,7 +152,7 @@ class Twin:
         self.dead, self.kill_at = False, -1
 
     def lose(self, environment: str) -> None:
-        """Cluster and buckets are gone for good; what the trainer did since its last step elsewhere is forgotten."""
+        """Cluster and buckets are gone for good. The trainer continues from its last step in the other environment."""
         self.silent |= {environment, *(store.bucket for store in self.declared[environment].object_stores)}
         self.ending = {key: left for key, left in self.ending.items() if key[0] != environment}
         other = "east" if environment == "west" else "west"
@@ -166,9 +166,9 @@ class Twin:
     def running(self, environment: str, workload: str) -> bool:
         if environment in self.silent:
             return False
-        there = self.up_there[environment]
+        deployed = self.deployments[environment]
         is_over = self.job_states.get((environment, workload), JobState(workload)).ended
-        runs = there is not None and there.workload(workload).runs and not is_over
+        runs = deployed is not None and deployed.workload(workload).runs and not is_over
         return runs or (environment, workload) in self.ending
 
     def tick(self) -> None:
@@ -190,7 +190,7 @@ class Twin:
             del bucket[old]
 
     def stamp(self) -> None:
-        """Note when objects came or changed, as a store does, whoever put them there."""
+        """Record the time at which each object was written, as a store does."""
         for bucket, objects in self.buckets.items():
             for key, content in objects.items():
                 if self.written.get((bucket, key), (b"", 0.0))[0] != content:
@@ -203,15 +203,15 @@ class Twin:
                 continue
             assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
 
-    # World ---------------------------------------------------------------------------------------------------------
+    # Gateway ---------------------------------------------------------------------------------------------------------
     def deployment(self, environment: str) -> Deployment:
         return self.declared[environment]
 
     def deployed(self, environment: str) -> Deployment | None:
-        return self.up_there[environment]
+        return self.deployments[environment]
 
-    def pending(self, deployment: Deployment) -> Pending:
-        return self.outdated if deployment.environment == "east" else Pending()
+    def pending_changes(self, deployment: Deployment) -> PendingChanges:
+        return self.outdated if deployment.environment == "east" else PendingChanges()
 
     def check_cluster(self, deployment: Deployment) -> None:
         """Each environment has its own cluster here."""
@@ -220,7 +220,7 @@ class Twin:
         self.taken_over = set(fields)
 
     def check_take_over(self, fields: tuple[str, ...], *deployments: Deployment) -> None:
-        """As `deploy.fields.ownership` does, but it knows workloads alone."""
+        """As `deploy.fields.ownership`, but only for workloads."""
         subjects = {f"workload/{workload.name}" for each in deployments for workload in each.workloads}
         for given in fields:
             if given.partition(":")[0] not in subjects:
@@ -235,31 +235,31 @@ class Twin:
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.check_fields(deployment)
         self.moment()
-        here = deployment.environment
-        self.ask(here)
-        before = self.up_there[here]
+        name = deployment.environment
+        self.ask(name)
+        before = self.deployments[name]
         for store in deployment.object_stores:
             self.buckets.setdefault(store.bucket, {})
         for workload in deployment.workloads:
             was = before is not None and before.workload(workload.name).runs
-            if was and not workload.runs and self.running(here, workload.name):
-                self.ending[here, workload.name] = GRACE_TICKS
+            if was and not workload.runs and self.running(name, workload.name):
+                self.ending[name, workload.name] = GRACE_TICKS
             elif not was and workload.runs and workload.name == "chat":
-                self.reads.append((here, self.weights_seen(here)))
-        self.up_there[here] = deployment
+                self.reads.append((name, self.weights_seen(name)))
+        self.deployments[name] = deployment
         self.check()
         self.tick()
         self.moment()
         return UpResult(self.addresses(deployment))
 
     def weights_seen(self, environment: str) -> int:
-        found = self.buckets[f"{environment}-weights"]
-        return hash(tuple(sorted((key, value) for key, value in found.items())))
+        weights = self.buckets[f"{environment}-weights"]
+        return hash(tuple(sorted((key, value) for key, value in weights.items())))
 
-    def lost_by_up(self, deployment: Deployment) -> Sequence[Loss]:
-        return self.lost_by_up_there.get(deployment.environment, ())
+    def losses_by_up(self, deployment: Deployment) -> Sequence[Loss]:
+        return self.losses_of_up.get(deployment.environment, ())
 
-    def lost_by_retire(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
+    def losses_by_destroy(self, deployment: Deployment, *, keep_data: bool) -> Sequence[Loss]:
         buckets = () if keep_data else tuple(store.bucket for store in deployment.object_stores)
         claims = self.volumes.get(deployment.environment, ())
         return [
@@ -271,7 +271,7 @@ class Twin:
             ),
         ]
 
-    def retire(
+    def destroy(
         self,
         deployment: Deployment,
         *,
@@ -282,25 +282,25 @@ class Twin:
     ) -> None:
         self.moment()
         self.ask(deployment.environment)
-        self.retired_by.append(command)
-        assert allow_data_loss or not self.lost_by_retire(deployment, keep_data=keep_data), "the engine's own guard"
+        self.destroyed_by.append(command)
+        assert allow_data_loss or not self.losses_by_destroy(deployment, keep_data=keep_data), "the engine's own guard"
         self.volumes.pop(deployment.environment, None)
-        self.up_there[deployment.environment] = None  # the namespace goes first; nodes and network cost on
+        self.deployments[deployment.environment] = None  # the namespace is deleted first; nodes and network still exist
         self.partly_there.add(deployment.environment)
         for store in deployment.object_stores if not keep_data else ():
             self.buckets.pop(store.bucket, None)
         self.check()
         self.moment()
         self.partly_there.discard(deployment.environment)
-        self.retired_with_data[deployment.environment] = not keep_data
+        self.destroyed_with_data[deployment.environment] = not keep_data
         self.moment()
 
-    def presence(self, environment: str) -> Presence:
-        if self.up_there[environment] is not None:
-            return Presence.WHOLE
+    def presence(self, environment: str) -> DeployState:
+        if self.deployments[environment] is not None:
+            return DeployState.WHOLE
         if environment in self.partly_there:
-            return Presence.PART
-        return Presence.NOTHING if self.retired_with_data.get(environment, True) else Presence.STORAGE
+            return DeployState.PART
+        return DeployState.NOTHING if self.destroyed_with_data.get(environment, True) else DeployState.STORAGE
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         self.ask(deployment.environment)
@@ -329,18 +329,18 @@ class Twin:
         return 200 if self.running(deployment.environment, endpoint.workload) else 0
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
-        here = deployment.environment
-        self.ask(here)
-        if not self.running(here, workload):
+        name = deployment.environment
+        self.ask(name)
+        if not self.running(name, workload):
             return []
-        count = self.declared[here].workload(workload).replicas
-        ready = (here, workload) not in self.ending
+        count = self.declared[name].workload(workload).replicas
+        ready = (name, workload) not in self.ending
         return [PodState(f"{workload}-{n}", workload, "Running", ready, "node", 0) for n in range(count)]
 
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
-        here = deployment.environment
-        self.ask(here)
-        return {workload: state for (environment, workload), state in self.job_states.items() if environment == here}
+        name = deployment.environment
+        self.ask(name)
+        return {workload: state for (environment, workload), state in self.job_states.items() if environment == name}
 
     def rerun_job(self, deployment: Deployment, workload: str, say: Callable[[str], None]) -> None:
         self.moment()
@@ -360,14 +360,14 @@ class Twin:
 
     # Data ----------------------------------------------------------------------------------------------------------
     def facts(self, store: str, source: Callable[[], ObjectAccess], target: Callable[[], ObjectAccess]) -> StoreFacts:
-        here = self.buckets[source().bucket]
-        there = self.buckets.get(target().bucket, {})
+        at_source = self.buckets[source().bucket]
+        at_target = self.buckets.get(target().bucket, {})
         return StoreFacts(
             store=store,
-            objects=len(here),
-            total_bytes=sum(map(len, here.values())),
-            target_objects=len(there),
-            foreign_objects=len(there.keys() - here.keys()),
+            objects=len(at_source),
+            total_bytes=sum(map(len, at_source.values())),
+            target_objects=len(at_target),
+            foreign_objects=len(at_target.keys() - at_source.keys()),
         )
 
     def copy(
@@ -377,30 +377,30 @@ class Twin:
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> Copied:
-        """Like rclone: an object of the same size counts as the same, unless named in `again`."""
+    ) -> CopyResult:
+        """Like rclone: an object of the same size counts as the same, unless named in `recopy`."""
         self.ask(source().bucket, target().bucket)
-        here, there = self.buckets[source().bucket], self.buckets[target().bucket]
-        listed = dict(here)
+        at_source, at_target = self.buckets[source().bucket], self.buckets[target().bucket]
+        listed = dict(at_source)
         copied = 0
         for key, content in listed.items():
-            if key not in there or len(there[key]) != len(content) or key in again:
+            if key not in at_target or len(at_target[key]) != len(content) or key in recopy:
                 self.moment()
-                there[key] = content
+                at_target[key] = content
                 copied += 1
-        gone = [key for key in there if key not in listed] if delete else []
+        gone = [key for key in at_target if key not in listed] if delete else []
         for key in gone:
             self.moment()
-            del there[key]
+            del at_target[key]
         self.tick()
-        return Copied(copied, 0, len(gone))
+        return CopyResult(copied, 0, len(gone))
 
-    def reach(self, side: Callable[[], ObjectAccess]) -> None:
+    def check_reachable(self, side: Callable[[], ObjectAccess]) -> None:
         self.listing(side)
 
     def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
@@ -426,30 +426,39 @@ class Twin:
         on_read: OnCopied,
         stop: Stop,
     ) -> Comparison:
-        here, there = self.listing(source), self.listing(target)
-        ours, theirs = digest(here, checksums(here, {})), digest(there, checksums(there, {}))
+        at_source, at_target = self.listing(source), self.listing(target)
+        source_digest, target_digest = (
+            digest(at_source, checksums(at_source, {})),
+            digest(at_target, checksums(at_target, {})),
+        )
         return Comparison(
-            SideSummary(len(here), sum(item.size for item in here.values()), ours, newest(here)),
-            SideSummary(len(there), sum(item.size for item in there.values()), theirs, newest(there)),
-            tuple(sorted(here.keys() - there.keys())),
-            tuple(sorted(there.keys() - here.keys())),
-            tuple(sorted(key for key in here.keys() & there.keys() if here[key].etag != there[key].etag)),
+            SideSummary(
+                len(at_source), sum(item.size for item in at_source.values()), source_digest, newest(at_source)
+            ),
+            SideSummary(
+                len(at_target), sum(item.size for item in at_target.values()), target_digest, newest(at_target)
+            ),
+            tuple(sorted(at_source.keys() - at_target.keys())),
+            tuple(sorted(at_target.keys() - at_source.keys())),
+            tuple(
+                sorted(key for key in at_source.keys() & at_target.keys() if at_source[key].etag != at_target[key].etag)
+            ),
             0,
         )
 
 
 @dataclass(frozen=True)
 class MortalStore(StateStore):
-    """The journal's store: a kill may fall before or after each write; after it, nothing reaches the store."""
+    """The store of the journal. A kill can happen before or after each write; after it, nothing is written any more."""
 
-    twin: Twin = None  # type: ignore[assignment]
+    gateway: FakeGateway = None  # type: ignore[assignment]
 
     def create(self, path: str, text: str) -> bool:
-        self.twin.moment()
+        self.gateway.moment()
         made = super().create(path, text)
-        self.twin.moment()
+        self.gateway.moment()
         return made
 
     def delete(self, path: str) -> None:
-        if not self.twin.dead:
+        if not self.gateway.dead:
             super().delete(path)
