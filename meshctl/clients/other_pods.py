@@ -87,7 +87,7 @@ def _requests(spec: PodSpec) -> _Amounts:
 
 
 def _of_container(container: Container) -> _Amounts:
-    return _amounts((container.get("resources") or {}).get("requests"))
+    return _amounts(container.get("resources", {}).get("requests"))
 
 
 def _amounts(listed: Mapping[str, str] | None) -> _Amounts:
