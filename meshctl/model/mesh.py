@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from meshctl.model.health import HealthForm, HealthPath, Protocol, Startup
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -157,12 +158,6 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError(f'"{text}" holds characters that can\'t be printed; in a URL they are written like %20')
-    return text
-
-
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
 MeshName = Annotated[DnsLabel, AfterValidator(_mesh_name)]
 WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
@@ -269,8 +264,14 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
+    """Without `path` a connection counts. `protocol` None: http with a path, else tcp. `live`: a path of its own for
+    the question whether to start the container again; `startup_s`: how long a start may take."""
+
     port: PortReference
+    path: HealthPath | None = None
+    protocol: Protocol | None = None
+    live: HealthPath | None = None
+    startup_s: Startup | None = Field(None, alias="startup")
 
 
 class Mount(Section):
@@ -300,7 +301,7 @@ class Workload(Section):
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
-    health: Health | None = None
+    health: Annotated[Health, HealthForm] | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

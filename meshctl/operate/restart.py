@@ -17,6 +17,7 @@ from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.operate import rollouts
+from meshctl.render import probes
 
 
 def chosen(session: Session, environments: Iterable[str], name: str) -> Deployment:
@@ -91,7 +92,8 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
             session.on_progress(Progress(f"workload/{name}", f"workload/{name}", "message", text))
 
     rollouts.roll(access, deployment.namespace, name)
-    rollouts.wait(access, deployment.namespace, name, timeout_s=timeout_s or rollouts.READY_S, say=say)
+    limit_s = timeout_s or probes.rollout_s(workload)
+    rollouts.wait(access, deployment.namespace, name, timeout_s=limit_s, say=say)
     return f"{name} is rolled in {environment}"
 
 

@@ -24,7 +24,6 @@ from meshctl.words import counted
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # kubectl's own: other tools know what it means
 FIELD_MANAGER: Final = "meshctl-restart"
-READY_S: Final = 2400  # a pod may take half an hour to load a model
 _POLL_S = 1.0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.model import object_names
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
-from meshctl.render import container_fields, object_storage, registries
+from meshctl.render import container_fields, object_storage, probes, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
@@ -63,7 +63,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         ],
         "locks_memory": locks_memory(workload, pool),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
-        "health_port": workload.ports[workload.health.port] if workload.health else None,
+        "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
 from meshctl.model.units import format_gib
@@ -64,7 +65,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
-        health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
