@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from meshctl.deploy.guards.protection import refused_by_retire
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
+from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
 from meshctl.migrate.world import Pending
-from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.deployment import Endpoint
 from meshctl.model.observed import JobState, Presence
 from meshctl.objects.verify import listing_digest
+from meshctl.render import probes
 from meshctl.render.pods import grace_s
 
-_READY_S = 3600  # images and weights of a large model
+_READY_MARGIN_S = 1200  # beyond what `up` waits for a pod: images and weights of a large model
 _PROBE_S = 600
 _STOP_MARGIN_S = 120  # beyond the longest grace of the workloads that are waited for
 FINISHING = "meshctl migrations finish"
@@ -48,8 +51,14 @@ def verify_up(work: Work) -> dict[str, Any]:
     hint = f"`meshctl status {work.deployment.environment}` shows why"
     passed_over: set[str] = set()
     ready = f"{names} ready in {work.deployment.environment}"
-    work.until(ready, lambda: _not_ready(work, passed_over), _READY_S, hint)
+    work.until(ready, lambda: _not_ready(work, passed_over), _ready_limit_s(work), hint)
     return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
+
+
+def _ready_limit_s(work: Work) -> int:
+    """As long as the slowest of the step's workloads may take to start, and a margin."""
+    workloads = [work.deployment.workload(name) for name in work.step.workloads]
+    return max(map(probes.ready_s, workloads), default=0) + _READY_MARGIN_S
 
 
 def _deployed(work: Work) -> Observation:
@@ -299,33 +308,25 @@ def _keeps_data(work: Work) -> bool:
 
 
 def verify_probe(work: Work) -> dict[str, Any]:
-    """The health path, then one request as a user would send it, both at the target's own address."""
-    answers: dict[str, Any] = {}
+    """Health, then one request as a user would send it, both at the target's own address."""
+    answered: dict[str, Any] = {}
     for endpoint in endpoints(work):
-        health = health_path(work.deployment, endpoint)
-        if health:
-            work.until(f"{endpoint.host} healthy", lambda e=endpoint, p=health: _asked(work, e, p, 400), _PROBE_S)  # type: ignore[misc]
-        work.until(f"{endpoint.host} answers", lambda e=endpoint: _asked(work, e, "/", 500), _PROBE_S)  # type: ignore[misc]
-        answers[endpoint.name] = {"health": health, "canary": "/"}
-    return {"answered": answers}
+        for question in canary.questions(work.deployment, endpoint):
+            reached = partial(canary.trouble, work, endpoint, question)
+            work.until(f"{endpoint.host} answers", reached, _PROBE_S, _probe_hint(work, endpoint))
+        answered[endpoint.name] = canary.record(work.deployment, endpoint)
+    return {"answered": answered}
+
+
+def _probe_hint(work: Work, endpoint: Endpoint) -> str:
+    return (
+        f"`meshctl status {work.deployment.environment}` shows the pods of {endpoint.workload}; `health` of the "
+        "workload says how it is asked. `meshctl migrations resume` asks again"
+    )
 
 
 def endpoints(work: Work) -> list[Endpoint]:
     return [e for e in work.deployment.endpoints if e.name in work.step.endpoints]
-
-
-def health_path(deployment: Deployment, endpoint: Endpoint) -> str:
-    """The health path, if health is asked on the endpoint's own port; "" otherwise."""
-    health = deployment.workload(endpoint.workload).health
-    return health.path if health is not None and health.port == endpoint.port else ""
-
-
-def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
-    address = work.world.addresses(work.deployment).get(endpoint.name, "")
-    if not address:
-        return f"{endpoint.name} has no address yet"
-    status = work.world.probe(work.deployment, endpoint, address, path)
-    return "" if 0 < status < below else f"{path} at {address}: {status or 'no answer'}"
 
 
 def act_observe(work: Work) -> dict[str, Any]:
@@ -355,8 +356,8 @@ def _trouble(work: Work) -> str:
 
 def _unhealthy(work: Work) -> str:
     for endpoint in endpoints(work):
-        path = health_path(work.deployment, endpoint)
-        trouble = _asked(work, endpoint, path, 400) if path else _asked(work, endpoint, "/", 500)
+        question = next(canary.questions(work.deployment, endpoint))
+        trouble = canary.trouble(work, endpoint, question)
         if trouble:
             return trouble
     return ""

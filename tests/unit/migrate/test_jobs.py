@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshctl.clients.health_checks import Answer
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.journal import open_journal
 from meshctl.migrate.migration import Migrations
@@ -129,7 +130,7 @@ def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_r
     twin, found = begun()
     probe = twin.probe
 
-    def fail_once_the_names_have_moved(*asked: Any) -> int:
+    def fail_once_the_names_have_moved(*asked: Any) -> Answer:
         if twin.names["chat"].environment == "west" and not twin.run_again:
             twin.job_states["west", "pretrain"] = FAILED
         return probe(*asked)

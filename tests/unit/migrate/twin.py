@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshctl.changes.losses import Loss
+from meshctl.clients.health_checks import Answer, Question
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
 from meshctl.migrate.planning.plan import StoreFacts
@@ -118,6 +119,7 @@ class Twin:
     retired_by: list[str] = field(default_factory=list)  # the commands
     partly_there: set[str] = field(default_factory=set)  # a retire began, and did not get to its end
     healthy: bool = True
+    questions: list[Question] = field(default_factory=list)  # what endpoints were asked
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration made anew
     outdated: Pending = field(default_factory=Pending)  # what an `up` of the source would change
@@ -323,10 +325,12 @@ class Twin:
     def resolve_dns(self, host: str) -> Sequence[str]:
         return [self.dns[host]]
 
-    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
+        self.questions.append(question)
         if not self.healthy and deployment.environment == "west":
-            return 503
-        return 200 if self.running(deployment.environment, endpoint.workload) else 0
+            return Answer(ok=False, text=f"GET http://{address}{question.path}: status 503")
+        runs = self.running(deployment.environment, endpoint.workload)
+        return Answer(runs, f"connection to {address}: {'accepted' if runs else 'refused'}")
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         here = deployment.environment
