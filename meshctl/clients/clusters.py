@@ -12,6 +12,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
+from meshctl.clients import health_events
 from meshctl.clients.cluster_access import ClusterAccess, named
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
@@ -62,8 +63,8 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
     if workload:
         labels["app.kubernetes.io/name"] = workload
     with named(cluster.name):
-        found = client.list(Pod, namespace=namespace, labels=labels)
-        return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
+        listed = [(pod, pod_state(pod)) for pod in client.list(Pod, namespace=namespace, labels=labels)]
+        return sorted(health_events.explained(client, listed), key=lambda pod: pod.name)
 
 
 def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:

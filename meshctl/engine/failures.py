@@ -60,6 +60,8 @@ HINTS = {
     "Unreachable": "check the address and the network; nothing was changed there and the state is kept",
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
     "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
+    "HealthCheck": "a start that takes longer needs more time: raise `health.startup`; otherwise compare the "
+    "workload's `health` (port, path, protocol) with what the program serves, and look at `kubectl logs`",
     "Unschedulable": "no node fits: compare the pool's machine with the workload's `resources`",
     "VolumeExpansion": "the storage class lets no volume grow: set `allowVolumeExpansion: true` on it if its driver "
     "can, or take the old size back",
@@ -100,6 +102,7 @@ _SEEN = (
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
+    ("HealthCheck", re.compile(r"\[code=HealthCheck\]")),
 )
 # the official kubernetes plugin sends its users to a page about annotations, which a mesh does not have
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.core_v1 import Event, Node, Pod
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
@@ -91,3 +92,60 @@ def test_of_a_node_that_does_not_answer_nobody_can_say_what_runs_there(monkeypat
 def test_a_pod_that_was_told_to_end_is_stopping() -> None:
     """Kubernetes leaves its phase at Running: the node's kubelet alone could say that it ended."""
     assert [clusters.pod_state(on_node("n", stopping=stopping)).stopping for stopping in (True, False)] == [True, False]
+
+
+class Client:
+    """Lists one pod, whose health is asked for and which is not ready, and its events. `refuses`: events may not be
+    read."""
+
+    def __init__(self, *events: dict[str, Any], last: dict[str, Any] | None = None, refuses: bool = False) -> None:
+        self.events, self.refuses = events, refuses
+        container = {"name": "main", "startupProbe": {"grpc": {"port": 50051}}}
+        status = {
+            "name": "main", "image": "x", "imageID": "", "ready": False, "restartCount": 1, "state": {"running": {}},
+            "lastState": last or {},
+        }  # fmt: skip
+        self.pod = {
+            "metadata": {"name": "chat-0", "namespace": "demo", "uid": "u-1"},
+            "spec": {"containers": [container]},
+            "status": {"phase": "Running", "containerStatuses": [status]},
+        }
+
+    def list(self, kind: Any, *, fields: dict[str, str] | None = None, **_: Any) -> list[Any]:
+        if kind is Pod:
+            return [as_pod(self.pod)]
+        if self.refuses:
+            raise forbidden()
+        assert fields == {"involvedObject.uid": "u-1"}
+        return [Event.from_dict({"metadata": {"name": "e"}, "involvedObject": {}, **event}) for event in self.events]
+
+
+def forbidden() -> ApiError:
+    body = {"code": 403, "message": "no right to list events", "status": "Failure"}
+    return ApiError(response=httpx2.Response(403, json=body))
+
+
+def reason(client: Client) -> str:
+    access: Any = SimpleNamespace(name="cw", client=lambda: client)
+    (state,) = clusters.pods(access, "demo")
+    return state.reason
+
+
+FAILS = {"reason": "Unhealthy", "message": 'Startup probe failed: service unhealthy (responded with "NOT_SERVING")'}
+KILLS = {"reason": "Killing", "message": "Container main failed startup probe, will be restarted"}
+ANSWER = 'the last answer was: service unhealthy (responded with "NOT_SERVING")'
+
+
+def test_a_pod_that_is_not_ready_tells_the_last_answer_of_its_health_check() -> None:
+    assert reason(Client(FAILS)) == f"the health check does not pass yet; {ANSWER}"
+    assert reason(Client()) == ""
+    assert reason(Client(FAILS, refuses=True)) == ""
+
+
+def test_a_pod_that_was_ended_for_its_health_tells_what_to_do() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    assert reason(Client(FAILS, last=ended)) == "main ended with exit code 137"
+    assert reason(Client(FAILS, KILLS, last=ended)) == (
+        f"the health check did not pass within `health.startup`, so the container is started again; {ANSWER}; if a "
+        "start takes longer, raise `health.startup`"
+    )
