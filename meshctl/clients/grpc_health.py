@@ -13,8 +13,8 @@ import grpc
 
 METHOD: Final = "/grpc.health.v1.Health/Check"
 SERVING: Final = "SERVING"
-WHOLE_SERVER: Final = b""  # HealthCheckRequest without a service
 _STATUSES: Final = ("UNKNOWN", SERVING, "NOT_SERVING", "SERVICE_UNKNOWN")  # by number
+_SERVICE_TAG: Final = 0x0A  # field 1 of HealthCheckRequest, a text
 _STATUS_TAG: Final = 0x08  # field 1 of HealthCheckResponse, a varint
 _LONGEST_REASON: Final = 200  # characters
 _OPTIONS: Final = (
@@ -24,17 +24,24 @@ _OPTIONS: Final = (
 )
 
 
-def check(target: str, *, timeout_s: float, authority: str = "") -> str:
-    """What the server at `target` (address:port) says of itself: SERVING, another status, or why there is none."""
+def check(target: str, *, timeout_s: float, authority: str = "", service: str = "") -> str:
+    """What the server at `target` (address:port) says of itself, or of one of its services: SERVING, another status, or
+    why there is none."""
     options: list[tuple[str, Any]] = [*_OPTIONS]
     if authority:
         options.append(("grpc.default_authority", authority))
     with grpc.insecure_channel(target, options=options) as channel:
         try:
-            response: bytes = channel.unary_unary(METHOD)(WHOLE_SERVER, timeout=timeout_s)
+            response: bytes = channel.unary_unary(METHOD)(request_of(service), timeout=timeout_s)
         except grpc.RpcError as error:
             return _reason(error)
     return status_of(response)
+
+
+def request_of(service: str) -> bytes:
+    """A HealthCheckRequest; without a service, for the whole server. A name has less than 128 bytes."""
+    name = service.encode()
+    return bytes((_SERVICE_TAG, len(name))) + name if name else b""
 
 
 def status_of(response: bytes) -> str:
