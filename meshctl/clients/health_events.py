@@ -20,8 +20,10 @@ _MOST_PODS = 3  # whose events are asked for; the reason of one is shown
 def explained(client: Any, pods: list[tuple[Any, PodState]]) -> list[PodState]:
     """The states, with the failing health check as the reason of the first pods that run and are not ready. An
     explanation that may not be read changes nothing."""
-    waiting = [pod for pod, state in pods if _may_fail_checks(pod, state)][:_MOST_PODS]
-    return [replace(state, reason=_reason(client, pod, state)) if pod in waiting else state for pod, state in pods]
+    waiting = [state.name for pod, state in pods if _may_fail_checks(pod, state)][:_MOST_PODS]
+    return [
+        replace(state, reason=_reason(client, pod, state)) if state.name in waiting else state for pod, state in pods
+    ]
 
 
 def _may_fail_checks(pod: Any, state: PodState) -> bool:
