@@ -57,17 +57,21 @@ def ask(question: Question, place: Place) -> Answer:
         status = grpc_health.check(place.target, timeout_s=TIMEOUT_S, authority=f"{place.name}:{place.port}")
         return Answer(status == grpc_health.SERVING, f"gRPC health check of {place.target}: {status}")
     if question.protocol == "tcp":
-        return _connection(place)
+        return _connection(place)[0]
     if question.protocol == "any":
         return _any(question, place)
     return _http(question.protocol, question, place)
 
 
 def _any(question: Question, place: Place) -> Answer:
+    """A server that speaks first is none of HTTP, and would only be waited for."""
+    connection, speaks_first = _connection(place)
+    if speaks_first or not connection.ok:
+        return connection
     try:
         return _status("http", question, place)
     except httpx2.HTTPError:
-        return _connection(place)  # not there, or it speaks something else
+        return connection
 
 
 def _http(scheme: str, question: Question, place: Place) -> Answer:
@@ -94,16 +98,17 @@ def _url(scheme: str, question: Question, place: Place) -> str:
     return f"{scheme}://{place.target}{question.path}"
 
 
-def _connection(place: Place) -> Answer:
-    """Whether a connection is taken and not closed at once, as a load balancer without pods behind it does."""
+def _connection(place: Place) -> tuple[Answer, bool]:
+    """Whether a connection is taken and not closed at once, as a load balancer without pods behind it does; and whether
+    the server has spoken first."""
     asked = f"connection to {place.target}"
     try:
         with socket.create_connection((place.address.strip("[]"), place.port), TIMEOUT_S) as connection:
             connection.settimeout(STEADY_S)
             try:
-                closed = connection.recv(1) == b""
+                first = connection.recv(1)
             except TimeoutError:  # it waits for the client to speak first
-                closed = False
+                return Answer(ok=True, text=f"{asked}: accepted"), False
     except OSError as error:
-        return Answer(ok=False, text=f"{asked}: {error.strerror or error}")
-    return Answer(ok=not closed, text=f"{asked}: accepted{', and closed at once' if closed else ''}")
+        return Answer(ok=False, text=f"{asked}: {error.strerror or error}"), False
+    return Answer(bool(first), f"{asked}: accepted{'' if first else ', and closed at once'}"), bool(first)
