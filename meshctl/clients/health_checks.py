@@ -1,7 +1,7 @@
 """Asks an address for its health in the words of a mesh's `health`: http, https, grpc, or whether a connection counts.
 EDGE.
 
-Called by the world of a migration, which asks endpoints at their own addresses before names lead there.
+Called by the gateway of a migration, which asks endpoints at their own addresses before names lead there.
 """
 
 from __future__ import annotations

@@ -51,12 +51,10 @@ Startup = Annotated[
 def _path(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f'"{text}" does not begin with "/"; write it like /health')
-    if not text.isprintable():
-        raise ValueError(f'"{text}" holds characters that can\'t be printed; in a URL they are written like %20')
     return text
 
 
-HealthPath = Annotated[str, AfterValidator(_path), WithJsonSchema({"type": "string", "pattern": "^/"})]
+UrlPath = Annotated[str, AfterValidator(_path), WithJsonSchema({"type": "string", "pattern": "^/"})]
 
 
 def _port_of(value: object) -> str:
@@ -120,7 +118,7 @@ def _form(value: object) -> object:
         raise ValueError(f'expected a mapping, got "{value}"; write {{{example}}}')
     if not isinstance(value, dict):
         return value
-    foreign = [f'unknown key "{key}": {_FOREIGN[key](inner)}' for key, inner in value.items() if key in _FOREIGN]
+    foreign = [f'unknown key "{key}"; {_FOREIGN[key](inner)}' for key, inner in value.items() if key in _FOREIGN]
     if foreign:
         raise ValueError("; ".join(foreign))
     return value

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from meshctl.model.health import HealthForm, HealthPath, Protocol, Startup
+from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -36,7 +36,7 @@ _TAKEN_PATHS = {
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
-MAKERS = frozenset({"NVIDIA", "TESLA"})  # words of an accelerator's name that every one of them has
+MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words of an accelerator's name that every one of them has
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -158,6 +158,12 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f'"{text}" holds characters that can\'t be printed; in a URL they are written like %20')
+    return text
+
+
 DnsLabel = Annotated[str, AfterValidator(_dns_label), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 30})]
 MeshName = Annotated[DnsLabel, AfterValidator(_mesh_name)]
 WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
@@ -165,11 +171,14 @@ Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern":
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
 WorkingDir = Annotated[str, AfterValidator(_working_dir), Field(json_schema_extra={"pattern": "^/"})]
-Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+Labels = dict[LabelKey, LabelValue]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+HealthPath = Annotated[UrlPath, AfterValidator(_printable)]
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -246,9 +255,9 @@ class Fabric(Section):
 
 
 class Storage(Section):
-    """`ephemeral` data is neither moved by migrate nor protected from destroy."""
+    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is."""
 
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     size_gib: Gib = Field(alias="size")
     throughput_mbps: Mbps | None = Field(None, alias="throughput")
     engine: Literal["native", "neuralmesh"] = "native"
@@ -274,9 +283,25 @@ class Health(Section):
     startup_s: Startup | None = Field(None, alias="startup")
 
 
+class Metrics(Section):
+    """Where a pod answers Prometheus."""
+
+    port: PortReference
+    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)] = "/metrics"
+
+
 class Mount(Section):
     path: AbsolutePath
     read_only: Annotated[bool, Field(strict=True)] = False
+
+
+class Before(Section):
+    """One step that must end well before a pod's container starts."""
+
+    image: Image
+    command: tuple[Argument, ...] = ()
+    args: tuple[Argument, ...] = ()
+    env: dict[EnvName, Argument] = {}
 
 
 class Checkpoint(Section):
@@ -298,10 +323,12 @@ class Workload(Section):
     args: tuple[Argument, ...] = ()
     working_dir: WorkingDir | None = None
     env: dict[EnvName, Argument] = {}
+    before: tuple[Before, ...] = ()
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Annotated[Health, HealthForm] | None = None
+    metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

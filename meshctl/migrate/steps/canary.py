@@ -1,5 +1,5 @@
 """What an endpoint is asked before names lead to it and while it is watched, in the words of `health`. EDGE: through
-`World` alone.
+the `Gateway` alone.
 
 Called by the steps in `environment`.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshctl.clients.health_checks import Question
-from meshctl.migrate.steps.work import Work
+from meshctl.migrate.steps.context import StepContext
 from meshctl.model.deployment import Deployment, Endpoint
 
 _REDIRECTS_END = 400  # a kubelet takes a redirect for health, too
@@ -36,10 +36,10 @@ def record(deployment: Deployment, endpoint: Endpoint) -> dict[str, str]:
     return {"health": health[0].path if health else "", "canary": last.path if by_http else last.protocol}
 
 
-def trouble(work: Work, endpoint: Endpoint, question: Question) -> str:
+def unhealthy_answer(context: StepContext, endpoint: Endpoint, question: Question) -> str:
     """What was asked and what came back, where that is not good; "" where it is."""
-    address = work.world.addresses(work.deployment).get(endpoint.name, "")
+    address = context.gateway.addresses(context.deployment).get(endpoint.name, "")
     if not address:
         return f"{endpoint.name} has no address yet"
-    answer = work.world.probe(work.deployment, endpoint, address, question)
+    answer = context.gateway.probe(context.deployment, endpoint, address, question)
     return "" if answer.ok else answer.text

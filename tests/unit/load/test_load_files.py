@@ -250,24 +250,24 @@ WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {ht
 _AT = "workloads.w.health"
 # what users of other tools write, and the one line that says what to write here: its column, key and message
 HEALTH = [
-    ("{tcp: http}", f'59: {_AT}: unknown key "tcp": write {{port: http, protocol: tcp}}'),
-    ("{grpc: http}", f'59: {_AT}: unknown key "grpc": write {{port: http, protocol: grpc}}'),
+    ("{tcp: http}", f'59: {_AT}: unknown key "tcp"; write {{port: http, protocol: tcp}}'),
+    ("{grpc: http}", f'59: {_AT}: unknown key "grpc"; write {{port: http, protocol: grpc}}'),
     ("/health", f'67: {_AT}: expected a mapping, got "/health"; write {{port: NAME, path: /health}}'),
     ("http", f'67: {_AT}: expected a mapping, got "http"; write {{port: http}}'),
     (
         "{httpGet: {path: /ok, port: http, scheme: HTTPS}}",
-        f'59: {_AT}: unknown key "httpGet": write {{port: http, path: /ok, protocol: https}}',
+        f'59: {_AT}: unknown key "httpGet"; write {{port: http, path: /ok, protocol: https}}',
     ),
-    ("{tcpSocket: {port: 80}}", f'59: {_AT}: unknown key "tcpSocket": write {{port: NAME}}'),
-    ("{port: http, path: /, scheme: HTTPS}", f'59: {_AT}: unknown key "scheme": write `protocol: https`'),
+    ("{tcpSocket: {port: 80}}", f'59: {_AT}: unknown key "tcpSocket"; write {{port: NAME}}'),
+    ("{port: http, path: /, scheme: HTTPS}", f'59: {_AT}: unknown key "scheme"; write `protocol: https`'),
     (
         "{port: http, failureThreshold: 90}",
-        f'59: {_AT}: unknown key "failureThreshold": meshctl sets the times between checks itself; '
+        f'59: {_AT}: unknown key "failureThreshold"; meshctl sets the times between checks itself; '
         "`startup: 2h` says how long a start may take",
     ),
     (
         "{port: http, exec: {command: [a]}}",
-        f'59: {_AT}: unknown key "exec": a command can\'t be asked for health; name a port: {{port: NAME}}, with '
+        f'59: {_AT}: unknown key "exec"; a command can\'t be asked for health; name a port: {{port: NAME}}, with '
         "`path` if it speaks HTTP",
     ),
     (
@@ -324,7 +324,7 @@ HEALTH = [
                 MESH.replace("nodes: 1", f"nodes: 1, accelerator: {{count: 1, model: {model}}}"),
                 f'5:48: pools.p.accelerator.model: "{model.strip(QUOTE)}" names no model; write it like H100',
             )
-            for model in ('"-"', "NVIDIA", "nvidia tesla", "80GB", "NVIDIA-80GB")
+            for model in ('"-"', "NVIDIA", "nvidia tesla", "AMD Instinct", "80GB", "NVIDIA-80GB")
         ),
     ],
 )

@@ -12,6 +12,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.render import probes
 from meshctl.resolve import workloads
 from tests.unit.render.sample import sample
+from tests.unit.render.test_render_stability import ENVIRONMENTS
 
 PROVIDERS: tuple[Provider, ...] = ("aws", "coreweave", "onprem", "kubernetes")
 
@@ -20,7 +21,8 @@ def resolved(health: dict[str, Any]) -> Health:
     """What a mesh with this section means."""
     workload = {"kind": "service", "pool": "p", "image": "i", "ports": {"http": 8000}, "health": health}
     mesh = {"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": {"p": {"nodes": 1}}}
-    (found,) = workloads.resolve(Mesh.model_validate({**mesh, "workloads": {"w": workload}}))
+    made = Mesh.model_validate({**mesh, "workloads": {"w": workload}})
+    (found,) = workloads.resolve(made, ENVIRONMENTS.environments["dc"])
     assert found.health is not None
     return found.health
 
