@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -177,6 +178,7 @@ PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+HealthPath = Annotated[UrlPath, AfterValidator(_printable)]
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -271,8 +273,14 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
+    """Without `path` a connection counts. `protocol` None: http with a path, else tcp. `live`: a path of its own for
+    the question whether to start the container again; `startup_s`: how long a start may take."""
+
     port: PortReference
+    path: HealthPath | None = None
+    protocol: Protocol | None = None
+    live: HealthPath | None = None
+    startup_s: Startup | None = Field(None, alias="startup")
 
 
 class Metrics(Section):
@@ -319,7 +327,7 @@ class Workload(Section):
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
-    health: Health | None = None
+    health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
