@@ -101,14 +101,14 @@ def _url(scheme: str, question: Question, place: Place) -> str:
 def _connection(place: Place) -> tuple[Answer, bool]:
     """Whether a connection is taken and not closed at once, as a load balancer without pods behind it does; and whether
     the server has spoken first."""
-    asked = f"connection to {place.target}"
+    attempt = f"connection to {place.target}"
     try:
         with socket.create_connection((place.address.strip("[]"), place.port), TIMEOUT_S) as connection:
             connection.settimeout(STEADY_S)
             try:
                 first = connection.recv(1)
             except TimeoutError:  # it waits for the client to speak first
-                return Answer(ok=True, text=f"{asked}: accepted"), False
+                return Answer(ok=True, text=f"{attempt}: accepted"), False
     except OSError as error:
-        return Answer(ok=False, text=f"{asked}: {error.strerror or error}"), False
-    return Answer(bool(first), f"{asked}: accepted{'' if first else ', and closed at once'}"), bool(first)
+        return Answer(ok=False, text=f"{attempt}: {error.strerror or error}"), False
+    return Answer(bool(first), f"{attempt}: accepted{'' if first else ', and closed at once'}"), bool(first)

@@ -50,7 +50,9 @@ class EngineGateway:
 
     def deployment(self, environment: str) -> Deployment:
         state = self._session.state(environment)
-        return given_fabrics.kept(upgrade.with_running_version(self._project.deployment(environment), state), state)
+        return given_fabrics.with_running_fabrics(
+            upgrade.with_running_version(self._project.deployment(environment), state), state
+        )
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         plan = self._session.plan(deployment)

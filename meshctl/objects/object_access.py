@@ -15,7 +15,7 @@ import botocore.exceptions
 import botocore.session
 
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session, s3_client
 from meshctl.errors import UsageError
 from meshctl.model import addresses
@@ -194,5 +194,7 @@ def _translate_errors(store: ObjectStore) -> AbstractContextManager[None]:
     return aws_errors.translate_errors(_request(store))
 
 
-def _request(store: ObjectStore) -> Asked:
-    return Asked(f"the object store of {store.name}", store.profile, "check the profile's credentials and permissions")
+def _request(store: ObjectStore) -> AwsRequest:
+    return AwsRequest(
+        f"the object store of {store.name}", store.profile, "check the profile's credentials and permissions"
+    )

@@ -29,8 +29,8 @@ def tls_context(target: Target) -> ssl.SSLContext:
                 context.load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         files = (target.trust.authority_file, user.certificate_file, user.key_file)
-        named = ", ".join(file for file in files if file) or "its data"
-        raise KubeconfigError(f"the kubeconfig's certificates ({named}) can't be used: {error}") from error
+        places = ", ".join(file for file in files if file) or "its data"
+        raise KubeconfigError(f"the kubeconfig's certificates ({places}) can't be used: {error}") from error
     return context
 
 

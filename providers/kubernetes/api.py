@@ -33,19 +33,19 @@ class Api:
 
     def resource(self, gvk: Gvk) -> Resource[Json]:
         """Discovery is asked once for each group and version, and again when a kind is missing: CRDs come and go."""
-        known = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
-        if known is not None:
-            return known
+        api_resource = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
+        if api_resource is not None:
+            return api_resource
         with self._lock:
             lock = self._locks.setdefault(gvk.api_version, threading.Lock())
         with lock:
-            known = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
-            if known is None:
+            api_resource = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
+            if api_resource is None:
                 self._kinds[gvk.api_version] = self._discover(gvk)
-                known = self._kinds[gvk.api_version].get(gvk.kind)
-        if known is None:
+                api_resource = self._kinds[gvk.api_version].get(gvk.kind)
+        if api_resource is None:
             raise NoMatchError(gvk)
-        return known
+        return api_resource
 
     def forget(self, gvk: Gvk) -> None:
         self._kinds.pop(gvk.api_version, None)

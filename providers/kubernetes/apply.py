@@ -111,8 +111,8 @@ def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | Non
     except NoMatchError:
         return None
     except ApiError as error:
-        known = error.status == 403 or error.reason == "AlreadyExists" or missing_namespace(error)
-        if known or NO_DRY_RUN in error.message:
+        is_expected = error.status == 403 or error.reason == "AlreadyExists" or missing_namespace(error)
+        if is_expected or NO_DRY_RUN in error.message:
             return None
         raise
 
@@ -207,13 +207,15 @@ def taken_over(entries: list[Json], manager: str) -> list[Json]:
     ours = [entry for entry in entries if _is_ours(entry, manager)]
     if not ours:
         return entries
-    kept = [entry for entry in entries if not _is_ours(entry, manager)]
-    own = next((entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"), None)
+    remaining = [entry for entry in entries if not _is_ours(entry, manager)]
+    own = next(
+        (entry for entry in remaining if entry.get("manager") == manager and entry.get("operation") == "Apply"), None
+    )
     fields: Json = {}
     for entry in [*ours, *([own] if own else [])]:
         fields = _union(fields, entry.get("fieldsV1") or {})
     merged = {**(own or ours[0]), "manager": manager, "operation": "Apply", "fieldsV1": fields}
-    return [merged, *(entry for entry in kept if entry is not own)]
+    return [merged, *(entry for entry in remaining if entry is not own)]
 
 
 def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
@@ -239,16 +241,16 @@ def merge(api: Api, gvk: Gvk, old: Json, new: Json, *, dry_run: bool) -> Json:
 
 def merge_patch(old: Json, new: Json) -> Json:
     """RFC 7396: the patch that turns `old` into `new`."""
-    found: Json = {key: None for key in old if key not in new}
+    patch: Json = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
             inner = merge_patch(before, value)
             if inner:
-                found[key] = inner
+                patch[key] = inner
         elif key not in old or before != value:
-            found[key] = value
-    return found
+            patch[key] = value
+    return patch
 
 
 def release(api: Api, gvk: Gvk, namespace: str, name: str, *, manager: str) -> None:

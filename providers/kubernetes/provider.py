@@ -79,7 +79,7 @@ class KubernetesProvider(Provider):
         if gvk.kind == "Secret":
             self._redacted.learn(inputs)
         namespaced = not objects.namespace_of(inputs) and self._scopes.is_namespaced(gvk, olds, self._cluster)
-        found, failures = checking.checked(
+        checked_inputs, failures = checking.checked(
             urn=urn,
             inputs=inputs,
             olds=olds,
@@ -87,7 +87,7 @@ class KubernetesProvider(Provider):
             default_namespace=self._cluster.namespace if namespaced else "",
             patch=objects.is_patch(token, inputs),
         )
-        return objects.marked(found), failures
+        return objects.marked(checked_inputs), failures
 
     def diff(
         self,
@@ -123,15 +123,15 @@ class KubernetesProvider(Provider):
     # Create and update
 
     def create(self, token: str, *, urn: str, inputs: Properties, timeout_s: float, preview: bool) -> Created:
-        asked = objects.normalise(inputs)
-        gvk = objects.gvk_of(token, asked)
-        manager = self._manager(urn, asked, {})
-        patch = objects.is_patch(token, asked)
+        declared = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, declared)
+        manager = self._manager(urn, declared, {})
+        patch = objects.is_patch(token, declared)
         if preview:
             live = self._previewed(
-                asked, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, asked, manager)
+                declared, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, declared, manager)
             )
-            return Created("", inputs if live is None else objects.preview_state(asked, live, manager, {}))
+            return Created("", inputs if live is None else objects.preview_state(declared, live, manager, {}))
         from providers.kubernetes import apply, deleting
 
         session = self._cluster.session()
@@ -140,17 +140,19 @@ class KubernetesProvider(Provider):
             made = apply.create(
                 session.api,
                 gvk,
-                asked,
+                declared,
                 manager=manager,
                 patch=patch,
                 server_side=self._cluster.settings.server_side_apply,
                 cancelled=self.cancelled,
-                until_predecessor_gone=lambda: deleting.until_predecessor_gone(session, gvk, asked, status=status),
+                until_predecessor_gone=lambda: deleting.until_predecessor_gone(session, gvk, declared, status=status),
             )
         except ProviderError as error:
             what = f'resource "{urn}" was not successfully created by the Kubernetes API server'
             raise _because(error, what) from error
-        outputs = self._settled(gvk, asked, made, urn=urn, manager=manager, olds={}, timeout_s=timeout_s, new=True)
+        outputs = self._outcome_of_wait(
+            gvk, declared, made, urn=urn, manager=manager, olds={}, timeout_s=timeout_s, new=True
+        )
         return Created(objects.object_id(made), outputs)
 
     def update(
@@ -168,27 +170,27 @@ class KubernetesProvider(Provider):
     ) -> Properties:
         if not preview:
             _refuse_placeholder(id, old_outputs)
-        asked = objects.normalise(news)
-        gvk = objects.gvk_of(token, asked)
-        manager = self._manager(urn, asked, old_outputs)
-        patch = objects.is_patch(token, asked)
+        declared = objects.normalise(news)
+        gvk = objects.gvk_of(token, declared)
+        manager = self._manager(urn, declared, old_outputs)
+        patch = objects.is_patch(token, declared)
         old = objects.normalise(old_inputs or old_outputs.get("__inputs") or {})
-        change = functools.partial(self._changed, gvk, old, asked, manager=manager, patch=patch)
+        change = functools.partial(self._changed, gvk, old, declared, manager=manager, patch=patch)
         try:
             if preview:
                 call = functools.partial(change, dry_run=True)
-                live = self._previewed(asked, patch=patch, urn=urn, call=call)
-                return news if live is None else objects.preview_state(asked, live, manager, old_outputs)
+                live = self._previewed(declared, patch=patch, urn=urn, call=call)
+                return news if live is None else objects.preview_state(declared, live, manager, old_outputs)
             live = change(self._cluster.session(), dry_run=False)
         except ProviderError as error:
             what = f'the Kubernetes API server reported that "{id}" failed to fully initialize or become live'
             raise _because(error, what) from error
-        return self._settled(
-            gvk, asked, live, urn=urn, manager=manager, olds=old_outputs, timeout_s=timeout_s, new=False
+        return self._outcome_of_wait(
+            gvk, declared, live, urn=urn, manager=manager, olds=old_outputs, timeout_s=timeout_s, new=False
         )
 
     def _changed(
-        self, gvk: Gvk, old: Json, asked: Json, session: Session, *, manager: str, patch: bool, dry_run: bool
+        self, gvk: Gvk, old: Json, declared: Json, session: Session, *, manager: str, patch: bool, dry_run: bool
     ) -> Json:
         """The object after the change. One that somebody deleted meanwhile is made again."""
         from providers.kubernetes import apply
@@ -196,24 +198,24 @@ class KubernetesProvider(Provider):
 
         api = session.api
         try:
-            live = api.get(gvk, objects.namespace_of(asked), objects.name_of(asked))
+            live = api.get(gvk, objects.namespace_of(declared), objects.name_of(declared))
         except ApiError as error:
             if error.status != 404 or patch:
                 raise
-            return api.create(gvk, asked, manager=manager, dry_run=dry_run)
-        if self._cluster.settings.server_side_apply or patch or objects.is_crd(asked):
+            return api.create(gvk, declared, manager=manager, dry_run=dry_run)
+        if self._cluster.settings.server_side_apply or patch or objects.is_crd(declared):
             if dry_run:
-                return apply.preview_apply(api, gvk, old, asked, live, manager=manager)
-            return apply.apply(api, gvk, asked, live, manager=manager)
-        return apply.merge(api, gvk, old, asked, dry_run=dry_run)
+                return apply.preview_apply(api, gvk, old, declared, live, manager=manager)
+            return apply.apply(api, gvk, declared, live, manager=manager)
+        return apply.merge(api, gvk, old, declared, dry_run=dry_run)
 
     def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:
         applies = self._cluster.settings.server_side_apply
         return objects.field_manager(urn, inputs, outputs) if applies else FIELD_MANAGER
 
-    def _previewed(self, asked: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
+    def _previewed(self, declared: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
         """The server's dry run; None where there can't be one, which leaves the inputs as all that is known."""
-        if contains_unknown(asked) or patch:
+        if contains_unknown(declared) or patch:
             return None
         if self._cluster.is_unknown:
             self._warn_once("", UNKNOWN_CLUSTER)
@@ -222,18 +224,18 @@ class KubernetesProvider(Provider):
         from providers.kubernetes.connection import UnreachableError
 
         try:
-            found: Json | None = call(self._cluster.session())
+            previewed: Json | None = call(self._cluster.session())
         except NoMatchError:
             return None
         except UnreachableError as error:
             self._warn_once(urn, f"previewed without its API server: {error}")
             return None
-        return found
+        return previewed
 
-    def _settled(
+    def _outcome_of_wait(
         self,
         gvk: Gvk,
-        asked: Json,
+        declared: Json,
         live: Json,
         *,
         urn: str,
@@ -247,30 +249,30 @@ class KubernetesProvider(Provider):
         Raises:
             CreatedNotReady: it isn't; the state is kept and the next run waits again.
         """
-        outcome = self._wait(gvk, asked, live, urn=urn, timeout_s=timeout_s)
-        outputs = objects.state(asked, outcome.live or live, manager, olds)
+        outcome = self._wait(gvk, declared, live, urn=urn, timeout_s=timeout_s)
+        outputs = objects.state(declared, outcome.live or live, manager, olds)
         if outcome.reasons:
             raise CreatedNotReady(id=objects.object_id(live), outputs=outputs, reasons=outcome.reasons)
         return outputs
 
-    def _wait(self, gvk: Gvk, asked: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
+    def _wait(self, gvk: Gvk, declared: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
         from providers.kubernetes.waiting import Outcome
 
-        if objects.is_true(asked, objects.SKIP_AWAIT) and not objects.is_crd(asked):
+        if objects.is_true(declared, objects.SKIP_AWAIT) and not objects.is_crd(declared):
             return Outcome(live)
         outcome = self._cluster.session().waiter.until_ready(
             gvk,
             live,
-            timeout_s=readiness.timeout_s(timeout_s, asked, gvk),
-            status=lambda said: self.host.status(urn, self._redacted(said)),
+            timeout_s=readiness.timeout_s(timeout_s, declared, gvk),
+            status=lambda text: self.host.status(urn, self._redacted(text)),
         )
         return Outcome(outcome.live, tuple(map(self._redacted, outcome.reasons)))
 
     # Read and delete
 
     def read(self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties) -> Found:
-        asked = objects.normalise(inputs)
-        gvk = objects.gvk_of(token, asked or outputs)
+        declared = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, declared or outputs)
         from providers.kubernetes.connection import UnreachableError
 
         try:
@@ -284,13 +286,13 @@ class KubernetesProvider(Provider):
             raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
         if live is None or grace.is_leaving(live) or (objects.is_placeholder(outputs) and not _is_ours(live)):
             return Found("")
-        found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
-        manager = self._manager(urn, asked, outputs)
-        state = objects.state(found, live, manager, outputs)
-        reasons = self._unready(gvk, asked, live)
+        inputs_now = objects.prune(live, declared) if declared else objects.imported_inputs(live)
+        manager = self._manager(urn, declared, outputs)
+        state = objects.state(inputs_now, live, manager, outputs)
+        reasons = self._unready(gvk, declared, live)
         if reasons:
-            raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(found))
-        return Found(id, state, objects.marked(found))
+            raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(inputs_now))
+        return Found(id, state, objects.marked(inputs_now))
 
     def _live(self, gvk: Gvk, id: str) -> Json | None:
         """The object; None only when the API server itself says that it, or its kind, isn't there."""
@@ -306,32 +308,32 @@ class KubernetesProvider(Provider):
                 return None
             raise
 
-    def _unready(self, gvk: Gvk, asked: Json, live: Json) -> list[str]:
-        if not asked or objects.is_true(asked, objects.SKIP_AWAIT) or gvk.kind == "CustomResourceDefinition":
+    def _unready(self, gvk: Gvk, declared: Json, live: Json) -> list[str]:
+        if not declared or objects.is_true(declared, objects.SKIP_AWAIT) or gvk.kind == "CustomResourceDefinition":
             return []
-        found = self._cluster.session().waiter.verdict(gvk, live)
+        verdict = self._cluster.session().waiter.verdict(gvk, live)
         what = f"{gvk.kind} {objects.object_id(live)}"
-        return [] if found.ready else [f"{what}: {found.message} [code={found.code or 'NotReady'}]"]
+        return [] if verdict.ready else [f"{what}: {verdict.message} [code={verdict.code or 'NotReady'}]"]
 
     def delete(
         self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties, timeout_s: float
     ) -> None:
         _refuse_placeholder(id, outputs)
-        asked = objects.normalise(inputs or outputs.get("__inputs") or {})
-        gvk = objects.gvk_of(token, asked)
+        declared = objects.normalise(inputs or outputs.get("__inputs") or {})
+        gvk = objects.gvk_of(token, declared)
         from providers.kubernetes.connection import UnreachableError
 
         try:
             live = self._live(gvk, id)
             if live is None:
                 return
-            if objects.is_patch(token, asked):
-                self._release(gvk, id, self._manager(urn, asked, outputs))
+            if objects.is_patch(token, declared):
+                self._release(gvk, id, self._manager(urn, declared, outputs))
                 return
             from providers.kubernetes import deleting
 
             status = functools.partial(self.host.status, urn)
-            deleting.delete(self._cluster.session(), gvk, asked, live, timeout_s=timeout_s, status=status)
+            deleting.delete(self._cluster.session(), gvk, declared, live, timeout_s=timeout_s, status=status)
         except UnreachableError as error:
             if self._cluster.settings.delete_unreachable:
                 self._warn_once(urn, f"dropped from the state, not deleted: {error}")
@@ -349,8 +351,8 @@ class KubernetesProvider(Provider):
         """`kubernetes:yaml:decode`: the objects of a YAML text, for the SDK's YAML components."""
         if token != "kubernetes:yaml:decode":  # noqa: S105 (a Pulumi token)
             return super().invoke(token, args=args)
-        found = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
-        return {"result": found}
+        documents = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
+        return {"result": documents}
 
 
 def _refuse_placeholder(id: str, outputs: Properties) -> None:
@@ -366,10 +368,10 @@ def _is_ours(live: Json) -> bool:
     return apply.made_by_pulumi(live)
 
 
-def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json | None:
+def _dry_create(gvk: Gvk, declared: Json, manager: str, session: Session) -> Json | None:
     from providers.kubernetes import apply
 
-    return apply.preview_create(session.api, gvk, asked, manager=manager)
+    return apply.preview_create(session.api, gvk, declared, manager=manager)
 
 
 def _because(error: ProviderError, what: str) -> ProviderError:
