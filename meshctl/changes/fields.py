@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshctl.changes import security
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
@@ -80,7 +81,12 @@ _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?
 _SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle)\b")
+# What is shown in words of its own: path -> its term, and how its value is said.
+_SAID: dict[str, tuple[str, Callable[[Any], str | None]]] = {
+    f"{_POD}.securityContext": ("user", security.user),
+    f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
+}
 _CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
@@ -141,6 +147,10 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
             return _named(step, path, term, key, value)
+    for path, (term, said) in _SAID.items():
+        if change.path == path or change.path.startswith(f"{path}."):
+            old, new = (said(_known(value_at(inputs, path))) for inputs in (step.old, step.new))
+            return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
     whole = _WHOLE.match(change.path)

@@ -48,6 +48,7 @@ from meshctl.errors import (
     UnreachableError,
     UsageError,
 )
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import Presence
@@ -148,6 +149,7 @@ class Session:
             *owned.result().forecasts(drifted),
             *gone_jobs.notes(drifted, deployment.environment),
             *staying.result().notes,
+            *pod_users.notes(upgrade.kept(deployment, state.result())),
             *plans.looked_at(
                 state.result(), looked=seen is not None, other_profile=seen is not None and seen.other_profile
             ),
@@ -247,7 +249,8 @@ class Session:
 
     def _staying(self, deployment: Deployment, state: StackState) -> Staying:
         """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""
-        return finished_jobs.staying(deployment, state, lambda: job_states.of(deployment, state.outputs))
+        declared = upgrade.kept(deployment, state)
+        return finished_jobs.staying(declared, state, lambda: job_states.of(deployment, state.outputs))
 
     def remake_job(self, deployment: Deployment, workload: str) -> None:
         """Run a job again: its Job is deleted, waited for as long as its pods may take, and made anew; the Secrets that
@@ -393,7 +396,7 @@ class Session:
             late |= held()
             if values:
                 late |= secret_revisions.revisions(deployment, values, state())
-            declared = upgrade.kept(deployment, state()) if clusters.is_made(deployment) else deployment
+            declared = upgrade.kept(deployment, state())
             declared = finished_jobs.with_marks(declared, state()) if keep_marks else declared
             uid = cluster_identity.recorded(deployment.environment, state()) if cluster is None else cluster
             declare = registry.platform(deployment.provider).declare

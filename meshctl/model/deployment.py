@@ -23,6 +23,7 @@ Provider = str  # the name of a platform: see meshctl.platforms
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
 WorkloadKind = Literal["inference", "training", "service", "batch"]
+User = int | Literal["image", "root"]
 
 
 class Value(BaseModel):
@@ -204,6 +205,8 @@ class Workload(Value):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
+    user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
+    root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
     env: dict[str, str] = {}  # the user's
     secrets: dict[str, str] = {}  # env name -> secret name
     accelerators: int = 0

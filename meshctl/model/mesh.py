@@ -28,7 +28,6 @@ _IMAGE = (
 _PATH = r"^/[^:]+$"
 # where a mount can't be used, and why
 _TAKEN_PATHS = {
-    "/root": "pods run as user 1000, who can't enter it",
     "/proc": "the kernel's own",
     "/sys": "the kernel's own",
     "/dev/shm": "shared memory is mounted there",  # noqa: S108
@@ -36,6 +35,7 @@ _TAKEN_PATHS = {
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
 MAKERS = frozenset({"NVIDIA", "TESLA"})  # words of an accelerator's name that every one of them has
+_MOST_USERS = 2**31 - 1  # Kubernetes takes no higher number of a user
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -120,9 +120,17 @@ def _working_dir(text: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not text.startswith("/") or ".." in parts or not text.isprintable():
         raise ValueError(f'"{text}" is not an absolute path without ".."; write it like /app')
-    if parts[:1] == ["root"]:
-        raise ValueError(f'"{text}" can\'t be used: {_TAKEN_PATHS["/root"]}')
     return text
+
+
+def _user(value: object) -> object:
+    if value in ("image", "root") or (
+        isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_USERS
+    ):
+        return value
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError("user 0 is root; write `user: root`")
+    raise ValueError(f"must be image, root or the number of a user from 1 to {_MOST_USERS}")
 
 
 def _one_or_many(value: object) -> object:
@@ -176,6 +184,10 @@ Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
+User = Annotated[
+    Annotated[int, Field(ge=1, le=_MOST_USERS)] | Literal["image", "root"],
+    BeforeValidator(_user),
+]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
@@ -296,6 +308,7 @@ class Workload(Section):
     command: tuple[Argument, ...] = ()
     args: tuple[Argument, ...] = ()
     working_dir: WorkingDir | None = None
+    user: User | None = None
     env: dict[EnvName, Argument] = {}
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()

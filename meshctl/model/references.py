@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from meshctl.model import object_names
+from meshctl.model import object_names, pod_users
 from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
@@ -92,6 +92,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        yield from _closed_to_user(workload, at)
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
@@ -123,6 +124,27 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     yield from missing(where, "storage", storage, stores)
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
+
+
+def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    """Paths below /root, which other users than root can't enter."""
+    user = workload.get("user", pod_users.DEFAULT_ID)
+    if user in ("root", "image"):
+        return
+    mounts = _mapping(workload.get("mounts"))
+    paths: list[tuple[Path, object]] = [((*at, "workingDir"), workload.get("workingDir"))]
+    paths += [((*at, "mounts", name, "path"), _mapping(mount).get("path")) for name, mount in mounts.items()]
+    for where, path in paths:
+        parts = [part for part in path.split("/") if part not in ("", ".")] if isinstance(path, str) else []
+        if parts[:1] == ["root"] and ".." not in parts:
+            hint = "use another folder and tell the program (HF_HOME for models of Hugging Face)"
+            if where[-1] == "workingDir":
+                hint = "use another folder"
+            yield (
+                where,
+                f"\"{path}\" can't be used: pods run as user {user}, who can't enter it;"
+                f" write `user: root` for this workload, or {hint}",
+            )
 
 
 def _normal(path: object) -> object:

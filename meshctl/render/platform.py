@@ -9,10 +9,10 @@ import signal
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import object_names
+from meshctl.model import object_names, pod_users
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import object_storage, pods, registries
+from meshctl.render import object_storage, pod_security, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -63,14 +63,12 @@ def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def _base(deployment: Deployment) -> list[PlatformObject]:
     kinds = sorted({workload.kind for workload in deployment.workloads})
-    locking = [w.name for w in deployment.workloads if pods.locks_memory(w, deployment.pool(w.pool))]
-    reason = f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}" if locking else ""
     values = {
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
-        # no level between allows IPC_LOCK; `warn` shows whatever else would not keep to `restricted`
-        "security_level": "privileged" if locking else "restricted",
-        "security_reason": reason,
+        # `warn` shows whatever else would not keep to `restricted`
+        "security_level": pod_users.level(deployment),
+        "security_reason": pod_security.reason(deployment),
         "accounts": [{"name": w.name, "labels": pods.labels(deployment, w)} for w in deployment.workloads],
         "priorities": [_priority(deployment, kind) for kind in kinds],
     }

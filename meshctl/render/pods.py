@@ -9,25 +9,22 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from meshctl.model import object_names
+from meshctl.model import object_names, pod_users
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
-from meshctl.render import container_fields, object_storage, registries
+from meshctl.render import container_fields, object_storage, pod_security, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 _GPU = "nvidia.com/gpu"
-# Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
-# PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
-_USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
-_RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 
 
 def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
     pool = deployment.pool(workload.pool)
+    user = pod_users.of(workload, pool)
     staged = [object_storage.staging(deployment, mount) for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
@@ -61,7 +58,9 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
             ),
             *object_storage.volume_mounts(deployment, workload),
         ],
-        "locks_memory": locks_memory(workload, pool),
+        "pod_security": pod_security.of_pod(user),
+        "container_security": pod_security.of_container(user),
+        "staging_security": pod_security.of_staging(user),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
         "health_port": workload.ports[workload.health.port] if workload.health else None,
         "grace_s": grace_s(workload),
@@ -150,15 +149,6 @@ def takes_whole_node(workload: Workload, pool: Pool) -> bool:
     return pool.gpus_per_node > 0 and workload.accelerators >= pool.gpus_per_node
 
 
-def locks_memory(workload: Workload, pool: Pool) -> bool:
-    """Whether the pod needs IPC_LOCK: RDMA over InfiniBand and RoCE pins memory beyond a container's limit.
-
-    EFA does without: `stacks.aws.pools` opens the limit on its nodes, and so for users that are not root.
-    """
-    fabric = pool.fabric
-    return fabric is not None and fabric.kind in _RDMA_CAPABILITY_KINDS and fabric_count(workload, pool) > 0
-
-
 def fabric_count(workload: Workload, pool: Pool) -> int:
     return pool.fabric_devices(workload.accelerators)
 
@@ -203,8 +193,9 @@ def _bytes(gib: float) -> str:
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+    own = pod_security.variables(pod_users.of(workload, pool))
     own_secret = object_names.workload_secret(workload.name)
-    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in own.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
@@ -68,7 +69,7 @@ def _deployment(
     carried: tuple[Workload, ...],
 ) -> Deployment:
     cluster = registry.platform(environment.provider).cluster
-    return Deployment(
+    deployment = Deployment(
         mesh=mesh.name,
         environment=name,
         provider=environment.provider,
@@ -84,6 +85,7 @@ def _deployment(
         workloads=carried,
         endpoints=_endpoints(mesh),
     )
+    return pod_users.with_one_user(deployment)
 
 
 def _first_zone(environment: PlatformEnvironment) -> str:
@@ -150,4 +152,4 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
-    return tuple(notes)
+    return (*notes, *pod_users.notes(deployment))

@@ -1,4 +1,4 @@
-"""Which Kubernetes version a cluster that meshctl makes is to have, and whether there is a way to it. PURE.
+"""What stays as it is up where the files ask for nothing else, and the way between Kubernetes versions. PURE.
 
 Called by `session` and for migrations, before anything runs. A managed control plane goes up one minor version at a
 time and never down (EKS user guide, "Update existing cluster to new Kubernetes version"); refused in the middle of a
@@ -8,14 +8,20 @@ run, half of it would be changed.
 from __future__ import annotations
 
 from meshctl.errors import UsageError
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 
 
 def kept(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the version that its cluster has, where environments.yaml asks for none: what a new meshctl
-    takes for a new cluster is no reason to replace the nodes of one that is up."""
+    """The deployment with what is up already and a newer meshctl would decide otherwise: the version of its cluster,
+    where environments.yaml asks for none (no reason to replace its nodes), and the user of pods (no reason to roll
+    them)."""
+    return _with_kept_version(pod_users.as_it_is_up(deployment, state.deployment), state)
+
+
+def _with_kept_version(deployment: Deployment, state: StackState) -> Deployment:
     there = _version(state)
     is_made = registry.platform(deployment.provider).cluster.made is not None
     if not there or not is_made or deployment.cluster.version_asked:

@@ -142,3 +142,38 @@ def test_several_objects_that_change_alike_are_one_field_and_nothing_but_bookkee
     hidden = step("kubernetes:core/v1:Service", 'metadata.annotations["pulumi.com/skipAwait"]')
     text = plan_text(grouped(hidden))
     assert "~ workload/chat  1 resource to update" in text
+
+
+def as_user(**context: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"securityContext": {"fsGroup": 1000, **context}, "containers": [{}]}}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        (as_user(runAsUser=1000, runAsGroup=1000, runAsNonRoot=True), as_user(runAsUser=0), "user 1000 -> root"),
+        (as_user(runAsUser=0), as_user(), "user root -> image"),
+        (as_user(), as_user(runAsUser=999), "user image -> 999"),
+    ],
+)
+def test_who_a_pod_runs_as_is_said_once_and_as_in_the_mesh(old: Any, new: Any, text: str) -> None:
+    path = "spec.template.spec.securityContext"
+    paths = (f"{path}.runAsUser", f"{path}.runAsGroup", f"{path}.runAsNonRoot")
+    assert words(DEPLOYMENT, *paths, old=old, new=new) == [text]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ({"capabilities": {"drop": ["ALL"]}}, None, "capabilities none -> the runtime's own"),
+        (
+            {"capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK"]}},
+            {"capabilities": {"add": ["IPC_LOCK"]}},
+            "capabilities IPC_LOCK -> the runtime's own and IPC_LOCK",
+        ),
+    ],
+)
+def test_what_a_container_may_do_is_in_words(old: Any, new: Any, text: str) -> None:
+    path = "spec.template.spec.containers[0].securityContext"
+    before, after = pod(securityContext=old), pod(**({"securityContext": new} if new else {}))
+    assert words(DEPLOYMENT, path, old=before, new=after) == [text]
