@@ -59,13 +59,17 @@ class _Document:
         self.problems.append(Diagnostic(self.file, line, column, "", message))
 
     def report(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> None:
+        self.problems.append(self.diagnostic(path, message, at_key=at_key))
+
+    def diagnostic(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> Diagnostic:
+        """A problem at `path`, which is not reported yet."""
         line, column = _position(self.root, path, at_key=at_key)
-        self.problems.append(Diagnostic(self.file, line, column, _dotted(path), message))
+        return Diagnostic(self.file, line, column, _dotted(path), message)
 
 
 def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
     """Read and check both files. Diagnostics name the files as the paths given here do. An environment on a platform
-    that can't be used here is no error yet: see `UnusableEnvironment`.
+    that can't be used here is no error yet (see `UnusableEnvironment`), nor is what `Mesh.mistakes` holds.
 
     Raises: DiagnosticsError with everything that is wrong in either file.
     """
@@ -76,10 +80,11 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
         environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
     mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
+    of_mesh = _mistakes_of(mesh_document)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
-        raise DiagnosticsError(_unique([*problems, *mistakes.values()]))
-    return mesh, _with_mistakes(environments, mistakes)
+        raise DiagnosticsError(_unique([*problems, *of_mesh, *mistakes.values()]))
+    return mesh.with_mistakes(of_mesh), _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
@@ -109,6 +114,11 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
     for where, message in references.check_environments(environments.data, known):
         environments.report(where, message)
+
+
+def _mistakes_of(mesh: _Document) -> tuple[Diagnostic, ...]:
+    """What forbids to bring the mesh up: see `Mesh.mistakes`."""
+    return tuple(mesh.diagnostic(where, message) for where, message in references.check_jobs(mesh.data))
 
 
 def _unusable_platforms(document: _Document) -> dict[str, Diagnostic]:

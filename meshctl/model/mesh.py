@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from meshctl.errors import Diagnostic
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -342,3 +343,15 @@ class Mesh(Section):
     endpoints: dict[DnsLabel, Endpoint] = {}
     blueprints: dict[str, dict[str, Any]] = {}
     limits: Limits = Limits()
+    _mistakes: tuple[Diagnostic, ...] = PrivateAttr(())
+
+    @property
+    def mistakes(self) -> tuple[Diagnostic, ...]:
+        """What forbids to bring the mesh up, and not to look at what is up or to delete it: an older version may have
+        allowed it. Found by `load`, raised by `resolve`."""
+        return self._mistakes
+
+    def with_mistakes(self, mistakes: tuple[Diagnostic, ...]) -> Mesh:
+        copy = self.model_copy()
+        copy._mistakes = mistakes
+        return copy

@@ -163,8 +163,8 @@ def _group_notes(deployment: Deployment) -> Iterator[str]:
             pinning = [w.name for w in group if locks_memory(w, deployment.pool(w.pool))]
             others = [w.name for w in group if w.name not in pinning]
             yield (
-                f"{', '.join(others)} run as root, because they share a file system with {', '.join(pinning)}, which"
-                " RDMA needs to run as root; `user` of a workload says otherwise"
+                f"pods of {', '.join(others)} run as root, because they share a file system with"
+                f" {', '.join(pinning)}, whose RDMA needs root; `user` of a workload names another user"
             )
 
 

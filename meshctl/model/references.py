@@ -15,6 +15,7 @@ from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
+_JOBS = ("training", "batch")  # kinds of workloads that run to an end of their own
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
 
 
@@ -31,6 +32,39 @@ def check_mesh(data: object) -> list[Problem]:
     """
     mesh = _mapping(data)
     return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh), *_object_names(mesh)]
+
+
+def check_jobs(data: object) -> list[Problem]:
+    """What asks for requests to the pods of jobs, which older versions took. It forbids to bring the mesh up, and not
+    to look at what is up or to delete it: see `Mesh.mistakes`."""
+    mesh = _mapping(data)
+    workloads = _mapping(mesh.get("workloads"))
+    problems: list[Problem] = []
+    for name, workload in _items(mesh, "workloads"):
+        if workload.get("kind") in _JOBS and workload.get("health") is not None:
+            problems.append((("workloads", name, "health"), _no_health(workload["kind"])))
+    for name, endpoint in _items(mesh, "endpoints"):
+        target = _mapping(workloads.get(str(endpoint.get("workload"))))
+        if target.get("kind") in _JOBS:
+            message = _no_endpoint(str(endpoint["workload"]), target["kind"])
+            problems.append((("endpoints", name, "workload"), message))
+    return problems
+
+
+def _no_health(kind: str) -> str:
+    return (
+        f"a {kind} job has no health: nobody sends it requests, and a pod of it runs until its program ends, which is"
+        " how it is known to be alive. Remove `health`, or use `kind: service` for what answers requests"
+    )
+
+
+def _no_endpoint(name: str, kind: str) -> str:
+    pods = "rank of the gang" if kind == "training" else "pod of the job"
+    message = (
+        f'"{name}" is a {kind} job: its endpoint would send requests to every {pods}. Remove the endpoint, or use'
+        " `kind: service` for what answers requests"
+    )
+    return f"{message}; inside the mesh rank 0 is reached at {name}-0.{name}" if kind == "training" else message
 
 
 def check_environments(data: object, pools: list[str] | None) -> list[Problem]:

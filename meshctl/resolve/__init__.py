@@ -26,8 +26,10 @@ def resolve(
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
     taken to be there.
     Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
-    used here.
+    used here; DiagnosticsError with `Mesh.mistakes`.
     """
+    if mesh.mistakes:
+        raise DiagnosticsError(list(mesh.mistakes))
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)

@@ -149,7 +149,7 @@ def test_root_of_a_shared_file_system_can_use_the_files_of_others(environment: s
     assert added(made, "prefetch") == added(made, "serve") == ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
     assert added(made, "sft") == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "IPC_LOCK"]
     assert added(made, "alone") == []
-    assert "prefetch, serve run as root, because they share a file system with sft" in notes(environment)
+    assert "pods of prefetch, serve run as root, because they share a file system with sft" in notes(environment)
 
 
 def test_sharing_goes_by_way_of_other_pods() -> None:
