@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from meshctl import user_paths
+from meshctl import text_files, user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import references, secret_places
+from meshctl.model import pod_files, references, secret_places
 from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
@@ -80,11 +80,11 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
         environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
     mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
-    of_mesh = _mistakes_of(mesh_document)
+    texts, of_mesh = _beside(mesh_document, mesh_path.absolute().parent)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
         raise DiagnosticsError(_unique([*problems, *of_mesh, *mistakes.values()]))
-    return mesh.with_mistakes(of_mesh), _with_mistakes(environments, mistakes)
+    return mesh.with_findings(of_mesh, texts), _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
@@ -116,9 +116,11 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
         environments.report(where, message)
 
 
-def _mistakes_of(mesh: _Document) -> tuple[Diagnostic, ...]:
-    """What forbids to bring the mesh up: see `Mesh.mistakes`."""
-    return tuple(mesh.diagnostic(where, message) for where, message in references.check_jobs(mesh.data))
+def _beside(mesh: _Document, folder: Path) -> tuple[dict[str, str], tuple[Diagnostic, ...]]:
+    """The texts of the files that workloads name, and what forbids to bring the mesh up (see `Mesh.mistakes`)."""
+    texts, unusable = text_files.collect(folder, references.files(mesh.data), pod_files.MOST_BYTES)
+    problems = [*references.check_jobs(mesh.data), *unusable]
+    return texts, tuple(mesh.diagnostic(where, message) for where, message in problems)
 
 
 def _unusable_platforms(document: _Document) -> dict[str, Diagnostic]:

@@ -209,6 +209,8 @@ class Workload(Value):
     root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
     env: dict[str, str] = {}  # the user's
     secrets: dict[str, str] = {}  # env name -> secret name
+    files: dict[str, str] = added_later({})  # path in the pod -> text
+    secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
     accelerators: int = 0
     cpu: float = 0
     memory_gib: float = 0

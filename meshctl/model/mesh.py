@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
+from meshctl.model import pod_files
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -117,6 +118,19 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _file_path(text: str) -> str:
+    if text.endswith("/"):
+        raise ValueError(f'"{text}" is a folder; write the path of the file itself')
+    path = _absolute(text)
+    if len(pod_files.key_of(path)) > pod_files.MOST_KEY:
+        raise ValueError(f'"{text}" is too long for the path of a file; write a shorter one')
+    return path
+
+
+def _secret_key(text: str) -> str:
+    return _file_path(text) if text.startswith("/") else _env_name(text)
+
+
 def _working_dir(text: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not text.startswith("/") or ".." in parts or not text.isprintable():
@@ -178,6 +192,8 @@ WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
+FilePath = Annotated[str, AfterValidator(_file_path), Field(json_schema_extra={"pattern": _PATH})]
+SecretKey = Annotated[str, AfterValidator(_secret_key), Field(json_schema_extra={"pattern": f"{_ENV_NAME}|{_PATH}"})]
 WorkingDir = Annotated[str, AfterValidator(_working_dir), Field(json_schema_extra={"pattern": "^/"})]
 Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
@@ -298,7 +314,10 @@ class Checkpoint(Section):
 
 
 class Workload(Section):
-    """`replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
+    """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
+    text `Mesh.text` has.
+
+    `replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
@@ -311,7 +330,8 @@ class Workload(Section):
     working_dir: WorkingDir | None = None
     user: User | None = None
     env: dict[EnvName, Argument] = {}
-    secrets: dict[EnvName, DnsLabel] = {}
+    secrets: dict[SecretKey, DnsLabel] = {}
+    files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Health | None = None
@@ -344,6 +364,7 @@ class Mesh(Section):
     blueprints: dict[str, dict[str, Any]] = {}
     limits: Limits = Limits()
     _mistakes: tuple[Diagnostic, ...] = PrivateAttr(())
+    _texts: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def mistakes(self) -> tuple[Diagnostic, ...]:
@@ -351,7 +372,12 @@ class Mesh(Section):
         allowed it. Found by `load`, raised by `resolve`."""
         return self._mistakes
 
-    def with_mistakes(self, mistakes: tuple[Diagnostic, ...]) -> Mesh:
+    def text(self, file: str) -> str:
+        """The text of a file that `files` of a workload names; `load` has read it."""
+        return self._texts[file]
+
+    def with_findings(self, mistakes: tuple[Diagnostic, ...], texts: dict[str, str]) -> Mesh:
+        """The mesh with what `load` found beside the file itself: mistakes, and the texts of files by their names."""
         copy = self.model_copy()
-        copy._mistakes = mistakes
+        copy._mistakes, copy._texts = mistakes, texts
         return copy

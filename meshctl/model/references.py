@@ -127,6 +127,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
         yield from _closed_to_user(workload, at)
+        yield from _file_paths(workload, at)
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
@@ -168,6 +169,7 @@ def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     mounts = _mapping(workload.get("mounts"))
     paths: list[tuple[Path, object]] = [((*at, "workingDir"), workload.get("workingDir"))]
     paths += [((*at, "mounts", name, "path"), _mapping(mount).get("path")) for name, mount in mounts.items()]
+    paths += [(where, path) for where, path in _paths_of_files(workload, at)]
     for where, path in paths:
         parts = [part for part in path.split("/") if part not in ("", ".")] if isinstance(path, str) else []
         if parts[:1] == ["root"] and ".." not in parts:
@@ -179,6 +181,48 @@ def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
                 f"\"{path}\" can't be used: pods run as user {user}, who can't enter it;"
                 f" write `user: root` for this workload, or {hint}",
             )
+
+
+def files(data: object) -> list[tuple[Path, str]]:
+    """The files beside mesh.yaml that workloads name: where, and their names."""
+    found: list[tuple[Path, str]] = []
+    for name, workload in _items(_mapping(data), "workloads"):
+        entries = _mapping(workload.get("files")).items()
+        found += [
+            (("workloads", name, "files", path), file) for path, file in entries if isinstance(file, str) and file
+        ]
+    return found
+
+
+def _paths_of_files(workload: dict[str, Any], at: Path) -> list[tuple[Path, str]]:
+    """Where the workload wants files in its pods, those of secrets included."""
+    return [
+        ((*at, key, path), path)
+        for key in ("files", "secrets")
+        for path in _mapping(workload.get(key))
+        if isinstance(path, str) and path.startswith("/")
+    ]
+
+
+def _file_paths(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    """Each path holds one thing: a mount, a file, or a folder with some of them."""
+    mounts = {
+        str(_normal(path)): f"the mount of storage {name}"
+        for name, mount in _mapping(workload.get("mounts")).items()
+        if isinstance(path := _mapping(mount).get("path"), str)
+    }
+    taken: dict[str, str] = {}
+    for where, path in _paths_of_files(workload, at):
+        owners = {**mounts, **taken}
+        over = next((owner for owner in owners if f"{path}/".startswith(f"{owner}/")), None)
+        below = next((owner for owner in owners if owner.startswith(f"{path}/")), None)
+        if over == path:
+            yield where, f'"{path}" is taken by {owners[path]} already'
+        elif over is not None:
+            yield where, f'"{path}" lies inside of {owners[over]} at {over}; choose a path outside of it'
+        elif below is not None:
+            yield where, f'"{path}" is a file, and {owners[below]} at {below} needs it to be a folder'
+        taken.setdefault(path, f"the file in {where[-2]}")
 
 
 def _normal(path: object) -> object:

@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.model import object_names, pod_users
 from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
 from meshctl.platforms import registry
-from meshctl.render import container_fields, object_storage, pod_security, registries
+from meshctl.render import container_fields, file_mounts, object_storage, pod_security, registries
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
@@ -33,6 +33,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
+        "files_revision": file_mounts.pod_annotations(workload),
         "selector": selector(deployment, workload),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload),
@@ -49,6 +50,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
             *volumes(deployment, workload),
             *memory_volumes(workload, pool),
             *object_storage.volumes(deployment, workload),
+            *file_mounts.volumes(workload),
         ],
         "volume_mounts": [
             *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
@@ -57,6 +59,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
                 for volume in memory_volumes(workload, pool)
             ),
             *object_storage.volume_mounts(deployment, workload),
+            *file_mounts.volume_mounts(workload),
         ],
         "pod_security": pod_security.of_pod(user),
         "container_security": pod_security.of_container(user),
@@ -95,7 +98,7 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     found = []
     if object_storage.has_secret(deployment) and object_storage.mounted_stores(deployment, workload):
         found.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
-    if workload.secrets:
+    if file_mounts.secret_entries(workload):
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
 

@@ -35,7 +35,8 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
 
 def _workload_secrets(deployment: Deployment, environments: Environments) -> dict[str, str]:
     registries = {name for workload in deployment.workloads for name in workload.image_pull_secrets}
-    names = sorted({name for workload in deployment.workloads for name in workload.secrets.values()} | registries)
+    used = {name for w in deployment.workloads for name in (*w.secrets.values(), *w.secret_files.values())}
+    names = sorted(used | registries)
     values = {}
     faults = []
     for name in names:
@@ -95,7 +96,7 @@ def _content(source: SecretSource) -> bytes:
 
 
 def _decoded(content: bytes) -> str | None:
-    """None for what no variable of a container can hold."""
+    """None for what no variable of a container can hold; a file of a pod gets the same text."""
     try:
         text = content.decode().rstrip("\r\n")
     except UnicodeDecodeError:

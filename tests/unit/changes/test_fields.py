@@ -9,6 +9,7 @@ import pytest
 
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
 from meshctl.changes.fields import FieldChange, fields
+from meshctl.model import pod_files
 from meshwire.marks import UNKNOWN_STRING
 
 JOB = "kubernetes:batch/v1:Job"
@@ -177,3 +178,44 @@ def test_what_a_container_may_do_is_in_words(old: Any, new: Any, text: str) -> N
     path = "spec.template.spec.containers[0].securityContext"
     before, after = pod(securityContext=old), pod(**({"securityContext": new} if new else {}))
     assert words(DEPLOYMENT, path, old=before, new=after) == [text]
+
+
+FILES = "kubernetes:core/v1:ConfigMap"
+PROMPT_KEY = pod_files.key_of("/prompt.yaml")
+TOKEN_KEY = pod_files.key_of("/run/secrets/hf")
+MOUNTS = [
+    {"name": "0-files", "mountPath": "/prompt.yaml", "subPath": PROMPT_KEY},
+    {"name": "0-secret-files", "mountPath": "/run/secrets/hf", "subPath": TOKEN_KEY},
+    {"name": "cache", "mountPath": "/cache"},
+]
+
+
+def test_a_file_with_another_text_is_called_by_its_path() -> None:
+    old, new = {"data": {PROMPT_KEY: "be kind"}}, {"data": {PROMPT_KEY: "be mild"}}
+    assert words(FILES, f'data["{PROMPT_KEY}"]', old=old, new=new) == ["file /prompt.yaml changes"]
+
+
+def test_a_secret_that_is_a_file_is_called_by_its_path_and_never_shown() -> None:
+    old, new = {"stringData": {TOKEN_KEY: "hf_old"}}, {"stringData": {TOKEN_KEY: "[secret]"}}
+    (change,) = fields(step(SECRET, f'stringData["{TOKEN_KEY}"]', old=old, new=new))
+    assert change.text() == "secret /run/secrets/hf changes"
+    assert "hf_old" not in repr(change)
+
+
+def test_a_file_that_comes_or_goes_is_said_once() -> None:
+    """With the pods that mount it, not with the ConfigMap or the Secret that holds it."""
+    path = "spec.template.spec.containers[0].volumeMounts"
+    come = words(DEPLOYMENT, path, old=pod(), new=pod(volumeMounts=MOUNTS))
+    assert come == ["mount cache none -> /cache", "file /prompt.yaml comes", "secret /run/secrets/hf comes"]
+    assert words(DEPLOYMENT, path, old=pod(volumeMounts=MOUNTS[:2]), new=pod()) == [
+        "file /prompt.yaml goes",
+        "secret /run/secrets/hf goes",
+    ]
+    assert words(FILES, f'data["{PROMPT_KEY}"]', new={"data": {PROMPT_KEY: "be kind"}}) == []
+    volumes = {"spec": {"template": {"spec": {"volumes": [{"name": "0-files", "configMap": {"name": "chat-files"}}]}}}}
+    assert words(DEPLOYMENT, "spec.template.spec.volumes", new=volumes) == []
+
+
+def test_a_changed_file_rolls_out() -> None:
+    path = 'spec.template.metadata.annotations["meshctl.dev/files-revision"]'
+    assert words(DEPLOYMENT, path) == ["rolls out the pods that read them"]

@@ -34,6 +34,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.workingDir": "/other",
     "workloads.*.env": {"LOG_LEVEL": "debug"},
     "workloads.*.secrets": {"HF_TOKEN": "other-token"},
+    "workloads.*.files": {"/etc/app/mesh.yaml": "mesh.yaml"},
     "workloads.*.resources.cpu": 2,
     "workloads.*.resources.memory": "3GiB",
     "workloads.*.ports": {"http": 8001, "metrics": 9001},
