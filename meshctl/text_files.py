@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,12 +58,12 @@ def too_much(most_bytes: int) -> str:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path, top = (folder / name).resolve(), folder.resolve()
-    if path.is_relative_to(top) and not Path(name).is_absolute():
-        return path
-    if (folder / name).is_symlink():
-        raise UnusableFileError(f'"{name}" is a symbolic link that leads out of the folder of mesh.yaml; copy the file')
-    raise UnusableFileError(f'"{name}" is not in the folder of mesh.yaml; write a path relative to it')
+    if Path(name).is_absolute() or posixpath.normpath(name).split("/")[0] == "..":
+        raise UnusableFileError(f'"{name}" is not in the folder of mesh.yaml; write a path relative to it')
+    path = Path(os.path.realpath(folder / name))  # unlike Path.resolve, it passes over links that lead in a circle
+    if not path.is_relative_to(os.path.realpath(folder)):
+        raise UnusableFileError(f'"{name}" leads out of the folder of mesh.yaml by a symbolic link; copy the file')
+    return path
 
 
 def _size_of(path: Path, name: str) -> int:

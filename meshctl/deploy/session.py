@@ -121,7 +121,7 @@ class Session:
         )
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.needed(deployment)))
-            owned = pool.submit(lambda: look.owners(deployment, state.result(), self.take_over))
+            owned = pool.submit(lambda: self._owners(deployment, state.result()))
             staying = pool.submit(lambda: self._staying(deployment, state.result()))
             edge = pool.submit(self._names_after, state)
             allowed = pool.submit(lambda: self._check_plan(deployment, state.result(), cluster, owned))
@@ -212,7 +212,7 @@ class Session:
         )
         state = run.state(plain_secrets=secret_revisions.needed(deployment))
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
-        owned = look.owners(deployment, state, self.take_over)
+        owned = self._owners(deployment, state)
         preconditions.check_change(deployment, state, self.environments, owned.left)
         owned.refuse(self.command)
         seen = look.before_up(run, deployment, state, owned) if self.refresh and state.resources else Look()
@@ -246,6 +246,10 @@ class Session:
         if set_names:
             self.names.write(names.after_up(deployment, current, addresses, self.environments.dns), current)
         return UpResult(addresses, outputs, plan, job_states.failure_after_up(deployment, outputs, self.on_progress))
+
+    def _owners(self, deployment: Deployment, state: StackState) -> Ownership:
+        """Whose the fields of the live objects are, beside those that this run would declare."""
+        return look.owners(upgrade.kept(deployment, state), state, self.take_over)
 
     def _staying(self, deployment: Deployment, state: StackState) -> Staying:
         """What a run leaves as it is: jobs that have finished. The cluster is asked only where that matters."""

@@ -182,9 +182,9 @@ def _workload_notes(deployment: Deployment) -> Iterator[str]:
                 " runtime doesn't limit locked memory (`ulimit -l` in a pod says unlimited)"
             )
         low = sorted(number for number in workload.ports.values() if number < 1024)
-        uid = of(workload, pool).uid
-        if low and uid:
+        if low and not of(workload, pool).has_runtime_capabilities:
             yield (
-                f"{workload.name} listens on port {', '.join(map(str, low))} as user {uid}, which not every container"
-                " runtime allows below 1024: use a higher port, or write `user: root`"
+                f"{workload.name} listens on port {', '.join(map(str, low))} as {words(workload, pool)} without"
+                " capabilities, which not every container runtime allows below 1024: use a higher port, or write"
+                " `user: root`"
             )

@@ -30,6 +30,8 @@ def folder(tmp_path: Path) -> Path:
     (inside / "huge.txt").write_bytes(b"x" * (MIB + 1))
     (inside / "link.yaml").symlink_to("prompt.yaml")
     (inside / "out.yaml").symlink_to("../outside.yaml")
+    (inside / "up").symlink_to("..")
+    (inside / "loop").symlink_to("loop")
     os.mkfifo(inside / "pipe")
     return inside
 
@@ -41,7 +43,13 @@ def folder(tmp_path: Path) -> Path:
         ("prompts", '"prompts" is a folder; name each of its files'),
         ("../outside.yaml", '"../outside.yaml" is not in the folder of mesh.yaml; write a path relative to it'),
         ("/etc/hostname", '"/etc/hostname" is not in the folder of mesh.yaml; write a path relative to it'),
-        ("out.yaml", '"out.yaml" is a symbolic link that leads out of the folder of mesh.yaml; copy the file'),
+        ("out.yaml", '"out.yaml" leads out of the folder of mesh.yaml by a symbolic link; copy the file'),
+        ("up/outside.yaml", '"up/outside.yaml" leads out of the folder of mesh.yaml by a symbolic link; copy the file'),
+        (
+            "prompts/../../outside.yaml",
+            '"prompts/../../outside.yaml" is not in the folder of mesh.yaml; write a path relative to it',
+        ),
+        ("loop", '"loop" can\'t be read: Too many levels of symbolic links'),
         ("model.bin", '"model.bin" is not UTF-8 text; binary files belong into the image or a storage'),
         ("nul.txt", '"nul.txt" holds NUL characters; binary files belong into the image or a storage'),
         ("pipe", '"pipe" is no regular file'),

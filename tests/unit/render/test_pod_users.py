@@ -290,6 +290,12 @@ def test_low_ports_are_noted(environment: str, user: dict[str, Any], noted: bool
     assert ("alone listens on port 80 as user" in notes(environment, alone={"ports": {"http": 80}, **user})) == noted
 
 
+@pytest.mark.parametrize(("environment", "user"), [("aws", "user 1000"), ("cw", "root"), ("dc", "root")])
+def test_root_without_capabilities_can_not_be_sure_of_low_ports(environment: str, user: str) -> None:
+    said = notes(environment, sft={"ports": {"ssh": 22}}, prefetch={"mounts": {}}, serve={"mounts": {}})
+    assert f"sft listens on port 22 as {user} without capabilities" in said
+
+
 def test_nothing_is_noted_where_the_mesh_says_nothing() -> None:
     assert "user" not in notes("aws")
 
