@@ -73,31 +73,55 @@ def words(workload: Workload, pool: Pool) -> str:
 def with_one_user(deployment: Deployment) -> Deployment:
     """The deployment in which all pods that share a file system run as one user, as far as the mesh names none.
 
-    RDMA may force some of them to be root; the others are root then, too.
+    RDMA may force some of them to be root; the others are root then, too. Such a pod can use the files of others also
+    where it has the file system for itself: one that comes later is then no reason to start a training anew.
     """
-    joining = {
-        workload.name
-        for group in sharing(deployment)
-        if len({locks_memory(each, deployment.pool(each.pool)) for each in _unsaid(group)}) > 1
-        for workload in _unsaid(group)
-    }
-    return _with_root(deployment, joining)
+    return _with_root(deployment, {name for group in sharing(deployment) for name in _joining(deployment, group)})
+
+
+def _joining(deployment: Deployment, group: tuple[Workload, ...]) -> set[str]:
+    unsaid = _unsaid(group)
+    if not any(locks_memory(workload, deployment.pool(workload.pool)) for workload in unsaid):
+        return set()
+    return {workload.name for workload in unsaid}
 
 
 def as_it_is_up(deployment: Deployment, deployed: Deployment | None) -> Deployment:
-    """The deployment in which those pods keep their user that were brought up by a version which did not give all pods
-    of a file system one user: an upgrade rolls nothing that is up. `deployed`: what the last `up` declared."""
-    apart = _left_apart(deployed)
-    return _with_root(deployment, {w.name for w in deployment.workloads if w.root_for_files} - apart)
+    """The deployment in which pods that are up keep their user. `deployed`: what the last `up` declared.
+
+    - What was brought up by a version that did not give all pods of a file system one user: an upgrade rolls nothing.
+    - A job of which the mesh has changed nothing: what comes or goes beside it starts no work anew.
+    - Root of a file system whose RDMA pods are gone: the files on it are root's. What comes to it is root as well.
+    """
+    if deployed is None:
+        return deployment
+    rooted = {workload.name: workload for workload in deployed.workloads if workload.root_for_files}
+    wanted = {workload.name for workload in deployment.workloads if workload.root_for_files}
+    for group in sharing(deployment):
+        if any(each.name in rooted and _file_systems(each) & _file_systems(rooted[each.name]) for each in group):
+            wanted |= {workload.name for workload in _unsaid(group)}
+    same = _unchanged_jobs(deployment, deployed)
+    return _with_root(deployment, (wanted - _left_apart(deployed) - same) | (same & rooted.keys()))
 
 
-def _left_apart(deployed: Deployment | None) -> set[str]:
+def _left_apart(deployed: Deployment) -> set[str]:
     """The workloads that are up with the user of an older version: today's rule, applied to what was declared then,
     gives them another one."""
-    if deployed is None:
-        return set()
     pairs = zip(deployed.workloads, with_one_user(deployed).workloads, strict=True)
     return {before.name for before, now in pairs if now.root_for_files and not before.root_for_files}
+
+
+def _unchanged_jobs(deployment: Deployment, deployed: Deployment) -> set[str]:
+    before = {workload.name: _as_in_the_mesh(workload) for workload in deployed.workloads}
+    return {w.name for w in deployment.workloads if w.is_job and before.get(w.name) == _as_in_the_mesh(w)}
+
+
+def _as_in_the_mesh(workload: Workload) -> Workload:
+    return workload.model_copy(update={"root_for_files": False, "paused": False, "finished_in": ""})
+
+
+def _file_systems(workload: Workload) -> set[str]:
+    return {mount.storage for mount in workload.mounts if mount.kind == "filesystem"}
 
 
 def _with_root(deployment: Deployment, names: set[str]) -> Deployment:
@@ -116,7 +140,7 @@ def sharing(deployment: Deployment) -> tuple[tuple[Workload, ...], ...]:
     """The groups of workloads that share file systems, directly or by way of others, each in the mesh's order."""
     groups: list[tuple[set[str], list[Workload]]] = []
     for workload in deployment.workloads:
-        systems = {mount.storage for mount in workload.mounts if mount.kind == "filesystem"}
+        systems = _file_systems(workload)
         if not systems:
             continue
         joined = [group for group in groups if group[0] & systems]
@@ -160,12 +184,22 @@ def _group_notes(deployment: Deployment) -> Iterator[str]:
                 " files of another; write the same `user` for all of them, for example `user: root`"
             )
         elif any(workload.root_for_files for workload in group):
-            pinning = [w.name for w in group if locks_memory(w, deployment.pool(w.pool))]
-            others = [w.name for w in group if w.name not in pinning]
-            yield (
-                f"pods of {', '.join(others)} run as root, because they share a file system with"
-                f" {', '.join(pinning)}, whose RDMA needs root; `user` of a workload names another user"
-            )
+            yield from _root_notes(deployment, group)
+
+
+def _root_notes(deployment: Deployment, group: tuple[Workload, ...]) -> Iterator[str]:
+    pinning = [w.name for w in group if locks_memory(w, deployment.pool(w.pool))]
+    others = [w.name for w in group if w.name not in pinning]
+    if others and pinning:
+        yield (
+            f"pods of {', '.join(others)} run as root, because they share a file system with"
+            f" {', '.join(pinning)}, whose RDMA needs root; `user` of a workload names another user"
+        )
+    elif others:
+        yield (
+            f"pods of {', '.join(others)} run as root, as the pods with RDMA did that shared their file system: its"
+            " files may be root's; `user` of a workload names another user"
+        )
 
 
 def _workload_notes(deployment: Deployment) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.deploy.guards import upgrade
-from meshctl.model import references
+from meshctl.model import pod_users, references
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
@@ -159,11 +159,18 @@ def test_sharing_goes_by_way_of_other_pods() -> None:
 
 
 @WITH_RDMA_ROOT
-def test_pods_that_share_with_nobody_are_what_they_were(environment: str) -> None:
-    made = deployment(environment, prefetch={"mounts": {}}, serve={"mounts": {}})
+def test_pods_without_a_shared_file_system_are_what_they_were(environment: str) -> None:
+    made = deployment(environment, sft={"mounts": {}})
     assert (ids(made, "sft"), added(made, "sft")) == ((0, 1000), ["IPC_LOCK"])
-    assert ids(made, "serve") == (1000, 1000)
+    assert ids(made, "serve") == ids(made, "prefetch") == (1000, 1000)
     assert not any(workload.root_for_files for workload in made.workloads)
+
+
+@EVERYWHERE
+def test_what_comes_beside_a_training_changes_no_pod_of_it(environment: str) -> None:
+    alone = deployment(environment, prefetch={"mounts": {}}, serve={"mounts": {}})
+    assert pod(alone, "sft") == pod(deployment(environment), "sft")
+    assert ids(alone, "serve") == (1000, 1000)
 
 
 # what is up stays up
@@ -197,11 +204,27 @@ def test_what_this_version_brought_up_stays_so() -> None:
     assert upgrade.kept(now, brought_up(now)) == upgrade.kept(now, NOTHING) == now
 
 
-def test_a_training_that_comes_into_a_mesh_takes_the_others_along() -> None:
+def test_a_training_that_comes_takes_servers_along_and_starts_no_job_anew() -> None:
     """That is a change of the mesh and not of meshctl's version: the plan shows it."""
     now = deployment("cw")
     before = deployment("cw", sft={"resources": {"accelerators": 0}})
-    assert templates(upgrade.kept(now, brought_up(before))) == templates(now)
+    kept = upgrade.kept(now, brought_up(before))
+    assert [ids(kept, name)[0] for name in ("prefetch", "sft", "serve")] == [1000, 0, 0]
+    assert added(kept, "sft") == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "IPC_LOCK"]
+    changed = deployment("cw", prefetch={"image": "a/fetch:2"})
+    assert ids(upgrade.kept(changed, brought_up(before)), "prefetch") == (0, 1000)
+
+
+def test_a_training_that_goes_leaves_the_others_as_they_are() -> None:
+    """What is on the file system is root's."""
+    before = deployment("cw")
+    gone = deployment("cw", sft={"mounts": {}})
+    kept = upgrade.kept(gone, brought_up(before))
+    assert [ids(kept, name)[0] for name in ("prefetch", "serve", "alone")] == [0, 0, 1000]
+    assert templates(kept)["serve"] == templates(before)["serve"]
+    assert "as the pods with RDMA did that shared" in "".join(pod_users.notes(kept))
+    named = deployment("cw", sft={"mounts": {}}, serve={"user": 1000}, prefetch={"user": 1000})
+    assert ids(upgrade.kept(named, brought_up(before)), "serve") == (1000, 1000)
 
 
 def test_a_user_in_the_mesh_ends_what_was_kept() -> None:
@@ -292,7 +315,7 @@ def test_low_ports_are_noted(environment: str, user: dict[str, Any], noted: bool
 
 @pytest.mark.parametrize(("environment", "user"), [("aws", "user 1000"), ("cw", "root"), ("dc", "root")])
 def test_root_without_capabilities_can_not_be_sure_of_low_ports(environment: str, user: str) -> None:
-    said = notes(environment, sft={"ports": {"ssh": 22}}, prefetch={"mounts": {}}, serve={"mounts": {}})
+    said = notes(environment, sft={"ports": {"ssh": 22}})
     assert f"sft listens on port 22 as {user} without capabilities" in said
 
 
