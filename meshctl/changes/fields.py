@@ -91,7 +91,7 @@ _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
 _WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle)\b")
 # What is shown in words of its own: path -> its term, and how its value is said.
-_SAID: dict[str, tuple[str, Callable[[Any], str | None]]] = {
+_IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     f"{_POD}.securityContext": ("user", security.user),
     f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
 }
@@ -155,9 +155,9 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
             return [*_named(step, path, term, key, value), *_mounted_files(step, path)]
-    in_words = _in_words(step, change)
-    if in_words is not None:
-        return in_words
+    in_own_words = _in_own_words(step, change)
+    if in_own_words is not None:
+        return in_own_words
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
     whole = _WHOLE.match(change.path)
@@ -171,11 +171,11 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
 
 
-def _in_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
+def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
-    for path, (term, said) in _SAID.items():
+    for path, (term, in_words) in _IN_WORDS.items():
         if change.path == path or change.path.startswith(f"{path}."):
-            old, new = (said(_known(value_at(inputs, path))) for inputs in (step.old, step.new))
+            old, new = (in_words(_known(value_at(inputs, path))) for inputs in (step.old, step.new))
             return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
     entry = _ENTRY.match(change.path)
     file = pod_files.path_of(entry[1]) if entry else None

@@ -185,13 +185,13 @@ def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
 
 def files(data: object) -> list[tuple[Path, str]]:
     """The files beside mesh.yaml that workloads name: where, and their names."""
-    found: list[tuple[Path, str]] = []
+    named: list[tuple[Path, str]] = []
     for name, workload in _items(_mapping(data), "workloads"):
         entries = _mapping(workload.get("files")).items()
-        found += [
+        named += [
             (("workloads", name, "files", path), file) for path, file in entries if isinstance(file, str) and file
         ]
-    return found
+    return named
 
 
 def _paths_of_files(workload: dict[str, Any], at: Path) -> list[tuple[Path, str]]:

@@ -25,9 +25,9 @@ def secret_entries(workload: Workload) -> dict[str, str]:
 
 
 def volumes(workload: Workload) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    needed: list[dict[str, Any]] = []
     if workload.files:
-        found.append(
+        needed.append(
             {"name": pod_files.FILES_VOLUME, "configMap": {"name": object_names.workload_files(workload.name)}}
         )
     if workload.secret_files:
@@ -37,8 +37,8 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
             "defaultMode": _SECRET_MODE,
             "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
         }
-        found.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
-    return found
+        needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
+    return needed
 
 
 def volume_mounts(workload: Workload) -> list[dict[str, Any]]:
