@@ -183,8 +183,8 @@ def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | Non
     if file is None or kind is None:
         return None
     before, after = (value_at(inputs, change.path) is not None for inputs in (step.old, step.new))
-    # one that comes or goes is said with the pods, which mount it
-    return [FieldChange(f"{kind} {file}", _FILE, _FILE, change.forces_replace)] if before and after else []
+    # one that comes or goes is said with the pods, which mount it; values of Secrets may be masked as a whole
+    return [FieldChange(f"{kind} {file}", _FILE, _FILE, change.forces_replace)] if before == after else []
 
 
 def _mounted_files(step: Step, path: str) -> list[FieldChange]:

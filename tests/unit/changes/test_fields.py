@@ -200,6 +200,8 @@ def test_a_secret_that_is_a_file_is_called_by_its_path_and_never_shown() -> None
     (change,) = fields(step(SECRET, f'stringData["{TOKEN_KEY}"]', old=old, new=new))
     assert change.text() == "secret /run/secrets/hf changes"
     assert "hf_old" not in repr(change)
+    masked = {"stringData": "[secret]"}
+    assert words(SECRET, f'stringData["{TOKEN_KEY}"]', old=masked, new=masked) == ["secret /run/secrets/hf changes"]
 
 
 def test_a_file_that_comes_or_goes_is_said_once() -> None:
