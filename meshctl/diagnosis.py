@@ -24,13 +24,13 @@ from meshctl.tools.table import accepted
 
 DISTRIBUTION = "meshctl"
 
-# answered over the network, by machines that may not be there: doctor looks at this machine only
+# these ask servers that may not exist: doctor checks only this machine
 _NETWORK_CREDENTIALS = ("container-role", "iam-role")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `state`: `ok`; `missing`, which matters; `optional`, which does not until it is wanted."""
+    """One checked item. `state`: `ok`, `missing`, or `optional` (missing, but not needed yet)."""
 
     group: Literal["programs", "python", "plugins", "platforms", "credentials"]
     name: str
@@ -38,7 +38,7 @@ class Finding:
     version: str = ""
     source: str = ""  # PATH, cache, wheel, or which provider of credentials
     path: str = ""
-    detail: str = ""  # what was passed over, and why
+    detail: str = ""  # what was rejected, and why
     hint: str = ""  # what to do
 
 
@@ -64,11 +64,11 @@ def _version(distribution: str) -> str:
 
 def _program(name: str, *, needed: bool) -> Finding:
     tool, located = tools.TOOLS[name], tools.locate(name)
-    passed_over = "; ".join(f"{item.path}: {item.reason}" for item in tools.refusals(name))
+    rejected = "; ".join(f"{item.path}: {item.reason}" for item in tools.refusals(name))
     if located is not None:
-        return Finding("programs", name, "ok", located.version, located.source, str(located.path), passed_over)
+        return Finding("programs", name, "ok", located.version, located.source, str(located.path), rejected)
     hint = f"meshctl setup {name}, or put {accepted(tool)} on PATH"
-    return Finding("programs", name, "missing" if needed else "optional", detail=passed_over, hint=hint)
+    return Finding("programs", name, "missing" if needed else "optional", detail=rejected, hint=hint)
 
 
 def _wheel_program(name: str, *, needed: bool) -> Finding:
@@ -80,7 +80,7 @@ def _wheel_program(name: str, *, needed: bool) -> Finding:
 
 
 def _go(programs: list[Finding]) -> Finding:
-    """Go is needed only while a program is missing that has no official release to download for this machine."""
+    """Go is needed only if a program is missing that has no official release for this machine."""
     missing = [tools.TOOLS[item.name] for item in programs if item.state == "missing"]
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     wanted = next((tool for tool in missing if not release_files(tool, mirror)), None)
@@ -126,12 +126,12 @@ def _plugins() -> list[Finding]:
 
 
 def _platforms() -> list[Finding]:
-    """Those that environments.yaml can name, and those whose packages can't be used."""
-    found = registry.found()
-    findings = [Finding("platforms", name, "ok", source=found.sources[name]) for name in found.platforms]
+    """The platforms that environments.yaml can name, and those whose packages can't be used."""
+    discovered = registry.found()
+    findings = [Finding("platforms", name, "ok", source=discovered.sources[name]) for name in discovered.platforms]
     findings += [
         Finding("platforms", each.name, "optional", source=each.source, detail=each.problem, hint=each.error().hint)
-        for each in found.unusable
+        for each in discovered.unusable
     ]
     try:
         registry.platforms()
@@ -141,7 +141,7 @@ def _platforms() -> list[Finding]:
 
 
 def _aws_credentials() -> Finding:
-    """Whether AWS credentials are set up here, and by what; never whether AWS accepts them."""
+    """Whether AWS credentials are configured here, and how; not whether AWS accepts them."""
     session = Session()
     hint = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
     try:

@@ -1,5 +1,5 @@
-"""Bearer tokens for EKS API servers: a pre-signed STS URL, good for a few minutes. EDGE (reads AWS credentials, makes
-no call).
+"""Bearer tokens for EKS API servers: a pre-signed STS URL, valid for a few minutes. EDGE (reads AWS credentials, sends
+no request).
 
 Called by `cli.eks_token`, the exec credential of every kubeconfig that meshctl writes for EKS. No `aws` program is
 needed.
@@ -21,7 +21,7 @@ from meshctl.clients.aws_errors import Asked
 
 PREFIX = "k8s-aws-v1."
 CLUSTER_HEADER = "x-k8s-aws-id"
-_URL_EXPIRES_S = 60  # what the server checks; it adds a quarter of an hour of its own
+_URL_EXPIRES_S = 60  # the server checks this, and adds 15 minutes of its own
 _TOKEN_LASTS = datetime.timedelta(minutes=14)
 
 
@@ -36,12 +36,12 @@ class Token:
 def token(cluster: str, region: str, profile: str = "") -> Token:
     """A token for `cluster`. Raises: CredentialsError, UnreachableError (of a profile that asks for its
     credentials)."""
-    asked = Asked("an EKS token", profile, "check the environment's `profile:`")
-    with aws_errors.named(asked):
+    request = Asked("an EKS token", profile, "check the environment's `profile:`")
+    with aws_errors.translate_errors(request):
         session = botocore.session.Session(profile=profile or None)
         credentials = session.get_credentials()
         if credentials is None:
-            raise aws_errors.no_credentials(asked)
+            raise aws_errors.no_credentials(request)
         client = session.create_client("sts", region_name=region)
         signer = RequestSigner(
             client.meta.service_model.service_id,

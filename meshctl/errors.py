@@ -1,4 +1,4 @@
-"""Every error a user can meet. Raised anywhere below the CLI; `cli.main` maps a class to its exit code and prints it.
+"""Every error that a user can get. Raised anywhere below the CLI; `cli.main` prints it and exits with its code.
 
     MeshError                      code        exit
       DiagnosticsError             invalid       65   a list of Diagnostic: bad mesh, bad environments
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from meshctl.printable import one_line
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 class MeshError(Exception):
@@ -53,7 +53,7 @@ class MeshError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Diagnostic:
-    """One thing wrong in a user's file. `line` and `column` count from 1; `path` is dotted (`pools.train.fabric`)."""
+    """One problem in a user's file. `line` and `column` count from 1; `path` is dotted (`pools.train.fabric`)."""
 
     file: str
     line: int
@@ -67,14 +67,14 @@ class Diagnostic:
 
 
 class DiagnosticsError(MeshError):
-    """All that is wrong with the user's files, in file order."""
+    """All problems in the user's files, in file order."""
 
     code = "invalid"
     exit_code = 65
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         count = len(diagnostics)
-        super().__init__(f"{counted(count, 'problem')} in {', '.join(sorted({d.file for d in diagnostics}))}")
+        super().__init__(f"{pluralize(count, 'problem')} in {', '.join(sorted({d.file for d in diagnostics}))}")
         self.diagnostics = sorted(diagnostics)
 
 
@@ -107,7 +107,7 @@ class UnreachableError(MeshError):
 
 
 class BusyError(MeshError):
-    """It is there, and the same call may well succeed a little later."""
+    """The API is reachable but busy: the same call may succeed a little later."""
 
     code = "busy"
 
@@ -159,7 +159,7 @@ class OwnedField:
 
 
 class OwnedFieldsError(MeshError):
-    """Nothing was done: a person decides whose value it is to be."""
+    """Nothing was done: the user decides which value a field gets."""
 
     code = "owned-fields"
 
@@ -174,7 +174,7 @@ class NotReadyError(MeshError):
 
 
 class JobsFailedError(NotReadyError):
-    """Jobs of the mesh have used up their retries; what else was asked for is done."""
+    """Jobs of the mesh have used up their retries; everything else is done."""
 
     code = "job-failed"
 
@@ -190,7 +190,7 @@ class NewerVersionError(MeshError):
 
 
 class UnreadableError(MeshError):
-    """A state or a journal that no version of meshctl has written like this. It was not changed."""
+    """A damaged state or journal, which no version of meshctl has written like this. It was not changed."""
 
     code = "unreadable"
 

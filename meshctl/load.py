@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from meshctl import text_files, user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import pod_files, references, secret_places
+from meshctl.model import pod_files, references, secret_places, texts
 from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
@@ -51,7 +51,7 @@ class _Document:
     data: object = None
     root: yaml.Node | None = None
     problems: list[Diagnostic] = field(default_factory=list)
-    unread: set[tuple[str | int, ...]] = field(default_factory=set)  # where a value stands that couldn't be read
+    unread: set[tuple[str | int, ...]] = field(default_factory=set)  # paths of values that could not be read
 
     def report_at(self, text_before: str, message: str) -> None:
         """About the character after `text_before`, which is all of the file up to it."""
@@ -80,18 +80,18 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
         environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
     mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
-    texts, of_mesh = _beside(mesh_document, mesh_path.absolute().parent)
+    file_texts, of_mesh = _beside(mesh_document, mesh_path.absolute().parent)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
         raise DiagnosticsError(_unique([*problems, *of_mesh, *mistakes.values()]))
-    return mesh.with_findings(of_mesh, texts), _with_mistakes(environments, mistakes)
+    return mesh.with_findings(of_mesh, file_texts), _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
     """Read and check mesh.yaml alone. Raises: DiagnosticsError."""
     document = _read(path)
     mesh = _validated(document, Mesh)
-    for where, message in references.check_mesh(document.data):
+    for where, message in [*references.check_mesh(document.data), *texts.check_mesh(document.data)]:
         document.report(where, message)
     if document.problems or mesh is None:
         raise DiagnosticsError(_unique(document.problems))
@@ -108,19 +108,25 @@ def secret_variables(environments_path: Path) -> tuple[str, ...]:
 
 
 def _check_references(mesh: _Document, environments: _Document) -> None:
-    for where, message in [*references.check_mesh(mesh.data), *references.check_hosts(mesh.data, environments.data)]:
+    hosts = references.check_hosts(mesh.data, environments.data)
+    for where, message in [*references.check_mesh(mesh.data), *hosts, *texts.check_mesh(mesh.data)]:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
-    known = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
-    for where, message in references.check_environments(environments.data, known):
+    pool_names = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
+    problems = [
+        *references.check_environments(environments.data, pool_names),
+        *references.check_overrides(mesh.data, environments.data),
+        *texts.check_environments(mesh.data, environments.data),
+    ]
+    for where, message in problems:
         environments.report(where, message)
 
 
 def _beside(mesh: _Document, folder: Path) -> tuple[dict[str, str], tuple[Diagnostic, ...]]:
     """The texts of the files that workloads name, and what forbids to bring the mesh up (see `Mesh.mistakes`)."""
-    texts, unusable = text_files.collect(folder, references.files(mesh.data), pod_files.MOST_BYTES)
+    file_texts, unusable = text_files.collect(folder, references.files(mesh.data), pod_files.MOST_BYTES)
     problems = [*references.check_jobs(mesh.data), *unusable]
-    return texts, tuple(mesh.diagnostic(where, message) for where, message in problems)
+    return file_texts, tuple(mesh.diagnostic(where, message) for where, message in problems)
 
 
 def _unusable_platforms(document: _Document) -> dict[str, Diagnostic]:
@@ -177,10 +183,10 @@ def _parse(document: _Document, text: str) -> None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         is_second = isinstance(error, yaml.composer.ComposerError) and error.problem == "but found another document"
-        said = (
+        message = (
             "a second document begins here; the file must be one" if is_second else f"not valid YAML: {error.problem}"
         )
-        document.problems.append(Diagnostic(document.file, line, column, "", said))
+        document.problems.append(Diagnostic(document.file, line, column, "", message))
         return
     except yaml.reader.ReaderError as error:
         _report_character(document, text, error)
@@ -197,13 +203,13 @@ def _parse(document: _Document, text: str) -> None:
 
 
 def _report_character(document: _Document, text: str, error: yaml.reader.ReaderError) -> None:
-    """libyaml gives the place of a character that YAML doesn't allow in bytes, and not always."""
-    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if found is None:
+    """libyaml gives the position of a forbidden character in bytes, and not always, so it is searched for here."""
+    match = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if match is None:
         document.report((), f"not valid YAML: {error.reason}")
         return
-    message = f"not valid YAML: the character U+{ord(found[0]):04X} is not allowed; in double quotes it can be escaped"
-    document.report_at(text[: found.start()], message)
+    message = f"not valid YAML: the character U+{ord(match[0]):04X} is not allowed; in double quotes it can be escaped"
+    document.report_at(text[: match.start()], message)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -232,7 +238,7 @@ def _too_deep(text: str) -> tuple[int, int] | None:
 
 @dataclass
 class _Values:
-    """Turns nodes into plain values; reports duplicate keys, keys that are no text, foreign tags, endless aliases."""
+    """Turns nodes into plain values; reports duplicate keys, keys that are not text, foreign tags, endless aliases."""
 
     document: _Document
     count: int = 0
@@ -263,8 +269,8 @@ class _Values:
                 continue
             key = str(key_node.value)
             if key in made:
-                named = f' "{key}"' if secret_places.is_shown((*path, key)) else ""
-                self._report(key_node, (*path, key), f"duplicate key{named}")
+                shown_key = f' "{key}"' if secret_places.is_shown((*path, key)) else ""
+                self._report(key_node, (*path, key), f"duplicate key{shown_key}")
                 continue
             made[key] = self.value(value_node, (*path, key))
         return made
@@ -295,7 +301,7 @@ class _Values:
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:
-    """The path as diagnostics show it: never with what may be a secret's value."""
+    """The path as diagnostics show it, without parts that may be a secret's value."""
     return ".".join(str(part) for part in secret_places.shown_path(path))
 
 
@@ -363,10 +369,10 @@ def _with_paths(environments: Environments, document: _Document, folder: Path) -
         absolute(backend.removeprefix("file://"), "state", "backend")
     entries = dict(environments.environments)
     for name, environment in entries.items():
-        given = getattr(environment, "kubernetes", None)
-        if isinstance(given, Kubeconfig) and given.kubeconfig:
-            path = absolute(given.kubeconfig, "environments", name, "kubernetes", "kubeconfig")
-            kubernetes = given.model_copy(update={"kubeconfig": path})
+        declared = getattr(environment, "kubernetes", None)
+        if isinstance(declared, Kubeconfig) and declared.kubeconfig:
+            path = absolute(declared.kubeconfig, "environments", name, "kubernetes", "kubeconfig")
+            kubernetes = declared.model_copy(update={"kubeconfig": path})
             entries[name] = environment.model_copy(update={"kubernetes": kubernetes})
     secrets = {
         name: source.model_copy(update={"file": absolute(source.file, "secrets", name, "file")})

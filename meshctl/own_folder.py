@@ -1,6 +1,7 @@
-"""`.meshctl`: the folder beside mesh.yaml for what meshctl keeps: state, passphrase, kubeconfig, the lab. EDGE.
+"""`.meshctl`: the folder next to mesh.yaml for meshctl's own files: state, passphrase, kubeconfig, the lab. EDGE.
 
-Whatever makes a folder in it calls `make`, so that no version control offers a passphrase for the next commit.
+Everything that creates a folder in it calls `make`, which also writes a `.gitignore`, so that nobody commits a
+passphrase.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ _IGNORED: Final = "# made by meshctl: state, passphrase and credentials are not 
 
 
 def make(folder: Path) -> None:
-    """Make the folder. A `.meshctl` that it is, or lies in, has a `.gitignore` then, also one of an older version; a
-    `.gitignore` that is there already stays as it is. Raises: OSError where the folder can't be made."""
+    """Create the folder, and a `.gitignore` in the `.meshctl` that it is or is in, unless there is one already.
+
+    Raises: OSError when the folder can't be created.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     own = next((item for item in (folder, *folder.parents) if item.name == NAME), None)
     if own is not None:
-        with suppress(OSError), (own / ".gitignore").open("x") as file:  # OSError: it is there, or can't be
+        with suppress(OSError), (own / ".gitignore").open("x") as file:  # OSError: the file exists, or can't be written
             file.write(_IGNORED)

@@ -1,9 +1,8 @@
-"""Text with nothing in it that a terminal would act on, or that a person can't see. PURE.
+"""Escapes characters that a terminal would interpret, or that a person can't see. PURE.
 
-Names, values, paths and what a cluster says come from others: a control character can move the cursor over what was
-printed before it, and a mark of right-to-left writing shows a name as another one. Such characters are shown as their
-number, `\\u202e`, which is how JSON writes them too. Used by `cli.streams` for all output, and wherever a text of
-others becomes a part of one line of ours.
+Names, values, paths and messages of clusters come from others. A control character can move the cursor over text that
+was printed before it, and a right-to-left mark can make a name look like another one. Such characters are printed as
+`\\u202e`, as in JSON. Used by `cli.streams` for all output, and wherever text of others becomes a part of one line.
 """
 
 from __future__ import annotations
@@ -12,24 +11,24 @@ import re
 import unicodedata
 from typing import Final
 
-_ASCII_ELSE: Final = re.compile(r"[^\n\x20-\x7e]")
-_LINE_ELSE: Final = re.compile(r"[^\x20-\x7e]")
+_NOT_ASCII_OR_NEWLINE: Final = re.compile(r"[^\n\x20-\x7e]")
+_NOT_ASCII: Final = re.compile(r"[^\x20-\x7e]")
 # control, format (bidirectional marks, zero width), surrogate, private, unassigned; separators of lines and paragraphs
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def escaped(text: str) -> str:
-    """The text with its line ends, and all else that can't be printed as a number."""
-    return _ASCII_ELSE.sub(_shown, text)
+    """The text with its line ends, in which every other unprintable character is escaped."""
+    return _NOT_ASCII_OR_NEWLINE.sub(_shown, text)
 
 
 def one_line(text: str) -> str:
-    """As `escaped`, in one line: line ends are shown as numbers too, since they are not ours."""
-    return _LINE_ELSE.sub(_shown, text)
+    """As `escaped`, but line ends are escaped, too, so that the text stays one line."""
+    return _NOT_ASCII.sub(_shown, text)
 
 
-def _shown(found: re.Match[str]) -> str:
-    character = found[0]
+def _shown(match: re.Match[str]) -> str:
+    character = match[0]
     if unicodedata.category(character) not in _UNSEEN:
         return character
     number = ord(character)

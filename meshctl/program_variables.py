@@ -1,9 +1,8 @@
-"""The environment variables that programs and libraries read for themselves, by exact name. PURE.
+"""The environment variables that programs and libraries read themselves, by exact name. PURE.
 
-Called by `secret_variables`: such a variable stays in the environment of every program that meshctl starts, also where
-environments.yaml makes it a workload's secret as well. Credentials, and where to find them and whom to ask; by name, as
-a prefix would let through secrets that only begin alike (GOOGLE_API_KEY, KUBEFLOW_TOKEN). The same table is in
-docs/environments.md.
+Used by `secret_variables`: these variables stay in the environment of every program that meshctl starts, even if
+environments.yaml also uses one as a workload's secret. They are listed by exact name, because a prefix would also match
+secrets of similar names (GOOGLE_API_KEY, KUBEFLOW_TOKEN). The same table is in docs/environments.md.
 """
 
 from __future__ import annotations

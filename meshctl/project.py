@@ -1,7 +1,7 @@
 """One mesh with its environments: files, catalog and session, and environments resolved when asked for. EDGE.
 
 Made by `cli.opened` for the commands that touch environments (`plan`, `up`, `destroy`, `status`, `migrate`), and given
-to `migrate`. What is imported here takes most of a second.
+to `migrate`. Importing it takes most of a second.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters
+from meshctl.clients import clusters, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
@@ -39,17 +39,17 @@ class Project:
         return load_catalog()
 
     def known(self, environment: str) -> str:
-        """The name, if environments.yaml has it. Raises: as `resolve.known`."""
+        """`environment`, if environments.yaml has it. Raises: as `resolve.known`."""
         return known(self.environments, environment)
 
     def known_or_up(self, environment: str) -> str:
-        """The name, also of an environment that the file has no more: its state alone says how to delete it.
+        """`environment`, if environments.yaml has it or its stack is up: to delete it, the state is enough.
 
         Raises: UsageError.
         """
         if environment not in self.environments.environments:
-            stacks = {other.environment for other in self.session.others() if other.mesh == self.mesh.name}
-            if environment in stacks:
+            unmanaged = self.session.unmanaged_stacks()
+            if environment in {stack.environment for stack in unmanaged if stack.mesh == self.mesh.name}:
                 return environment
         return self.known(environment)
 
@@ -60,7 +60,7 @@ class Project:
         return open_state_store(backend, self.session.folder) if keeps_journals(backend) else None
 
     def running(self, environment: str) -> stack_locks.Holder | None:
-        """Who is changing the environment at the moment; None also where the backend can't be asked (Pulumi Cloud)."""
+        """The run that is changing the environment now; None also for Pulumi Cloud, which has no lock file."""
         store = self.state_store
         if store is None:
             return None
@@ -68,11 +68,12 @@ class Project:
         return next(filter(None, (stack_locks.holder(_text_or_none(store, path)) for path in paths)), None)
 
     def resolution(self, environment: str) -> Resolution:
-        """Resolve with the facts of an existing cluster where its nodes are given, not made."""
+        """Resolve the mesh for an environment; for existing nodes, with the facts that their cluster reports."""
         declared = self.environments.environments[self.known(environment)]
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
-        facts = clusters.facts(access) if access is not None else None
+        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def access(self, environment: str) -> ClusterAccess | None:
@@ -84,7 +85,8 @@ class Project:
         return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
 
     def deployment(self, environment: str) -> Deployment:
-        """Raises: InfeasibleError with every gap; as `Session.check_cluster` where the gaps are another cluster's."""
+        """Raises: InfeasibleError with every gap, and as `Session.check_cluster`, since another cluster may be the
+        cause of the gaps."""
         resolution = self.resolution(environment)
         if resolution.deployment is None:
             access = self.access(environment)
@@ -99,24 +101,24 @@ class Project:
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,
             )
-        return self._settled(resolution.deployment)
+        return self._with_local_facts(resolution.deployment)
 
-    def _settled(self, deployment: Deployment) -> Deployment:
-        """The deployment with what only this machine and the state know: endpoints of profiles, names of buckets.
+    def _with_local_facts(self, deployment: Deployment) -> Deployment:
+        """The deployment with facts of this machine and of the state: endpoints of AWS profiles, names of buckets.
 
         Raises: CredentialsError, UsageError as `object_access.with_endpoints` does.
         """
         declared = self.environments.environments.get(deployment.environment)
         cluster = registry.platform(deployment.provider).cluster.made
         deployment = object_access.with_endpoints(deployment)
-        is_same = declared is not None and declared.provider == deployment.provider
-        if cluster is None or not is_same or not cluster.account(declared):
-            return deployment  # the names are then what they have always been
+        same_provider = declared is not None and declared.provider == deployment.provider
+        if cluster is None or not same_provider or not cluster.account(declared):
+            return deployment  # bucket names don't depend on the account, so they are the resolved ones
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:
-    """A lock that is no text is being written, or damaged: it tells of nobody."""
+    """The text of a lock; None when it is being written or damaged."""
     try:
         return store.read(path)
     except UnreadableError:

@@ -1,7 +1,7 @@
-"""Paths as people write them, `~` and `~name` among them, and where the caches of this user lie. EDGE.
+"""Expands paths that users write, including `~` and `~name`. EDGE.
 
-Called wherever a path comes from a file or a variable. Python answers a user who does not exist, and a home folder that
-can't be told, with a RuntimeError: here it is an error with a way out.
+Called wherever a path comes from a file or a variable. Python raises RuntimeError for an unknown user or home folder;
+here that becomes an error with a hint.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from meshctl.errors import UsageError
 
 
 class NoHomeError(UsageError):
-    """Nobody can say which folder `~` or `~name` is."""
+    """The folder of `~` or `~name` is unknown."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -25,7 +25,7 @@ def expanded(path: str | Path) -> Path:
             f"there is no user {user[1:]} on this machine" if user != "~" else "this user has none, and HOME is not set"
         )
         raise NoHomeError(
-            f"{path}: no home folder for {user}", why=whose, hint="write the whole path, beginning with /, or set HOME"
+            f"{path}: no home folder for {user}", why=whose, hint="write an absolute path, or set HOME"
         ) from error
 
 

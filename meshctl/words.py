@@ -1,8 +1,8 @@
-"""Numbers in sentences. PURE. Used wherever something is counted for a person."""
+"""Numbers in sentences. PURE. Used by all messages that count something."""
 
 from __future__ import annotations
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """`1 object`, `2 objects`."""
     return f"{number} {noun}{'s' * (number != 1)}"

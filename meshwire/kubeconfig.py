@@ -143,11 +143,11 @@ def documents(given: str) -> list[Kubeconfig]:
     """
     if is_content(given):
         return [_parsed(given, Path.cwd(), "the kubeconfig that was given")]
-    named = given or os.environ.get(VARIABLE) or DEFAULT_PLACE
-    paths = [expanded(part) for part in named.split(os.pathsep) if part]
+    places_text = given or os.environ.get(VARIABLE) or DEFAULT_PLACE
+    paths = [expanded(part) for part in places_text.split(os.pathsep) if part]
     existing = [path for path in paths if _is_file(path)]
     if not existing:
-        places = ", ".join(map(str, paths)) or repr(named)
+        places = ", ".join(map(str, paths)) or repr(places_text)
         raise KubeconfigError(f"there is no kubeconfig at {places}" + ("" if given else f" ({standard_place()})"))
     return [_parsed(_content(path), path.parent, str(path)) for path in existing]
 

@@ -54,10 +54,10 @@ def _name(store: ObjectStore) -> str:
 
 def _provider_names(deployment: Deployment) -> Iterator[tuple[ObjectStore, str]]:
     """Stores in one place, reached in one way, share a provider."""
-    found: dict[tuple[str, str, str], str] = {}
+    names_by_place: dict[tuple[str, str, str], str] = {}
     for store in deployment.object_stores:
-        number = f"-{len(found)}" if found else ""
-        yield store, found.setdefault((store.endpoint, store.profile, store.region), f"object-storage{number}")
+        number = f"-{len(names_by_place)}" if names_by_place else ""
+        yield store, names_by_place.setdefault((store.endpoint, store.profile, store.region), f"object-storage{number}")
 
 
 def _provider(name: str, store: ObjectStore, tags: dict[str, str]) -> AwsProvider:

@@ -1,7 +1,7 @@
-"""The endpoints' names: one DNS record each, in a stack of its own, since names outlive every environment.
+"""The DNS records of the endpoints, in a stack of their own, because they outlive every environment.
 
-Declared by `meshctl.deploy.session`: `up` points new names at their first environment, a migration's cutover moves
-them.
+Declared through `meshctl.dns.endpoint_records`: `up` points new records at their first environment, and a migration's
+cutover moves them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from stacks.resources import AwsProvider, AwsResource
 
 
 @dataclass(frozen=True)
-class Name:
-    """One endpoint: its host name, what it stands for at the moment, and how its record is written."""
+class DnsRecord:
+    """The DNS record of one endpoint: its host name, the environment it points at, and how the record is written."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # for `dns.names.NAME`, which reads the outputs
+    __pydantic_config__ = ConfigDict(extra="forbid")  # for `dns.records.DNS_RECORD`, which reads the outputs
 
     host: str
     environment: str
@@ -33,30 +33,32 @@ class Name:
     in_service: bool = True  # False: the record is written, but Route 53 has not said that all its servers have it
 
 
-def declare(names: Mapping[str, Name], *, before: Mapping[str, Name], profile: str, tags: Mapping[str, str]) -> None:
-    """One record for each host, and the table of the names (by endpoint) as output `endpoints`; `before`, the table so
-    far, is an output too: where a record could not be written, it is still the true one.
+def declare(
+    records: Mapping[str, DnsRecord], *, before: Mapping[str, DnsRecord], profile: str, tags: Mapping[str, str]
+) -> None:
+    """Declare one Route 53 record for each host, and export `records` (by endpoint) as the output `endpoints`.
 
-    A record is named by its host: whatever the endpoint is called in the mesh, it stays the same one. Older states
-    have it under the endpoint's name.
+    `before`, the records so far, is exported too: when a record could not be written, the old one is still in force.
+    Resources are named by host, so that renaming an endpoint in the mesh keeps its record. States of older versions
+    named them by endpoint, hence the aliases.
     """
     aws = AwsProvider("dns", region="us-east-1", profile=profile, tags=tags)  # Route 53 is global
-    for _, name in sorted(names.items()):
+    for _, record in sorted(records.items()):
         AwsResource.declare(
             "route53:RecordSet",
-            f"endpoint/{name.host}:record",
+            f"endpoint/{record.host}:record",
             {
-                "HostedZoneId": name.zone_id,
-                "Name": name.host,
-                "Type": record_type(name.address),
-                "TTL": name.ttl_s,
-                "ResourceRecords": [{"Value": name.address}],
+                "HostedZoneId": record.zone_id,
+                "Name": record.host,
+                "Type": record_type(record.address),
+                "TTL": record.ttl_s,
+                "ResourceRecords": [{"Value": record.address}],
             },
             provider=aws,
-            aliases=[f"endpoint/{endpoint}:record" for endpoint, old in before.items() if old.host == name.host],
+            aliases=[f"endpoint/{endpoint}:record" for endpoint, old in before.items() if old.host == record.host],
         )
-    pulumi.export("endpoints", {endpoint: asdict(name) for endpoint, name in names.items()})
-    pulumi.export("before", {endpoint: asdict(name) for endpoint, name in before.items()})
+    pulumi.export("endpoints", {endpoint: asdict(record) for endpoint, record in records.items()})
+    pulumi.export("before", {endpoint: asdict(record) for endpoint, record in before.items()})
     pulumi.export(STAMP, OWN.document())
 
 

@@ -38,8 +38,8 @@ class KubernetesObject(pulumi.CustomResource):
 
     @property
     def status(self) -> pulumi.Output[Any]:
-        found: pulumi.Output[Any] = self.__dict__["status"]
-        return found
+        status: pulumi.Output[Any] = self.__dict__["status"]
+        return status
 
     def translate_input_property(self, prop: str) -> str:
         return prop

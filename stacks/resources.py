@@ -94,8 +94,8 @@ class AwsResource(pulumi.CustomResource):
         )
 
     def get(self, output: str) -> pulumi.Output[Any]:
-        found: pulumi.Output[Any] = self.__dict__[output]
-        return found
+        value: pulumi.Output[Any] = self.__dict__[output]
+        return value
 
     def translate_output_property(self, prop: str) -> str:
         return prop

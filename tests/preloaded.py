@@ -34,7 +34,7 @@ HEAVY = (
     "pulumi.automation",
     "meshctl.cli.opened",
     "meshctl.deploy.session",
-    "meshctl.migrate.engine_world",
+    "meshctl.migrate.engine_gateway",
     "stacks.aws",
     "stacks.existing",
 )

@@ -72,6 +72,7 @@ class Machine:
     source: str
     date: str
     verified: bool
+    memory_source: str = ""  # of memory_gib, where it isn't the source of the row
 
     @property
     def node_labels(self) -> dict[str, str]:
@@ -205,6 +206,7 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         source=sources[row["source"]],
         date=row["date"],
         verified=row["verified"],
+        memory_source=sources[row.get("memory_source", row["source"])],
     )
 
 

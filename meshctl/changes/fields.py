@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes import security
@@ -18,7 +18,7 @@ from meshctl.model import pod_files
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
-from meshctl.render import container_fields
+from meshctl.render import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
 LATER = "known after up"
@@ -27,9 +27,19 @@ EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
 FILES_ROLL_OUT = "revision of files"
 ROLL_OUTS = (ROLL_OUT, FILES_ROLL_OUT)
+_NETWORKS = "k8s.v1.cni.cncf.io/networks"
+ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
+_ENV = f"{_CONTAINER}.env"
+_EXPANDED = frozenset(field.key for field in container_fields.FIELDS if field.is_expanded)
 _KUBERNETES = "kubernetes:"
+
+
+_ORDERS = {
+    0: "roll-outs end a pod before they start its successor: the pool may have no room for one more pod",
+    1: "roll-outs start a new pod before they end the old one: the pool has room for one more pod",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class FieldChange:
             return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
         if self.path == EPHEMERAL:
             return f"no longer {EPHEMERAL}: what is in it is protected from now on"
+        if self.path == ORDER and self.new in _ORDERS:
+            return f"{_ORDERS[self.new]} (no pod is replaced for this)"
         shown = [_shown(value) for value in (self.old, self.new)]
         if self.old is None and shown[1] is None:
             return f"{self.path} comes"
@@ -68,15 +80,20 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
+    ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
     ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
+    ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/port"]'): "metrics port",
+    ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/path"]'): "metrics path",
 }
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
     r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
+    r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
 )
@@ -109,22 +126,28 @@ def _volume(entry: Mapping[str, Any]) -> Any:
     claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
     if claim:
         return f"claim {claim}"
+    size_limit = (entry.get("emptyDir") or {}).get("sizeLimit")
     kinds = {
         "ephemeral": "a volume that goes with its pod",
-        "emptyDir": "a folder of the node",
+        "emptyDir": f"a folder of the node, at most {size_limit}" if size_limit else "a folder of the node",
         "configMap": "settings",
     }
     return next((words for kind, words in kinds.items() if kind in entry), _rest(entry))
 
 
+def _toleration(entry: Mapping[str, Any]) -> str:
+    return f"{entry.get('value', 'any value')}{':' * ('effect' in entry)}{entry.get('effect', '')}"
+
+
 # Lists whose entries have names: an entry that comes moves the places of all after it, which is no change of theirs.
 # (path of the list, term, key of the name, what an entry holds)
 _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
-    (f"{_CONTAINER}.env", "env", "name", lambda entry: entry.get("value", entry.get("valueFrom"))),
+    (_ENV, "env", "name", lambda entry: entry.get("value", entry.get("valueFrom"))),
     (f"{_CONTAINER}.ports", "port", "name", lambda entry: entry.get("containerPort")),
     (f"{_CONTAINER}.volumeMounts", "mount", "name", lambda entry: entry.get("mountPath")),
     (f"{_POD}.volumes", "volume", "name", _volume),
     (f"{_POD}.initContainers", "init container", "name", _rest),
+    (f"{_POD}.tolerations", "toleration", "key", _toleration),
     (f"{_POD}.imagePullSecrets", "imagePullSecrets", "name", lambda entry: entry.get("name")),
     ("spec.ports", "port", "name", lambda entry: entry.get("port")),
     ("Tags", "tag", "Key", lambda entry: entry.get("Value")),
@@ -162,7 +185,8 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
     whole = _WHOLE.match(change.path)
     if whole:
-        return [_field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))]
+        field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))
+        return [_as_read(field) if whole[1] in _EXPANDED else field]
     if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
         return [FieldChange("object", "failed", "made anew", forces_replace=True)]
     long = _of_platforms(lambda words: words.long_terms).get((step.type, change.path.split("[")[0]))
@@ -214,7 +238,19 @@ def _field(term: str, step: Step, path: str, *, forces_replace: bool) -> FieldCh
 def _named(step: Step, path: str, term: str, key: str, value: Callable[[Mapping[str, Any]], Any]) -> list[FieldChange]:
     old, new = (_by_name(value_at(inputs, path), key, value) for inputs in (step.old, step.new))
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+    found = [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+    return [_as_read(field) if path == _ENV else field for field in found]
+
+
+def _as_read(field: FieldChange) -> FieldChange:
+    """With texts as the container gets them, and so as the mesh has them: the manifest may hold `$$` for `$`."""
+    return replace(field, old=_read(field.old), new=_read(field.new))
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_read(each) for each in value]
+    return literal.read(value) if isinstance(value, str) else value
 
 
 def _by_name(entries: Any, key: str, value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
@@ -291,6 +327,8 @@ def _term(step: Step, path: str) -> str:
     if claim:
         name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")
         return f"size of {name}" if path.endswith("requests.storage") else f"volumes of {name}"
+    if _NETWORKS in path:
+        return "fabric.networks"
     label = _LABEL.search(path)
     if label and step.type.startswith((_KUBERNETES, *_label_types())):
         return f"{label[1].removesuffix('s')} {label[2]}"

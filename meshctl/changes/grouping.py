@@ -14,7 +14,7 @@ from meshctl.changes import jobs
 from meshctl.changes.fields import ROLL_OUTS, FieldChange, fields, value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # Which of several actions on one subject names the change: the one a reader must not miss.
 _WEIGHT: dict[Action, int] = {"same": 0, "update": 1, "create": 2, "move": 3, "delete": 4, "replace": 5}
@@ -154,7 +154,7 @@ def _outside_change(subject: str, steps: list[Step]) -> Change:
     words += [field.text() for field in shown[:3]]
     words += [f"and {len(shown) - 3} more"] if len(shown) > 3 else []
     resources = tuple(ResourceChange(s.urn, s.type, "create" if s.op == "delete" else "update") for s in steps)
-    summary = ", ".join(words) or f"{counted(len(steps), 'resource')} changed"
+    summary = ", ".join(words) or f"{pluralize(len(steps), 'resource')} changed"
     return Change(subject, "create" if gone else "update", summary, tuple(shown), resources)
 
 
@@ -202,6 +202,6 @@ def _summary(steps: list[Step], shown: list[FieldChange]) -> str:
     for step in steps:
         if step.action in ("create", "delete", "replace"):
             parts[step.action] = parts.get(step.action, 0) + 1
-    words += [f"{counted(count, 'resource')} to {action}" for action, count in parts.items()]
+    words += [f"{pluralize(count, 'resource')} to {action}" for action, count in parts.items()]
     words += jobs.consequences(steps)
-    return ", ".join(words) or f"{counted(len(steps), 'resource')} to update"
+    return ", ".join(words) or f"{pluralize(len(steps), 'resource')} to update"

@@ -20,10 +20,10 @@ _INFEASIBLE = 65
 def check(
     ctx: typer.Context,
     environments: Annotated[
-        list[str] | None, typer.Argument(help="Environments to check; all without any.", metavar="ENV")
+        list[str] | None, typer.Argument(help="Environments to check; without any, all.", metavar="ENV")
     ] = None,
 ) -> None:
-    """Say offline whether each environment can carry the mesh: placement, gaps and cost side by side."""
+    """Check offline whether each environment can carry the mesh: placement, gaps and cost side by side."""
     # pydantic and the catalog: not for `meshctl --help`
     from meshctl.catalog import load_catalog
     from meshctl.resolve import known, report, resolve

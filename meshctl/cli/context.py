@@ -1,7 +1,7 @@
-"""What every command is given: the global options, where output goes, and the questions asked. EDGE.
+"""The context of every command: global options, output, and questions to the user. EDGE.
 
-Made by `meshctl.cli.main`; commands reach it as `ctx.obj`. Light to import: models and catalog load when first asked
-for. Data goes to stdout, everything else to stderr.
+Made by `meshctl.cli.main`; commands get it as `ctx.obj`. It is quick to import, because models and catalog are loaded
+only when they are used. Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STYLES = {"failed": "31", "done": "32", "started": "2"}
 
 
 def say(text: str, style: str = "") -> None:
-    """A line on stderr; without anybody to read it (the terminal is closed), none. `style`: the number of a colour."""
+    """Print a line on stderr; nothing if the terminal is closed. `style`: the number of a terminal colour."""
     try:
         streams.write_styled(sys.stderr, text.removesuffix("\n"), style)
         sys.stderr.write("\n")
@@ -41,15 +41,15 @@ def say(text: str, style: str = "") -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Let what is written to `stream` from now on, and what it still holds, go nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Send everything that is or will be written to `stream` to /dev/null."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 @dataclass(frozen=True)
 class Context:
-    """`output` is human or json. Paths are as the user gave them, relative to the working folder (-C changes it)."""
+    """`output` is human or json. Paths are as the user wrote them, relative to the working folder (see `-C`)."""
 
     mesh_path: Path = Path("mesh.yaml")
     environments_path: Path = Path("environments.yaml")
@@ -63,14 +63,14 @@ class Context:
         return Path.cwd()
 
     def load(self) -> tuple[Mesh, Environments]:
-        """Both files. Raises: DiagnosticsError with all that is wrong in them."""
+        """Load both files. Raises: DiagnosticsError with all problems in them."""
         from meshctl.load import load  # pydantic: not for `meshctl --help`
 
         return load(self.mesh_path, self.environments_path)
 
     def withhold_secrets(self) -> None:
-        """For commands that start programs and read no mesh: where the folder has one, the variables that its secrets
-        are read from are inherited by none of them."""
+        """For commands that start programs without loading the mesh: remove the variables that environments.yaml reads
+        secrets from, so that no program inherits them."""
         from meshctl import load  # pydantic: not for `meshctl --help`
 
         secret_variables.withdraw(load.secret_variables(self.environments_path))
@@ -96,13 +96,13 @@ class Context:
         say(text)
 
     def progress(self) -> Callable[[Any], None]:
-        """A printer for `engine.events.Progress` values: what is done, awaited or failed; -v: begun, too."""
+        """A callback that prints `engine.events.Progress` values: done, waiting or failed; with -v also started."""
         colored = self.color and sys.stderr.isatty()
 
-        def show(moment: Any) -> None:
-            if moment.state == "started" and not self.verbose:
+        def show(progress: Any) -> None:
+            if progress.state == "started" and not self.verbose:
                 return
-            say(f"  {progress_line(moment)}", _STYLES.get(moment.state, "") if colored else "")
+            say(f"  {progress_line(progress)}", _STYLES.get(progress.state, "") if colored else "")
 
         return show
 
@@ -111,19 +111,19 @@ class Context:
         return not self.yes
 
     def confirm(self, question: str) -> None:
-        """Ask before a change. Raises: UsageError without a terminal, InterruptedByUserError on anything but yes."""
-        answer = self._ask(f"{question} [y/N] ", hint="--yes answers yes")
+        """Ask before a change. Raises: UsageError without a terminal, InterruptedByUserError for any answer but yes."""
+        answer = self._ask(f"{question} [y/N] ", hint="--yes answers yes to this question")
         if answer.lower() not in ("y", "yes"):
             raise InterruptedByUserError("nothing was changed")
 
-    def confirm_name(self, name: str, given: str, question: str, *, why: str = "") -> None:
-        """Have the name typed before data is lost; `given` is the name from the command line; --yes is not enough.
-        `why`: what an error says in place of the question, where there is nobody to ask.
+    def confirm_name(self, name: str, confirmed: str, question: str, *, why: str = "") -> None:
+        """Have the user type the environment's name before data is lost; --yes is not enough for that.
 
-        Raises: ProtectedDataError when the name isn't given and can't be asked for, or is another one.
+        `confirmed`: the name from `--confirm`. `why`: what the error says instead of the question without a terminal.
+        Raises: ProtectedDataError when the name differs, or is not given and there is no terminal to ask on.
         """
-        hint = f"--confirm {name} says so without a terminal"
-        typed = given or self._ask(f"{question}. Type {name} to go on: ", hint=hint, why=why or question)
+        hint = f"--confirm {name} confirms it without a terminal"
+        typed = confirmed or self._ask(f"{question}. Type {name} to go on: ", hint=hint, why=why or question)
         if typed != name:
             raise ProtectedDataError("nothing was deleted", why=f'"{typed}" is not "{name}"', hint=hint)
 
@@ -131,7 +131,7 @@ class Context:
         if not sys.stdin.isatty():
             if why:
                 raise ProtectedDataError("this must be confirmed by name", why=why, hint=hint)
-            raise UsageError("this must be confirmed, and there is no terminal to ask on", hint=hint)
+            raise UsageError("this must be confirmed, but there is no terminal to ask on", hint=hint)
         with at_once():
             sys.stderr.write(question)
             sys.stderr.flush()
@@ -150,16 +150,16 @@ _WORDS = {
 }
 
 
-def progress_line(moment: Any) -> str:
+def progress_line(progress: Any) -> str:
     """`created    pool/train nodegroup`, `waiting    pool/train nodegroup: 2 of 4 nodes`."""
-    return one_line(_progress_words(moment))
+    return one_line(_progress_words(progress))
 
 
-def _progress_words(moment: Any) -> str:
-    detail = moment.detail.partition(":")[2] or moment.detail
-    what = " ".join(part for part in (moment.subject, detail if detail != moment.subject else "") if part)
-    if moment.state == "message":
-        return f"{'...':<9} {what}: {moment.action}"
-    if moment.state == "failed":
+def _progress_words(progress: Any) -> str:
+    detail = progress.detail.partition(":")[2] or progress.detail
+    what = " ".join(part for part in (progress.subject, detail if detail != progress.subject else "") if part)
+    if progress.state == "message":
+        return f"{'...':<9} {what}: {progress.action}"
+    if progress.state == "failed":
         return f"{'FAILED':<9} {what}"
-    return f"{_WORDS.get((moment.state, moment.action), moment.state):<9} {what}"
+    return f"{_WORDS.get((progress.state, progress.action), progress.state):<9} {what}"

@@ -1,7 +1,7 @@
-"""The one question that is asked before data goes. EDGE (the terminal).
+"""Asks the user before data is lost. EDGE (the terminal).
 
-Called by `up`, `destroy` and the commands of migrations, with what `meshctl.changes.losses` found: names, sizes, and
-what the platform calls each of them. Without the answer nothing is done.
+Called by `up`, `destroy` and the commands of migrations, with the losses from `meshctl.changes.losses`: names, sizes,
+and what the platform calls each of them. Without the user's agreement nothing is done.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def ask(
     warning: str = "",
     shown: bool = False,
 ) -> None:
-    """Have the environment's name given before `lost` is lost; without a loss nothing is asked.
+    """Have the user type the environment's name before `lost` is lost; without a loss nothing is asked.
 
-    `refused`: makes the error where the user has not said that data may be lost; None where they have. `confirm`: the
-    name from the command line. `warning`: what else is given up, which is asked about also where no data is lost.
-    `shown`: the losses were listed already.
+    `refused`: makes the error when the user has not allowed data loss; None when they have. `confirm`: the name from
+    `--confirm`. `warning`: something else that is given up, about which the user is asked even if no data is lost.
+    `shown`: the losses were already listed.
 
-    Raises: ProtectedDataError, also when the name is another one or can't be asked for.
+    Raises: ProtectedDataError, also when the name differs or there is no terminal to ask on.
     """
     if lost and refused is not None:
         raise refused(environment, lost)
@@ -51,6 +51,6 @@ def _question(lost: Sequence[Loss]) -> str:
 
 
 def document(lost: Sequence[Loss]) -> dict[str, object]:
-    """What was lost, in JSON: the subjects, and each loss."""
+    """The losses as JSON: the subjects, and each loss."""
     subjects = sorted({loss.subject for loss in lost})
     return {"data_deleted": subjects, "data_losses": [loss.document() for loss in lost]}

@@ -1,4 +1,4 @@
-"""`meshctl doctor`: what this machine has for meshctl, what it lacks, and what to do. No logic: see `diagnosis`."""
+"""`meshctl doctor`: what meshctl needs and finds on this machine, and what to do. No logic: see `diagnosis`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNS = {"ok": "ok", "missing": "MISSING", "optional": "-"}
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Say which programs, packages, plugins and credentials are used here, and what to do about missing ones."""
+    """Show which programs, packages, plugins and credentials meshctl uses here, and how to get missing ones."""
     from meshctl.diagnosis import diagnose  # boto3 and Pulumi: too slow to import for `meshctl --help`
 
     context: Context = ctx.obj
@@ -33,7 +33,7 @@ def doctor(ctx: typer.Context) -> None:
 
 
 def human(findings: tuple[Finding, ...]) -> str:
-    """One line for each finding, grouped; below it what was passed over and what to do."""
+    """One line for each finding, by group; below it the programs that were rejected, and a hint."""
     width = max((len(finding.name) for finding in findings), default=0)
     lines: list[str] = []
     group = ""

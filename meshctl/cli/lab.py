@@ -15,23 +15,25 @@ lab_app = typer.Typer(
 
 @lab_app.command("up")
 def lab_up(ctx: typer.Context) -> None:
-    """Start the lab: an AWS API, three Kubernetes control planes, object stores, DNS."""
+    """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""
     from meshctl.lab import up  # psutil, the clients: not for `meshctl --help`
     from meshctl.lab.state import Lab, default_root
 
     context: Context = ctx.obj
     lab = Lab(default_root())
     context.withhold_secrets()
-    found = up.up(lab, context.say)
+    started = up.up(lab, context.say)
     if context.output == "json":
-        context.print_json({"root": str(lab.root), **found})
+        context.print_json({"root": str(lab.root), **started})
     else:
-        context.print(f'lab: {lab.root}\n  clusters: {", ".join(found["clusters"])}\n  next: eval "$(meshctl lab env)"')
+        context.print(
+            f'lab: {lab.root}\n  clusters: {", ".join(started["clusters"])}\n  next: eval "$(meshctl lab env)"'
+        )
 
 
 @lab_app.command("down")
 def lab_down(ctx: typer.Context) -> None:
-    """End the lab; no process and no file of it is left."""
+    """Stop the lab and remove its files."""
     from meshctl.lab import up
     from meshctl.lab.state import Lab, default_root
 
@@ -42,26 +44,26 @@ def lab_down(ctx: typer.Context) -> None:
 
 @lab_app.command("status")
 def lab_status(ctx: typer.Context) -> None:
-    """Say which of the lab's parts run, why others do not, and where they listen."""
+    """Show which parts of the lab run, why others do not, and where they listen."""
     from meshctl.lab.parts import document, lines, states
     from meshctl.lab.state import Lab, default_root
 
     context: Context = ctx.obj
     lab = Lab(default_root())
-    found = states(lab)
-    ports = lab.read()["ports"] if found else {}
+    parts = states(lab)
+    ports = lab.read()["ports"] if parts else {}
     if context.output == "json":
-        context.print_json({"root": str(lab.root), **document(found), "ports": ports})
+        context.print_json({"root": str(lab.root), **document(parts), "ports": ports})
         return
-    if not found:
+    if not parts:
         context.print("no lab here")
-    for state in found:
+    for state in parts:
         for line in lines(state):
             context.print(f"  {line}")
     for name, port in ports.items():
         context.print(f"  127.0.0.1:{port}  {name}")
-    if any(not state.up for state in found):
-        context.say("hint: `meshctl lab up` starts what ended again")
+    if any(not state.up for state in parts):
+        context.say("hint: `meshctl lab up` starts the parts that have stopped")
 
 
 @lab_app.command("env")

@@ -22,7 +22,7 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard, say
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
-from meshctl.cli.ending import Commands, Group, file_error, flushed
+from meshctl.cli.exit_handling import Commands, Group, file_error, flushed
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
@@ -40,7 +40,7 @@ app = typer.Typer(
     cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich takes two thirds of the time of `--help`
+    rich_markup_mode=None,  # importing rich takes two thirds of the time of `--help`
     help="Describe a GPU deployment once, run it on AWS, CoreWeave or on-prem, and move it with its data and traffic.",
 )
 
@@ -59,17 +59,19 @@ def _global(
     environments: Annotated[Path, typer.Option("--environments", help="The environments file.")] = Path(
         "environments.yaml"
     ),
-    output: Annotated[str, typer.Option("--output", help="human or json.")] = "human",
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    output: Annotated[str, typer.Option("--output", help="Output format: human or json.")] = "human",
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print more.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Answer yes to all questions, except those about data loss.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (read in `main`)
     version: Annotated[  # noqa: ARG001 (its callback does it all)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     if output not in ("human", "json"):
-        raise UsageError(f"--output {output}: there is no such form", hint="human or json")
+        raise UsageError(f"unknown output format '{output}'", hint="choose --output human or --output json")
     _enter(directory)
     ctx.obj = Context(
         mesh_path=mesh, environments_path=environments, output=output, verbose=verbose, color=not no_color, yes=yes
@@ -85,7 +87,9 @@ def _enter(directory: Path) -> None:
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        raise FileError("the working folder has been deleted", hint="cd to one that is there, or -C DIR") from error
+        raise FileError(
+            "the working folder has been deleted", hint="cd to another folder, or give one with -C DIR"
+        ) from error
 
 
 for command in (check, plan, up, restart, destroy, status, migrate, setup, doctor, schema):
@@ -102,7 +106,7 @@ _SHORT = re.compile(r"-[vy]*(?:[vy]|(C.*))", re.DOTALL)
 
 
 def global_first(arguments: list[str]) -> list[str]:
-    """The same arguments with the global options before the command: people write them where they think of them."""
+    """The arguments with global options moved before the command, so that users can write them anywhere."""
     before: list[str] = []
     after: list[str] = []
     rest = iter(arguments)
@@ -113,7 +117,7 @@ def global_first(arguments: list[str]) -> list[str]:
         elif argument in _VALUED or (short and short[1] == "C"):
             value = list(islice(rest, 1))
             before += [argument, *value]
-            after = after if value else []  # or the command would be taken for the value
+            after = after if value else []  # otherwise the command would become the value
         elif argument in _FLAGS or short or ("=" in argument and argument.partition("=")[0] in _VALUED):
             before.append(argument)
         else:
@@ -124,7 +128,7 @@ def global_first(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; the process ends with the exit code that the error's class carries."""
     open_streams()
-    # looking for plugins of pydantic reads what every installed package has, and one broken file ends the command
+    # Pydantic's search for plugins reads the metadata of every installed package, and fails on a single broken file.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     secret_variables.withdraw((secret_variables.PASSPHRASE,))  # before anything is started
     arguments = global_first(sys.argv[1:])
@@ -139,11 +143,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _report(InterruptedByUserError("interrupted"), as_json=as_json, debug=False)
     except Exception as error:
-        found = file_error(error) if isinstance(error, OSError) else None
-        bug = MeshError(f"internal error: {error!r}", hint="this is a bug; the same command with --debug shows where")
-        told = found or bug
-        told.__cause__ = error
-        code = _report(told, as_json=as_json, debug="--debug" in arguments)
+        bug = MeshError(f"internal error: {error!r}", hint="this is a bug: run the command with --debug, and report it")
+        translated = (file_error(error) if isinstance(error, OSError) else None) or bug
+        translated.__cause__ = error
+        code = _report(translated, as_json=as_json, debug="--debug" in arguments)
     sys.exit(flushed(code if isinstance(code, int) else 0))
 
 

@@ -15,15 +15,15 @@ from meshctl.cli.up import TakeOver
 
 if TYPE_CHECKING:
     from meshctl.changes.losses import Loss
-    from meshctl.migrate.journal.activity import Seen
+    from meshctl.migrate.journal.activity import MigrationStatus
     from meshctl.migrate.journal.history import History
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.progress import Event
 
-migrations_app = typer.Typer(no_args_is_help=True, help="Look at migrations, go on, go back, finish.")
+migrations_app = typer.Typer(no_args_is_help=True, help="Show migrations, resume, roll back or finish them.")
 
-_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
-_Id = Annotated[str, typer.Argument(help="The migration's id; the last one by default.", metavar="ID")]
+_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
+_Id = Annotated[str, typer.Argument(help="The migration's id; by default the last one.", metavar="ID")]
 _COPYING_EVERY_S = 2.0
 
 
@@ -34,7 +34,7 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch the target this long, in seconds.", min=0)] = 30,
     deep_verify: Annotated[
-        bool, typer.Option("--deep-verify", help="Read every byte on both sides, whatever the stores' checksums say.")
+        bool, typer.Option("--deep-verify", help="Compare every byte of both sides, not only the stores' checksums.")
     ] = False,
     replace_target_data: Annotated[
         bool, typer.Option("--replace-target-data", help="Delete objects at the target that the source lacks.")
@@ -67,30 +67,30 @@ def migrate(
         if context.must_confirm:
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
-        found = migrations.seen(migration)
-    _show_end(context, found)
+        shown = migrations.status(migration)
+    _show_end(context, shown)
 
 
 @migrations_app.command("list")
 def list_migrations(ctx: typer.Context) -> None:
-    """All migrations of this mesh."""
+    """List all migrations of this mesh."""
     from meshctl.migrate import views
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        rows = migrations.listed()
-    _show(context, {"migrations": [views.listed_document(row) for row in rows]}, views.list_text(rows))
+        rows = migrations.statuses()
+    _show(context, {"migrations": [views.row_document(row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()
 def show(ctx: typer.Context, migration: _Id = "") -> None:
-    """Steps, and source and target side by side."""
+    """Show the steps, and source and target side by side."""
     from meshctl.migrate import views
 
     context: Context = ctx.obj
     with _migrations(context) as migrations:
-        found = migrations.seen(migration)
-    _show(context, views.detail_document(*found), views.detail_text(*found))
+        shown = migrations.status(migration)
+    _show(context, views.detail_document(*shown), views.detail_text(*shown))
 
 
 @migrations_app.command()
@@ -104,7 +104,7 @@ def resume(
         str, typer.Option("--done", help="Take the step that stopped as undecidable as done.", metavar="STEP")
     ] = "",
     source_lost: Annotated[
-        bool, typer.Option("--source-lost", help="Leave a dead source behind; its data must have been copied once.")
+        bool, typer.Option("--source-lost", help="Give up a source that is gone; its data must have been copied once.")
     ] = False,
     confirm: Annotated[
         str, typer.Option("--confirm", help="With --source-lost: the source's name.", metavar="ENV")
@@ -112,20 +112,20 @@ def resume(
     take_over: TakeOver = None,
     break_lock: _BreakLock = False,
 ) -> None:
-    """Go on with a migration that stopped, whichever way it went."""
+    """Go on with a migration that stopped, forward or back."""
     from meshctl.migrate import given_up, views
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
         if source_lost:
-            history = migrations.to_leave_source(migration)
+            history = migrations.check_source_lost(migration)
             source, warning = history.plan.source.environment, views.source_lost_warning(history)
             lost = given_up.source_losses(history)
             data_loss.ask(context, source, lost, refused=None, confirm=confirm, warning=warning)
-        given = tuple(take_over or ())
-        migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=given)
-        found = migrations.seen(migration)
-    _show_end(context, found)
+        fields = tuple(take_over or ())
+        migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=fields)
+        shown = migrations.status(migration)
+    _show_end(context, shown)
 
 
 @migrations_app.command()
@@ -133,10 +133,10 @@ def rollback(
     ctx: typer.Context,
     migration: _Id = "",
     destroy_target: Annotated[
-        bool, typer.Option("--destroy-target", help="Destroy the target in the end, instead of pausing it.")
+        bool, typer.Option("--destroy-target", help="Destroy the target at the end, instead of pausing it.")
     ] = False,
     target_lost: Annotated[
-        bool, typer.Option("--target-lost", help="Leave a dead target behind, with what was written there.")
+        bool, typer.Option("--target-lost", help="Give up a target that is gone, with the data written there.")
     ] = False,
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="With --destroy-target: its volumes and file systems may be lost.")
@@ -147,26 +147,26 @@ def rollback(
     ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
-    """Back to the source: its workloads, then the names, then the target is paused."""
-    from meshctl.deploy.guards.protection import refused_by_retire
+    """Go back to the source: start its workloads, move the DNS records back, then pause the target."""
+    from meshctl.deploy.guards.protection import refused_by_migration_destroy
     from meshctl.migrate.steps.environment import DESTROYING
 
     context: Context = ctx.obj
     agreed: Sequence[Loss] = ()
     with _migrations(context, break_lock=break_lock) as migrations:
-        history = migrations.to_roll_back(migration, destroy_target=destroy_target, target_lost=target_lost)
+        history = migrations.check_rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
         if target_lost:
             _ask_about_lost_target(context, history, confirm)
         elif destroy_target:
-            agreed = lost = migrations.lost_by_rollback(history)
-            refused = None if allow_data_loss else partial(refused_by_retire, command=DESTROYING)
+            agreed = lost = migrations.losses_by_rollback(history)
+            refused = None if allow_data_loss else partial(refused_by_migration_destroy, command=DESTROYING)
             target = history.plan.target.environment
             data_loss.ask(context, target, lost, refused=refused, confirm=confirm)
-            if confirm and not lost:  # says more than no answer
+            if confirm and not lost:  # the name must be right although no data is lost
                 context.confirm_name(target, confirm, f"{target} is destroyed")
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, agreed=agreed)
-        found = migrations.seen(migration)
-    _show_end(context, found)
+        shown = migrations.status(migration)
+    _show_end(context, shown)
 
 
 def _ask_about_lost_target(context: Context, history: History, confirm: str) -> None:
@@ -182,7 +182,7 @@ def finish(
     ctx: typer.Context,
     migration: _Id = "",
     delete_source_data: Annotated[
-        bool, typer.Option("--delete-source-data", help="Delete the source's protected storage, too.")
+        bool, typer.Option("--delete-source-data", help="Also delete the source's protected storage.")
     ] = False,
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="The source's volumes and file systems may be lost.")
@@ -195,27 +195,27 @@ def finish(
     ] = "",
     break_lock: _BreakLock = False,
 ) -> None:
-    """Retire the source: it is destroyed. Its buckets are kept; other data goes only if you say so, by name."""
-    from meshctl.deploy.guards.protection import refused_by_retire
+    """Destroy the source. Its buckets are kept; other data is deleted only if you allow it and confirm the name."""
+    from meshctl.deploy.guards.protection import refused_by_migration_destroy
     from meshctl.migrate import views
     from meshctl.migrate.steps.environment import FINISHING
 
     context: Context = ctx.obj
     with _migrations(context, break_lock=break_lock) as migrations:
-        history = migrations.to_finish(migration, delete_data=delete_source_data)
+        history = migrations.check_finish(migration, delete_data=delete_source_data)
         source = history.plan.source.environment
-        lost = migrations.lost_by_finish(history, delete_data=delete_source_data)
+        lost = migrations.losses_by_finish(history, delete_data=delete_source_data)
         allowed = allow_data_loss or delete_source_data
         warning = f"the data in {source} is deleted for good" if delete_source_data else ""
-        refused = None if allowed else partial(refused_by_retire, command=FINISHING)
+        refused = None if allowed else partial(refused_by_migration_destroy, command=FINISHING)
         data_loss.ask(context, source, lost, refused=refused, confirm=confirm, warning=warning)
-        if confirm and not (lost or warning):  # says more than a yes
+        if confirm and not (lost or warning):  # the confirmed name counts as a yes
             context.confirm_name(source, confirm, f"{source} is destroyed")
         elif context.must_confirm and not (lost or warning):
             context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data, agreed=lost)
-        found = migrations.seen(migration)
-    _show_end(context, found)
+        shown = migrations.status(migration)
+    _show_end(context, shown)
 
 
 @contextmanager
@@ -226,14 +226,14 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
     """
     from meshctl.cli.opened import opened
     from meshctl.engine.state_store import open_state_store
-    from meshctl.migrate.engine_world import build_world
+    from meshctl.migrate.engine_gateway import build_gateway
     from meshctl.migrate.migration import Migrations
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:
             mesh.known(name)
         store = open_state_store(mesh.environments.state.backend, context.folder)
-        migrations = Migrations(mesh.mesh.name, build_world(mesh), store, _reporter(context), break_lock=break_lock)
+        migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
         mesh.on_stop.append(migrations.stop.request)
         yield migrations
 
@@ -241,20 +241,20 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
 def _reporter(context: Context) -> Callable[[Event], None]:
     from meshctl.migrate.progress import progress_text
 
-    said_s: dict[str, float] = {}
+    last_line_s: dict[str, float] = {}  # by step, when its last line of copying was printed
 
     def report(event: Event) -> None:
-        if event.kind == "copying":  # several a second: one line now and then is enough
-            if event.elapsed_s - said_s.get(event.step, -_COPYING_EVERY_S) < _COPYING_EVERY_S:
+        if event.kind == "copying":  # there are several events a second
+            if event.elapsed_s - last_line_s.get(event.step, -_COPYING_EVERY_S) < _COPYING_EVERY_S:
                 return
-            said_s[event.step] = event.elapsed_s
+            last_line_s[event.step] = event.elapsed_s
         context.say(progress_text(event))
 
     return report
 
 
-def _show_end(context: Context, migration: Seen) -> None:
-    """What a run has come to; JSON as that of `migrations show`."""
+def _show_end(context: Context, migration: MigrationStatus) -> None:
+    """Show the result of a run; as JSON like `migrations show`."""
     from meshctl.migrate import views
 
     _show(context, views.detail_document(*migration), views.run_text(*migration))

@@ -1,7 +1,6 @@
-"""A project for as long as a command works on it. EDGE.
+"""Opens the project for a command that works on environments. EDGE.
 
-Used by the commands that touch environments. Kept apart from `context`, which every command imports: what is imported
-here takes most of a second.
+Separate from `context`, which every command imports, because the imports here take most of a second.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from meshctl.project import Project
 
 @contextmanager
 def opened(context: Context, command: str, *, break_lock: bool = False) -> Iterator[Project]:
-    """The mesh, with Ctrl-C and the like handed to the engine as long as the block runs. `command`: the user's."""
+    """The project; while the block runs, Ctrl-C and other signals stop the engine. `command`: the user's command."""
     mesh, environments = context.load()
     session = Session(context.folder, mesh.name, environments, context.progress(), break_lock, command)
     project = Project(mesh, environments, session)

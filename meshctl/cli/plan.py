@@ -13,17 +13,17 @@ from meshctl.cli.context import Context
 def plan(
     ctx: typer.Context,
     environments: Annotated[list[str], typer.Argument(help="Environments to preview.", metavar="ENV")],
-    out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `up --plan`.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Save the plan to this file, for `up --plan`.")] = None,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are pending.")
     ] = False,
     no_refresh: Annotated[
         bool,
         typer.Option(
-            "--no-refresh", help="Look at neither AWS nor the cluster: faster, and blind to what others changed."
+            "--no-refresh", help="Don't check AWS and the cluster for drift: faster, but changes by others are missed."
         ),
     ] = False,
-    resources: Annotated[bool, typer.Option("--resources", help="List each resource below its subject.")] = False,
+    resources: Annotated[bool, typer.Option("--resources", help="List each resource under its subject.")] = False,
 ) -> None:
     """Preview: changes in mesh terms first, resources as detail."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
@@ -42,12 +42,12 @@ def plan(
         mesh.session.refresh = not no_refresh
         plans = [mesh.session.plan(mesh.deployment(name)) for name in names]
     if context.output == "json":
-        documents = [found.document() for found in plans]
+        documents = [each.document() for each in plans]
         context.print_json(documents[0] if len(documents) == 1 else {"plans": documents})
     else:
-        context.print("\n".join(plan_text(found, resources=resources or context.verbose) for found in plans))
+        context.print("\n".join(plan_text(each, resources=resources or context.verbose) for each in plans))
     if out is not None:
         plan_file.save(out, plans[0])
         context.say(f"saved to {out}; `meshctl up {names[0]} --plan {out}` applies it")
-    if detailed_exitcode and any(found.pending for found in plans):
+    if detailed_exitcode and any(each.pending for each in plans):
         raise typer.Exit(2)

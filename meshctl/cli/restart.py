@@ -1,4 +1,4 @@
-"""`meshctl restart`: run a job again, roll a service. No logic: see `operate.restart`."""
+"""`meshctl restart`: run a job again, replace the pods of a service. No logic: see `operate.restart`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from meshctl.cli.context import Context
 
 def restart(
     ctx: typer.Context,
-    workload: Annotated[str, typer.Argument(help="The workload that is to begin anew.", metavar="WORKLOAD")],
+    workload: Annotated[str, typer.Argument(help="The workload to restart.", metavar="WORKLOAD")],
     environment: Annotated[
-        str, typer.Option("--env", help="Where; needed if it is up in several environments.", metavar="ENV")
+        str, typer.Option("--env", help="The environment; needed if the workload is up in several.", metavar="ENV")
     ] = "",
     timeout: Annotated[
-        str, typer.Option("--timeout", help="How long new pods of a service may take to get ready.", metavar="TIME")
+        str, typer.Option("--timeout", help="How long new pods of a service may take to become ready.", metavar="TIME")
     ] = "",
     break_lock: Annotated[
-        bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")
+        bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")
     ] = False,
 ) -> None:
-    """Run a training or batch job again, or roll the pods of a service, as they were last brought up."""
+    """Run a training or batch job again, or replace the pods of a service, as the last `up` declared them."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
     from meshctl.cli.up import seconds_of
@@ -34,16 +34,16 @@ def restart(
     limit_s = seconds_of(timeout)
     with opened(context, "restart", break_lock=break_lock) as mesh:
         names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
-        deployment = restarts.chosen(mesh.session, names, workload)
+        deployment = restarts.environment_of_workload(mesh.session, names, workload)
         where = mesh.known(deployment.environment)
-        guard.refuse_if_moving(mesh, where, "restart")
-        mesh.session.check = partial(guard.refuse_if_moving, mesh, where, "restart")
-        note = restarts.not_applied(deployment, lambda: mesh.deployment(where), workload)
+        guard.refuse_if_migrating(mesh, where, "restart")
+        mesh.session.check = partial(guard.refuse_if_migrating, mesh, where, "restart")
+        note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)
         if note:
             context.say(note)
-        if context.must_confirm and restarts.running_work(mesh.session, deployment, workload):
-            context.confirm(f"{workload} still runs in {where}: end its work at its signal to stop, and begin anew?")
-            guard.refuse_if_moving(mesh, where, "restart")  # a migration may have begun while the question was open
+        if context.must_confirm and restarts.has_running_work(mesh.session, deployment, workload):
+            context.confirm(f"{workload} is still running in {where}: stop it and run it again from the start?")
+            guard.refuse_if_migrating(mesh, where, "restart")  # a migration may have begun while the question was open
         done = restarts.restart(mesh.session, deployment, workload, timeout_s=limit_s)
     if context.output == "json":
         kind = deployment.workload(workload).kind

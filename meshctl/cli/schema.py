@@ -23,6 +23,6 @@ def schema(
 
     models: dict[str, type[BaseModel]] = {"mesh": Mesh, "environments": Environments}
     if document not in models:
-        raise UsageError(f'there is no schema "{document}"', hint="mesh or environments")
-    made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[document].model_json_schema()}
-    sys.stdout.write(json.dumps(made, indent=2) + "\n")
+        raise UsageError(f'there is no schema "{document}"', hint="choose mesh or environments")
+    json_schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **models[document].model_json_schema()}
+    sys.stdout.write(json.dumps(json_schema, indent=2) + "\n")

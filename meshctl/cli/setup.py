@@ -15,17 +15,17 @@ def setup(
     ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Only these programs.", show_default="all of them")] = None,
     build: Annotated[
-        bool, typer.Option("--build", help="Build with Go what is missing; download no programs.")
+        bool, typer.Option("--build", help="Build missing programs with Go instead of downloading them.")
     ] = False,
 ) -> None:
-    """Find, download or build the external programs; does nothing when they are there.
+    """Download or build the external programs that are missing on this machine.
 
-    Official releases are downloaded and verified; what can't be downloaded is built with Go, all of it in about a
-    quarter of an hour on two cores. `meshctl setup pulumi` gets what deploying needs, the others are for the lab.
+    Official releases are downloaded and verified; programs that can't be downloaded are built with Go, which takes
+    about a quarter of an hour for all on two cores. Deploying needs `meshctl setup pulumi`; the others are for the lab.
     """
     unknown = [name for name in names or () if name not in tools.TOOLS]
     if unknown:
-        raise UsageError(f"no program named {', '.join(unknown)}", hint=f"one of: {', '.join(tools.TOOLS)}")
+        raise UsageError(f"no program named {', '.join(unknown)}", hint=f"choose from: {', '.join(tools.TOOLS)}")
     context: Context = ctx.obj
     context.withhold_secrets()
     paths = tools.ensure(names or list(tools.TOOLS), context.say, build=build)

@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and a closing terminal: what is in flight is finished, then the command ends. EDGE.
+"""Handles Ctrl-C, SIGTERM and a closing terminal: operations in flight finish, then the command ends. EDGE.
 
-Used by `opened` for as long as a mesh is worked on, and by `context` while a person is asked.
+Used by `opened` while a command works on a mesh, and by `context` while it asks the user.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FIRST = {
-    signal.SIGINT: "interrupted: finishing what is in flight (once more ends it at once)",
-    signal.SIGTERM: "told to end: finishing what is in flight",
-    signal.SIGHUP: "the terminal is closed: finishing what is in flight",
+    signal.SIGINT: "interrupted: finishing what is in flight (press Ctrl-C again to abort at once)",
+    signal.SIGTERM: "got SIGTERM: finishing what is in flight",
+    signal.SIGHUP: "the terminal was closed: finishing what is in flight",
 }
 _Handler = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
 def finishing(program: PulumiProgram, on_stop: list[Callable[[], None]]) -> Iterator[None]:
-    """While the block runs, a signal has the engine finish what is in flight, after all of `on_stop` are called.
+    """While the block runs, a signal calls all of `on_stop`, and then lets the engine finish what is in flight.
 
-    A second Ctrl-C ends the engine at once or, without one, the command. The other signals never do: a closing terminal
-    sends SIGHUP twice.
+    A second Ctrl-C kills the engine or, when none is running, ends the command. Other signals never do that, because a
+    closing terminal sends SIGHUP twice.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -52,24 +52,24 @@ def finishing(program: PulumiProgram, on_stop: list[Callable[[], None]]) -> Iter
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """While the block runs, a signal ends the command right there: nothing is in flight. Raises: KeyboardInterrupt."""
+    """While the block runs, a signal ends the command at once, as nothing is in flight. Raises: KeyboardInterrupt."""
     with _handled(signal.default_int_handler):
         yield
 
 
 @contextmanager
 def _handled(handler: _Handler) -> Iterator[None]:
-    # `nohup` has SIGHUP ignored, so that the command outlives its terminal
+    # under `nohup` SIGHUP is ignored, and must stay so: the command outlives its terminal
     handled = [number for number in _SIGNALS if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
-    before = {number: signal.signal(number, handler) for number in handled}
+    previous = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
     finally:
-        for number, former in before.items():
-            signal.signal(number, former)
+        for number, previous_handler in previous.items():
+            signal.signal(number, previous_handler)
 
 
 def _say(text: str) -> None:
-    """Past `sys.stderr`: a signal may come while something is being written there."""
+    """Write to the file descriptor, since a signal may come in the middle of a write to `sys.stderr`."""
     with suppress(OSError):
         os.write(sys.stderr.fileno(), f"{text}\n".encode())

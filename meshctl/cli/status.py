@@ -12,12 +12,14 @@ from meshctl.cli.context import Context
 
 def status(
     ctx: typer.Context,
-    environment: Annotated[str | None, typer.Argument(help="Only this one.", metavar="ENV", show_default="all")] = None,
+    environment: Annotated[
+        str | None, typer.Argument(help="Only this environment.", metavar="ENV", show_default="all")
+    ] = None,
 ) -> None:
-    """Show what runs where: pools, workloads, endpoints."""
+    """Show what runs where: pools, workloads and endpoints of each environment."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
-    from meshctl.deploy.others import others_text
+    from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.migrate import views
     from meshctl.migrate.journal import guard
     from meshctl.operate.status import collect, collect_all, status_text, with_holder
@@ -25,21 +27,25 @@ def status(
     context: Context = ctx.obj
     with opened(context, "status") as mesh:
         if environment:
-            seen = [collect(mesh.session, mesh.known(environment))]
+            statuses = [collect(mesh.session, mesh.known(environment))]
         else:
-            seen = collect_all(mesh.session, mesh.environments.environments)
-        found = [with_holder(status, mesh.running(status.environment)) for status in seen]
-        moving = guard.last_open_of(mesh)
-        others = () if environment else mesh.session.others()
-    migration = views.listed_document(moving) if moving else None
+            statuses = collect_all(mesh.session, mesh.environments.environments)
+        statuses = [with_holder(status, mesh.running(status.environment)) for status in statuses]
+        moving = guard.latest_open_migration_of(mesh)
+        unmanaged = () if environment else mesh.session.unmanaged_stacks()
+    migration = views.row_document(moving) if moving else None
     if context.output == "json":
-        states = {status.environment: status.document() for status in found}
+        states = {status.environment: status.document() for status in statuses}
         context.print_json(
-            {"environments": states, "migration": migration, "others": [dataclasses.asdict(other) for other in others]}
+            {
+                "environments": states,
+                "migration": migration,
+                "others": [dataclasses.asdict(stack) for stack in unmanaged],
+            }
         )
     else:
-        context.print("\n".join(map(status_text, found)))
+        context.print("\n".join(map(status_text, statuses)))
         if moving is not None:
             context.print(f"\nopen migration: {views.list_text([moving])}")
-        if others:
-            context.print(f"\n{others_text(others, mesh.mesh.name)}")
+        if unmanaged:
+            context.print(f"\n{unmanaged_stacks_text(unmanaged, mesh.mesh.name)}")

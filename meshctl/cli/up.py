@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from meshctl.model.deployment import Deployment
     from meshctl.project import Project
 
-_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take over the lock of a run that is gone for good.")]
+_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
 
 _Confirm = Annotated[
     str,
     typer.Option(
         "--confirm",
-        help="With --allow-data-loss or --forget-cluster: the environment's name, instead of typing it.",
+        help="With --allow-data-loss or --forget-cluster: the environment's name, instead of typing it when asked.",
         metavar="ENV",
     ),
 ]
@@ -32,29 +32,36 @@ TakeOver = Annotated[
     list[str] | None,
     typer.Option(
         "--take-over",
-        help="Set this field, or all of this subject, though another program has set it. May be repeated.",
+        help="Set this field, or all fields of this subject, although another program owns it. May be repeated.",
         metavar="SUBJECT[:FIELD]",
     ),
 ]
 
 _ForgetCluster = Annotated[
     bool,
-    typer.Option("--forget-cluster", help="The existing cluster is gone for good: forget what was in it, first."),
+    typer.Option(
+        "--forget-cluster", help="The existing cluster is gone for good: first remove its objects from the state."
+    ),
 ]
 
 
 def up(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment to bring up.", metavar="ENV")],
-    plan: Annotated[Path | None, typer.Option("--plan", help="Apply only what this saved plan says.")] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="Apply this saved plan, and nothing else.")] = None,
     object_storage_only: Annotated[
-        bool, typer.Option("--object-storage-only", help="Only the buckets: to fill them before the workloads start.")
+        bool,
+        typer.Option(
+            "--object-storage-only", help="Bring up only the buckets, to fill them before the workloads start."
+        ),
     ] = False,
     timeout: Annotated[
-        str, typer.Option("--timeout", help="How long each workload may take to get ready: 90s, 20m.", metavar="TIME")
+        str,
+        typer.Option("--timeout", help="How long each workload may take to become ready: 90s, 20m.", metavar="TIME"),
     ] = "",
     allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, where a change asks.")
+        bool,
+        typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, if a change requires it."),
     ] = False,
     take_over: TakeOver = None,
     confirm: _Confirm = "",
@@ -62,12 +69,12 @@ def up(
     no_refresh: Annotated[
         bool,
         typer.Option(
-            "--no-refresh", help="Look at neither AWS nor the cluster first: what others changed is not mended."
+            "--no-refresh", help="Don't check AWS and the cluster for drift first: changes by others are not repaired."
         ),
     ] = False,
     break_lock: _BreakLock = False,
 ) -> None:
-    """Bring an environment up, or up to date. Data is kept unless you say otherwise, by name."""
+    """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
     from meshctl.deploy.fields import ownership
@@ -80,12 +87,12 @@ def up(
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
-        guard.refuse_if_moving(mesh, mesh.known(environment), "up")
-        mesh.session.check = partial(guard.refuse_if_moving, mesh, environment, "up")
+        guard.refuse_if_migrating(mesh, mesh.known(environment), "up")
+        mesh.session.check = partial(guard.refuse_if_migrating, mesh, environment, "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
         deployment = mesh.deployment(environment)
-        mesh.session.take_over = ownership.checked_names(take_over or (), deployment)
+        mesh.session.take_over = ownership.checked_take_over(take_over or (), deployment)
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
             return
@@ -93,10 +100,10 @@ def up(
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        guard.refuse_if_moving(mesh, environment, "up")  # a migration may have begun while the question was open
+        guard.refuse_if_migrating(mesh, environment, "up")  # a migration may have begun while the question was open
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if result.failed_jobs is not None and context.output == "json":
-        raise result.failed_jobs  # one document
+        raise result.failed_jobs  # JSON output is a single document: the error
     _show(context, result.plan, result.addresses)
     if context.output != "json":
         for endpoint in deployment.endpoints:
@@ -106,11 +113,11 @@ def up(
 
 
 def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> None:
-    """Raises: UsageError for options that mean nothing to `--object-storage-only`."""
+    """Raises: UsageError for options that can't be combined with `--object-storage-only`."""
     if plan is not None or allow_data_loss:
         raise UsageError(
-            "--object-storage-only goes with neither --plan nor --allow-data-loss",
-            why="it makes buckets and sets them up, deletes none, and leaves the rest as it is",
+            "--object-storage-only can't be combined with --plan or --allow-data-loss",
+            why="it only creates and configures buckets: it deletes none, and changes nothing else",
         )
 
 
@@ -121,7 +128,7 @@ def _up_object_storage(context: Context, mesh: Project, deployment: Deployment) 
 
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
-    guard.refuse_if_moving(mesh, deployment.environment, "up")
+    guard.refuse_if_migrating(mesh, deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
 
@@ -129,22 +136,23 @@ def _forget_cluster(
     context: Context, mesh: Project, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
-    from meshctl.deploy.guards.protection import forgotten
+    from meshctl.deploy.guards.protection import lost_with_cluster
     from meshctl.migrate.journal import guard
 
     declared = mesh.access(environment)
-    warning = "nodes and volumes in a cluster that is forgotten are not deleted: if it still exists, they cost money"
-    lost = forgotten(mesh.session.state(environment))
+    warning = "nodes and volumes of a forgotten cluster are not deleted: if the cluster still exists, they cost money"
+    lost = lost_with_cluster(mesh.session.state(environment))
     data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
-    guard.refuse_if_moving(mesh, environment, command)
+    guard.refuse_if_migrating(mesh, environment, command)
     mesh.session.forget_cluster(environment, declared)
 
 
 def _agree(
     context: Context, preview: Plan, saved: Path | None, *, refused: data_loss.Refused | None, confirm: str = ""
 ) -> None:
-    """The preview is what the saved plan says, or what the person at the terminal says yes to; where it loses data, the
-    name is given. `refused` and `confirm`: as for `data_loss.ask`.
+    """Check that the preview equals the saved plan, or ask the user; if it loses data, by the environment's name.
+
+    `refused` and `confirm`: as for `data_loss.ask`.
 
     Raises: StalePlanError, UsageError, InterruptedByUserError, ProtectedDataError.
     """
@@ -157,7 +165,7 @@ def _agree(
     elif asks:
         context.say(plan_text(preview))
     data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm, shown=asks)
-    if confirm and not preview.losses:  # says more than a yes
+    if confirm and not preview.losses:  # the confirmed name counts as a yes
         context.confirm_name(preview.environment, confirm, f"{preview.environment} is changed")
     elif asks and not preview.losses:
         context.confirm(f"apply to {preview.environment}?")
@@ -170,7 +178,7 @@ def seconds_of(text: str) -> int:
     try:
         return int(seconds(text)) if text else 0
     except ValueError as error:
-        raise UsageError(f"--timeout {text}: {error}", hint="for example --timeout 20m") from error
+        raise UsageError(f"--timeout {text}: {error}", hint="write it as in --timeout 20m") from error
 
 
 def _show(context: Context, plan: Plan, addresses: dict[str, str]) -> None:
@@ -184,43 +192,45 @@ def _show(context: Context, plan: Plan, addresses: dict[str, str]) -> None:
 
 def destroy(
     ctx: typer.Context,
-    environment: Annotated[str, typer.Argument(help="The environment to take down.", metavar="ENV")],
+    environment: Annotated[str, typer.Argument(help="The environment to destroy.", metavar="ENV")],
     allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="Delete storage that holds data, too.")
+        bool, typer.Option("--allow-data-loss", help="Also delete storage that holds data.")
     ] = False,
     confirm: _Confirm = "",
     forget_cluster: _ForgetCluster = False,
     break_lock: _BreakLock = False,
 ) -> None:
-    """Delete everything that `up` made there. Data is kept unless you say otherwise, by name."""
+    """Delete everything that `up` made there. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
     from meshctl.deploy.guards.protection import refused_by_destroy
-    from meshctl.deploy.others import others_text
+    from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.engine.events import deletions
     from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        guard.refuse_if_moving(mesh, mesh.known_or_up(environment), "destroy")
+        guard.refuse_if_migrating(mesh, mesh.known_or_up(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
         lost = mesh.session.lost_by_destroy(environment)
         refused = None if allow_data_loss else refused_by_destroy
         data_loss.ask(context, environment, lost, refused=refused, confirm=confirm)
-        if confirm and not lost:  # says more than a yes
+        if confirm and not lost:  # the confirmed name counts as a yes
             context.confirm_name(environment, confirm, f"everything of {environment} is deleted")
         elif context.must_confirm and not lost:
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        guard.refuse_if_moving(mesh, environment, "destroy")  # a migration may have begun while the question was open
-        # where nothing was named, nobody was asked: data that came meanwhile is refused
+        guard.refuse_if_migrating(
+            mesh, environment, "destroy"
+        )  # a migration may have begun while the question was open
+        # nobody was asked if there was no data to lose: data written since then is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
-        others = () if deleted else mesh.session.others()
+        unmanaged = () if deleted else mesh.session.unmanaged_stacks()
     if context.output == "json":
         context.print_json({"environment": environment, "deleted": deleted, **data_loss.document(lost)})
     elif deleted:
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
     else:
-        context.print(f"{environment}: nothing is up\n{others_text(others, mesh.mesh.name)}")
+        context.print(f"{environment}: nothing is up\n{unmanaged_stacks_text(unmanaged, mesh.mesh.name)}")

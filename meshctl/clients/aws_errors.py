@@ -1,6 +1,6 @@
 """Errors of botocore as ours: the one mapping for S3 stores, Route 53 and STS, as meshctl asks them. PURE.
 
-Called by `object_access`, `endpoint_names`, `location`, `meshctl.eks_token` and `meshctl.objects.listing`. What the
+Called by `object_access`, `endpoint_records`, `location`, `meshctl.eks_token` and `meshctl.objects.listing`. What the
 engine's plugins are told arrives as text, which `failures` reads.
 """
 
@@ -60,7 +60,7 @@ class Asked:
 
 
 @contextmanager
-def named(asked: Asked) -> Iterator[None]:
+def translate_errors(asked: Asked) -> Iterator[None]:
     """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, or what `asked` says."""
     try:
         yield

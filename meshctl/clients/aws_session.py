@@ -1,6 +1,6 @@
 """The AWS SDK for one profile and region, and its S3 client. EDGE.
 
-Called by `location`, `endpoint_names`, `object_access` and `meshctl.objects.listing`. botocore alone, which boto3's
+Called by `location`, `endpoint_records`, `object_access` and `meshctl.objects.listing`. botocore alone, which boto3's
 clients are too: what boto3 adds (resources, transfers) is not used here, and would make every command start later.
 """
 

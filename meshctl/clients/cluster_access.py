@@ -48,7 +48,7 @@ class ClusterAccess:
 
     def client(self) -> lightkube.Client:
         """Raises: CredentialsError when there is no such kubeconfig or context, or it can't be used."""
-        with named(self.name):
+        with translate_errors(self.name):
             kube_types.describe()
             config = self._config()
             timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
@@ -77,7 +77,7 @@ def _with_token(config: SingleConfig) -> httpx2.BaseTransport | None:
 
 
 @contextmanager
-def named(cluster: str) -> Iterator[None]:
+def translate_errors(cluster: str) -> Iterator[None]:
     """The client's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
     try:
         yield

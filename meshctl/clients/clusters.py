@@ -12,9 +12,10 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
 
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients import accelerators, scheduling
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.clients.quantities import quantity
-from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
@@ -41,7 +42,7 @@ def uid(cluster: ClusterAccess) -> str:
     Raises: CredentialsError, UnreachableError.
     """
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.get(Namespace, "kube-system")
     return str(found.metadata.uid) if found.metadata else ""
 
@@ -49,7 +50,7 @@ def uid(cluster: ClusterAccess) -> str:
 def facts(cluster: ClusterAccess) -> Facts:
     """Nodes and storage classes of an existing cluster."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         nodes = tuple(sorted((_node(node) for node in client.list(Node)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list(StorageClassResource))
     return Facts(nodes=nodes, storage_classes=classes)
@@ -61,7 +62,7 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
     labels: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
     if workload:
         labels["app.kubernetes.io/name"] = workload
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.list(Pod, namespace=namespace, labels=labels)
         return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
 
@@ -70,7 +71,7 @@ def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:
     """Those of the nodes that are gone, not ready, or not to be seen with these rights: nobody can say what still runs
     on them."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         return frozenset(name for name in names if not _answers(client, name))
 
 
@@ -87,7 +88,7 @@ def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
     """Ready nodes by pool of the mesh. A node without the mesh's label was given to its pool by an earlier version."""
     client = cluster.client()
     counts: dict[str, int] = {}
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         for node in client.list(Node):
             labels = (node.metadata.labels or {}) if node.metadata else {}
             pool = labels.get(POOL_LABEL)
@@ -99,7 +100,7 @@ def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
 def load_balancer(cluster: ClusterAccess, namespace: str, service: str) -> str:
     """Address (IP or host name) of a LoadBalancer Service; empty when it has none yet."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         found = client.get(Service, service, namespace=namespace)
     ingress = (found.status.loadBalancer.ingress if found.status and found.status.loadBalancer else None) or []
     return str(ingress[0].ip or ingress[0].hostname or "") if ingress else ""
@@ -109,30 +110,37 @@ def _node(node: Any) -> ObservedNode:
     labels = node.metadata.labels or {}
     capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
     total = (node.status.capacity or capacity) if node.status else {}
-    rdma = next(
-        ((name, int(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())), ("", 0)
-    )
-    gpu_memory_mib = float(labels.get("nvidia.com/gpu.memory") or 0)
+    rdma = {
+        name: int(quantity(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())
+    }
+    gpus = accelerators.of_node(labels, capacity)
     return ObservedNode(
         name=node.metadata.name,
         labels=labels,
         ready=_is_ready(node) and not (node.spec and node.spec.unschedulable),
-        gpu_model=labels.get("nvidia.com/gpu.product")
-        or labels.get("gpu.nvidia.com/model")
-        or labels.get("gpu.nvidia.com/class")
-        or "",
-        gpu_count=int(capacity.get("nvidia.com/gpu", 0)),
-        gpu_memory_gib=gpu_memory_mib / 1024,
+        gpu_model=gpus.model,
+        gpu_count=gpus.count,
+        gpu_memory_gib=gpus.memory_gib,
+        gpu_resource=gpus.resource,
+        gpu_parts=gpus.parts,
         cpu_cores=int(quantity(total.get("cpu", "0"))),
         memory_gib=quantity(total.get("memory", "0")) / _GIB,
         allocatable_cpu=quantity(capacity.get("cpu", "0")),
         allocatable_memory_gib=quantity(capacity.get("memory", "0")) / _GIB,
         allocatable_pods=int(quantity(capacity.get("pods", "0"))),
         scratch_gb=quantity(total.get("ephemeral-storage", "0")) / 1e9,
-        rdma_resource=rdma[0],
-        rdma_count=rdma[1],
+        rdma_resource=next(iter(rdma), ""),
+        rdma_count=next(iter(rdma.values()), 0),
+        rdma=rdma,
+        huge_pages_mib=int(quantity(capacity.get("hugepages-2Mi", "0")) / 1024**2),
         arch="arm64" if labels.get("kubernetes.io/arch") == "arm64" else "amd64",
+        taints=_taints(node),
     )
+
+
+def _taints(node: Any) -> tuple[Taint, ...]:
+    listed = (node.spec.taints if node.spec else None) or ()
+    return tuple(Taint(key=taint.key, value=taint.value or "", effect=taint.effect) for taint in listed)
 
 
 def _rdma_resources() -> tuple[str, ...]:
@@ -157,7 +165,7 @@ def pod_state(pod: Any) -> PodState:
     reason = next(filter(None, map(_container_reason, statuses)), "")
     scheduled = conditions.get("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        reason = scheduled.message or scheduled.reason or reason
+        reason = scheduling.in_words(scheduled.message or "") or scheduled.reason or reason
     ready = conditions.get("Ready")
     return PodState(
         name=pod.metadata.name,

@@ -11,14 +11,14 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim
 
 from meshctl.changes.losses import Volume
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 
 
 def volumes(cluster: ClusterAccess, namespace: str) -> tuple[Volume, ...]:
     """Those of claims that are bound; nothing can have been written to the others. Without those of pods' ephemeral
     volumes, which go with their pod. Raises: CredentialsError, UnreachableError, MeshError."""
     client = cluster.client()
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         claims = client.list(PersistentVolumeClaim, namespace=namespace)
         bound = [claim for claim in claims if claim.spec and claim.spec.volumeName and not _owned_by_pod(claim)]
         return tuple(sorted(_volume(client, claim) for claim in bound))

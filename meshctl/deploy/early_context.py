@@ -1,7 +1,7 @@
-"""Writes the kubeconfig of a cluster that meshctl makes as soon as it is there, while `up` still waits for nodes. EDGE.
+"""Writes the kubeconfig context of a new cluster as soon as it exists, while `up` still waits for its nodes. EDGE.
 
-Used by `session` around an `up`: what keeps it waiting, or has it fail, can be looked at with kubectl. Nothing is
-decided by it, and a context that can't be written fails no run: at its end `up` writes it again.
+Used by `session` around an `up`, so that kubectl can show why the `up` waits or fails. Nothing depends on the context:
+if it can't be written, the run goes on, and `up` writes it again at its end.
 """
 
 from __future__ import annotations
@@ -21,43 +21,47 @@ from meshctl.platforms import registry
 from meshctl.platforms.interface import MadeCluster
 
 
-def watching(deployment: Deployment, folder: Path, on_progress: OnProgress | None) -> OnProgress | None:
-    """`on_progress`, which also writes the context of a cluster that the run makes; where the cluster is given, there
-    is none to write."""
-    cluster = _made(deployment)
+def progress_writing_context(deployment: Deployment, folder: Path, on_progress: OnProgress | None) -> OnProgress | None:
+    """A callback that calls `on_progress`, and writes the context once the run has made the cluster.
+
+    For an existing cluster there is nothing to write, and `on_progress` itself is returned.
+    """
+    cluster = _made_cluster(deployment)
     if cluster is None:
         return on_progress
 
-    def watch(moment: Progress) -> None:
-        if moment.state == "done" and moment.type == cluster.resource_type:
-            _write(deployment, folder, moment.outputs)
+    def write_context(progress: Progress) -> None:
+        if progress.state == "done" and progress.type == cluster.resource_type:
+            _write(deployment, folder, progress.outputs)
         if on_progress is not None:
-            on_progress(moment)
+            on_progress(progress)
 
-    return watch
+    return write_context
 
 
 @contextmanager
-def written(deployment: Deployment, folder: Path, state: StackState, run: StackRun) -> Iterator[None]:
-    """Around an `up`: the context is there from the beginning, if an earlier run made the cluster (one that was killed
-    may not have come to write it), and after a failure."""
-    _write_saved(deployment, folder, state)
+def context_written_around_up(deployment: Deployment, folder: Path, state: StackState, run: StackRun) -> Iterator[None]:
+    """Around an `up`: write the context before it if an earlier run made the cluster, and after it if it fails.
+
+    An earlier run may have been killed before it wrote the context.
+    """
+    _write_from_state(deployment, folder, state)
     try:
         yield
     except MeshError:
         with suppress(MeshError, OSError):
-            write_made(run.name, folder, run.outputs())
+            write_context_of_outputs(run.name, folder, run.outputs())
         raise
 
 
-def write_made(environment: str, folder: Path, outputs: StackOutputs) -> None:
-    """Write the context that the stack's outputs hold; a given cluster has none. Raises: FileError, OSError."""
+def write_context_of_outputs(environment: str, folder: Path, outputs: StackOutputs) -> None:
+    """Write the context in the stack's outputs; there is none for an existing cluster. Raises: FileError, OSError."""
     if outputs.kubeconfig:
         kubeconfig.write_context(folder, environment, outputs.kubeconfig)
 
 
-def _write_saved(deployment: Deployment, folder: Path, state: StackState) -> None:
-    cluster = _made(deployment)
+def _write_from_state(deployment: Deployment, folder: Path, state: StackState) -> None:
+    cluster = _made_cluster(deployment)
     if cluster is None:
         return
     for resource in state.of_type(cluster.resource_type):
@@ -65,13 +69,13 @@ def _write_saved(deployment: Deployment, folder: Path, state: StackState) -> Non
             _write(deployment, folder, resource.outputs)
 
 
-def _made(deployment: Deployment) -> MadeCluster | None:
+def _made_cluster(deployment: Deployment) -> MadeCluster | None:
     return registry.platform(deployment.provider).cluster.made
 
 
 def _write(deployment: Deployment, folder: Path, outputs: Mapping[str, Any]) -> None:
-    cluster = _made(deployment)
-    made = cluster.kubeconfig(deployment, outputs) if cluster is not None else ""
-    if made:
+    cluster = _made_cluster(deployment)
+    config = cluster.kubeconfig(deployment, outputs) if cluster is not None else ""
+    if config:
         with suppress(MeshError, OSError):
-            kubeconfig.write_context(folder, deployment.environment, made)
+            kubeconfig.write_context(folder, deployment.environment, config)

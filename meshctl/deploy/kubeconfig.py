@@ -1,7 +1,7 @@
 """`.meshctl/kubeconfig`: one context for each environment whose cluster meshctl made. EDGE.
 
-Written by `session` after an `up`, shortened by `destroy`. Holds no secret: its tokens come from `meshctl eks-token`.
-Clusters that were there before have kubeconfigs of their own, and stay out of it.
+Written by `session` after an `up`; `destroy` removes the environment's context. It holds no secret, as tokens come from
+`meshctl eks-token`. Existing clusters have kubeconfigs of their own and are not listed in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from meshctl import whole_file
+from meshctl import atomic_write
 from meshctl.errors import FileError
 
 
@@ -23,14 +23,15 @@ def path(folder: Path) -> Path:
 
 
 def write_context(folder: Path, environment: str, kubeconfig: str) -> None:
-    """Add or renew the environment's context. `kubeconfig` is the stack's output, in JSON."""
-    made = json.loads(kubeconfig)
-    for user in made["users"]:
-        # kubectl is run from anywhere: the program by its full path, unlike in the shared state
+    """Add or replace the environment's context. `kubeconfig` is the stack's output, in JSON."""
+    new = json.loads(kubeconfig)
+    for user in new["users"]:
+        # kubectl may be run with any PATH, so this file names meshctl by its full path; the state, which several people
+        # share, does not
         user["user"]["exec"]["command"] = _own_program()
-    merged = _without(_read(folder), environment)
+    merged = _without_environment(_read(folder), environment)
     for kind in ("clusters", "users", "contexts"):
-        merged[kind] = [*merged[kind], *made[kind]]
+        merged[kind] = [*merged[kind], *new[kind]]
     merged["current-context"] = merged.get("current-context") or environment
     _write(folder, merged)
 
@@ -38,16 +39,16 @@ def write_context(folder: Path, environment: str, kubeconfig: str) -> None:
 def remove_context(folder: Path, environment: str) -> None:
     if not path(folder).exists():
         return
-    left = _without(_read(folder), environment)
-    if left["contexts"]:
-        _write(folder, left)
+    remaining = _without_environment(_read(folder), environment)
+    if remaining["contexts"]:
+        _write(folder, remaining)
     else:
         path(folder).unlink()
 
 
 def _own_program() -> str:
-    beside = Path(sys.executable).with_name("meshctl")
-    return str(beside) if beside.exists() else (shutil.which("meshctl") or "meshctl")
+    in_same_folder = Path(sys.executable).with_name("meshctl")
+    return str(in_same_folder) if in_same_folder.exists() else (shutil.which("meshctl") or "meshctl")
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -55,26 +56,27 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path(folder).exists():
         return empty
     try:
-        given = yaml.safe_load(path(folder).read_text()) or {}
+        content = yaml.safe_load(path(folder).read_text()) or {}
         for kind in ("clusters", "users", "contexts"):
-            empty[kind] = [{**entry, "name": entry["name"]} for entry in given.get(kind) or ()]
+            empty[kind] = [{**entry, "name": entry["name"]} for entry in content.get(kind) or ()]
     except (yaml.YAMLError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise FileError(
-            f"{path(folder)} is no kubeconfig any more",
+            f"{path(folder)} is not a valid kubeconfig",
             why=" ".join(str(error).split()),
-            hint="remove it: the next `meshctl up` of each environment writes its context anew",
+            hint="remove the file: the next `meshctl up` of each environment writes its context again",
         ) from error
-    return {**given, **empty}
+    return {**content, **empty}
 
 
-def _without(config: dict[str, Any], environment: str) -> dict[str, Any]:
-    left = {**config}
+def _without_environment(config: dict[str, Any], environment: str) -> dict[str, Any]:
+    remaining = {**config}
     for kind in ("clusters", "users", "contexts"):
-        left[kind] = [entry for entry in config[kind] if entry["name"] != environment]
-    if left.get("current-context") == environment:
-        left["current-context"] = left["contexts"][0]["name"] if left["contexts"] else ""
-    return left
+        remaining[kind] = [entry for entry in config[kind] if entry["name"] != environment]
+    if remaining.get("current-context") == environment:
+        contexts = remaining["contexts"]
+        remaining["current-context"] = contexts[0]["name"] if contexts else ""
+    return remaining
 
 
 def _write(folder: Path, config: dict[str, Any]) -> None:
-    whole_file.write(path(folder), yaml.safe_dump(config, sort_keys=False), mode=0o600)
+    atomic_write.write(path(folder), yaml.safe_dump(config, sort_keys=False), mode=0o600)

@@ -1,7 +1,7 @@
 """Saved plans: `plan --out FILE`, `up --plan FILE`. EDGE (files).
 
-A saved plan is a promise about what `up` will do. `up` previews once more and refuses when the changes are not the same
-ones: because the mesh changed, or the world did.
+A saved plan says what `up` may do. `up --plan` makes a new preview and refuses to go on when its changes differ from
+the saved ones, because the mesh or the environment has changed since.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshctl import whole_file
+from meshctl import atomic_write
 from meshctl.changes import Plan
 from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
 from meshctl.model.deployment import Value
 from meshctl.model.persisted import OWN, Format, stamp_of
 
-_INTERFACE: Final = 1  # of the JSON of `meshctl plan`, which a saved plan holds
+_INTERFACE: Final = 1  # the version of the JSON that `meshctl plan` prints, which a saved plan contains
 
 
 class SavedChange(BaseModel):
-    """One reviewed change. It is compared as a whole, so that its other fields need no names here."""
+    """One reviewed change. Changes are compared as a whole, so the other fields need no declaration here."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -32,8 +32,11 @@ class SavedChange(BaseModel):
 
 
 class SavedPlan(Value):
-    """A saved plan. Fields that are not compared are listed, too: a field that is not listed is refused, since a newer
-    meshctl may have added it as a condition of the plan."""
+    """A saved plan.
+
+    Fields that are not compared are listed, too. A field that is not listed is refused, because a newer meshctl may
+    have added it as a condition of the plan.
+    """
 
     meshctl: Literal[1]
     schema_: int = Field(default=0, alias="schema")
@@ -57,7 +60,7 @@ PLAN: Final[Format[SavedPlan]] = Format(SavedPlan.model_validate)  # the only re
 
 
 def check_place(path: Path) -> None:
-    """Before a preview is made for it. Raises: UsageError where no plan can be saved."""
+    """Check, before a preview is made, that a plan can be saved at `path`. Raises: UsageError."""
     folder = path.resolve().parent
     if path.is_dir():
         why = "it is a folder"
@@ -67,52 +70,56 @@ def check_place(path: Path) -> None:
         why = f"{path if path.exists() else folder} can't be written"
     else:
         return
-    raise UsageError(f"--out {path}: the plan can't be saved there", why=why, hint="name a file in a folder of yours")
+    raise UsageError(
+        f"--out {path}: the plan can't be saved there", why=why, hint="name a file in a folder that you can write to"
+    )
 
 
 def save(path: Path, plan: Plan) -> None:
-    """Whole, or not at all. Raises: FileError."""
+    """Save the plan atomically. Raises: FileError."""
     text = json.dumps({"meshctl": _INTERFACE, **OWN.document(), **plan.document()}, indent=2) + "\n"
-    is_special = path.exists() and not path.is_file()  # a device or pipe, such as /dev/stdout: not to be replaced
+    is_special = path.exists() and not path.is_file()  # a device or pipe, such as /dev/stdout, can't be replaced
     try:
         if is_special:
             path.write_text(text)
         else:
-            whole_file.write(path.resolve(), text)
+            atomic_write.write(path.resolve(), text)
     except OSError as error:
         raise FileError(f"the plan can't be saved to {path}: {error.strerror}", hint="name another file") from error
 
 
 def check(path: Path, plan: Plan) -> None:
-    """Compare a saved plan with the one just made. Raises: UsageError (not a plan), NewerVersionError,
-    StalePlanError."""
-    saved = _read(path)
-    again = f"review `meshctl plan {plan.environment} --out {path}` and apply that"
-    if saved.environment != plan.environment:
-        raise StalePlanError(f"the plan is for {saved.environment}, not for {plan.environment}", hint=again)
-    if saved.digest != plan.digest:
+    """Check that a saved plan has the same changes as the one just made.
+
+    Raises: UsageError (not a plan), NewerVersionError, StalePlanError.
+    """
+    saved_plan = _read(path)
+    again = f"review a new plan: `meshctl plan {plan.environment} --out {path}`, then apply that"
+    if saved_plan.environment != plan.environment:
+        raise StalePlanError(f"the plan is for {saved_plan.environment}, not for {plan.environment}", hint=again)
+    if saved_plan.digest != plan.digest:
         raise StalePlanError(
-            "the mesh changed since the plan was made", why="its resolved form has another digest", hint=again
+            "the mesh has changed since the plan was made", why="the digest of the resolved mesh differs", hint=again
         )
-    unseen = sorted({*plan.data_at_risk} - {*saved.data_at_risk})
+    unseen = sorted({*plan.data_at_risk} - {*saved_plan.data_at_risk})
     if unseen:
         raise StalePlanError(
-            "more data would be lost than the plan says", why=f"now also: {', '.join(unseen)}", hint=again
+            "more data would be lost than the plan says", why=f"not in the plan: {', '.join(unseen)}", hint=again
         )
     pending = SavedPlan.model_validate(json.loads(json.dumps({"meshctl": _INTERFACE, **plan.document()})))
-    if saved.reviewed != pending.reviewed:
-        old = {change.subject for change in (*saved.changes, *saved.outside)}
+    if saved_plan.reviewed != pending.reviewed:
+        old = {change.subject for change in (*saved_plan.changes, *saved_plan.outside)}
         new = {change.subject for change in (*pending.changes, *pending.outside)}
         differing = sorted(old ^ new) or sorted(old)
         raise StalePlanError(
-            "the environment changed since the plan was made",
-            why=f"other changes now for: {', '.join(differing)}",
+            "the environment has changed since the plan was made",
+            why=f"the changes are no longer the same for: {', '.join(differing)}",
             hint=again,
         )
 
 
 def _read(path: Path) -> SavedPlan:
-    """Raises: UsageError for what is no plan, NewerVersionError for one of a newer meshctl."""
+    """Raises: UsageError for a file that is not a plan, NewerVersionError for one of a newer meshctl."""
     hint = "`meshctl plan ENV --out FILE` makes one"
     try:
         document = json.loads(path.read_text())

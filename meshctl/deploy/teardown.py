@@ -1,7 +1,8 @@
-"""Takes an environment down: all of it, or all but the buckets that hold data; or forgets a cluster that is gone. EDGE.
+"""Takes an environment down: all of it, or all but the buckets that hold data. Also forgets a cluster that is gone.
+EDGE.
 
-Made by `session`, for `destroy`, for the end of a migration, and for `--forget-cluster`. Nothing that holds data goes
-before somebody has agreed to it.
+Made by `session`, for `destroy`, for the end of a migration, and for `--forget-cluster`. Nothing that holds data is
+deleted before the user has agreed to it.
 """
 
 from __future__ import annotations
@@ -23,94 +24,109 @@ from meshctl.model.stack_state import StackState
 
 @dataclass(frozen=True)
 class Teardown:
-    """`folder` holds `.meshctl/`. `run` makes a run of an environment's stack that declares nothing. `drop_names`
-    removes the endpoint names that point at an environment. `bring_up_buckets` brings up the buckets of a deployment
-    alone."""
+    """`folder` holds `.meshctl/`. `make_run` makes a run of an environment's stack that declares nothing.
+    `drop_dns_records` removes the DNS records that point at an environment. `bring_up_buckets` brings up the buckets of
+    a deployment alone."""
 
     folder: Path
-    run: Callable[[str], StackRun]
-    drop_names: Callable[[str], None]
+    make_run: Callable[[str], StackRun]
+    drop_dns_records: Callable[[str], None]
     bring_up_buckets: Callable[[Deployment], object]
 
     def lost(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
-        """The data that `destroy` would lose; `keep_buckets`: that a `retire` would. Raises: UsageError as `destroy`
-        does."""
-        state = self.run(environment).state()
+        """The data that `destroy` would lose; with `keep_buckets`, the data that `destroy_keeping_data` would lose.
+
+        Raises: UsageError as `destroy` does.
+        """
+        state = self.make_run(environment).state()
         preconditions.check_destroy(environment, state)
         return protection.lost_by_destroy(state, keep_buckets=keep_buckets)
 
     def destroy(self, environment: str, *, allow_data_loss: bool = False) -> Recorder:
-        """Delete everything of the environment, and the names that point at it.
+        """Delete everything of the environment, and the DNS records that point at it.
 
         Raises: ProtectedDataError when storage holds data and `allow_data_loss` is False, UsageError when the
-        credentials are of another account or the kubeconfig leads to another cluster; nothing is touched then.
+        credentials are of another account or the kubeconfig leads to another cluster; nothing is changed then.
         """
-        run = self.run(environment)
+        run = self.make_run(environment)
         state = run.state()
         preconditions.check_destroy(environment, state)
         lost = protection.lost_by_destroy(state)
         if lost and not allow_data_loss:
             raise protection.refused_by_destroy(environment, lost)
-        self.drop_names(environment)
-        record = self._destroy(run, state, lost)
+        self.drop_dns_records(environment)
+        record = self._delete_everything(run, state, lost)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
-    def retire(
-        self,
-        deployment: Deployment,
-        *,
-        keep_data: bool,
-        allow_data_loss: bool = False,
-        command: str = "meshctl migrations finish",
-    ) -> None:
-        """Destroy the environment, with the names that still point at it: those of endpoints that the mesh no longer
-        has. `command`: what the user gave, for an error. With `keep_data`, buckets that hold data stay, in the stack
-        too; file systems and volumes can't, as they stand on the network and in the cluster.
+    def destroy_keeping_data(self, deployment: Deployment, *, allow_data_loss: bool, command: str) -> None:
+        """Destroy an environment that a migration leaves, but keep its buckets that hold data, in its stack too.
 
-        They are let go by the destroy and taken back by name: the engine can't delete a cluster beside resources that
-        it is to keep. Killed in between, the next `retire` finds those that the state no longer has by their tags.
+        File systems and volumes can't be kept, because they need the network and the cluster. DNS records that still
+        point at the environment, those of endpoints that the mesh no longer has, are removed. `command`: the user's,
+        for an error.
 
-        Raises: ProtectedDataError when data would be lost and `allow_data_loss` is False; nothing is touched then.
+        Kept buckets are dropped from the state (retainOnDelete) and re-imported by name afterwards, because Pulumi
+        cannot delete a cluster while other resources of the stack must stay. If a run is killed in between, the next
+        one finds the dropped buckets by their tags.
+
+        Raises: ProtectedDataError when other data would be lost and `allow_data_loss` is False; nothing is changed
+        then.
         """
-        run = self.run(deployment.environment)
-        preconditions.check_destroy(deployment.environment, run.state())
-        state = run.settled()  # what a killed run was taking back is in the state then, and is kept like the rest
-        held = protection.lost_by_destroy(state)
-        lost = [loss for loss in held if not (keep_data and loss.kind == "bucket")]
+        run, state, losses = self._read_before_destroy(deployment)
+        lost = [loss for loss in losses if loss.kind != "bucket"]
         if lost and not allow_data_loss:
-            raise protection.refused_by_retire(deployment.environment, lost, command)
-        self.drop_names(deployment.environment)
-        if keep_data:
-            self._destroy_but_buckets(run, state, protection.buckets(held), deployment)
-        else:
-            self._destroy(run, state, held)
+            raise protection.refused_by_migration_destroy(deployment.environment, lost, command)
+        self.drop_dns_records(deployment.environment)
+        self._delete_all_but_buckets(run, state, protection.bucket_urns(losses), deployment)
         kubeconfig.remove_context(self.folder, deployment.environment)
 
-    def _destroy_but_buckets(
-        self, run: StackRun, state: StackState, held: frozenset[str], deployment: Deployment
+    def destroy_with_data(self, deployment: Deployment, *, allow_data_loss: bool, command: str) -> None:
+        """As `destroy_keeping_data`, but the buckets are deleted with their data, too.
+
+        Raises: ProtectedDataError when any data would be lost and `allow_data_loss` is False; nothing is changed then.
+        """
+        run, state, losses = self._read_before_destroy(deployment)
+        if losses and not allow_data_loss:
+            raise protection.refused_by_migration_destroy(deployment.environment, losses, command)
+        self.drop_dns_records(deployment.environment)
+        self._delete_everything(run, state, losses)
+        kubeconfig.remove_context(self.folder, deployment.environment)
+
+    def _read_before_destroy(self, deployment: Deployment) -> tuple[StackRun, StackState, tuple[Loss, ...]]:
+        """The run, the state and the data at risk. Buckets that a killed run was re-importing are in the state then."""
+        run = self.make_run(deployment.environment)
+        preconditions.check_destroy(deployment.environment, run.state())
+        state = run.recovered_state()
+        return run, state, protection.lost_by_destroy(state)
+
+    def _delete_all_but_buckets(
+        self, run: StackRun, state: StackState, bucket_urns: frozenset[str], deployment: Deployment
     ) -> None:
-        kept = {subject_of(urn).removeprefix("storage/") for urn in held} | protection.let_go(deployment, state)
+        in_state = {subject_of(urn).removeprefix("storage/") for urn in bucket_urns}
+        names = in_state | protection.orphaned_stores(deployment, state)
         if state.resources:
-            run.retain(held)
+            run.retain(bucket_urns)
             run.destroy()
-        stores = tuple(store for store in deployment.object_stores if store.name in kept)
+        stores = tuple(store for store in deployment.object_stores if store.name in names)
         if stores:
             self.bring_up_buckets(deployment.model_copy(update={"object_stores": stores}))
 
-    def _destroy(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
-        """Delete everything. Buckets with data are emptied once nothing in the cluster writes to them any more."""
+    def _delete_everything(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
+        """Delete all resources. Buckets with data are emptied once nothing in the cluster writes to them any more."""
         if any(resource.is_retained for resource in state.resources):
-            run.retain(frozenset())  # marks of a retire that was cut off: what has one would stay, and count as gone
-        run.empty_on_delete(protection.buckets(lost))
+            # An interrupted `destroy_keeping_data` left resources marked with retainOnDelete: they would stay.
+            run.retain(frozenset())
+        run.empty_on_delete(protection.bucket_urns(lost))
         return run.destroy(state=state) if state.resources else Recorder()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
-        """Drop from the state what is in a cluster that is gone for good. `declared`: the one that the file names.
+        """Drop everything in a cluster that is gone for good from the state. `declared`: the cluster that
+        environments.yaml names.
 
-        Raises: UsageError when there is nothing to forget, or the cluster is still there.
+        Raises: UsageError when the state has nothing in an existing cluster, or the cluster still exists.
         """
-        run = self.run(environment)
-        there = cluster_identity.saved(environment, run.state())
-        cluster_identity.refuse_forgetting(there, environment, declared)
+        run = self.make_run(environment)
+        recorded = cluster_identity.recorded_access(environment, run.state())
+        cluster_identity.refuse_forgetting(recorded, environment, declared)
         run.rewrite(cluster_identity.without_cluster)

@@ -1,4 +1,5 @@
-"""The endpoints' names: which environment a name leads to, and the stack that holds the records. EDGE but for `names`.
+"""The DNS records of endpoints: which environment each points at, and the stack that holds them. EDGE but for
+`records`.
 
 Called by `meshctl.deploy` after an `up`, and by migrations for a cutover.
 """

@@ -1,4 +1,4 @@
-"""Looks endpoints' names up as the world sees them: at the zone's own servers, so that no cache answers. EDGE.
+"""Looks up host names in DNS at the zone's authoritative servers, so that no cache answers. EDGE.
 
 Used by migrations, around a cutover.
 """
@@ -13,12 +13,12 @@ import dns.resolver
 
 from meshctl.errors import UnreachableError, UsageError
 
-DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a view of their own
+DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a DNS view of their own
 _DNS_TIMEOUT_S = 10  # for all servers together: some of them may be down
 
 
 def dns_server() -> tuple[str, int] | None:
-    """The address and the port of the server that MESHCTL_DNS_SERVER names, if it does. Raises: UsageError."""
+    """The address and port in MESHCTL_DNS_SERVER; None when it is not set. Raises: UsageError."""
     given = os.environ.get(DNS_SERVER, "")
     if not given:
         return None
@@ -30,19 +30,18 @@ def dns_server() -> tuple[str, int] | None:
         number = 0
     if not 0 < number < 1 << 16:
         raise UsageError(
-            f"{DNS_SERVER}={given} names no DNS server",
+            f"{DNS_SERVER}={given} is not the address of a DNS server",
             why="it must be an IP address and a port, such as 10.0.0.2:53 or [fd00::2]:53",
-            hint=f"mend it, or `unset {DNS_SERVER}`: then the zone's own servers are asked",
+            hint=f"correct it, or run `unset {DNS_SERVER}` to ask the zone's own servers",
         )
     return str(parsed), number
 
 
 def resolve(host: str) -> list[str]:
-    """What DNS answers for `host` now: addresses, or the name that it is an alias of; nothing when it has no record.
+    """What DNS answers for `host` now: the target of its CNAME, or its addresses; empty when it has no record.
 
-    Asked are the zone's own servers, one after the other until one answers, so that no cache does; or the server that
-    MESHCTL_DNS_SERVER names.
-    Raises: UnreachableError when no server answers.
+    The zone's authoritative servers are asked, one after the other until one answers, so that no cache is involved; or
+    the server that MESHCTL_DNS_SERVER names. Raises: UnreachableError when no server answers.
     """
     resolver = _resolver(host)
     for kind in ("CNAME", "A", "AAAA"):
@@ -54,19 +53,19 @@ def resolve(host: str) -> list[str]:
             raise UnreachableError(
                 f"DNS does not answer for {host}", why=str(error), hint="check the network"
             ) from error
-        found = [str(record.target if kind == "CNAME" else record.address) for record in answer]
-        return [text.rstrip(".") for text in found]
+        values = [str(record.target if kind == "CNAME" else record.address) for record in answer]
+        return [value.rstrip(".") for value in values]
     return []
 
 
 def _resolver(host: str) -> dns.resolver.Resolver:
-    given = dns_server()
+    server = dns_server()
     try:
-        resolver = dns.resolver.Resolver(configure=given is None)
+        resolver = dns.resolver.Resolver(configure=server is None)
         resolver.lifetime = _DNS_TIMEOUT_S
         resolver.cache = None
-        if given is not None:
-            address, port = given
+        if server is not None:
+            address, port = server
             resolver.nameservers, resolver.port = [address], port
             return resolver
         zone = dns.resolver.zone_for_name(host, resolver=resolver)
@@ -75,11 +74,11 @@ def _resolver(host: str) -> dns.resolver.Resolver:
         raise UnreachableError(
             f"no name server found for {host}", why=str(error), hint="check the network, and the zone's NS records"
         ) from error
-    addresses = [address for server in servers for address in _addresses(resolver, server)]
+    addresses = [address for name in servers for address in _addresses(resolver, name)]
     if not addresses:
         raise UnreachableError(
             f"no name server found for {host}",
-            why=f"{', '.join(servers)}: no address",
+            why=f"no address for {', '.join(servers)}",
             hint="check the network, and the zone's NS records",
         )
     resolver.nameservers = addresses
@@ -87,7 +86,7 @@ def _resolver(host: str) -> dns.resolver.Resolver:
 
 
 def _addresses(resolver: dns.resolver.Resolver, server: str) -> list[str]:
-    """None where they can't be found out now: a zone has several servers."""
+    """The addresses of a name server; empty when they can't be looked up, since a zone has several servers."""
     for kind in ("A", "AAAA"):
         try:
             return [str(record.address) for record in resolver.resolve(server, kind, search=False)]
@@ -97,25 +96,25 @@ def _addresses(resolver: dns.resolver.Resolver, server: str) -> list[str]:
 
 
 def address_of(address: str) -> str:
-    """An IP address to connect to: `address` itself, or what its name resolves to."""
-    seen = address
-    for _ in range(8):  # aliases of aliases
+    """An IP address to connect to: `address` itself, or what the host name resolves to, following CNAMEs."""
+    current = address
+    for _ in range(8):  # a CNAME may point to another CNAME
         try:
-            parsed = ipaddress.ip_address(seen)
+            parsed = ipaddress.ip_address(current)
         except ValueError:
-            found = _lookup(seen)
-            if not found:
+            answers = _lookup(current)
+            if not answers:
                 raise UnreachableError(
-                    f"{seen} has no address", hint="a new load balancer's name takes a minute"
+                    f"{current} has no address", hint="the name of a new load balancer takes a minute: try again"
                 ) from None
-            seen = found[0]
+            current = answers[0]
             continue
         return f"[{parsed}]" if parsed.version == 6 else str(parsed)
-    raise UnreachableError(f"{address} is an alias without end")
+    raise UnreachableError(f"{address} is a CNAME that leads through more than 8 others, or back to itself")
 
 
 def _lookup(name: str) -> list[str]:
-    """Like `resolve`, but through the machine's own resolver: load balancers' zones are not ours."""
+    """As `resolve`, but through this machine's resolver, since the zones of load balancers belong to the cloud."""
     if dns_server() is not None:
         return resolve(name)
     try:

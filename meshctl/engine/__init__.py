@@ -1,5 +1,5 @@
-"""Pulumi alone: its program, its events, its state, and recovery after a crash. EDGE.
+"""Everything about Pulumi: its program, its events, its state, and recovery after a crash. EDGE.
 
 Called by `meshctl.dns` and `meshctl.deploy`, which decide what is run. Below it are the stacks (what is declared) and
-`meshctl.changes` (what comes back, in mesh terms).
+`meshctl.changes` (steps and changes in the mesh's terms).
 """

@@ -1,8 +1,8 @@
 """Runs the `pulumi` program for the Automation API, so that Ctrl-C cancels cleanly. EDGE.
 
-Used by `workspace`. The stock command shares our process group: a Ctrl-C in the terminal reaches the engine and its
-providers at the same moment as us, and a second one kills them in the middle of a call. Here the engine has a session
-of its own, and gets exactly one interrupt, which it understands as "finish what is in flight, save the state, stop".
+Used by `workspace`. The SDK's own command shares our process group: a Ctrl-C in the terminal reaches the engine and its
+providers at the same moment as us, and a second one kills them in the middle of a call. Here the engine runs in a
+session of its own and gets exactly one SIGINT, on which it finishes what is in flight, saves the state and stops.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from semver import VersionInfo
 from meshctl.engine import pulumi_private
 
 OnOutput = Callable[[str], None]
-STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process that waits for it
+STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process id of the meshctl that waits for it
 
 
 class PulumiProgram(automation.PulumiCommand):
-    """`find` gives the program, its version checked. It is asked when the program is first run: what is wrong with a
-    command is told before what is missing for it.
+    """`find` returns the path of the program, whose version it has checked. It is called when the program is first run,
+    so that errors in the user's files are reported before a missing program.
     """
 
     def __init__(self, find: Callable[[], Path], version: str) -> None:
-        # The parent's __init__ starts the program once more, only to ask for its version.
+        # The parent's __init__ is not called: it would start the program only to ask for its version.
         self._find = find
         self.version = VersionInfo.parse(version)
-        self.killed = False  # whether one was ended at once
+        self.killed = False  # whether a run was killed by a second interrupt
         self._interrupted = threading.Event()
         self._running: set[subprocess.Popen[str]] = set()
-        self._unasked: set[subprocess.Popen[str]] = set()  # those of them that were not asked to stop yet
+        self._not_interrupted: set[subprocess.Popen[str]] = (
+            set()
+        )  # running processes that have not got their SIGINT yet
 
     @cached_property
     def command(self) -> str:  # type: ignore[override]  # the parent sets it at once
@@ -56,22 +58,24 @@ class PulumiProgram(automation.PulumiCommand):
         return bool(self._running)
 
     def interrupt(self) -> None:
-        """The first call asks running commands to stop cleanly, the second ends them."""
+        """The first call asks running commands to stop cleanly, the second kills them."""
         if not self._interrupted.is_set():
             self._interrupted.set()
             self.finish()
             return
-        warnings.filterwarnings("ignore", "Error in event stream")  # the SDK's, of an engine that is cut off
+        warnings.filterwarnings("ignore", "Error in event stream")  # the SDK warns when the engine is killed
         for process in tuple(self._running):
             self.killed = True
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # the engine leads a group with its providers in it
 
     def finish(self) -> None:
-        """Ask running commands to stop cleanly. Each is asked once: for the engine, twice means at once."""
+        """Ask running commands to stop cleanly. Each process gets one SIGINT: Pulumi treats a second one as "abort
+        now".
+        """
         for process in tuple(self._running):
-            with suppress(KeyError):  # `remove` is atomic: signal handlers and threads may be here together
-                self._unasked.remove(process)
+            with suppress(KeyError):  # `remove` is atomic: a signal handler and a thread may both get here
+                self._not_interrupted.remove(process)
                 process.send_signal(signal.SIGINT)
 
     def run(
@@ -84,9 +88,9 @@ class PulumiProgram(automation.PulumiCommand):
         *,
         stdin_text: str | None = None,
     ) -> CommandResult:
-        """Run one command, which an interrupt has stop at once. `stdin_text`: what it reads, where it reads anything.
+        """Run one command; an interrupt stops it. `stdin_text`: the text on its standard input.
 
-        Raises: `automation.CommandError` when it fails, ToolError when there is no such program.
+        Raises: `automation.CommandError` when it fails, ToolError when the program is missing.
         """
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
@@ -100,9 +104,9 @@ class PulumiProgram(automation.PulumiCommand):
             encoding="utf-8",
             start_new_session=True,
         )
-        self._unasked.add(process)
+        self._not_interrupted.add(process)
         self._running.add(process)
-        if self._interrupted.is_set():  # while it was being started
+        if self._interrupted.is_set():  # the interrupt came while the process was being started
             self.finish()
         try:
             if stdin_text is not None:
@@ -110,7 +114,7 @@ class PulumiProgram(automation.PulumiCommand):
             stdout, stderr = _drain(process, on_output, on_error)
         finally:
             self._running.discard(process)
-            self._unasked.discard(process)
+            self._not_interrupted.discard(process)
         result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
         if process.returncode != 0:
             raise pulumi_private.command_error(result)
@@ -133,15 +137,15 @@ def _drain(process: subprocess.Popen[str], on_output: OnOutput | None, on_error:
 
 
 def _write(stream: IO[str], text: str) -> None:
-    with suppress(BrokenPipeError), stream:  # it may have ended before it read all
+    with suppress(BrokenPipeError), stream:  # the process may end before it has read everything
         stream.write(text)
 
 
-def _read(stream: IO[str] | None, lines: list[str], tell: OnOutput | None) -> None:
+def _read(stream: IO[str] | None, lines: list[str], on_line: OnOutput | None) -> None:
     if stream is None:
         return
     with stream:
         for line in stream:
             lines.append(line.rstrip())
-            if tell is not None:
-                tell(lines[-1])
+            if on_line is not None:
+                on_line(lines[-1])

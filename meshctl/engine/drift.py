@@ -1,11 +1,12 @@
-"""What is no longer as the last `up` left it: resources that are gone, fields that others changed. PURE.
+"""Computes drift: resources that are gone, and fields that were changed outside meshctl since the last `up`. PURE.
 
-Called by `look`. Drift is told as engine steps, from what the last `up` left to what there is now: an "update" with the
-fields that differ, a "delete" for what is gone. So `meshctl.changes` gives it the same words as a change of the mesh.
+Called by `drift_check`. Drift is represented as engine steps from the last `up` to the present: an "update" with the
+fields that differ, or a "delete" for what is gone. So `meshctl.changes` describes it in the same words as a change of
+the mesh.
 
-Fields of Kubernetes objects are compared with the object as the API server gave it after the last `up`, which the state
-has. A comparison with what was declared would take each default, and each other spelling of a quantity ("5120Mi",
-"5Gi"), for a change.
+Fields of Kubernetes objects are compared with the object that the API server returned after the last `up`, which is in
+the state. A comparison with the declared object would report every default, and every other spelling of a quantity
+("5120Mi", "5Gi"), as a change.
 """
 
 from __future__ import annotations
@@ -20,48 +21,56 @@ from meshctl.platforms import registry
 from meshwire.marks import SIGNATURE, UNFINISHED
 
 _MISSING = object()
-_KEYS = ("name", "containerPort", "port", "mountPath", "key", "type")  # what tells the items of Kubernetes' lists apart
+_KEYS = (
+    "name",
+    "containerPort",
+    "port",
+    "mountPath",
+    "key",
+    "type",
+)  # the keys that identify the items of lists in Kubernetes objects
 
-# The mark on a resource whose fields others changed: an init error, for which the engine updates the resource though
-# its inputs are the same.
+# An init error that marks a resource whose fields were changed outside meshctl. Because of it the engine updates the
+# resource although its inputs are unchanged.
 CHANGED_OUTSIDE = "it was changed outside meshctl; the next `up` sets it back"
 
 
-def gone(resource: Resource) -> Step:
+def drift_of_gone(resource: Resource) -> Step:
     return Step(resource.urn, resource.type, "delete", old=resource.inputs)
 
 
-def of_refresh(results: Iterable[Step]) -> list[Step]:
-    """The drift in what a refresh of the engine came to."""
-    found = []
+def drift_of_refresh(results: Iterable[Step]) -> list[Step]:
+    """The drift in the results of a refresh by the engine."""
+    drift = []
     for step in results:
         properties = tuple(c for c in step.properties if c.path != UNFINISHED and not _is_moved(step, c.path))
         if step.op == "delete" or (step.op == "update" and properties):
-            found.append(replace(step, properties=properties))
-    return found
+            drift.append(replace(step, properties=properties))
+    return drift
 
 
 def _is_moved(step: Step, path: str) -> bool:
-    """Whether it is a number that others move within bounds of ours, and that an update keeps."""
+    """Whether the property is a number that others change within declared bounds, and that an update keeps."""
     return any((step.type, path) in platform.nodes.moved_by_others for platform in registry.platforms())
 
 
-def of_object(
+def drift_of_object(
     resource: Resource, declared: Mapping[str, Any], live: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> Step | None:
-    """The declared fields of a Kubernetes object whose value is another one than after the last `up`; None without any.
+    """The declared fields of a Kubernetes object whose value differs from the last `up`; None when there are none.
 
-    `resource` is the state's, with its outputs; `ignored` are paths that are left to others, with all below them.
+    `resource` is the one in the state, with its outputs; `ignored` are paths that, with everything below them, are left
+    to other programs.
     """
     last_seen = resource.outputs
     live = _aligned(live, last_seen)
     paths = []
     for keys in _leaves({key: value for key, value in declared.items() if key not in ("apiVersion", "kind", "status")}):
         path = ".".join(keys)
-        if any(path == given or path.startswith(f"{given}.") for given in ignored):
+        if any(path == each or path.startswith(f"{each}.") for each in ignored):
             continue
-        was, now = _inside(last_seen, keys), _inside(live, keys)
-        if was is not _MISSING and was != now and not _is_encrypted(was):
+        before, now = _value_at(last_seen, keys), _value_at(live, keys)
+        if before is not _MISSING and before != now and not _is_encrypted(before):
             paths.append(_property_path(last_seen, keys))
     if not paths:
         return None
@@ -69,25 +78,25 @@ def of_object(
     return Step(resource.urn, resource.type, "update", old=last_seen, new=live, properties=changes)
 
 
-def without(steps: Iterable[Step], drift: Sequence[Step]) -> list[Step]:
-    """The steps of a preview over a refreshed state, without those that only mend the drift."""
+def steps_without_drift(steps: Iterable[Step], drift: Sequence[Step]) -> list[Step]:
+    """The steps of a preview on a refreshed state, without those that only repair the drift."""
     by_urn = {step.urn: step for step in drift}
-    found = []
+    remaining = []
     for step in steps:
-        outside = by_urn.get(step.urn)
-        if outside is None:
-            found.append(step)
-        elif outside.op == "update":
-            mended = {change.path for change in outside.properties}
-            properties = tuple(change for change in step.properties if change.path not in mended)
-            found.append(replace(step, properties=properties) if properties else replace(step, op="same"))
+        drifted = by_urn.get(step.urn)
+        if drifted is None:
+            remaining.append(step)
+        elif drifted.op == "update":
+            repaired = {change.path for change in drifted.properties}
+            properties = tuple(change for change in step.properties if change.path not in repaired)
+            remaining.append(replace(step, properties=properties) if properties else replace(step, op="same"))
         elif step.op != "create":
-            found.append(step)
-    return found
+            remaining.append(step)
+    return remaining
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The keys that lead to each value that is no object; an item of a list has what tells it apart for a key."""
+    """The path of keys to each value that is not an object; the key of a list item is its identifying value."""
     inner = value if isinstance(value, Mapping) else _by_key(value)
     if not inner:
         yield above
@@ -96,7 +105,7 @@ def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 
 def _by_key(value: Any) -> dict[str, Any]:
-    """The items of a list of objects, by what tells them apart; empty for all else."""
+    """The items of a list of objects by their identifying value; empty for every other value."""
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         return {}
     for key in _KEYS:
@@ -105,7 +114,7 @@ def _by_key(value: Any) -> dict[str, Any]:
     return {}
 
 
-def _inside(value: Any, keys: Iterable[str]) -> Any:
+def _value_at(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
         inner = value if isinstance(value, Mapping) else _by_key(value)
         value = inner.get(key, _MISSING)
@@ -129,7 +138,7 @@ def _property_path(value: Any, keys: Iterable[str]) -> str:
 
 
 def _aligned(live: Any, last_seen: Any) -> Any:
-    """The live value with the items of its lists at the places that they had."""
+    """The live value with the items of its lists in the order of `last_seen`."""
     if isinstance(live, Mapping) and isinstance(last_seen, Mapping):
         return {key: _aligned(item, last_seen.get(key)) for key, item in live.items()}
     before, now = _by_key(last_seen), _by_key(live)

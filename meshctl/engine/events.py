@@ -1,7 +1,7 @@
-"""Automation API events -> plain steps, failures and progress. PURE apart from the callbacks it is given.
+"""Converts events of the Automation API to steps, failures and progress. PURE apart from the callbacks it is given.
 
-Fed by `run`; its `Recorder` collects what `meshctl.changes` and `failures` read afterwards. Events come from several
-threads of the event server: one lock guards the lists.
+Used by `run`, whose `Recorder` collects what `meshctl.changes` and `failures` read afterwards. Events come from several
+threads of the event server, so one lock guards the lists.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from meshctl.engine.failures import without_code
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a long run, for a person: `state` is started | done | failed | message. `type` and `outputs` are
-    those of the resource, where it is done."""
+    """One event of a long run, for a person: `state` is started | done | failed | message. `type` and `outputs` are
+    those of the resource once it is done."""
 
     subject: str
     detail: str
@@ -37,8 +37,11 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass
 class Recorder:
-    """Collects one engine run. `steps` are those that began, `results` what each came to: a refresh says only at its
-    end what it found. `diagnostics` are (urn, severity, message), in order."""
+    """Collects the events of one engine run.
+
+    `steps` are those that have begun, `results` those that have ended: only the end of a refresh says what has changed.
+    `diagnostics` are (urn, severity, message), in order.
+    """
 
     on_progress: OnProgress | None = None
     steps: list[Step] = field(default_factory=list)
@@ -46,7 +49,7 @@ class Recorder:
     failed: list[str] = field(default_factory=list)
     diagnostics: list[tuple[str, str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _at_work: int = 0  # steps on real resources that have begun and not ended
+    _steps_in_flight: int = 0  # steps on real resources that have begun and not ended
     _delete_replaced_failed: bool = False
     _last_event_s: float = field(default_factory=time.monotonic)
 
@@ -60,41 +63,41 @@ class Recorder:
             elif event.res_op_failed_event:
                 self._failed(event.res_op_failed_event.metadata)
             elif event.diagnostic_event:
-                self._said(event.diagnostic_event)
+                self._diagnosed(event.diagnostic_event)
 
     def is_stuck(self, quiet_s: float) -> bool:
-        """Whether a delete within a replacement failed and nothing has gone on since, for `quiet_s`."""
+        """Whether a delete within a replacement has failed, and there was no event for `quiet_s` since."""
         with self._lock:
             quiet = time.monotonic() - self._last_event_s >= quiet_s
-            return self._delete_replaced_failed and not self._at_work and quiet
+            return self._delete_replaced_failed and not self._steps_in_flight and quiet
 
     def _started(self, metadata: StepEventMetadata) -> None:
-        self._at_work += _is_custom(metadata)
+        self._steps_in_flight += _is_custom(metadata)
         step = step_of(metadata)
         self.steps.append(step)
-        self._tell(step, "started")
+        self._report(step, "started")
 
     def _finished(self, metadata: StepEventMetadata) -> None:
-        self._at_work -= _is_custom(metadata)
+        self._steps_in_flight -= _is_custom(metadata)
         step = step_of(metadata)
         self.results.append(step)
-        self._tell(step, "done", (metadata.new.outputs if metadata.new else None) or {})
+        self._report(step, "done", (metadata.new.outputs if metadata.new else None) or {})
 
     def _failed(self, metadata: StepEventMetadata) -> None:
-        self._at_work -= _is_custom(metadata)
+        self._steps_in_flight -= _is_custom(metadata)
         step = step_of(metadata)
         self._delete_replaced_failed |= step.op == "delete-replaced"
         self.failed.append(metadata.urn)
-        self._tell(step, "failed")
+        self._report(step, "failed")
 
-    def _said(self, event: Any) -> None:
+    def _diagnosed(self, event: Any) -> None:
         if event.severity in ("error", "warning") or event.severity == "info#err":
             self.diagnostics.append((event.urn or "", event.severity, _plain(event.message)))
         elif event.severity == "info" and event.urn and self.on_progress:
             name = resource_name(event.urn)
             self.on_progress(Progress(subject_of(event.urn), name, "message", without_code(_plain(event.message))))
 
-    def _tell(self, step: Step, state: str, outputs: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def _report(self, step: Step, state: str, outputs: Mapping[str, Any] = MappingProxyType({})) -> None:
         if self.on_progress is None or step.is_engine_own or step.action in (None, "same"):
             return
         name = resource_name(step.urn)
@@ -102,7 +105,7 @@ class Recorder:
 
 
 def deletions(record: Recorder) -> list[Step]:
-    """What a run deleted of what `up` made."""
+    """The steps that deleted resources, without the engine's own such as the stack and providers."""
     return [step for step in record.steps if step.action == "delete" and not step.is_engine_own]
 
 
@@ -125,7 +128,7 @@ def step_of(metadata: StepEventMetadata) -> Step:
 
 
 def _is_custom(metadata: StepEventMetadata) -> bool:
-    """Components have no end of their own: theirs is told once the program has ended."""
+    """Whether the resource is a real one. Components end only when the whole program has ended."""
     state = metadata.new or metadata.old
     return bool(state and state.custom)
 

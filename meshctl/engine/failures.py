@@ -1,7 +1,7 @@
-"""What the engine and the providers said -> the errors of `meshctl.errors`. PURE.
+"""Converts the output of a failed run, from engine and providers, to the errors of `meshctl.errors`. PURE.
 
-Called by `run` once a run has failed. A provider's failure ends with `[code=…]`, the API's own error code; the table
-below says what a person can do about it.
+Called by `run`. A provider's message ends with `[code=…]`, the API's own error code; the table below has the hint for
+each code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from meshctl.changes.steps import resource_name, subject_of
-from meshctl.clients import certificates
+from meshctl.clients import certificates, scheduling
 from meshctl.errors import (
     CredentialsError,
     EngineError,
@@ -20,55 +20,59 @@ from meshctl.errors import (
     UnreachableError,
 )
 from meshctl.platforms import registry
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _CODE = re.compile(r"\s*\[code=([A-Za-z0-9_.-]+)\]")
 _LOCK = re.compile(r"created by (\S+?)@(\S+) \(pid (\d+)\) at (\S+)")
 
 _CAPACITY = "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
 _CREDENTIALS = (
-    "renew the credentials (for example `aws sso login`), then run the command again: it goes on where it stopped"
+    "renew the credentials (for example with `aws sso login`), then run the command again: it goes on where it stopped"
 )
-# What a person can do, by code. Those of one platform's APIs alone are its own `words.failure_hints`.
+# The hint for each code. Codes of one platform's APIs are in its own `words.failure_hints`.
 HINTS = {
     "Capacity": _CAPACITY,
-    "BucketAlreadyOwnedByYou": "the bucket was not made by this mesh: give the mesh another name, or remove the"
-    " bucket if nobody needs what is in it",
-    "BucketAlreadyExists": "bucket names are global and this one is somebody else's: give the mesh another name",
-    "AlreadyExists": "it was not made by this mesh: remove it, or give the mesh another name",
-    "BeingDeleted": "the old one is still ending, for as long as the grace period of its pods: nothing is to be "
-    "removed by hand; run the command again once `kubectl get` no longer shows it",
-    "NotGone": "pods that save their work end when they have; `kubectl describe` shows what else holds it. Then run "
-    "the command again: it goes on from there",
-    "InvalidChangeBatch": "where the zone has a record of that name that this mesh did not make: remove it, or choose "
-    "another host",
-    "Conflict": "something else has changed it at the same moment, or an earlier run made it in another way, which the "
-    "message then says: run the command again, or delete what the message names",
+    "BucketAlreadyOwnedByYou": "this mesh did not make the bucket: give the mesh another name, or remove the bucket"
+    " if nobody needs its content",
+    "BucketAlreadyExists": "bucket names are global, and somebody else owns this one: give the mesh another name",
+    "AlreadyExists": "this mesh did not make it: remove it, or give the mesh another name",
+    "BeingDeleted": "the old object is still being deleted, which takes as long as the grace period of its pods: "
+    "remove nothing by hand; run the command again once `kubectl get` no longer shows it",
+    "NotGone": "pods that save their work at the end may need longer; `kubectl describe` shows what else keeps it from "
+    "being deleted. Then run the command again: it goes on from there",
+    "InvalidChangeBatch": "if the zone has a record of that name that this mesh did not make, remove the record, or "
+    "choose another host",
+    "Conflict": "another program has changed it at the same moment, or an earlier run has made it differently, as "
+    "the message then says: run the command again, or delete what the message names",
     "FieldConflict": "another program has just set a field that the mesh sets, too: run the command again, which says "
-    "whose it is and what can be done",
-    "BucketNotEmpty": "the bucket holds data: copy elsewhere what must be kept and empty it; if all of it may be lost,"
-    " the same command with --allow-data-loss deletes it",
-    "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is found",
+    "who owns the field and what you can do",
+    "BucketNotEmpty": "the bucket holds data: copy what you need elsewhere and empty the bucket; if all of it may be "
+    "lost, the same command with --allow-data-loss deletes it",
+    "NoCredentials": "set AWS_PROFILE or the environment's `profile:`; `meshctl doctor` shows what is used",
     "ExpiredToken": _CREDENTIALS,
     "ExpiredTokenException": _CREDENTIALS,
     "Unauthorized": _CREDENTIALS,
-    "InvalidClientTokenId": "the access key is not known there: check AWS_PROFILE and the environment's `profile:`",
+    "InvalidClientTokenId": "AWS does not know the access key: check AWS_PROFILE and the environment's `profile:`",
     "AccessDenied": "the credentials lack a permission that the message names",
     "UnauthorizedOperation": "the credentials lack a permission that the message names",
     "Forbidden": "the Kubernetes user lacks a permission that the message names",
     "Certificate": certificates.HINT,
-    "Unreachable": "check the address and the network; nothing was changed there and the state is kept",
+    "Unreachable": "check the address and the network; nothing was changed there, and the state is saved",
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
-    "CrashLoop": "the container starts and ends: `kubectl logs` with `--previous` shows its last words",
-    "Unschedulable": "no node fits: compare the pool's machine with the workload's `resources`",
-    "VolumeExpansion": "the storage class lets no volume grow: set `allowVolumeExpansion: true` on it if its driver "
-    "can, or take the old size back",
-    "VolumeShrink": "volumes can grow, not shrink: take the size back that it has, or declare a smaller storage under "
-    "another name and copy the data there",
-    "VolumeUnbound": "no volume was made for the claim yet, and only a bound one can be resized: delete the claim with "
-    "`kubectl delete pvc`, nothing is in it",
+    "CrashLoop": "the container starts and exits: `kubectl logs --previous` shows its last lines",
+    "Unschedulable": "no node takes the pod: `kubectl describe pod` shows whether they are too small, full or tainted",
+    "VolumeExpansion": "the storage class does not allow expansion: set `allowVolumeExpansion: true` on it if its "
+    "driver supports that, or set the old size again",
+    "VolumeShrink": "volumes can grow but not shrink: set the size that it has again, or declare a smaller storage "
+    "under another name and copy the data there",
+    "VolumeUnbound": "no volume was made for the claim yet, and only a bound claim can be resized: delete the claim "
+    "with `kubectl delete pvc`, it has no data",
     "ProvisioningFailed": "the claim can't bind: check the storage class and its provisioner",
-    "Unanswered": "run the command again: it looks for what the interrupted run had made, before anything else",
+    "NoAddress": "nothing in the cluster gives a Service of type LoadBalancer an address, or it has none left: "
+    "`kubectl describe service` shows what it says. On nodes of your own install a load balancer controller, such as "
+    "MetalLB with a pool of addresses (https://metallb.io), and run the command again; or take the endpoint out of the "
+    "mesh and use `kubectl port-forward`",
+    "Unanswered": "run the command again: first of all it looks for what the interrupted run has made",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
 }
@@ -80,7 +84,7 @@ _CREDENTIAL_CODES = {
     "Unauthorized",
     "InvalidClientTokenId",
 }
-# of an API that did not answer, or not now: the same run may well succeed a little later
+# Codes of an API that did not answer, or was busy: the same run may succeed a little later.
 PASSING_CODES = frozenset(
     {
         *("Unreachable", "HTTP500", "HTTP502", "HTTP503", "HTTP504"),
@@ -90,7 +94,7 @@ PASSING_CODES = frozenset(
     }
 )
 _GENERIC = {"Timeout", "NotReady"}
-_SEEN = (
+_CODES_BY_TEXT = (
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
     ("BeingDeleted", re.compile(r"object is being deleted")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
@@ -100,10 +104,12 @@ _SEEN = (
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
+    # as the stand-in and the official plugin say it
+    ("NoAddress", re.compile(r"no address has been assigned yet|Service was not allocated an IP address")),
 )
-# the official kubernetes plugin sends its users to a page about annotations, which a mesh does not have
+# The official kubernetes plugin refers to a page about annotations, which a mesh does not have.
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")
-# how the engine's own HTTP clients say it, of the store that the state is in
+# Messages of the engine's own HTTP clients when the store of the state does not answer.
 _SILENT_BACKEND = re.compile(
     r"dial tcp|i/o timeout|connection re(fused|set)|no such host|TLS handshake timeout|unexpected EOF"
     r"|RequestError: send request failed|context deadline exceeded|SlowDown"
@@ -113,36 +119,38 @@ _NOISE = re.compile(r"^(update|preview|destroy) failed$|^\d+ errors? occurred:?$
 
 
 def without_code(message: str) -> str:
-    """The message as a person reads it: `[code=…]` is for programs."""
-    return _CODE.sub("", message)
+    """The message for a person, without `[code=…]`, and with the scheduler's list of nodes in words."""
+    return _CODE.sub("", scheduling.in_words(message))
 
 
 def resource_failures(
     diagnostics: list[tuple[str, str, str]], failed: list[str], platform: str = ""
 ) -> list[ResourceFailure]:
-    """One failure for each resource that has an error, in the order they were said; the engine's own echo left
-    out."""
+    """One failure for each resource with an error, in order of the messages, without the engine's summary lines."""
     failures: dict[str, ResourceFailure] = {}
     for urn, severity, message in diagnostics:
         if severity != "error" or not urn or _NOISE.search(message.strip()):
             continue
         failures.setdefault(urn, failure_of(urn, message, platform))
     for urn in failed:
-        failures.setdefault(urn, ResourceFailure(subject_of(urn), urn, "failed, and the provider said nothing"))
+        failures.setdefault(urn, ResourceFailure(subject_of(urn), urn, "failed, and its provider gave no reason"))
     return list(failures.values())
 
 
 def failure_of(urn: str, message: str, platform: str = "") -> ResourceFailure:
-    """A failure with the code that says most: a wait that ran out names, among its reasons, what it waited for.
-    `platform`: whose APIs were called; "" for none in particular."""
+    """A failure with its most specific code: the message of a wait that timed out also has the code of the reason.
+
+    `platform`: the platform whose APIs were called; "" for none in particular.
+    """
     codes = [code for code in _CODE.findall(message) if code not in _GENERIC]
-    seen = next((name for name, pattern in _SEEN if pattern.search(message)), "")
-    given = _CODE.findall(message)
-    code = seen or (codes[0] if codes else "") or (given[0] if given else "")
+    from_text = next((name for name, pattern in _CODES_BY_TEXT if pattern.search(message)), "")
+    all_codes = _CODE.findall(message)
+    code = from_text or next(iter([*codes, *all_codes]), "")
     if code == "Unreachable" and certificates.REFUSED.search(message):
         code = "Certificate"
-    text = " ".join(_PLUGIN_ADVICE.sub("", _CODE.sub("", message)).split())
-    return ResourceFailure(subject_of(urn), urn, text, code, _hint(code, platform))
+    text = " ".join(_PLUGIN_ADVICE.sub("", without_code(message)).split())
+    scheduler = scheduling.hint(message) if code == "Unschedulable" else ""
+    return ResourceFailure(subject_of(urn), urn, text, code, scheduler or _hint(code, platform))
 
 
 def _hint(code: str, platform: str) -> str:
@@ -158,26 +166,26 @@ def error_of(
     failed: list[str],
     platform: str = "",
 ) -> MeshError:
-    """The error for a run that failed; `stderr` is the pulumi program's, `platform` as for `failure_of`."""
+    """The error of a failed run. `stderr` is that of the pulumi program; `platform` as for `failure_of`."""
     lock = lock_owner(stderr)
     if lock is not None:
         user, host, pid, since = lock
         return LockedError(
             f"{stack} is being changed by {user} on {host} (pid {pid}) since {since}",
-            why="the state is locked so that two changes can't overlap",
-            hint="wait for it to end; if it is gone for good: the same command with --break-lock",
+            why="the state is locked so that two runs can't change it at the same time",
+            hint="wait for that run to end; if it is gone for good, repeat the command with --break-lock",
         )
     failures = resource_failures(diagnostics, failed, platform)
     if not failures:
         return _engine_error(stack, operation, stderr, diagnostics)
     first = failures[0]
-    others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     name = resource_name(first.urn)
     kind = _kind_of(failures)
     if kind is not None:
-        return kind(f"{operation} {stack}: {name}: {first.message}{others}", why=_code_text(first), hint=first.hint)
+        return kind(f"{operation} {stack}: {name}: {first.message}{more}", why=_code_text(first), hint=first.hint)
     return ResourcesFailedError(
-        f"{operation} {stack}: {counted(len(failures), 'resource')} failed: {name}{others}",
+        f"{operation} {stack}: {pluralize(len(failures), 'resource')} failed: {name}{more}",
         failures=failures,
         why=f"{first.message}{' ' + _code_text(first) if first.code else ''}",
         hint=first.hint or _again(operation, stack),
@@ -186,8 +194,8 @@ def error_of(
 
 def _again(operation: str, stack: str) -> str:
     if operation == "plan":
-        return "mend the cause, then run it again; nothing was changed"
-    return f"what was made is kept: mend the cause and run `meshctl {operation} {stack}` again"
+        return "fix the cause, then run it again; nothing was changed"
+    return f"what was made is kept: fix the cause and run `meshctl {operation} {stack}` again"
 
 
 def _kind_of(failures: list[ResourceFailure]) -> type[MeshError] | None:
@@ -202,35 +210,34 @@ def _code_text(failure: ResourceFailure) -> str:
 
 
 def _engine_error(stack: str, operation: str, stderr: str, diagnostics: list[tuple[str, str, str]]) -> MeshError:
-    said = [message for _, severity, message in diagnostics if severity == "error"]
-    text = next((line for message in said for line in message.splitlines() if line.strip()), "")
-    # the Automation API hands on "code: …", "stdout: …" and "stderr: …", each with what follows on the same line
+    errors = [message for _, severity, message in diagnostics if severity == "error"]
+    text = next((line for message in errors for line in message.splitlines() if line.strip()), "")
+    # the Automation API's text has "code: …", "stdout: …" and "stderr: …", each with its content on the same line
     lines = [line.strip().removeprefix("stderr:").strip() for line in stderr.splitlines()]
     text = text or next((line for line in lines if line.startswith("error:")), "") or " ".join(stderr.split())[:300]
     if certificates.REFUSED.search(text):
         what = f"{operation} {stack}: a certificate was refused"
         return CredentialsError(what, why=text.removeprefix("error: "), hint=certificates.HINT)
-    if (
-        _SILENT_BACKEND.search(text) and "error while dialing" not in text.lower()
-    ):  # that one is of a provider's program
+    # "error while dialing" is about a provider's process, not about the backend
+    if _SILENT_BACKEND.search(text) and "error while dialing" not in text.lower():
         return UnreachableError(
             f"{operation} {stack}: the state's backend does not answer",
             why=text.removeprefix("error: "),
-            hint="check `state.backend` and the network; the state is kept",
+            hint="check `state.backend` and the network; the state is unchanged",
         )
     hint = ""
     if "passphrase" in text:
-        hint = "the passphrase differs from the one that the state was made with: set PULUMI_CONFIG_PASSPHRASE"
+        hint = "the passphrase is not the one that encrypted the state: set PULUMI_CONFIG_PASSPHRASE"
     return EngineError(
-        f"{operation} {stack} failed", why=text.removeprefix("error: ") or "the engine said nothing", hint=hint
+        f"{operation} {stack} failed", why=text.removeprefix("error: ") or "the engine gave no reason", hint=hint
     )
 
 
 def lock_owner(stderr: str) -> tuple[str, str, int, str] | None:
-    """(user, host, pid, since) of the state's lock, where the failure is that the stack is locked."""
+    """(user, host, pid, since) of the state's lock, if the run failed because the stack is locked."""
     if "currently locked by" not in stderr:
         return None
-    found = _LOCK.search(stderr)
-    if found is None:
+    match = _LOCK.search(stderr)
+    if match is None:
         return "someone", "another host", 0, "an unknown time"
-    return found.group(1), found.group(2), int(found.group(3)), found.group(4)
+    return match.group(1), match.group(2), int(match.group(3)), match.group(4)

@@ -1,8 +1,8 @@
-"""Which errors say no more than "the other side did not answer now". PURE.
+"""Which errors are transient: the other side did not answer, or was busy. PURE.
 
-This is the one place that decides it: for `rollouts`, which waits for pods, and for `meshctl.migrate`, which asks again
-for as long as a step may wait. Everything else (wrong credentials, a missing right, a question for a person, a bug)
-does not mend itself and stops what is done at once.
+This is the one place that decides it: for `rollouts`, which waits for pods, and for `meshctl.migrate`, which retries
+for as long as a step may wait. All other errors (wrong credentials, a missing permission, a question for the user, a
+bug) don't go away by themselves and stop the command at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from meshctl.errors import BusyError, MeshError, ResourcesFailedError, Unreachab
 
 
 def may_pass(error: MeshError) -> bool:
-    """Whether asking again can help: nobody answered, or the answer was "not now"."""
+    """Whether a retry can help: there was no answer, or the answer was "not now"."""
     if isinstance(error, ResourcesFailedError):
         return bool(error.failures) and all(failure.code in PASSING_CODES for failure in error.failures)
     return isinstance(error, (UnreachableError, BusyError))

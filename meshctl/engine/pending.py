@@ -1,17 +1,17 @@
-"""What a killed run was in the middle of, as resources that the engine can look for: state in, state out. PURE.
+"""Turns the pending operations of a killed run into resources that the engine can read. PURE: state in, state out.
 
-Called by `run`, which has the engine read these resources from their APIs before anything else is done. The engine
-records only that an operation was begun: a create may have made something that the state lacks, an update or a delete
-may have taken effect.
+Called by `run`, which has the engine read these resources from their APIs before it does anything else. The engine
+records only that an operation has begun: a create may have made something that the state lacks, and an update or a
+delete may have taken effect.
 
-The record of a begun operation does not survive a rewrite of the state: `pulumi stack import` drops it (3.259.0,
-cmd/pulumi/stack/io.go, `SaveSnapshot`). So each one is turned into a mark that stands in the resource itself and stays
-until an API has answered, however often the runs in between are killed or refused:
+The record of a pending operation does not survive a rewrite of the state: `pulumi stack import` drops it (3.259.0,
+cmd/pulumi/stack/io.go, `SaveSnapshot`). So each one becomes a mark on the resource itself, which stays until an API has
+answered, however often the runs in between are killed or refused:
 
-- a begun create becomes a *placeholder*: a resource that may or may not exist;
+- a pending create becomes a *placeholder*: a resource that may or may not exist;
 - a resource that was being updated or deleted is marked as interrupted.
 
-The mark is an init error, which the engine keeps, and takes away when it has read the resource.
+The mark is an init error, which the engine keeps in the state and removes once it has read the resource.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CREATE_INTERRUPTED = "an interrupted run had begun to create it; the next `up` o
 CHANGE_INTERRUPTED = "an interrupted run had begun to change or delete it; the next `up` or `destroy` looks at it"
 
 
-def is_unsettled(state: StackState) -> bool:
-    """Whether an interrupted run left something in this state that has to be looked for."""
-    return bool(state.pending_operations) or bool(unsettled(state))
+def is_interrupted(state: StackState) -> bool:
+    """Whether an interrupted run left pending operations or marks in this state."""
+    return bool(state.pending_operations) or bool(interrupted_urns(state))
 
 
-def marked(state: StackState) -> StackState:
-    """The same state with each begun operation as a mark on its resource, and none left as an operation."""
+def with_interruption_marks(state: StackState) -> StackState:
+    """The state in which each pending operation is a mark on its resource."""
     resources = list(state.resources)
     for operation in state.pending_operations:
         if not operation.resource.is_real:
@@ -43,8 +43,8 @@ def marked(state: StackState) -> StackState:
     return state.with_resources(resources).with_operations(())
 
 
-def unsettled(state: StackState) -> list[str]:
-    """The URNs of the resources that carry a mark, or are a placeholder of a version that made none."""
+def interrupted_urns(state: StackState) -> list[str]:
+    """The URNs of the resources that have a mark, and of placeholders by versions that set no marks."""
     return sorted({resource.urn for resource in _real(state) if _is_marked(resource) or is_placeholder(resource)})
 
 
@@ -54,10 +54,10 @@ def placeholders(state: StackState) -> list[str]:
 
 
 def is_placeholder(resource: Resource) -> bool:
-    """Whether nobody knows if the resource exists, by what it holds itself.
+    """Whether the resource may or may not exist, by its own fields.
 
-    meshctl 3634e6b made placeholders without a mark. On AWS their id tells. In Kubernetes the API server gives every
-    object a UID, so outputs without one were never answered by it (patches of objects that others made have one, too).
+    meshctl 3634e6b made placeholders without a mark. On AWS they are known by their id. In Kubernetes the API server
+    gives every object a UID, so outputs without one never came from it (patches of existing objects have one, too).
     """
     if CREATE_INTERRUPTED in resource.init_errors:
         return True
@@ -77,16 +77,17 @@ def _is_marked(resource: Resource) -> bool:
 
 def _mark_interrupted(resources: list[Resource], begun: Resource) -> None:
     for index, resource in enumerate(resources):
-        looked_at = not resource.is_deleted_for_replacement  # the engine reads none that it has deleted already
-        if resource.urn == begun.urn and looked_at and not _is_marked(resource):
+        is_read = not resource.is_deleted_for_replacement  # the engine doesn't read resources that it has deleted
+        if resource.urn == begun.urn and is_read and not _is_marked(resource):
             resources[index] = resource.with_fields(initErrors=[*resource.init_errors, CHANGE_INTERRUPTED])
 
 
 def _add_placeholder(resources: list[Resource], begun: Resource) -> None:
-    """Put a placeholder where the created resource would stand.
+    """Put a placeholder where the created resource would be.
 
-    A create within a replacement has the same URN as what it replaces. If that was deleted first, the placeholder takes
-    its place. If it still lives, the placeholder is the one to be deleted: the next `up` replaces anew.
+    A create within a replacement has the same URN as the resource that it replaces. If that one was deleted first, the
+    placeholder takes its place. If it still exists, the placeholder is marked for deletion, and the next `up` starts
+    the replacement again.
     """
     placeholder = begun.with_fields(id=_id_of(begun), outputs=begun.inputs, initErrors=[CREATE_INTERRUPTED])
     same = [index for index, resource in enumerate(resources) if resource.urn == begun.urn]
@@ -96,11 +97,11 @@ def _add_placeholder(resources: list[Resource], begun: Resource) -> None:
     elif not same:
         resources.append(placeholder)
     elif all(resources[index].id != placeholder.id for index in same):
-        lives = [resources[index].id for index in same]
-        other_id = placeholder.id if begun.is_kubernetes else OTHER_ID.join([UNANSWERED, *lives])
+        existing_ids = [resources[index].id for index in same]
+        other_id = placeholder.id if begun.is_kubernetes else OTHER_ID.join([UNANSWERED, *existing_ids])
         resources.append(placeholder.with_fields(id=other_id, delete=True))
     else:
-        _mark_interrupted(resources, begun)  # an object of the same name: to look at it tells of both
+        _mark_interrupted(resources, begun)  # an object of the same name: reading it covers both
 
 
 def _id_of(begun: Resource) -> str:

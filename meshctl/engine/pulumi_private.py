@@ -1,8 +1,8 @@
-"""What meshctl uses of Pulumi's SDK beyond its public interface, in one place. EDGE: runs the engine.
+"""The private names of Pulumi's SDK that meshctl uses, in one place. EDGE: runs the engine.
 
-Used by `command` and `workspace`; `tests/unit/engine/test_pulumi_private.py` says that the names are still there and
-that nothing else in the product reaches past the public interface. The SDK is pinned (pyproject.toml), so a new
-version meets that test first. Also private, and overridden in `command.PulumiProgram`: `PulumiCommand.__init__` sets
+Used by `command` and `workspace`. `tests/unit/engine/test_pulumi_private.py` checks that the names exist and that
+nothing else in the product uses private names. The SDK is pinned (pyproject.toml), so this test runs first against a
+new version. Also private, and overridden in `command.PulumiProgram`: `PulumiCommand.__init__` sets
 `command` and `version` and does nothing else that is needed.
 """
 
@@ -13,11 +13,11 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.errors import create_command_error
 
 SELECT = StackInitMode.SELECT
-"""How a stack of a class of our own is opened: `Stack.select` makes no subclasses."""
+"""Opens a stack of a subclass, which `Stack.select` can't."""
 
 
 def command_error(result: automation.CommandResult) -> automation.CommandError:
-    """The SDK's own class for what a failed command has printed: CommandError, StackNotFoundError and so on."""
+    """The SDK's error class for the output of a failed command: CommandError, StackNotFoundError and so on."""
     error: automation.CommandError = create_command_error(result)
     return error
 

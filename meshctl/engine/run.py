@@ -1,8 +1,8 @@
-"""One engine run on one stack: preview, up, destroy, read; goes on after a crash. EDGE.
+"""Runs the engine on one stack: preview, up, destroy, read. Recovers after a crash. EDGE.
 
-Called by `session`. After a `kill -9` three things may be left: a lock of a dead process, operations that the state
-calls pending, and an engine that is still finishing. Each is looked for when it shows itself, so a run that finds
-nothing of it pays nothing.
+Called by `session`. A `kill -9` may leave three things: the lock of a dead process, pending operations in the state,
+and an engine that is still finishing. Each is handled only when it gets in the way, so that an ordinary run does no
+extra work.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ from meshctl.changes.steps import Step, resource_name
 from meshctl.engine import drift, failures, pending
 from meshctl.engine.command import STARTED_BY, PulumiProgram
 from meshctl.engine.events import OnProgress, Progress, Recorder
-from meshctl.engine.remade import Remade
+from meshctl.engine.job_rerun import JobRerun
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError, MeshError
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackOutputs, StackState
-from meshctl.words import counted
+from meshctl.words import pluralize
 
-FINISHING_TIMEOUT_S = 180  # how long an interrupted run of the same machine may need to save its state
-STUCK_S = 5  # without any event, after which the engine is taken to wait for what never comes
+FINISHING_TIMEOUT_S = 180  # how long an interrupted run on the same machine may need to save its state
+STUCK_S = 5  # time without any event after which the engine counts as stuck
 
 
 @dataclass(frozen=True)
 class StackRun:
-    """A stack and how to run it. `parallel` is the number of resources worked on at once; `command` what the user
-    asked for, where a run may be part of several commands; `only` the names of what the program declares, where that is
-    a part of the stack: the rest stays as it is."""
+    """A stack and how to run it.
+
+    `parallel`: the number of resources processed at the same time; `command`: the user's command, for runs that are a
+    part of several commands; `only`: the names of the resources that the program declares, if it declares only a part
+    of the stack. All other resources stay unchanged then.
+    """
 
     stack: EngineStack
     pulumi: PulumiProgram
@@ -45,8 +48,8 @@ class StackRun:
     parallel: int = 32
     command: str = "status"
     only: frozenset[str] | None = None
-    platform: str = ""  # whose APIs the run calls, for hints; "" for none in particular
-    _spared: set[str] = field(default_factory=set, init=False)
+    platform: str = ""  # the platform whose APIs the run calls, for hints; "" for none in particular
+    _excluded: set[str] = field(default_factory=set, init=False)
     _refusals: list[MeshError] = field(default_factory=list, init=False)
 
     @property
@@ -55,22 +58,22 @@ class StackRun:
 
     @property
     def _place(self) -> str:
-        """What the state is called in an error."""
+        """The name of the state in errors."""
         return f"the state of {self.name}"
 
     def preview(self, *, refresh: bool = False, without_cluster: bool = False) -> Recorder:
-        """What `up` would do, with `refresh` over the state as the APIs tell it. The state stays as it is.
+        """What `up` would do, with `refresh` on a refreshed state. The state itself is not changed.
 
-        `without_cluster`: the cluster is known to be gone, and with it all objects in it, which nobody can ask about.
+        `without_cluster`: the cluster is known to be gone, so its objects count as deleted without being read.
         Raises: EngineError and its leaves.
         """
-        spared = self._others()
+        excluded = self._excluded_urns()
 
         def act(record: Recorder) -> None:
             self.stack.preview(
                 on_event=record,
                 parallel=self.parallel,
-                exclude=spared,
+                exclude=excluded,
                 refresh=refresh,
                 without_cluster=without_cluster,
             )
@@ -78,7 +81,7 @@ class StackRun:
         return self._run("plan", act)
 
     def compare(self, urns: Collection[str]) -> list[Step]:
-        """What became of these resources of the state since the last `up`, as their APIs tell it; the state stays.
+        """What has changed about these resources since the last `up`, as their APIs say; the state is not changed.
 
         Raises: EngineError and its leaves.
         """
@@ -87,66 +90,69 @@ class StackRun:
         ).results
 
     def reread(self, urns: Collection[str]) -> list[Step]:
-        """As `compare`, and the state is brought in line with it."""
+        """As `compare`, and update the state accordingly."""
         return self._run(
             self.command, lambda record: self.stack.reread(list(urns), record, self.parallel), quiet=True
         ).results
 
     def mark_changed(self, urns: frozenset[str]) -> None:
-        """Have the next `up` set these resources as declared, though their inputs are the same."""
+        """Mark these resources, so that the next `up` updates them although their inputs are unchanged."""
 
         def marked(resource: Resource) -> Resource:
-            others = [error for error in resource.init_errors if error != drift.CHANGED_OUTSIDE]
-            return resource.with_fields(initErrors=[*others, drift.CHANGED_OUTSIDE])
+            other_errors = [error for error in resource.init_errors if error != drift.CHANGED_OUTSIDE]
+            return resource.with_fields(initErrors=[*other_errors, drift.CHANGED_OUTSIDE])
 
         self.rewrite(lambda state: state.with_changed(urns, marked))
 
     def up(self, *, state: StackState | None = None) -> Recorder:
-        """Apply. Independent resources go on when one fails. `state`: what `state()` has just said, where it was asked.
+        """Apply. Independent resources go on when one fails. `state`: what `state()` returned a moment ago, if it was
+        read.
 
         Raises: ResourcesFailedError and the others.
         """
-        self._settle_pending("up", state)
-        spared = self._others()
+        self._recover_interrupted("up", state)
+        excluded = self._excluded_urns()
 
         def act(record: Recorder) -> None:
-            with self._ended_when_stuck(record):
+            with self._interrupted_when_stuck(record):
                 self.stack.up(
                     on_event=record,
                     parallel=self.parallel,
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    exclude=spared,
+                    exclude=excluded,
                 )
 
         return self._run("up", act)
 
-    def remake(self, remade: Remade, *, state: StackState) -> Recorder:
-        """Delete a Job and make it anew, with the Secrets that it reads as declared; all else stays as it is. A run
-        that was killed in between is brought to its end by `up`. Raises: as `up`."""
-        self._settle_pending("up", state)
+    def rerun_job(self, rerun: JobRerun, *, state: StackState) -> Recorder:
+        """Replace a Job and update the Secrets that it reads; everything else is unchanged.
+
+        If the run is killed in between, the next `up` completes it. Raises: as `up`.
+        """
+        self._recover_interrupted("up", state)
 
         def act(record: Recorder) -> None:
-            with self._ended_when_stuck(record):
+            with self._interrupted_when_stuck(record):
                 self.stack.up(
                     on_event=record,
                     parallel=self.parallel,
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[*remade.secrets, remade.job],
-                    replace=[remade.job],
+                    target=[*rerun.secrets, rerun.job],
+                    replace=[rerun.job],
                 )
 
         return self._run("up", act)
 
     @contextmanager
-    def _ended_when_stuck(self, record: Recorder) -> Iterator[None]:
-        """Have the engine finish when a delete within a replacement failed and all else is done.
+    def _interrupted_when_stuck(self, record: Recorder) -> Iterator[None]:
+        """Interrupt the engine when a delete within a replacement has failed and everything else is done.
 
         With `continue_on_error` the engine (3.259.0: `DeleteStep.Fail`) then never answers the program, which waits for
-        the new resource; so both would wait for ever. What failed is reported as it is without this.
+        the new resource, so both would wait for ever. The failure itself is reported as usual.
         """
         ended = threading.Event()
 
@@ -165,7 +171,7 @@ class StackRun:
 
     def destroy(self, *, state: StackState | None = None) -> Recorder:
         """Delete every resource of the stack; its name and history stay. `state`: as for `up`."""
-        self._settle_pending("destroy", state)
+        self._recover_interrupted("destroy", state)
         return self._run(
             "destroy",
             lambda record: self.stack.destroy(
@@ -177,7 +183,8 @@ class StackRun:
         )
 
     def retain(self, urns: frozenset[str]) -> None:
-        """Have `destroy` let go of these resources, and of no others, without deleting what they stand for."""
+        """Set retainOnDelete on these resources and on no others: `destroy` drops them from the state, and the real
+        ones stay."""
 
         def change(state: StackState) -> StackState:
             return state.with_resources(each.with_fields(retainOnDelete=each.urn in urns) for each in state.resources)
@@ -185,8 +192,8 @@ class StackRun:
         self.rewrite(change)
 
     def empty_on_delete(self, urns: frozenset[str]) -> None:
-        """Mark buckets in the state so that their content goes with them, when their turn to be deleted comes: after
-        everything that writes to them. `up` takes the mark from a bucket that stays."""
+        """Mark buckets in the state so that they are emptied when they are deleted, after everything that writes to
+        them. `up` removes the mark from a bucket that stays."""
         if not urns:
             return
 
@@ -196,14 +203,14 @@ class StackRun:
         self.rewrite(lambda state: state.with_changed(urns, emptied))
 
     def rewrite(self, change: Callable[[StackState], StackState | None]) -> None:
-        """Replace the state by what `change` makes of it; None leaves it. Nothing that it stands for is touched.
+        """Replace the state by the result of `change`; None leaves it. The real resources are not changed.
 
-        `change` gets the operations of an interrupted run as marks: a rewrite would drop them otherwise.
+        `change` gets pending operations of an interrupted run as marks, because a rewrite would drop them.
         """
-        self._run(self.command, lambda _: self._rewrite(lambda state: change(pending.marked(state))))
+        self._run(self.command, lambda _: self._rewrite(lambda state: change(pending.with_interruption_marks(state))))
 
     def _rewrite(self, change: Callable[[StackState], StackState | None]) -> None:
-        """Raises: `automation.CommandError`, and what `StackState.read` raises, before anything is written."""
+        """Raises: `automation.CommandError`, and as `StackState.read`, before anything is written."""
 
         def changed(record: Mapping[str, Any]) -> dict[str, Any] | None:
             state = change(StackState.read(record, self._place))
@@ -215,7 +222,7 @@ class StackRun:
         return self._run("destroy", lambda record: self.stack.preview_destroy(on_event=record, parallel=self.parallel))
 
     def state(self, *, plain_secrets: bool = False) -> StackState:
-        """The state as it is now; an empty one when the stack is new.
+        """The current state; an empty one when the stack is new.
 
         Raises: NewerVersionError, UnreadableError, EngineError and its leaves.
         """
@@ -228,53 +235,54 @@ class StackRun:
             raise self._error(self.command, error, Recorder()) from error
         return StackState.read(exported.get("deployment") or {}, self._place)
 
-    def settled(self) -> StackState:
-        """The state, with what became of the operations that a killed run had begun."""
+    def recovered_state(self) -> StackState:
+        """The state after the pending operations of a killed run, if there are any, were resolved."""
         state = self.state()
-        if not pending.is_unsettled(state):
+        if not pending.is_interrupted(state):
             return state
-        self._settle_pending(self.command, state)
+        self._recover_interrupted(self.command, state)
         return self.state()
 
     def stacks(self, *, all_projects: bool) -> dict[str, int]:
-        """The number of resources in each stack of the project, by name; those of others are ORGANIZATION/PROJECT/NAME.
+        """The number of resources by stack of the project; stacks of others are named ORGANIZATION/PROJECT/NAME.
 
         Raises: EngineError and its leaves.
         """
         self._check_interrupted(self.command)
         try:
-            found = self.stack.workspace.list_stacks(include_all=all_projects)
+            summaries = self.stack.workspace.list_stacks(include_all=all_projects)
         except automation.CommandError as error:
             raise self._error(self.command, error, Recorder()) from error
-        return {stack.name: stack.resource_count or 0 for stack in found}
+        return {stack.name: stack.resource_count or 0 for stack in summaries}
 
-    def _others(self) -> list[str] | None:
-        """The URNs of everything that a run of a part spares; None for a run of all, or where there is nothing."""
+    def _excluded_urns(self) -> list[str] | None:
+        """URNs to pass as `exclude` when only a part of the stack is run. None when the whole stack is run, or nothing
+        needs excluding."""
         if self.only is None:
             return None
-        self._spared.clear()
-        self._spared.update(_all_but(self.only, self.state()))
-        return sorted(self._spared) or None
+        self._excluded.clear()
+        self._excluded.update(_all_but(self.only, self.state()))
+        return sorted(self._excluded) or None
 
-    def refuse_unspared(self) -> None:
-        """For the program of a part of the stack, which runs while nobody else can change the state.
+    def refuse_newly_made(self) -> None:
+        """Called by the program of a part of the stack, while the state is locked.
 
-        Raises: LockedError when another run has made something since it was told what to spare: the engine would take
-        it for something to delete.
+        Raises: LockedError when another run has created resources since the excluded ones were listed. The engine would
+        delete them, as they are neither declared nor excluded.
         """
-        made = sorted({*_all_but(self.only or (), self.state())} - self._spared)
-        if made:
+        newly_made = sorted({*_all_but(self.only or (), self.state())} - self._excluded)
+        if newly_made:
             raise LockedError(
-                f"another run has changed {self.name} meanwhile: {resource_name(made[0])}",
+                f"another run has changed {self.name} meanwhile: {resource_name(newly_made[0])}",
                 hint="run the command again",
             )
 
-    def checked(self, check: Callable[[], None]) -> None:
-        """For programs: call `check`, which raises what the run is to end with, before anything is declared."""
+    def run_check(self, check: Callable[[], None]) -> None:
+        """Called by programs before they declare anything: call `check`, whose error becomes the error of the run."""
         try:
             check()
         except MeshError as refusal:
-            self._refusals.append(refusal)  # the engine hands on its words alone
+            self._refusals.append(refusal)  # the engine reports only its text
             raise
 
     def outputs(self) -> StackOutputs:
@@ -298,7 +306,7 @@ class StackRun:
             return record
 
     def _check_interrupted(self, operation: str) -> None:
-        """Between two engines: the next one would know nothing of the interrupt."""
+        """Raises: InterruptedByUserError when the user has interrupted an earlier engine of this command."""
         if self.pulumi.interrupted:
             raise self._interrupted(operation)
 
@@ -306,11 +314,11 @@ class StackRun:
         what = f"{operation} {self.name} was interrupted"
         if operation not in ("up", "destroy"):
             return InterruptedByUserError(what)
-        finished = "the engine finished what was in flight and saved its state"
-        ended = "the engine was ended at once; the next run looks for what it had begun"
+        finished = "the engine has finished what was in flight and saved its state"
+        killed = "the engine was killed; the next run looks for what it had begun"
         return InterruptedByUserError(
             what,
-            why=ended if self.pulumi.killed else finished,
+            why=killed if self.pulumi.killed else finished,
             hint=f"`meshctl {operation} {self.name}` goes on from there",
         )
 
@@ -322,8 +330,11 @@ class StackRun:
         return failures.error_of(self.name, operation, str(error), record.diagnostics, record.failed, self.platform)
 
     def _unlock(self, error: automation.CommandError, deadline: float) -> bool:
-        """Whether it is worth trying again: a lock of a process that is gone, or one of ours that is about to
-        finish."""
+        """Whether to try again after a run that failed because the stack is locked.
+
+        Yes if the lock belongs to a process that has ended, or to an interrupted run of ours that is still saving its
+        state.
+        """
         owner = failures.lock_owner(str(error))
         if owner is None:
             return False
@@ -338,37 +349,38 @@ class StackRun:
             return True
         return False
 
-    def _settle_pending(self, operation: str, state: StackState | None) -> None:
-        """Find out what became of the operations that a killed run had begun, and put it into the state.
+    def _recover_interrupted(self, operation: str, state: StackState | None) -> None:
+        """Find out what became of the pending operations of a killed run, and update the state accordingly.
 
-        With them just dropped, what a create made would be nobody's, and an update that is undone in the mesh meanwhile
-        would count as never made. Ended at any moment, or refused by an API, it leaves the marks of `pending` in the
-        state, and the next run looks again. Raises: EngineError and its leaves; nothing was changed then.
+        If they were just dropped, a resource that a create has made would be orphaned, and an update that has since
+        been reverted in the mesh would never be undone. If this is killed, or an API refuses to answer, the marks of
+        `pending` stay in the state, and the next run tries again. Raises: EngineError and its leaves; nothing was
+        changed then.
         """
-        if state is not None and not pending.is_unsettled(state):
+        if state is not None and not pending.is_interrupted(state):
             return
         urns: list[str] = []
 
         def mark(state: StackState) -> StackState | None:
-            urns[:] = pending.unsettled(pending.marked(state))
-            return pending.marked(state) if state.pending_operations else None
+            urns[:] = pending.interrupted_urns(pending.with_interruption_marks(state))
+            return pending.with_interruption_marks(state) if state.pending_operations else None
 
-        # read anew at each try: while a lock was waited for, its owner has written another state
+        # the state is read again at each try: while this waited for a lock, its owner has written another one
         self._run(operation, lambda _: self._rewrite(mark))
         if not urns:
             return
-        self._say(f"{counted(len(urns), 'resource')} of an interrupted run: looking for what it did")
-        # quiet: the engine calls deleted what was never made
+        self._say(f"{pluralize(len(urns), 'resource')} of an interrupted run: reading what became of them")
+        # quiet: the engine reports resources that were never made as deleted
         self._run(operation, lambda record: self.stack.reread(urns, record, self.parallel), quiet=True)
         self._refuse_placeholders(operation)
 
     def _refuse_placeholders(self, operation: str) -> None:
-        """Raises: EngineError. The engine would take a placeholder for a resource that exists."""
+        """Raises: EngineError when placeholders are left: the engine would take them for existing resources."""
         left = pending.placeholders(self.state())
         if left:
             raise EngineError(
                 f"{operation} {self.name}: can't find out whether {resource_name(left[0])} exists",
-                why="an interrupted run had begun to create it, and its provider did not answer for it",
+                why="an interrupted run had begun to create it, and its provider gave no answer about it",
                 hint="run the command again; nothing was changed",
             )
 
@@ -378,22 +390,23 @@ class StackRun:
 
 
 def _all_but(names: Collection[str], state: StackState) -> list[str]:
-    """The URNs of a state's resources, without those of these names and without the stack itself."""
+    """The URNs of a state's resources, except those with these names and the stack itself."""
     return [each.urn for each in state.resources if each.type != STACK_TYPE and each.name not in names]
 
 
 def _engine(pid: int) -> psutil.Process | None:
-    """The pulumi program with this process id, if there is one that lives."""
+    """The running pulumi program with this process id; None when there is none."""
     try:
         process = psutil.Process(pid)
-        lives = process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
+        is_engine = process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
-    return process if lives else None
+    return process if is_engine else None
 
 
 def _is_orphan(engine: psutil.Process) -> bool:
-    """Whether the meshctl that started it is gone: it has another parent now. Engines of others are never called so."""
+    """Whether the meshctl that started the engine has ended, so that it has another parent now. False for engines that
+    another program started."""
     try:
         return engine.environ().get(STARTED_BY, str(engine.ppid())) != str(engine.ppid())
     except psutil.Error:

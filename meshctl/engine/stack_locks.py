@@ -1,8 +1,7 @@
-"""Who is changing a stack at the moment, as the lock beside its state says. EDGE (it looks at processes).
+"""Who is changing a stack at the moment, according to the lock next to its state. EDGE (reads the process table).
 
-Used by `project` for `status`, with the texts of a state that is a folder or a bucket. Pulumi puts a lock there for
-as long as a run lasts (`backend/diy/lock.go`): a JSON file with process id, user, host and time. A killed run leaves
-it behind.
+Used by `project` for `status`, if the state is in a folder or a bucket. Pulumi puts a lock there while a run lasts
+(`backend/diy/lock.go`): a JSON file with process id, user, host and time. A killed run leaves it behind.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ class Holder:
 
 
 def folder_of(mesh: str, stack: str) -> str:
-    """Where the locks of a stack lie, below the state's own folder."""
+    """The folder of a stack's locks, below the folder of the state."""
     return f".pulumi/locks/organization/{mesh}/{stack}/"
 
 
 def holder(text: str | None) -> Holder | None:
-    """Who holds the lock; None for no lock, and for one of a process of this machine that is gone."""
+    """Who holds the lock; None when there is no lock, or it belongs to a process of this machine that has ended."""
     try:
         lock = json.loads(text or "")
         since = str(lock["timestamp"]).partition(".")[0]
         owner = Holder(str(lock["username"]), str(lock["hostname"]), int(lock["pid"]), since)
-    except (ValueError, KeyError, TypeError):  # half written, or just removed
+    except (ValueError, KeyError, TypeError):  # the file is being written, or has just been removed
         return None
     is_gone = owner.host == socket.gethostname() and not _is_engine(owner.pid)
     return None if is_gone else owner
 
 
 def _is_engine(pid: int) -> bool:
-    """Whether this is a pulumi program that lives; the number may be another process's by now."""
+    """Whether a pulumi program with this id is running; the id may belong to another process by now."""
     try:
         process = psutil.Process(pid)
         return process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE

@@ -1,9 +1,9 @@
-"""A state that is a folder of this machine: its Pulumi URL, and what a killed engine may have left torn in it. EDGE.
+"""A state in a folder of this machine: its Pulumi URL, and cleaning up files that a killed engine half wrote. EDGE.
 
-Called by `workspace` before a stack is opened; next comes the engine, which reads the folder. Pulumi's file backend
-replaces each file whole, but by default it writes a sidecar `FILE.attrs` before it, and not whole: a `kill -9` in
-between leaves a state that can't be read ("failed to load checkpoint: EOF"). Pulumi uses nothing of these sidecars, so
-they are not written (gocloud.dev/blob/fileblob, `metadata=skip`).
+Called by `workspace` before a stack is opened; then the engine reads the folder. Pulumi's file backend replaces each
+file atomically, but by default it first writes a sidecar `FILE.attrs`, and that not atomically: a `kill -9` in between
+leaves a state that can't be read ("failed to load checkpoint: EOF"). Pulumi does not use these sidecars, so they are
+not written (gocloud.dev/blob/fileblob, `metadata=skip`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl, urlencode
 from meshctl import user_paths
 
 _SCHEME = "file://"
-_WRITING_S = 10  # a lock of a hundred bytes is written in far less, so an older half one has nobody who writes it
+_WRITING_S = (
+    10  # writing a lock of a hundred bytes takes far less, so nobody is writing an older incomplete one any more
+)
 
 
 def is_folder(url: str) -> bool:
@@ -24,19 +26,19 @@ def is_folder(url: str) -> bool:
 
 
 def path_of(url: str, base: Path) -> Path:
-    """The folder of a `file://` URL; a relative one counts from `base`. Raises: UsageError for `~` of nobody."""
+    """The folder of a `file://` URL, relative to `base`. Raises: UsageError when `~USER` names an unknown user."""
     path = user_paths.expanded(url.removeprefix(_SCHEME).partition("?")[0])
     return path if path.is_absolute() else (base / path).resolve()
 
 
 def engine_url(url: str, base: Path) -> str:
-    """The URL as the engine gets it: absolute, without sidecars; the user's own options stay."""
+    """The URL for the engine: absolute, without sidecars, with the user's own options."""
     options = dict(parse_qsl(url.partition("?")[2]))
     return f"{_SCHEME}{path_of(url, base)}?{urlencode({'metadata': 'skip'} | options)}"
 
 
-def remove_torn(folder: Path, project: str, stack: str) -> None:
-    """Remove half-written sidecars and lock files of one stack, which the engine would stumble over."""
+def remove_incomplete_files(folder: Path, project: str, stack: str) -> None:
+    """Remove half-written sidecars and lock files of one stack, on which the engine would fail."""
     top = folder / ".pulumi"
     sidecars = [top / "meta.yaml.attrs", *(top / "stacks" / project).glob(f"{stack}.json*.attrs")]
     locks = (top / "locks/organization" / project / stack).glob("*.tmp")
@@ -49,7 +51,7 @@ def remove_torn(folder: Path, project: str, stack: str) -> None:
 def _age_s(file: Path) -> float:
     try:
         return time.time() - file.stat().st_mtime
-    except FileNotFoundError:  # its writer has just renamed it
+    except FileNotFoundError:  # the engine has just renamed it
         return 0
 
 

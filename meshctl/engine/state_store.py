@@ -1,8 +1,8 @@
-"""The folder or bucket of the Pulumi state, opened for a migration's journal and lock. EDGE.
+"""Reads and writes the journal and the lock of a migration in the folder or bucket of the Pulumi state. EDGE.
 
-Called by `migration`. The journal lies beside the state because both must be found by whoever goes on after a crash, on
-this machine or another. On local disk every record is fsynced, file and folder: what an intent says must survive a
-power cut, and the local store of obstore leaves that to the system.
+Called by `migration` and `project`. The journal is next to the state so that whoever resumes after a crash finds both,
+on this machine or another. On local disk every record is fsynced, file and folder, because an intent must survive a
+power cut; obstore's local store does not do that.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class StateStore:
     folder: Path | None = None
 
     def create(self, path: str, text: str) -> bool:
-        """Write a new object; False when there is one of that name already. Durable when it returns."""
-        with _named():
+        """Write a new object; False when the path exists already. The object is durable when this returns."""
+        with _translate_errors():
             try:
                 obstore.put(self.store, path, text.encode(), mode="create")
             except exceptions.AlreadyExistsError:
@@ -54,8 +54,8 @@ class StateStore:
         return True
 
     def read(self, path: str) -> str | None:
-        """The text, or None when there is no such object. Raises: UnreadableError when it is no text."""
-        with _named():
+        """The text; None when there is no such object. Raises: UnreadableError when it is not UTF-8."""
+        with _translate_errors():
             try:
                 content = bytes(obstore.get(self.store, path).bytes())
             except (exceptions.NotFoundError, FileNotFoundError):
@@ -63,15 +63,15 @@ class StateStore:
         try:
             return content.decode()
         except UnicodeDecodeError as error:
-            raise unreadable(f"the file {path} in the state backend", f"it is no UTF-8 text: {error}") from error
+            raise unreadable(f"the file {path} in the state backend", f"it is not UTF-8 text: {error}") from error
 
     def paths(self, prefix: str) -> Sequence[str]:
         """All paths under `prefix`, sorted."""
-        with _named():
+        with _translate_errors():
             return sorted(item["path"] for batch in obstore.list(self.store, prefix=prefix) for item in batch)
 
     def delete(self, path: str) -> None:
-        with _named():
+        with _translate_errors():
             try:
                 obstore.delete(self.store, path)
             except (exceptions.NotFoundError, FileNotFoundError):
@@ -79,15 +79,14 @@ class StateStore:
 
 
 def keeps_journals(backend: str) -> bool:
-    """Whether the backend holds files: Pulumi Cloud does not, and has no migrations then."""
+    """Whether a journal can be kept in the backend: in a folder or bucket yes, in Pulumi Cloud not."""
     return state_folder.is_folder(backend) or urllib.parse.urlsplit(backend).scheme in _BUCKETS
 
 
 def open_state_store(backend: str, folder: Path) -> StateStore:
-    """`backend` is a Pulumi backend URL; a relative `file://./…` counts from `folder`, where mesh.yaml lies.
+    """Open the store of a Pulumi backend URL; `file://./…` is relative to `folder`, where mesh.yaml is.
 
-    Raises: UsageError for a backend that holds no files (Pulumi Cloud), or is not all that is needed to reach one;
-    CredentialsError.
+    Raises: UsageError for a backend that can't hold files (Pulumi Cloud), or an incomplete URL; CredentialsError.
     """
     if state_folder.is_folder(backend):
         path = state_folder.path_of(backend, folder)
@@ -97,11 +96,11 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
     if not keeps_journals(backend):
         raise UsageError(
             f"a migration can't keep its journal in the state backend {backend or 'Pulumi Cloud'}",
-            why="journal and lock lie beside the state, which must be a folder or a bucket for that",
-            hint="set `state: {backend: s3://bucket}` (or gs://, azblob://, file://)",
+            why="journal and lock are stored next to the state, which must be in a folder or a bucket for that",
+            hint="set `state: {backend: s3://bucket}` (or gs://, azblob://, file://) in environments.yaml",
         )
     url = f"{_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}{parts.path}"
-    with _opening():
+    with _translate_opening_errors():
         if parts.scheme == "s3":
             return StateStore(_s3(url, dict(urllib.parse.parse_qsl(parts.query))))
         return StateStore(from_url(url))
@@ -140,8 +139,8 @@ def _fsync(path: Path, root: Path) -> None:
 
 
 @contextmanager
-def _opening() -> Iterator[None]:
-    """Nothing is asked yet: what goes wrong here is in the backend's URL, or in what the SDKs find on this machine."""
+def _translate_opening_errors() -> Iterator[None]:
+    """Opening sends no request, so errors are about the URL, or the configuration that the SDKs find here."""
     try:
         yield
     except botocore.exceptions.BotoCoreError as error:
@@ -151,28 +150,28 @@ def _opening() -> Iterator[None]:
     except (exceptions.BaseError, ValueError) as error:
         raise UsageError(
             "the state backend can't be opened",
-            why=_said(error),
+            why=_message(error),
             hint="check `state.backend`, and the variables that the cloud's own SDK reads",
         ) from error
 
 
-def _said(error: Exception) -> str:
-    """What obstore says, without the Rust value that it shows below."""
+def _message(error: Exception) -> str:
+    """The message of an obstore error, without the Rust debug output below it."""
     return str(error).partition("\n\nDebug source")[0]
 
 
 @contextmanager
-def _named() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise CredentialsError(
             "the migration's journal can't be read or written",
-            why=_said(error),
-            hint="check the rights on the state backend",
+            why=_message(error),
+            hint="check the permissions on the state backend",
         ) from error
     except exceptions.GenericError as error:
         certificates.refuse("the state backend", error)
         raise UnreachableError(
-            "the state backend does not answer", why=_said(error), hint="check `state.backend` and the network"
+            "the state backend does not answer", why=_message(error), hint="check `state.backend` and the network"
         ) from error

@@ -1,8 +1,8 @@
 """The working folder of one stack: Pulumi.yaml, provider launchers, backend, secrets provider. EDGE.
 
-Made by `session`; used by `run`. One folder for each stack (`.meshctl/work/<stack>`), so that two environments of a
-mesh can be worked on at the same time. The providers are named in Pulumi.yaml by path: nothing is installed into the
-user's Pulumi home.
+Made by `session`; used by `run`. Each stack has a folder of its own (`.meshctl/work/<stack>`), so that two environments
+of a mesh can be deployed at the same time. Pulumi.yaml names the providers by path, so that nothing is installed into
+the user's Pulumi home.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
-from meshctl import own_folder, secret_variables, tools, user_paths, whole_file
+from meshctl import atomic_write, own_folder, secret_variables, tools, user_paths
 from meshctl.engine import pulumi_private, state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 from meshwire import versions
 
-# Whether the kubernetes plugin takes over fields of other programs with each apply (official plugin: `patchForce`).
-_FORCED = "PULUMI_K8S_ENABLE_PATCH_FORCE"
-_GONE = "PULUMI_K8S_DELETE_UNREACHABLE"
+# Whether the kubernetes plugin forces conflicts with each apply, so that it takes over fields of other programs
+# (official plugin: `patchForce`).
+_FORCE_CONFLICTS = "PULUMI_K8S_ENABLE_PATCH_FORCE"
+_DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
 KUBERNETES_PLUGIN = f"resource-kubernetes-v{versions.KUBERNETES_PLUGIN}"
 
 
@@ -41,7 +42,7 @@ class Backend:
 
     url: str
     secrets_provider: str
-    folder: Path  # the mesh's own folder: `.meshctl` lies in it
+    folder: Path  # the mesh's folder, which contains `.meshctl`
 
     @property
     def is_local(self) -> bool:
@@ -49,7 +50,7 @@ class Backend:
 
     @property
     def is_own(self) -> bool:
-        """Whether it lies in the mesh's own folder, so that nobody else keeps a state there."""
+        """Whether the state is in the mesh's own folder, so that no other project stores its state there."""
         top = self.folder.resolve()
         return self.is_local and state_folder.path_of(self.url, top).is_relative_to(top)
 
@@ -59,50 +60,53 @@ class Backend:
 
 
 class StackWorkspace(automation.LocalWorkspace):
-    """A LocalWorkspace whose stacks are named on every call, never selected: one program run less for each
-    command."""
+    """A LocalWorkspace whose stacks are named on every call instead of selected, which saves a run of the program."""
 
     def select_stack(self, stack_name: str, show_secrets: bool | None = None) -> None:  # noqa: ARG002, FBT001
         return None
 
 
 class EngineStack(automation.Stack):
-    """A stack whose runs end when the engine does.
+    """A stack whose methods return when the engine ends.
 
-    After each run the SDK would start the pulumi program up to three times more, for outputs and history that nobody
-    here reads: what was done comes from the engine's events, outputs from the exported state.
+    After each run the SDK would start the pulumi program up to three more times, for outputs and history. Neither is
+    needed here: steps come from the engine's events, and outputs from the exported state.
     """
 
     def outputs(self) -> automation.OutputMap:
         return {}
 
     def preview(self, *args: Any, without_cluster: bool = False, **options: Any) -> automation.PreviewResult:
-        """As the SDK does it. A preview only shows what `up` will do about fields of other programs, which takes over
-        what is to be set before its run: here the server's dry run takes them over, which changes nothing.
+        """As the SDK does it, but with forced conflicts, so that fields of other programs don't fail the preview.
 
-        `without_cluster`: objects in a cluster that doesn't answer count as gone, since the cluster is known to be.
+        An `up` takes such fields over before its run. In a preview the server's dry run does, which changes nothing.
+        `without_cluster`: the cluster is known to be gone, so its objects count as deleted.
         """
-        given = self.workspace.env_vars
-        self.workspace.env_vars = {**given, _FORCED: "true", _GONE: str(without_cluster).lower()}
+        env_vars = self.workspace.env_vars
+        self.workspace.env_vars = {
+            **env_vars,
+            _FORCE_CONFLICTS: "true",
+            _DELETE_UNREACHABLE: str(without_cluster).lower(),
+        }
         try:
             return super().preview(*args, **options)
         finally:
-            self.workspace.env_vars = given
+            self.workspace.env_vars = env_vars
 
     def exported(self, *, plain_secrets: bool) -> dict[str, Any]:
-        """The state as the engine exports it: `version` and `deployment`. Plain secrets take it twice the time.
+        """The state as the engine exports it: `version` and `deployment`. Plain secrets take twice the time.
 
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
         options = ["--show-secrets"] if plain_secrets else []
-        found: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
-        return found
+        state: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
+        return state
 
     def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
-        """Replace the state's deployment by what `change` makes of it; None leaves it.
+        """Replace the state's deployment by the result of `change`; None leaves it.
 
-        The SDK's own export and import have the secrets in plain text, and a file that stays when the import fails.
-        Here they are encrypted, and the state goes through a pipe: a kill leaves no copy of it.
+        The SDK's own export and import have secrets in plain text, in a file that stays when the import fails. Here
+        secrets stay encrypted, and the state goes through a pipe, so that a kill leaves no copy of it.
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
         exported = self.exported(plain_secrets=False)
@@ -120,7 +124,7 @@ class EngineStack(automation.Stack):
         )
 
     def reread(self, urns: list[str], on_event: Callable[[EngineEvent], None], parallel: int) -> None:
-        """Bring these resources of the state in line with what their APIs tell. Raises: `automation.CommandError`."""
+        """Update these resources in the state from their APIs. Raises: `automation.CommandError`."""
         self.refresh(
             target=urns,
             on_event=on_event,
@@ -131,7 +135,7 @@ class EngineStack(automation.Stack):
         )
 
     def compare(self, urns: list[str], on_event: Callable[[EngineEvent], None], parallel: int) -> None:
-        """As `reread`, with the state left as it is."""
+        """As `reread`, but the state is not changed."""
         self.preview_refresh(
             target=urns,
             on_event=on_event,
@@ -148,16 +152,16 @@ class EngineStack(automation.Stack):
 def open_stack(
     backend: Backend, project: str, stack: str, program: Callable[[], None], pulumi: PulumiProgram
 ) -> EngineStack:
-    """The stack `stack` of `project`, not created yet if it is new: its first run does that.
+    """The stack `stack` of `project`. A new one is created by its first run.
 
-    Raises: UsageError when a passphrase is needed and there is none.
+    Raises: UsageError when a passphrase is needed and none is set.
     """
     folder = backend.folder / ".meshctl" / "work" / stack
     own_folder.make(folder)
     if backend.is_local:
         state = state_folder.path_of(backend.url, backend.folder)
         own_folder.make(state)
-        state_folder.remove_torn(state, project, stack)
+        state_folder.remove_incomplete_files(state, project, stack)
     _write_if_changed(folder / "Pulumi.yaml", yaml.safe_dump(_project_file(backend, project, folder)))
     workspace = StackWorkspace(
         work_dir=str(folder),
@@ -170,7 +174,7 @@ def open_stack(
 
 
 def path_with_meshctl() -> str:
-    """PATH with this installation's programs first: exec credentials of generated kubeconfigs say just `meshctl`."""
+    """PATH with this installation's programs first, as generated kubeconfigs run just `meshctl` for credentials."""
     own = str(Path(sys.executable).parent)
     parts = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part != own]
     return os.pathsep.join([own, *parts])
@@ -201,11 +205,11 @@ def official_kubernetes_plugin() -> Path | None:
 
 
 def _launcher(folder: Path, name: str, module: str) -> Path:
-    """A folder with an executable `pulumi-resource-NAME` that runs our provider with this very interpreter."""
+    """A folder with an executable `pulumi-resource-NAME` that runs our provider with the current interpreter."""
     plugin = folder / "plugins" / name
     plugin.mkdir(parents=True, exist_ok=True)
     program = plugin / f"pulumi-resource-{name}"
-    root = Path(__file__).parents[2]  # where `providers` is importable from, whatever the working folder
+    root = Path(__file__).parents[2]  # the folder from which `providers` can be imported
     text = (
         "#!/bin/sh\n"
         f'PYTHONPATH={shlex.quote(str(root))}"${{PYTHONPATH:+:$PYTHONPATH}}"; export PYTHONPATH\n'
@@ -218,14 +222,14 @@ def _launcher(folder: Path, name: str, module: str) -> Path:
 
 def _environment(backend: Backend) -> dict[str, str]:
     environment = {
-        # a variable of the user's shell would win over Pulumi.yaml, and put the state elsewhere than the journal
+        # This variable in the user's shell would override Pulumi.yaml, and the state would not be next to the journal.
         "PULUMI_BACKEND_URL": backend.engine_url,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        # a variable of the user's shell would have `up` take everything over in silence
-        _FORCED: "false",
-        # and have an API server that doesn't answer read as one whose objects are deleted
-        _GONE: "false",
+        # In the user's shell, "true" would make `up` take over all fields without a word,
+        _FORCE_CONFLICTS: "false",
+        # and this one would make the objects of an API server that doesn't answer count as deleted.
+        _DELETE_UNREACHABLE: "false",
     }
     if backend.secrets_provider == "passphrase":
         environment |= _passphrase(backend)
@@ -233,16 +237,16 @@ def _environment(backend: Backend) -> dict[str, str]:
 
 
 def _passphrase(backend: Backend) -> dict[str, str]:
-    """The user's passphrase; for a state on this machine, one that lies beside it, readable by its owner only."""
+    """The user's passphrase; else, for a state on this machine, one in a file next to it only for its owner."""
     for name in (secret_variables.PASSPHRASE, "PULUMI_CONFIG_PASSPHRASE_FILE"):
-        given = secret_variables.value(name)
-        if given is not None:
-            return {name: os.fsdecode(given)}
+        value = secret_variables.value(name)
+        if value is not None:
+            return {name: os.fsdecode(value)}
     if not backend.is_local:
         raise UsageError(
-            "the state's secrets are locked by a passphrase, and none is given",
-            why=f"the state is shared ({backend.url}), so meshctl can't make one up",
-            hint="set PULUMI_CONFIG_PASSPHRASE (or …_FILE), or name a key service under state.secrets",
+            "the secrets in the state are encrypted with a passphrase, and no passphrase is set",
+            why=f"the state is shared ({backend.url}), so meshctl can't generate a passphrase of its own",
+            hint="set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE, or a key service as `state.secrets`",
         )
     file = backend.folder / ".meshctl" / "passphrase"
     if not file.exists():
@@ -251,11 +255,11 @@ def _passphrase(backend: Backend) -> dict[str, str]:
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(secrets.token_urlsafe(32))
         except OSError:
-            file.unlink()  # an empty passphrase would be taken for one
+            file.unlink()  # an empty file would be used as an empty passphrase
             raise
     return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
 
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        whole_file.write(path, text)
+        atomic_write.write(path, text)

@@ -216,18 +216,18 @@ def _pids(lab: Lab, name: str) -> dict[str, int]:
 
 
 def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
-    found = {name: str(tools.find(name)) for name in PROGRAMS}
+    programs = {name: str(tools.find(name)) for name in PROGRAMS}
     options: dict[str, Any] = {
         "runtime": "binary",
         "kubeApiserverPort": ports[f"apiserver_{plane.name}"],
         # kwokctl looks for free ports by itself, but two that start at once may find the same: planes with one etcd
         **dict(zip(_PORT_OPTIONS, free_ports(len(_PORT_OPTIONS)), strict=True)),
-        "etcdBinary": found["etcd"],
-        "kubeApiserverBinary": found["kube-apiserver"],
-        "kubeControllerManagerBinary": found["kube-controller-manager"],
-        "kubeSchedulerBinary": found["kube-scheduler"],
-        "kwokControllerBinary": found["kwok"],
-        "kubectlBinary": found["kubectl"],
+        "etcdBinary": programs["etcd"],
+        "kubeApiserverBinary": programs["kube-apiserver"],
+        "kubeControllerManagerBinary": programs["kube-controller-manager"],
+        "kubeSchedulerBinary": programs["kube-scheduler"],
+        "kwokControllerBinary": programs["kwok"],
+        "kubectlBinary": programs["kubectl"],
         "kubeAuthorization": True,
         "kubeAdmission": True,
         "disableQPSLimits": True,

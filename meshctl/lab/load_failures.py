@@ -67,10 +67,10 @@ def kind_of(error: BaseException) -> str:
     for kinds in (_TIME_LIMITS, _OTHERS):
         if type(error) is dns.resolver.NoNameservers:
             return _refusal(error)
-        found = next((text for each, text in kinds.items() if isinstance(error, each)), "")
+        kind = next((text for each, text in kinds.items() if isinstance(error, each)), "")
         number = _number(error)
-        if found:
-            return _BY_NUMBER.get(number, found)
+        if kind:
+            return _BY_NUMBER.get(number, kind)
     return _BY_NUMBER.get(_number(error), type(error).__name__)
 
 

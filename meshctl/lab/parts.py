@@ -60,24 +60,24 @@ def states(lab: Lab) -> list[PartState]:
     if not lab.file.exists():
         return []
     living = {process.pid: command_line(process) for process in lab.processes()}
-    found = [_part(lab, name, living) for name in PARTS]
-    return found + [_plane(lab, name, living) for name in read_json(lab.file).get("clusters", {})]
+    parts = [_part(lab, name, living) for name in PARTS]
+    return parts + [_plane(lab, name, living) for name in read_json(lab.file).get("clusters", {})]
 
 
 def lines(state: PartState) -> list[str]:
     """What `meshctl lab status` says of a part."""
-    found = [f"{'up  ' if state.up else 'DOWN'}  {state.name}"]
-    found += [f"      {each}" for each in state.dead]
-    return found + [f"      started again: {_as_dead(each)}" for each in state.restarted]
+    text_lines = [f"{'up  ' if state.up else 'DOWN'}  {state.name}"]
+    text_lines += [f"      {each}" for each in state.dead]
+    return text_lines + [f"      started again: {_as_dead(each)}" for each in state.restarted]
 
 
-def document(found: Sequence[PartState]) -> dict[str, Any]:
+def document(parts: Sequence[PartState]) -> dict[str, Any]:
     """What `meshctl lab status --output json` says of the parts. `at` is in seconds since 1970."""
-    ended = [{"part": state.name, **_dead_document(each)} for state in found for each in state.dead]
-    again = [{"part": state.name, **_dead_document(_as_dead(each))} for state in found for each in state.restarted]
+    ended = [{"part": state.name, **_dead_document(each)} for state in parts for each in state.dead]
+    again = [{"part": state.name, **_dead_document(_as_dead(each))} for state in parts for each in state.restarted]
     return {
-        "up": bool(found) and all(state.up for state in found),
-        "parts": {state.name: state.up for state in found},
+        "up": bool(parts) and all(state.up for state in parts),
+        "parts": {state.name: state.up for state in parts},
         "ended": ended,
         "restarted": again,
     }

@@ -64,7 +64,7 @@ def last_words(log: str) -> str:
         line.strip() for line in log.splitlines()[-_LINES_OF_AN_END:] if line.strip() and not line.startswith(MARK)
     ]
     for kind in _WORST_FIRST:
-        found = [line for line in lines if kind.search(line)]
-        if found:
-            return found[-1][:_LONGEST_WORDS]
+        matching = [line for line in lines if kind.search(line)]
+        if matching:
+            return matching[-1][:_LONGEST_WORDS]
     return lines[-1][:_LONGEST_WORDS] if lines else ""

@@ -53,10 +53,10 @@ class Lab:
     def read(self) -> dict[str, Any]:
         """`{"ports": {…}, "clusters": {…}}`. Raises: LabError when the lab isn't up."""
         try:
-            found: dict[str, Any] = json.loads(self.file.read_text())
+            document: dict[str, Any] = json.loads(self.file.read_text())
         except (OSError, ValueError) as error:
             raise LabError("the lab is not up", why=f"no {self.file}", hint="`meshctl lab up` starts it") from error
-        return found
+        return document
 
     def write(self, document: dict[str, Any]) -> None:
         write_whole(self.file, json.dumps(document, indent=2))
@@ -75,7 +75,7 @@ class Lab:
                     yield process
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def exclusively(self) -> Iterator[None]:
         """One command at a time starts or ends a lab. Raises: LabError when another one is at it."""
         own_folder.make(self.root)
         folder = os.open(self.root, os.O_RDONLY)
@@ -120,16 +120,16 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The file's object; empty while there is none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        document: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return document
 
 
 def read_list(path: Path) -> list[dict[str, Any]]:
     """The file's list of objects; empty while there is none."""
     try:
-        found: list[dict[str, Any]] = json.loads(path.read_text())
+        items: list[dict[str, Any]] = json.loads(path.read_text())
     except (OSError, ValueError):
         return []
-    return found
+    return items

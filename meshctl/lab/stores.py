@@ -59,8 +59,8 @@ def keys(root: Path, name: str) -> Keys:
         }
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump({"identities": [identity]}, file)
-    found = json.loads(path.read_text())["identities"][0]["credentials"][0]
-    return Keys(access_key=found["accessKey"], secret_key=found["secretKey"])
+    credentials = json.loads(path.read_text())["identities"][0]["credentials"][0]
+    return Keys(access_key=credentials["accessKey"], secret_key=credentials["secretKey"])
 
 
 def program() -> Path:

@@ -64,8 +64,10 @@ def _signature(url: str, query: dict[str, str], credentials: Credentials, cluste
     region = query["X-Amz-Credential"].split("/")[2]
     auth = SigV4QueryAuth(credentials, "sts", region, expires=int(query["X-Amz-Expires"]))
     parts = urlsplit(url)
-    kept = "&".join(part for part in parts.query.split("&") if not part.startswith("X-Amz-Signature="))
-    request = AWSRequest(method="GET", url=urlunsplit(parts._replace(query=kept)), headers={CLUSTER_HEADER: cluster})
+    unsigned_query = "&".join(part for part in parts.query.split("&") if not part.startswith("X-Amz-Signature="))
+    request = AWSRequest(
+        method="GET", url=urlunsplit(parts._replace(query=unsigned_query)), headers={CLUSTER_HEADER: cluster}
+    )
     request.context["timestamp"] = query["X-Amz-Date"]
     canonical = auth.canonical_request(request)
     return str(auth.signature(auth.string_to_sign(request, canonical), request))

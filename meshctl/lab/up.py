@@ -39,7 +39,7 @@ PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.
 
 def up(lab: Lab, say: Say) -> dict[str, Any]:
     """Start the lab; returns lab.json. Raises: LabError, ToolError."""
-    with lab.held():
+    with lab.exclusively():
         if is_up(lab):
             say(f"the lab is up already ({lab.root})")
             return lab.read()
@@ -69,7 +69,7 @@ def down(lab: Lab) -> None:
     if not lab.root.exists():
         _end(lab)  # whoever removed the folder left them
         return
-    with lab.held():
+    with lab.exclusively():
         _clean(lab)
         with contextlib.suppress(FileNotFoundError):
             lab.root.rmdir()
@@ -77,8 +77,8 @@ def down(lab: Lab) -> None:
 
 def is_up(lab: Lab) -> bool:
     """Whether every part and every control plane has its processes."""
-    found = states(lab)
-    return bool(found) and all(state.up for state in found)
+    parts = states(lab)
+    return bool(parts) and all(state.up for state in parts)
 
 
 def _can_be_mended(lab: Lab, dead: list[PartState]) -> bool:
@@ -100,9 +100,9 @@ def _mend(lab: Lab, dead: list[PartState], say: Say) -> None:
 
 def _ports(before: dict[str, int]) -> dict[str, int]:
     """Those of the lab that was here, as far as nobody took them."""
-    kept = {name: port for name, port in before.items() if name in PORTS and _can_listen(port)}
-    missing = [name for name in PORTS if name not in kept]
-    return kept | dict(zip(missing, free_ports(len(missing)), strict=True))
+    ports = {name: port for name, port in before.items() if name in PORTS and _can_listen(port)}
+    missing = [name for name in PORTS if name not in ports]
+    return ports | dict(zip(missing, free_ports(len(missing)), strict=True))
 
 
 def _can_listen(port: int) -> bool:

@@ -1,5 +1,6 @@
 """Moves a deployment, its data and its traffic from one environment to another.
 
-`migration` is what the CLI calls; `planning` decides (PURE), `journal` holds what was done, `steps` lists the steps and
-takes them one by one, `views` shows all of it (PURE); all that is outside is behind the `World` protocol of `world`.
+The CLI calls `migration`. `planning` makes the plan (PURE), `journal` records what was intended and done, `steps` lists
+the steps and runs them one by one, and `views` formats plans and migrations for users (PURE). Environments, clusters,
+object stores, DNS and the clock are behind the protocol `gateway.Gateway`.
 """

@@ -1,6 +1,6 @@
-"""The data side of a migration: copy, list, compare. The protocol, and the real one over S3. EDGE.
+"""The operations of a migration on object stores: copy, list, compare. EDGE.
 
-The actions call `Data`; `S3Data` is what runs, through rclone and botocore.
+The steps use the protocol `Data`. `S3Data` implements it with rclone and botocore; tests have one in memory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from meshctl.objects.seeded import ETags
 
 
 class Data(Protocol):
-    """Each call takes accessors, not credentials: they may expire on the way."""
+    """Each call takes functions that return credentials, because credentials may expire during a long copy."""
 
     def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
-        """What the plan must know of a store."""
+        """The sizes of a store on both sides, for the plan."""
 
     def copy(
         self,
@@ -29,19 +29,19 @@ class Data(Protocol):
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> sync.Copied:
+    ) -> sync.CopyResult:
         """See `sync.copy`."""
 
-    def reach(self, side: Access) -> None:
-        """Raises: NoBucketError, UnreachableError, CredentialsError when that side can't be listed."""
+    def check_reachable(self, side: Access) -> None:
+        """Raises: NoBucketError, UnreachableError, CredentialsError if the store can't be listed."""
 
     def listing(self, side: Access) -> listing.Listing:
-        """Every object of one side."""
+        """Every object of the store."""
 
     def compare(
         self, source: Access, target: Access, *, deep: bool, on_read: OnCopied, stop: Stop
@@ -50,7 +50,7 @@ class Data(Protocol):
 
 
 class S3Data:
-    """Between S3 stores, through this machine."""
+    """Between S3 stores. All data goes through this machine."""
 
     def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
         return store_facts.facts(store, source(), target())
@@ -62,26 +62,26 @@ class S3Data:
         *,
         delete: bool,
         live: bool,
-        again: Sequence[str],
-        since: float,
-        known: ETags,
+        recopy: Sequence[str],
+        since_s: float,
+        seeded_etags: ETags,
         on_copied: OnCopied,
         stop: Stop,
-    ) -> sync.Copied:
+    ) -> sync.CopyResult:
         return sync.copy(
             source,
             target,
             delete=delete,
             live=live,
-            again=again,
-            since=since,
-            known=known,
+            recopy=recopy,
+            since_s=since_s,
+            seeded_etags=seeded_etags,
             on_copied=on_copied,
             stop=stop,
         )
 
-    def reach(self, side: Access) -> None:
-        listing.reach(side())
+    def check_reachable(self, side: Access) -> None:
+        listing.check_reachable(side())
 
     def listing(self, side: Access) -> listing.Listing:
         return listing.list_objects(side())

@@ -1,8 +1,8 @@
-"""The data that a migration gives up: what a side that is left behind keeps, what the target has of others. PURE.
+"""The data that a migration gives up when it goes on without a lost side, or replaces data at the target. PURE.
 
-Used by `cli.migrate`, which asks before `resume --source-lost`, `rollback --target-lost` and
-`migrate --replace-target-data`. Nothing of a lost side is deleted, but nothing of it is brought along either; and it
-can't be asked what it holds.
+Used by `cli.migrate`, which asks the user before `resume --source-lost`, `rollback --target-lost` and
+`migrate --replace-target-data`. Data of a lost side is neither deleted nor copied. Since a lost side
+does not answer, the sizes are those from the plan.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from collections.abc import Iterable
 from meshctl.changes.losses import Loss
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.outline import not_returned
+from meshctl.migrate.steps.step_plan import stores_not_copied_back
 from meshctl.model.deployment import Deployment
 from meshctl.model.units import format_gib, size_text
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 def source_losses(history: History) -> tuple[Loss, ...]:
-    """What the source's stores were written after they were copied for the last time, if anything."""
+    """The data that was written to the source's stores after the last copy."""
     plan = history.plan
     return _of_side(plan, plan.source, [move.store for move in plan.moves])
 
 
 def target_losses(history: History) -> tuple[Loss, ...]:
-    """What was written at the target since its workloads started, and has not been copied back."""
+    """The data that was written at the target since its workloads started, and that has not been copied back."""
     plan = history.plan
     started = history.began("start/target")
     volumes = _volumes(plan.target) if started else ()
-    return (*_of_side(plan, plan.target, not_returned(history)), *volumes)
+    return (*_of_side(plan, plan.target, stores_not_copied_back(history)), *volumes)
 
 
 def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
-    """The objects at the target that the source lacks: a copy makes the buckets equal, and deletes them."""
-    why = f"{plan.source.environment} lacks them, and the copy makes the buckets equal"
+    """The objects at the target that are not at the source: the sync makes the buckets equal and deletes them."""
+    why = f"{plan.source.environment} does not have them, and the copy makes the buckets equal"
     return tuple(
-        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", counted(m.foreign_objects, "object"), why)
+        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", pluralize(m.foreign_objects, "object"), why)
         for m in plan.moves
         for bucket in (plan.target.object_store(m.store).bucket,)
         if m.foreign_objects
@@ -44,7 +44,7 @@ def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
 
 
 def _of_side(plan: MigrationPlan, side: Deployment, stores: Iterable[str]) -> tuple[Loss, ...]:
-    why = f"what was written there since it was copied stays in {side.environment}"
+    why = f"data written there after the last copy is not copied; it stays in {side.environment}"
     return tuple(
         Loss(f"storage/{store}", "bucket", f"bucket {side.object_store(store).bucket}", _size(plan, store), why)
         for store in stores
@@ -53,11 +53,11 @@ def _of_side(plan: MigrationPlan, side: Deployment, stores: Iterable[str]) -> tu
 
 def _size(plan: MigrationPlan, store: str) -> str:
     move = plan.move(store)
-    return f"{counted(move.objects, 'object')}, {size_text(move.total_bytes)} when it was planned"
+    return f"{pluralize(move.objects, 'object')}, {size_text(move.total_bytes)} when the migration was planned"
 
 
 def _volumes(target: Deployment) -> tuple[Loss, ...]:
-    why = f"what was written there stays in {target.environment}"
+    why = f"data written there is not copied; it stays in {target.environment}"
     systems = [
         Loss(f"storage/{s.name}", "file system", f"file system {s.name} of the mesh", format_gib(s.size_gib), why)
         for s in target.file_systems

@@ -1,6 +1,6 @@
-"""What a migration tells while it runs. PURE.
+"""The progress of a running migration. PURE.
 
-`runner` and the actions emit `Event`s to a callback that the CLI gives; `progress_text` is their text form.
+`runner` and the steps pass `Event`s to a callback of the CLI; `progress_text` formats an event as one line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from meshctl.printable import one_line
 
 @dataclass(frozen=True)
 class Event:
-    """One moment. `kind` started | done | failed concern the step as a whole; `copying` carries the numbers so far;
-    `message` a line of what is going on below. `eta_s` None = unknown."""
+    """`kind` started, done and failed are about the step as a whole; `copying` has the numbers so far; `message` is a
+    line about something within the step. `eta_s` is None if unknown."""
 
     kind: Literal["started", "done", "failed", "copying", "message"]
     step: str
@@ -35,11 +35,11 @@ Say = Callable[[str], None]
 
 
 def progress_text(event: Event) -> str:
-    """One line, without its end."""
-    return one_line(_words(event))
+    """One line of text without a line break."""
+    return one_line(_text(event))
 
 
-def _words(event: Event) -> str:
+def _text(event: Event) -> str:
     head = f"{event.step:<27} "
     if event.kind == "started":
         return f"{head}{event.title}"

@@ -1,6 +1,6 @@
-"""What can't be asked of a migration as far as it is, told before anybody is asked and before its journal turns. PURE.
+"""Refuses commands that a migration in its present state can't carry out, before anything is changed. PURE.
 
-Called by `migration`, once for the command line, which then asks a person, and once more with the lock held.
+Called by `migration` twice: before the CLI asks the user for a confirmation, and again with the lock held.
 """
 
 from __future__ import annotations
@@ -8,84 +8,89 @@ from __future__ import annotations
 from meshctl.errors import MigrationError, UsageError
 from meshctl.migrate.journal.activity import Activity, next_text, state_text
 from meshctl.migrate.journal.history import History
-from meshctl.migrate.steps.outline import not_returned, rollback
+from meshctl.migrate.steps.step_plan import rollback, stores_not_copied_back
 
 
-def refuse_over(migration: str, history: History) -> None:
-    """Raises: UsageError."""
+def refuse_if_closed(migration: str, history: History) -> None:
+    """Raises: UsageError if the migration is over."""
     if history.outcome:
-        raise UsageError(f"migration {migration} is over: {history.outcome}", hint="`meshctl migrations list`")
+        hint = "`meshctl migrations list` shows all migrations"
+        raise UsageError(f"migration {migration} is already {history.outcome}", hint=hint)
 
 
-def refuse_early_finish(migration: str, history: History) -> None:
-    """Raises: MigrationError while it is not waiting for its end."""
+def refuse_unless_waiting(migration: str, history: History) -> None:
+    """Raises: MigrationError if the migration is not waiting for `finish`."""
     if history.state not in ("waiting", "finishing"):
         raise MigrationError(
-            f"migration {migration} is not at its end: {state_text(history, Activity())}",
+            f"migration {migration} is not waiting for `finish`: {state_text(history, Activity())}",
             hint=next_text(migration, history, Activity()),
         )
 
 
-def refuse_leaving(history: History) -> None:
-    """Raises: MigrationError when the source is needed yet."""
+def refuse_giving_up_source(history: History) -> None:
+    """Raises: MigrationError if the source is still needed."""
     unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
     if unseeded or history.direction == "rollback":
         raise MigrationError(
-            "the source can't be left behind",
-            why=f"{', '.join(unseeded)}: not copied yet" if unseeded else "the migration goes back to it",
-            hint="bring the source's storage back first",
+            "the migration can't go on without the source",
+            why=f"not copied yet: {', '.join(unseeded)}" if unseeded else "the migration is being rolled back to it",
+            hint="restore the source first",
         )
 
 
-def refuse_unasked(migration: str, history: History, done: str, again: str) -> None:
-    """A comparison that failed is no question, and a step that did not stop as undecidable has none. UsageError."""
-    asked = history.undecided
-    if {done, again} <= {"", asked} and not (done and again):
+def refuse_unasked_answer(migration: str, history: History, done: str, again: str) -> None:
+    """Only the step whose effect could not be determined takes an answer; a failed comparison takes none.
+
+    Raises: UsageError for an answer to another step, or for two answers.
+    """
+    undecided = history.undecided
+    if {done, again} <= {"", undecided} and not (done and again):
         return
     given = " and ".join(f"--{name} {step}" for name, step in (("done", done), ("again", again)) if step)
-    if asked:
-        why = f"{asked} asks, and wants one answer"
-        hint = f"`meshctl migrations resume {migration} --again {asked}` (do it) or `--done {asked}` (it is done)"
+    resume = f"meshctl migrations resume {migration}"
+    if undecided:
+        why = f"only {undecided} needs an answer, and exactly one"
+        hint = f"`{resume} --again {undecided}` (do it again) or `{resume} --done {undecided}` (it is done)"
     else:
-        why = "no step stopped as undecidable"
-        hint = f"`meshctl migrations resume {migration}` goes on, and says so if it must ask"
-    raise UsageError(f"{given} can't be taken", why=why, hint=hint)
+        why = "no step of this migration needs an answer"
+        hint = f"`{resume}` goes on, and says so if a step needs one"
+    raise UsageError(f"{given} can't be used now", why=why, hint=hint)
 
 
-def refuse_way_back(migration: str, history: History, options: dict[str, bool]) -> None:
-    """Before the journal is turned. Raises: UsageError, MigrationError."""
+def refuse_rollback(migration: str, history: History, options: dict[str, bool]) -> None:
+    """Raises: UsageError, MigrationError if a rollback with these options is no longer possible."""
     source, target = history.plan.source.environment, history.plan.target.environment
-    resume = f"`meshctl migrations resume {migration}`"
+    resume = f"`meshctl migrations resume {migration}` goes on"
     lost, destroy = options["target_lost"], options["destroy_target"]
     if lost and destroy:
         raise UsageError(
-            "--destroy-target and --target-lost exclude each other",
+            "--destroy-target and --target-lost can't be used together",
             hint=f"roll back with --target-lost, then `meshctl destroy {target}`",
         )
     if history.began("finish/source"):
-        raise MigrationError("the source is being retired, there is no way back to it", hint=resume)
+        raise MigrationError("the source is being destroyed: a rollback is no longer possible", hint=resume)
     if history.began("rollback/destroy") and not (destroy or lost):
-        raise MigrationError(f"{target} is being destroyed, it can't be paused any more", hint=resume)
-    if history.target_lost and not lost and history.began("rollback/source") and not_returned(history):
+        raise MigrationError(f"{target} is already being destroyed and can't be paused any more", hint=resume)
+    if history.target_lost and not lost and history.began("rollback/source") and stores_not_copied_back(history):
         raise MigrationError(
-            f"{source} runs again without what was written in {target}",
-            why="that can't be brought back into what has moved on since",
+            f"{source} already runs again, without the data that was written in {target}",
+            why="that data can't be copied back any more, because the source's data has changed since",
             hint=resume,
         )
     rollback(history)
 
 
-def refuse_too_late(migration: str, history: History, *, delete_data: bool) -> None:
-    """What was decided by deeds can't be chosen anew. Raises: MigrationError."""
+def refuse_changed_choice(migration: str, history: History, *, delete_data: bool) -> None:
+    """Raises: MigrationError if `delete_data` contradicts what has already been done."""
     source = history.plan.source.environment
     if history.source_lost and delete_data:
         raise MigrationError(
-            f"{source} was given up, nothing of it is destroyed",
+            f"{source} was given up (--source-lost): `finish` does not destroy anything of it",
             hint=f"`meshctl migrations finish {migration}`, then `meshctl destroy {source} --forget-cluster`",
         )
     before = bool(history.options.get("delete_data"))
     if "finish/source" in history.done and before != delete_data:
         raise MigrationError(
-            f"{source} is destroyed already, its data {'deleted' if before else 'kept'}",
-            hint=f"`meshctl migrations resume {migration}`",
+            f"{source} is already destroyed, and its data was {'deleted' if before else 'kept'}",
+            hint=f"`meshctl migrations resume {migration}` goes on",
         )

@@ -83,12 +83,27 @@ class Fabric(Value):
     resource_count: int = 0  # per pod that takes the whole node
     env: dict[str, str] = {}  # NCCL, UCX, libfabric settings for its containers
     interfaces: tuple[NetworkInterface, ...] = ()  # AWS only
+    networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
+    huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
+    # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
+    asked: bool = added_later(False)
 
 
 class Taint(Value):
     key: str
     value: str
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
+
+    def __str__(self) -> str:
+        return f"{self.key}{'=' * bool(self.value)}{self.value}:{self.effect}"
+
+
+class Toleration(Value):
+    """A taint that pods may ignore. Without `value`, whatever it says; without `effect`, whatever it does."""
+
+    key: str
+    value: str | None = None
+    effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
 
 
 class Pool(Value):
@@ -104,6 +119,7 @@ class Pool(Value):
     gpu_model: str = ""
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = added_later("nvidia.com/gpu")  # the extended resource of its accelerators
     cpu_cores: int
     memory_gib: float
     scratch_gb: float = 0
@@ -115,6 +131,7 @@ class Pool(Value):
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
+    tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
@@ -125,6 +142,10 @@ class Pool(Value):
         if self.fabric is None or not self.fabric.resource or not accelerators or not self.gpus_per_node:
             return 0
         return max(1, self.fabric.resource_count * min(accelerators, self.gpus_per_node) // self.gpus_per_node)
+
+    def is_filled_by(self, accelerators: int) -> bool:
+        """Whether a pod with so many accelerators takes all of a node."""
+        return self.gpus_per_node > 0 and accelerators >= self.gpus_per_node
 
 
 class ObjectStore(Value):
@@ -173,18 +194,34 @@ class Block(Value):
 
 
 class Mount(Value):
-    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only."""
+    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only.
+    `local`: a folder of the node's own disk, which is empty when the pod starts and holds at most `local_gib`."""
 
     storage: str
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     path: str
     read_only: bool = False
     ephemeral: bool = False  # scratch: neither moved nor shared between environments
+    local_gib: float = added_later(0)
 
 
 class Health(Value):
     path: str
     port: str
+
+
+class Metrics(Value):
+    port: str
+    path: str
+
+
+class Before(Value):
+    """A step that must end well before a pod's container starts. `env` comes on top of the workload's."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
 
 
 class Checkpoint(Value):
@@ -207,7 +244,12 @@ class Workload(Value):
     working_dir: str = added_later("")  # "" = the image's
     user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
     root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
-    env: dict[str, str] = {}  # the user's
+    env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
+    # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
+    labels: dict[str, str] = added_later({})
+    annotations: dict[str, str] = added_later({})
+    pod: dict[str, Any] = added_later({})
+    before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
@@ -216,12 +258,16 @@ class Workload(Value):
     memory_gib: float = 0
     ports: dict[str, int] = {}
     health: Health | None = None
+    metrics: Metrics | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
-    staged_gib: float = 0  # local disk that one pod's staged mounts take
+    staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     checkpoint: Checkpoint | None = None
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
+    # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
+    # or end one
+    roll_out: Literal["", "new-first", "old-first"] = added_later("")
 
     @property
     def is_job(self) -> bool:
@@ -285,6 +331,8 @@ class Deployment(Value):
     blocks: tuple[Block, ...] = ()
     workloads: tuple[Workload, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    # the beginning of images' names -> the mirror that has them here
+    images: dict[str, str] = added_later({})
 
     @property
     def namespace(self) -> str:

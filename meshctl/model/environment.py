@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
-from meshctl.model.mesh import Argument, DnsLabel, Section, Text
+from meshctl.model.deployment import Toleration
+from meshctl.model.mesh import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Section, Text
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -52,12 +53,89 @@ class StorageClasses(Section):
     block: Text | None = None
 
 
-class FabricOptions(Section):
-    """How RDMA looks on an existing cluster: the extended resource a pod asks for, and settings for its containers."""
+def _network(text: str) -> str:
+    # As Multus reads an entry of the annotation (k8snetworkplumbingwg/multus-cni, parsePodNetworkObjectText)
+    if not re.fullmatch(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(@[^\s/,@]{1,15})?", text):
+        raise ValueError(f'"{text}" is not a NetworkAttachmentDefinition: write NAME, NAMESPACE/NAME or NAME@INTERFACE')
+    return text
 
-    kind: Literal["infiniband", "roce"] = "infiniband"
-    resource: Text = "rdma/ib"
+
+class FabricSettings(Section):
+    """Settings for the containers that use RDMA. They win over those that the platform gives."""
+
     env: dict[Annotated[str, AfterValidator(_variable)], Argument] = Field(default_factory=dict)
+
+
+class TolerationOption(Section):
+    """A taint of the cluster's nodes that all pods of the mesh may ignore, as a toleration of Kubernetes: without
+    `value` whatever the taint says, without `effect` whatever it does."""
+
+    key: LabelKey
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] | None = None
+
+
+def _label_key(text: str) -> str:
+    prefix, slash, name = text.rpartition("/")
+    valid_prefix = not slash or re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", prefix)
+    if not valid_prefix or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", name):
+        raise ValueError(f'"{text}" is not a key like kueue.x-k8s.io/queue-name')
+    if prefix in _OWN_PREFIXES:
+        raise ValueError(f'"{text}": keys that begin with {prefix}/ are set by meshctl')
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", text):
+        raise ValueError(f'"{text}" is not a label value: at most 63 letters, digits, "-", "_", "."')
+    return text
+
+
+def _pod(fields: dict[str, Any]) -> dict[str, Any]:
+    for field in fields:
+        if field in _OWN_POD_FIELDS:
+            raise ValueError(f'"{field}" is set by meshctl; {_OWN_POD_FIELDS[field]}')
+    containers = fields.get("containers", [])
+    for container in containers if isinstance(containers, list) else []:
+        if isinstance(container, Mapping) and container.get("name") == "main":
+            taken = sorted(_OWN_CONTAINER_FIELDS & container.keys())
+            if taken:
+                raise ValueError(f'"{taken[0]}" of the container main is set by meshctl; write it in the workload')
+    return fields
+
+
+_OWN_PREFIXES = ("meshctl.dev", "app.kubernetes.io", "batch.kubernetes.io", "pulumi.com")
+_OWN_POD_FIELDS = {
+    "restartPolicy": "it follows from the workload's `kind`",
+    "serviceAccountName": "each workload has an account of its own",
+    "subdomain": "the pods of a gang find each other by it",
+    "terminationGracePeriodSeconds": "write `checkpoint.grace` in the workload",
+}
+_OWN_CONTAINER_FIELDS = {"args", "command", "env", "image", "ports", "workingDir"}
+_LabelKey = Annotated[str, AfterValidator(_label_key)]
+
+
+class WorkloadOverrides(Section):
+    """What holds for one workload in one environment only. `pod` is merged into the spec of its pods."""
+
+    labels: dict[_LabelKey, Annotated[str, AfterValidator(_label_value)]] = Field(default_factory=dict)
+    annotations: dict[_LabelKey, Argument] = Field(default_factory=dict)
+    env: dict[EnvName, Argument] = Field(default_factory=dict)
+    pod: Annotated[dict[str, Any], AfterValidator(_pod)] = Field(default_factory=dict)
+
+
+class FabricOptions(FabricSettings):
+    """How RDMA looks on an existing cluster, where its nodes don't say it.
+
+    `resource`: the extended resource that a pod asks for. `count`: how many of them a pod that takes a whole node asks
+    for. `networks`: NetworkAttachmentDefinitions that a pod is attached to; () where pods need none, None where the
+    file doesn't say.
+    """
+
+    kind: Literal["infiniband", "roce", "efa"] | None = None
+    resource: Text | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
 
 
 class PlatformEnvironment(Section, EnvironmentSection):
@@ -66,6 +144,9 @@ class PlatformEnvironment(Section, EnvironmentSection):
     provider: str
     region: Text | None = None
     prices: Prices = Field(default_factory=dict)
+    workloads: dict[Text, WorkloadOverrides] = Field(default_factory=dict)  # "*" holds for all
+    images: dict[Text, Text] = Field(default_factory=dict)  # the beginning of images' names -> where they are here
+    fabric: FabricSettings = FabricSettings()
 
     @classmethod
     def problems(
@@ -76,6 +157,19 @@ class PlatformEnvironment(Section, EnvironmentSection):
         del section, pools  # for the platforms that look at them
         return []
 
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        """What all pods tolerate beside what meshctl has them tolerate."""
+        return ()
+
+    @classmethod
+    def own_registry(cls, image: str) -> str:
+        """Of an image in a private registry of the platform, which its own nodes pull without `imagePullSecrets`: what
+        is to be known where other nodes pull it, as a sentence without its first capital and its full stop. Empty for
+        every other image."""
+        del image  # for the platforms that have a registry
+        return ""
+
 
 class GivenClusterEnvironment(PlatformEnvironment):
     """An environment on a cluster that exists, with the object store and the storage classes that go with it."""
@@ -83,6 +177,11 @@ class GivenClusterEnvironment(PlatformEnvironment):
     kubernetes: Kubeconfig | None = Kubeconfig()
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
+    tolerations: tuple[TolerationOption, ...] = ()
+
+    @property
+    def pod_tolerations(self) -> tuple[Toleration, ...]:
+        return tuple(Toleration(**each.model_dump(exclude_none=True)) for each in self.tolerations)
 
 
 class UnusableEnvironment(PlatformEnvironment):

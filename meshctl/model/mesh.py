@@ -36,7 +36,7 @@ _TAKEN_PATHS = {
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
-MAKERS = frozenset({"NVIDIA", "TESLA"})  # words of an accelerator's name that every one of them has
+MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words of an accelerator's name that every one of them has
 _MOST_USERS = 2**31 - 1  # Kubernetes takes no higher number of a user
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
@@ -195,7 +195,9 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra
 FilePath = Annotated[str, AfterValidator(_file_path), Field(json_schema_extra={"pattern": _PATH})]
 SecretKey = Annotated[str, AfterValidator(_secret_key), Field(json_schema_extra={"pattern": f"{_ENV_NAME}|{_PATH}"})]
 WorkingDir = Annotated[str, AfterValidator(_working_dir), Field(json_schema_extra={"pattern": "^/"})]
-Labels = dict[Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+Labels = dict[LabelKey, LabelValue]
 PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"pattern": _LABEL, "maxLength": 15})]
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
@@ -280,9 +282,9 @@ class Fabric(Section):
 
 
 class Storage(Section):
-    """`ephemeral` data is neither moved by migrate nor protected from destroy."""
+    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is."""
 
-    kind: Literal["object", "filesystem", "block"]
+    kind: Literal["object", "filesystem", "block", "local"]
     size_gib: Gib = Field(alias="size")
     throughput_mbps: Mbps | None = Field(None, alias="throughput")
     engine: Literal["native", "neuralmesh"] = "native"
@@ -302,9 +304,25 @@ class Health(Section):
     port: PortReference
 
 
+class Metrics(Section):
+    """Where a pod answers Prometheus."""
+
+    port: PortReference
+    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)] = "/metrics"
+
+
 class Mount(Section):
     path: AbsolutePath
     read_only: Annotated[bool, Field(strict=True)] = False
+
+
+class Before(Section):
+    """One step that must end well before a pod's container starts."""
+
+    image: Image
+    command: tuple[Argument, ...] = ()
+    args: tuple[Argument, ...] = ()
+    env: dict[EnvName, Argument] = {}
 
 
 class Checkpoint(Section):
@@ -330,11 +348,13 @@ class Workload(Section):
     working_dir: WorkingDir | None = None
     user: User | None = None
     env: dict[EnvName, Argument] = {}
+    before: tuple[Before, ...] = ()
     secrets: dict[SecretKey, DnsLabel] = {}
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Health | None = None
+    metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from meshctl.model import secret_places
+from meshctl.model import foreign_keys, secret_places
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.references import Path, suggestion
 from meshctl.platforms import registry
@@ -44,13 +44,19 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
     if about_secret is not None:
         return path, about_secret, at_key or kind == "extra_forbidden"
     if kind == "extra_forbidden":
-        return path, f'unknown key "{path[-1]}"{suggestion(path[-1], _keys(model, detail["loc"][:-1]))}', True
+        return path, _unknown_key(path, _keys(model, detail["loc"][:-1])), True
     if kind == "missing":
         return path[:-1], f'missing key "{path[-1]}"', True
     if kind == "union_tag_invalid":
         value = detail["input"]["provider"]
         return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
-    return path, _message(detail), at_key
+    return path, _message(detail, path), at_key
+
+
+def _unknown_key(path: Path, keys: list[str]) -> str:
+    """`keys`: those that may stand there."""
+    advice = foreign_keys.key_advice(path)
+    return f'unknown key "{path[-1]}"' + (f"; {advice}" if advice else suggestion(path[-1], keys))
 
 
 def unusable_platform(name: str) -> str:
@@ -76,17 +82,17 @@ def _file_path(location: tuple[int | str, ...], model: type[BaseModel]) -> Path:
     return location
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails, path: Path) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind == "model_type" and detail["loc"][-1:] == ("nodes",):
         return f"expected a whole number or {{min, max}}, got {_shown(value)}"
     if kind in _EXPECTED:
-        hint = f'; quote it: "{_plain(value)}"' if kind == "string_type" and isinstance(value, int | float) else ""
-        return f"expected {_EXPECTED[kind]}, got {_shown(value)}{hint}"
+        return _wrong_type(kind, value, path)
     if kind == "literal_error":
-        return _one_of(value, str(context["expected"]))
+        advice = foreign_keys.value_advice(path, value)
+        return _one_of(value, str(context["expected"])) + (f"; instead of {value}: {advice}" if advice else "")
     if kind == "union_tag_not_found":
         names = ", ".join(platform.name for platform in registry.platforms())
         return f'missing key "provider": one of {names}'
@@ -99,6 +105,16 @@ def _message(detail: ErrorDetails) -> str:
     if kind in ("less_than_equal", "less_than"):
         return f"must be at most {context.get('le', context.get('lt'))}, got {value}"
     return detail["msg"]
+
+
+def _wrong_type(kind: str, value: object, path: Path) -> str:
+    form = foreign_keys.form_of(path)
+    wanted = f"{_EXPECTED[kind]} like {form}" if form else _EXPECTED[kind]
+    meaning = foreign_keys.meaning_of_section(path) if isinstance(value, dict) else ""
+    hint = f"; {meaning}" if meaning else ""
+    if kind == "string_type" and isinstance(value, int | float):
+        hint = f'; quote it: "{_plain(value)}"'
+    return f"expected {wanted}, got {_shown(value)}{hint}"
 
 
 def _one_of(value: object, expected: str) -> str:

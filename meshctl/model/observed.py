@@ -12,7 +12,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from meshctl.model.deployment import Value
+from meshctl.model.deployment import Taint, Value
+
+
+class Requests(Value):
+    """What pods of others take of a node, as the scheduler counts it."""
+
+    cpu: float = 0
+    memory_gib: float = 0
+    gpus: int = 0
+    pods: int = 0
 
 
 class ObservedNode(Value):
@@ -25,6 +34,8 @@ class ObservedNode(Value):
     gpu_model: str = ""
     gpu_count: int = 0
     gpu_memory_gib: float = 0
+    gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
+    gpu_parts: tuple[str, ...] = ()  # resources by which it offers parts of accelerators
     cpu_cores: int
     memory_gib: float
     allocatable_cpu: float = 0
@@ -33,7 +44,15 @@ class ObservedNode(Value):
     scratch_gb: float = 0
     rdma_resource: str = ""
     rdma_count: int = 0
+    rdma: dict[str, int] = Field(default_factory=dict)  # all resources of its RDMA devices, with their counts
+    huge_pages_mib: int = 0  # of 2 MiB, for pods
     arch: Literal["amd64", "arm64"] = "amd64"
+    taints: tuple[Taint, ...] = ()
+    taken: Requests = Requests()
+
+    def rdma_devices(self, resource: str) -> int:
+        """How many RDMA devices the node offers under the name of this resource."""
+        return self.rdma.get(resource, self.rdma_count if resource == self.rdma_resource else 0)
 
 
 class StorageClass(Value):
@@ -43,8 +62,13 @@ class StorageClass(Value):
 
 
 class Facts(Value):
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
+    looked at, for the plan."""
+
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
+    pods_are_seen: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +104,7 @@ class JobState:
         return "; ".join(part for part in (self.reason, self.last_words) if part)
 
 
-class Presence(Enum):
+class DeployState(Enum):
     NOTHING = "nothing"
     STORAGE = "storage"  # only the buckets: before a migration brings up the rest, and where a retired one kept data
     PART = "part"  # an `up` or a `destroy` did not finish

@@ -4,7 +4,7 @@ Persisted are the outputs of each stack with the deployment among them, saved pl
 journal. Each of these documents carries one number, `SCHEMA`, and the version of meshctl that wrote it. Each kind of
 document has one `Format`, which is its only reader: it upgrades a document of an older version, and raises a named
 error for one that it can't read. The formats are `DEPLOYMENT` and `OUTPUTS` of `model.stack_state`,
-`dns.names.NAME`, `deploy.plan_file.PLAN`, `migrate.journal.journal.RECORD` and
+`dns.records.DNS_RECORD`, `deploy.plan_file.PLAN`, `migrate.journal.journal.RECORD` and
 `migrate.journal.history.MIGRATION_PLAN`. ADR 0029 says why, and how a shape is changed.
 """
 

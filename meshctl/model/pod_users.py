@@ -17,6 +17,16 @@ _LOCKING_KINDS: Final = ("infiniband", "roce")
 _LOCK_MEMORY: Final = "IPC_LOCK"
 # what root has on an ordinary machine, and needs for files that another user has left on a shared file system
 _FILE_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+# of a pod's spec: the Pod Security Standards have rules for these
+_RESTRICTED_FIELDS: Final = (
+    "containers",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "initContainers",
+    "securityContext",
+    "volumes",
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,12 @@ def locks_memory(workload: Workload, pool: Pool) -> bool:
     `stacks.aws.pools` opens the limit on its nodes, and so for users that are not root.
     """
     return pins_memory(workload, pool) and not isinstance(workload.user, int)
+
+
+def has_runtime_capabilities(workload: Workload) -> bool:
+    """Whether the container runtime gives the pods what it gives by default. NET_BIND_SERVICE, for ports below 1024,
+    is part of that, and useful to root."""
+    return workload.user in ("root", "image")
 
 
 def pins_memory(workload: Workload, pool: Pool) -> bool:
@@ -153,11 +169,23 @@ def sharing(deployment: Deployment) -> tuple[tuple[Workload, ...], ...]:
 
 def level(deployment: Deployment) -> str:
     """The level of the Pod Security Standards that the namespace can enforce. Between `privileged` and `baseline` there
-    is none that allows IPC_LOCK."""
-    users = [(workload, of(workload, deployment.pool(workload.pool))) for workload in deployment.workloads]
-    if any(_LOCK_MEMORY in user.capabilities for _, user in users):
+    is none that allows IPC_LOCK, and what environments.yaml sets of pods may break any of them."""
+    users = [of(workload, deployment.pool(workload.pool)) for workload in deployment.workloads]
+    if any(_LOCK_MEMORY in user.capabilities for user in users) or any(map(overridden_fields, deployment.workloads)):
         return "privileged"
-    return "baseline" if any(user.has_runtime_capabilities for _, user in users) else "restricted"
+    return "baseline" if any(user.has_runtime_capabilities for user in users) else "restricted"
+
+
+def overridden_fields(workload: Workload) -> list[str]:
+    """What environments.yaml sets of the workload's pods that the Pod Security Standards restrict. Whether it breaks
+    one of their rules isn't checked: a level that refuses the pods would show only after the plan."""
+    return sorted(field for field in _RESTRICTED_FIELDS if workload.pod.get(field, False) is not False)
+
+
+def words_of_overridden_fields(deployment: Deployment) -> list[str]:
+    """The workloads that have any, each with its fields: `web (hostNetwork)`."""
+    fields = {workload.name: overridden_fields(workload) for workload in deployment.workloads}
+    return [f"{name} ({', '.join(names)})" for name, names in fields.items() if names]
 
 
 def notes(deployment: Deployment) -> tuple[str, ...]:
@@ -166,11 +194,14 @@ def notes(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _level_notes(deployment: Deployment) -> Iterator[str]:
-    named = [w.name for w in deployment.workloads if w.user in ("root", "image")]
-    if named:
+    named = [workload.name for workload in deployment.workloads if has_runtime_capabilities(workload)]
+    overridden = words_of_overridden_fields(deployment)
+    causes = [f"`user` of {', '.join(named)}"] if named else []
+    causes += [f"`pod` of {', '.join(overridden)} in environments.yaml"] if overridden else []
+    if causes:
         yield (
             f"the namespace {deployment.namespace} enforces the Pod Security level {level(deployment)} instead of"
-            f" restricted: `user` of {', '.join(named)} needs that"
+            f" restricted: {' and '.join(causes)} need{'s' * (len(causes) == 1)} that"
         )
 
 
@@ -214,11 +245,4 @@ def _workload_notes(deployment: Deployment) -> Iterator[str]:
             yield (
                 f"{workload.name} runs as its image's user; if that is not root, RDMA needs nodes whose container"
                 " runtime doesn't limit locked memory (`ulimit -l` in a pod says unlimited)"
-            )
-        low = sorted(number for number in workload.ports.values() if number < 1024)
-        if low and not of(workload, pool).has_runtime_capabilities:
-            yield (
-                f"{workload.name} listens on port {', '.join(map(str, low))} as {words(workload, pool)} without"
-                " capabilities, which not every container runtime allows below 1024: use a higher port, or write"
-                " `user: root`"
             )

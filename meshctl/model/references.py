@@ -104,6 +104,23 @@ def check_hosts(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
+def check_overrides(mesh: object, environments: object) -> list[Problem]:
+    """What environments.yaml says of workloads that the mesh doesn't have, or of variables that are secrets there."""
+    workloads = dict(_items(_mapping(mesh), "workloads"))
+    problems: list[Problem] = []
+    for name, environment in _items(_mapping(environments), "environments"):
+        for workload, override in _items(environment, "workloads"):
+            at: Path = ("environments", name, "workloads", workload)
+            if workload != "*" and workloads:
+                problems.extend(missing(at, "workload", workload, workloads))
+            secrets = set(_mapping(workloads.get(workload, {}).get("secrets")))
+            if workload == "*":
+                secrets = {variable for each in workloads.values() for variable in _mapping(each.get("secrets"))}
+            both = sorted(map(str, secrets & _mapping(override.get("env")).keys()))
+            problems += [((*at, "env", name), f'"{name}" is a secret of the workload in mesh.yaml') for name in both]
+    return problems
+
+
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
     fabrics = _mapping(mesh.get("fabrics"))
     for name, pool in _items(mesh, "pools"):
@@ -116,8 +133,10 @@ def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
 def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
     for name, storage in _items(mesh, "storage"):
         for key in ("throughput", "engine"):
-            if key in storage and storage.get("kind") in ("object", "block"):
+            if key in storage and storage.get("kind") in ("object", "block", "local"):
                 yield ("storage", name, key), f"only for kind filesystem, not {storage['kind']}"
+        if "ephemeral" in storage and storage.get("kind") == "local":
+            yield ("storage", name, "ephemeral"), "local storage always goes with its pod; leave this out"
 
 
 def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
@@ -131,6 +150,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from missing((*at, "metrics", "port"), "port", _mapping(workload.get("metrics")).get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
         for variable in sorted(map(str, both)):
@@ -150,8 +170,14 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
 def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     stores = _mapping(mesh.get("storage"))
     mounts = _mapping(workload.get("mounts"))
-    for name in mounts:
+    local = {name for name, storage in _items(mesh, "storage") if storage.get("kind") == "local"}
+    for name, mount in mounts.items():
         yield from missing((*at, "mounts", name), "storage", name, stores)
+        if name in local and _mapping(mount).get("readOnly") is True:
+            yield (
+                (*at, "mounts", name, "readOnly"),
+                "local storage is empty when a pod starts, and this one can't fill it",
+            )
     paths = {name: _normal(_mapping(mount).get("path")) for name, mount in mounts.items()}
     yield from _twice(paths, (*at, "mounts"), "path")
     storage = _mapping(workload.get("checkpoint")).get("storage")
@@ -159,6 +185,8 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     yield from missing(where, "storage", storage, stores)
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
+    if isinstance(storage, str) and storage in local:
+        yield where, "local storage goes with its pod, and checkpoints with it; use an object store or a file system"
 
 
 def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:

@@ -129,6 +129,11 @@ def format_gib(value: float) -> str:
     return f"{value / 1024:g} TiB" if value >= 1024 and value % 128 == 0 else f"{round(value, 1):g} GiB"
 
 
+def format_in_gib(value: float) -> str:
+    """GiB for people who compare sizes: all numbers of a sentence have one unit, and it is Kubernetes's own."""
+    return f"{round(value, 1):g} GiB" if value < 10**5 else f"{value:,.0f} GiB"
+
+
 def size_text(size: float) -> str:
     """Bytes for people: `512 B`, `1.5 TiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

@@ -1,5 +1,5 @@
 """Object stores from the operator's machine: how they are reached, listed, copied and compared. EDGE.
 
-A library: `meshctl.deploy` asks what a bucket holds, `meshctl.migrate` copies and compares, and nothing here knows of
-either.
+A library that knows nothing of its callers: `meshctl.deploy` asks how much data a bucket holds, `meshctl.migrate`
+copies and compares stores.
 """

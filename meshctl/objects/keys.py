@@ -1,7 +1,7 @@
-"""Which object keys rclone carries, and with what options. PURE.
+"""Which object keys rclone can copy, and which options it needs for them. PURE.
 
-Used by `listing` (while planning) and `sync`. What is said here of rclone was tried with 1.75: with its own encoding of
-names off (`sync`), a copy of a whole store carries every key but those that begin with "/".
+Used while planning and by `sync`. Verified with rclone 1.75: without its own encoding of names (see the options in
+`sync`), a copy of a whole store includes every key except those that begin with "/".
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ import re
 from collections.abc import Iterable
 
 from meshctl.errors import MigrationError
-from meshctl.words import counted
+from meshctl.words import pluralize
 
-_SHOWN = 5
+_MAX_SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # rclone cleans the names in a list of files as if they were paths, and takes these characters for its own escapes
 _NOT_LISTABLE = re.compile(r"//|/$|(^|/)\.\.?(/|$)|[\u201b\uff0e\uff0f]")
 
 
-def check_carried(place: str, keys: Iterable[str]) -> None:
-    """Raises: MigrationError that names some of the keys which a copy would leave out without a word."""
-    lost = sorted(key for key in keys if key.startswith("/"))
-    if lost:
+def check_copyable(store_url: str, keys: Iterable[str]) -> None:
+    """Raises: MigrationError naming some of the keys that rclone would silently leave out."""
+    not_copyable = sorted(key for key in keys if key.startswith("/"))
+    if not_copyable:
         raise MigrationError(
-            f"{place} has {counted(len(lost), 'key')} that can't be copied",
-            why=f'rclone drops a "/" at the beginning: {shown(lost)}',
-            hint="give these objects other keys, or delete them",
+            f"{store_url} has {pluralize(len(not_copyable), 'key')} that can't be copied",
+            why=f'rclone can\'t copy keys that begin with "/": {quoted_sample(not_copyable)}',
+            hint="rename these objects, or delete them",
         )
 
 
-def options(keys: Iterable[str]) -> list[str]:
-    """What rclone needs for these keys. XML can't hold control characters: only then are listings asked for in another
-    form, which not every store knows.
+def rclone_options(keys: Iterable[str]) -> list[str]:
+    """Extra rclone options that these keys need. A listing in XML can't contain control characters, so keys with such
+    characters need URL-encoded listings. Others don't get them, because not every store supports the encoding.
     """
     return ["--s3-list-url-encode=true"] if any(_CONTROL.search(key) for key in keys) else []
 
 
-def listable(key: str) -> bool:
-    """Whether the key can stand in a list of files to copy."""
+def is_listable(key: str) -> bool:
+    """Whether rclone accepts the key in a list of files to copy."""
     return not _NOT_LISTABLE.search(key)
 
 
-def shown(keys: Iterable[str]) -> str:
-    """Some of the keys, quoted: they may hold anything."""
-    found = list(keys)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(repr(key) for key in found[:_SHOWN]) + more
+def quoted_sample(keys: Iterable[str]) -> str:
+    """The first few keys for a message, quoted because a key may contain any character."""
+    all_keys = list(keys)
+    more = f" and {len(all_keys) - _MAX_SHOWN} more" if len(all_keys) > _MAX_SHOWN else ""
+    return ", ".join(repr(key) for key in all_keys[:_MAX_SHOWN]) + more

@@ -1,7 +1,8 @@
-"""Full listings of object stores, and what two of them have in common. EDGE, but for `compare`'s set arithmetic.
+"""Full listings of object stores. EDGE but for the functions that compare two listings (PURE).
 
-Used by `sync` (what to copy again), by `verify`, and by migrations for their plans. A listing is held in memory: about
-200 bytes for each object. Keys that end in "/" and hold nothing are folder markers of consoles, and no data: left out.
+Used by `sync` (which objects to copy again), by `verify`, and by migrations for their plans. A listing is kept in
+memory: about 200 bytes for each object. Empty objects whose key ends in "/" are the folder markers that consoles
+create; they are not data and are left out.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from meshctl.clients.aws_session import Keys, s3_client_with_keys
 from meshctl.errors import CredentialsError, MigrationError
 from meshctl.objects.store import ObjectAccess
 
-RCLONE_PART = 16 << 20  # bytes, as `sync` tells it
-RCLONE_PARTS_FROM = 200 << 20  # its own default (https://rclone.org/s3/#s3-upload-cutoff)
+RCLONE_PART = 16 << 20  # size in bytes of the parts of a multipart upload, as set by `sync`
+RCLONE_PARTS_FROM = (
+    200 << 20
+)  # objects from this size on are uploaded in parts: https://rclone.org/s3/#s3-upload-cutoff
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object: `etag` without quotes, as the store gives it; `modified` in seconds since the epoch, by its clock."""
+    """One object: its `etag` without quotes, and `modified` in seconds since the epoch, by the store's clock."""
 
     size: int
     etag: str
@@ -35,7 +38,7 @@ class Item:
 
 
 Listing = dict[str, Item]  # key below the prefix -> item
-Access = Callable[[], ObjectAccess]  # asked anew for each attempt: session tokens expire
+Access = Callable[[], ObjectAccess]  # called again for each attempt, because session tokens expire
 
 
 def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
@@ -45,38 +48,38 @@ def s3_client(access: ObjectAccess, *, connections: int = 16) -> Any:
     )
 
 
-def folder(access: ObjectAccess) -> str:
-    """The prefix as it stands before every key: empty, or ending in "/"."""
+def key_prefix(access: ObjectAccess) -> str:
+    """The prefix of every key of the store: empty, or ending in "/"."""
     prefix = access.prefix.strip("/")
     return f"{prefix}/" if prefix else ""
 
 
 def url(access: ObjectAccess) -> str:
-    return f"s3://{access.bucket}/{folder(access)}".removesuffix("/")
+    return f"s3://{access.bucket}/{key_prefix(access)}".removesuffix("/")
 
 
 def list_objects(access: ObjectAccess) -> Listing:
-    """Every object below the prefix. Raises: MigrationError when there is no such bucket."""
-    found: Listing = {}
-    start = folder(access)
-    with named(access):
+    """Every object below the prefix. Raises: NoBucketError, UnreachableError, CredentialsError, MigrationError."""
+    objects: Listing = {}
+    start = key_prefix(access)
+    with translate_errors(access):
         pages = s3_client(access).get_paginator("list_objects_v2").paginate(Bucket=access.bucket, Prefix=start)
         for page in pages:
             for item in page.get("Contents", ()):
                 key = item["Key"][len(start) :]
                 if key and not (key.endswith("/") and item["Size"] == 0):
-                    found[key] = Item(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
-    return found
+                    objects[key] = Item(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
+    return objects
 
 
-def reach(access: ObjectAccess) -> None:
-    """Whether the store answers. Raises: NoBucketError, UnreachableError, CredentialsError, MigrationError."""
-    with named(access):
+def check_reachable(access: ObjectAccess) -> None:
+    """List one object. Raises: NoBucketError, UnreachableError, CredentialsError, MigrationError."""
+    with translate_errors(access):
         s3_client(access).list_objects_v2(Bucket=access.bucket, MaxKeys=1)
 
 
-def list_if_there(access: ObjectAccess) -> Listing:
-    """As `list_objects`; empty while the bucket does not exist yet."""
+def list_if_bucket_exists(access: ObjectAccess) -> Listing:
+    """As `list_objects`, but an empty listing for a bucket that does not exist yet."""
     try:
         return list_objects(access)
     except NoBucketError:
@@ -84,14 +87,16 @@ def list_if_there(access: ObjectAccess) -> Listing:
 
 
 def delete_objects(access: ObjectAccess, keys: Iterable[str]) -> None:
-    client, start = s3_client(access), folder(access)
-    with named(access):
+    client, start = s3_client(access), key_prefix(access)
+    with translate_errors(access):
         for key in keys:
             client.delete_object(Bucket=access.bucket, Key=start + key)
 
 
-def overlooked(source: Listing, target: Listing) -> list[str]:
-    """Keys of equal size whose MD5 ETags differ: written twice within the second that time stamps can tell."""
+def keys_with_other_md5(source: Listing, target: Listing) -> list[str]:
+    """Keys with equal sizes and different MD5 ETags. rclone misses such an object if it was written twice within one
+    second, the resolution of the time stamps.
+    """
     return sorted(
         key
         for key in source.keys() & target.keys()
@@ -103,7 +108,7 @@ def overlooked(source: Listing, target: Listing) -> list[str]:
 
 
 def newest(listing: Listing) -> float:
-    """When the last of the objects was written, by the store's own clock; 0 of an empty store."""
+    """When the newest object was written, by the store's clock; 0 for an empty store."""
     return max((item.modified for item in listing.values()), default=0.0)
 
 
@@ -112,15 +117,15 @@ class NoBucketError(MigrationError):
 
 
 @contextmanager
-def named(access: ObjectAccess) -> Iterator[None]:
-    """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, NoBucketError, or another
-    MigrationError."""
-    where = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
-    hint = "check the profile's keys and rights, and the store"
-    with aws_errors.named(Asked(where, None, hint, denied=CredentialsError, failure=MigrationError)):
+def translate_errors(access: ObjectAccess) -> Iterator[None]:
+    """Turns botocore's exceptions into ours. Raises: CredentialsError, UnreachableError, BusyError, NoBucketError, or
+    another MigrationError."""
+    store_url = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
+    hint = "check the profile's credentials and permissions, and that the store is up"
+    with aws_errors.translate_errors(Asked(store_url, None, hint, denied=CredentialsError, failure=MigrationError)):
         try:
             yield
         except botocore.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
-                raise NoBucketError(f"{where} does not exist", hint="`meshctl up` makes it") from error
+                raise NoBucketError(f"{store_url} does not exist", hint="`meshctl up` creates it") from error
             raise

@@ -1,7 +1,8 @@
-"""Reaches object stores from the operator's machine: credentials and endpoint of a profile, what a bucket holds. EDGE.
+"""Credentials, endpoint and content summary of object stores, from the operator's machine. EDGE.
 
-Called by `session` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying). The endpoint
-is the environment's own or, where it names none, the profile's `endpoint_url`: one place for tools of every kind.
+Called by `meshctl.deploy` (credentials for pods outside AWS; data protection) and by `meshctl.migrate` (copying).
+The endpoint is the environment's or, if the environment sets none, `endpoint_url` of the AWS profile, as for other
+tools.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from meshctl.model.units import size_text
 from meshctl.objects.store import ObjectAccess
 from meshctl.platforms import registry
 from meshctl.resolve import storage
-from meshctl.words import counted
+from meshctl.words import pluralize
 from meshwire.marks import OWNER_TAG
 
-# by an S3 store that has no versions, or no such listing
-_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
-_NOT_OURS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
+# error codes of S3 stores without versioning, or without such a listing
+_NOT_SUPPORTED = ("NotImplemented", "MethodNotAllowed", "501", "XNotImplemented", "UnsupportedOperation")
+# error codes for a bucket that is missing, has no tags, or belongs to someone else
+_NO_TAGS = ("NoSuchBucket", "404", "NoSuchTagSet", "NoSuchTagSetError", "AccessDenied", "403")
 
 
 def access(store: ObjectStore) -> ObjectAccess:
     """Raises: CredentialsError when the profile is unknown or holds no credentials."""
-    with _named(store):
+    with _translate_errors(store):
         session = _session(store)
         credentials = session.get_credentials()
         if credentials is None:
-            raise aws_errors.no_credentials(_asked(store))
+            raise aws_errors.no_credentials(_request(store))
         frozen = credentials.get_frozen_credentials()
         s3 = s3_client(session, endpoint=store.endpoint, addressing=store.addressing)
         endpoint = str(s3.meta.endpoint_url)
@@ -56,7 +58,7 @@ def access(store: ObjectStore) -> ObjectAccess:
 
 
 def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the buckets that its state has: a bucket keeps its name for as long as it lives."""
+    """The deployment with the bucket names that are in the state: an existing bucket is never renamed."""
     names = {bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type(BUCKET)}
     stores = tuple(
         store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
@@ -66,11 +68,11 @@ def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
 
 
 def with_endpoints(deployment: Deployment) -> Deployment:
-    """The deployment with the endpoints that its stores' profiles name, where environments.yaml names none.
+    """The deployment with the endpoints from the AWS profiles, for stores that have none in environments.yaml.
 
-    Pods need them spelled out: they can't read the operator's profiles. Where pods have no keys, the region says it
-    all.
-    Raises: CredentialsError when a profile does not exist, UsageError when it has no endpoint that can be used.
+    Pods can't read the operator's profiles, so they need the endpoint itself. On a platform where pods use no access
+    keys, the region determines the endpoint.
+    Raises: CredentialsError when a profile does not exist, UsageError when it has no usable endpoint.
     """
     platform = registry.platform(deployment.provider)
     if not platform.objects.has_keys:
@@ -95,7 +97,7 @@ def _with_endpoint(store: ObjectStore, endpoint_hint: str) -> ObjectStore:
         return storage.at_endpoint(store, addresses.endpoint_url(endpoint))
     except ValueError as error:
         raise UsageError(
-            f"the object store of {store.name} has no endpoint that can be used",
+            f"the object store of {store.name} has no usable endpoint",
             why=f'`endpoint_url` of the AWS profile "{store.profile}": {error}',
             hint="set it to the store's host and port, like https://s3.example.com",
         ) from None
@@ -103,17 +105,17 @@ def _with_endpoint(store: ObjectStore, endpoint_hint: str) -> ObjectStore:
 
 def client(store: ObjectStore) -> Any:
     """A botocore S3 client for the store."""
-    with _named(store):
+    with _translate_errors(store):
         return s3_client(_session(store), endpoint=store.endpoint, addressing=store.addressing)
 
 
-def held(store: ObjectStore) -> str:
-    """What the bucket holds, in words ("2 objects, 5 old versions, 1.5 GiB"); "" where it is empty, or not there.
+def content_summary(store: ObjectStore) -> str:
+    """The bucket's content in words ("2 objects, 5 old versions, 1.5 GiB"); "" if it is empty or does not exist.
 
-    Old versions are data: they bring back what was deleted. Delete markers and unfinished uploads are no longer, or not
-    yet, but a bucket can't be deleted with them in it. Counted no further than the store's first page.
+    Old versions are data, because deleted objects can be restored from them. Delete markers and unfinished uploads are
+    not data, but a bucket that contains them can't be deleted. Only the first page of the listing is pluralize.
     """
-    with _named(store):
+    with _translate_errors(store):
         s3 = client(store)
         try:
             counts, size, more = _versions(s3, store.bucket) or _objects(s3, store.bucket)
@@ -122,30 +124,30 @@ def held(store: ObjectStore) -> str:
             if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
                 return ""
             raise
-    words = [counted(count, what) for what, count in counts.items() if count]
+    words = [pluralize(count, what) for what, count in counts.items() if count]
     words += [size_text(size)] if size else []
     return f"at least {', '.join(words)}" if more else ", ".join(words)
 
 
-def owner(store: ObjectStore) -> str:
-    """The URN of the resource that the bucket is, as its tag says; "" where it has no such tag, is not there, or is
-    somebody else's. Raises: CredentialsError, UnreachableError, MeshError."""
-    with _named(store):
+def owner_urn(store: ObjectStore) -> str:
+    """The URN of the bucket's resource, from the bucket's tag; "" if the bucket has no such tag, does not exist, or
+    belongs to another account. Raises: CredentialsError, UnreachableError, MeshError."""
+    with _translate_errors(store):
         try:
             tags = client(store).get_bucket_tagging(Bucket=store.bucket)["TagSet"]
         except botocore.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in (*_NOT_OURS, *_NOT_OFFERED):
+            if error.response["Error"]["Code"] in (*_NO_TAGS, *_NOT_SUPPORTED):
                 return ""
             raise
     return next((str(tag["Value"]) for tag in tags if tag["Key"] == OWNER_TAG), "")
 
 
 def _versions(s3: Any, bucket: str) -> tuple[dict[str, int], int, bool] | None:
-    """Counts by kind, the bytes, and whether there are more; None where the store has no versions."""
+    """Counts by kind, total bytes, and whether there are more; None if the store does not support versions."""
     try:
         page = s3.list_object_versions(Bucket=bucket)
     except botocore.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in _NOT_OFFERED:
+        if error.response["Error"]["Code"] in _NOT_SUPPORTED:
             return None
         raise
     versions = page.get("Versions", ())
@@ -172,7 +174,7 @@ def _uploads(s3: Any, bucket: str) -> list[Any]:
     try:
         return list(s3.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
     except botocore.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in _NOT_OFFERED:
+        if error.response["Error"]["Code"] in _NOT_SUPPORTED:
             return []
         raise
 
@@ -181,13 +183,14 @@ def _session(store: ObjectStore) -> botocore.session.Session:
     try:
         return aws_session(store.profile, store.region)
     except botocore.exceptions.ProfileNotFound as error:
-        raise aws_errors.no_credentials(_asked(store), why=str(error)) from error
+        raise aws_errors.no_credentials(_request(store), why=str(error)) from error
 
 
-def _named(store: ObjectStore) -> AbstractContextManager[None]:
-    """botocore's errors as ours, naming the store. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
-    return aws_errors.named(_asked(store))
+def _translate_errors(store: ObjectStore) -> AbstractContextManager[None]:
+    """Turns botocore's exceptions into ours, with the store's name. Raises: CredentialsError, UnreachableError,
+    BusyError, MeshError."""
+    return aws_errors.translate_errors(_request(store))
 
 
-def _asked(store: ObjectStore) -> Asked:
-    return Asked(f"the object store of {store.name}", store.profile, "check the profile's keys and rights")
+def _request(store: ObjectStore) -> Asked:
+    return Asked(f"the object store of {store.name}", store.profile, "check the profile's credentials and permissions")

@@ -1,4 +1,4 @@
-"""What a copy tells while it runs, and how it is stopped. PURE but for the flag."""
+"""How a copy or a comparison reports its progress, and how it is asked to stop. PURE but for the flag."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from meshctl.errors import InterruptedByUserError
 
-OnCopied = Callable[
-    [int, int, int, int, "float | None"], None
-]  # done bytes, total, done objects, total, ETA in seconds
+# bytes done, bytes in total, objects done, objects in total, seconds left (None if unknown)
+OnCopied = Callable[[int, int, int, int, "float | None"], None]
 
 
 class Stop:
-    """Set by Ctrl-C; asked between steps and in every wait."""
+    """A request to stop. Ctrl-C sets it; it is checked between steps and in every wait."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -21,6 +20,6 @@ class Stop:
         self.requested = True
 
     def check(self) -> None:
-        """Raises: InterruptedByUserError once stopping was asked for."""
+        """Raises: InterruptedByUserError once a stop was requested."""
         if self.requested:
             raise InterruptedByUserError("stopped at a safe point")

@@ -1,9 +1,10 @@
-"""What a seed proves of objects whose ETag is no checksum that two stores share: uploads in parts. PURE.
+"""Remembers which multipart uploads a seed has copied, so that the sync need not copy them again. PURE.
 
-rclone knows nothing of such an object but size and time, so one that was written anew with the very same content, or
-whose time can't be read at the moment, is copied once more, while what writes there is stopped. The seed notes the
-ETags of both sides: as long as both are what they were then, the target has the source's content. The comparison reads
-these objects all the same. Used by `sync`; the notes are in the journal, with the seed's `done`.
+The ETag of a multipart upload is not a checksum that two stores share, so rclone compares only size and time. An object
+that was rewritten with the same content, or whose time can't be read, would be copied again in the sync, while the
+workloads are stopped. The seed therefore records the ETags on both sides: as long as both are unchanged, the target has
+the source's content. The comparison after the sync reads these objects anyway. Used by `sync`; the ETags are in the
+journal, in the seed's `done` record.
 """
 
 from __future__ import annotations
@@ -14,34 +15,35 @@ from collections.abc import Mapping
 from meshctl.objects.listing import MD5, Listing
 
 ETags = Mapping[str, tuple[str, str]]  # key -> ETag at the source, ETag at the target
-MOST = 20_000  # a note takes about 150 bytes of the journal; of more objects, the largest
-_PLAIN = re.compile(r"[A-Za-z0-9._=+@~-]+(/[A-Za-z0-9._=+@~-]+)*")  # keys that mean themselves in a list of patterns
+MOST = 20_000  # recorded objects (the largest ones): each takes about 150 bytes of the journal
+# keys that contain no character with a meaning in rclone's patterns
+_PLAIN = re.compile(r"[A-Za-z0-9._=+@~-]+(/[A-Za-z0-9._=+@~-]+)*")
 
 
-def noted(before: Listing, here: Listing, there: Listing) -> dict[str, tuple[str, str]]:
-    """What a copy has shown: `before` and `here` are the source around it. An object that was written meanwhile shows
-    nothing.
+def proven_etags(source_before: Listing, source: Listing, target: Listing) -> dict[str, tuple[str, str]]:
+    """ETags on both sides of the objects that the copy has proven to be equal. `source_before` and `source` are the
+    source's listings before and after the copy: an object that was written in between is left out.
     """
     keys = [
         key
-        for key, item in here.items()
+        for key, item in source.items()
         if not MD5.fullmatch(item.etag)
-        and before.get(key) == item
-        and key in there
-        and there[key].size == item.size
+        and source_before.get(key) == item
+        and key in target
+        and target[key].size == item.size
         and _PLAIN.fullmatch(key)
     ]
-    largest = sorted(keys, key=lambda key: (-here[key].size, key))[:MOST]
-    return {key: (here[key].etag, there[key].etag) for key in largest}
+    largest = sorted(keys, key=lambda key: (-source[key].size, key))[:MOST]
+    return {key: (source[key].etag, target[key].etag) for key in largest}
 
 
-def unchanged(seeded: ETags, here: Listing, there: Listing) -> list[str]:
-    """Keys that are on both sides what they were after the seed."""
+def keys_unchanged_since_seed(seeded: ETags, source: Listing, target: Listing) -> list[str]:
+    """Keys whose ETags on both sides are the ones recorded by the seed."""
     return sorted(
         key
         for key, etags in seeded.items()
-        if key in here
-        and key in there
-        and here[key].size == there[key].size
-        and (here[key].etag, there[key].etag) == tuple(etags)
+        if key in source
+        and key in target
+        and source[key].size == target[key].size
+        and (source[key].etag, target[key].etag) == tuple(etags)
     )

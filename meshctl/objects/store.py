@@ -1,4 +1,4 @@
-"""One bucket, with all that a client needs to reach it. PURE: only a type, which loads no client library."""
+"""One bucket with everything that a client needs to reach it. PURE: only a type, no client library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ObjectAccess:
-    """All that a client needs for one bucket. `endpoint` is empty for AWS itself."""
+    """Bucket, prefix, endpoint and credentials. `endpoint` is empty for AWS S3."""
 
     bucket: str
     prefix: str

@@ -1,2 +1,1 @@
-"""What is done with a running mesh: status now; drift, shift, adopt and bench later. EDGE. Called by
-`meshctl.cli`."""
+"""Commands for a running mesh: status and restart. EDGE. Called by `meshctl.cli`."""

@@ -1,7 +1,8 @@
-"""`meshctl restart`: has a workload of an environment begin anew. EDGE.
+"""`meshctl restart`: runs a job again, or rolls out the pods of another workload. EDGE.
 
-Called by `cli.restart`: `chosen` says where, `not_applied` and `running_work` what a person is to know and to agree to,
-`restart` does it. It runs what the last `up` declared, whatever mesh.yaml says by now.
+Called by `cli.restart`: `environment_of_workload` finds the environment, `unapplied_changes` and `has_running_work` say
+what the user should know and agree to, and `restart` does it. It runs what the last `up` declared, even if mesh.yaml
+has changed since.
 """
 
 from __future__ import annotations
@@ -15,51 +16,57 @@ from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
+from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.operate import rollouts
 
 
-def chosen(session: Session, environments: Iterable[str], name: str) -> Deployment:
-    """What is deployed in the one environment, of those given, that is up and has the workload.
+def environment_of_workload(session: Session, environments: Iterable[str], name: str) -> Deployment:
+    """The deployment of the one environment, of those given, that is up and has the workload.
 
-    Raises: UsageError where there is none, or more than one.
+    Raises: UsageError when there is none, or more than one.
     """
     names = list(environments)
-    deployed = [found for found in map(session.deployed, names) if found is not None]
+    deployed = [each for each in map(session.deployed, names) if each is not None]
     if not deployed:
         up = f"`meshctl up {names[0]}`" if len(names) == 1 else "`meshctl up ENV`"
         raise UsageError(f"{' and '.join(names)}: nothing is up there", hint=f"{up} brings it up")
-    having = [found for found in deployed if any(workload.name == name for workload in found.workloads)]
-    if not having:
-        there = ", ".join(sorted({workload.name for found in deployed for workload in found.workloads}))
-        raise UsageError(f"no workload {name} is up", why=f"there is {there}", hint="`meshctl up` first, if it is new")
-    if len(having) > 1:
+    matching = [each for each in deployed if any(workload.name == name for workload in each.workloads)]
+    if not matching:
+        up_workloads = ", ".join(sorted({workload.name for each in deployed for workload in each.workloads}))
         raise UsageError(
-            f"{name} is up in {' and '.join(found.environment for found in having)}",
-            hint=f"say which: `meshctl restart {name} --env {having[0].environment}`",
+            f"no workload {name} is up", why=f"these are up: {up_workloads}", hint="run `meshctl up` first if it is new"
         )
-    return having[0]
+    if len(matching) > 1:
+        raise UsageError(
+            f"{name} is up in {' and '.join(each.environment for each in matching)}",
+            hint=f"name the environment: `meshctl restart {name} --env {matching[0].environment}`",
+        )
+    return matching[0]
 
 
-def running_work(session: Session, deployment: Deployment, name: str) -> bool:
-    """Whether it is a job that still runs, or may: its work would be ended. Raises: as `clusters` does, where the
-    cluster can't be asked."""
+def has_running_work(session: Session, deployment: Deployment, name: str) -> bool:
+    """Whether the workload is a job that still runs, so that a restart would end its work.
+
+    Raises: as `clusters` does when the cluster can't be asked.
+    """
     workload = _workload(deployment, name)
     if not workload.is_job or not workload.runs:
         return False
-    found = job_states.of(deployment, session.outputs(deployment.environment)).get(name)
-    return found is not None and not found.ended
+    job = job_states.jobs_of_deployment(deployment, session.outputs(deployment.environment)).get(name)
+    return job is not None and not job.ended
 
 
-def not_applied(deployed: Deployment, wanted: Callable[[], Deployment], name: str) -> str:
-    """What a person is to know of a workload that mesh.yaml says otherwise than the last `up` did; "" where it says the
-    same. `wanted` resolves mesh.yaml; where it can't be resolved, `up` and `check` say why, and nothing is said here.
+def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], name: str) -> str:
+    """A note for the user when mesh.yaml declares the workload differently from the last `up`; "" when it does not.
+
+    `wanted` resolves mesh.yaml. If that fails, the note is "": `up` and `check` report the error.
     """
     environment = deployed.environment
     try:
         now = wanted()
         if all(workload.name != name for workload in now.workloads):
-            return f"mesh.yaml has {name} no more: `meshctl up {environment}` removes it"
+            return f"mesh.yaml no longer has {name}: `meshctl up {environment}` removes it"
         before, after = _objects(deployed, name), _objects(now, name)
     except MeshError:
         return ""
@@ -72,17 +79,17 @@ def not_applied(deployed: Deployment, wanted: Callable[[], Deployment], name: st
 
 
 def _objects(deployment: Deployment, name: str) -> dict[str, dict[str, Any]]:
-    """The manifests of a workload's objects, whatever of it runs at the moment."""
+    """The manifests of a workload's objects, regardless of marks and pauses."""
     objects = render.platform_objects(deployment.bare)
     return {item.name: item.manifest for item in objects if item.subject == f"workload/{name}"}
 
 
 def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: int) -> str:
-    """Begin anew; returns what was done, for a person. Raises: UsageError, NotReadyError, ResourcesFailedError."""
+    """Restart the workload; returns what was done. Raises: UsageError, NotReadyError, ResourcesFailedError."""
     workload = _workload(deployment, name)
     environment = deployment.environment
     if workload.is_job:
-        session.remake_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
+        session.rerun_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
         return f"{name} runs again in {environment}"
     access = clusters.access(deployment, session.outputs(environment))
 
@@ -90,18 +97,21 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
         if session.on_progress is not None:
             session.on_progress(Progress(f"workload/{name}", f"workload/{name}", "message", text))
 
+    without_a_pod = roll_outs.note(workload, deployment.pool(workload.pool))
+    if without_a_pod:
+        say(without_a_pod)
     rollouts.roll(access, deployment.namespace, name)
     rollouts.wait(access, deployment.namespace, name, timeout_s=timeout_s or rollouts.READY_S, say=say)
     return f"{name} is rolled in {environment}"
 
 
 def _workload(deployment: Deployment, name: str) -> Workload:
-    """Raises: UsageError for one that a migration has paused."""
+    """The workload. Raises: UsageError when a migration has paused it."""
     workload = deployment.workload(name)
     if workload.paused:
         raise UsageError(
             f"{name} is paused in {deployment.environment}",
             why="a migration has stopped it there",
-            hint="`meshctl status` shows where it runs; `meshctl up` starts it, where no migration is open",
+            hint="`meshctl status` shows where it runs; `meshctl up` starts it if no migration is open",
         )
     return workload

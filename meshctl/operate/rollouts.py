@@ -1,7 +1,7 @@
-"""Rolls the pods of a service or an inference workload, as `kubectl rollout restart` does. EDGE.
+"""Replaces the pods of a service or an inference workload, as `kubectl rollout restart` does. EDGE.
 
-Called by `operate.restart`. What is patched is an annotation of the pod template that no declaration names, under a
-field manager of its own: no `plan` shows it, and no `up` undoes it.
+Called by `operate.restart`. It patches an annotation of the pod template that the mesh doesn't declare, with a field
+manager of its own, so that no `plan` shows it and no `up` undoes it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from lightkube.resources.apps_v1 import Deployment as DeploymentResource
 from lightkube.resources.apps_v1 import StatefulSet
 
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
-from meshctl.words import counted
+from meshctl.words import pluralize
 
-RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # kubectl's own: other tools know what it means
+RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # the annotation that kubectl sets: other tools know it
 FIELD_MANAGER: Final = "meshctl-restart"
 READY_S: Final = 2400  # a pod may take half an hour to load a model
 _POLL_S = 1.0
 
 
 def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
-    """Have all pods made anew, as the roll-out rules of the workload say. Raises: MeshError where it isn't there."""
+    """Start a rollout that replaces all pods. Raises: MeshError when the workload isn't in the cluster."""
     client = cluster.client()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     patch = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at}}}}}
-    with named(cluster.name):
+    with translate_errors(cluster.name):
         kind = type(_find(client, namespace, workload))
         client.patch(kind, workload, patch, namespace=namespace, field_manager=FIELD_MANAGER)
 
@@ -41,32 +41,35 @@ def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
 def wait(
     cluster: ClusterAccess, namespace: str, workload: str, *, timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """Until all pods are of the newest template and ready; a look without an answer is one that came too early. Raises:
-    NotReadyError, caused by the last look's error if that is what it ended with; CredentialsError, MeshError."""
+    """Wait until all pods have the newest template and are ready. Transient errors are retried.
+
+    Raises: NotReadyError after the timeout, caused by the last transient error if there was one; CredentialsError,
+    MeshError.
+    """
     client = cluster.client()
     deadline = time.monotonic() + timeout_s
-    said = ""
+    last_reported = ""
     while True:
-        missing, silence = _looked(cluster, client, namespace, workload)
+        missing, error = _missing(cluster, client, namespace, workload)
         if not missing:
             return
-        if missing != said:
+        if missing != last_reported:
             say(missing)
-            said = missing
+            last_reported = missing
         if time.monotonic() >= deadline:
-            why = "" if silence is not None else _why_of_pods(cluster, namespace, workload)
+            why = "" if error is not None else _why_of_pods(cluster, namespace, workload)
             raise NotReadyError(
                 f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
                 why=f"{missing}{why}",
-                hint=f"`meshctl status {cluster.name}` shows its pods; the old ones serve until new ones are ready",
-            ) from silence
+                hint=f"`meshctl status {cluster.name}` shows its pods, and why they are not ready",
+            ) from error
         time.sleep(_POLL_S)
 
 
-def _looked(cluster: ClusterAccess, client: Any, namespace: str, workload: str) -> tuple[str, MeshError | None]:
-    """What is missing, and the error if that is an answer."""
+def _missing(cluster: ClusterAccess, client: Any, namespace: str, workload: str) -> tuple[str, MeshError | None]:
+    """What the rollout still lacks, in words, and the transient error if the cluster did not answer."""
     try:
-        with named(cluster.name):
+        with translate_errors(cluster.name):
             return not_rolled(_find(client, namespace, workload)), None
     except MeshError as error:
         if not passing.may_pass(error):
@@ -75,7 +78,7 @@ def _looked(cluster: ClusterAccess, client: Any, namespace: str, workload: str) 
 
 
 def _why_of_pods(cluster: ClusterAccess, namespace: str, workload: str) -> str:
-    """What the first pod that is not ready says of itself; "" where the cluster does not say."""
+    """The reason why the first pod is not ready; "" when the cluster gives none."""
     with suppress(MeshError):
         pods = clusters.pods(cluster, namespace, workload)
         return next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
@@ -92,20 +95,20 @@ def _find(client: Any, namespace: str, workload: str) -> Any:
     raise MeshError(f"{workload} is not in the cluster", hint="`meshctl up` brings back what is gone")
 
 
-def not_rolled(found: Any) -> str:
+def not_rolled(workload: Any) -> str:
     """What a Deployment or StatefulSet still lacks, in words; "" when all its pods are new and ready. PURE.
 
     Source of the rules: kubectl rollout status.
     """
-    spec, status = found.spec, found.status
+    spec, status = workload.spec, workload.status
     wanted = 1 if spec.replicas is None else int(spec.replicas)
-    seen = int((status and status.observedGeneration) or 0)
-    if status is None or seen < int(found.metadata.generation or 0):
+    observed = int((status and status.observedGeneration) or 0)
+    if status is None or observed < int(workload.metadata.generation or 0):
         return "waiting for the controller"
     new, all_pods = int(status.updatedReplicas or 0), int(status.replicas or 0)
     ready = int(status.availableReplicas or 0)
     if new < wanted:
         return f"{new} of {wanted} pods are new"
     if all_pods > new:
-        return f"{counted(all_pods - new, 'old pod')} still there"
+        return f"{pluralize(all_pods - new, 'old pod')} still there"
     return "" if ready >= wanted else f"{ready} of {wanted} pods are ready"

@@ -1,7 +1,7 @@
 """Live status of an environment: pools, workloads, endpoints; and its text form. EDGE (reads only), but for
 `status_text` (PURE).
 
-Called by `cli.status`. An API that does not answer is reported as such, never as "nothing there".
+Called by `cli.status`. An API that does not answer is reported as an error, never as an empty environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.clients import clusters
-from meshctl.deploy import presence
+from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
@@ -20,7 +20,7 @@ from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model import observed
 from meshctl.model.deployment import Deployment
-from meshctl.model.observed import JobState, Presence
+from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.platforms import registry
 from meshctl.printable import one_line
@@ -36,8 +36,8 @@ class PoolStatus:
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """`done` are a job's pods that ended well; `reason` is why a job failed, else the first that there is for a pod
-    that isn't ready. `job`: complete | failed | finished in ENV | "" while it may still run."""
+    """`done` counts a job's pods that have succeeded; `reason` says why a job failed, or why a pod isn't ready. `job`:
+    complete | failed | finished in ENV | "" while it may still run."""
 
     name: str
     kind: str
@@ -51,8 +51,8 @@ class WorkloadStatus:
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """`points_at` is the environment that the name leads to, `name_address` what is in its record; `address` this
-    environment's own."""
+    """`points_at`: the environment that the DNS record points at; `name_address`: the address in the record; `address`:
+    this environment's own address."""
 
     name: str
     host: str
@@ -64,7 +64,7 @@ class EndpointStatus:
 @dataclass(frozen=True)
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
-    absent | unknown (with `error`). `running`: who is changing it at the moment."""
+    absent | unknown (with `error`). `running`: the run that is changing it at the moment."""
 
     environment: str
     state: str
@@ -79,7 +79,7 @@ class EnvironmentStatus:
 
 
 def collect(session: Session, environment: str) -> EnvironmentStatus:
-    """Ask the state and the cluster. Raises nothing that the cluster or its platform causes: it is told in `error`.
+    """Read the status from the state and the cluster. Errors of the cluster or its platform are in `error`.
 
     Raises: NewerVersionError, UnreadableError.
     """
@@ -87,23 +87,27 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     if mistake is not None:
         return EnvironmentStatus(environment, "unknown", error=mistake.message)
     state = session.state(environment)
-    found = presence.presence(state)
-    if found is Presence.NOTHING:
+    deployed = deploy_state.deploy_state(state)
+    if deployed is DeployState.NOTHING:
         return EnvironmentStatus(environment, "absent")
-    if found is Presence.STORAGE:
-        error = f"nothing is up but the object storage: {', '.join(presence.stores(state))}"
+    if deployed is DeployState.STORAGE:
+        error = f"nothing is up but the object storage: {', '.join(deploy_state.stores_with_buckets(state))}"
         return EnvironmentStatus(environment, "storage", error=error)
-    unfinished = _unfinished(environment, state) if found is Presence.PART else ""
+    unfinished = _unfinished(environment, state) if deployed is DeployState.PART else ""
     outputs, deployment = state.outputs, state.deployment
     if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
     endpoints = _endpoints(session, deployment, outputs)
     access = clusters.access(deployment, outputs)
     try:
-        cluster_identity.check_seen(access)
+        cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = clusters.pods(access, deployment.namespace)
-        ends = job_states.states(access, deployment.namespace) if any(w.is_job for w in deployment.workloads) else {}
+        ends = (
+            job_states.jobs_in_cluster(access, deployment.namespace)
+            if any(w.is_job for w in deployment.workloads)
+            else {}
+        )
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
@@ -117,7 +121,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
 
 
 def collect_all(session: Session, environments: Iterable[str]) -> list[EnvironmentStatus]:
-    """As `collect`. An environment whose state can't be read is unknown, so that it does not hide the others."""
+    """As `collect` for each environment. One whose state can't be read is "unknown", so that the others are shown."""
     return [_collect_or_unknown(session, environment) for environment in environments]
 
 
@@ -129,7 +133,7 @@ def _collect_or_unknown(session: Session, environment: str) -> EnvironmentStatus
 
 
 def with_holder(status: EnvironmentStatus, holder: Holder | None) -> EnvironmentStatus:
-    """The status of an environment that `holder` is changing: that not all is there yet is no fault then."""
+    """The status of an environment that `holder` is changing: that something is still missing is no error then."""
     if holder is None:
         return status
     return dataclasses.replace(status, running=holder, error=status.error if status.state == "unknown" else "")
@@ -137,11 +141,11 @@ def with_holder(status: EnvironmentStatus, holder: Holder | None) -> Environment
 
 def _unfinished(environment: str, state: StackState) -> str:
     go_on = f"`meshctl up {environment}` goes on, `meshctl destroy {environment}` removes it"
-    return f"the last `up` or `destroy` did not finish: {presence.unfinished(state)}; {go_on}"
+    return f"the last `up` or `destroy` did not finish: {deploy_state.unfinished_text(state)}; {go_on}"
 
 
 def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
-    """Whether it can be asked: one that meshctl makes may not be there yet."""
+    """Whether the cluster exists and can be asked: one that meshctl makes may not exist yet."""
     is_given = registry.platform(deployment.provider).cluster.made is None
     return is_given or bool(outputs.kubeconfig)
 
@@ -149,15 +153,17 @@ def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
 def workload_status(
     deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None
 ) -> WorkloadStatus:
-    """What the pods of an environment, and the job where it is one, mean for one of its workloads."""
+    """The status of one workload, from the pods of its environment and, if it is a job, the state of the job."""
     workload = deployment.workload(name)
     wanted = workload.replicas if workload.runs else 0
     ended = job.ended if job is not None and workload.runs else ""
-    own = [pod for pod in pods if pod.workload == name]
-    ready, done = sum(pod.ready for pod in own), sum(pod.phase == "Succeeded" for pod in own)
-    done = wanted if ended == "complete" else done  # the pods of a job that is over may go, with their nodes
-    # pods that failed stay beside the ones that a job started in their place
-    reasons = [f"{pod.name}: {pod.reason}" for pod in own if not pod.ready and pod.reason and ready + done < wanted]
+    own_pods = [pod for pod in pods if pod.workload == name]
+    ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
+    done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
+    # a job's failed pods stay next to those that replace them, so they count only while pods are missing
+    reasons = [
+        f"{pod.name}: {pod.reason}" for pod in own_pods if not pod.ready and pod.reason and ready + done < wanted
+    ]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
     return WorkloadStatus(
@@ -166,28 +172,27 @@ def workload_status(
         ready=ready,
         wanted=wanted,
         done=done,
-        restarts=sum(pod.restarts for pod in own),
+        restarts=sum(pod.restarts for pod in own_pods),
         reason=next(iter(reasons), ""),
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
     )
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
-    names = session.names.current()
-    by_host = {name.host: name for name in names.values()}
-    found = []
+    by_host = {record.host: record for record in session.dns_records.current().values()}
+    endpoints = []
     for endpoint in deployment.endpoints:
-        address, name = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
-        environment, name_address = (name.environment, name.address) if name else ("", "")
-        found.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address))
-    return tuple(found)
+        address, record = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
+        environment, name_address = (record.environment, record.address) if record else ("", "")
+        endpoints.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address))
+    return tuple(endpoints)
 
 
 def status_text(status: EnvironmentStatus) -> str:
     """The status as text, ending in a newline."""
     lines = [f"{status.environment}: {status.state}"]
     if status.running is not None:
-        lines.append(f"  {status.running}: what is not there yet may still come")
+        lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
@@ -205,10 +210,10 @@ def status_text(status: EnvironmentStatus) -> str:
 
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:
-    """Where the name points; beside it this environment's own address, where that is another one."""
+    """Where the DNS record points, and this environment's own address if that differs."""
     own = endpoint.address or "no address"
     if not endpoint.points_at:
-        return f"(name not set)  {own} here"
+        return f"(no DNS record)  {own} here"
     pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"
     if endpoint.points_at == environment and endpoint.name_address == endpoint.address:
         return pointing

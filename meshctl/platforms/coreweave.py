@@ -126,9 +126,7 @@ PLATFORM: Final = Platform(
             image=lambda _machine: "",
             gpu_taints=(),
             pool_gaps=lambda _pool: (),
-            # H100 nodes report 2014 GiB of 2048 GB (kubernetes/autoscaler, cloudprovider/coreweave): of these the
-            # catalog has 1907 GiB, which is less already
-            reported_memory=1.0,
+            reported_memory=1.0,  # the catalog has what the nodes report
             most_pods=110,
         ),
         labels=_labels,
@@ -170,7 +168,8 @@ PLATFORM: Final = Platform(
         notes=lambda _environment: (),
         not_in_cost=lambda _deployment: (),
         failure_hints={
-            "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type"
+            "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
+            "NoAddress": "CoreWeave's own controller gives addresses: `kubectl describe service` shows why it has not",
         },
         terms={
             (_NODE_POOL, "spec.targetNodes"): "nodes",

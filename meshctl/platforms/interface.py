@@ -177,7 +177,8 @@ class Nodes(Part):
 class Fabric(Part):
     """RDMA. `settings`: NCCL, UCX and libfabric variables for a type's adapters. `interfaces`: the network interfaces
     that its nodes need. `declared`: how RDMA looks on given nodes, by the environment; None where the machine types say
-    it. `resources`: beginnings of the extended resources by which nodes offer RDMA devices."""
+    it. `resources`: beginnings of the extended resources by which nodes offer RDMA devices; a whole name for devices of
+    this platform alone, whose `settings` then hold on given nodes as well."""
 
     settings: Callable[[Rdma], dict[str, str]]
     interfaces: Callable[[Rdma], tuple[model.NetworkInterface, ...]]

@@ -18,6 +18,7 @@ from types import FrameType, MappingProxyType
 from typing import Final, Literal, TypeVar, get_args, get_origin
 
 from meshctl.errors import PlatformError
+from meshctl.platforms.guarded import guarded
 from meshctl.platforms.interface import PartsError, Platform
 
 GROUP: Final = "meshctl.platforms"
@@ -69,7 +70,9 @@ def find(points: Iterable[EntryPoint]) -> Found:
         if isinstance(loaded, str):
             unusable.append(Unusable(point.name, source, loaded))
         else:
-            platforms[point.name], sources[point.name] = loaded, source
+            is_own = _distribution(point) == OWN
+            platforms[point.name] = loaded if is_own else guarded(loaded, source)
+            sources[point.name] = source
     return Found(MappingProxyType(platforms), tuple(unusable), MappingProxyType(sources))
 
 

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 
+from meshctl.model import pod_variables
 from meshctl.model.deployment import Workload
+from meshctl.render import literal
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,12 @@ class ContainerField:
     """`name` is the attribute of `Workload`; in mesh.yaml and in Kubernetes' container it is written in camelCase.
 
     `is_work`: whether it says what a job runs, so that a finished job whose field is changed is run again.
+    `is_expanded`: whether Kubernetes reads `$(NAME)` in it; then it is a list of texts.
     """
 
     name: str
     is_work: bool
+    is_expanded: bool = False
 
     @property
     def key(self) -> str:
@@ -31,16 +35,27 @@ class ContainerField:
 
 
 FIELDS: Final = (
-    ContainerField("command", is_work=True),
-    ContainerField("args", is_work=True),
+    ContainerField("command", is_work=True, is_expanded=True),
+    ContainerField("args", is_work=True, is_expanded=True),
     ContainerField("working_dir", is_work=True),
 )
 
 
-def values(workload: Workload) -> list[tuple[str, Any]]:
-    """Kubernetes' key and value of each field that the workload sets, in the order of `FIELDS`."""
-    pairs = [(field.key, getattr(workload, field.name)) for field in FIELDS]
-    return [(key, value) for key, value in pairs if value]
+def values(workload: Workload, variables: Collection[str]) -> list[tuple[str, Any]]:
+    """Kubernetes' key and value of each field that the workload sets, in the order of `FIELDS`. `variables`: the names
+    of those that the container has."""
+    pairs = [(field, getattr(workload, field.name)) for field in FIELDS]
+    return [(field.key, _written(field, value, variables)) for field, value in pairs if value]
+
+
+def _written(field: ContainerField, value: Any, variables: Collection[str]) -> Any:
+    return expanded(value, variables) if field.is_expanded else value
+
+
+def expanded(texts: Iterable[str], variables: Collection[str]) -> tuple[str, ...]:
+    """A command or arguments for the manifest of a container with these variables."""
+    references = [name for name in variables if name.startswith(pod_variables.PREFIX)]
+    return tuple(literal.written(text, references, variables) for text in texts)
 
 
 def work(container: Mapping[str, Any]) -> dict[str, Any]:

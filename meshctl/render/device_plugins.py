@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl.model.deployment import Deployment
-from meshctl.render import pods
+from meshctl.render import overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -42,7 +42,7 @@ def _plugin(
         "name": name,
         "labels": pods.common_labels(deployment),
         "selector": {"app.kubernetes.io/name": name},
-        "image": image,
+        "image": overrides.image_here(deployment, image),
         "pools": sorted(pools),
         "host_paths": host_paths,
         "host_network": device == "efa",

@@ -5,14 +5,15 @@ Called by `pods` and `platform`. Where a platform gives each workload an identit
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, ObjectStore, Workload
 from meshctl.platforms import registry
+from meshctl.render import literal
 
 SECRET = object_names.OBJECT_STORAGE_SECRET
+STAGING_IMAGE = "rclone/rclone:1.75"
 CONFIG = "object-storage"  # the name of a ConfigMap
 CONFIG_FILE = "aws-config"
 _CONFIG_FOLDER = "/etc/meshctl"
@@ -72,11 +73,6 @@ def _reads_config(deployment: Deployment, workload: Workload) -> bool:
     return needs_config(deployment) and bool(mounted_stores(deployment, workload))
 
 
-def variable_name(name: str) -> str:
-    """`my-weights` -> `MY_WEIGHTS`."""
-    return re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-
-
 def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     """The standard AWS SDK variables. Without keys only the region: the workload's identity brings the rest."""
     stores = mounted_stores(deployment, workload)
@@ -117,7 +113,7 @@ def is_staged(mount: Mount) -> bool:
     return mount.kind == "object" and mount.read_only
 
 
-def staging(deployment: Deployment, mount: Mount) -> dict[str, Any]:
+def staging(deployment: Deployment, workload: Workload, mount: Mount) -> dict[str, Any]:
     """One init container that fills a folder from a bucket. rclone is configured by variables: nothing to quote."""
     store = deployment.object_store(mount.storage)
     endpoint = _endpoint(deployment, store)
@@ -130,11 +126,13 @@ def staging(deployment: Deployment, mount: Mount) -> dict[str, Any]:
         settings["RCLONE_S3_ENDPOINT"] = endpoint
     if store.addressing != "auto":
         settings["RCLONE_S3_FORCE_PATH_STYLE"] = {"value": "true" if store.addressing == "path" else "false"}
+    source = f":s3:{store.bucket}/{store.prefix}".rstrip("/")
+    entries = [{"name": name, **value} for name, value in sorted(settings.items())]
+    env = {entry["name"]: entry for entry in (*entries, *variables(deployment, workload))}
     return {
         "name": f"stage-{store.name}",
-        "source": f":s3:{store.bucket}/{store.prefix}".rstrip("/"),
+        "args": ["stage", *(literal.written(text, (), env) for text in (source, mount.path, store.url))],
         "path": mount.path,
-        "url": store.url,
         "volume": store.name,
-        "env": [{"name": name, **value} for name, value in sorted(settings.items())],
+        "env": list(literal.each_value(env.values())),
     }

@@ -9,10 +9,10 @@ import signal
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import object_names, pod_files, pod_users
+from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, pod_security, pods, registries
+from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -197,7 +197,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else _server(deployment, workload)
+    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
     named = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
     return [*objects, named, *_services(deployment, workload, named), *_budget(deployment, workload)]
 
@@ -246,16 +246,17 @@ def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformOb
     return objects
 
 
-def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
-    whole = pods.takes_whole_node(workload, deployment.pool(workload.pool))
+def server(deployment: Deployment, workload: Workload) -> PlatformObject:
+    """The Deployment or StatefulSet of an inference or service workload, without what it depends on."""
+    new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "replicas": 0 if workload.paused else workload.replicas,
-        "max_unavailable": 1 if whole else 0,
-        "max_surge": 0 if whole else 1,
+        "max_unavailable": 0 if new_first else 1,
+        "max_surge": 1 if new_first else 0,
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
@@ -263,7 +264,7 @@ def _server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": "",
     }
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
-    manifest = _one(template, kind, values)
+    manifest = overrides.applied(_one(template, kind, values), workload)
     return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
 
 
@@ -282,7 +283,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": workload.name if workload.kind == "training" else "",
     }
     # not waited for: a job is done when its work is
-    return PlatformObject(f"workload/{workload.name}:job", _one("job", "Job", values))
+    manifest = overrides.applied(_one("job", "Job", values), workload)
+    return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
 def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:

@@ -51,12 +51,15 @@ def of_staging(user: PodUser) -> dict[str, Any]:
 def reason(deployment: Deployment) -> str:
     """Why the namespace can't enforce `restricted`; empty where it does."""
     locking = [w.name for w in deployment.workloads if pod_users.locks_memory(w, deployment.pool(w.pool))]
-    named = [_named(w) for w in deployment.workloads if w.user in ("root", "image")]
+    named = [_named(w) for w in deployment.workloads if pod_users.has_runtime_capabilities(w)]
+    overridden = pod_users.words_of_overridden_fields(deployment)
     parts = []
     if locking:
         parts.append(f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}")
     if named:
         parts.append(f"the mesh says whom these run as: {', '.join(named)}")
+    if overridden:
+        parts.append(f"environments.yaml sets fields of these pods that the levels restrict: {', '.join(overridden)}")
     return "; ".join(parts)
 
 

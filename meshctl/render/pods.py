@@ -9,14 +9,23 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from meshctl.model import object_names, pod_users
-from meshctl.model.deployment import Block, Deployment, Mount, Pool, Workload
-from meshctl.platforms import registry
-from meshctl.render import container_fields, file_mounts, object_storage, pod_security, registries
+from meshctl.model import object_names, pod_users, pod_variables
+from meshctl.model import tolerations as tolerations_of_pods
+from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
+from meshctl.render import (
+    container_fields,
+    file_mounts,
+    literal,
+    object_storage,
+    overrides,
+    pod_security,
+    registries,
+)
 
+BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
-_GPU = "nvidia.com/gpu"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
@@ -25,7 +34,8 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
     pool = deployment.pool(workload.pool)
     user = pod_users.of(workload, pool)
-    staged = [object_storage.staging(deployment, mount) for mount in workload.mounts if object_storage.is_staged(mount)]
+    env = environment(deployment, workload, pool)
+    to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
         "workload": workload,
@@ -33,17 +43,23 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
-        "files_revision": file_mounts.pod_annotations(workload),
+        "annotations": {
+            **network_annotations(workload, pool),
+            **scrape_annotations(workload),
+            **file_mounts.pod_annotations(workload),
+        },
         "selector": selector(deployment, workload),
+        "image": overrides.image_here(deployment, workload.image),
+        "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
         "image_pull_secrets": registries.references(workload),
-        "container_fields": container_fields.values(workload),
+        "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
-        "env": environment(deployment, workload, pool),
-        "staging_env": object_storage.variables(deployment, workload),
-        "staged": staged,
+        "env": env,
+        "staged": [object_storage.staging(deployment, workload, mount) for mount in to_stage],
+        "before": before_steps(deployment, workload, env),
         "staging_script": object_storage.STAGING_SCRIPT,
         "resources": resources(workload, pool),
         "volumes": [
@@ -103,6 +119,25 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     return found
 
 
+def scrape_annotations(workload: Workload) -> dict[str, str]:
+    """Annotations of pods by which Prometheus finds them: those of the kubernetes-pods job of the Prometheus project's
+    and the Helm chart's example configuration, which other collectors (OpenTelemetry, Grafana, Datadog) follow, too."""
+    if workload.metrics is None:
+        return {}
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(workload.ports[workload.metrics.port]),
+        "prometheus.io/path": workload.metrics.path,
+    }
+
+
+def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
+    """On pods, jobs' as well: the networks of the fabric, which Multus attaches a pod to when it starts."""
+    if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
+        return {}
+    return {NETWORKS: ", ".join(pool.fabric.networks)}
+
+
 def revision_of(secret: str) -> str:
     """The late value that counts the revisions of the Secret."""
     return f"revision.{secret}"
@@ -132,24 +167,9 @@ def port_name(name: str) -> str:
 
 
 def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """The taints of GPU nodes are tolerated wherever there are GPUs, whether or not this pool's nodes have them.
-
-    Ours comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
-    change a pod that runs.
-    """
-    found = [
-        {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
-        for taint in pool.taints
-        if taint.key != _GPU
-    ]
-    if not pool.gpus_per_node:
-        return found
-    own = map(dict, registry.platform(deployment.provider).nodes.gpu_tolerations)
-    return [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}, *own, *found]
-
-
-def takes_whole_node(workload: Workload, pool: Pool) -> bool:
-    return pool.gpus_per_node > 0 and workload.accelerators >= pool.gpus_per_node
+    """As `meshctl.model.tolerations` has them for the pool."""
+    gpu_resource = pool.gpu_resource if pool.gpus_per_node else ""
+    return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
 
 def fabric_count(workload: Workload, pool: Pool) -> int:
@@ -159,7 +179,9 @@ def fabric_count(workload: Workload, pool: Pool) -> int:
 def _hugepages_mib(workload: Workload, pool: Pool) -> int:
     if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
         return 0
-    share = HUGEPAGES_MIB * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
+    of_node = pool.fabric.huge_pages_mib
+    whole = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
+    share = whole * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
     return share - share % 2
 
 
@@ -167,7 +189,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[_GPU] = str(workload.accelerators)
+        devices[pool.gpu_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)
@@ -195,7 +217,7 @@ def _bytes(gib: float) -> str:
 
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
-    fabric_env = pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+    fabric_env = _fabric_env(workload, pool)
     own = pod_security.variables(pod_users.of(workload, pool))
     own_secret = object_names.workload_secret(workload.name)
     entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in own.items()}
@@ -204,24 +226,61 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
     entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
-    entries |= {name: {"value": value} for name, value in _mesh_env(deployment, workload).items()}
-    if workload.kind == "training":
-        entries["MESH_RANK"] = _from_annotation("batch.kubernetes.io/job-completion-index")
-    return [{**entry, "name": name} for name, entry in sorted(entries.items())]
+    entries |= _mesh_env(deployment, workload, pool)
+    return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 
-def _mesh_env(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    values = {"MESH_ENVIRONMENT": deployment.environment, "MESH_POOL": workload.pool}
+def before_steps(deployment: Deployment, workload: Workload, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Init containers with the variables and mounts of the workload's container, in their order. `own`: the variables
+    of that container."""
+    return [_before_step(deployment, step, f"{BEFORE}{number}", own) for number, step in enumerate(workload.before, 1)]
+
+
+def _before_step(deployment: Deployment, step: Before, name: str, own: list[dict[str, Any]]) -> dict[str, Any]:
+    env = literal.followed_by([entry for entry in own if entry["name"] not in step.env], step.env)
+    names = [entry["name"] for entry in env]
+    return {
+        "name": name,
+        "image": overrides.image_here(deployment, step.image),
+        "command": container_fields.expanded(step.command, names),
+        "args": container_fields.expanded(step.args, names),
+        "env": env,
+    }
+
+
+def _fabric_env(workload: Workload, pool: Pool) -> dict[str, str]:
+    return pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+
+
+def _mesh_env(deployment: Deployment, workload: Workload, pool: Pool) -> dict[str, dict[str, Any]]:
+    values = {pod_variables.ENVIRONMENT: deployment.environment, pod_variables.POOL: workload.pool}
     for store in object_storage.mounted_stores(deployment, workload):
-        values[f"MESH_{object_storage.variable_name(store.name)}_URL"] = store.url
+        values[pod_variables.url_of(store.name)] = store.url
+    values[pod_variables.ACCELERATORS] = str(workload.accelerators)
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in values.items()}
+    entries[pod_variables.ADDRESS] = _from_field("status.podIP")
+    if workload.is_job:
+        entries |= _job_env(workload)
+    steps = [text for step in workload.before for text in (*step.command, *step.args, *step.env.values())]
+    texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values(), *steps)
+    left_out = pod_variables.where_named(workload.kind) - pod_variables.named(texts)
+    return {name: entry for name, entry in entries.items() if name not in left_out}
+
+
+def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
+    entries: dict[str, dict[str, Any]] = {
+        pod_variables.NODES: {"value": str(workload.replicas)},
+        pod_variables.RANK: _from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
+    }
     if workload.kind == "training":
-        values["MESH_NODES"] = str(workload.replicas)
-        values["MESH_LEADER"] = f"{workload.name}-0.{workload.name}"
-    return values
+        hosts = [f"{workload.name}-{rank}.{workload.name}" for rank in range(workload.replicas)]
+        entries[pod_variables.LEADER] = {"value": hosts[0]}
+        entries[pod_variables.HOSTS] = {"value": ",".join(hosts)}
+    return entries
 
 
-def _from_annotation(annotation: str) -> dict[str, Any]:
-    return {"valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}}
+def _from_field(path: str) -> dict[str, Any]:
+    return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
 def _is_mounted(mount: Mount) -> bool:
@@ -238,6 +297,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     for mount in workload.mounts:
         if object_storage.is_staged(mount):
             found.append({"name": mount.storage, "emptyDir": {}})
+        elif mount.kind == "local":
+            found.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
             found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
         elif mount.kind == "block":

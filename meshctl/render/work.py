@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, file_mounts, platform
+from meshctl.render import container_fields, file_mounts, platform, pods, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -36,16 +36,17 @@ def same_work(old: Spec, new: Spec, own: frozenset[str]) -> bool:
 
     `own`: the names of these variables, of the old workload and the new one.
     """
-    return _work(old, own) == _work(new, own)
+    return _work(rewriting.rewritten(old, new), own) == _work(new, own)
 
 
 def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
-    (main,) = [each for each in spec["template"]["spec"]["containers"] if each["name"] == "main"]
+    main = rewriting.main_container(spec)
     env = {entry["name"]: entry for entry in main.get("env") or ()}
     mounts = [mount for mount in main.get("volumeMounts") or () if not mount["name"].startswith(_ADDED_BY_MESHCTL)]
     return {
         "pods": spec.get("completions"),
         "image": main.get("image"),
+        "before": _steps_before(spec),
         **container_fields.work(main),
         "env": {name: env[name] for name in sorted(own) if name in env},
         # a store that is written has no mount, only its URL, which differs from environment to environment
@@ -53,6 +54,18 @@ def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
         **file_mounts.work(spec["template"], main),
         "mounts": sorted((mount["name"], mount["mountPath"], bool(mount.get("readOnly"))) for mount in mounts),
     }
+
+
+def only_rewritten(old: Spec, new: Spec) -> bool:
+    """Whether they differ in nothing but how an older meshctl wrote the texts of the container down."""
+    return bool(differing(old, new)) and not differing(rewriting.rewritten(old, new), new)
+
+
+def _steps_before(spec: Spec) -> list[tuple[Any, ...]]:
+    steps = [
+        each for each in spec["template"]["spec"].get("initContainers") or () if each["name"].startswith(pods.BEFORE)
+    ]
+    return [(step.get("image"), step.get("command"), step.get("args")) for step in steps]
 
 
 def differing(old: Spec, new: Spec) -> tuple[str, ...]:

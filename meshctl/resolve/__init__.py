@@ -9,13 +9,14 @@ from __future__ import annotations
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model import pod_users
+from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, storage, workloads
+from meshctl.resolve import allocatable, pools, roll_outs, storage, workload_notes, workloads
 
 
 def resolve(
@@ -33,7 +34,7 @@ def resolve(
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh)
+    carried = workloads.resolve(mesh, environment)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -46,6 +47,7 @@ def resolve(
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
     ]
+    carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
@@ -58,7 +60,18 @@ def resolve(
         rejected=made.rejected,
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
-        notes=(*made.notes, *stored.notes, *_notes(mesh, deployment), *platform.words.notes(environment)),
+        notes=(
+            *made.notes,
+            *stored.notes,
+            *_notes(mesh, deployment),
+            *(
+                note
+                for each in carried
+                for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
+            ),
+            *workloads.notes(carried),
+            *platform.words.notes(environment),
+        ),
     )
 
 
@@ -86,6 +99,7 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        images=environment.images,
     )
     return pod_users.with_one_user(deployment)
 
@@ -154,4 +168,4 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
-    return (*notes, *pod_users.notes(deployment))
+    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment))

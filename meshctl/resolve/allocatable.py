@@ -13,7 +13,7 @@ from typing import Final
 
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Pool
-from meshctl.model.observed import Facts
+from meshctl.model.observed import Facts, ObservedNode
 from meshctl.platforms import registry
 
 # kube-reserved of the EKS images: of the first core, the second, the third and fourth, and of all others. Taken for
@@ -44,11 +44,15 @@ _EFA_HUGE_PAGES_MIB: Final = 2 * 5128
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Of one node, and the most pods that it may have. 0 = not known."""
+    """Of one node, and the most pods that it may have. 0 = not known. `nodes`: of a given cluster, those that the pool
+    got. `is_seen`: whether all that runs on them was looked at."""
 
     cpu_cores: float
     memory_gib: float
     pods: int = 0
+    rdma_devices: int = 0
+    nodes: tuple[ObservedNode, ...] = ()
+    is_seen: bool = False
 
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:
@@ -59,6 +63,9 @@ def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = N
             min(node.allocatable_cpu or node.cpu_cores for node in nodes),
             min(node.allocatable_memory_gib or node.memory_gib for node in nodes),
             min(node.allocatable_pods for node in nodes),
+            min(node.rdma_devices(pool.fabric.resource) for node in nodes) if pool.fabric else 0,
+            nodes=tuple(nodes),
+            is_seen=facts is not None and facts.pods_are_seen,
         )
     efa = pool.fabric is not None and pool.fabric.kind == "efa"
     # without its nodes, of an existing cluster only what the mesh asks for is known: its nodes may have more
@@ -85,6 +92,8 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
         memory_gib=machine.memory_gib * reported - kept_mib / 1024,
         pods=most_pods if large else _MOST_PODS,
+        # other fabrics' resources mark a node, and every pod may have one
+        rdma_devices=rdma.resource_count if rdma is not None and rdma.kind == "efa" else 0,
     )
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from meshctl.catalog import Catalog, ListPrice, Machine
+from meshctl.catalog import Catalog, ListPrice, Machine, vendors
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Market, Rejected
 from meshctl.model.references import suggestion
-from meshctl.model.units import format_gib
+from meshctl.model.units import format_in_gib
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
 
@@ -46,9 +46,9 @@ class Requirement:
 
     def __str__(self) -> str:
         parts = [f"{self.gpus} x {' or '.join(self.models)}"] if self.models else []
-        parts += [f"{format_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
+        parts += [f"{format_in_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
         parts += [f"{self.cpu_cores} cores"] if self.cpu_cores else []
-        parts += [f"{format_gib(self.memory_gib)} memory"] if self.memory_gib else []
+        parts += [f"{format_in_gib(self.memory_gib)} memory"] if self.memory_gib else []
         parts += [f"{self.scratch_gb:g} GB scratch"] if self.scratch_gb else []
         parts += ["RDMA"] if self.rdma else []
         parts += [f"{self.bandwidth_gbps:g} Gbit/s"] if self.bandwidth_gbps else []
@@ -98,7 +98,7 @@ def same_model(wanted: str, model: str, memory_gib: float) -> bool:
 
 @lru_cache(maxsize=4096)
 def _words(model: str) -> frozenset[str]:
-    return frozenset(model.upper().replace("-", " ").split()) - mesh_model.MAKERS
+    return vendors.model_words(model) - mesh_model.MAKERS
 
 
 @lru_cache(maxsize=8192)
@@ -119,13 +119,14 @@ def choose(catalog: Catalog, provider: str, region: str, requirement: Requiremen
 @lru_cache(maxsize=8192)
 def _choose(catalog: Catalog, provider: str, region: str, requirement: Requirement) -> Choice:
     fitting: list[Machine] = []
-    rejected: list[tuple[int, Rejected]] = []
+    rejected: list[tuple[tuple[int, ...], Rejected]] = []
     for machine in catalog.machines[provider]:
-        failure = _first_failure(machine, region, requirement)
-        if failure is None:
-            fitting.append(machine)
+        failures = _failures(machine, region, requirement)
+        if failures:
+            reason = "; ".join(failures.values())
+            rejected.append((tuple(failures), Rejected(machine=machine.name, reason=reason)))
         else:
-            rejected.append((failure[0], Rejected(machine=machine.name, reason=failure[1])))
+            fitting.append(machine)
     fitting.sort(key=lambda machine: _rank(machine, region, requirement))
     best, hint = ("", "") if fitting else _nearest(catalog.machines[provider], region, rejected, requirement)
     return Choice(tuple(fitting), tuple(row for _, row in rejected), best, hint)
@@ -165,6 +166,8 @@ def _accelerator(machine: Machine, _region: str, want: Requirement) -> str:
         return f"has {machine.gpu_count} x {machine.gpu_model}, no accelerator wanted" if machine.gpu_model else ""
     if not any(_answers(machine, model) for model in want.models):
         return f"{machine.gpu_model or 'no GPU'}, wanted {wanted}"
+    if not vendors.of_model(machine.gpu_model).resource:
+        return f"{machine.gpu_model}, which meshctl can't ask Kubernetes for"
     return f"only {machine.gpu_fraction:g} of a {machine.gpu_model}" if machine.gpu_fraction < 1 else ""
 
 
@@ -175,7 +178,7 @@ def _accelerator_count(machine: Machine, _region: str, want: Requirement) -> str
 
 def _accelerator_memory(machine: Machine, _region: str, want: Requirement) -> str:
     has, wanted = machine.gpu_memory_gib, want.gpu_memory_gib
-    return f"{format_gib(has)} per GPU, wanted {format_gib(wanted)}" if has + _ROUNDING_GIB < wanted else ""
+    return f"{format_in_gib(has)} per GPU, wanted {format_in_gib(wanted)}" if has + _ROUNDING_GIB < wanted else ""
 
 
 def _arch(machine: Machine, _region: str, want: Requirement) -> str:
@@ -188,7 +191,7 @@ def _cpu(machine: Machine, _region: str, want: Requirement) -> str:
 
 def _memory(machine: Machine, _region: str, want: Requirement) -> str:
     short = machine.memory_gib + _ROUNDING_GIB < want.memory_gib
-    return f"{format_gib(machine.memory_gib)} memory, wanted {format_gib(want.memory_gib)}" if short else ""
+    return f"{format_in_gib(machine.memory_gib)} memory, wanted {format_in_gib(want.memory_gib)}" if short else ""
 
 
 def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
@@ -270,8 +273,8 @@ def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     return f"set arch to {other}, or ask for less memory"
 
 
-# In the order in which reasons are given; then what makes a machine the nearest of those that come no further than to
-# this check, and the hint when it is the nearest of all.
+# In the order in which reasons are given, the accelerator's first; then what makes a machine the nearest of those whose
+# first reason is of this check, and the hint for it.
 _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_accelerator, _nothing, _say("name another accelerator model too: model: [A, B] is in order of preference")),
     (_accelerator_count, lambda m, _: m.gpu_count, _say("ask for fewer accelerators per node and more nodes")),
@@ -288,27 +291,31 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
 )
 
 
-def _first_failure(machine: Machine, region: str, want: Requirement) -> tuple[int, str] | None:
-    for index, (check, _, _) in enumerate(_CHECKS):
-        reason = check(machine, region, want)
-        if reason:
-            return index, reason
-    return None
+def _failures(machine: Machine, region: str, want: Requirement) -> dict[int, str]:
+    """Every reason against a machine, by the place of its check; of one with another accelerator no more than that."""
+    other = _accelerator(machine, region, want)
+    if other:
+        return {0: other}
+    reasons = {index: check(machine, region, want) for index, (check, _, _) in enumerate(_CHECKS)}
+    return {index: reason for index, reason in reasons.items() if reason}
 
 
 def _nearest(
-    machines: tuple[Machine, ...], region: str, rejected: list[tuple[int, Rejected]], want: Requirement
+    machines: tuple[Machine, ...], region: str, rejected: list[tuple[tuple[int, ...], Rejected]], want: Requirement
 ) -> tuple[str, str]:
     """The machine that came furthest through the checks, and what would make it fit.
 
     Of several it is the one with the most of what was wanted there, then the cheapest.
     """
-    index = max(index for index, _ in rejected)
-    _, measure, hint = _CHECKS[index]
+    index = max(places[0] for places, _ in rejected)
+    _, measure, _ = _CHECKS[index]
     if index == 0 and want.models:
         models = sorted({machine.gpu_model for machine in machines if machine.gpu_model})
-        return "nothing", f"the catalog here has {', '.join(models)}{suggestion(want.models[0], models)}"
+        wanted = want.models[0]
+        of_its_vendor = [model for model in models if vendors.of_model(model) == vendors.of_model(wanted)]
+        return "nothing", f"the catalog here has {', '.join(models)}{suggestion(wanted, of_its_vendor)}"
     by_name = {machine.name: machine for machine in machines}
-    candidates = [(by_name[row.machine], row.reason) for at, row in rejected if at == index]
-    nearest, reason = min(candidates, key=lambda item: (-measure(item[0], want), _rank(item[0], region, want)))
-    return f"{nearest.name}: {reason}", hint(machines, want)
+    candidates = [(by_name[row.machine], row.reason, places) for places, row in rejected if places[0] == index]
+    nearest, reason, places = min(candidates, key=lambda item: (-measure(item[0], want), _rank(item[0], region, want)))
+    hints = (_CHECKS[place][2](machines, want) for place in places)
+    return f"{nearest.name}: {reason}", "; and ".join(hints)

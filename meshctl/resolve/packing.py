@@ -1,7 +1,7 @@
 """Whether the pods of several workloads fit on the nodes of one pool together. PURE.
 
-Called by `meshctl.resolve.workloads`. Nodes of a pool are equal, and so are the pods of a workload, so both are counted
-and not listed: the time depends on the number of workloads, not on that of pods or nodes.
+Called by `meshctl.resolve.workloads`. Most nodes of a pool are equal, and so are the pods of a workload, so both are
+counted and not listed: the time depends on the number of workloads, not on that of pods or nodes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Final
 
 # One number for each resource, in one order throughout: of a pod what it asks for, of a node what pods can have of it.
 Amounts = tuple[float, ...]
+# Groups of equal nodes: what is free on each, and how many there are.
+Nodes = tuple[tuple[Amounts, int], ...]
 
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 _ALL_ORDERS: Final = 5  # up to so many workloads every order is tried: 120 of them
@@ -33,13 +35,14 @@ class Pods:
         """How many of them fit where so much is free; all of them where nothing is known that could be too little."""
         pairs = zip(free, self.wants, strict=True)
         most = min(
-            (math.floor(has / want + _TOLERANCE) for has, want in pairs if want and has != math.inf), default=self.count
+            (max(math.floor(has / want + _TOLERANCE), 0) for has, want in pairs if want and has != math.inf),
+            default=self.count,
         )
         return min(most, 1) if self.apart else most
 
 
 @lru_cache(maxsize=8192)
-def placeable(pods: tuple[Pods, ...], node: Amounts, nodes: int) -> int:
+def placeable(pods: tuple[Pods, ...], nodes: Nodes) -> int:
     """How many of the pods find a place; all of them where it isn't certain that some don't.
 
     A packing that was found proves that all fit. First-fit-decreasing can miss one that exists, so other orders are
@@ -47,19 +50,30 @@ def placeable(pods: tuple[Pods, ...], node: Amounts, nodes: int) -> int:
     bound on the nodes needed says so. What lies between is allowed: a gap must be true. What has a pod on every node
     is put there first: that leaves no choice, and smaller nodes for the rest.
     """
-    everywhere = tuple(kind for kind in pods if kind.apart and kind.count == nodes)
-    free = tuple(has - sum(kind.wants[i] for kind in everywhere) for i, has in enumerate(node))
-    if min(free) < 0:
-        everywhere, free = (), node
-    others = tuple(kind for kind in pods if kind not in everywhere)
-    settled, wanted = len(everywhere) * nodes, sum(kind.count for kind in others)
+    others, nodes = beside_everywhere(pods, nodes)
+    wanted = sum(kind.count for kind in others)
+    settled = sum(kind.count for kind in pods) - wanted
+    largest = tuple(max(amounts) for amounts in zip(*(free for free, _ in nodes), strict=True))
     best = 0
-    for order in _orders(others, free):
+    for order in _orders(others, largest):
         for even in (False, True):
-            best = max(best, _placed(order, free, nodes, even=even))
+            best = max(best, _placed(order, nodes, even=even))
             if best == wanted:
                 return settled + wanted
-    return settled + (best if _needs_more(others, free, nodes) else wanted)
+    return settled + (best if _needs_more(others, largest, nodes) else wanted)
+
+
+def beside_everywhere(pods: tuple[Pods, ...], nodes: Nodes) -> tuple[tuple[Pods, ...], Nodes]:
+    """The pods without those that stand on every node, and what these leave; all of both where they don't fit."""
+    number = sum(count for _, count in nodes)
+    everywhere = tuple(kind for kind in pods if kind.apart and kind.count == number)
+    left = tuple(
+        (tuple(has - sum(kind.wants[i] for kind in everywhere) for i, has in enumerate(free)), count)
+        for free, count in nodes
+    )
+    if not everywhere or min(min(free) for free, _ in left) < 0:
+        return pods, nodes
+    return tuple(kind for kind in pods if kind not in everywhere), left
 
 
 def _orders(pods: tuple[Pods, ...], node: Amounts) -> Iterator[tuple[Pods, ...]]:
@@ -77,13 +91,14 @@ def _shares(kind: Pods, node: Amounts) -> Amounts:
     return tuple(want / has if has else 0.0 for want, has in zip(kind.wants, node, strict=True))
 
 
-def _placed(order: tuple[Pods, ...], node: Amounts, nodes: int, *, even: bool) -> int:
+def _placed(order: tuple[Pods, ...], nodes: Nodes, *, even: bool) -> int:
     """Put workload after workload on the first nodes with room, or evenly on all of them; what finds a place."""
-    groups, placed = [(node, nodes)], 0
+    groups, placed = list(nodes), 0
+    number = sum(count for _, count in nodes)
     for kind in order:
         left = kind.count
         if even and not kind.apart:
-            groups, left = _put(kind, left, math.ceil(left / nodes), groups)
+            groups, left = _put(kind, left, math.ceil(left / number), groups)
         groups, left = _put(kind, left, left, groups)
         placed += kind.count - left
     return placed
@@ -108,18 +123,23 @@ def _without(free: Amounts, kind: Pods, taken: int) -> Amounts:
     return tuple(has - taken * want for has, want in zip(free, kind.wants, strict=True)) if taken else free
 
 
-def _needs_more(pods: tuple[Pods, ...], node: Amounts, nodes: int) -> bool:
-    """Whether the pods need more than `nodes` nodes for certain, by one resource alone.
+def _needs_more(pods: tuple[Pods, ...], largest: Amounts, nodes: Nodes) -> bool:
+    """Whether the pods need more than these nodes for certain, by one resource alone. `largest`: what the best has of
+    each.
 
     Shares of a node go through dual feasible functions: whatever fits on a node sums up to at most 1 after them too.
     Source: Fekete and Schepers, New classes of fast lower bounds for bin packing problems, Math. Programming 91 (2001).
     """
-    for resource, has in enumerate(node):
+    number = sum(count for _, count in nodes)
+    for resource, has in enumerate(largest):
         if not has or has == math.inf:
             continue
+        wanted = sum(kind.wants[resource] * kind.count for kind in pods)
+        if wanted > sum(max(free[resource], 0) * count for free, count in nodes) * (1 + _TOLERANCE):
+            return True
         shares = [(kind.wants[resource] / has, kind.count) for kind in pods]
         for bound in _bounds({share for share, _ in shares}):
-            if sum(bound(share) * count for share, count in shares) > nodes * (1 + _TOLERANCE):
+            if sum(bound(share) * count for share, count in shares) > number * (1 + _TOLERANCE):
                 return True
     return False
 

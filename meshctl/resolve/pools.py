@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshctl.catalog import Catalog
+from meshctl.catalog import Catalog, Machine, vendors
 from meshctl.model import mesh as mesh_model
+from meshctl.model import tolerations
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve import existing, fabric, machines, prices
+from meshctl.resolve import existing, fabric, given_fabric, machines, prices
 from meshctl.resolve.capacity import Assigned, Reserved
 
 
@@ -97,6 +98,7 @@ def _pool_of_machine(
         gpu_model=machine.gpu_model,
         gpus_per_node=machine.gpu_count,
         gpu_memory_gib=machine.gpu_memory_gib,
+        gpu_resource=vendors.of_model(machine.gpu_model).resource,
         cpu_cores=machine.cpu_cores,
         memory_gib=machine.memory_gib,
         scratch_gb=machine.scratch_gb,
@@ -106,10 +108,11 @@ def _pool_of_machine(
         zones=(zone,) if zone else offer.zones(environment, in_one_zone),
         reservation=target.id if target else "",
         ami_type=offer.image(machine),
-        fabric=fabric.of_machine(pool.fabric, mesh.fabrics[pool.fabric], machine) if pool.fabric else None,
+        fabric=_machine_fabric(pool.fabric, mesh, environment, machine),
         labels=_labels(mesh, name),
         # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
+        tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),
         price=prices.of_machine(
             f"pool/{name}",
@@ -137,14 +140,52 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        chosen = existing.choose(facts, mesh.name, wanted)
-    pools.gaps, pools.rejected = chosen.gaps, chosen.rejected
+        provider, given = environment.provider, environment.pod_tolerations
+        tolerated = {
+            name: tolerations.of_pods(provider, (), given, gpu_resource=_gpu_resource(requirement))
+            for name, (_, requirement) in wanted.items()
+        }
+        chosen = existing.choose(facts, mesh.name, wanted, tolerated)
+        pools.notes.extend(facts.notes)
+    pools.gaps, pools.rejected = [*_unsupported(mesh), *chosen.gaps], chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
+    declared = registry.platform(environment.provider).fabric.declared(environment)
+    pools.gaps.extend(given_fabric.gaps(pools.made, declared))
+    pools.notes.extend(given_fabric.notes(pools.made, facts, declared))
+    pools.notes.extend(_user_notes(pools.made))
     if any(pool.fabric and pool.fabric.bandwidth_gbps for pool in pools.made):
         pools.notes.append(
             "the fabric's bandwidth can't be read from a cluster: measure it, for example with nccl-tests"
         )
     return pools
+
+
+def _unsupported(mesh: mesh_model.Mesh) -> list[Gap]:
+    """Accelerators that pods can't ask for on any cluster, whatever its nodes have."""
+    resources = " and ".join(f"{vendor.name} ({vendor.resource})" for vendor in vendors.supported())
+    gaps = []
+    for name, pool in mesh.pools.items():
+        models = pool.accelerator.model if pool.accelerator else ()
+        makers = {vendors.of_model(model).name for model in models if not vendors.of_model(model).resource}
+        if models and all(not vendors.of_model(model).resource for model in models):
+            wanted = f"{' or '.join(models)} of {' or '.join(sorted(makers))}"
+            hint = "name an accelerator of one of these makers too: model: [A, B] is in order of preference"
+            best = f"on existing clusters, pods can ask for accelerators of {resources}"
+            gaps.append(Gap(subject=f"pool/{name}", wanted=wanted, best=best, hint=hint))
+    return gaps
+
+
+def _user_notes(pools: list[Pool]) -> list[str]:
+    """What the nodes must allow the pods' user, by the vendor of their accelerators."""
+    noted = ((pool.name, vendors.of_resource(pool.gpu_resource).user_note) for pool in pools if pool.gpus_per_node)
+    return [f"pool {name}: {note}" for name, note in noted if note]
+
+
+def _gpu_resource(requirement: machines.Requirement) -> str:
+    """The extended resource of the wanted accelerators; "" where none are wanted."""
+    if not requirement.gpus:
+        return ""
+    return next((vendors.of_model(model).resource for model in requirement.models), "") or vendors.vendors()[0].resource
 
 
 def _pool_of_nodes(
@@ -169,6 +210,7 @@ def _pool_of_nodes(
         gpu_model=model,
         gpus_per_node=min((node.gpu_count for node in nodes), default=accelerator.count if accelerator else 0),
         gpu_memory_gib=(accelerator.memory_gib or 0) if accelerator else 0,
+        gpu_resource=nodes[0].gpu_resource if nodes else vendors.of_model(model).resource,
         cpu_cores=min((node.cpu_cores for node in nodes), default=pool.cpu.cores or 0),
         memory_gib=min((node.memory_gib for node in nodes), default=pool.cpu.memory_gib or 0),
         scratch_gb=pool.scratch_gb or 0,
@@ -176,9 +218,16 @@ def _pool_of_nodes(
         arch=pool.arch,
         fabric=_cluster_fabric(pool.fabric, mesh, environment, nodes),
         labels=_labels(mesh, name),
+        tolerations=environment.pod_tolerations,
         node_names=tuple(node.name for node in nodes),
         price=prices.of_hardware(f"pool/{name}", name, pool.nodes.min, hardware, environment.prices),
     )
+
+
+def _machine_fabric(
+    name: str | None, mesh: mesh_model.Mesh, environment: PlatformEnvironment, machine: Machine
+) -> Fabric | None:
+    return fabric.of_machine(name, mesh.fabrics[name], machine, environment.fabric.env) if name else None
 
 
 def _cluster_fabric(
@@ -187,11 +236,5 @@ def _cluster_fabric(
     environment: PlatformEnvironment,
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
-    if name is None:
-        return None
     declared = registry.platform(environment.provider).fabric.declared(environment)
-    made = fabric.of_cluster(name, mesh.fabrics[name], declared)
-    found = {node.rdma_resource for node in nodes if node.rdma_resource}
-    if made.kind != "ethernet" and found and made.resource not in found:
-        return made.model_copy(update={"resource": min(found)})
-    return made
+    return given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes) if name else None

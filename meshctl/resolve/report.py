@@ -15,7 +15,7 @@ from typing import Final
 from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
 from meshctl.printable import one_line
 from meshctl.resolve import prices
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _CELL: Final = 34  # widest column; longer cells wrap
 _LINE: Final = 100
@@ -96,7 +96,7 @@ def human(mesh: str, resolutions: Iterable[Resolution], *, count: int, verbose: 
 
 def _table(mesh: str, resolutions: list[Resolution]) -> str:
     rows = [[mesh, *(resolution.environment for resolution in resolutions)]]
-    verdicts = ("yes" if r.deployment else f"no: {counted(len(r.gaps), 'gap')}" for r in resolutions)
+    verdicts = ("yes" if r.deployment else f"no: {pluralize(len(r.gaps), 'gap')}" for r in resolutions)
     rows.append(["can carry it", *verdicts])
     rows.append(["migrate", *(_migrate(resolution) for resolution in resolutions)])
     columns = [_column(resolution) for resolution in resolutions]

@@ -90,6 +90,9 @@ def resolve(place: Place) -> Storages:
                 gap(name, "engine neuralmesh", "engine native", "NeuralMesh is not supported yet: use engine: native")
             )
             continue
+        if storage.kind == "local":
+            made.words[name] = "the local disk of each pod's node"
+            continue
         carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
         carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)
         if isinstance(carried, Gap):
@@ -117,7 +120,7 @@ def stays_behind(mesh: mesh_model.Mesh) -> dict[str, str]:
     return {
         name: storage.kind
         for name, storage in mesh.storage.items()
-        if storage.kind != "object" and not storage.ephemeral
+        if storage.kind in ("filesystem", "block") and not storage.ephemeral
     }
 
 

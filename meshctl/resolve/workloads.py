@@ -6,25 +6,56 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Checkpoint, Gap, Health, Mount, Pool, Workload
-from meshctl.model.units import format_gib
+from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.environment import PlatformEnvironment
+from meshctl.model.nested import merged
+from meshctl.model.observed import ObservedNode
+from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
+ALL: Final = "*"  # in environments.yaml: every workload
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 
 
-def resolve(mesh: mesh_model.Mesh) -> tuple[Workload, ...]:
-    return tuple(_workload(mesh, name, workload) for name, workload in mesh.workloads.items())
+def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Workload, ...]:
+    """The workloads of the mesh with what the environment says of them."""
+    return tuple(
+        _with_overrides(_workload(mesh, name, workload), environment) for name, workload in mesh.workloads.items()
+    )
+
+
+def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
+    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables."""
+    entries = [environment.workloads[name] for name in (ALL, workload.name) if name in environment.workloads]
+    if not entries:
+        return workload
+    changes: dict[str, dict[str, Any]] = {"env": dict(workload.env), "labels": {}, "annotations": {}, "pod": {}}
+    for entry in entries:
+        for key in ("env", "labels", "annotations"):
+            changes[key] |= getattr(entry, key)
+        changes["pod"] = merged(changes["pod"], entry.pod)
+    return workload.model_copy(update=changes)
+
+
+def notes(workloads: Iterable[Workload]) -> list[str]:
+    """What environments.yaml adds to pods, which no other environment has."""
+    return [
+        f"workload/{workload.name}: {', '.join(sorted(workload.pod))} of its pods are set by environments.yaml and are"
+        " not portable; the cluster checks them at `plan`"
+        for workload in workloads
+        if workload.pod
+    ]
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
@@ -44,14 +75,19 @@ def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
 
 
 def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
-    """Read-only object mounts are copied to the node's disk (ADR 0005)."""
-    staged = [name for name, mount in workload.mounts.items() if mount.read_only]
-    return sum(mesh.storage[name].size_gib for name in staged if mesh.storage[name].kind == "object")
+    """Read-only object mounts are copied to the node's disk (ADR 0005); local storage is a folder of it."""
+    return sum(
+        mesh.storage[name].size_gib
+        for name, mount in workload.mounts.items()
+        if mesh.storage[name].kind == "local" or (mesh.storage[name].kind == "object" and mount.read_only)
+    )
 
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
-_DECIDED: Final = frozenset({"name", "replicas", "secrets", "files", "health", "mounts", "checkpoint"})
+_DECIDED: Final = frozenset(
+    {"name", "replicas", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
+)
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
 
@@ -68,6 +104,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
         health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        before=tuple(Before(**step.model_dump()) for step in workload.before),
+        metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
         staged_gib=_staged_gib(mesh, workload),
         mounts=tuple(
             Mount(
@@ -75,6 +113,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
                 storage=storage,
                 kind=mesh.storage[storage].kind,
                 ephemeral=mesh.storage[storage].ephemeral,
+                local_gib=mesh.storage[storage].size_gib if mesh.storage[storage].kind == "local" else 0,
             )
             for storage, mount in workload.mounts.items()
         ),
@@ -83,7 +122,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class Home:
     """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
 
     pool: Pool
@@ -96,12 +135,47 @@ class _Home:
 
     @property
     def node(self) -> packing.Amounts:
-        """In the order of `_pods_of`."""
+        """In the order of `pods_of`."""
         known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
-        fabric = self.pool.fabric
-        # other fabrics' resources mark a node, and every pod may have one
-        devices = fabric.resource_count if fabric and fabric.kind == "efa" else math.inf
-        return (self.pool.gpus_per_node, *(has or math.inf for has in known), devices, self.usable.pods or math.inf)
+        devices = (self.usable.rdma_devices, self.usable.pods)
+        return (self.pool.gpus_per_node, *(has or math.inf for has in (*known, *devices)))
+
+    @property
+    def nodes(self) -> packing.Nodes:
+        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
+        their own."""
+        seen = [self._free(node) for node in self.usable.nodes]
+        missing = self.pool.nodes - len(seen)
+        groups = Counter([*seen, *([self.node] * missing if seen else [])])
+        return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
+
+    def _free(self, node: ObservedNode) -> packing.Amounts:
+        *_, disk, devices, _ = self.node
+        taken, most_pods = node.taken, node.allocatable_pods
+        return (
+            max(node.gpu_count - taken.gpus, 0),
+            max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
+            max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
+            disk,
+            devices,
+            max(most_pods - taken.pods, 0) if most_pods else math.inf,
+        )
+
+    def free(self, resource: int) -> float:
+        """Of one resource, on all nodes together."""
+        return sum(free[resource] * count for free, count in self.nodes)
+
+    def places(self, pods: packing.Pods) -> int:
+        """For how many of the pods there is room, if nothing else of the mesh is there."""
+        return sum(pods.fit_on(free) * count for free, count in self.nodes)
+
+    @property
+    def others(self) -> str:
+        """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
+        taken = [node.taken for node in self.usable.nodes]
+        totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
+        parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
+        return f"; pods of others have {' and '.join(parts)} there" if parts else ""
 
 
 def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
@@ -110,7 +184,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
     `usable`: what pods can have of a node, by the pool's name; 0 is not known (an existing cluster, offline) and
     forbids nothing.
     """
-    homes = {pool.name: _Home(pool, usable[pool.name]) for pool in pools}
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     found: list[Gap] = []
     for workload in workloads:
@@ -121,12 +195,25 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             found.append(impossible)
             continue
-        if workload.replicas > _pods_of(workload, home.pool).fit_on(home.node) * home.pool.nodes:
+        if workload.replicas > home.places(pods_of(workload, home.pool)):
             found.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
-    found.extend(gap for name, members in by_pool.items() if (gap := _crowded(members, homes[name])))
+    for name, members in by_pool.items():
+        together = (_crowded(each, homes[name]) for each in _at_once(members))
+        found.extend([gap for gap in together if gap][:1])
     return found
+
+
+def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
+    """The workloads of a pool that must find room together.
+
+    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
+    end, and beside no other job.
+    """
+    yield [workload for workload in members if workload.kind != "batch"]
+    serving = [workload for workload in members if not workload.is_job]
+    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
@@ -156,7 +243,7 @@ def _unwritable(workload: Workload) -> Gap | None:
     )
 
 
-def _too_large(workload: Workload, home: _Home) -> Gap | None:
+def _too_large(workload: Workload, home: Home) -> Gap | None:
     pool, usable = home.pool, home.usable
     checks = (
         (workload.accelerators, pool.gpus_per_node, pool.gpus_per_node, "accelerators", True),
@@ -165,7 +252,7 @@ def _too_large(workload: Workload, home: _Home) -> Gap | None:
     )
     for wanted, has, label, what, known in checks:
         if known and wanted > has:
-            show = format_gib if what == "memory" else _cores
+            show = format_in_gib if what == "memory" else _cores
             return Gap(
                 subject=f"workload/{workload.name}",
                 wanted=f"{show(wanted)} {what} per pod",
@@ -181,62 +268,63 @@ def _cores(number: float) -> str:
     return f"{math.floor(number * 100 + _TOLERANCE) / 100:g}"
 
 
-def _no_room(workload: Workload, home: _Home) -> Gap:
-    wanted = f"{format_gib(workload.staged_gib)} of local disk per pod"
+def _no_room(workload: Workload, home: Home) -> Gap:
+    wanted = f"{format_in_gib(workload.staged_gib)} of local disk per pod"
     return Gap(
         subject=f"workload/{workload.name}",
-        wanted=f"{wanted}, for the object stores that it mounts with readOnly",
-        best=f"{home.pool.machine} of pool {home.pool.name} has {format_gib(home.disk_gib)} for it",
-        hint="ask for local NVMe (scratch) in its pool, or mount without readOnly and read from the store's URL",
+        wanted=f"{wanted}, for its local storage and the object stores that it mounts with readOnly",
+        best=f"{home.pool.machine} of pool {home.pool.name} has {format_in_gib(home.disk_gib)} for it",
+        hint="ask for local NVMe (scratch) in its pool, make local storage smaller, or mount an object store without "
+        "readOnly and read from its URL",
     )
 
 
-def _pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
     return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
 
 
-def _too_many(workload: Workload, home: _Home) -> Gap:
-    pool, pods = home.pool, _pods_of(workload, home.pool)
-    capacity = pods.fit_on(home.node) * pool.nodes
-    fits = [has // want if want else math.inf for want, has in zip(pods.wants, home.node, strict=True)]
+def _too_many(workload: Workload, home: Home) -> Gap:
+    pool, pods = home.pool, pods_of(workload, home.pool)
+    tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
+    fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
     why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.apart else ""
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{capacity} fit on its {counted(pool.nodes, 'node')} ({pool.machine}){why}",
+        best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
 
-# What pods share of a node, in the order of `_pods_of`, and how each is written.
+# What pods share of a node, in the order of `pods_of`, and how each is written.
 _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
-    ("memory", format_gib),
-    ("local disk", format_gib),
-    ("EFA devices", "{:g}".format),
+    ("memory", format_in_gib),
+    ("local disk", format_in_gib),
+    ("RDMA devices", "{:g}".format),
     ("pods", "{:g}".format),
 )
 
 
-def _crowded(members: list[Workload], home: _Home) -> Gap | None:
+def _crowded(members: list[Workload], home: Home) -> Gap | None:
     """Workloads that fit one by one, and not together."""
     if len(members) < 2:
         return None
-    pool, node = home.pool, home.node
-    pods = tuple(_pods_of(workload, pool) for workload in members)
+    pool = home.pool
+    pods = tuple(pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
     for resource, (what, show) in enumerate(_TOLD):
-        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), node[resource] * pool.nodes
+        wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), home.free(resource)
         if wanted > has * (1 + _TOLERANCE):
-            return _together(pool, f"{show(wanted)} {what} for {names} together", show(has))
-    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, node, pool.nodes)
+            return _together(home, f"{show(wanted)} {what} for {names} together", show(has))
+    wanted_pods, placed = sum(kind.count for kind in pods), packing.placeable(pods, home.nodes)
     if placed == wanted_pods:
         return None
-    return _together(pool, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
+    return _together(home, f"room for {_listed(members, pool)}", f"{placed} of the {wanted_pods} pods fit")
 
 
 def _listed(members: list[Workload], pool: Pool) -> str:
@@ -244,18 +332,21 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     told = []
     for workload in members:
         wants = zip(
-            _pods_of(workload, pool).wants, _TOLD[:-1], strict=False
+            pods_of(workload, pool).wants, _TOLD[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
-        told.append(f"{counted(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
+        told.append(
+            f"{pluralize(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else "")
+        )
     return " and ".join(told)
 
 
-def _together(pool: Pool, wanted: str, best: str) -> Gap:
+def _together(home: Home, wanted: str, best: str) -> Gap:
+    pool = home.pool
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {counted(pool.nodes, 'node')} ({pool.machine})",
+        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.others}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

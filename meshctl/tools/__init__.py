@@ -1,4 +1,4 @@
-"""External programs: which ones, where they are, and how they come onto this machine. EDGE.
+"""External programs: finds them on this machine, and downloads or builds missing ones. EDGE.
 
 Called by `cli.setup`, `cli.doctor`, and by whatever starts a program (`engine`, `lab`, `migrate`): those call `find`
 and start the path they get. `find` is quick and never builds; `ensure` gets what is missing, in this order: on PATH at
@@ -42,7 +42,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Refused:
-    """A program of the right name on PATH that is not used, and why."""
+    """A program with the right name on PATH that is not used, and the reason."""
 
     path: Path
     reason: str
@@ -82,20 +82,20 @@ def locate(name: str) -> Located | None:
 
 
 def refusals(name: str) -> list[Refused]:
-    """The programs of that name on PATH that `locate` passes over."""
+    """The programs with that name on PATH that `locate` rejects."""
     if name in WHEELS:
         return []
     tool = TOOLS[name]
-    found = []
+    refused = []
     for candidate in _on_path(name):
         version = "" if _is_script(candidate) else _version_of(tool, candidate)
         if _is_script(candidate):
-            found.append(Refused(candidate, "a script, so perhaps another program tomorrow"))
+            refused.append(Refused(candidate, "a script, which may run another program tomorrow"))
         elif not version:
-            found.append(Refused(candidate, f"does not answer `{' '.join(tool.version_args)}`"))
+            refused.append(Refused(candidate, f"does not answer `{' '.join(tool.version_args)}`"))
         elif not tool.acceptable(version):
-            found.append(Refused(candidate, f"version {version}, not {accepted(tool)}"))
-    return found
+            refused.append(Refused(candidate, f"version {version}, not {accepted(tool)}"))
+    return refused
 
 
 def ensure(names: Iterable[str], progress: Progress | None = None, *, build: bool = False) -> dict[str, Path]:
@@ -137,13 +137,13 @@ def _is_script(path: Path) -> bool:
 
 
 def _version_of(tool: Tool, path: Path) -> str:
-    """The version that the program answers, "" when it doesn't; remembered as long as the file stays the same."""
+    """The version that the program prints, "" when it prints none; cached as long as the file is unchanged."""
     stat = path.stat()
     key = [stat.st_size, stat.st_mtime_ns]
     probes = _read_probes()
-    known = probes.get(str(path))
-    if isinstance(known, dict) and known.get("file") == key:
-        return str(known.get("version", ""))
+    cached = probes.get(str(path))
+    if isinstance(cached, dict) and cached.get("file") == key:
+        return str(cached.get("version", ""))
     version = probe(tool, path)
     _write_probes({**probes, str(path): {"file": key, "version": version}})
     return version
@@ -158,7 +158,7 @@ def _read_probes() -> dict[str, object]:
 
 
 def _write_probes(probes: dict[str, object]) -> None:
-    # only a memory: a cache that can't be written costs time, not correctness
+    # only a cache: if it can't be written, that costs time, not correctness
     target = cache_dir() / "probes.json"
     with contextlib.suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)

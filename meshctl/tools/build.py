@@ -1,4 +1,4 @@
-"""Gets one external program that is missing: by `download`, or built with Go from `tools/<module>/go.mod`. EDGE.
+"""Gets a missing external program: downloads it, or builds it with Go from `tools/<module>/go.mod`. EDGE.
 
 Called by `tools.ensure`. The program appears in the cache by one rename, after it has answered with the right version;
 a second process that wants the same one waits for the first.
@@ -24,16 +24,16 @@ from meshctl.tools.table import Tool, accepted, cache_dir, cached_path, is_progr
 Progress = Callable[[str], None]
 
 GO_MINIMUM = (1, 26)
-"""What the go.mod files in tools/ ask for."""
+"""The version that the go.mod files in tools/ require."""
 
 _PROGRESS_EVERY_S = 2.0
 
 
 def fetch_or_build(tool: Tool, tell: Progress, downloads: Downloads | None) -> None:
-    """Put the program into the cache; without `downloads` it is built in any case. Raises: ToolError."""
+    """Put the program into the cache. Without `downloads` it is built with Go. Raises: ToolError."""
     target = cached_path(tool)
     with _lock(tool, tell):
-        if is_program(target):  # another setup made it while this one waited
+        if is_program(target):  # another setup has finished it while this one waited
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         for left_over in target.parent.glob(".*.partial"):
@@ -50,7 +50,7 @@ def fetch_or_build(tool: Tool, tell: Progress, downloads: Downloads | None) -> N
 
 @contextlib.contextmanager
 def _lock(tool: Tool, tell: Progress) -> Iterator[None]:
-    import fcntl  # not on every system on which the rest of meshctl runs
+    import fcntl  # fcntl does not exist on every system on which the rest of meshctl runs
 
     path = cache_dir() / "locks" / f"{tool.folder}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def _lock(tool: Tool, tell: Progress) -> Iterator[None]:
 
 
 def _put(tool: Tool, partial: Path, target: Path) -> None:
-    """Check the new program, then make it visible by one rename."""
+    """Check the version of the new program, then move it into place with one rename."""
     partial.chmod(0o755)
     version = probe(tool, partial)
     if version != tool.version:
@@ -79,7 +79,7 @@ def _put(tool: Tool, partial: Path, target: Path) -> None:
 
 
 def _download(tool: Tool, downloads: Downloads, partial: Path, tell: Progress) -> str:
-    """Why nothing was downloaded, "" when the program is there."""
+    """Download the program; the reason if that failed, "" when the program is in place."""
     try:
         downloads.fetch(tool, partial, tell)
     except NotDownloadedError as error:
@@ -95,7 +95,7 @@ def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> No
         raise ToolError(error.what, why=f"{error.why}; not downloaded: {not_downloaded}", hint=error.hint) from error
     command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", tool.ldflags]
     command += ["-o", str(partial), tool.package]
-    # the user's own flags and workspace must not change what is built; no cgo: a program that needs no C library
+    # the user's own Go flags and workspace must not change the build; without cgo the program needs no C library
     environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
     started = time.monotonic()
     tell(f"{tool.name} {tool.version}: building with Go from {module_folder(tool)}")
@@ -122,9 +122,9 @@ def _build(tool: Tool, partial: Path, tell: Progress, not_downloaded: str) -> No
 
 
 def _follow(tool: Tool, stderr: Iterable[str], tell: Progress, started: float) -> list[str]:
-    """Reports how far the build is; returns the last lines that are neither package names nor downloads."""
+    """Report the progress of the build; return the last lines that are neither package names nor downloads."""
     modules = packages = 0
-    told = started
+    reported_s = started
     lines: list[str] = []
     for line in stderr:
         text = line.rstrip()
@@ -134,10 +134,10 @@ def _follow(tool: Tool, stderr: Iterable[str], tell: Progress, started: float) -
             packages += 1
         else:
             lines = [*lines, text][-10:]
-        if time.monotonic() - told >= _PROGRESS_EVERY_S:
-            told = time.monotonic()
+        if time.monotonic() - reported_s >= _PROGRESS_EVERY_S:
+            reported_s = time.monotonic()
             fetched = f"{modules} modules fetched, " if modules else ""
-            tell(f"{tool.name} {tool.version}: {fetched}{packages} packages compiled, {told - started:.0f} s")
+            tell(f"{tool.name} {tool.version}: {fetched}{packages} packages compiled, {reported_s - started:.0f} s")
     return lines
 
 
@@ -155,23 +155,24 @@ def module_folder(tool: Tool) -> Path:
 
 
 def go_program(tool: Tool) -> str:
-    """The Go command, fit to build. Raises ToolError when there is none or it is too old to switch to a newer one."""
+    """A Go command that can build the tool. Raises: ToolError when there is none, or it is too old to switch to a newer
+    one."""
     newest = f"Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer"
     what = f"can't build {tool.name} {tool.version}"
     hint = f"install {newest} (https://go.dev/dl), or put {tool.name} {accepted(tool)} on PATH; then `meshctl setup`"
     go = shutil.which("go")
     if go is None:
         raise ToolError(what, why="there is no `go` command on PATH", hint=hint)
-    # asked outside of the module, where `go` does not switch to another toolchain before answering
+    # run outside the module: inside it `go` might switch to another toolchain before it answers
     answer = subprocess.run(
         [go, "env", "GOVERSION", "GOTOOLCHAIN"], cwd="/", capture_output=True, text=True, check=False, timeout=60
     )
     version, _, toolchain = answer.stdout.strip().partition("\n")
-    found = numbers(version.removeprefix("go"))[:2]
-    if answer.returncode or not found:
+    version_numbers = numbers(version.removeprefix("go"))[:2]
+    if answer.returncode or not version_numbers:
         raise ToolError(what, why=f"`{go} env` failed: {answer.stderr.strip() or answer.stdout.strip()}", hint=hint)
-    switches = found >= (1, 21) and not toolchain.startswith("local")
-    if found < GO_MINIMUM and not switches:
+    switches = version_numbers >= (1, 21) and not toolchain.startswith("local")
+    if version_numbers < GO_MINIMUM and not switches:
         why = f"{go} is {version} with GOTOOLCHAIN={toolchain or 'unknown'}; {newest} is needed"
         raise ToolError(what, why=why, hint=f"{hint}; or let Go fetch it: GOTOOLCHAIN=auto meshctl setup")
     return go

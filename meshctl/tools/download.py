@@ -71,7 +71,7 @@ class Downloads:
 
 
 def downloads() -> Downloads:
-    """As the environment says. Raises: UsageError when MESHCTL_MIRROR is no URL, or one that can't be trusted."""
+    """The settings from the environment. Raises: UsageError when MESHCTL_MIRROR is not a URL, or can't be trusted."""
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     try:
         parts = urlsplit(mirror)
@@ -86,8 +86,8 @@ def downloads() -> Downloads:
     if mirror and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise UsageError(
             f"{MIRROR_VARIABLE} must begin with https://",
-            why="over http, anybody on the way could exchange a program together with its checksum; http is taken from"
-            " this machine only (localhost, 127.0.0.1, [::1])",
+            why="over http, an attacker could replace a program together with its checksum; http is accepted only from"
+            " this machine (localhost, 127.0.0.1, [::1])",
             hint=hint,
         )
     return Downloads(mirror)
@@ -100,7 +100,7 @@ def machine() -> tuple[str, str]:
 
 
 def release_files(tool: Tool, mirror: str = "") -> tuple[ReleaseFile, ...]:
-    """The files for this machine, in the order in which they are tried."""
+    """The files for this machine, in the order in which to try them."""
     system, arch = machine()
     files = (release_file(item, tool.version, system=system, arch=arch, mirror=mirror) for item in tool.publishers)
     return tuple(file for file in files if file is not None)
@@ -119,7 +119,7 @@ def _download_verified(tool: Tool, file: ReleaseFile, expected: str, archive: Pa
     _download(tool, file, archive, tell)
     actual = _sha256(archive)
     if actual != expected and had_bytes:
-        # the part that an earlier run left may be what is wrong
+        # the partial file of an earlier run may be the cause
         tell(f"{tool.name} {tool.version}: the resumed file does not match its checksum; downloading it from the start")
         archive.unlink()
         _download(tool, file, archive, tell)
@@ -134,7 +134,7 @@ def _download_verified(tool: Tool, file: ReleaseFile, expected: str, archive: Pa
 
 
 def _download(tool: Tool, file: ReleaseFile, archive: Path, tell: Progress) -> None:
-    """Download what `archive` lacks; a download that is cut off goes on from where it was."""
+    """Download the missing part of `archive`; an interrupted download is resumed."""
     started = time.monotonic()
 
     def report(received: int, total: int) -> None:

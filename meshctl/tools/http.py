@@ -1,4 +1,4 @@
-"""HTTP for downloads: one text, or the rest of a file, with every failure put into one of three classes. EDGE.
+"""HTTP for downloads: a small text, or the rest of a file. Every failure becomes one of three errors. EDGE.
 
 Called by `download`, which decides what a failure leads to.
 """
@@ -34,7 +34,7 @@ _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class NotDownloadedError(Exception):
-    """There is nothing that could be downloaded and verified. The text says why."""
+    """The file can't be downloaded and verified. The text says why."""
 
 
 class HostDownError(NotDownloadedError):
@@ -42,7 +42,7 @@ class HostDownError(NotDownloadedError):
 
 
 class CutOffError(Exception):
-    """The host answers, but this answer ended early. `stalled`: it did not even end, it went silent."""
+    """The host answered, but the response ended early. `stalled`: it did not end, but no more bytes came."""
 
     def __init__(self, text: str, *, stalled: bool = False) -> None:
         super().__init__(text)
@@ -57,7 +57,7 @@ def shown(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its very name or address; no name is looked up."""
+    """Whether the host is this machine, by its literal name or address; nothing is resolved."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -93,17 +93,17 @@ def text_of(url: str) -> str:
 
 
 def download_rest(url: str, target: Path, report: Callable[[int, int], None]) -> None:
-    """Append to `target` what it lacks; from the start where the server does not send a part.
+    """Append the missing bytes to `target`; start from the beginning if the server does not send ranges.
 
     `report` gets the bytes received and the whole number, 0 if unknown. Raises: NotDownloadedError, HostDownError,
     CutOffError.
     """
     size = size_of(target)
-    # as published: a server that compresses on its own would send other bytes than those that were hashed
+    # without compression: a server that compresses would send other bytes than those that were hashed
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
     with _response(url, headers) as response:
         if response.status_code == _RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing; the checksum says whether that is true
+            return  # the server says that nothing is missing; the checksum will tell
         is_rest = response.headers.get("Content-Range", "").startswith(f"bytes {size}-")
         if response.status_code != _PARTIAL_CONTENT or not is_rest:
             size = 0
@@ -115,7 +115,7 @@ def download_rest(url: str, target: Path, report: Callable[[int, int], None]) ->
                 file.write(chunk)
                 size += len(chunk)
                 if size > _MOST_FILE_BYTES:
-                    target.unlink()  # nothing to go on with the next time
+                    target.unlink()  # so that the next run does not resume it
                     raise NotDownloadedError(f"{shown(url)} is larger than {_MOST_FILE_BYTES >> 20} MiB")
                 if time.monotonic() - last_report >= _PROGRESS_EVERY_S:
                     last_report = time.monotonic()
@@ -159,7 +159,7 @@ def _text(url: str) -> str:
 
 @contextlib.contextmanager
 def _response(url: str, headers: dict[str, str]) -> Iterator[httpx2.Response]:
-    """The answer to a GET, redirects followed. Raises: NotDownloadedError, HostDownError, CutOffError."""
+    """The response to a GET, after redirects. Raises: NotDownloadedError, HostDownError, CutOffError."""
     import httpx2  # slow to import, and only needed here
 
     began = False
@@ -177,7 +177,7 @@ def _response(url: str, headers: dict[str, str]) -> Iterator[httpx2.Response]:
             silent = isinstance(error, httpx2.TimeoutException)
             raise CutOffError("no more data came" if silent else f"cut off ({reason})", stalled=silent) from error
         raise HostDownError(f"can't be reached ({reason})") from error
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # redirects in a circle, an address that is none
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # a redirect loop, or an invalid URL
         raise NotDownloadedError(f"{shown(url)}: {error or type(error).__name__}") from error
 
 

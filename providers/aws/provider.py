@@ -58,13 +58,13 @@ class AwsProvider(Provider):
     def configure(self, config: Properties) -> None:
         tags = config.get("defaultTags") or {}
         self.default_tags = json.loads(tags) if isinstance(tags, str) else tags
-        known = {key: value for key, value in config.items() if value and value is not UNKNOWN}
+        settings = {key: value for key, value in config.items() if value and value is not UNKNOWN}
         self.clients = AwsClients(
             Settings(
-                region=known.get("region", ""),
-                profile=known.get("profile", ""),
-                endpoint_url=known.get("endpointUrl", ""),
-                s3_addressing=known.get("s3Addressing", ""),
+                region=settings.get("region", ""),
+                profile=settings.get("profile", ""),
+                endpoint_url=settings.get("endpointUrl", ""),
+                s3_addressing=settings.get("s3Addressing", ""),
             )
         )
 
@@ -146,8 +146,8 @@ class AwsProvider(Provider):
 
 def _with_ignored(news: Properties, old_inputs: Properties, ignore: Sequence[str]) -> Properties:
     """Inputs whose changes are ignored, as they were (the engine does so before the check, which adds default tags)."""
-    kept = {key: value for key, value in news.items() if key not in ignore}
-    return kept | {key: old_inputs[key] for key in ignore if key in old_inputs}
+    unignored = {key: value for key, value in news.items() if key not in ignore}
+    return unignored | {key: old_inputs[key] for key in ignore if key in old_inputs}
 
 
 def _refuse_unknown(inputs: Any) -> None:

@@ -162,7 +162,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: Any) -> Any:
         def diff() -> Any:
-            found = self.provider.diff(
+            difference = self.provider.diff(
                 token_of(request.urn),
                 urn=request.urn,
                 id=request.id,
@@ -171,7 +171,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 news=decode(request.news),
                 ignore_changes=list(request.ignoreChanges),
             )
-            return diff_response(found)
+            return diff_response(difference)
 
         return answer(context, Secrets(), diff)
 
@@ -196,13 +196,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         inputs, outputs = decode(request.inputs, secrets), decode(request.properties, secrets)
 
         def read() -> Any:
-            found = self.provider.read(
+            resource = self.provider.read(
                 token_of(request.urn), urn=request.urn, id=request.id, inputs=inputs, outputs=outputs
             )
-            if not found.id:
+            if not resource.id:
                 return provider_pb2.ReadResponse()
             return provider_pb2.ReadResponse(
-                id=found.id, properties=encode(found.outputs, secrets), inputs=encode(found.inputs, secrets)
+                id=resource.id, properties=encode(resource.outputs, secrets), inputs=encode(resource.inputs, secrets)
             )
 
         return answer(context, secrets, read)

@@ -102,8 +102,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def decode(struct: struct_pb2.Struct, secrets: Secrets | None = None) -> Properties:
     """Plain values of a Struct; what was secret is added to `secrets`."""
-    found = Secrets() if secrets is None else secrets
-    return {key: _decode(value, (key,), found) for key, value in struct.fields.items()}
+    secret_values = Secrets() if secrets is None else secrets
+    return {key: _decode(value, (key,), secret_values) for key, value in struct.fields.items()}
 
 
 def _decode(value: struct_pb2.Value, path: Path, secrets: Secrets) -> Any:
@@ -149,9 +149,9 @@ def encode(properties: Mapping[str, Any], secrets: Secrets | None = None) -> str
         TypeError: a value of a type that has no form on the wire.
     """
     struct = struct_pb2.Struct()
-    known = Secrets() if secrets is None else secrets
+    secret_values = Secrets() if secrets is None else secrets
     for key, value in properties.items():
-        struct.fields[key].CopyFrom(_encode(value, (key,), known))
+        struct.fields[key].CopyFrom(_encode(value, (key,), secret_values))
     return struct
 
 

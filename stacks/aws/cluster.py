@@ -121,8 +121,8 @@ def endpoint_access(deployment: Deployment) -> dict[str, Any]:
     """From where the API server can be reached: always from inside the VPC. Without networks, which EKS refuses as an
     empty list, not from outside."""
     cidrs = list(deployment.cluster.public_access_cidrs)
-    named = {"publicAccessCidrs": cidrs} if cidrs else {}
-    return {"endpointPublicAccess": bool(cidrs), "endpointPrivateAccess": True, **named}
+    sources = {"publicAccessCidrs": cidrs} if cidrs else {}
+    return {"endpointPublicAccess": bool(cidrs), "endpointPrivateAccess": True, **sources}
 
 
 def declare_addons(
@@ -219,7 +219,7 @@ def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[s
         endpoint=cluster.get("endpoint"),
         authority=part(cluster.get("certificateAuthority"), "data"),
     )
-    return parts.apply(lambda known: kubeconfig_text(deployment, **known))
+    return parts.apply(lambda cluster_facts: kubeconfig_text(deployment, **cluster_facts))
 
 
 def kubeconfig_text(deployment: Deployment, *, name: str, endpoint: str, authority: str) -> str:

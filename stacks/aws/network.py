@@ -32,7 +32,7 @@ class Network:
         return self.private()[:2]
 
 
-def named(name: str, **more: str) -> dict[str, str]:
+def name_tags(name: str, **more: str) -> dict[str, str]:
     """Tags with a Name, as the console shows it; a row's `Tags` is a map for every API."""
     return {"Name": name, **more}
 
@@ -67,7 +67,7 @@ def _vpc(prefix: str, network: AwsNetwork, aws: AwsProvider) -> AwsResource:
             "CidrBlock": network.cidr,
             "EnableDnsSupport": True,
             "EnableDnsHostnames": True,
-            "Tags": named(prefix),
+            "Tags": name_tags(prefix),
         },
         outputs=["VpcId"],
         provider=aws,
@@ -78,7 +78,7 @@ def _internet_gateway(prefix: str, vpc_id: pulumi.Output[str], aws: AwsProvider)
     return AwsResource.declare(
         "ec2:InternetGateway",
         "network:internet-gateway",
-        {"VpcId": vpc_id, "Tags": named(prefix)},
+        {"VpcId": vpc_id, "Tags": name_tags(prefix)},
         outputs=["InternetGatewayId"],
         provider=aws,
     )
@@ -94,7 +94,7 @@ def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsPro
             "CidrBlock": subnet.cidr,
             "AvailabilityZone": subnet.zone,
             "MapPublicIpOnLaunch": subnet.public,
-            "Tags": named(f"{prefix}-{subnet.name}", **{role: "1"}),
+            "Tags": name_tags(f"{prefix}-{subnet.name}", **{role: "1"}),
         },
         outputs=["SubnetId"],
         provider=aws,
@@ -107,7 +107,7 @@ def _nat_gateway(
     address = AwsResource.declare(
         "ec2:Address",
         f"network:nat-address-{subnet.name}",
-        {"Domain": "vpc", "Tags": named(f"{prefix}-{subnet.name}")},
+        {"Domain": "vpc", "Tags": name_tags(f"{prefix}-{subnet.name}")},
         outputs=["AllocationId"],
         provider=aws,
     )
@@ -117,7 +117,7 @@ def _nat_gateway(
         {
             "SubnetId": public_subnet_id,
             "AllocationId": address.get("AllocationId"),
-            "Tags": named(f"{prefix}-{subnet.name}"),
+            "Tags": name_tags(f"{prefix}-{subnet.name}"),
         },
         outputs=["NatGatewayId"],
         provider=aws,
@@ -137,7 +137,7 @@ def _s3_endpoint(
             "ServiceName": f"com.amazonaws.{deployment.region}.s3",
             "VpcEndpointType": "Gateway",
             "RouteTableIds": tables,
-            "Tags": named(f"{deployment.cluster.name}-s3"),
+            "Tags": name_tags(f"{deployment.cluster.name}-s3"),
         },
         provider=aws,
     )
@@ -147,7 +147,7 @@ def _route_table(name: str, prefix: str, vpc_id: pulumi.Output[str], aws: AwsPro
     return AwsResource.declare(
         "ec2:RouteTable",
         f"network:routes-{name}",
-        {"VpcId": vpc_id, "Tags": named(f"{prefix}-{name}")},
+        {"VpcId": vpc_id, "Tags": name_tags(f"{prefix}-{name}")},
         outputs=["RouteTableId"],
         provider=aws,
     )

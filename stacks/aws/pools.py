@@ -11,7 +11,7 @@ from typing import Any
 
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
 from stacks.aws.cluster import Eks, version_left_alone
-from stacks.aws.network import Network, named
+from stacks.aws.network import Network, name_tags
 from stacks.resources import AwsProvider, AwsResource, identity_tags
 
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
@@ -61,7 +61,7 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
             "GroupName": f"{deployment.cluster.name}-fabric",
             "Description": "EFA traffic between the nodes of a pool",
             "VpcId": network.vpc_id,
-            "Tags": named(f"{deployment.cluster.name}-fabric"),
+            "Tags": name_tags(f"{deployment.cluster.name}-fabric"),
         },
         outputs=["GroupId"],
         provider=aws,

@@ -11,7 +11,7 @@ import pulumi
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from stacks.aws import arns
 from stacks.aws.cluster import Eks, declare_role, trust
-from stacks.aws.network import Network, named
+from stacks.aws.network import Network, name_tags
 from stacks.resources import AwsProvider, AwsResource, part
 
 _LUSTRE_PORTS = ((988, 988), (1018, 1023))  # FSx for Lustre, "File system access control with Amazon VPC"
@@ -67,20 +67,20 @@ def _lustre(
             "SubnetIds": network.private((system.zone,) if system.zone else ())[:1],
             "SecurityGroupIds": [group.get("GroupId")],
             "LustreConfiguration": configuration,
-            "Tags": named(f"{deployment.cluster.name}-{system.name}"),
+            "Tags": name_tags(f"{deployment.cluster.name}-{system.name}"),
         },
         outputs=["FileSystemId", "DNSName", "MountName"],
         provider=aws,
         depends_on=[itself],
         timeout_s=3600,
     )
-    found: dict[str, pulumi.Output[Any]] = {
+    outputs: dict[str, pulumi.Output[Any]] = {
         f"{system.name}.file_system_id": lustre.get("FileSystemId"),
         f"{system.name}.dns_name": lustre.get("DNSName"),
         # known only once the file system is: read from the state, which keeps the API's own description
         f"{system.name}.mount_name": part(lustre.get("LustreConfiguration"), "MountName"),
     }
-    return found
+    return outputs
 
 
 def _efs(
@@ -93,7 +93,7 @@ def _efs(
         {
             "Encrypted": True,
             "ThroughputMode": "elastic",
-            "Tags": named(f"{deployment.cluster.name}-{system.name}"),
+            "Tags": name_tags(f"{deployment.cluster.name}-{system.name}"),
         },
         outputs=["FileSystemId"],
         provider=aws,
@@ -121,7 +121,7 @@ def _group(deployment: Deployment, system: FileSystem, network: Network, aws: Aw
             "GroupName": name,
             "Description": f"access to the file system {system.name}",
             "VpcId": network.vpc_id,
-            "Tags": named(name),
+            "Tags": name_tags(name),
         },
         outputs=["GroupId"],
         provider=aws,

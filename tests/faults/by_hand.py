@@ -1,4 +1,4 @@
-"""Deletes what a stack has made, behind its back: for tests of how `plan` tells it and `up` makes it again."""
+"""Deletes resources of a stack outside meshctl, to test that `plan` reports them and `up` creates them again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from providers.aws.provider import AwsProvider
 from providers.plugin.provider import ProviderError
 from tests.lab_fixture import RunningLab
 
-# what only goes with all that is in it
+# types whose deletion also deletes other resources
 _WHOLE = ("kubernetes:core/v1:Namespace", "meshaws:eks:Cluster")
 
 
@@ -29,11 +29,11 @@ class Stack:
         return {resource["urn"] for resource in self.resources()}
 
     def leaves(self) -> list[str]:
-        """The URNs of those that no other needs, and that are no data: an API lets them go."""
-        found = self.resources()
-        needed = {urn for resource in found for urn in resource.get("dependencies") or ()}
-        kubernetes = [r for r in found if r["type"].startswith("kubernetes:") and r["type"] not in _WHOLE]
-        aws = [r for r in found if r["type"].startswith("meshaws:") and r["urn"] not in needed]
+        """The URNs of resources that no other depends on and that hold no data: their API allows a delete."""
+        resources = self.resources()
+        needed = {urn for resource in resources for urn in resource.get("dependencies") or ()}
+        kubernetes = [r for r in resources if r["type"].startswith("kubernetes:") and r["type"] not in _WHOLE]
+        aws = [r for r in resources if r["type"].startswith("meshaws:") and r["urn"] not in needed]
         return [resource["urn"] for resource in (*kubernetes, *aws)]
 
     def deleted(self, urns: list[str]) -> set[str]:
@@ -58,8 +58,8 @@ class Stack:
         return {resource["urn"] for change in plan["outside"] for resource in change["resources"]}
 
     def _saved(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self._file.read_text())["checkpoint"]["latest"]["resources"]
-        return found
+        resources: list[dict[str, Any]] = json.loads(self._file.read_text())["checkpoint"]["latest"]["resources"]
+        return resources
 
     def _delete(self, resource: dict[str, Any], aws: dict[str, AwsProvider]) -> bool:
         if resource["type"].startswith("meshaws:"):
@@ -78,13 +78,13 @@ class Stack:
 
     def _aws_providers(self) -> dict[str, AwsProvider]:
         """The AWS providers of the stack, by name, as the stack configures them."""
-        found = {}
+        providers = {}
         for resource in self._saved():
             if resource["type"] == "pulumi:providers:meshaws":
                 provider = AwsProvider()
                 provider.configure(resource["inputs"])
-                found[resource_name(resource["urn"])] = provider
-        return found
+                providers[resource_name(resource["urn"])] = provider
+        return providers
 
 
 def _delete_aws(resource: dict[str, Any], provider: AwsProvider) -> bool:

@@ -84,8 +84,8 @@ class Moved:
         self.lab.meshctl("up", "dc1", "--yes")
 
     def bucket(self, environment: str, store: str) -> str:
-        found = self.lab.boto3("s3", PROFILES[environment]).list_buckets()["Buckets"]
-        return next(str(b["Name"]) for b in found if b["Name"].startswith(f"faults-{environment}-{store}"))
+        buckets = self.lab.boto3("s3", PROFILES[environment]).list_buckets()["Buckets"]
+        return next(str(b["Name"]) for b in buckets if b["Name"].startswith(f"faults-{environment}-{store}"))
 
     def started(self, *arguments: str) -> AbstractContextManager[Started]:
         return started(self.lab, *arguments)

@@ -21,7 +21,7 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from meshctl.deploy import look
+from meshctl.deploy import drift_check
 from meshctl.engine import workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.run import StackRun
@@ -233,8 +233,8 @@ class Sequence:
             run.destroy()
             return
         # half of the runs look at the world first, as `meshctl up` does
-        if look.engine_urns(run.state()) and self.random.random() < 0.5:
-            urns = look.engine_urns(run.settled())  # what was never made has left the state by then
+        if drift_check.urns_to_read(run.state()) and self.random.random() < 0.5:
+            urns = drift_check.urns_to_read(run.recovered_state())  # what was never made has left the state by then
             if urns:
                 run.reread(urns)
         run.up()

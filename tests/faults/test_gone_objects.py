@@ -107,7 +107,7 @@ def test_a_cluster_that_eks_has_no_more_is_made_again_with_all_that_was_in_it(he
     (here.folder / "mesh.yaml").write_text(one_pod)
     stack = stack_of(here, "aws-east")
     eks = here.boto3("eks")
-    (name,) = [found for found in eks.list_clusters()["clusters"] if found.startswith("gone-")]
+    (name,) = [cluster for cluster in eks.list_clusters()["clusters"] if cluster.startswith("gone-")]
     for group in eks.list_nodegroups(clusterName=name)["nodegroups"]:
         eks.delete_nodegroup(clusterName=name, nodegroupName=group)
         eks.get_waiter("nodegroup_deleted").wait(

@@ -104,8 +104,8 @@ class NodeGroups(threading.Thread):
                 self.lab.kubectl("dc1", *patch)
 
     def items(self, *what: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.lab.kubectl("dc1", "get", *what, "-o", "json"))["items"]
-        return found
+        items: list[dict[str, Any]] = json.loads(self.lab.kubectl("dc1", "get", *what, "-o", "json"))["items"]
+        return items
 
     def apply(self, manifest: dict[str, Any]) -> None:
         file = self.folder / f"{manifest['metadata']['name']}.json"
@@ -169,8 +169,8 @@ def content(mesh: RunningLab, environment: str, profile: str) -> dict[str, bytes
 
 
 def pods(mesh: RunningLab, context: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(mesh.kubectl(context, "get", "pods", "-n", "moved", "-o", "json"))["items"]
-    return found
+    pods: list[dict[str, Any]] = json.loads(mesh.kubectl(context, "get", "pods", "-n", "moved", "-o", "json"))["items"]
+    return pods
 
 
 def serves(mesh: RunningLab) -> str:

@@ -107,6 +107,6 @@ def test_a_refused_look_leaves_the_marks_and_the_next_run_looks_again(aws: Cloud
         with pytest.raises(ResourcesFailedError, match="resources failed"):
             sequence.run(WANTED, command)
         aws.gate.refuse = 0
-        assert pending.is_unsettled(sequence.state())
+        assert pending.is_interrupted(sequence.state())
     sequence.run(WANTED, "destroy")
     sequence.compare(Counter())

@@ -34,7 +34,7 @@ def test_destroy_after_a_kill_leaves_nothing(small: RunningLab, call: str) -> No
     kill_when(small, BEGUN[call], "up", "aws-east", "--yes")
     assert small.json("status", "aws-east")["environments"]["aws-east"]["state"] == "degraded"
     said = small.meshctl("destroy", "aws-east", "--yes", timeout_s=400).stderr
-    assert "looking for what it did" in said
+    assert "reading what became of them" in said
     assert "  updated  " not in said  # what was found out is no change
     assert set(counts(small).values()) == {0}
 

@@ -95,7 +95,7 @@ def vpcs(here: RunningLab) -> int:
 def test_another_region_is_refused_before_anything_runs(mesh: RunningLab, command: tuple[str, ...]) -> None:
     (mesh.folder / "elsewhere.yaml").write_text(ELSEWHERE)
     said = refused(mesh, "--environments", "elsewhere.yaml", *command)
-    assert "aws-east is up in us-east-1 and can't become eu-west-1" in said
+    assert "aws-east is up in us-east-1 and can't be moved to eu-west-1" in said
     assert vpcs(mesh) == 1
 
 
@@ -107,7 +107,7 @@ def test_credentials_of_another_account_are_refused(mesh: RunningLab, command: s
     other["AWS_SESSION_TOKEN"] = keys["SessionToken"]
     yes = () if command == "plan" else ("--yes",)
     said = refused(mesh, command, "aws-east", *yes, **other)
-    assert "aws-east is in the AWS account 123456789012, and these are credentials of 222222222222" in said
+    assert "aws-east is in the AWS account 123456789012, but the credentials are of the account 222222222222" in said
     assert vpcs(mesh) == 1
 
 

@@ -116,7 +116,7 @@ def part_of(folder: Path) -> StackRun:
     """The same stack with a program that declares `base` alone."""
 
     def program() -> None:
-        run.checked(run.refuse_unspared)
+        run.run_check(run.refuse_newly_made)
         Thing("shelf:index:Named", "base", {"text": "old"})
 
     backend = workspace.Backend("file://./state", "passphrase", folder)
@@ -277,7 +277,7 @@ def test_a_second_ctrl_c_ends_the_engine_at_once(tmp_path: Path, shelf: Shelf) -
     in_the_middle(shelf, run.pulumi.interrupt, run.pulumi.interrupt)
     with pytest.raises(InterruptedByUserError) as ended:
         run.up(state=StackState())
-    assert "ended at once" in ended.value.why
+    assert "the engine was killed" in ended.value.why
 
 
 def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> None:
@@ -289,5 +289,5 @@ def test_a_folder_that_cannot_be_written_is_one_diagnostic(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: can't use {tmp_path}/.meshctl/work/dc1: Not a directory",
-        "  hint: check that it is there, and who may read and write it; then run the command again",
+        "  hint: check that it exists, and its permissions; then run the command again",
     ]

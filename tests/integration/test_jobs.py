@@ -118,7 +118,7 @@ def test_a_job_that_failed_is_told_and_one_that_finished_is_run_again_when_asked
     (change,) = [line for line in plan.splitlines() if " workload/fit " in line]
     assert change.endswith("runs again")
     assert not [line for line in plan.splitlines() if " workload/prep " in line and "note" not in line]
-    assert "workload/prep has finished and stays as it is" in plan
+    assert "workload/prep has finished and is left unchanged" in plan
     mesh.meshctl("up", "dc1", "--yes")
     assert uid(mesh, "prep") == finished
     assert "no changes" in mesh.meshctl("plan", "dc1").stdout

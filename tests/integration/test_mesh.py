@@ -145,7 +145,7 @@ def test_a_saved_plan_is_refused_once_the_mesh_has_changed(mesh: RunningLab) -> 
     try:
         refused = mesh.meshctl("up", "aws-east", "--plan", "plan.json", "--yes", check=False)
         assert refused.returncode == 1
-        assert "the mesh changed since the plan was made" in refused.stderr
+        assert "the mesh has changed since the plan was made" in refused.stderr
     finally:
         file.write_text(before)
 

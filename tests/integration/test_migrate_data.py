@@ -26,7 +26,7 @@ from meshctl.lab import stores
 from meshctl.migrate.journal import lock
 from meshctl.migrate.journal.journal import open_journal
 from meshctl.migrate.planning import store_facts
-from meshctl.migrate.steps.finish import unseen
+from meshctl.migrate.steps.finish import uncompared_keys
 from meshctl.objects import listing, sync, verify
 from meshctl.objects.listing import s3_client
 from meshctl.objects.store import ObjectAccess
@@ -112,7 +112,7 @@ def put_in_parts(s3: Any, bucket: str, key: str, bodies: list[bytes] | None = No
     s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
-def moved(source: ObjectAccess, target: ObjectAccess, **options: Any) -> sync.Copied:
+def moved(source: ObjectAccess, target: ObjectAccess, **options: Any) -> sync.CopyResult:
     return sync.copy(lambda: source, lambda: target, **{"delete": True, **options})
 
 
@@ -153,7 +153,7 @@ def test_what_is_said_of_an_object_is_moved_though_its_content_stayed(pair: tupl
         s3.copy_object(
             **place, CopySource=place, MetadataDirective="REPLACE", ContentType="text/y", Metadata={"step": "new"}
         )
-    assert moved(source, target, since=time.time() - 60).objects == len(keys)
+    assert moved(source, target, since_s=time.time() - 60).objects == len(keys)
     for key in keys:
         head = s3_client(target).head_object(Bucket=target.bucket, Key=key)
         assert head["ContentType"] == "text/y"
@@ -168,7 +168,7 @@ def test_a_seed_that_is_done_again_hides_no_new_metadata(pair: tuple[ObjectAcces
     s3, key = s3_client(source), "small/3/object 003 ü+&.txt"
     place = {"Bucket": source.bucket, "Key": key}
     s3.copy_object(**place, CopySource=place, MetadataDirective="REPLACE", Metadata={"step": "new"})
-    assert moved(source, target, delete=False, live=True, since=math.inf).objects == 0
+    assert moved(source, target, delete=False, live=True, since_s=math.inf).objects == 0
     assert moved(source, target, delete=False, live=True).objects == 1
     assert s3_client(target).head_object(Bucket=target.bucket, Key=key)["Metadata"]["step"] == "new"
 
@@ -184,7 +184,7 @@ def test_large_objects_are_compared_by_content(pair: tuple[ObjectAccess, ObjectA
     assert found.differing == ("large/0.bin",)
     assert found.source.digest != found.target.digest
     # size and time may say the same: naming the key copies it whatever they say
-    moved(source, target, again=("large/0.bin",))
+    moved(source, target, recopy=("large/0.bin",))
     assert compared(source, target, deep=True).equal
 
 
@@ -199,13 +199,13 @@ def test_what_was_seeded_in_parts_is_not_copied_again(pair: tuple[ObjectAccess, 
         write_again(s3, source.bucket, key)
     written = listing.list_objects(source)
     assert [written[key].etag for key in seeded.etags] == [untouched[key].etag for key in seeded.etags]
-    assert moved(source, target, known=seeded.etags) == sync.Copied(0, 0, 0)
+    assert moved(source, target, seeded_etags=seeded.etags) == sync.CopyResult(0, 0, 0)
     assert moved(source, target).objects == 2, "rclone alone takes them for changed"
 
     put_in_parts(s3, source.bucket, "large/0.bin")
     s3_client(target).put_object(Bucket=target.bucket, Key="large/1.bin", Body=os.urandom(LARGE_MIB << 20))
     s3.put_object(Bucket=source.bucket, Key="new", Body=b"new")
-    assert moved(source, target, known=seeded.etags).objects == 3, "what changed on either side is copied"
+    assert moved(source, target, seeded_etags=seeded.etags).objects == 3, "what changed on either side is copied"
     assert compared(source, target).equal
 
 
@@ -232,10 +232,10 @@ def test_what_comes_to_the_source_after_the_comparison_is_told(pair: tuple[Objec
     moved(source, target)
     until = compared(source, target).source.newest
     s3_client(target).delete_object(Bucket=target.bucket, Key="large/0.bin")  # the target's own business
-    assert unseen(listing.list_objects(source), listing.list_objects(target), until) == []
+    assert uncompared_keys(listing.list_objects(source), listing.list_objects(target), until) == []
     time.sleep(1.1)  # listings may tell whole seconds only
     s3_client(source).put_object(Bucket=source.bucket, Key="late", Body=b"late")
-    assert unseen(listing.list_objects(source), listing.list_objects(target), until) == ["late"]
+    assert uncompared_keys(listing.list_objects(source), listing.list_objects(target), until) == ["late"]
 
 
 def test_a_seed_bears_objects_that_come_and_go(pair: tuple[ObjectAccess, ObjectAccess]) -> None:
@@ -358,9 +358,9 @@ def test_a_bucket_that_is_missing_is_no_empty_bucket(pair: tuple[ObjectAccess, O
 
 def test_an_empty_bucket_is_seeded_with_nothing(servers: tuple[ObjectAccess, ObjectAccess]) -> None:
     source, target = (_in_bucket(access, "empty") for access in servers)
-    assert moved(source, target, delete=False, live=True) == sync.Copied(0, 0, 0)
+    assert moved(source, target, delete=False, live=True) == sync.CopyResult(0, 0, 0)
     below = replace(source, prefix="nothing/here")
-    assert moved(below, target, delete=False, live=True) == sync.Copied(0, 0, 0)
+    assert moved(below, target, delete=False, live=True) == sync.CopyResult(0, 0, 0)
 
 
 AWKWARD = (
@@ -381,7 +381,7 @@ def test_awkward_keys_are_copied_as_they_are(lenient: tuple[ObjectAccess, Object
     assert (again.objects, again.deleted) == (0, 0)
     for key in AWKWARD:
         s3.put_object(Bucket=target.bucket, Key=f"some/where/{key}", Body=f"CONTENT OF {key}".encode())
-    moved(source, target, again=AWKWARD)
+    moved(source, target, recopy=AWKWARD)
     assert compared(source, target).equal
     for key in AWKWARD[1:]:
         s3.delete_object(Bucket=source.bucket, Key=f"some/where/{key}")

@@ -17,19 +17,19 @@ import dns.rcode
 import pytest
 
 from meshctl.deploy.session import Session
-from meshctl.dns import names
+from meshctl.dns import records
 from meshctl.errors import ResourcesFailedError
 from meshctl.lab.aws import zones
 from meshctl.lab.network import dns_server
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.model.environment import Environments
-from stacks.edge import Name
+from stacks.edge import DnsRecord
 from tests.integration.lab_aws_server import KEY, Aws
 from tests.unit.render.sample import sample
 
 HOST = "names.example.com"
-EAST = Name(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")
-CW = Name(HOST, "cw", "127.0.0.9", 5, "example.com")
+EAST = DnsRecord(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")
+CW = DnsRecord(HOST, "cw", "127.0.0.9", 5, "example.com")
 ENVIRONMENTS = {
     "apiVersion": "meshctl/v1",
     "kind": "Environments",
@@ -51,7 +51,7 @@ def session(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(dns_server, "ACCESS_KEY", KEY)
     monkeypatch.setattr(dns_server, "FRESH_S", 0.0)
     yield Session(tmp_path, "names", Environments.model_validate(ENVIRONMENTS))
-    change(aws, *(("DELETE", record) for record in records(aws)))
+    change(aws, *(("DELETE", record) for record in records_in_zone(aws)))
 
 
 def change(aws: Aws, *changes: tuple[str, dict[str, Any]]) -> None:
@@ -60,13 +60,13 @@ def change(aws: Aws, *changes: tuple[str, dict[str, Any]]) -> None:
         aws.client("route53").change_resource_record_sets(HostedZoneId=zones.ID, ChangeBatch=batch)
 
 
-def records(aws: Aws) -> list[dict[str, Any]]:
+def records_in_zone(aws: Aws) -> list[dict[str, Any]]:
     found = aws.client("route53").list_resource_record_sets(HostedZoneId=zones.ID)["ResourceRecordSets"]
     return [record for record in found if record["Type"] in ("A", "CNAME")]
 
 
 def values(aws: Aws) -> list[tuple[str, str, int, str]]:
-    return [(r["Name"], r["Type"], r["TTL"], r["ResourceRecords"][0]["Value"]) for r in records(aws)]
+    return [(r["Name"], r["Type"], r["TTL"], r["ResourceRecords"][0]["Value"]) for r in records_in_zone(aws)]
 
 
 @contextmanager
@@ -95,81 +95,85 @@ def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
 
 
 def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session: Session) -> None:
-    session.names.write({"chat": EAST})
+    session.dns_records.write({"chat": EAST})
     with steady_resolver(aws) as seen:
-        session.names.write({"chat": CW})
-        session.names.write({"chat": EAST})
+        session.dns_records.write({"chat": CW})
+        session.dns_records.write({"chat": EAST})
     assert seen() == [EAST.address, CW.address, EAST.address]
-    session.names.write({})
+    session.dns_records.write({})
     assert values(aws) == []
 
 
 def test_a_renamed_endpoint_keeps_its_record_all_the_time(aws: Aws, session: Session) -> None:
-    session.names.write({"chat": CW})
+    session.dns_records.write({"chat": CW})
     with steady_resolver(aws) as seen:
-        session.names.write({"talk": replace(CW, zone_id=zones.ID)})
+        session.dns_records.write({"talk": replace(CW, zone_id=zones.ID)})
     assert seen() == [CW.address]
-    assert session.names.current() == {"talk": replace(CW, zone_id=zones.ID)}
-    session.names.write({})
+    assert session.dns_records.current() == {"talk": replace(CW, zone_id=zones.ID)}
+    session.dns_records.write({})
     assert values(aws) == []
 
 
 def test_a_failed_change_is_made_by_the_next_run(aws: Aws, session: Session) -> None:
     aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.names.write({"chat": EAST})
-    assert session.names.current() == {}
+        session.dns_records.write({"chat": EAST})
+    assert session.dns_records.current() == {}
     aws.faults()
-    session.names.write({"chat": EAST})
+    session.dns_records.write({"chat": EAST})
     aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.names.write({"chat": CW})
-    assert session.names.current()["chat"].environment == "aws-east"
+        session.dns_records.write({"chat": CW})
+    assert session.dns_records.current()["chat"].environment == "aws-east"
     with pytest.raises(ResourcesFailedError):
-        session.names.write({})
-    assert session.names.current()["chat"].environment == "aws-east"
+        session.dns_records.write({})
+    assert session.dns_records.current()["chat"].environment == "aws-east"
     aws.faults()
-    session.names.write({"chat": CW})
+    session.dns_records.write({"chat": CW})
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
-    assert session.names.current() == {"chat": replace(CW, zone_id=zones.ID)}
+    assert session.dns_records.current() == {"chat": replace(CW, zone_id=zones.ID)}
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Session) -> None:
-    session.names.write({"chat": EAST})
+    session.dns_records.write({"chat": EAST})
     aws.faults({"operation": "GetChange", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
-        session.names.write({"chat": CW})
+        session.dns_records.write({"chat": CW})
     aws.faults()
-    session.names.write({"chat": CW})
+    session.dns_records.write({"chat": CW})
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
 
 
 def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session: Session) -> None:
     old = replace(EAST, host="old.example.com")
-    session.names.write({"chat": CW, "old": old})
-    session.retire(sample("aws").model_copy(update={"environment": "aws-east"}), keep_data=True)
-    assert session.names.current() == {"chat": replace(CW, zone_id=zones.ID)}
-    assert [record["Name"] for record in records(aws)] == [f"{HOST}."]
+    session.dns_records.write({"chat": CW, "old": old})
+    session.destroy_keeping_data(
+        sample("aws").model_copy(update={"environment": "aws-east"}),
+        allow_data_loss=False,
+        command="meshctl migrations finish",
+    )
+    assert session.dns_records.current() == {"chat": replace(CW, zone_id=zones.ID)}
+    assert [record["Name"] for record in records_in_zone(aws)] == [f"{HOST}."]
 
 
 def test_a_changed_ttl_is_written(aws: Aws, session: Session) -> None:
-    session.names.write({"chat": CW})
-    session.names.write({"chat": replace(CW, ttl_s=7)})
+    session.dns_records.write({"chat": CW})
+    session.dns_records.write({"chat": replace(CW, ttl_s=7)})
     assert values(aws) == [(f"{HOST}.", "A", 7, CW.address)]
 
 
 def test_a_changed_zone_gets_the_record_and_the_old_one_loses_it(aws: Aws, session: Session) -> None:
     below = replace(CW, host=f"a.{HOST}")
-    session.names.write({"chat": below})
+    session.dns_records.write({"chat": below})
     route53 = aws.client("route53")
     other = route53.create_hosted_zone(Name=HOST, CallerReference=HOST)["HostedZone"]["Id"]
     document = {**ENVIRONMENTS, "dns": {"provider": "route53", "zone": HOST}}
     moved = Session(session.folder, "names", Environments.model_validate(document))
-    moved.names.write({"chat": replace(below, zone=HOST)})
+    moved.dns_records.write({"chat": replace(below, zone=HOST)})
     found = route53.list_resource_record_sets(HostedZoneId=other)["ResourceRecordSets"]
     assert [record["Name"] for record in found if record["Type"] == "A"] == [f"a.{HOST}."]
     assert values(aws) == []
-    moved.names.write({})
+    moved.dns_records.write({})
     route53.delete_hosted_zone(Id=other)
 
 
@@ -178,14 +182,14 @@ def test_a_record_of_someone_else_is_neither_taken_nor_deleted(aws: Aws, session
     value = {"A": "127.0.0.77", "CNAME": "else.example.net"}[kind]
     change(aws, ("CREATE", {"Name": HOST, "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": value}]}))
     with pytest.raises(ResourcesFailedError) as caught:
-        session.names.write({"chat": CW})
-    assert "not made by this mesh" in caught.value.hint or "did not make" in caught.value.hint
-    session.names.write({})
+        session.dns_records.write({"chat": CW})
+    assert "did not make" in caught.value.hint
+    session.dns_records.write({})
     assert values(aws) == [(f"{HOST}.", kind, 60, value)]
 
 
 def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.names.write({"chat": CW})
+    session.dns_records.write({"chat": CW})
 
     def older(saved: Mapping[str, Any]) -> dict[str, Any]:
         state: dict[str, Any] = copy.deepcopy(dict(saved))
@@ -196,8 +200,8 @@ def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeyp
                 resource["outputs"] = {"endpoints": {"chat": name}}
         return state
 
-    session._run(names.EDGE, lambda: None).stack.rewrite(older)
-    assert session.names.current() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
+    session._run(records.EDGE, lambda: None).stack.rewrite(older)
+    assert session.dns_records.current() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
     with steady_resolver(aws) as seen:
-        session.names.write({"talk": EAST})
+        session.dns_records.write({"talk": EAST})
     assert seen() == [CW.address, EAST.address]

@@ -153,3 +153,27 @@ def test_node_labels(plane: ControlPlane) -> None:
         for item in items:  # applied without labels, they are taken back
             bare = {**item.manifest, "metadata": {"name": item.manifest["metadata"]["name"]}}
             apply(plane, replace(item, manifest=bare))
+
+
+@pytest.mark.lab
+def test_variables_come_into_the_order_that_references_need(plane: ControlPlane) -> None:
+    """Of a server whose variables an older meshctl has sorted: in the live object, not only in what is applied."""
+    deployment = in_namespace("onprem").model_copy(update={"mesh": "llm-order"})
+    texts = {"env": {"MASTER_ADDR": "$(MESH_POOL)", "A": "$(MESH_ADDRESS)", "Z": "1"}}
+    workloads = [each.model_copy(update=texts) for each in deployment.workloads if each.name == "chat"]
+    objects = {
+        item.name: item
+        for item in render.platform_objects(deployment.model_copy(update={"workloads": tuple(workloads)}))
+    }
+    new = objects["workload/chat:deployment"]
+    old = replace(new, manifest=json.loads(json.dumps(filled(new.manifest))))
+    main = old.manifest["spec"]["template"]["spec"]["containers"][0]
+    main["env"] = sorted(
+        (each for each in main["env"] if each["name"] != "MESH_ADDRESS"), key=lambda each: each["name"]
+    )
+    for item in (objects["platform:namespace"], old, new):
+        apply(plane, item)
+    live = plane.call("GET", path(new))["spec"]["template"]["spec"]["containers"][0]["env"]
+    names = [each["name"] for each in new.manifest["spec"]["template"]["spec"]["containers"][0]["env"]]
+    assert [each["name"] for each in live] == names
+    assert names.index("MESH_POOL") < names.index("MASTER_ADDR")

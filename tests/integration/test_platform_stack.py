@@ -41,13 +41,13 @@ class Program:
         pulumi.export("addresses", addresses)
 
     def up(self) -> Counter[str]:
-        return counted(self.run.up())
+        return pluralize(self.run.up())
 
     def preview(self) -> Counter[str]:
-        return counted(self.run.preview())
+        return pluralize(self.run.preview())
 
 
-def counted(record: Recorder) -> Counter[str]:
+def pluralize(record: Recorder) -> Counter[str]:
     return Counter(step.action for step in record.steps if step.action and not step.is_engine_own)
 
 

@@ -74,13 +74,21 @@ def test_training_goes_on_at_the_step_where_it_was_stopped(twin: Twin) -> None:
 
 
 def test_pods_of_a_gang_find_their_leader_by_name(twin: Twin) -> None:
-    script = "getent hosts leader-0.gang; cat /proc/sys/kernel/hostname; sleep 1000"
+    """The leader listens on its own address, as launchers do, and the member reaches it by the leader's name."""
+    listen = (
+        "import socket, sys; s = socket.create_server((sys.argv[1], 29500)); s.accept()[0].sendall(b'met'); s.accept()"
+    )
+    meet = "import socket; print(socket.create_connection(('leader-0.gang', 29500), 30).recv(3).decode())"
+    script = f'getent hosts leader-0.gang; cat /proc/sys/kernel/hostname; python3 -c "{meet}"; sleep 1000'
     peers = {"subdomain": "gang", "terminationGracePeriodSeconds": 0}
-    twin.apply(pod("leader", shell("sleep 1000"), hostname="leader-0", **peers))
+    address = {"name": "MESH_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    leader = shell('exec python3 -c "$0" "$1"', args=[listen, "$(MESH_ADDRESS)"], env=[address])
+    twin.apply(pod("leader", leader, hostname="leader-0", **peers))
     twin.ready("app=leader", 1)
     twin.apply(pod("member", shell(script), hostname="member-1", **peers))
     [member] = twin.ready("app=member", 1)
-    wait_until(lambda: "member-1" in twin.log(member))
+    wait_until(lambda: "met\n" in twin.log(member))
+    assert "member-1" in twin.log(member)
     assert "leader-0.gang" in twin.log(member)
     assert twin.log(member).startswith("127.")
     twin.kubectl("delete", "pod", "leader", "member")

@@ -103,7 +103,7 @@ def test_volumes_grow_in_place_and_one_that_is_smaller_or_cannot_grow_is_refused
         for command in (("plan", "dc1"), ("up", "dc1", "--yes")):
             refused = error(growing, *command)
             assert f"storage/{smaller}" in refused["what"]
-            assert "can grow, not shrink" in refused["hint"]
+            assert "can grow but not shrink" in refused["hint"]
     assert claims(growing) == after
 
     offer_classes(growing, grow=False)

@@ -197,7 +197,7 @@ class World:
         stack = {"urn": "urn:pulumi:dc1::llm-prod::s", "type": STACK, "outputs": self.saved}
         return state(stack, *self.resources.values())
 
-    settled = state
+    recovered_state = state
 
     def preview(self, **_: Any) -> Any:
         assert self.declared is not None
@@ -261,10 +261,10 @@ class Buckets:
     world: World
     program: Callable[[], None]
 
-    def checked(self, _: Any) -> None:
+    def run_check(self, _: Any) -> None:
         """Nobody else changes the state."""
 
-    refuse_unspared = None
+    refuse_newly_made = None
 
     def _declared(self) -> Deployment:
         declared: list[Deployment] = []
@@ -301,10 +301,10 @@ class InMemory(Session):
         return self.world
 
     @property
-    def names(self) -> Any:
+    def dns_records(self) -> Any:
         return SimpleNamespace(current=dict, write=lambda *_: None, drop=lambda *_: None)
 
-    def others(self) -> Any:
+    def unmanaged_stacks(self) -> Any:
         return ()
 
 
@@ -312,18 +312,18 @@ class InMemory(Session):
 def patched(world: World) -> Iterator[None]:
     """While it lasts, everything outside of the session is that world."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_identity, "asked", lambda _: "uid")
+        patch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "uid")
         patch.setattr(cluster_identity, "check_change", lambda *_: None)
         patch.setattr(clusters, "access", lambda *_: SimpleNamespace(client=world.client, name="dc1"))
         patch.setattr(preconditions, "check_change", lambda *_: None)
         patch.setattr(preconditions, "check_destroy", lambda *_: None)
         patch.setattr(preconditions, "check_object_storage", lambda *_: None)
-        patch.setattr(job_states, "of", lambda *_: {})
-        patch.setattr(ownership, "look", lambda deployment, *_: Ownership(deployment.environment))
+        patch.setattr(job_states, "jobs_of_deployment", lambda *_: {})
+        patch.setattr(ownership, "read_ownership", lambda deployment, *_: Ownership(deployment.environment))
         patch.setattr(volume_sizes, "grow", lambda *_: None)
         patch.setattr(kubeconfig, "remove_context", lambda *_: None)
-        patch.setattr(object_access, "held", lambda store: _held(world, store))
-        patch.setattr(object_access, "owner", lambda store: _owner(world, store))
+        patch.setattr(object_access, "content_summary", lambda store: _held(world, store))
+        patch.setattr(object_access, "owner_urn", lambda store: _owner(world, store))
         yield
 
 

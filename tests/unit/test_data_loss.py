@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -290,10 +291,12 @@ def test_an_environment_that_is_retired_keeps_its_data_or_is_refused(
     world = World().begin(mesh())
     here = session(world, tmp_path)
     with patched(world):
-        assert_refused(lambda: here.retire(mesh(), keep_data=keep_data), world, subjects)
+        destroy = partial(here.destroy_keeping_data if keep_data else here.destroy_with_data, mesh())
+        finish = partial(destroy, command="meshctl migrations finish")
+        assert_refused(lambda: finish(allow_data_loss=False), world, subjects)
         lost = here.lost_by_destroy("dc1", keep_buckets=keep_data)
         before = world.safe()
-        here.retire(mesh(), keep_data=keep_data, allow_data_loss=True)
+        finish(allow_data_loss=True)
     assert before - world.safe() == places(lost)
     buckets = {store.bucket for store in mesh().object_stores}
     assert world.objects.keys() == (buckets if keep_data else set())

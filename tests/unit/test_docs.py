@@ -15,13 +15,13 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
-from meshctl.migrate.steps.outline import forward
+from meshctl.migrate.steps.step_plan import forward
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
 from meshctl.tools.table import TOOLS
-from tests.unit.migrate.test_migration import OPTIONS, migrations
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_migration import OPTIONS, migrations_of
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -165,8 +165,8 @@ def test_every_external_program_is_documented() -> None:
 
 def test_every_step_of_a_migration_is_documented() -> None:
     rows = dict(re.findall(r"^\| (\w+) \| (.+?) \|", text_of(ROOT / "docs" / "migrate.md"), re.MULTILINE))
-    twin = Twin().begin()
-    plan = migrations(twin).plan("east", "west", OPTIONS)
+    gateway = FakeGateway().begin()
+    plan = migrations_of(gateway).plan("east", "west", OPTIONS)
     of_things = {move.store for move in plan.moves} | {endpoint.name for endpoint in plan.endpoints}
     missing = []
     for step in forward(plan):

@@ -23,7 +23,7 @@ def journal(folder: Path) -> None:
 
 
 def lab(folder: Path) -> None:
-    with Lab(folder / ".meshctl" / "lab").held():
+    with Lab(folder / ".meshctl" / "lab").exclusively():
         pass
 
 

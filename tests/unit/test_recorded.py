@@ -16,18 +16,18 @@ from obstore.store import MemoryStore
 from meshctl.changes import Change
 from meshctl.changes.grouping import Plan
 from meshctl.deploy import plan_file
+from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity, location
-from meshctl.deploy.presence import presence
-from meshctl.dns import names
+from meshctl.dns import records
 from meshctl.engine import drift, pending
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import StalePlanError
+from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.world import EndpointTarget
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from meshctl.model.stack_state import STACK_TYPE, Resource, StackState
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 VERSIONS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name != "__pycache__")
@@ -63,11 +63,11 @@ def test_a_state_is_read(version: str, environment: str) -> None:
     state = state_of(version, environment)
     deployment = state.deployment
     assert deployment is not None
-    assert (deployment.mesh, deployment.environment, presence(state)) == ("kept", environment, Presence.WHOLE)
+    assert (deployment.mesh, deployment.environment, deploy_state(state)) == ("kept", environment, DeployState.WHOLE)
     assert [workload.name for workload in deployment.workloads] == ["chat", "pretrain"]
     assert state.outputs.addresses.keys() == {"chat"}
-    assert not pending.is_unsettled(state)
-    in_aws, cluster = location.saved(state), cluster_identity.saved(environment, state)
+    assert not pending.is_interrupted(state)
+    in_aws, cluster = location.recorded_location(state), cluster_identity.recorded_access(environment, state)
     if environment == "aws-east":
         assert in_aws is not None
         assert (in_aws.region, cluster, bool(state.outputs.kubeconfig)) == ("us-east-1", None, True)
@@ -86,7 +86,9 @@ def test_a_state_goes_back_as_it_came(version: str, stack: str) -> None:
     text = json.dumps(record)
     state = StackState.read(record, "the state")
     assert json.dumps(state.written()) == text
-    assert json.dumps(pending.marked(state).written()) == json.dumps({**record, "pending_operations": []})
+    assert json.dumps(pending.with_interruption_marks(state).written()) == json.dumps(
+        {**record, "pending_operations": []}
+    )
     assert json.dumps(record) == text  # nothing is changed in place
 
 
@@ -127,7 +129,7 @@ def test_another_deployment_in_a_state_leaves_its_other_outputs(version: str, en
 
 @every_version
 def test_the_names_are_read(version: str) -> None:
-    (chat,) = names.names_of(state_of(version, "edge")).values()
+    (chat,) = records.records_in_state(state_of(version, "edge")).values()
     assert (chat.host, chat.environment, chat.zone) == ("chat.example.com", "cw", "example.com")
 
 
@@ -151,16 +153,16 @@ class Documented(Plan):
 def test_a_saved_plan_is_applied_or_stale(version: str) -> None:
     path = RECORDED / version / "plan.json"
     plan_file.check(path, as_now(version))
-    with pytest.raises(StalePlanError, match="the mesh changed"):
+    with pytest.raises(StalePlanError, match="the mesh has changed"):
         plan_file.check(path, as_now(version, digest="another"))
 
 
 # journals -------------------------------------------------------------------------------------------------------------
-class World(Twin):
-    """The twin with the environments of the recorded migration, whose pods do nothing."""
+class RecordedGateway(FakeGateway):
+    """The gateway with the environments of the recorded migration, whose pods do nothing."""
 
     def check(self) -> None:
-        """What must hold of the twin's own mesh."""
+        """What must hold of the gateway's own mesh."""
 
     def tick(self) -> None:
         self.clock += 1
@@ -175,17 +177,19 @@ def journal(version: str, name: str) -> Migrations:
     store = StateStore(MemoryStore())
     for file, text in recorded["records"].items():
         assert store.create(f"migrations/kept/{recorded['id']}/{file}", text)
-    migrations = Migrations("kept", World(), store)
+    migrations = Migrations("kept", RecordedGateway(), store)
     plan = migrations.history()[1].plan
     sides = {side.environment: side for side in (plan.source, plan.target)}
     stopped = plan.source.paused(frozenset(plan.stopped))
     buckets: dict[str, dict[str, bytes]] = {s.bucket: {"0": b"0"} for d in sides.values() for s in d.object_stores}
-    world = World(declared=sides, up_there={plan.source.environment: stopped, plan.target.environment: plan.target})
-    world.buckets = buckets
-    world.names = {"chat": EndpointTarget(plan.target.environment, f"{plan.target.environment}-lb")}
-    world.dns = {"chat.example.com": f"{plan.target.environment}-lb"}
-    world.clock = migrations.history()[1].records[-1].at
-    return Migrations("kept", world, store, data=world)
+    gateway = RecordedGateway(
+        declared=sides, deployments={plan.source.environment: stopped, plan.target.environment: plan.target}
+    )
+    gateway.buckets = buckets
+    gateway.names = {"chat": EndpointTarget(plan.target.environment, f"{plan.target.environment}-lb")}
+    gateway.dns = {"chat.example.com": f"{plan.target.environment}-lb"}
+    gateway.clock = migrations.history()[1].records[-1].at
+    return Migrations("kept", gateway, store, data=gateway)
 
 
 @every_version

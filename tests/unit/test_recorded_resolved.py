@@ -25,6 +25,9 @@ LEARNED = {
     "object_stores": ("price", "endpoint", "addressing"),
     "blocks": ("price",),
 }
+# What is decided otherwise than by the versions that were recorded, which started a second pod of `chat` in a roll-out
+# although the node has no room for it. The next `up` changes the Deployment's strategy, which replaces no pod.
+DECIDED_LATER = {"chat": {"roll_out": "old-first"}}
 
 
 def resolved(folder: Path, mesh: str, environment: str) -> Deployment:
@@ -54,6 +57,9 @@ def with_learned(now: Deployment, before: dict[str, Any]) -> dict[str, Any]:
     for key, learned in LEARNED.items():
         for item, recorded_item in zip(document[key], before[key], strict=True):
             item.update({name: recorded_item[name] for name in learned})
+    for workload in document["workloads"]:
+        for name, value in DECIDED_LATER.get(workload["name"], {}).items():
+            assert workload.pop(name) == value
     return document
 
 

@@ -15,11 +15,12 @@ from meshctl.migrate.journal import guard
 from meshctl.migrate.journal.activity import Activity
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
+from meshctl.model.stack_state import NO_OUTPUTS
 from meshctl.operate import restart, rollouts
 from meshctl.operate.rollouts import not_rolled
 from tests.unit.deployments import deployment
+from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import moved
-from tests.unit.migrate.twin import Twin
 
 
 class Session:
@@ -35,12 +36,12 @@ class Session:
     def outputs(self, _: str) -> dict[str, Any]:
         return {}
 
-    def remake_job(self, given: Deployment, workload: str) -> None:
+    def rerun_job(self, given: Deployment, workload: str) -> None:
         self.made.append((workload, given.marks))
 
 
 def chosen(session: Session, name: str, *environments: str) -> Deployment:
-    return restart.chosen(cast("Any", session), environments or ("aws-east", "cw", "dc1"), name)
+    return restart.environment_of_workload(cast("Any", session), environments or ("aws-east", "cw", "dc1"), name)
 
 
 def test_the_only_environment_that_is_up_is_meant() -> None:
@@ -58,7 +59,7 @@ def test_one_of_several_has_to_be_named() -> None:
 def test_what_is_not_there_is_said_with_what_is() -> None:
     with pytest.raises(UsageError, match="no workload pretrian is up") as caught:
         chosen(Session(deployment("cw")), "pretrian")
-    assert caught.value.why == "there is chat, pretrain"
+    assert caught.value.why == "these are up: chat, pretrain"
     with pytest.raises(UsageError, match="cw: nothing is up there"):
         chosen(Session(), "pretrain", "cw")
 
@@ -81,19 +82,19 @@ def test_a_job_that_ended_elsewhere_runs_here_once_it_is_asked_for() -> None:
     [(JobState("pretrain"), True), (JobState("pretrain", "failed"), False), (JobState("pretrain", "complete"), False)],
 )
 def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_states, "of", lambda *_: {"pretrain": state})
+    monkeypatch.setattr(job_states, "jobs_of_deployment", lambda *_: {"pretrain": state})
     session = cast("Any", Session(deployment("cw")))
-    assert restart.running_work(session, deployment("cw"), "pretrain") is asks
-    assert not restart.running_work(session, deployment("cw"), "chat")
+    assert restart.has_running_work(session, deployment("cw"), "pretrain") is asks
+    assert not restart.has_running_work(session, deployment("cw"), "chat")
     marked = deployment("cw").finished({"pretrain": "aws-east"})
-    assert not restart.running_work(session, marked, "pretrain")
+    assert not restart.has_running_work(session, marked, "pretrain")
 
 
 def test_a_migration_has_its_environments_to_itself() -> None:
-    migration, history = moved(Twin().begin()).history()
+    migration, history = moved(FakeGateway().begin()).history()
     with pytest.raises(LockedError, match="east is part of migration") as caught:
         guard.refuse(migration, history, Activity(), "east", "restart")
-    assert "both would write the same work" in caught.value.why
+    assert "both would write the same data" in caught.value.why
     guard.refuse(migration, history, Activity(), "west", "restart")  # it waits for `finish`: the target is in use
 
 
@@ -112,34 +113,34 @@ def changed(name: str, **fields: Any) -> Deployment:
     ],
 )
 def test_what_mesh_yaml_says_otherwise_is_told(name: str, fields: dict[str, Any], again: str) -> None:
-    said = restart.not_applied(deployment("cw"), lambda: changed(name, **fields), name)
+    said = restart.unapplied_changes(deployment("cw"), lambda: changed(name, **fields), name)
     assert said == f"mesh.yaml has changes for {name}: `meshctl up cw` applies them{again}"
     other = {"chat": "pretrain", "pretrain": "chat"}[name]
-    assert restart.not_applied(deployment("cw"), lambda: changed(name, **fields), other) == ""
+    assert restart.unapplied_changes(deployment("cw"), lambda: changed(name, **fields), other) == ""
 
 
 def test_another_secret_behind_a_variable_is_a_change() -> None:
     before = changed("pretrain", secrets={"TOKEN": "old"})
-    said = restart.not_applied(before, lambda: changed("pretrain", secrets={"TOKEN": "new"}), "pretrain")
+    said = restart.unapplied_changes(before, lambda: changed("pretrain", secrets={"TOKEN": "new"}), "pretrain")
     assert said == "mesh.yaml has changes for pretrain: `meshctl up cw` applies them"
 
 
 def test_marks_of_a_migration_are_no_change_of_mesh_yaml() -> None:
     marked = deployment("cw").finished({"pretrain": "aws-east"}).paused(frozenset({"chat"}))
-    assert restart.not_applied(marked, lambda: deployment("cw"), "pretrain") == ""
-    assert restart.not_applied(marked, lambda: deployment("cw"), "chat") == ""
+    assert restart.unapplied_changes(marked, lambda: deployment("cw"), "pretrain") == ""
+    assert restart.unapplied_changes(marked, lambda: deployment("cw"), "chat") == ""
 
 
 def test_a_workload_that_left_mesh_yaml_is_told_so() -> None:
-    said = restart.not_applied(deployment("cw"), lambda: deployment("cw", workloads=()), "pretrain")
-    assert said == "mesh.yaml has pretrain no more: `meshctl up cw` removes it"
+    said = restart.unapplied_changes(deployment("cw"), lambda: deployment("cw", workloads=()), "pretrain")
+    assert said == "mesh.yaml no longer has pretrain: `meshctl up cw` removes it"
 
 
 def test_a_mesh_that_cannot_be_resolved_does_not_stop_a_restart() -> None:
     def resolved() -> Deployment:
         raise UsageError("cw can't carry the mesh")
 
-    assert restart.not_applied(deployment("cw"), resolved, "pretrain") == ""
+    assert restart.unapplied_changes(deployment("cw"), resolved, "pretrain") == ""
 
 
 def servers(generation: int, **status: int) -> Any:
@@ -193,6 +194,20 @@ def waited(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(rollouts, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
     rollouts.wait(cast("Any", api), "ns", "chat", timeout_s=10, say=said.append)
     return said
+
+
+@pytest.mark.parametrize(("replicas", "is_said"), [(1, True), (2, False)])
+def test_a_roll_out_of_the_only_pod_says_that_there_is_none_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, *, replicas: int, is_said: bool
+) -> None:
+    monkeypatch.setattr(rollouts, "roll", lambda *_: None)
+    monkeypatch.setattr(rollouts, "wait", lambda *_, **__: None)
+    progress: list[Any] = []
+    session = SimpleNamespace(outputs=lambda _: NO_OUTPUTS, on_progress=progress.append)
+    restart.restart(cast("Any", session), changed("chat", replicas=replicas), "chat", timeout_s=1)
+    assert [each.action.startswith("workload/chat: each roll-out leaves it without a pod") for each in progress] == (
+        [True] if is_said else []
+    )
 
 
 def test_a_look_without_an_answer_does_not_end_the_wait_for_new_pods(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_failed_job_says_why_and_how_it_runs_again() -> None:
     found = workload_status(deployment(), "pretrain", [failed], job)
     assert found.job == "failed"
     assert found.reason == (
-        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; mend the cause "
+        "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; fix the cause "
         "(`meshctl up aws-east` first if mesh.yaml changed), then `meshctl restart pretrain --env aws-east`"
     )
 
@@ -95,7 +95,7 @@ def test_a_name_that_points_here_is_told_once() -> None:
     assert line == "  endpoint  chat  chat.example.com -> cw  10.0.0.1"
     unset = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "")
     line = status_text(EnvironmentStatus("cw", "up", endpoints=(unset,))).splitlines()[1]
-    assert line == "  endpoint  chat  chat.example.com (name not set)  10.0.0.1 here"
+    assert line == "  endpoint  chat  chat.example.com (no DNS record)  10.0.0.1 here"
 
 
 class Saved:
@@ -124,7 +124,7 @@ def test_what_a_failed_up_left_is_not_absent() -> None:
     for outputs in ({}, {"deployment": made}, {"deployment": made, "kubeconfig": UNKNOWN_STRING}):
         found = Saved("storage/weights:bucket", "cluster:eks", **outputs).status()
         assert found.state == "degraded"
-        assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources are there;")
+        assert found.error.startswith("the last `up` or `destroy` did not finish: 2 resources exist;")
 
 
 class Newer(Saved):

@@ -23,7 +23,7 @@ from meshctl.migrate.planning.plan import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
-from tests.unit.migrate.twin import Twin, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, deployment
 
 BACKEND = "file://./.meshctl/state"
 WEIGHTS = Loss("storage/weights", "bucket", "bucket b", "1 object", "it goes")
@@ -66,7 +66,7 @@ class Changes:
     def forget_cluster(self, *_: Any) -> None:
         self.made.append("forget")
 
-    def others(self) -> tuple[()]:
+    def unmanaged_stacks(self) -> tuple[()]:
         return ()
 
 
@@ -91,8 +91,8 @@ class Asked(Context):
     where: Path = Path()
 
     def confirm(self, question: str) -> None:
-        twin = Twin().begin()
-        found = Migrations("demo", twin, open_state_store(BACKEND, self.where), data=twin)
+        gateway = FakeGateway().begin()
+        found = Migrations("demo", gateway, open_state_store(BACKEND, self.where), data=gateway)
         if not found.ids():
             found.start(found.plan("east", "west", Options(observe_s=6)))
 
@@ -196,7 +196,7 @@ def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch,
 def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
     output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = JobsFailedError("east: the job of pretrain has failed; all else is up")
+    failed = JobsFailedError("east: the job of pretrain has failed; everything else is up")
 
     class Done(Changes):
         def up(self, *_: Any, **__: Any) -> Any:

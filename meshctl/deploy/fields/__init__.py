@@ -1,1 +1,1 @@
-"""Fields of live objects that other programs have set: seen before an `up`, and taken over, left or refused."""
+"""Fields of live objects that other programs have set: found before an `up`, then taken over, left or refused."""

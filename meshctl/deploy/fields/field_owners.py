@@ -1,10 +1,10 @@
-"""Who has set which field of a live object, and where that differs from what the mesh declares. PURE.
+"""Which program has set which field of a live object, and where that conflicts with the mesh. PURE.
 
-Called by `ownership` with objects as the API server gives them. The API server writes down in `metadata.managedFields`
+Called by `ownership` with objects as the API server returns them. The API server records in `metadata.managedFields`
 which program ("manager") has set which field, and refuses a server-side apply that would change a field of another
-manager: a conflict. The same rule stands here, so that conflicts are known before anything is applied.
+manager: a conflict. This module applies the same rule, so that conflicts are known before anything is applied.
 
-A field's path is a tuple of the keys of `fieldsV1`: `f:NAME` is a field, `k:{…}` the item of a list that has these
+A field's path is a tuple of the keys of `fieldsV1`: `f:NAME` is a field, `k:{…}` is the item of a list that has these
 values. Source: Kubernetes documentation, "Server-Side Apply"; structured-merge-diff, value/fields.go.
 """
 
@@ -41,7 +41,7 @@ class Manager:
 
 @dataclass(frozen=True)
 class FieldConflict:
-    """A field of a live object that others have set, and that the mesh declares with another value.
+    """A field of a live object that another manager has set, and that the mesh declares with another value.
 
     `resource` is the logical name (`workload/api:deployment`).
     """
@@ -60,46 +60,45 @@ class FieldConflict:
 
 
 def field_conflicts(resource: str, declared: Mapping[str, Any], live: Mapping[str, Any]) -> list[FieldConflict]:
-    """What an apply of `declared` would be refused for, in the order of the fields' paths."""
+    """The conflicts for which an apply of `declared` would be refused, sorted by path."""
     owners: dict[Path, set[Manager]] = {}
     for entry in _entries(live):
         manager = _manager(entry)
         if not manager.is_ours:
             for path in _leaves(entry.get("fieldsV1") or {}):
                 owners.setdefault(path, set()).add(manager)
-    found = []
+    conflicts = []
     for path, managers in sorted(owners.items()):
         wanted, value = value_at(declared, path), value_at(live, path)
-        if wanted is _MISSING or value is _MISSING or wanted == value or _is_late(wanted):
+        if wanted is _MISSING or value is _MISSING or wanted == value or _has_deferred(wanted):
             continue
         name, kind = str(declared["metadata"]["name"]), str(declared["kind"])
-        found.append(FieldConflict(resource, kind, name, path, tuple(sorted(managers)), value, wanted))
-    return found
+        conflicts.append(FieldConflict(resource, kind, name, path, tuple(sorted(managers)), value, wanted))
+    return conflicts
 
 
 def without_fields(live: Mapping[str, Any], paths: Sequence[Path]) -> list[Json]:
-    """`managedFields` of a live object in which nobody but ourselves has set `paths`. An entry that is left without
-    fields goes."""
+    """The `managedFields` of a live object in which no other manager owns `paths`. Entries without fields go."""
     entries = []
     for entry in _entries(live):
         fields = entry.get("fieldsV1") or {}
         if not _manager(entry).is_ours:
             for path in paths:
-                fields = _without(fields, path)
+                fields = _without_path(fields, path)
         if fields:
             entries.append({**entry, "fieldsV1": fields})
     return entries
 
 
 def value_at(value: Any, path: Path) -> Any:
-    """What stands at a path of an object; a value of its own where there is nothing."""
+    """The value at a path of an object; `_MISSING` when there is none."""
     for key in path:
         value = _inner(value, key)
     return value
 
 
 def path_text(path: Path) -> str:
-    """For a person: `.spec.template.spec.containers[main].image`."""
+    """The path for a person: `.spec.template.spec.containers[main].image`."""
     return "".join(_key_text(key) for key in path)
 
 
@@ -113,7 +112,7 @@ def _manager(entry: Mapping[str, Any]) -> Manager:
 
 
 def _leaves(fields: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
-    """The paths that have a value of their own. "." says that an item exists, which nobody can set otherwise."""
+    """The paths of fields with values. The key "." only says that an item exists, so it can't conflict."""
     for key, inner in fields.items():
         if key == "." or key.startswith(("v:", "i:")):
             continue
@@ -123,14 +122,14 @@ def _leaves(fields: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
             yield (*above, key)
 
 
-def _without(fields: Json, path: Path) -> Json:
-    """`fields` without the path, and without what is empty then. What only says that an item exists stays."""
+def _without_path(fields: Json, path: Path) -> Json:
+    """`fields` without the path, and without parents that become empty. Keys that say that an item exists stay."""
     key, rest = path[0], path[1:]
     if key not in fields:
         return fields
-    inner = _without(fields[key], rest) if rest else {}
-    others = {name: value for name, value in fields.items() if name != key}
-    return {**others, key: inner} if inner else others
+    inner = _without_path(fields[key], rest) if rest else {}
+    remaining = {name: value for name, value in fields.items() if name != key}
+    return {**remaining, key: inner} if inner else remaining
 
 
 def _inner(value: Any, key: str) -> Any:
@@ -144,12 +143,12 @@ def _inner(value: Any, key: str) -> Any:
     return next((item for item in items if all(item.get(k) == v for k, v in wanted.items())), _MISSING)
 
 
-def _is_late(value: Any) -> bool:
-    """Whether a part of it is known only while the engine runs: then it can't be compared."""
+def _has_deferred(value: Any) -> bool:
+    """Whether a part of the value is known only while the engine runs, so that it can't be compared."""
     if isinstance(value, Mapping):
-        return any(_is_late(inner) for inner in value.values())
+        return any(_has_deferred(inner) for inner in value.values())
     if isinstance(value, list):
-        return any(_is_late(inner) for inner in value)
+        return any(_has_deferred(inner) for inner in value)
     return isinstance(value, LateValue)
 
 

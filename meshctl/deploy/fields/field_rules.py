@@ -1,6 +1,6 @@
 """What `up` does about a field that another program has set: take it over, leave it, or refuse. PURE.
 
-Called by `ownership`; why each rule is as it is stands in ADR 0024.
+Called by `ownership`. ADR 0024 gives the reason of each rule.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _SERVERS = ("Deployment", "StatefulSet")
 
 
 class Verdict(Enum):
-    TAKE_OVER = "the engine sets the mesh's value, once nobody else owns the field"
-    SET = "meshctl sets the mesh's value itself: for the engine it would be a reason to replace the object"
+    TAKE_OVER = "other owners are removed, then the engine sets the mesh's value"
+    SET = "meshctl sets the mesh's value itself, because the engine would replace the object to change it"
     LEAVE = "the live value stays"
-    REFUSE = "nothing is done until a person decides"
+    REFUSE = "nothing is done until the user decides"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One field of another owner, and what becomes of it. `owner`, and why it is left, are for a person."""
+    """What is done about one conflict. `owner` and `why_left` are texts for messages."""
 
     conflict: FieldConflict
     verdict: Verdict
@@ -44,7 +44,7 @@ class Decision:
 
     @property
     def name(self) -> str:
-        """As `--take-over` wants it: `workload/chat:.spec.template.spec.containers[main].image`."""
+        """The field as `--take-over` names it: `workload/chat:.spec.template.spec.containers[main].image`."""
         return f"{self.conflict.subject}:{path_text(self.conflict.path)}"
 
     @property
@@ -53,17 +53,17 @@ class Decision:
 
     @property
     def report(self) -> str:
-        """A line of progress: what an `up` does."""
+        """The line of progress when an `up` takes the field over."""
         values = f"({shown(self.conflict.live)} -> {shown(self.conflict.wanted)})"
         return f"takes over {self.where} from {self.owner} {values}"
 
     @property
     def forecast(self) -> str:
-        """A line of a plan: who changed what outside of the mesh, and what an `up` will do."""
+        """The line in a plan: who has set which value, and what an `up` will do about it."""
         live, wanted = shown(self.conflict.live), shown(self.conflict.wanted)
         changed = f"{self.conflict.subject}: {self.where} is {live}, set by {self.owner}"
         if self.verdict is Verdict.LEAVE:
-            return f"{changed}: `up` does not set the mesh's {wanted}, as {self.why_left}"
+            return f"{changed}: `up` does not set the mesh's {wanted}, because {self.why_left}"
         if self.verdict is Verdict.REFUSE:
             return f"{changed}, and the mesh says {wanted}: `up` needs --take-over {shlex.quote(self.name)}"
         return f"{changed}: `up` sets it back to {wanted}"
@@ -78,8 +78,11 @@ def decide(conflict: FieldConflict, autoscalers: Mapping[tuple[str, str], str], 
 
 
 def autoscaled(resource: str, declared: Mapping[str, Any], live: Mapping[str, Any]) -> FieldConflict | None:
-    """The replicas of a workload that an autoscaler looks after, also where they happen to be as declared: it moves
-    them on. An autoscaler that has not scaled yet owns no field, and would undo what is set all the same."""
+    """The conflict about the replicas of a workload that an autoscaler scales; None if the object has no replicas.
+
+    It counts as a conflict also when the number happens to be the declared one, because the autoscaler will change it.
+    An autoscaler that has not scaled yet owns no field, but would undo an `up` all the same.
+    """
     wanted, value = declared["spec"].get("replicas"), (live.get("spec") or {}).get("replicas")
     if value is None:
         return None
@@ -89,17 +92,17 @@ def autoscaled(resource: str, declared: Mapping[str, Any], live: Mapping[str, An
 
 
 def refuse(environment: str, command: str, decisions: Collection[Decision]) -> None:
-    """Raises: OwnedFieldsError with all fields that are for a person to decide.
+    """Raises: OwnedFieldsError with all fields about which the user must decide.
 
-    `command`: `up`; `migrate` for a step of a migration, which goes on with what it was planned with, whatever
-    mesh.yaml says by now; or all that is to be given again, such as `meshctl migrate SRC DST`.
+    `command`, for the hint: `up`; `migrate` for a step of a migration, which keeps the mesh that it was planned with,
+    so that a change of mesh.yaml has no effect; or a whole command to repeat, such as `meshctl migrate SRC DST`.
     """
     refused = [decision for decision in decisions if decision.verdict is Verdict.REFUSE]
     if not refused:
         return
     fields = [OwnedField(d.name, d.where, d.owner, shown(d.conflict.live), shown(d.conflict.wanted)) for d in refused]
     names = " ".join(f"--take-over {shlex.quote(name)}" for name in dict.fromkeys(field.name for field in fields))
-    keep = "write the value into mesh.yaml if it is to stay; "
+    keep = "write the value into mesh.yaml to keep it; "
     if command == "migrate":
         keep, again = "", "meshctl migrations resume"
     else:
@@ -108,18 +111,18 @@ def refuse(environment: str, command: str, decisions: Collection[Decision]) -> N
         f"{environment}: {fields[0].where} is {fields[0].live}, set by {fields[0].owner}; the mesh says"
         f" {fields[0].wanted}{_and_more(len(fields) - 1)}",
         fields=fields,
-        why=_others(fields[1:]) or "to bring it up would undo what another program has set; nothing was changed",
-        hint=f"{keep}to set the mesh's value: `{again} {names}`",
+        why=_texts(fields[1:]) or "`up` would overwrite what another program has set; nothing was changed",
+        hint=f"{keep}to set the mesh's value, run `{again} {names}`",
     )
 
 
 def matches(name: str, take_over: Collection[str]) -> bool:
-    """Whether a field is named by `take_over`, itself or by what it is a part of (`workload/chat`)."""
-    return any(name == given or name.startswith((f"{given}.", f"{given}[", f"{given}:")) for given in take_over)
+    """Whether `take_over` names the field, or a part of the mesh that contains it (`workload/chat`)."""
+    return any(name == each or name.startswith((f"{each}.", f"{each}[", f"{each}:")) for each in take_over)
 
 
 def shown(value: Any) -> str:
-    """A value in a message: text as it is, all else as JSON, not too long."""
+    """A value as a message shows it: text as it is, other values as JSON, cut when too long."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
@@ -132,14 +135,14 @@ def _verdict(
         return Verdict.SET if job_pods else Verdict.TAKE_OVER
     if conflict.kind in _SERVERS and conflict.path == REPLICAS:
         is_autoscaled = (conflict.kind, conflict.object_name) in autoscalers
-        # at zero an autoscaler does nothing: to pause and to start is for meshctl
+        # an autoscaler does nothing at zero replicas, so meshctl itself must pause and start the workload
         return Verdict.LEAVE if is_autoscaled and conflict.wanted and conflict.live else Verdict.TAKE_OVER
     if job_pods:
         return Verdict.SET
     if conflict.kind == "Job" and conflict.path == _SUSPEND:
         return Verdict.TAKE_OVER
     if conflict.kind == "PersistentVolumeClaim" and conflict.path == _CLAIM_SIZE:
-        # a volume can't shrink: what was grown beyond the mesh's size stays so
+        # a volume can't shrink, so one that was grown beyond the mesh's size is left
         return Verdict.TAKE_OVER if quantity(str(conflict.wanted)) > quantity(str(conflict.live)) else Verdict.LEAVE
     return Verdict.REFUSE
 
@@ -158,5 +161,5 @@ def _and_more(count: int) -> str:
     return f" (and {count} more)" if count else ""
 
 
-def _others(fields: list[OwnedField]) -> str:
+def _texts(fields: list[OwnedField]) -> str:
     return "; ".join(f"{f.where} is {f.live}, set by {f.owner}; the mesh says {f.wanted}" for f in fields)

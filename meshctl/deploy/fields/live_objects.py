@@ -50,7 +50,7 @@ def read(
     """
     references = frozenset(ref for ref in wanted if ref.kind not in NOT_READ)
     groups = sorted({(ref.api_version, ref.kind, ref.namespace) for ref in references})
-    found: dict[Reference, Json] = {}
+    existing: dict[Reference, Json] = {}
 
     def listed(group: tuple[str, str, str]) -> dict[Reference, Json]:
         is_mixed = group[2] != own_namespace and group[1] != "Node"  # a node has lost its labels when they are wanted
@@ -63,11 +63,13 @@ def read(
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         for objects in pool.map(listed, groups):
-            found.update({ref: item for ref, item in objects.items() if ref in references})
-        missing = sorted(references - found.keys())  # by the list: it may have lost its labels, or lists are forbidden
+            existing.update({ref: item for ref, item in objects.items() if ref in references})
+        missing = sorted(
+            references - existing.keys()
+        )  # by the list: it may have lost its labels, or lists are forbidden
         for ref, item in zip(missing, pool.map(lambda ref: _single(client, ref), missing), strict=True):
-            found.update({ref: item} if item is not None else {})
-    return found
+            existing.update({ref: item} if item is not None else {})
+    return existing
 
 
 def _single(client: lightkube.Client, ref: Reference) -> Json | None:
@@ -85,7 +87,7 @@ def _single(client: lightkube.Client, ref: Reference) -> Json | None:
 
 def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str], str]:
     """The HorizontalPodAutoscaler's name by kind and name of what it scales; none where these rights show none."""
-    found = {}
+    scaler_names = {}
     try:
         scalers = _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={})
     except ApiError as error:
@@ -94,8 +96,8 @@ def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str
         return {}
     for ref, item in scalers.items():
         target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-        found[str(target.get("kind")), str(target.get("name"))] = ref.name
-    return found
+        scaler_names[str(target.get("kind")), str(target.get("name"))] = ref.name
+    return scaler_names
 
 
 def release(

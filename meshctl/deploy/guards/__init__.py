@@ -1,1 +1,1 @@
-"""What must hold of an environment before it is changed, and what a change must not lose or break."""
+"""Checks before an environment is changed: that it is the right one, and that the change loses or breaks nothing."""

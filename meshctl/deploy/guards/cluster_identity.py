@@ -1,8 +1,9 @@
-"""Which cluster an environment on an existing cluster is in: as its state has it, and as the kubeconfig leads to. EDGE.
+"""Checks that an environment is still in the cluster that its state recorded. EDGE (asks API servers for their UID).
 
-Called by `session` before the engine starts, and by what only looks. In another cluster the objects of a state read as
-"not found", which a run would take for "deleted". The neighbour for regions and accounts of AWS is `location`; there
-the cluster is the stack's own, and not asked for.
+Called by `session` before the engine starts, and by commands that only read, such as `status`. Against another cluster
+every object of the state would read as "not found", and a run would take that for "deleted". This concerns clusters
+that the user names in a kubeconfig; for AWS regions and accounts, where the stack makes its own cluster, see
+`location`.
 """
 
 from __future__ import annotations
@@ -21,124 +22,145 @@ from meshwire.kubeconfig import is_content
 _PROVIDER = "pulumi:providers:kubernetes"
 
 
-def saved(environment: str, state: StackState) -> ClusterAccess | None:
-    """The cluster that a state's objects were made in, and how it was reached; None where none are in an existing one.
+def recorded_access(environment: str, state: StackState) -> ClusterAccess | None:
+    """The existing cluster in which the state's objects were made, and the kubeconfig and context used to reach it.
 
-    Its `uid` is empty in a state of a version that did not record it.
+    None when the state has no objects in an existing cluster. `uid` is empty in states of versions that did not record
+    it.
     """
     for provider in state.used_providers(_PROVIDER):
         inputs = provider.inputs
         kubeconfig = str(inputs.get("kubeconfig") or "")
-        if not is_content(kubeconfig):  # content is what the stack of a cluster that it made itself hands on
+        # An inlined kubeconfig comes from a stack that makes its own cluster; a path names an existing one.
+        if not is_content(kubeconfig):
             uid = str(inputs.get("clusterIdentifier") or "")
             return ClusterAccess(environment, kubeconfig, str(inputs.get("context") or ""), uid)
     return None
 
 
-def asked(deployment: Deployment) -> str:
-    """The UID of the cluster that a deployment's kubeconfig leads to; empty where meshctl makes the cluster.
+def declared_cluster_uid(deployment: Deployment) -> str:
+    """The UID of the cluster that a deployment's kubeconfig points to; empty where meshctl makes the cluster.
 
     Raises: CredentialsError, UnreachableError.
     """
     return "" if clusters.is_made(deployment) else clusters.uid(clusters.access(deployment))
 
 
-def asked_if_it_answers(deployment: Deployment) -> str | None:
-    """The same; None where the cluster can't be asked."""
+def declared_cluster_uid_of_preview(deployment: Deployment, *, must_answer: bool) -> str | None:
+    """As `declared_cluster_uid`; unless the cluster `must_answer`, None when it can't be reached."""
     try:
-        return asked(deployment)
+        return declared_cluster_uid(deployment)
     except (CredentialsError, UnreachableError):
+        if must_answer:
+            raise
         return None
 
 
-def recorded(environment: str, state: StackState) -> str:
-    """The UID of the cluster that the state's objects were made in; empty where there is none."""
-    there = saved(environment, state)
-    return there.uid if there is not None else ""
+def recorded_cluster_uid(environment: str, state: StackState) -> str:
+    """The UID of the cluster in which the state's objects were made; empty when none is recorded."""
+    recorded = recorded_access(environment, state)
+    return recorded.uid if recorded is not None else ""
 
 
 def is_reached_as_before(access: ClusterAccess, state: StackState) -> bool:
-    """Whether the engine, which reads the objects of a state the way that they were made, goes through `access`. By
-    another way it may meet another cluster by now, in which all of them read as gone."""
-    there = saved(access.name, state)
-    return there is None or (there.kubeconfig, there.context) == (access.kubeconfig, access.context)
+    """Whether the state's objects were made through the same kubeconfig and context as `access`.
 
-
-def check_change(access: ClusterAccess, state: StackState, found: str) -> None:
-    """Before a preview or an `up` through `access`, which has just led to the cluster `found`.
-
-    Raises: UsageError when the state is of another cluster.
+    The engine reads objects with the kubeconfig that the state recorded. If that differs from `access`, it may point to
+    another cluster by now, where every object would read as deleted.
     """
-    there = saved(access.name, state)
-    if there is None:
+    recorded = recorded_access(access.name, state)
+    return recorded is None or (recorded.kubeconfig, recorded.context) == (access.kubeconfig, access.context)
+
+
+def check_change(access: ClusterAccess, state: StackState, current_uid: str) -> None:
+    """Check, before a preview or an `up`, that `access` leads to the cluster that the state recorded.
+
+    `current_uid` is the UID of the cluster that `access` has just led to. Raises: UsageError when the state belongs to
+    another cluster.
+    """
+    recorded = recorded_access(access.name, state)
+    if recorded is None:
         return
-    other_way = not is_reached_as_before(access, state)
-    if other_way and pending.is_unsettled(state):  # what a killed run had begun is looked for the way that it went
+    is_new_access = not is_reached_as_before(access, state)
+    if is_new_access and pending.is_interrupted(state):
+        # operations that a killed run left pending are looked up through the kubeconfig that it used
         check_destroy(access.name, state)
-    elif other_way and not there.uid:
-        with suppress(CredentialsError, UnreachableError):  # not told: then this one is recorded
-            there = replace(there, uid=clusters.uid(there))
-    _refuse_other(there, found, access)
+    elif is_new_access and not recorded.uid:
+        # An older version recorded no UID. If the recorded kubeconfig no longer works, the current cluster is accepted.
+        with suppress(CredentialsError, UnreachableError):
+            recorded = replace(recorded, uid=clusters.uid(recorded))
+    _refuse_other_cluster(recorded, current_uid, access)
 
 
 def check_destroy(environment: str, state: StackState) -> None:
-    """Before everything of a state is deleted, through the kubeconfig and context that it was made with.
+    """Check, before everything in a state is deleted, that the recorded kubeconfig and context still lead to its
+    cluster.
 
-    Raises: UsageError when that leads to another cluster now; CredentialsError, UnreachableError when it leads to none.
+    Raises: UsageError when they lead to another cluster; CredentialsError, UnreachableError when they lead to none.
     """
-    there = saved(environment, state)
-    if there is None:
+    recorded = recorded_access(environment, state)
+    if recorded is None:
         return
     try:
-        found = clusters.uid(there)
+        current_uid = clusters.uid(recorded)
     except (CredentialsError, UnreachableError) as error:
         error.hint += (
-            f"; {there.place} is the way of the last `up`, which another `up` renews; if the cluster is gone"
-            f" for good: `meshctl destroy {environment} --forget-cluster`"
+            f"; the last `up` reached the cluster through {recorded.place}: if the kubeconfig has changed, run"
+            f" `meshctl up {environment}` again; if the cluster is gone for good, run"
+            f" `meshctl destroy {environment} --forget-cluster`"
         )
         raise
-    _refuse_other(there, found, there)
+    _refuse_other_cluster(recorded, current_uid, recorded)
 
 
-def check_seen(access: ClusterAccess) -> None:
-    """Before anything is said of a cluster. Raises: UsageError when it isn't the one that it must be; as `asked`."""
+def check_cluster_unchanged(access: ClusterAccess) -> None:
+    """Check, before reporting on a cluster, that it is the one recorded in the state.
+
+    Raises: UsageError when it is another one, CredentialsError, UnreachableError.
+    """
     if access.uid:
-        _refuse_other(access, clusters.uid(access), access)
+        _refuse_other_cluster(access, clusters.uid(access), access)
 
 
-def _refuse_other(there: ClusterAccess, found: str, access: ClusterAccess) -> None:
-    if not there.uid or there.uid == found:
+def _refuse_other_cluster(recorded: ClusterAccess, current_uid: str, access: ClusterAccess) -> None:
+    if not recorded.uid or recorded.uid == current_uid:
         return
     name = access.name
-    before = f" ({there.place})" if there.place != access.place else ""
+    reached_through = f" ({recorded.place})" if recorded.place != access.place else ""
     raise UsageError(
         f"{name} is in another cluster than the one that {access.place} leads to",
-        why=f"it is in the cluster {there.uid}{before}, and this one is {found}: what it has would look deleted here;"
-        " nothing was changed",
-        hint=f"mend `kubernetes:` of the environment or $KUBECONFIG; to move, add an environment and `meshctl migrate"
-        f" {name} NEW`; if the old cluster is gone for good: `meshctl up {name} --forget-cluster`",
+        why=f"the environment is in the cluster {recorded.uid}{reached_through}, but this is the cluster {current_uid},"
+        " where all its objects would look deleted; nothing was changed",
+        hint=f"correct `kubernetes:` of the environment, or $KUBECONFIG; to move to the other cluster, add an"
+        f" environment for it and run `meshctl migrate {name} NEW`; if the old cluster is gone for good, run"
+        f" `meshctl up {name} --forget-cluster`",
     )
 
 
-def refuse_forgetting(there: ClusterAccess | None, environment: str, declared: ClusterAccess | None) -> None:
-    """Before what is in a cluster is forgotten. Raises: UsageError when nothing is, or the cluster is still there."""
-    if there is None:
-        raise UsageError(f"nothing of {environment} is in a cluster that could be forgotten")
-    for access in (there, declared or there):
+def refuse_forgetting(recorded: ClusterAccess | None, environment: str, declared: ClusterAccess | None) -> None:
+    """Refuse to drop a cluster's objects from the state while the cluster still exists.
+
+    `recorded` is the cluster in the state, `declared` the one in environments.yaml. Raises: UsageError when the state
+    has no objects in a cluster, or when either access still leads to it.
+    """
+    if recorded is None:
+        raise UsageError(f"{environment} has nothing in an existing cluster, so there is no cluster to forget")
+    for access in (recorded, declared or recorded):
         with suppress(CredentialsError, UnreachableError):
-            if there.uid and clusters.uid(access) == there.uid:
+            if recorded.uid and clusters.uid(access) == recorded.uid:
                 raise UsageError(
-                    f"the cluster of {environment} is still there: {access.place} leads to it",
-                    why="what is forgotten is not deleted, and would go on costing money; nothing was changed",
-                    hint=f"`meshctl destroy {environment}` deletes it",
+                    f"the cluster of {environment} still exists: {access.place} leads to it",
+                    why="forgotten objects are not deleted: they would keep running and costing money; nothing was"
+                    " changed",
+                    hint=f"`meshctl destroy {environment}` deletes them",
                 )
 
 
 def without_cluster(state: StackState) -> StackState:
-    """A state that has forgotten all that is in a cluster; buckets and their providers stay."""
-    kept = [resource for resource in state.resources if not _in_cluster(resource)]
-    begun = [operation for operation in state.pending_operations if not _in_cluster(operation.resource)]
-    return state.with_resources(kept).with_operations(begun)
+    """The state without anything that is in a cluster; buckets and their providers stay."""
+    remaining = [resource for resource in state.resources if not _in_cluster(resource)]
+    operations = [operation for operation in state.pending_operations if not _in_cluster(operation.resource)]
+    return state.with_resources(remaining).with_operations(operations)
 
 
 def _in_cluster(resource: Resource) -> bool:

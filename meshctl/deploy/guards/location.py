@@ -1,7 +1,8 @@
-"""Where an environment on AWS is: region and account as its state has them, and as the credentials at hand say. EDGE.
+"""Checks that an environment on AWS is still in the region and account that its state recorded. EDGE (asks STS).
 
-Called by `session` before anything is changed. Elsewhere the objects of a state read as "not found", which a run would
-take for "deleted": another region or account must be refused before the engine starts.
+Called by `session` before anything is changed. With credentials of another account, or in another region, every
+resource of the state would read as "not found", and a run would take that for "deleted". So both are refused before
+the engine starts.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w-]*:(\d{12}):")
 
 @dataclass(frozen=True)
 class Location:
-    """`account` is empty while nothing in the state tells it (a state of buckets alone)."""
+    """`account` is empty when no resource in the state carries it, as in a state with buckets alone."""
 
     region: str
     profile: str
     account: str
 
 
-def saved(state: StackState) -> Location | None:
-    """Where the resources of a state were made; None where none is on AWS."""
+def recorded_location(state: StackState) -> Location | None:
+    """The region, profile and account in which the resources of a state were made; None when none is on AWS."""
     for provider in state.used_providers(_PROVIDER):
         inputs = provider.inputs
         if not inputs.get("endpointUrl"):
@@ -52,68 +53,73 @@ def _account(resources: Iterable[Resource]) -> str:
         if re.fullmatch(r"\d{12}", str(outputs.get("OwnerId", ""))):
             return str(outputs["OwnerId"])
         for value in outputs.values():
-            found = _ACCOUNT.match(value) if isinstance(value, str) else None
-            if found is not None:
-                return found[1]
+            match = _ACCOUNT.match(value) if isinstance(value, str) else None
+            if match is not None:
+                return match[1]
     return ""
 
 
-def refuse_other_region(environment: str, there: Location | None, region: str) -> None:
+def refuse_other_region(environment: str, recorded: Location | None, region: str) -> None:
     """Raises: UsageError when the environment is up in another region."""
-    if there is None or not there.region or there.region == region:
+    if recorded is None or not recorded.region or recorded.region == region:
         return
     raise UsageError(
-        f"{environment} is up in {there.region} and can't become {region}",
-        why="what runs in one region can't be changed into another's: it would be left behind, data and all",
-        hint=f"add an environment for {region} and `meshctl migrate {environment} NEW`, or `meshctl destroy"
-        f" {environment}` (it deletes in {there.region}, whatever the file says) and `up` again",
+        f"{environment} is up in {recorded.region} and can't be moved to {region} by changing its region",
+        why="AWS resources can't change their region: everything in the old one, data included, would be left behind",
+        hint=f"add an environment for {region} and run `meshctl migrate {environment} NEW`, or run `meshctl destroy"
+        f" {environment}` (it deletes in {recorded.region}, whatever the file says) and `meshctl up {environment}`",
     )
 
 
 def refuse_other_account(environment: str, expected: set[str], account: str, profile: str) -> None:
-    """`expected` holds the accounts that the state and environments.yaml name. Raises: UsageError for another one."""
-    others = sorted(expected - {account, ""})
-    if not others:
+    """`expected` holds the accounts that the state and environments.yaml name; "" stands for none.
+
+    Raises: UsageError when `account`, that of the credentials, differs from one of them.
+    """
+    other_accounts = sorted(expected - {account, ""})
+    if not other_accounts:
         return
     whose = f'the AWS profile "{profile}"' if profile else "the default credentials"
     raise UsageError(
-        f"{environment} is in the AWS account {others[0]}, and these are credentials of {account}",
-        why=f"{whose} would find nothing of it there, which looks like deleted; nothing was changed",
+        f"{environment} is in the AWS account {other_accounts[0]}, but the credentials are of the account {account}",
+        why=f"with {whose} everything of the environment would look deleted; nothing was changed",
         hint="name a profile of the right account in environments.yaml, or set AWS_PROFILE",
     )
 
 
 def check_up(deployment: Deployment, state: StackState, account: str) -> None:
-    """Before a preview or an `up` on AWS. `account`: the one that environments.yaml names, or empty.
+    """Check region and account before a preview or an `up` on AWS. `account`: as in environments.yaml, or empty.
 
     Raises: UsageError when the state is of another region, or the credentials are of another account;
-    CredentialsError, UnreachableError when that can't be told.
+    CredentialsError, UnreachableError when the account of the credentials can't be read.
     """
-    there = saved(state)
-    refuse_other_region(deployment.environment, there, deployment.region)
-    expected = {there.account if there else "", account} - {""}
+    recorded = recorded_location(state)
+    refuse_other_region(deployment.environment, recorded, deployment.region)
+    expected = {recorded.account if recorded else "", account} - {""}
     if expected:
         caller = caller_account(deployment.region, deployment.profile)
         refuse_other_account(deployment.environment, expected, caller, deployment.profile)
 
 
 def check_destroy(environment: str, state: StackState) -> None:
-    """Before everything of a state is deleted, with the region and profile that it was made with. Raises: as
-    `check_up`."""
-    there = saved(state)
-    if there is not None and there.account:
-        caller = caller_account(there.region, there.profile)
-        refuse_other_account(environment, {there.account}, caller, there.profile)
+    """Check the account before everything in a state is deleted, with the region and profile that the state recorded.
+
+    Raises: as `check_up`.
+    """
+    recorded = recorded_location(state)
+    if recorded is not None and recorded.account:
+        caller = caller_account(recorded.region, recorded.profile)
+        refuse_other_account(environment, {recorded.account}, caller, recorded.profile)
 
 
 def caller_account(region: str, profile: str) -> str:
-    """The account of the credentials that the AWS SDK finds for a profile, as STS says.
+    """The account of the credentials that the AWS SDK resolves for a profile, request from STS.
 
     Raises: CredentialsError, UnreachableError, BusyError.
     """
     hint = "`aws sts get-caller-identity` must work; then run the command again"
-    asked = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
+    request = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-    with aws_errors.named(asked):
+    with aws_errors.translate_errors(request):
         sts: Any = aws_session(profile, region).create_client("sts", config=config)
         return str(sts.get_caller_identity()["Account"])

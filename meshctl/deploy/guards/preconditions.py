@@ -1,6 +1,6 @@
-"""What must hold of an environment before the engine changes it: same place, a way from here to there. EDGE.
+"""Which checks a command needs before the engine changes an environment, and in which order. EDGE.
 
-Called by `session`. Each check is in a module of its own; here is which of them a command needs, and in which order.
+Called by `session`, `bucket_runs` and `teardown`. Each check is in a module of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from meshctl.platforms import registry
 
 
 def check_change(deployment: Deployment, state: StackState, environments: Environments, left: frozenset[str]) -> None:
-    """Before a preview or an `up`. `left`: see `Ownership.left`. Raises: as `location`, `upgrade` and
-    `volume_sizes`."""
+    """Before a preview or an `up`. `left`: see `Ownership.resources_with_left_fields`. Raises: as `location`, `upgrade`
+    and `volume_sizes`."""
     check_object_storage(deployment, state, environments)
     volume_sizes.check(deployment, state, left)
 
@@ -24,12 +24,15 @@ def check_object_storage(deployment: Deployment, state: StackState, environments
     declared = environments.environments.get(deployment.environment)
     cluster = registry.platform(deployment.provider).cluster.made
     if cluster is not None and declared is not None and declared.provider == deployment.provider:
-        wanted = upgrade.kept(deployment, state).cluster.version
-        upgrade.refuse_version_jump(deployment.environment, state, wanted, cluster.product)
+        version = upgrade.with_running_version(deployment, state).cluster.version
+        upgrade.refuse_version_jump(deployment.environment, state, version, cluster.product)
         location.check_up(deployment, state, cluster.account(declared))
 
 
 def check_destroy(environment: str, state: StackState) -> None:
-    """The state is of the account and of the cluster that are at hand. Raises: as `location` and `cluster_identity`."""
+    """Before a `destroy`: the state belongs to the account of the credentials and to the cluster of the kubeconfig.
+
+    Raises: as `location` and `cluster_identity`.
+    """
     location.check_destroy(environment, state)
     cluster_identity.check_destroy(environment, state)

@@ -1,8 +1,8 @@
-"""Which data a run would lose: looks into the buckets and at the claims that `changes.losses` decides about. EDGE.
+"""Which data a run would lose. EDGE: reads the buckets and claims about which `changes.losses` decides.
 
-Called by `session` before it deletes anything. Reads the state, not the mesh: what is there counts, also what was
-declared by an earlier version of the mesh. Nothing is lost before somebody has answered: `session` refuses, and the CLI
-asks.
+Called by `session`, `bucket_runs` and `teardown` before anything is deleted. It goes by the state, not by the mesh, so
+that storage declared by an earlier version of the mesh counts, too. Data is lost only after the user has agreed: the
+session refuses, and the CLI asks.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ from meshctl.platforms import registry
 
 
 def lost_by_up(state: StackState, deployment: Deployment, steps: Iterable[Step]) -> tuple[Loss, ...]:
-    """What bringing up `deployment` would lose, going by the steps of its preview. A store that can't be asked counts
-    as one that holds something.
+    """What bringing up `deployment` would lose, by the steps of its preview. A store that can't be reached counts as
+    holding data.
 
     Raises: PlatformError when the platform of what is deployed is not installed."""
     return _lost(state, losses.outcome_of_up(state, state.deployment, deployment, steps), strict=False)
 
 
 def lost_by_destroy(state: StackState, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
-    """What deleting the environment would lose. `keep_buckets`: they stay, as when a migration retires a side.
+    """What deleting the environment would lose. `keep_buckets`: buckets stay, as at the end of a migration.
 
-    Raises: CredentialsError, UnreachableError, MeshError where a store can't be asked, PlatformError when the platform
+    Raises: CredentialsError, UnreachableError, MeshError when a store can't be reached, PlatformError when the platform
     of what is deployed is not installed.
     """
     outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets)
     return _lost(state, outcome, strict=True)
 
 
-def forgotten(state: StackState) -> tuple[Loss, ...]:
-    """What is in a cluster that is gone for good, as the state knows it: nothing of it is looked at, or deleted.
+def lost_with_cluster(state: StackState) -> tuple[Loss, ...]:
+    """The data in a cluster that is gone for good, by the state. Nothing of it is read or deleted.
 
     Raises: PlatformError as `lost_by_up` does."""
-    _ask_for_platform(state)
+    _check_platform(state)
     in_cluster = (resource.urn for resource in state.resources if resource.is_kubernetes)
-    found = losses.losses(state, state.deployment, Outcome(frozenset(in_cluster)), Seen())
-    return tuple(replace(loss, why="it is forgotten with its cluster, and not deleted") for loss in found)
+    lost = losses.losses(state, state.deployment, Outcome(frozenset(in_cluster)), Seen())
+    return tuple(replace(loss, why="meshctl forgets it with its cluster, and does not delete it") for loss in lost)
 
 
 def may_lose(state: StackState, deployment: Deployment) -> bool:
-    """Whether bringing up `deployment` could lose data. Only a preview says whether it does.
+    """Whether bringing up `deployment` could lose data. Only a preview says whether it would.
 
-    A bucket goes when it is no longer declared as it was. What becomes of a file system or of pods' volumes depends on
-    more, so that any change of the deployment counts.
+    A bucket could be lost when it is no longer declared as it was. A file system or a volume of pods could be lost by
+    many changes, so for these any change of the deployment counts.
     """
-    _ask_for_platform(state)
-    saved = state.deployment
-    if losses.given_up(saved, deployment):
+    _check_platform(state)
+    deployed = state.deployment
+    if losses.given_up(deployed, deployment):
         return True
-    unchanged = saved is not None and saved.digest == deployment.digest
+    unchanged = deployed is not None and deployed.digest == deployment.digest
     declared = {f"storage/{name}" for name in deployment.ephemeral}
     if may_lose_buckets(state, deployment):
         return True
-    lasting = (CLAIM, *registry.file_system_types())
-    for resource in losses.protected(state, saved):
-        if resource.type in lasting and (not unchanged or resource.subject not in declared):
+    with_data = (CLAIM, *registry.file_system_types())
+    for resource in losses.protected(state, deployed):
+        if resource.type in with_data and (not unchanged or resource.subject not in declared):
             return True
         if resource.type == STATEFUL_SET and not unchanged and losses.claim_patterns(resource.inputs):
             return True
@@ -80,13 +80,15 @@ def may_lose_buckets(state: StackState, deployment: Deployment) -> bool:
     return any(_place(_store(bucket, state)) not in places for bucket in buckets)
 
 
-def still_protected(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with storage that is `ephemeral` only if it was so when it was deployed: for a run that asks no
-    question."""
-    unasked = losses.given_up(state.deployment, deployment)
+def with_deployed_protection(deployment: Deployment, state: StackState) -> Deployment:
+    """The deployment in which storage is `ephemeral` only if it was so in the last `up`.
+
+    For runs that ask no question: nobody has agreed to storage becoming ephemeral yet.
+    """
+    newly_ephemeral = losses.given_up(state.deployment, deployment)
     parts = {
         kind: tuple(
-            each.model_copy(update={"ephemeral": False}) if each.name in unasked else each
+            each.model_copy(update={"ephemeral": False}) if each.name in newly_ephemeral else each
             for each in getattr(deployment, kind)
         )
         for kind in ("object_stores", "file_systems", "blocks")
@@ -94,23 +96,23 @@ def still_protected(deployment: Deployment, state: StackState) -> Deployment:
     return deployment.model_copy(update=parts)
 
 
-def buckets(found: Iterable[Loss]) -> frozenset[str]:
-    """The URNs of the buckets among them."""
-    return frozenset(loss.urn for loss in found if loss.kind == "bucket")
+def bucket_urns(lost: Iterable[Loss]) -> frozenset[str]:
+    """The URNs of the buckets among `lost`."""
+    return frozenset(loss.urn for loss in lost if loss.kind == "bucket")
 
 
-def let_go(deployment: Deployment, state: StackState) -> frozenset[str]:
-    """The stores whose buckets hold data and are this environment's by their tag, but no longer in its state: a destroy
-    let go of them, and was cut off before they were taken back.
+def orphaned_stores(deployment: Deployment, state: StackState) -> frozenset[str]:
+    """The stores whose buckets hold data and have this environment's tag, but are no longer in its state.
 
-    Raises: CredentialsError, UnreachableError, MeshError when that can't be told.
+    A destroy that keeps data drops them from the state and re-imports them; it was killed in between.
+    Raises: CredentialsError, UnreachableError, MeshError when the buckets can't be read.
     """
-    there = {bucket.subject for bucket in state.of_type(BUCKET)}
-    candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in there]
+    in_state = {bucket.subject for bucket in state.of_type(BUCKET)}
+    candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in in_state]
     return frozenset(
         store.name
         for store in candidates
-        if object_access.owner(store) == _bucket_urn(deployment, store) and object_access.held(store)
+        if object_access.owner_urn(store) == _bucket_urn(deployment, store) and object_access.content_summary(store)
     )
 
 
@@ -122,54 +124,54 @@ _COPY = "copy what must be kept into object storage first (docs/migrate.md, File
 
 
 def refused_by_up(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
-    keep = f"`meshctl plan {environment}` shows what forces it: take that change back in mesh.yaml to keep the data"
+    keep = f"to keep the data, undo the change in mesh.yaml that `meshctl plan {environment}` shows as its cause"
     return _refused(environment, lost, keep, f"meshctl up {environment}")
 
 
 def refused_by_migrate(target: str, lost: Iterable[Loss]) -> ProtectedDataError:
-    """Of a target that is up already. Never a hint at `up`: that would start there what still runs at the source."""
-    keep = f"`meshctl plan {target}` shows what forces it: take that change back in mesh.yaml to keep the data"
+    """The refusal for a target that is up already. Its hint must not be `up`: that would start workloads there that
+    still run at the source."""
+    keep = f"to keep the data, undo the change in mesh.yaml that `meshctl plan {target}` shows as its cause"
     return _refused(target, lost, keep, f"meshctl destroy {target}", then=", then migrate")
 
 
 def refused_by_destroy(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
-    found = list(lost)
-    only_buckets = all(loss.kind == "bucket" for loss in found)
-    keep = f"`meshctl migrate {environment} NEW` moves it to another environment" if only_buckets else _COPY
-    return _refused(environment, found, keep, f"meshctl destroy {environment}")
+    losses_ = list(lost)
+    only_buckets = all(loss.kind == "bucket" for loss in losses_)
+    keep = f"`meshctl migrate {environment} NEW` moves the data to another environment" if only_buckets else _COPY
+    return _refused(environment, losses_, keep, f"meshctl destroy {environment}")
 
 
-def refused_by_retire(environment: str, lost: Iterable[Loss], command: str) -> ProtectedDataError:
-    """`command`: the one of the migration that destroys the environment."""
+def refused_by_migration_destroy(environment: str, lost: Iterable[Loss], command: str) -> ProtectedDataError:
+    """`command`: the command of the migration that destroys the environment."""
     return _refused(environment, lost, _COPY, command)
 
 
 def _refused(environment: str, lost: Iterable[Loss], keep: str, command: str, *, then: str = "") -> ProtectedDataError:
-    """What is said before anything is done; never first how to lose the data."""
+    """The error before anything is changed. Its hint says first how to keep the data, and only then how to lose it."""
     allow = f"`{command} --allow-data-loss`, which asks for the name {environment}{then}"
     return ProtectedDataError(
         f"{environment} would lose data, or no longer protect it: {'; '.join(loss.text() for loss in lost)}",
-        why="no data is given up unless you say so; nothing was changed",
-        hint=f"{keep}; if all of this may be lost: {allow}",
+        why="meshctl deletes no data unless you say so; nothing was changed",
+        hint=f"{keep}; if all of this may be lost, run {allow}",
     )
 
 
 def _lost(state: StackState, outcome: Outcome, *, strict: bool) -> tuple[Loss, ...]:
-    _ask_for_platform(state)
+    _check_platform(state)
     old = state.deployment
-    looked_into = losses.buckets_to_look_into(state, old, outcome)
-    held = {
-        bucket.urn: _held(_store(bucket, state), strict=strict)
+    to_read = losses.buckets_to_look_into(state, old, outcome)
+    contents = {
+        bucket.urn: _content_of(_store(bucket, state), strict=strict)
         for bucket in losses.protected(state, old)
-        if bucket.urn in looked_into
+        if bucket.urn in to_read
     }
-    asks = losses.needs_cluster(state, old, outcome)
-    return losses.losses(state, old, outcome, Seen(held, _volumes(state) if asks else ()))
+    needs_cluster = losses.needs_cluster(state, old, outcome)
+    return losses.losses(state, old, outcome, Seen(contents, _volumes(state) if needs_cluster else ()))
 
 
-def _ask_for_platform(state: StackState) -> None:
-    """Only the platform that an environment was deployed on knows which resources hold data: without it, its file
-    systems would count as nothing.
+def _check_platform(state: StackState) -> None:
+    """Check that the platform of what is deployed is installed: only it knows which resources hold data.
 
     Raises: PlatformError when it isn't installed, or can't be used.
     """
@@ -177,9 +179,9 @@ def _ask_for_platform(state: StackState) -> None:
         registry.platform(state.deployment.provider)
 
 
-def _held(store: ObjectStore, *, strict: bool) -> str:
+def _content_of(store: ObjectStore, *, strict: bool) -> str:
     try:
-        return object_access.held(store)
+        return object_access.content_summary(store)
     except (CredentialsError, UnreachableError):
         if strict:
             raise
@@ -187,12 +189,12 @@ def _held(store: ObjectStore, *, strict: bool) -> str:
 
 
 def _place(store: ObjectStore) -> tuple[str, ...]:
-    """Which bucket it is, and who reaches it: a change of either may replace it."""
+    """What identifies the bucket and how it is reached: a change of any of these may replace it."""
     return store.name, store.bucket, store.endpoint, store.region, store.profile
 
 
 def _store(bucket: Resource, state: StackState) -> ObjectStore:
-    """The bucket as the state knows it: its name, and its provider's region, profile and endpoint."""
+    """The bucket as the state has it: its name, and its provider's region, profile and endpoint."""
     provider = state.provider_of(bucket)
     settings = provider.inputs if provider is not None else {}
     addressing = settings.get("s3Addressing") or "auto"
@@ -209,7 +211,7 @@ def _store(bucket: Resource, state: StackState) -> ObjectStore:
 
 
 def _volumes(state: StackState) -> tuple[Volume, ...] | None:
-    """None where the cluster can't say."""
+    """The volumes in the cluster; None when they can't be read."""
     old = state.deployment
     if old is None:
         return None

@@ -1,61 +1,58 @@
-"""What stays as it is up where the files ask for nothing else, and the way between Kubernetes versions. PURE.
+"""Which Kubernetes version a cluster that meshctl makes gets, and whether it can be upgraded to it. PURE.
 
-Called by `session` and for migrations, before anything runs. A managed control plane goes up one minor version at a
-time and never down (EKS user guide, "Update existing cluster to new Kubernetes version"); refused in the middle of a
-run, half of it would be changed.
+Called by `preconditions`, `environment_program` and for migrations. A managed control plane goes up one minor version
+at a time and never down (EKS user guide, "Update existing cluster to new Kubernetes version"). This is checked before
+the engine runs, because a refusal in the middle of a run would leave half of the upgrade done.
 """
 
 from __future__ import annotations
 
 from meshctl.errors import UsageError
-from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 
 
-def kept(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with what is up already and a newer meshctl would decide otherwise: the version of its cluster,
-    where environments.yaml asks for none (no reason to replace its nodes), and the user of pods (no reason to roll
-    them)."""
-    return _with_kept_version(pod_users.as_it_is_up(deployment, state.deployment), state)
+def with_running_version(deployment: Deployment, state: StackState) -> Deployment:
+    """The deployment with the version that its cluster runs, unless environments.yaml asks for a version.
 
-
-def _with_kept_version(deployment: Deployment, state: StackState) -> Deployment:
-    there = _version(state)
+    A newer meshctl may have another default for new clusters; that must not replace the nodes of a running one.
+    """
+    running = _version(state)
     is_made = registry.platform(deployment.provider).cluster.made is not None
-    if not there or not is_made or deployment.cluster.version_asked:
+    if not running or not is_made or deployment.cluster.version_asked:
         return deployment
-    cluster = deployment.cluster.model_copy(update={"version": there})
+    cluster = deployment.cluster.model_copy(update={"version": running})
     return deployment.model_copy(update={"cluster": cluster})
 
 
 def refuse_version_jump(environment: str, state: StackState, wanted: str, product: str) -> None:
-    """`wanted` is like "1.34"; `product` what the platform calls its clusters.
+    """Raises: UsageError when the cluster can't go from its version to `wanted` (like "1.34") in one step.
 
-    Raises: UsageError for what it can't do in one step.
+    `product`: what the platform calls its clusters.
     """
-    there = _version(state)
-    if not there or not wanted:
+    running = _version(state)
+    if not running or not wanted:
         return
-    step = _minor(wanted) - _minor(there)
+    step = _minor(wanted) - _minor(running)
     if step < 0:
         raise UsageError(
-            f"{environment} runs Kubernetes {there} and can't go back to {wanted}",
-            why=f"{product} has no way to an older version",
-            hint=f'say `kubernetes: {{version: "{there}"}}` in environments.yaml',
+            f"{environment} runs Kubernetes {running} and can't go back to {wanted}",
+            why=f"{product} can't be downgraded",
+            hint=f'set `kubernetes: {{version: "{running}"}}` in environments.yaml',
         )
     if step > 1:
-        following = f"1.{_minor(there) + 1}"
+        following = f"1.{_minor(running) + 1}"
         raise UsageError(
-            f"{environment} runs Kubernetes {there} and can't go to {wanted} at once",
-            why=f"{product} goes up one minor version at a time, nodes and add-ons with it",
-            hint=f'say `kubernetes: {{version: "{following}"}}`, run `meshctl up {environment}`, then the next one',
+            f"{environment} runs Kubernetes {running} and can't go to {wanted} at once",
+            why=f"{product} is upgraded one minor version at a time, together with its nodes and add-ons",
+            hint=f'set `kubernetes: {{version: "{following}"}}` in environments.yaml, run `meshctl up'
+            f" {environment}`, and go on with the next version",
         )
 
 
 def _version(state: StackState) -> str:
-    """That of the state's cluster; empty where there is none."""
+    """The Kubernetes version of the cluster in the state; empty when there is none."""
     clusters = state.of_type(*registry.cluster_types())
     return next((str(cluster.outputs.get("version") or "") for cluster in clusters), "")
 

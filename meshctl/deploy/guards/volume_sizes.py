@@ -1,7 +1,8 @@
-"""New sizes of volumes that the engine can't give them. EDGE (it asks clusters, and changes claims).
+"""Resizes the volumes of stateful sets, which the engine can't resize, and checks all new sizes. EDGE (clusters).
 
-Called by `session`: `check` before anything runs, `grow` when an `up` is about to. The engine resizes the claims that a
-mesh declares; a stateful set makes its own, one for each pod, and what it declares of them can't change (ADR 0017).
+Called by `session`: `check` before anything runs, `grow` right before the engine runs. The engine resizes the claims
+that a mesh declares. A stateful set creates its own claims, one for each pod, and its claim template is immutable
+(ADR 0017).
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from meshctl.platforms import registry
 from meshctl.platforms.interface import GrowOnly
 
 _SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
-_OF_PODS = r"\d+"  # how the names of the claims of a stateful set end: with the pod's number
+_OF_PODS = r"\d+"  # the names of a stateful set's claims end with the pod's number
 
 
 @dataclass(frozen=True, order=True)
 class _Claims:
-    """One claim, or those of a stateful set's pods: `name` is a pattern."""
+    """One claim, or all claims of a stateful set's pods. `name` is a regular expression."""
 
     subject: str
     name: str
@@ -38,21 +39,23 @@ class _Claims:
 
 
 def check(deployment: Deployment, state: StackState, left: frozenset[str] = frozenset()) -> None:
-    """Whether all sizes can be had. `left`: logical names of claims that another program has grown, and that stay as
-    they are. Raises: UsageError for a file system, MeshError for a volume, and what `clusters`
-    raises."""
+    """Check with a dry run that all new sizes are possible. `left`: logical names of claims that another program has
+    grown, and that stay as they are.
+
+    Raises: UsageError for a file system, MeshError for a volume, and as `clusters` does.
+    """
     _refuse_smaller_file_systems(deployment, state)
     _resize(deployment, state, _changed(deployment, state, left), dry_run=True)
 
 
 def grow(deployment: Deployment, state: StackState) -> None:
-    """Ask for the new sizes of the volumes of stateful sets. Raises: as `check`."""
-    own = {
+    """Set the new sizes of the claims of stateful sets. Raises: as `check`."""
+    of_stateful_sets = {
         claims: size
         for claims, size in _changed(deployment, state, frozenset()).items()
         if claims.name.endswith(_OF_PODS)
     }
-    _resize(deployment, state, own, dry_run=False)
+    _resize(deployment, state, of_stateful_sets, dry_run=False)
 
 
 def _refuse_smaller_file_systems(deployment: Deployment, state: StackState) -> None:
@@ -68,17 +71,17 @@ def _refuse_smaller(kind: GrowOnly, deployment: Deployment, state: StackState) -
         if system is not None and system.size_gib < size_gib:
             raise UsageError(
                 f"storage/{system.name} has {size_gib} GiB and can't shrink to {system.size_gib} GiB",
-                why=f"{kind.product} file systems can grow, not shrink; nothing was changed",
+                why=f"{kind.product} file systems can grow but not shrink; nothing was changed",
                 hint=failures.HINTS["VolumeShrink"],
             )
 
 
 def _changed(deployment: Deployment, state: StackState, left: frozenset[str]) -> dict[_Claims, str]:
-    """The claims that are there in another size than the mesh wants now; with another class they are others."""
+    """The claims whose size changes, with the new sizes. A claim with another storage class counts as another claim."""
     before = _sizes((resource.subject, resource.inputs) for resource in state.of_type(*_SIZED))
     if not before:
         return {}
-    # what ignores changes has the size it was made with
+    # objects that ignore changes keep the size that they were created with
     declared = render.platform_objects(deployment)
     objects = [item for item in declared if not item.ignore_changes and item.name not in left]
     after = _sizes((item.subject, item.manifest) for item in objects)
@@ -86,16 +89,16 @@ def _changed(deployment: Deployment, state: StackState, left: frozenset[str]) ->
 
 
 def _sizes(objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[_Claims, str]:
-    """`objects`: subjects with what is declared of them."""
-    found: dict[_Claims, str] = {}
+    """The sizes by claim. `objects`: subjects with their declared objects."""
+    sizes: dict[_Claims, str] = {}
     for subject, item in objects:
         name = str(item["metadata"]["name"])
         if item["kind"] == "PersistentVolumeClaim":
-            found |= _sized(subject, re.escape(name), item["spec"])
+            sizes |= _sized(subject, re.escape(name), item["spec"])
         for claim in item["spec"].get("volumeClaimTemplates") or () if item["kind"] == "StatefulSet" else ():
             block = str(claim["metadata"]["name"])
-            found |= _sized(f"storage/{block}", re.escape(f"{block}-{name}-") + _OF_PODS, claim["spec"])
-    return found
+            sizes |= _sized(f"storage/{block}", re.escape(f"{block}-{name}-") + _OF_PODS, claim["spec"])
+    return sizes
 
 
 def _sized(subject: str, name: str, spec: Mapping[str, Any]) -> dict[_Claims, str]:
@@ -107,10 +110,10 @@ def _resize(deployment: Deployment, state: StackState, sizes: Mapping[_Claims, s
         return
     cluster = clusters.access(deployment, state.outputs)
     client = cluster.client()
-    with cluster_access.named(cluster.name):
-        there = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))
+    with cluster_access.translate_errors(cluster.name):
+        live_claims = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))
         for claims, size in sorted(sizes.items()):
-            for claim in there:
+            for claim in live_claims:
                 name = (claim.metadata.name if claim.metadata else "") or ""
                 if re.fullmatch(claims.name, name) and _requested(claim) != size:
                     _patch(client, claim, claims.subject, size, dry_run=dry_run)
@@ -127,9 +130,11 @@ def _patch(client: lightkube.Client, claim: PersistentVolumeClaim, subject: str,
     try:
         client.patch(PersistentVolumeClaim, name, wanted, namespace=namespace, dry_run=dry_run)
     except ApiError as error:
-        found = failures.failure_of("", str(error))
-        if not found.hint:
+        failure = failures.failure_of("", str(error))
+        if not failure.hint:
             raise
         raise MeshError(
-            f"{subject}: the volume of the claim {name} can't have {size}", why=found.message, hint=found.hint
+            f"{subject}: the volume of the claim {name} can't be resized to {size}",
+            why=failure.message,
+            hint=failure.hint,
         ) from error

@@ -1,1 +1,1 @@
-"""Jobs (training and batch) beyond what Pulumi knows of them: ended, gone, or to be run again."""
+"""What Pulumi doesn't know about jobs (training and batch): which have ended, are gone, or are to be run again."""

@@ -1,8 +1,9 @@
-"""A job that has ended is not run again unless somebody asks: what a run leaves as it is, and what it says of it. PURE.
+"""Keeps a finished job from being run again, unless the user asks for it. PURE.
 
-Called by `session` before each run. Asking is: to change what the job runs, or `meshctl restart`. Kubernetes can change
-a Job only by making it anew, which runs it again; so a change that asks for nothing (its pool has another name, a newer
-meshctl writes it down in other words) is kept from a Job that is complete. See ADR 0023.
+Called by `session` before each run. A user asks by changing what the job runs, or with `meshctl restart`. Kubernetes
+can change a Job only by replacing it, which runs it again. So a change that doesn't concern the job's work (its pool
+was renamed, or a newer meshctl declares it in another way) is not applied to a complete Job. See ADR 0023. A Job that
+still runs is left unchanged, too, when only its texts are written in another way.
 """
 
 from __future__ import annotations
@@ -18,78 +19,97 @@ from meshctl.model.stack_state import StackState
 from meshctl.render import work
 
 _JOB: Final = "kubernetes:batch/v1:Job"
-_IN_PLACE: Final = "suspend"  # what a Job's spec can change without being made anew
+_IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change without replacing the Job
 
 
 @dataclass(frozen=True)
-class Staying:
-    """`paths`: what is left alone of the Job of each workload (the properties of its resource); `notes`: for the
-    plan."""
+class UnchangedJobs:
+    """Jobs that a run leaves unchanged. `paths`: by workload, the properties of its Job's resource that are not
+    applied; `notes`: lines for the plan."""
 
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def with_marks(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the marks of jobs that ended elsewhere, as a migration left them in the state.
+def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment:
+    """The deployment with the marks of jobs that finished in another environment, as a migration left them in the
+    state.
 
-    A mark holds while the job is there and suspended, to do the same work: a job that was made to run since, by
-    `restart` or by a change, has none any more.
+    A mark is valid while the Job exists, is suspended, and declares the same work. A job that has been run since, by
+    `restart` or by a change, has lost its mark.
     """
     deployed = state.deployment
     if deployed is None or not deployed.marks:
         return deployment
     wanted = work.job_specs(deployment)
-    before = {**work.job_specs(deployed), **_saved(state)}
-    held = {
+    before = {**work.job_specs(deployed), **_specs_in_state(state)}
+    valid = {
         name: ended_in
         for name, ended_in in deployed.marks.items()
         if name in wanted
         and before[name].get("suspend")
-        and work.same_work(before[name], wanted[name], _own(deployed, deployment, name))
+        and work.same_work(before[name], wanted[name], _own_variables(deployed, deployment, name))
     }
-    return deployment.finished({**deployment.marks, **held})
+    return deployment.finished({**deployment.marks, **valid})
 
 
-def staying(deployment: Deployment, state: StackState, look: Callable[[], Mapping[str, JobState]]) -> Staying:
-    """What a run of `deployment` is to leave as it is. `look` asks the cluster for its jobs; it is called only where
-    that decides something, and raises MeshError where the cluster can't be asked."""
+def unchanged_jobs(
+    deployment: Deployment, state: StackState, read_jobs: Callable[[], Mapping[str, JobState]]
+) -> UnchangedJobs:
+    """The jobs that a run of `deployment` must leave unchanged.
+
+    `read_jobs` asks the cluster for its jobs; it is called only when the answer matters, and raises MeshError when the
+    cluster can't be asked.
+    """
     outdated = _outdated(deployment, state)
-    if not outdated:
-        return Staying()
+    rewritten = _only_rewritten(deployment, state)
+    notes = tuple(_older_texts(name, deployment.environment) for name in sorted(rewritten))
+    undecided = {name: paths for name, paths in outdated.items() if name not in rewritten}
+    if not undecided:
+        return UnchangedJobs(outdated, notes)
     try:
-        states = look()
+        states = read_jobs()
     except MeshError as error:
-        return Staying(outdated, tuple(_unknown(name, error) for name in sorted(outdated)))
-    complete = {name: paths for name, paths in outdated.items() if name in states and states[name].ended == "complete"}
-    return Staying(complete, tuple(_stays(name, deployment.environment) for name in sorted(complete)))
+        return UnchangedJobs(outdated, (*notes, *(_unknown_text(name, error) for name in sorted(undecided))))
+    complete = [name for name in undecided if name in states and states[name].ended == "complete"]
+    paths = {name: paths for name, paths in outdated.items() if name in rewritten or name in complete}
+    return UnchangedJobs(paths, (*notes, *(_unchanged_text(name, deployment.environment) for name in sorted(complete))))
+
+
+def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
+    """The Jobs that differ only in how an older meshctl wrote their texts."""
+    saved = _specs_in_state(state)
+    specs = work.job_specs(deployment) if saved else {}
+    unchanging = {
+        name: {**spec, _IN_PLACE: saved[name].get(_IN_PLACE)} for name, spec in specs.items() if name in saved
+    }
+    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(saved[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
-    """The Jobs that this run would make anew though they are to do the same work, with what of them differs."""
-    saved = _saved(state)
-    if not saved:
+    """The Jobs that this run would replace although their work is the same: the differing properties by workload."""
+    specs = _specs_in_state(state)
+    if not specs:
         return {}
     deployed = state.deployment
-    found = {}
+    outdated = {}
     for name, spec in work.job_specs(deployment).items():
-        differing = [key for key in work.differing(saved.get(name, spec), spec) if key != _IN_PLACE]
-        if differing and work.same_work(saved[name], spec, _own(deployed, deployment, name)):
-            found[name] = tuple(f"spec.{key}" for key in differing)
-    return found
+        differing = [key for key in work.differing(specs.get(name, spec), spec) if key != _IN_PLACE]
+        if differing and work.same_work(specs[name], spec, _own_variables(deployed, deployment, name)):
+            outdated[name] = tuple(f"spec.{key}" for key in differing)
+    return outdated
 
 
-def _saved(state: StackState) -> dict[str, Mapping[str, Any]]:
-    """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to make them
-    anew."""
-    found = {}
+def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+    """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
+    specs = {}
     for job in state.of_type(_JOB):
         if not (job.is_deleted_for_replacement or job.is_to_be_deleted):
-            found[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
-    return {name: spec for name, spec in found.items() if spec}
+            specs[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
+    return {name: spec for name, spec in specs.items() if spec}
 
 
-def _own(before: Deployment | None, after: Deployment, name: str) -> frozenset[str]:
+def _own_variables(before: Deployment | None, after: Deployment, name: str) -> frozenset[str]:
     return work.variables(_workload(before, name)) | work.variables(_workload(after, name))
 
 
@@ -98,10 +118,17 @@ def _workload(deployment: Deployment | None, name: str) -> Workload | None:
     return next((workload for workload in workloads if workload.name == name), None)
 
 
-def _stays(name: str, environment: str) -> str:
+def _unchanged_text(name: str, environment: str) -> str:
     again = f"`meshctl restart {name} --env {environment}` runs it again"
-    return f"workload/{name} has finished and stays as it is: nothing of what it runs has changed; {again}"
+    return f"workload/{name} has finished and is left unchanged, because its work has not changed; {again}"
 
 
-def _unknown(name: str, error: MeshError) -> str:
-    return f"workload/{name} stays as it is: it can't be told whether it has finished ({error.what})"
+def _older_texts(name: str, environment: str) -> str:
+    return (
+        f"workload/{name} is left unchanged, as an older meshctl made it, with texts in which Kubernetes replaces `$$` "
+        f"and `$(NAME)`: `meshctl restart {name} --env {environment}` runs it again with the texts of mesh.yaml"
+    )
+
+
+def _unknown_text(name: str, error: MeshError) -> str:
+    return f"workload/{name} is left unchanged, because meshctl can't read whether it has finished ({error.what})"

@@ -1,9 +1,9 @@
-"""A finished job whose object is gone, deleted by hand or by a TTL, is not run again by making the object anew. PURE.
+"""Keeps a finished job from being run again when its Job object was deleted, by hand or by a TTL. PURE.
 
-Called by `look` before an `up`, and by `session`. That a job has finished can be seen only while its object is there.
-So an `up` that sees it Complete writes that into the state, as the status among the Job's outputs; a later one that
-finds the object gone marks the workload as finished, as a migration does (`finished_in`), and its Job is declared
-suspended. One that nobody has seen Complete is run again: see ADR 0023.
+Called by `drift_check` before an `up`, and by `session`. Whether a job has finished can be read only while its object
+exists. So an `up` that sees it Complete records that in the state, as the status among the Job's outputs. A later `up`
+that finds the object gone marks the workload as finished, as a migration does (`finished_in`), and declares its Job
+suspended. A job that no `up` has seen Complete is run again: see ADR 0023.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ _SUSPEND: Final = "spec.suspend"
 Json = Mapping[str, Any]
 
 
-def remembered(state: StackState, live: Mapping[str, Json], gone: Collection[str]) -> StackState:
-    """The state with what is seen of its jobs. `live`: the objects that are there, by logical name; `gone`: the URNs of
-    those that are not, or are being deleted."""
-    seen = state.with_resources(_as_seen(resource, live) for resource in state.resources)
+def with_finished_jobs_recorded(state: StackState, live: Mapping[str, Json], gone: Collection[str]) -> StackState:
+    """The state in which finished jobs are recorded.
+
+    `live`: the existing objects by logical name; `gone`: the URNs of those that are gone or being deleted.
+    """
+    updated = state.with_resources(_with_live_status(resource, live) for resource in state.resources)
     finished = {
         _workload(resource.urn)
-        for resource in seen.resources
+        for resource in updated.resources
         if resource.urn in gone and _is_job(resource) and _is_complete(resource.outputs)
     }
-    return _marked(seen, finished)
+    return _with_marks(updated, finished)
 
 
-def without(state: StackState, gone: Collection[str]) -> StackState:
-    """The state once what is gone has left it."""
+def state_without(state: StackState, gone: Collection[str]) -> StackState:
+    """The state without the resources whose URNs are in `gone`."""
     return state.with_resources(resource for resource in state.resources if resource.urn not in gone)
 
 
@@ -44,8 +46,8 @@ def gone_urns(drift: Iterable[Step]) -> frozenset[str]:
     return frozenset(step.urn for step in drift if step.op == "delete")
 
 
-def as_made_again(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, ...]:
-    """The drift, in which a gone Job says that it is made again suspended where its workload is in `marks`."""
+def drift_with_suspended_jobs(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, ...]:
+    """The drift in which a gone Job is created again suspended if its workload is in `marks`."""
     suspended = {"spec": {"suspend": True}}
     return tuple(
         replace(step, new=suspended)
@@ -55,29 +57,29 @@ def as_made_again(drift: Iterable[Step], marks: Collection[str]) -> tuple[Step, 
     )
 
 
-def notes(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
-    """Lines of a plan. `drift`: what `as_made_again` gave."""
+def notes_on_gone_jobs(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
+    """Lines for a plan. `drift`: the result of `drift_with_suspended_jobs`."""
     finished = [_workload(s.urn) for s in drift if s.type == _JOB and s.op == "delete" and value_at(s.new, _SUSPEND)]
     return tuple(
-        f"workload/{name} has finished and its object is gone: it is not run again; "
+        f"workload/{name} has finished and its Job object is gone: it is not run again; "
         f"`meshctl restart {name} --env {environment}` runs it again"
         for name in sorted(finished)
     )
 
 
-def _as_seen(resource: Resource, live: Mapping[str, Json]) -> Resource:
-    """With the status of the live object where that is complete, and the same object as in the state."""
-    seen = live.get(resource.name)
+def _with_live_status(resource: Resource, live: Mapping[str, Json]) -> Resource:
+    """The resource with the status of the live object, if that is complete and the same object as in the state."""
+    live_job = live.get(resource.name)
     outputs = resource.outputs
-    if seen is None or not _is_job(resource) or not _is_complete(seen) or _is_complete(outputs):
+    if live_job is None or not _is_job(resource) or not _is_complete(live_job) or _is_complete(outputs):
         return resource
-    if value_at(outputs, "metadata.uid") != value_at(seen, "metadata.uid"):
+    if value_at(outputs, "metadata.uid") != value_at(live_job, "metadata.uid"):
         return resource
-    return resource.with_fields(outputs={**outputs, "status": seen["status"]})
+    return resource.with_fields(outputs={**outputs, "status": live_job["status"]})
 
 
 def _is_job(resource: Resource) -> bool:
-    """Whether it is a Job that stands for its workload, and not one that a killed run has deleted to run it again."""
+    """Whether it is the current Job of its workload, and not one that a killed run has deleted to replace it."""
     return resource.type == _JOB and not (resource.is_deleted_for_replacement or resource.is_to_be_deleted)
 
 
@@ -86,14 +88,13 @@ def _is_complete(job: Json) -> bool:
     return any(each.get("type") in COMPLETE and each.get("status") == "True" for each in conditions)
 
 
-def _marked(state: StackState, finished: Collection[str]) -> StackState:
-    """With the marks of these workloads in the deployment among its outputs. One that ended elsewhere keeps saying
-    so."""
+def _with_marks(state: StackState, finished: Collection[str]) -> StackState:
+    """The state whose deployment marks these workloads as finished here. Marks of other environments stay."""
     deployment = state.deployment
     if deployment is None:
         return state
-    known = {workload.name for workload in deployment.workloads}
-    marks = {**dict.fromkeys(known.intersection(finished), deployment.environment), **deployment.marks}
+    names = {workload.name for workload in deployment.workloads}
+    marks = {**dict.fromkeys(names.intersection(finished), deployment.environment), **deployment.marks}
     return state if marks == deployment.marks else state.with_deployment(deployment.finished(marks))
 
 

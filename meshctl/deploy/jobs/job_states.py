@@ -1,4 +1,4 @@
-"""The jobs of a mesh (training and batch) as their cluster has them: ended or not, and why they failed. EDGE.
+"""Reads the jobs of a mesh (training and batch) from their cluster: whether they have ended, and why they failed. EDGE.
 
 Called by `session` after an `up`, by `operate.status` and `operate.restart`, and for migrations. Only reads.
 """
@@ -12,7 +12,7 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod
 
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.clients.redaction import Redact, redaction
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import JobsFailedError, MeshError
@@ -22,38 +22,38 @@ from meshctl.model.stack_state import StackOutputs
 
 _OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
 _NAME = "app.kubernetes.io/name"
-# The first of each pair is said while pods of the job still end, the second once they have.
+# The first condition of each pair is set while pods of the job still terminate, the second once they have.
 COMPLETE = ("SuccessCriteriaMet", "Complete")
 _FAILED = ("FailureTarget", "Failed")
-_MEND = "mend the cause (`meshctl up {environment}` first if mesh.yaml changed)"
+_FIX = "fix the cause (`meshctl up {environment}` first if mesh.yaml changed)"
 
 
-def of(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
-    """The jobs of an environment, whose stack has these outputs, by workload. Raises: as `states`."""
-    return states(clusters.access(deployment, outputs), deployment.namespace)
+def jobs_of_deployment(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:
+    """The jobs of a deployment by workload. `outputs`: those of its stack. Raises: as `jobs_in_cluster`."""
+    return jobs_in_cluster(clusters.access(deployment, outputs), deployment.namespace)
 
 
-def states(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
+def jobs_in_cluster(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
     """The jobs by workload. Raises: CredentialsError, UnreachableError, MeshError."""
     client = cluster.client()
-    with named(cluster.name):
-        found = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
-        if not any(state.ended == "failed" for state in found):
-            return {state.workload: state for state in found}
+    with translate_errors(cluster.name):
+        jobs = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
+        if not any(state.ended == "failed" for state in jobs):
+            return {state.workload: state for state in jobs}
         pods = list(client.list(Pod, namespace=namespace, labels=_OURS))
         redact = redaction(client, namespace, _OURS)
-    return {state.workload: _with_last_words(state, pods, redact) for state in found}
+    return {state.workload: _with_last_words(state, pods, redact) for state in jobs}
 
 
 def job_state(job: Any) -> JobState:
-    """What the API says of a Job (`lightkube` Job), without its pods' last words."""
+    """The state of a Job object (of `lightkube`), without the last words of its pods."""
     workload = str((job.metadata.labels or {}).get(_NAME, "")) if job.metadata else ""
     conditions = (job.status.conditions or []) if job.status else []
     true = {condition.type: condition for condition in conditions if condition.status == "True"}
     failure = next((true[kind] for kind in _FAILED if kind in true), None)
     if failure is not None:
-        said = ": ".join(part for part in (failure.reason, failure.message) if part)
-        return JobState(workload, "failed", said)
+        reason = ": ".join(part for part in (failure.reason, failure.message) if part)
+        return JobState(workload, "failed", reason)
     return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
 
 
@@ -73,7 +73,7 @@ def _is_of(pod: Any, workload: str) -> bool:
 
 
 def _ended_at(pod: Any) -> str:
-    """When the last container of a pod ended, as text that sorts; "" where nobody says."""
+    """When the last container of a pod ended, as text that sorts; "" when no container has ended."""
     statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])]
     ended = [status.state.terminated for status in statuses if status.state and status.state.terminated]
     return max((each.finishedAt.isoformat() for each in ended if each.finishedAt), default="")
@@ -82,22 +82,23 @@ def _ended_at(pod: Any) -> str:
 def failure_after_up(
     deployment: Deployment, outputs: StackOutputs, on_progress: OnProgress | None
 ) -> JobsFailedError | None:
-    """What an `up` that did all else is to end with. A cluster that can't be asked is said to be so."""
+    """The error with which an otherwise successful `up` ends, if jobs have failed. A cluster that can't be asked is
+    reported as a progress message."""
     if not any(workload.is_job and workload.runs for workload in deployment.workloads):
         return None
     try:
-        return failure(deployment, of(deployment, outputs))
+        return failed_jobs_error(deployment, jobs_of_deployment(deployment, outputs))
     except MeshError as error:
-        said = f"it can't be told whether its jobs have failed: {error.what}"
+        message = f"meshctl can't read whether its jobs have failed: {error.what}"
         if on_progress is not None:
-            on_progress(Progress(deployment.environment, deployment.environment, "message", said))
+            on_progress(Progress(deployment.environment, deployment.environment, "message", message))
         return None
 
 
-def failure(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailedError | None:
-    """What an `up` of `deployment` is to end with: the jobs that are to run there and have failed. PURE."""
+def failed_jobs_error(deployment: Deployment, jobs: Mapping[str, JobState]) -> JobsFailedError | None:
+    """The error of an `up` of `deployment` whose jobs have failed; None when no job that runs there has. PURE."""
     wanted = [workload.name for workload in deployment.workloads if workload.is_job and workload.runs]
-    failed = [found[name] for name in wanted if name in found and found[name].ended == "failed"]
+    failed = [jobs[name] for name in wanted if name in jobs and jobs[name].ended == "failed"]
     if not failed:
         return None
     names = [state.workload for state in failed]
@@ -105,15 +106,15 @@ def failure(deployment: Deployment, found: Mapping[str, JobState]) -> JobsFailed
     what = f"the job of {names[0]} has" if len(names) == 1 else f"the jobs of {', '.join(names)} have"
     again = " and ".join(_restart(name, environment) for name in names)
     return JobsFailedError(
-        f"{environment}: {what} failed; all else is up",
+        f"{environment}: {what} failed; everything else is up",
         why="; ".join(f"{state.workload}: {state.why}" if len(names) > 1 else state.why for state in failed),
-        hint=f"{_MEND.format(environment=environment)}, then {again}; `meshctl status {environment}` shows its pods",
+        hint=f"{_FIX.format(environment=environment)}, then {again}; `meshctl status {environment}` shows its pods",
     )
 
 
 def runs_again_hint(workload: str, environment: str) -> str:
-    """What to do about a job that has failed. PURE."""
-    return f"{_MEND.format(environment=environment)}, then {_restart(workload, environment)}"
+    """The hint for a job that has failed. PURE."""
+    return f"{_FIX.format(environment=environment)}, then {_restart(workload, environment)}"
 
 
 def _restart(workload: str, environment: str) -> str:

@@ -1,1 +1,1 @@
-"""Values of secrets, read when they are used, and what tells the pods that one has changed."""
+"""Values of secrets, read when they are used, and the revisions that roll pods out when a value changes."""

@@ -1,6 +1,6 @@
-"""How often each Secret has had a new value: what makes a change of one reach the pods that read it. PURE.
+"""Counts how often the value of each Secret has changed, so that pods that read it are rolled out. PURE.
 
-Called by `session` for the late values `revision.<Secret>` of `meshctl.render`; see ADR 0015.
+Called by `environment_program` for the deferred values `revision.<Secret>` of `meshctl.render`; see ADR 0015.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from meshctl.model.stack_state import StackState
 from meshwire.marks import SIGNATURE
 
 
-def needed(deployment: Deployment) -> bool:
-    """Whether there is anything to count, and so a state with secrets in plain text to be read."""
+def has_secrets(deployment: Deployment) -> bool:
+    """Whether the deployment has Secrets. Only then must the state be exported with secrets in plain text."""
     return bool(render.secrets(deployment))
 
 
-def revisions(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
-    """The late value `revision.<Secret>` of each Secret: a count that goes up when a value is another one than in
-    `state`, which is exported with secrets in plain text. It says nothing of the values, as a hash of a short one
-    would.
+def revision_values(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
+    """The deferred value `revision.<Secret>` of each Secret: a count that goes up when a value differs from `state`.
+
+    `state` was exported with secrets in plain text. A count reveals nothing of the values; a hash of a short one would.
     """
     before = _secrets_in(state)
-    found = {}
+    revisions = {}
     for name, entries in render.secrets(deployment).items():
-        data = {variable: base64.b64encode(values[late].encode()).decode() for variable, late in entries.items()}
+        data = {variable: base64.b64encode(values[key].encode()).decode() for variable, key in entries.items()}
         revision, old = before.get(name, (0, {}))
-        found[f"revision.{name}"] = str(revision if old == data else revision + 1)
-    return found
+        revisions[f"revision.{name}"] = str(revision if old == data else revision + 1)
+    return revisions
 
 
 def _secrets_in(state: StackState) -> dict[str, tuple[int, Any]]:
     """By name: the revision and the data of each Secret."""
-    found = {}
+    secrets = {}
     for secret in state.of_type("kubernetes:core/v1:Secret"):
         metadata = secret.inputs["metadata"]
         revision = (metadata.get("annotations") or {}).get(render.REVISION, "0")
-        found[str(metadata["name"])] = (int(revision), _unwrapped(secret.inputs.get("data")))
-    return found
+        secrets[str(metadata["name"])] = (int(revision), _unwrapped(secret.inputs.get("data")))
+    return secrets
 
 
 def _unwrapped(value: Any) -> Any:

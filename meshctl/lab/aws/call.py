@@ -74,8 +74,8 @@ class Call:
     @property
     def operation(self) -> str:
         """`CreateCluster`, or empty."""
-        found = self.routed[0]
-        return str(found.name) if found is not None else ""
+        operation_name = self.routed[0]
+        return str(operation_name.name) if operation_name is not None else ""
 
 
 def identify(environ: dict[str, Any]) -> Call:
@@ -90,8 +90,8 @@ def identify(environ: dict[str, Any]) -> Call:
     if signed is not None:
         call = Call(environ, SIGNED_AS.get(signed[3], signed[3]), signed[2], signed[1])
     else:
-        found = re.match(r"AWS ([^:]+):", header)
-        key = found[1] if found else Request(environ).args.get("AWSAccessKeyId", "")
+        match = re.match(r"AWS ([^:]+):", header)
+        key = match[1] if match else Request(environ).args.get("AWSAccessKeyId", "")
         call = Call(environ, "s3", "us-east-1", key)
     if call.service == "s3":
         _as_path_style(environ)

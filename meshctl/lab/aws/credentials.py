@@ -33,7 +33,7 @@ class Credentials:
         if not call.access_key:
             code = "AccessDenied" if call.service == "s3" else "MissingAuthenticationToken"
             raise ApiError(code, "Request is missing Authentication Token")
-        if not self.known(call.access_key):
+        if not self.has_key(call.access_key):
             if call.service == "s3":
                 raise ApiError(
                     "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
@@ -41,7 +41,7 @@ class Credentials:
             code = "InvalidClientTokenId" if call.operation or call.model else "UnrecognizedClientException"
             raise ApiError(code, "The security token included in the request is invalid.", status=403)
 
-    def known(self, access_key: str) -> bool:
+    def has_key(self, access_key: str) -> bool:
         self._refresh()
         return access_key in self._profiles or access_key == POD_ACCESS_KEY or _of_moto(access_key)
 
@@ -52,10 +52,10 @@ class Credentials:
 
     def _refresh(self) -> None:
         try:
-            found = self.file.stat()
+            stat = self.file.stat()
         except OSError:
             return
-        stamp = (found.st_mtime_ns, found.st_size)
+        stamp = (stat.st_mtime_ns, stat.st_size)
         if stamp == self._stamp:
             return
         self._stamp = stamp

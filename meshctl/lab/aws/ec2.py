@@ -58,7 +58,7 @@ def new_id(prefix: str) -> str:
 class Ec2(Service):
     name: ClassVar[str] = "ec2"
     invalid: ClassVar[str] = "InvalidParameterValue"
-    whole: ClassVar[bool] = False
+    replaces_moto: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
@@ -75,7 +75,7 @@ class Ec2(Service):
         if (call.region, name) in self.placement_groups:
             raise ApiError("InvalidPlacementGroup.Duplicate", f"The placement group '{name}' already exists.")
         id = new_id("pg")  # noqa: A001
-        found = {
+        group = {
             "GroupName": name,
             "GroupId": id,
             "GroupArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:placement-group/{name}",
@@ -83,29 +83,29 @@ class Ec2(Service):
             "Strategy": strategy,
         }
         if strategy == "partition":
-            found["PartitionCount"] = given.get("PartitionCount", 2)
+            group["PartitionCount"] = given.get("PartitionCount", 2)
         if strategy == "spread":
-            found["SpreadLevel"] = given.get("SpreadLevel", "rack")
-        self.placement_groups[call.region, name] = found
+            group["SpreadLevel"] = given.get("SpreadLevel", "rack")
+        self.placement_groups[call.region, name] = group
         tag(call.region, id, given, "placement-group")
-        return {"PlacementGroup": tagged(call.region, found, "GroupId")}
+        return {"PlacementGroup": tagged(call.region, group, "GroupId")}
 
     def describe_placement_groups(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        here = [found for (region, _), found in self.placement_groups.items() if region == call.region]
+        groups_of_region = [group for (region, _), group in self.placement_groups.items() if region == call.region]
         for key, wanted in (("GroupName", given.get("GroupNames")), ("GroupId", given.get("GroupIds"))):
-            for unknown in set(wanted or ()) - {found[key] for found in here}:
+            for unknown in set(wanted or ()) - {group[key] for group in groups_of_region}:
                 raise ApiError("InvalidPlacementGroup.Unknown", f"The Placement Group '{unknown}' is unknown.")
-            here = [found for found in here if not wanted or found[key] in wanted]
-        all_ = [tagged(call.region, found, "GroupId") for found in here]
+            groups_of_region = [group for group in groups_of_region if not wanted or group[key] in wanted]
+        all_ = [tagged(call.region, group, "GroupId") for group in groups_of_region]
         names = {"group-name": "GroupName", "group-arn": "GroupArn", "state": "State", "strategy": "Strategy"}
         return {"PlacementGroups": list(filtered(all_, given.get("Filters", []), names))}
 
     def delete_placement_group(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         name = given["GroupName"]
-        found = self.placement_groups.pop((call.region, name), None)
-        if found is None:
+        group = self.placement_groups.pop((call.region, name), None)
+        if group is None:
             raise ApiError("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
-        backend_of(call.region).tags.pop(found["GroupId"], None)
+        backend_of(call.region).tags.pop(group["GroupId"], None)
         return {}
 
     # ---- capacity reservations -------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Ec2(Service):
         if not zone.startswith(call.region):
             raise ApiError("InvalidParameterValue", f"The availability zone '{zone}' is not in {call.region}")
         id = new_id("cr")  # noqa: A001
-        found = {
+        reservation = {
             "CapacityReservationId": id,
             "CapacityReservationArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:capacity-reservation/{id}",
             "OwnerId": DEFAULT_ACCOUNT_ID,
@@ -134,20 +134,24 @@ class Ec2(Service):
             "InstanceMatchCriteria": given.get("InstanceMatchCriteria", "open"),
             "ReservationType": "default",
         }
-        self.reservations[call.region, id] = found
+        self.reservations[call.region, id] = reservation
         tag(call.region, id, given, "capacity-reservation")
-        return {"CapacityReservation": tagged(call.region, found, "CapacityReservationId")}
+        return {"CapacityReservation": tagged(call.region, reservation, "CapacityReservationId")}
 
     def describe_capacity_reservations(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("CapacityReservationIds")
-        here = [found for (region, _), found in self.reservations.items() if region == call.region]
-        for unknown in set(wanted or ()) - {found["CapacityReservationId"] for found in here}:
+        reservations_of_region = [
+            reservation for (region, _), reservation in self.reservations.items() if region == call.region
+        ]
+        for unknown in set(wanted or ()) - {
+            reservation["CapacityReservationId"] for reservation in reservations_of_region
+        }:
             raise ApiError(
                 "InvalidCapacityReservationId.NotFound", f"The capacity reservation '{unknown}' does not exist"
             )
-        all_ = [tagged(call.region, found, "CapacityReservationId") for found in here]
+        all_ = [tagged(call.region, reservation, "CapacityReservationId") for reservation in reservations_of_region]
         if wanted:
-            all_ = [found for found in all_ if found["CapacityReservationId"] in wanted]
+            all_ = [reservation for reservation in all_ if reservation["CapacityReservationId"] in wanted]
         names = {"instance-type": "InstanceType", "state": "State", "availability-zone": "AvailabilityZone"}
         return {"CapacityReservations": list(filtered(all_, given.get("Filters", []), names))}
 
@@ -207,16 +211,16 @@ def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None
         backend_of(region).create_tags([id], {item["Key"]: item["Value"] for item in specification.get("Tags", [])})
 
 
-def tagged(region: str, found: dict[str, Any], key: str) -> dict[str, Any]:
-    tags = backend_of(region).tags.get(found[key], {})
-    return {**found, "Tags": [{"Key": name, "Value": value} for name, value in tags.items()]}
+def tagged(region: str, description: dict[str, Any], key: str) -> dict[str, Any]:
+    tags = backend_of(region).tags.get(description[key], {})
+    return {**description, "Tags": [{"Key": name, "Value": value} for name, value in tags.items()]}
 
 
 def filtered(
-    found: Iterable[dict[str, Any]], filters: list[dict[str, Any]], names: dict[str, str]
+    descriptions: Iterable[dict[str, Any]], filters: list[dict[str, Any]], names: dict[str, str]
 ) -> Iterable[dict[str, Any]]:
     """Those that match every filter. `names`: filter -> member. Raises: ApiError for a filter that isn't known."""
-    for item in found:
+    for item in descriptions:
         tags = {entry["Key"]: entry["Value"] for entry in item["Tags"]}
         values = {name: [str(item[member])] for name, member in names.items()}
         values |= {"tag-key": list(tags), **{f"tag:{key}": [value] for key, value in tags.items()}}
@@ -260,8 +264,8 @@ def _security_group(backend: Any, given: dict[str, Any]) -> None:
     for groups in backend.groups.values():
         for group in groups.values():
             rules = [*group.ingress_rules, *group.egress_rules]
-            named = {(rule.source_group or {}).get("GroupId") for rule in rules}
-            if group.id != id and id in named:
+            source_groups = {(rule.source_group or {}).get("GroupId") for rule in rules}
+            if group.id != id and id in source_groups:
                 raise ApiError("DependencyViolation", f"resource {id} has a dependent object")
 
 

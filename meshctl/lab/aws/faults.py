@@ -54,19 +54,19 @@ class Faults:
         with self._lock:
             self._refresh()
             for fault in self._faults:
-                named = fault.operation == operation and fault.service in ("", service)
-                if named and fault.later == later and fault.times > 0:
+                is_meant = fault.operation == operation and fault.service in ("", service)
+                if is_meant and fault.later == later and fault.times > 0:
                     fault.times -= 1
                     return fault
         return None
 
     def _refresh(self) -> None:
         try:
-            found = self.file.stat()
+            stat = self.file.stat()
         except OSError:
             self._faults, self._stamp = [], None
             return
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if stamp == self._stamp:
             return
         try:

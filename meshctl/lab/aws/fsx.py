@@ -55,35 +55,41 @@ class Fsx(Service):
         wanted = given.get("FileSystemIds")
         if wanted:
             return {"FileSystems": [self._file_system(id) for id in wanted]}  # noqa: A001
-        return {"FileSystems": [found for found in self.file_systems.values() if call.region in found["ResourceARN"]]}
+        return {
+            "FileSystems": [
+                file_system for file_system in self.file_systems.values() if call.region in file_system["ResourceARN"]
+            ]
+        }
 
     def delete_file_system(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._file_system(given["FileSystemId"])
-        del self.file_systems[found["FileSystemId"]]
-        return {"FileSystemId": found["FileSystemId"], "Lifecycle": "DELETING"}
+        file_system = self._file_system(given["FileSystemId"])
+        del self.file_systems[file_system["FileSystemId"]]
+        return {"FileSystemId": file_system["FileSystemId"], "Lifecycle": "DELETING"}
 
     def update_file_system(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._file_system(given["FileSystemId"])
-        capacity = given.get("StorageCapacity", found["StorageCapacity"])
-        if "StorageCapacity" in given and capacity <= found["StorageCapacity"]:
+        file_system = self._file_system(given["FileSystemId"])
+        capacity = given.get("StorageCapacity", file_system["StorageCapacity"])
+        if "StorageCapacity" in given and capacity <= file_system["StorageCapacity"]:
             raise ApiError("BadRequest", "Storage capacity can only be increased")
         version = given.get("FileSystemTypeVersion")
-        if version is not None and _version(version) <= _version(found["FileSystemTypeVersion"]):
-            raise ApiError("BadRequest", f"Lustre version {version} is not newer than {found['FileSystemTypeVersion']}")
-        found["StorageCapacity"] = capacity
-        found["FileSystemTypeVersion"] = version or found["FileSystemTypeVersion"]
-        found["LustreConfiguration"] |= given.get("LustreConfiguration", {})
-        return {"FileSystem": found}
+        if version is not None and _version(version) <= _version(file_system["FileSystemTypeVersion"]):
+            raise ApiError(
+                "BadRequest", f"Lustre version {version} is not newer than {file_system['FileSystemTypeVersion']}"
+            )
+        file_system["StorageCapacity"] = capacity
+        file_system["FileSystemTypeVersion"] = version or file_system["FileSystemTypeVersion"]
+        file_system["LustreConfiguration"] |= given.get("LustreConfiguration", {})
+        return {"FileSystem": file_system}
 
     def tag_resource(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._by_arn(given["ResourceARN"])
-        tags = {tag["Key"]: tag["Value"] for tag in [*found["Tags"], *given["Tags"]]}
-        found["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        file_system = self._by_arn(given["ResourceARN"])
+        tags = {tag["Key"]: tag["Value"] for tag in [*file_system["Tags"], *given["Tags"]]}
+        file_system["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
         return {}
 
     def untag_resource(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._by_arn(given["ResourceARN"])
-        found["Tags"] = [tag for tag in found["Tags"] if tag["Key"] not in given["TagKeys"]]
+        file_system = self._by_arn(given["ResourceARN"])
+        file_system["Tags"] = [tag for tag in file_system["Tags"] if tag["Key"] not in given["TagKeys"]]
         return {}
 
     def list_tags_for_resource(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
@@ -95,9 +101,9 @@ class Fsx(Service):
         return self.file_systems[id]
 
     def _by_arn(self, arn: str) -> dict[str, Any]:
-        for found in self.file_systems.values():
-            if found["ResourceARN"] == arn:
-                return found
+        for file_system in self.file_systems.values():
+            if file_system["ResourceARN"] == arn:
+                return file_system
         raise ApiError("ResourceNotFound", f"{arn} does not exist", ResourceARN=arn)
 
 
@@ -120,10 +126,10 @@ def _describe(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     if len(wanted) != 1 or wanted[0] not in subnets:
         raise ApiError("InvalidNetworkSettings", f"a Lustre file system has one subnet that exists, not {wanted}")
     for group in given.get("SecurityGroupIds", []):
-        found = ec2.get_security_group_from_id(group)
-        if found is None:
+        security_group = ec2.get_security_group_from_id(group)
+        if security_group is None:
             raise ApiError("InvalidNetworkSettings", f"The security group '{group}' does not exist")
-        if not any(_lets_lustre_in(rule) for rule in found.ingress_rules):
+        if not any(_lets_lustre_in(rule) for rule in security_group.ingress_rules):
             raise ApiError("InvalidNetworkSettings", NO_LUSTRE)
     id = f"fs-0{secrets.token_hex(8)}"  # noqa: A001
     lustre = {**LUSTRE_DEFAULTS, **given.get("LustreConfiguration", {})}

@@ -27,7 +27,7 @@ VALUES = ("TTL", "ResourceRecords", "AliasTarget")
 
 class Route53(Service):
     name: ClassVar[str] = "route53"
-    whole: ClassVar[bool] = False
+    replaces_moto: ClassVar[bool] = False
     invalid: ClassVar[str] = "InvalidInput"
 
     def change_resource_record_sets(self, call: Call, given: Object) -> Object:
@@ -48,26 +48,26 @@ class Route53(Service):
 
 def _zone(zone_id: str) -> FakeZone:
     zones: Mapping[str, FakeZone] = route53_backends[DEFAULT_ACCOUNT_ID]["aws"].zones
-    found = zones.get(zone_id.removeprefix("/hostedzone/"))
-    if found is None:
+    hosted_zone = zones.get(zone_id.removeprefix("/hostedzone/"))
+    if hosted_zone is None:
         raise ApiError("NoSuchHostedZone", f"No hosted zone found with ID: {zone_id}", status=404)
-    return found
+    return hosted_zone
 
 
 def _change(records: dict[Key, Object], zone: FakeZone, change: Object) -> str:
     """Apply one change to `records`; returns why it is refused, or nothing."""
     record = {**change["ResourceRecordSet"], "Name": _full_name(change["ResourceRecordSet"]["Name"])}
     key = _key(record)
-    named = f"resource record set [name='{record['Name']}', type='{record['Type']}']"
+    record_text = f"resource record set [name='{record['Name']}', type='{record['Type']}']"
     if change["Action"] == "DELETE":
         if key not in records:
-            return f"Tried to delete {named} but it was not found"
+            return f"Tried to delete {record_text} but it was not found"
         if any(records[key].get(member) != record.get(member) for member in VALUES):
-            return f"Tried to delete {named} but the values provided do not match the current values"
+            return f"Tried to delete {record_text} but the values provided do not match the current values"
         del records[key]
         return ""
     if change["Action"] == "CREATE" and key in records:
-        return f"Tried to create {named} but it already exists"
+        return f"Tried to create {record_text} but it already exists"
     reason = _misplaced(records, zone, record)
     if not reason:
         records[key] = record

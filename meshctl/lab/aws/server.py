@@ -68,7 +68,7 @@ class LabApi:
                 self.credentials.check(call)
                 self.faults.check(call)
             own = self.services.get(call.service)
-            if own is not None and (own.whole or own.handles(call)):
+            if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)
             else:
                 if own is not None:

@@ -24,11 +24,11 @@ Operation = Callable[[Call, dict[str, Any]], Any]
 
 class Service:
     """`name`: botocore's name of the service. `invalid`: its error code for input that the model doesn't allow.
-    `whole`: nothing of the service is left to moto.
+    `replaces_moto`: moto answers none of the service's operations, not even those that are missing here.
     """
 
     name: ClassVar[str]
-    whole: ClassVar[bool] = True
+    replaces_moto: ClassVar[bool] = True
     invalid: ClassVar[str] = "ValidationException"
 
     def handles(self, call: Call) -> bool:

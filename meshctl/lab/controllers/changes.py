@@ -68,7 +68,7 @@ async def following(
 def stamp(path: Path) -> tuple[int, int, int]:
     """Differs once a file was written again; all zeros while there is none."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
+    return (stat.st_mtime_ns, stat.st_ino, stat.st_size)

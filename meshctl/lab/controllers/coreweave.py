@@ -57,11 +57,11 @@ async def _step(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> fl
     pools = (await client.get(POOLS)).raise_for_status().json()["items"]
     problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
     filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
-    kept = await keep(client, filling)
+    nodes = await keep(client, filling)
     for pool in pools:
         name = pool["metadata"]["name"]
-        await _report(client, pool, kept.counts.get(name, 0), problems[name])
-    return kept.look_again_s or (REFUSED_EVERY_S if any(problems.values()) else None)
+        await _report(client, pool, nodes.counts.get(name, 0), problems[name])
+    return nodes.look_again_s or (REFUSED_EVERY_S if any(problems.values()) else None)
 
 
 async def _install(client: httpx.AsyncClient) -> None:
@@ -113,10 +113,10 @@ def problem(lab: Lab, spec: dict[str, Any]) -> Problem | None:
 
 def _faults(lab: Lab) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = json.loads((lab.root / "faults.json").read_text())
+        faults: list[dict[str, Any]] = json.loads((lab.root / "faults.json").read_text())
     except (OSError, ValueError):
         return []
-    return found
+    return faults
 
 
 async def _report(client: httpx.AsyncClient, pool: dict[str, Any], ready: int, trouble: Problem | None) -> None:

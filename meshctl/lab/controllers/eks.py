@@ -40,10 +40,10 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
         async with following(client, [NODES], [lab.root / "eks.json"], labelSelector=GROUP_LABEL) as changes:
             while True:
                 name, described = _cluster_on(cluster.name, read_json(lab.root / "eks.json"))
-                kept = await keep(client, groups(described, cluster.region))
-                counts = {f"{name}/{group}": count for group, count in kept.counts.items() if name}
+                nodes = await keep(client, groups(described, cluster.region))
+                counts = {f"{name}/{group}": count for group, count in nodes.counts.items() if name}
                 counted = _report(lab, counted, counts)
-                await changes.wait(kept.look_again_s)
+                await changes.wait(nodes.look_again_s)
     finally:
         _report(lab, counted, {})
 
@@ -67,15 +67,15 @@ def _cluster_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, An
 def _report(lab: Lab, before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
     """Replace what this control plane last said in `nodes.json` (this process alone writes it)."""
     if now != before:
-        others = read_json(lab.root / "nodes.json").get("nodegroups", {})
-        kept = {key: count for key, count in others.items() if key not in before}
-        write_whole(lab.root / "nodes.json", json.dumps({"nodegroups": kept | now}))
+        reported = read_json(lab.root / "nodes.json").get("nodegroups", {})
+        of_other_clusters = {key: count for key, count in reported.items() if key not in before}
+        write_whole(lab.root / "nodes.json", json.dumps({"nodegroups": of_other_clusters | now}))
     return now
 
 
 def groups(cluster: dict[str, Any], region: str) -> list[Group]:
     """The nodes that a cluster of `eks.json` wants; node groups that are being deleted want none."""
-    found = []
+    node_groups = []
     for name, nodegroup in (cluster.get("nodegroups") or {}).items():
         machine = load_catalog().machine("aws", nodegroup["instanceTypes"][0])
         if machine is None or nodegroup["status"] == "CREATE_FAILED":
@@ -86,7 +86,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
             "eks.amazonaws.com/capacityType": nodegroup["capacityType"],
         }
         zones = tuple(nodegroup["zones"]) or (f"{region}a",)
-        found.append(
+        node_groups.append(
             Group(
                 name=name,
                 machine=machine,
@@ -98,7 +98,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
             )
         )
-    return found
+    return node_groups
 
 
 def _taint(taint: dict[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
 DRAIN_EVERY_S = 0.3
 DRAIN_S = 60.0  # then a node goes with whatever runs on it
 _REPORTED = 0.98  # of the memory on the label, what the kernel reports: 2-3% under
-_REPORTED_COREWEAVE = 1.05  # of the catalog's, which has less there than nodes report (resolve/allocatable.py)
+_REPORTED_COREWEAVE = 1.0  # of the catalog's memory, which is what its nodes report
 _PODS = 110
 _HUGE_PAGES_MIB = 2 * 5128  # as the accelerated EKS images allocate them
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
@@ -79,7 +80,7 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
 
 def capacity(machine: Machine) -> dict[str, str]:
     """Extended resources included: GPUs, and the fabric's devices under the name of their device plugin."""
-    found = {
+    resources = {
         "cpu": str(machine.cpu_cores),
         "memory": f"{_reported_mib(machine)}Mi",
         "ephemeral-storage": f"{int(machine.scratch_gb or 200)}G",
@@ -87,12 +88,12 @@ def capacity(machine: Machine) -> dict[str, str]:
         "pods": str(_PODS),
     }
     if machine.gpu_count:
-        found["nvidia.com/gpu"] = str(machine.gpu_count)
+        resources["nvidia.com/gpu"] = str(machine.gpu_count)
     if machine.rdma and machine.rdma.kind == "efa":
-        found["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
+        resources["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
     elif machine.rdma:
-        found[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
-    return found
+        resources[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
+    return resources
 
 
 def _left(machine: Machine) -> dict[str, str]:
@@ -118,7 +119,8 @@ def _possible_pods(machine: Machine) -> int:
 
 
 def _reported_mib(machine: Machine) -> int:
-    return int(machine.memory_gib * 1024 * (_REPORTED_COREWEAVE if machine.provider == "coreweave" else _REPORTED))
+    reported = _REPORTED_COREWEAVE if machine.provider == "coreweave" else _REPORTED
+    return math.ceil(machine.memory_gib * 1024 * reported)
 
 
 def _huge_pages_mib(machine: Machine) -> int:

@@ -76,7 +76,7 @@ async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient, stan
     await storage_class(client, "local-path", "rancher.io/local-path", waits=True)
     async with following(client, [NODES], labelSelector=GROUP_LABEL) as changes:
         while True:
-            kept = await keep(client, (GPU_NODES, CPU_NODES))
-            if sum(kept.counts.values()) >= GPU_NODES.count + CPU_NODES.count:
+            nodes = await keep(client, (GPU_NODES, CPU_NODES))
+            if sum(nodes.counts.values()) >= GPU_NODES.count + CPU_NODES.count:
                 stands()
-            await changes.wait(kept.look_again_s)
+            await changes.wait(nodes.look_again_s)

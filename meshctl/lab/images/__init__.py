@@ -40,8 +40,11 @@ REGEX = (
 JQ_ALL_KNOWN = f'.spec.containers | map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
 
 
-def known(image: str) -> Image | None:
-    """How to run this image, or None when the lab only simulates it. A missing tag counts as known."""
+def runnable(image: str) -> Image | None:
+    """How to run this image, or None when the lab only simulates it.
+
+    The tag that stands for a missing image is runnable, too: its pull fails.
+    """
     if image.endswith(f":{MISSING_TAG}"):
         return Image(image)
     name = REGISTRY.sub("", image)

@@ -162,10 +162,10 @@ def respond(path: str, body: bytes, weights: Weights | None) -> tuple[int, dict[
         return 200, {"object": "list", "data": [model | where]}
     if path in {"/v1/completions", "/v1/chat/completions"}:
         try:
-            asked = json.loads(body or b"{}")
+            request = json.loads(body or b"{}")
         except ValueError:
             return 400, {"error": {"message": "not JSON", "type": "invalid_request_error"}}
-        time.sleep(min(float(asked.get("lab_seconds", 0)), 30))  # a long answer, to try draining
+        time.sleep(min(float(request.get("lab_seconds", 0)), 30))  # a long answer, to try draining
         return 200, _completion(path, weights) | where
     return 404, {"error": {"message": f"no {path}", "type": "not_found"}}
 

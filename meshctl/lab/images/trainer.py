@@ -84,18 +84,18 @@ def train(
     step, weights = resume(store) if store else (0, "")
     say(f"resumed at step {step}" if step else "started at step 0")
     writes = store is not None and rank() == 0
-    saved = step
+    saved_step = step
     while not stop.wait(step_s) and (not steps or step < steps):
         step += 1
         weights = hashlib.sha256(f"{weights}:{step}".encode()).hexdigest()
         say(f"step {step}")
         if writes and store and step % every == 0:
             save(store, step, weights)
-            saved = step
+            saved_step = step
     if stop.is_set() and save_s:
         say(f"saving step {step}, which takes {save_s:g} s")
         time.sleep(save_s)
-    if writes and store and saved != step:
+    if writes and store and saved_step != step:
         save(store, step, weights)
     say(f"stopped at step {step}" if stop.is_set() else f"finished at step {step}")
     return 0

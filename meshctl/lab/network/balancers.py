@@ -27,13 +27,13 @@ EKS = {"aws", "eks"}
 
 def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
     """(pod address, port) of every ready endpoint, sorted; `port_name` is the Service port's ("" when it has none)."""
-    found: set[Endpoint] = set()
+    ready: set[Endpoint] = set()
     for each in slices:
         ports = [port["port"] for port in each.get("ports") or [] if (port.get("name") or "") == port_name]
         for endpoint in each.get("endpoints") or []:
             if endpoint.get("conditions", {}).get("ready", True):
-                found.update((address, port) for address in endpoint["addresses"] for port in ports)
-    return sorted(found)
+                ready.update((address, port) for address in endpoint["addresses"] for port in ports)
+    return sorted(ready)
 
 
 def is_forwarded(service: Object) -> bool:
@@ -128,15 +128,15 @@ class Balancers:
     def endpoints(self, state: ClusterState, name: str, port_name: str) -> list[Endpoint]:
         """Where a new connection may go: loopback addresses of ready process pods. Simulated pods have no process."""
         table = self._pod_addresses()
-        found = ready_endpoints(list(state.slices.get(name, {}).values()), port_name)
-        return [(table[address], port) for address, port in found if address in table]
+        ready = ready_endpoints(list(state.slices.get(name, {}).values()), port_name)
+        return [(table[address], port) for address, port in ready if address in table]
 
     def _pod_addresses(self) -> dict[str, str]:
         try:
-            found = (self.root / "pods" / "addresses.json").stat()
+            stat = (self.root / "pods" / "addresses.json").stat()
         except OSError:
             return self.pods
-        version = (found.st_mtime_ns, found.st_ino)  # two writes may fall into one tick of the file system's clock
+        version = (stat.st_mtime_ns, stat.st_ino)  # two writes may fall into one tick of the file system's clock
         if version != self.pods_version:
             with contextlib.suppress(OSError, ValueError, KeyError):  # what was known stays known until it can be read
                 self.pods, self.pods_version = addresses.read(self.root), version

@@ -71,12 +71,12 @@ class Route53:
         return self.zones
 
     def read(self) -> zones.Zones:
-        found: list[dict[str, Any]] = []
+        balancers: list[dict[str, Any]] = []
         for page in self.client.get_paginator("list_hosted_zones").paginate():
             for zone in page["HostedZones"]:
                 records = self.client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone["Id"])
-                found.extend(each for part in records for each in part["ResourceRecordSets"])
-        return zones.from_api(found)
+                balancers.extend(each for part in records for each in part["ResourceRecordSets"])
+        return zones.from_api(balancers)
 
 
 class DnsServer:

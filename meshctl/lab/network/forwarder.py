@@ -37,10 +37,10 @@ class Forwarder:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """The next ready endpoint that accepts; None when there is none."""
-        found = self.endpoints()
+        endpoints = self.endpoints()
         first = next(self.turn)
-        for offset in range(len(found)):
-            host, port = found[(first + offset) % len(found)]
+        for offset in range(len(endpoints)):
+            host, port = endpoints[(first + offset) % len(endpoints)]
             with contextlib.suppress(OSError, TimeoutError):
                 return await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_TIMEOUT_S)
         return None

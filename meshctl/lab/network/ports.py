@@ -31,21 +31,21 @@ def free_ports(count: int) -> list[int]:
 
     Raises OSError when the range is used up.
     """
-    found: list[int] = []
-    with _written_down("ports.json") as held:
+    ports: list[int] = []
+    with _written_down("ports.json") as reserved:
         now = time.time()
-        for late in [text for text, at in held.items() if not 0 <= now - at < HELD_S]:
-            del held[late]
-        candidates = [port for port in range(*RANGE) if str(port) not in held]
+        for late in [text for text, at in reserved.items() if not 0 <= now - at < HELD_S]:
+            del reserved[late]
+        candidates = [port for port in range(*RANGE) if str(port) not in reserved]
         random.shuffle(candidates)
-        while len(found) < count:
+        while len(ports) < count:
             if not candidates:
                 raise OSError(f"no {count} free ports in {RANGE[0]}-{RANGE[1]}")
             port = candidates.pop()
             if is_free(port):
-                found.append(port)
-        held.update({str(port): now for port in found})
-    return found
+                ports.append(port)
+        reserved.update({str(port): now for port in ports})
+    return ports
 
 
 def loopback_network(root: Path) -> int:
@@ -83,10 +83,10 @@ def _written_down(name: str) -> Iterator[dict[str, Any]]:
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            kept: dict[str, Any] = json.loads(file.read() or "{}")
+            reserved: dict[str, Any] = json.loads(file.read() or "{}")
         except ValueError:  # its writer was killed
-            kept = {}
-        yield kept
+            reserved = {}
+        yield reserved
         file.seek(0)
         file.truncate()
-        json.dump(kept, file)
+        json.dump(reserved, file)

@@ -74,7 +74,7 @@ def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str
     exists = False
     for _ in range(LONGEST_CHAIN):
         rrset, following = lookup(name, kind, zones, balancers)
-        exists = exists or known(name, zones, balancers)
+        exists = exists or name_exists(name, zones, balancers)
         if rrset is not None:
             response.answer.append(rrset)
         if not following:
@@ -85,7 +85,7 @@ def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str
     return response
 
 
-def known(name: str, zones: Zones, balancers: Mapping[str, str]) -> bool:
+def name_exists(name: str, zones: Zones, balancers: Mapping[str, str]) -> bool:
     return name in balancers or name in zones.names() or wildcard(name) in zones.names()
 
 
@@ -98,8 +98,8 @@ def lookup(name: str, kind: str, zones: Zones, balancers: Mapping[str, str]) -> 
     if name in balancers:
         return (rrset_of(name, BALANCER_TTL_S, "A", [balancers[name]]) if kind == "A" else None), ""
     for owner in (name, wildcard(name)):
-        found = zones.records.get((owner, kind)) or zones.records.get((owner, "CNAME"))
-        record_set = choose(found, random.random()) if found else None  # noqa: S311 (load sharing)
+        record = zones.records.get((owner, kind)) or zones.records.get((owner, "CNAME"))
+        record_set = choose(record, random.random()) if record else None  # noqa: S311 (load sharing)
         if record_set is None:
             continue
         if "AliasTarget" in record_set:

@@ -25,8 +25,8 @@ class Addresses:
         self.table: dict[str, str] = {}
         self.owners: dict[str, str] = {}  # pod uid -> its address; kept, as a pod's address can't change
         with contextlib.suppress(OSError, ValueError, KeyError):
-            kept = json.loads(self.path.read_text())
-            self.next, self.table, self.owners = kept["next"], kept["addresses"], kept["owners"]
+            addresses = json.loads(self.path.read_text())
+            self.next, self.table, self.owners = addresses["next"], addresses["addresses"], addresses["owners"]
 
     def assign(self, uid: str) -> tuple[str, str]:
         """(pod address, loopback address) of the pod with this uid."""

@@ -50,14 +50,14 @@ class Event:
 def read_clusters(root: Path) -> dict[str, Cluster]:
     """The clusters in lab.json now; empty while there is no such file. Raises: OSError, ValueError, KeyError."""
     try:
-        found = json.loads((root / "lab.json").read_text())["clusters"]
+        clusters = json.loads((root / "lab.json").read_text())["clusters"]
     except FileNotFoundError:
         return {}
     return {
         name: Cluster(
             name, each["kubeconfig"], each.get("context", ""), each.get("provider", ""), each.get("region", "us-east-1")
         )
-        for name, each in found.items()
+        for name, each in clusters.items()
         if Path(each["kubeconfig"]).exists()
     }
 

@@ -14,7 +14,8 @@ Object = dict[str, Any]
 Data = Mapping[
     tuple[str, str], Mapping[str, bytes] | None
 ]  # ("Secret" | "ConfigMap", name) -> its values; None: missing
-VARIABLE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
+# `$` with what is read together with it (kubernetes: third_party/forked/golang/expansion/expand.go)
+VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\((?P<name>[^)]*)\)|(?P<other>.))", re.DOTALL)
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
@@ -25,17 +26,17 @@ class MissingReferenceError(Exception):
 def references(pod: Object) -> set[tuple[str, str]]:
     """Every Secret and ConfigMap that the pod's containers and volumes name."""
     spec = pod["spec"]
-    found: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
-        found.update(_container_references(container))
+        names.update(_container_references(container))
     for volume in spec.get("volumes", []):
         sources = volume["projected"].get("sources", []) if "projected" in volume else [volume]
         for source in sources:
             if "secret" in source:
-                found.add(("Secret", source["secret"].get("secretName") or source["secret"]["name"]))
+                names.add(("Secret", source["secret"].get("secretName") or source["secret"]["name"]))
             if "configMap" in source:
-                found.add(("ConfigMap", source["configMap"]["name"]))
-    return found
+                names.add(("ConfigMap", source["configMap"]["name"]))
+    return names
 
 
 def _container_references(container: Object) -> Iterator[tuple[str, str]]:
@@ -52,14 +53,14 @@ def _container_references(container: Object) -> Iterator[tuple[str, str]]:
             yield "ConfigMap", source["configMapRef"]["name"]
 
 
-def values_of(kind: str, found: Object | None) -> Mapping[str, bytes] | None:
+def values_of(kind: str, resource: Object | None) -> Mapping[str, bytes] | None:
     """The values of a Secret or ConfigMap object."""
-    if found is None:
+    if resource is None:
         return None
     if kind == "Secret":
-        return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
-    plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}
-    return plain | {key: base64.b64decode(text) for key, text in (found.get("binaryData") or {}).items()}
+        return {key: base64.b64decode(text) for key, text in (resource.get("data") or {}).items()}
+    plain = {key: text.encode() for key, text in (resource.get("data") or {}).items()}
+    return plain | {key: base64.b64decode(text) for key, text in (resource.get("binaryData") or {}).items()}
 
 
 def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
@@ -78,14 +79,24 @@ def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$(NAME)` is a literal `$(NAME)`."""
+    """Kubernetes' `$(NAME)`: unknown names stay as they are, `$$(NAME)` is a literal `$(NAME)`. Of a character beyond
+    ASCII that follows a `$`, Kubernetes takes the first byte for a character, and so does this."""
 
     def put(match: re.Match[str]) -> str:
-        if match.group(0) == "$$":
+        if match["dollar"]:
             return "$"
-        return values.get(match.group(1), match.group(0))
+        if match["name"] is not None:
+            return values.get(match["name"], match.group(0))
+        first, *rest = match["other"].encode()
+        return f"${chr(first)}{bytes(rest).decode(errors='replace')}"
 
     return VARIABLE.sub(put, text)
+
+
+def as_seen_inside(pod: Object, address: str) -> Object:
+    """The pod as its own processes are to see it: with the address that they can listen on, not the API's."""
+    status = {**pod.get("status", {}), "podIP": address, "podIPs": [{"ip": address}], "hostIP": address}
+    return {**pod, "status": status}
 
 
 def _env_from(source: Object, data: Data) -> dict[str, str]:
@@ -124,7 +135,7 @@ def field(pod: Object, path: str) -> str:
     if path in {"metadata.labels", "metadata.annotations"}:
         items = sorted(pod["metadata"].get(path.split(".")[1], {}).items())
         return "\n".join(f'{key}="{value}"' for key, value in items)
-    found: Any = pod
+    value: Any = pod
     for part in path.split("."):
-        found = found.get(part, {}) if isinstance(found, dict) else {}
-    return str(found) if isinstance(found, str) else ""
+        value = value.get(part, {}) if isinstance(value, dict) else {}
+    return str(value) if isinstance(value, str) else ""

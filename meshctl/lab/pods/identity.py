@@ -41,8 +41,10 @@ def _variables(root: Path, cluster: api.Cluster, namespace: str, account: str) -
     try:
         clusters = client.list_clusters()["clusters"]
         for name in [cluster.name] if cluster.name in clusters else clusters:
-            found = client.list_pod_identity_associations(clusterName=name, namespace=namespace, serviceAccount=account)
-            if found["associations"]:
+            associations = client.list_pod_identity_associations(
+                clusterName=name, namespace=namespace, serviceAccount=account
+            )
+            if associations["associations"]:
                 return {
                     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
                     "AWS_SECRET_ACCESS_KEY": SECRET_KEY,

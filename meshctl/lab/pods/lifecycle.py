@@ -142,14 +142,14 @@ class PodRun:
 
     async def _data(self) -> dict[tuple[str, str], Any]:
         base = f"/api/v1/namespaces/{self.pod['metadata']['namespace']}"
-        found = {}
+        data = {}
         for kind, name in environment.references(self.pod):
             value = await api.get(self.place.client, f"{base}/{kind.lower()}s/{name}")
-            found[kind, name] = environment.values_of(kind, value)
-        return found
+            data[kind, name] = environment.values_of(kind, value)
+        return data
 
     def _program(self, spec: Object, data: environment.Data, folders: dict[str, Path], aws: dict[str, str]) -> Program:
-        image = images.known(spec["image"])
+        image = images.runnable(spec["image"])
         if image is None:
             raise environment.MissingReferenceError(f"the lab can't run image {spec['image']}")
         own = {
@@ -157,7 +157,7 @@ class PodRun:
             "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
             "HOME": "/root",
         }
-        given = environment.variables(spec, self.pod, data)
+        given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
         values = own | aws | given | {"POD_ADDRESS": self.place.loopback}
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]

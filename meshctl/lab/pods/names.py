@@ -56,10 +56,10 @@ def peer_of(cluster: str, pod: dict[str, Any], address: str) -> Peer:
 
 def read_services(root: Path) -> dict[str, str]:
     try:
-        found: dict[str, str] = json.loads((root / "network" / "services.json").read_text())
+        services: dict[str, str] = json.loads((root / "network" / "services.json").read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return services
 
 
 def write(path: Path, text: str) -> None:

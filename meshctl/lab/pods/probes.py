@@ -41,8 +41,8 @@ def port_number(port: int | str, container: Object) -> int:
     """A probe's port by number or by the name of a container port."""
     if isinstance(port, int) or str(port).isdigit():
         return int(port)
-    named = {each.get("name"): each["containerPort"] for each in container.get("ports", [])}
-    return int(named[port])
+    numbers_by_name = {each.get("name"): each["containerPort"] for each in container.get("ports", [])}
+    return int(numbers_by_name[port])
 
 
 async def check(probe: Object, container: Object, address: str, execute: Exec) -> bool:

@@ -22,7 +22,7 @@ def is_ours(pod: Object) -> bool:
     """Bound to a node, and every image is known."""
     spec = pod["spec"]
     containers = [*spec.get("initContainers", []), *spec["containers"]]
-    return bool(spec.get("nodeName")) and all(images.known(each["image"]) for each in containers)
+    return bool(spec.get("nodeName")) and all(images.runnable(each["image"]) for each in containers)
 
 
 class Runner:

@@ -52,11 +52,11 @@ async def prepare(pod: Object, place: Place, data: environment.Data) -> dict[str
 
 async def _claim(pod: Object, claim: str, place: Place) -> Path:
     namespace = pod["metadata"]["namespace"]
-    found = await api.get(place.client, f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
-    if found is None:
+    resource = await api.get(place.client, f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
+    if resource is None:
         raise VolumeNotReadyError(f'persistentvolumeclaim "{claim}" not found')
-    name = found["spec"].get("volumeName")
-    if found.get("status", {}).get("phase") != "Bound" or not name:
+    name = resource["spec"].get("volumeName")
+    if resource.get("status", {}).get("phase") != "Bound" or not name:
         raise VolumeNotReadyError(f'persistentvolumeclaim "{claim}" is not bound')
     volume = await api.get(place.client, f"/api/v1/persistentvolumes/{name}")
     if volume is None:

@@ -1,1 +1,1 @@
-"""The journal of a migration beside the Pulumi state: records, the lock, and what they say of how far it is. EDGE."""
+"""The journal of a migration, stored beside the Pulumi state: its records, its lock, and its progress. EDGE."""

@@ -1,7 +1,7 @@
-"""Whether anyone works on a migration now, and the commands that go on with it. PURE but for the look at a process.
+"""Whether a run works on a migration now, and which commands are possible next. PURE but for the look at a process.
 
-The journal alone can't tell: a killed run leaves it as a running one has it. The lock names the process that holds it.
-Used by `guard`, `migration` and `views`, which say it to a person.
+The journal can't tell a killed run from one that still works. The lock can, because it names the process that holds it.
+Used by `guard`, `migration` and `views`, which show it to users.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _STOPPED = {"running": "stopped", "rolling-back": "rollback stopped", "finishing
 
 @dataclass(frozen=True)
 class Activity:
-    """`owner` is None when nobody works on it. `is_here`: the owner is a process of this host, and lives; of a process
-    on another host only the lock is known.
+    """`owner` is None when no run works on the migration. `is_here`: the owner is a living process of this host. Of a
+    process on another host only the lock is known.
     """
 
     owner: Owner | None = None
@@ -28,7 +28,7 @@ class Activity:
 
     @property
     def active(self) -> bool | None:
-        """None where it can't be told from here."""
+        """None if the owner is on another host, where this process can't check."""
         return False if self.owner is None else True if self.is_here else None
 
     def document(self) -> dict[str, Any]:
@@ -38,15 +38,15 @@ class Activity:
         return {"active": self.active, "worked_on_by": by}
 
 
-class Seen(NamedTuple):
-    """A migration with all that can be said of it now."""
+class MigrationStatus(NamedTuple):
+    """A migration with its history and whether a run works on it now."""
 
     migration: str
     history: History
     activity: Activity
 
 
-class NotSeen(NamedTuple):
+class UnreadableMigration(NamedTuple):
     """A migration whose journal can't be read."""
 
     migration: str
@@ -58,14 +58,14 @@ class NotSeen(NamedTuple):
 
 
 def activity_of(owner: Owner | None) -> Activity:
-    """`owner`: who took the lock last, if anyone has."""
+    """`owner` is the owner of the newest lock, if there is one."""
     if owner is None or owner.is_dead:
         return Activity()
     return Activity(owner, is_here=owner.host == socket.gethostname())
 
 
 def state_text(history: History, activity: Activity) -> str:
-    """How far it is, and whether anyone goes on with it at this moment."""
+    """The state of the migration, and whether a run works on it now."""
     owner, state = activity.owner, history.state
     if history.outcome:
         return state
@@ -73,11 +73,11 @@ def state_text(history: History, activity: Activity) -> str:
         return _STOPPED.get(state, state)
     if activity.is_here:
         return f"{state} (pid {owner.pid}, since {owner.since})"
-    return f"{state} on {owner.host} (pid {owner.pid}, since {owner.since}), as far as the lock says"
+    return f"{state} on {owner.host} (pid {owner.pid}, since {owner.since}), according to the lock"
 
 
 def next_commands(migration: str, history: History, activity: Activity) -> list[tuple[str, str]]:
-    """What can be given now, and what each does; nothing while a process of this host works on it."""
+    """The commands that are possible now, each with its effect; none while a process of this host works on it."""
     if history.outcome or activity.active:
         return []
     force = "" if activity.owner is None else " --break-lock"
@@ -87,16 +87,16 @@ def next_commands(migration: str, history: History, activity: Activity) -> list[
         [] if history.source_lost else [(f"meshctl migrations rollback {migration}{force}", f"goes back to {source}")]
     )
     if history.state == "waiting":
-        retires = "ends it" if history.source_lost else f"retires {source}"
-        return [(f"meshctl migrations finish {migration}{force}", retires), *back]
+        effect = "ends it" if history.source_lost else f"destroys {source}"
+        return [(f"meshctl migrations finish {migration}{force}", effect), *back]
     if history.direction == "rollback" or history.began("finish/source"):
-        return [(resume[0], "brings it to its end")]
+        return [(resume[0], "completes it")]
     return [resume, *back]
 
 
 def next_text(migration: str, history: History, activity: Activity) -> str:
-    """The same as one sentence, for a hint; "" where there is nothing to give."""
-    said = ", ".join(f"`{command}` {what}" for command, what in next_commands(migration, history, activity))
-    if said and activity.owner is not None:
-        return f"once that run is gone for good: {said}"
-    return said
+    """The same as one sentence, for a hint; "" if no command is possible."""
+    commands = ", ".join(f"`{command}` {effect}" for command, effect in next_commands(migration, history, activity))
+    if commands and activity.owner is not None:
+        return f"if that run is gone for good: {commands}"
+    return commands

@@ -1,6 +1,6 @@
-"""What a journal says: how far a migration is, which way it goes, what its steps left. PURE.
+"""The state of a migration, computed from its journal: direction, steps done, results of the steps. PURE.
 
-Read by `runner` (what to skip), `outline` (what a rollback must undo), `migration` and `parity`.
+Used by `runner` (which steps to skip), `step_plan` (what a rollback must undo), `migration` and `views`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MIGRATION_PLAN: Final[Format[MigrationPlan]] = Format(
 
 @dataclass(frozen=True)
 class History:
-    """One migration's records, read. `done` maps a step to its `done` record; `options` are those of `direction`."""
+    """The state of one migration. `done` maps a step to its `done` record; `options` are those of the `direction`."""
 
     records: tuple[Record, ...]
     plan: MigrationPlan
     direction: Direction
     options: dict[str, Any]
     done: dict[str, Record]
-    intents: frozenset[str]  # steps that were begun at least once
-    open_intent: str  # a step that was begun and neither done nor failed; "" if there is none
-    decided: dict[str, str]  # step -> "done" | "again", where a person answered and nothing followed yet
-    failed: Record | None  # the last failure, if nothing was done after it
-    outcome: str = ""  # finished | rolled-back, once closed
-    failures: dict[str, Record] = field(default_factory=dict)  # each step's failure, if the step is not done since
+    intents: frozenset[str]  # steps that have begun at least once
+    open_intent: str  # the step that has begun and has neither ended nor failed; "" if there is none
+    decided: dict[str, str]  # step -> "done" | "again": answers of the user that no run has acted on yet
+    failed: Record | None  # the last failure, unless another step has begun or ended since
+    outcome: str = ""  # finished | rolled-back; "" while the migration is open
+    failures: dict[str, Record] = field(default_factory=dict)  # step -> its last failure, for steps not done since
 
     @property
     def state(self) -> str:
@@ -56,7 +56,7 @@ class History:
 
     @property
     def take_over(self) -> tuple[str, ...]:
-        """Fields of other programs to be set all the same: what `migrate` was given, and `migrations resume` since."""
+        """The `--take-over` fields of `migrate` and of each `resume` since."""
         return (*self.plan.options.take_over, *self.options.get("take_over", ()))
 
     @property
@@ -65,7 +65,7 @@ class History:
 
     @property
     def allows_data_loss(self) -> bool:
-        """Whether somebody agreed to lose what the side that is destroyed holds beside its buckets."""
+        """Whether the user agreed to lose data of the destroyed side that is not in its buckets."""
         return bool(self.options.get("allow_data_loss") or self._deletes_source)
 
     @property
@@ -73,8 +73,8 @@ class History:
         return self.direction == "finish" and bool(self.options.get("delete_data"))
 
     def not_agreed(self, lost: Sequence[Loss]) -> Sequence[Loss]:
-        """Those of `lost` that nobody has agreed to lose with the side that is destroyed. A journal of an older version
-        does not say what was agreed to, but only that something was."""
+        """Those of `lost` that the user has not agreed to lose. Journals of older versions record only that the user
+        agreed, so that agreement covers everything."""
         if not self.allows_data_loss:
             return lost
         agreed = self.options.get("agreed_losses")
@@ -82,14 +82,14 @@ class History:
 
     @property
     def undecided(self) -> str:
-        """The step that waits for a person's answer; "" if none does."""
+        """The step that waits for the user's answer (`--done` or `--again`); "" if none does."""
         if self.failed is None or self.failed.data.get("code") != AmbiguousStepError.code:
             return ""
         return self.failed.step
 
     @property
     def deletion_begun(self) -> bool:
-        """Whether a run began to destroy the source together with its data, whatever was chosen after that."""
+        """Whether any run has begun to destroy the source with its data, whatever the user chose later."""
         chosen = False
         for record in self.records:
             if record.kind == "direction":
@@ -99,22 +99,22 @@ class History:
         return False
 
     def finished_meanwhile(self, side: str) -> dict[str, str]:
-        """The jobs that were found at their end when they were to be stopped on the other side, after the plan was
-        made: they are not run again on this one. Workload -> the environment that they ended in."""
-        step, where = ("quiesce/stop", self.plan.source) if side == "target" else ("rollback/stop", self.plan.target)
+        """The jobs that ended after the plan was made and before they were stopped on the other side. They are not run
+        again on this one. Workload -> the environment that the job ended in."""
+        step, other = ("quiesce/stop", self.plan.source) if side == "target" else ("rollback/stop", self.plan.target)
         record = self.done.get(step)
-        return dict.fromkeys(record.data.get("finished", ()), where.environment) if record is not None else {}
+        return dict.fromkeys(record.data.get("finished", ()), other.environment) if record is not None else {}
 
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)
 
 
 def read_history(records: Sequence[Record]) -> History:
-    """Fold the records. Raises: NewerVersionError, UnreadableError, which is also for a first record that does not
-    begin a migration."""
+    """Compute the state from the records. Raises: NewerVersionError; UnreadableError, also if the first record is not
+    `begin`."""
     if records[0].kind != "begin":
         place = f"the record {records[0].file_name} of a migration's journal"
-        raise unreadable(place, f"a journal begins with a record `begin`, and this one is `{records[0].kind}`")
+        raise unreadable(place, f"the first record of a journal must be `begin`, and this one is `{records[0].kind}`")
     done: dict[str, Record] = {}
     intents: set[str] = set()
     decided: dict[str, str] = {}
@@ -135,7 +135,7 @@ def read_history(records: Sequence[Record]) -> History:
             decided.pop(record.step, None)
         elif record.kind == "failed":
             failed = failures[record.step] = record
-            # a failed check makes the steps it checks void: they are done again
+            # the steps that a failed check has examined must be done again
             for step in record.data.get("again", ()):
                 done.pop(step, None)
         elif record.kind == "decided":

@@ -4,10 +4,10 @@ Written by `runner` before and after each step, read by `history`. One file for 
 
     migrations/<mesh>/<id>/0007-seed.weights-intent.json
 
-A run that finds a number taken stops: so a run whose lock was broken can't act any more, since every act has an intent
-before it. Each record has a schema version of its own, since different versions of meshctl may write to one journal.
-It is persisted in the record's `data`: versions up to 2979742 refuse a record with keys that they don't know, but take
-`data` as it is.
+A run stops if another run has written a record with its next number. Since every action is preceded by an intent, a
+run whose lock was broken therefore can't act any more. Each record has its own schema version, because different
+versions of meshctl may write to one journal. It is stored in the record's `data`: versions up to 2979742 refuse a
+record with unknown keys, but accept any key in `data`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,16 @@ Kind = Literal["begin", "intent", "done", "failed", "decided", "direction", "clo
 
 @dataclass(frozen=True)
 class Record:
-    """`begin` opens the journal (`data`: the plan); `direction` turns it (`data.to`: forward, rollback, finish);
-    `failed` holds the error (`data.code`: its kind; journals made before lack it); `decided` is a person's answer to an
-    undecidable step; `closed` ends it. `at` is in seconds since the epoch. For `schema` and `made_by` see
-    `model.persisted`."""
+    """One entry of the journal. Its `kind` is one of:
+
+    - `begin`: the first record; its data has the plan
+    - `intent`, `done`: before and after a step
+    - `failed`: the error of a step (`data.code` is the error's code; older journals lack it)
+    - `decided`: the user's answer for a step whose effect could not be determined
+    - `direction`: from here on the migration goes `data.to` (forward, rollback, finish)
+    - `closed`: the last record
+
+    `at` is in seconds since the epoch. For `schema` and `made_by` see `model.persisted`."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -55,7 +61,7 @@ class Record:
         return f"{self.number:04d}-{self.step.replace('/', '.')}-{self.kind}.json"
 
     def document(self) -> Document:
-        """What is persisted: the stamp lies in `data`."""
+        """The record as it is stored: the stamp is in `data`."""
         fields = {key: value for key, value in asdict(self).items() if key not in self.stamp.document()}
         return {**fields, "data": {**self.data, STAMP: self.stamp.document()}}
 
@@ -92,7 +98,7 @@ RECORD: Final[Format[Record]] = Format(_built)  # the only reader of records
 
 @dataclass
 class Journal:
-    """One migration's records, oldest first. `owner` names this run in what it adds."""
+    """The records of one migration, oldest first. `owner` is this run, as written into new records."""
 
     store: StateStore
     mesh: str
@@ -105,7 +111,7 @@ class Journal:
         return f"migrations/{self.mesh}/{self.migration}"
 
     def add(self, step: str, kind: Kind, at: float, data: dict[str, Any] | None = None) -> Record:
-        """Append; durable when it returns. Raises: LockedError when another run wrote meanwhile."""
+        """Append a record; it is stored when this returns. Raises: LockedError if another run has written since."""
         number = self.records[-1].number + 1 if self.records else 0
         record = Record(number, step, kind, at, self.owner, data or {})
         path = f"{self.prefix}/{record.file_name}"
@@ -113,16 +119,16 @@ class Journal:
         text = json.dumps(record.document(), indent=1, sort_keys=True)
         if newest >= number or not self._written(path, text):
             raise LockedError(
-                f"another run goes on with migration {self.migration}",
-                why=f"it wrote record {newest} in the meantime",
-                hint=f"`meshctl migrations show {self.migration}`",
+                f"another run works on migration {self.migration}",
+                why=f"it has written record {newest} in the meantime",
+                hint=f"`meshctl migrations show {self.migration}` shows how far it is",
             )
         self.records.append(record)
         return record
 
     def _written(self, path: str, text: str) -> bool:
-        """False when there is another record of that name. It is this very one where the answer to the write got lost
-        and the store's client wrote it once more.
+        """Write the record; False if the file exists with another content. An equal content is this record itself: the
+        answer to the write was lost, and the client of the store repeated the write.
         """
         return self.store.create(path, text) or self.store.read(path) == text
 
@@ -141,24 +147,24 @@ def _check_place(record: Record, number: int, path: str) -> None:
     """The records of a journal are numbered from 0 without a gap. A killed run may leave a journal without its end, but
     never one without its beginning or middle. Raises: UnreadableError."""
     if path.rpartition("/")[2] != record.file_name:
-        raise unreadable(_place(path), f"by what it holds its name would be {record.file_name}")
+        raise unreadable(_place(path), f"its content belongs to a file named {record.file_name}")
     if record.number != number:
-        raise unreadable(_place(path), f"record {number} of this journal is missing before it")
+        raise unreadable(_place(path), f"record {number}, which comes before it, is missing")
 
 
 def record_paths(store: StateStore, prefix: str) -> list[str]:
-    """The files of a journal by number. Raises: UnreadableError for a file that is no record."""
+    """The files of a journal in the order of their numbers. Raises: UnreadableError for a file that is not a record."""
     return sorted(store.paths(prefix), key=_number)
 
 
 def migrations(store: StateStore, mesh: str) -> list[str]:
     """The ids of all migrations of the mesh, oldest first."""
-    found = {path.split("/")[2] for path in store.paths(f"migrations/{mesh}") if path.count("/") == 3}
-    return sorted(found - {"locks"})
+    folders = {path.split("/")[2] for path in store.paths(f"migrations/{mesh}") if path.count("/") == 3}
+    return sorted(folders - {"locks"})
 
 
 def closed(store: StateStore, mesh: str, migration: str) -> bool:
-    """Whether the migration is over; reads its last record only. A journal that was never begun counts as over."""
+    """Whether the migration is over; reads only its last record. An empty journal counts as over."""
     paths = record_paths(store, f"migrations/{mesh}/{migration}")
     return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
 
@@ -166,7 +172,7 @@ def closed(store: StateStore, mesh: str, migration: str) -> bool:
 def _number(path: str) -> int:
     number = path.rpartition("/")[2].partition("-")[0]
     if not number.isdecimal():
-        raise unreadable(_place(path), "its name does not begin with a number, as those of all records do")
+        raise unreadable(_place(path), "the name of a record begins with its number, and this one does not")
     return int(number)
 
 
@@ -179,16 +185,16 @@ def _record(path: str, text: str) -> Record:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise unreadable(place, f"it is no JSON: {error}") from error
+        raise unreadable(place, f"it is not valid JSON: {error}") from error
     return RECORD.read(*_without_stamp(document, place), place)
 
 
 def _without_stamp(document: object, place: str) -> tuple[object, Stamp]:
-    """A record with its stamp beside the other fields, as `Record` has it, and the stamp. Some records have the stamp
-    there: development versions after 2979742 wrote them so."""
+    """The record with the stamp moved out of `data` to the other fields, as in `Record`; and the stamp. Development
+    versions after 2979742 stored the stamp beside the other fields."""
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(data, dict) or STAMP not in data:
         return document, stamp_of(document, place)
     stamp = stamp_of(data[STAMP], place)
-    others = {key: value for key, value in data.items() if key != STAMP}
-    return {**document, "data": others, **stamp.document()}, stamp
+    own_data = {key: value for key, value in data.items() if key != STAMP}
+    return {**document, "data": own_data, **stamp.document()}, stamp

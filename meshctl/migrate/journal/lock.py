@@ -1,10 +1,10 @@
-"""One migration of a mesh at a time: a lock beside the state, taken by a create-only put. EDGE.
+"""The lock that lets only one run at a time work on the migrations of a mesh. EDGE.
 
-Taken by `migration` around everything that acts. Locks are numbered files, `migrations/<mesh>/locks/0003.json`: the one
-that takes over a dead owner's lock creates the next number, which only one run can, and then removes the old one.
-A lock of a process on another machine can't be judged from here: only `--break-lock` passes it. The same holds for a
-lock that can't be read. A lock has no schema version: every version of meshctl must be able to tell who holds it, so
-keys that this one does not know are ignored.
+Held by `migration` around everything that changes something. Locks are numbered files beside the state,
+`migrations/<mesh>/locks/0003.json`. A run that takes over the lock of a dead process creates the file with the next
+number, which only one run can do, and then deletes the old file. Whether a process on another machine is alive can't
+be checked, so its lock is only replaced with `--break-lock`; so is a lock that can't be read. A lock has no schema
+version: every version of meshctl must be able to tell who holds it, so unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from meshctl.errors import LockedError, UnreadableError
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds the lock. `started` (seconds since the epoch) tells a process from a later one of the same pid."""
+    """The process that holds the lock. `started` (seconds since the epoch) tells apart processes with the same pid."""
 
     user: str
     host: str
@@ -41,7 +41,7 @@ class Owner:
 
     @property
     def is_dead(self) -> bool:
-        """Known to be gone: only ever of a process on this host."""
+        """Whether the process is known to be gone; always False for a process on another host."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -69,16 +69,16 @@ def _user() -> str:
 
 
 @dataclass(frozen=True)
-class Held:
-    """The lock, held. `taken_from`: the owner whose lock was taken over, if any."""
+class Lease:
+    """The lock while this run holds it. `taken_over_from`: the previous owner, if its lock was taken over."""
 
     owner: Owner
-    taken_from: Owner | None
+    taken_over_from: Owner | None
 
 
 @contextmanager
-def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterator[Held]:
-    """Hold the mesh's migration lock. Raises: LockedError naming its owner."""
+def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterator[Lease]:
+    """Hold the mesh's migration lock. Raises: LockedError that names the owner."""
     folder = f"migrations/{mesh}/locks"
     old = store.paths(folder)
     previous = _owner(store, old[-1]) if old else None
@@ -91,19 +91,20 @@ def locked(store: StateStore, mesh: str, *, break_lock: bool = False) -> Iterato
     if not store.create(own, json.dumps(asdict(owner))):
         raise _locked(_owner(store, own) or owner)
     try:
-        # two runs that listed at different moments may have created different numbers: both see it here, and give up
+        # two runs that listed the locks at different moments may both have created one, with different numbers:
+        # each sees the other's here and gives up
         other = next((path for path in store.paths(folder) if path not in (own, *old)), None)
         if other is not None:
             raise _locked(_owner(store, other) or owner)
         for path in old:
             store.delete(path)
-        yield Held(owner, previous)
+        yield Lease(owner, previous)
     finally:
         store.delete(own)
 
 
-def holder(store: StateStore, mesh: str) -> Owner | None:
-    """Who took the mesh's migration lock last and did not give it back, alive or not."""
+def lease_holder(store: StateStore, mesh: str) -> Owner | None:
+    """The owner of the mesh's migration lock, whether its process is alive or not; None if there is no lock."""
     paths = store.paths(f"migrations/{mesh}/locks")
     return _owner(store, paths[-1]) if paths else None
 
@@ -118,7 +119,7 @@ def _owner(store: StateStore, path: str) -> Owner | None:
 
 def _locked(owner: Owner) -> LockedError:
     return LockedError(
-        f"a migration of this mesh is being worked on by {owner}",
+        f"another run works on a migration of this mesh: {owner}",
         why=f"since {owner.since}",
-        hint="wait for it; if it is gone for good, run again with --break-lock",
+        hint="wait until it has ended; if it is gone for good, repeat the command with --break-lock",
     )

@@ -1,1 +1,1 @@
-"""What a migration will do, what it will cost, and what stands against it. PURE but for `store_facts`."""
+"""The plan of a migration: what it will do, what it will cost, and what prevents it. PURE but for `store_facts`."""

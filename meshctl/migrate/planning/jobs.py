@@ -1,6 +1,6 @@
-"""Jobs that have ended: which are not run again on the other side of a migration. PURE.
+"""Decides which jobs that have ended are not run again in the other environment. PURE.
 
-Called by `plan`, and by `steps.environment` for those that end while the migration is under way.
+Called by `plan`, and by `steps.environment` for jobs that end during the migration.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from meshctl.model.observed import JobState
 from meshctl.render import work
 
 
-def complete(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:
-    """The jobs that were to run there and have run to their end."""
+def completed_jobs(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:
+    """The deployment's jobs that have completed; not those that are paused."""
     names = (workload.name for workload in deployment.workloads if workload.is_job and workload.runs)
     return frozenset(name for name in names if name in states and states[name].ended == "complete")
 
 
-def marks(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> dict[str, str]:
-    """The jobs that are not run again at the target: workload -> the environment that it ended in. Those that do other
-    work there, as mesh.yaml has changed them, are run."""
-    ended = {**source.marks, **dict.fromkeys(complete(source, states), source.environment)}
-    same = doing_the_same(source, target, ended)
+def finished_jobs(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> dict[str, str]:
+    """The jobs that are not run again at the target: workload -> the environment that the job ended in. A job that
+    mesh.yaml has changed since is run again."""
+    ended = {**source.marks, **dict.fromkeys(completed_jobs(source, states), source.environment)}
+    same = jobs_with_equal_work(source, target, ended)
     return {name: environment for name, environment in sorted(ended.items()) if name in same}
 
 
-def doing_the_same(one: Deployment, other: Deployment, names: Iterable[str]) -> frozenset[str]:
-    """Those of the jobs that run the same in both environments."""
-    wanted = list(names)
-    if not wanted:
+def jobs_with_equal_work(one: Deployment, other: Deployment, names: Iterable[str]) -> frozenset[str]:
+    """Those of the jobs that do the same work in both environments: same image, command, and so on."""
+    candidates = list(names)
+    if not candidates:
         return frozenset()
     specs = work.job_specs(one), work.job_specs(other)
-    there = [name for name in wanted if all(name in found for found in specs)]
-    return frozenset(name for name in there if work.same_work(specs[0][name], specs[1][name], _own(one, other, name)))
+    in_both = [name for name in candidates if all(name in by_name for by_name in specs)]
+    return frozenset(name for name in in_both if work.same_work(specs[0][name], specs[1][name], _own(one, other, name)))
 
 
 def _own(one: Deployment, other: Deployment, name: str) -> frozenset[str]:
@@ -41,21 +41,24 @@ def _own(one: Deployment, other: Deployment, name: str) -> frozenset[str]:
 
 
 def notes(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> list[str]:
-    """What a plan says of jobs that ended, beside those that it leaves alone."""
-    there = {workload.name for workload in target.workloads}
-    again = sorted((complete(source, states) | source.marks.keys()) & there - marks(source, target, states).keys())
-    found = [
-        f"workload {name} has finished and runs again at {target.environment}: mesh.yaml changes what it runs"
+    """The plan's notes on jobs that have ended and that run again."""
+    at_target = {workload.name for workload in target.workloads}
+    again = sorted(
+        (completed_jobs(source, states) | source.marks.keys())
+        & at_target - finished_jobs(source, target, states).keys()
+    )
+    run_again = [
+        f"workload {name} has finished, and runs again at {target.environment} because mesh.yaml has changed its job"
         for name in again
     ]
     failed = [w.name for w in source.workloads if w.is_job and w.runs and has_failed(states, w.name)]
     return [
-        *found,
+        *run_again,
         *(
-            f"workload {name} has failed at {source.environment} and starts anew at {target.environment}: "
+            f"workload {name} has failed at {source.environment}, and starts again at {target.environment}: "
             f"{states[name].why}"
             for name in failed
-            if name in there
+            if name in at_target
         ),
     ]
 

@@ -1,7 +1,7 @@
-"""What a migration will do, and what it will cost. PURE.
+"""Makes the plan of a migration: what it will do, and what it will cost. PURE.
 
-`plan_migration` is called by `migration` with both deployments and what the stores hold; the plan is the first record
-of the journal, and `outline` makes its steps from it. `plan_view` shows it.
+`migration` calls `plan_migration` with both deployments and the sizes of their stores. The plan is the first record of
+the journal; `step_plan` makes the steps from it, and `views` shows it.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Ga
 from meshctl.model.observed import JobState
 from meshctl.model.units import format_gib
 from meshctl.platforms import registry
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _GB = 1e9
 
 
 class StoreFacts(Value):
-    """What a store holds on either side at planning. `foreign_objects`: keys at the target that the source lacks."""
+    """The content of a store on both sides. `foreign_objects`: objects at the target that the source does not have."""
 
     store: str
     objects: int
     total_bytes: int
     target_objects: int = 0
     foreign_objects: int = 0
-    read_bytes: int = 0  # of the source's objects that can't be compared by ETag, as far as can be told beforehand
-    shared: bool = False  # both environments name the very same bucket and prefix: nothing to move
+    read_bytes: int = 0  # estimated size of the source's objects that can't be compared by ETag
+    shared: bool = False  # both environments use the same bucket and prefix: nothing to move
 
 
 class Options(Value):
-    """What the user chose. `observe_s`: how long the target is watched after the cutover."""
+    """The user's options. `observe_s`: how long the target is watched after the cutover."""
 
     observe_s: int = 30
-    deep_verify: bool = False  # read every byte on both sides, also where the stores' own checksums agree
+    deep_verify: bool = False  # read every object on both sides, even if the ETags prove that they are equal
     replace_target_data: bool = False
-    take_over: tuple[str, ...] = ()  # fields of other programs that are set all the same, as for `up`
+    take_over: tuple[str, ...] = ()  # fields that are set although other programs own them, as for `up`
 
 
 class StoreMove(Value):
-    """One bucket's content to copy. `minutes` and `egress_usd` are estimates, None where a rate is unknown;
-    `read_bytes`: what the comparison reads on either side (0 in plans that an older meshctl made)."""
+    """An object store to copy. `minutes` and `egress_usd` are estimates, None if a rate is unknown. `read_bytes`: how
+    much the comparison reads from each side (0 in plans made by older versions)."""
 
     store: str
     source_url: str
@@ -56,11 +56,11 @@ class StoreMove(Value):
     egress_usd: float | None
     egress_source: str
     read_bytes: int = 0
-    foreign_objects: int = 0  # at the target, of those that the source lacks: the copy deletes them
+    foreign_objects: int = 0  # objects at the target that the source does not have: the sync deletes them
 
 
 class Cost(Value):
-    """A cost that is no store's own. `usd` None = unknown."""
+    """A cost of an environment; those of stores are in `StoreMove`. `usd` is None if unknown."""
 
     subject: str
     what: str
@@ -69,21 +69,21 @@ class Cost(Value):
 
 
 class MigrationPlan(Value):
-    """Everything that was decided before the first step; nothing is decided anew after a crash."""
+    """Every decision of the migration. It is made once, and is not made again after a crash."""
 
     source: Deployment  # as deployed, with its paused marks
     target: Deployment
     moves: tuple[StoreMove, ...]
-    stays: tuple[str, ...]  # storage that is not moved: ephemeral or shared, with the reason
+    stays: tuple[str, ...]  # storage that is not moved because it is ephemeral or shared; with the reason
     stopped: tuple[str, ...]  # workloads that run in one environment at a time: stopped at the source before the sync
-    warm: tuple[str, ...]  # workloads that only read, and whose stores nobody writes: started at the target early
+    warm: tuple[str, ...]  # workloads that only read stores to which nothing writes: started at the target early
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
     options: Options
 
     @property
     def idle(self) -> frozenset[str]:
-        """Workloads that are paused at the source already: they stay so."""
+        """Workloads that are paused at the source, and stay paused."""
         return frozenset(w.name for w in self.source.workloads if w.paused)
 
     @property
@@ -93,7 +93,7 @@ class MigrationPlan(Value):
 
     @property
     def running(self) -> frozenset[str]:
-        """Workloads that run at the target in the end."""
+        """Workloads that run at the target after the migration."""
         return self.workloads - self.idle - self.finished.keys()
 
     @property
@@ -102,7 +102,7 @@ class MigrationPlan(Value):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The target's endpoints whose workloads run: their names move."""
+        """The target's endpoints whose workloads run: their DNS records are moved."""
         return tuple(e for e in self.target.endpoints if e.workload in self.running)
 
     def move(self, store: str) -> StoreMove:
@@ -110,9 +110,9 @@ class MigrationPlan(Value):
 
 
 def storage_of(deployment: Deployment) -> tuple[ObjectStore | FileSystem | Block, ...]:
-    found: tuple[ObjectStore | FileSystem | Block, ...]
-    found = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
-    return found
+    stores: tuple[ObjectStore | FileSystem | Block, ...]
+    stores = (*deployment.object_stores, *deployment.file_systems, *deployment.blocks)
+    return stores
 
 
 def written_stores(workload: Workload) -> frozenset[str]:
@@ -131,7 +131,7 @@ def plan_migration(
     options: Options,
     states: Mapping[str, JobState] | None = None,
 ) -> MigrationPlan:
-    """Decide the whole migration. `states`: the source's jobs. Raises: InfeasibleError with every obstacle at once."""
+    """`states` are the source's jobs. Raises: InfeasibleError that lists everything that prevents the migration."""
     by_store = {fact.store: fact for fact in facts}
     gaps = (
         *_idle_gaps(source),
@@ -150,7 +150,7 @@ def plan_migration(
         )
     moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
     moves = tuple(_move(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
-    finished = jobs.marks(source, target, states or {})
+    finished = jobs.finished_jobs(source, target, states or {})
     stopped = tuple(
         w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
     )
@@ -168,9 +168,9 @@ def plan_migration(
 
 
 def runs_alone(deployment: Deployment, workload: Workload) -> bool:
-    """Whether two copies of it must never run at once: it writes data that is moved, or it is a job."""
-    kept = {storage.name for storage in storage_of(deployment) if not storage.ephemeral}
-    writes = any(not mount.read_only and mount.storage in kept for mount in workload.mounts)
+    """Whether the workload must never run in both environments at once: it writes data that is moved, or is a job."""
+    persistent = {storage.name for storage in storage_of(deployment) if not storage.ephemeral}
+    writes = any(not mount.read_only and mount.storage in persistent for mount in workload.mounts)
     return writes or workload.checkpoint is not None or workload.kind in ("training", "batch")
 
 
@@ -181,70 +181,75 @@ def _warm(source: Deployment, stopped: Collection[str]) -> tuple[str, ...]:
 
 
 def _idle_gaps(source: Deployment) -> list[Gap]:
-    """Where all is paused, as after a rollback, something else runs the mesh, and has the newer data."""
+    """Refuses a source whose workloads are all paused (for example after a rollback): another environment is live and
+    has newer data."""
     if not source.workloads or not all(workload.paused for workload in source.workloads):
         return []
     gap = Gap(
         subject=f"environment/{source.environment}",
         wanted="a workload that runs",
         best=f"all workloads of {source.environment} are paused",
-        hint="move from the environment that runs them: `meshctl status` shows which",
+        hint="migrate from the environment in which they run: `meshctl status` shows which",
     )
     return [gap]
 
 
 def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
-    """File systems and volumes as they are deployed: what mesh.yaml says of them counts once `up` has asked."""
+    """Refuses file systems and volumes with data, which can't be moved. What is deployed counts: `ephemeral: true` in
+    mesh.yaml takes effect only when an `up` has asked the user and given up the data."""
     systems = [(s.name, f"file system, {format_gib(s.size_gib)}") for s in source.file_systems if not s.ephemeral]
     blocks = [(b.name, f"block, {format_gib(b.size_gib)} for each pod") for b in source.blocks if not b.ephemeral]
-    found = [*systems, *blocks]
-    here, there = source.environment, target.environment
-    undecided = [name for name, _ in found if target.ephemeral.get(name) is False]
-    commands = f"`meshctl up {here} --allow-data-loss` lists what goes and asks, then `meshctl migrate {here} {there}`"
+    volumes = [*systems, *blocks]
+    env = source.environment
+    undecided = [name for name, _ in volumes if target.ephemeral.get(name) is False]
+    commands = (
+        f"`meshctl up {env} --allow-data-loss` lists the data that is deleted and asks, then "
+        f"`meshctl migrate {env} {target.environment}`"
+    )
     if undecided:
         hint = (
-            f"{here} keeps all of it, and goes on as it is; what must come along, copy into object storage first"
-            " (docs/migrate.md, File systems and volumes). Only for what may be lost: `ephemeral: true` on"
+            f"nothing in {env} was changed; copy the data that you need into object storage first (docs/migrate.md,"
+            " File systems and volumes). Only for data that you can lose: set `ephemeral: true` on"
             f" {', '.join(undecided)} in mesh.yaml; {commands}"
         )
     else:
-        names = ", ".join(name for name, _ in found)
-        hint = f"mesh.yaml gives {names} up, but what is deployed in {here} counts: {commands}"
+        names = ", ".join(name for name, _ in volumes)
+        hint = f"mesh.yaml gives up {names}, but {env} still has the data: {commands}"
     return [
         Gap(
             subject=f"storage/{name}",
             wanted="moving its content",
-            best=f"it stays in {here} ({what}): `migrate` moves object storage only",
+            best=f"it stays in {env} ({what}): `migrate` moves only object storage",
             hint=hint,
         )
-        for name, what in found
+        for name, what in volumes
     ]
 
 
 def _store_gaps(source: Deployment, target: Deployment) -> list[Gap]:
-    there = {s.name for s in target.object_stores}
+    at_target = {s.name for s in target.object_stores}
     return [
         Gap(
             subject=f"storage/{store.name}",
             wanted=f"an object store of that name in {target.environment}",
-            best=f"{target.environment} has {', '.join(sorted(there)) or 'no object store'}",
-            hint=f"keep {store.name} in mesh.yaml until it has moved",
+            best=f"{target.environment} has {', '.join(sorted(at_target)) or 'no object store'}",
+            hint=f"keep {store.name} in mesh.yaml until the migration is finished",
         )
         for store in source.object_stores
-        if store.name not in there and not store.ephemeral
+        if store.name not in at_target and not store.ephemeral
     ]
 
 
 def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
     names = {w.name for w in target.workloads}
     hosts = {e.name: e.host for e in target.endpoints}
-    refresh = f"bring the source up to date first: `meshctl up {source.environment}`"
+    refresh = f"update the source first: `meshctl up {source.environment}`"
     workloads = [
         Gap(
             subject=f"workload/{workload.name}",
             wanted=f"the same workload in {target.environment}",
-            best="mesh.yaml no longer has it",
-            hint=f"put it back, or {refresh}",
+            best="mesh.yaml does not have it any more",
+            hint=f"add it to mesh.yaml again, or {refresh}",
         )
         for workload in source.workloads
         if workload.name not in names
@@ -263,17 +268,17 @@ def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
 
 
 def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> list[Gap]:
-    """A sync makes the target equal to the source, so it may only delete what nobody else put there."""
+    """Refuses a target store with objects that the source does not have: the sync would delete them."""
     if options.replace_target_data:
         return []
     ephemeral = {s.name for s in source.object_stores if s.ephemeral}
     return [
         Gap(
             subject=f"storage/{fact.store}",
-            wanted="a target without other data",
-            best=f"the target holds {counted(fact.foreign_objects, 'object')} that the source lacks: lost, if replaced",
-            hint="copy elsewhere what must be kept of them and empty the target's bucket; if all of them may be lost, "
-            "--replace-target-data has them deleted",
+            wanted="a target store without other objects",
+            best=f"the target has {pluralize(fact.foreign_objects, 'object')} that the source does not have",
+            hint="copy the objects that you need elsewhere and empty the target's bucket; if you need none of them, "
+            "--replace-target-data deletes them",
         )
         for fact in facts
         if fact.foreign_objects and not fact.shared and fact.store not in ephemeral
@@ -300,7 +305,7 @@ def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFac
 
 
 def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...], options: Options) -> tuple[Cost, ...]:
-    """Both environments run from `provision` to `finish`: the part until the end of `observe` can be foreseen."""
+    """Both environments run from `provision` to `finish`. The time until the end of `observe` can be estimated."""
     hours = (2 * sum(move.minutes for move in moves) + options.observe_s / 60) / 60
     span = f"about {span_text(hours * 60)}: seed and verify at the assumed rate, {options.observe_s} s of observing"
     usd = None if target.hourly_usd is None else round(target.hourly_usd * hours, 2)
@@ -337,12 +342,12 @@ def _stays(source: Deployment, facts: dict[str, StoreFacts]) -> tuple[str, ...]:
 
 
 def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
-    found = []
+    notes = []
     old = {w.name: w for w in source.workloads}
     for workload in target.workloads:
         before = old.get(workload.name)
         if before is None:
-            found.append(f"workload {workload.name} is new: mesh.yaml has it, {source.environment} does not run it")
+            notes.append(f"workload {workload.name} is new: {source.environment} does not have it")
         elif before.image != workload.image:
-            found.append(f"workload {workload.name} changes its image: {before.image} -> {workload.image}")
-    return tuple(found)
+            notes.append(f"workload {workload.name} gets another image: {before.image} -> {workload.image}")
+    return tuple(notes)

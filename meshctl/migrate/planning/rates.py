@@ -1,4 +1,4 @@
-"""Rates that a plan's estimates rest on, each with its source. PURE."""
+"""The rates on which the estimates of a plan are based, each with its source. PURE."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ class ListingRate:
 
 LISTING_RATE = ListingRate(5000, "assumed: 5,000 objects a second")
 
-# From the operator's machine; what is really reached is shown while copying.
+# between the stores and the operator's machine; the progress of a copy shows the actual rate
 COPY_RATE = CopyRate(125e6, "assumed: 1 Gbit/s through this machine")

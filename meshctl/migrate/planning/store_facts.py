@@ -1,6 +1,6 @@
-"""What a plan must know of a pair of stores before anything is copied. EDGE: lists both.
+"""Sizes and differences of a pair of stores, for the plan. EDGE: lists both.
 
-Called by `meshctl.migrate.data`, for `plan`.
+Called by `meshctl.migrate.data`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 
 from meshctl.migrate.planning.plan import StoreFacts
-from meshctl.objects.keys import check_carried
+from meshctl.objects.keys import check_copyable
 from meshctl.objects.listing import (
     MD5,
     RCLONE_PART,
     RCLONE_PARTS_FROM,
     Item,
     Listing,
-    folder,
-    list_if_there,
+    key_prefix,
+    list_if_bucket_exists,
     list_objects,
     url,
 )
@@ -24,25 +24,27 @@ from meshctl.objects.store import ObjectAccess
 
 
 def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
-    """What the plan must know of a store. Raises: MigrationError when it has keys that can't be copied."""
-    here = list_objects(source)
-    place = (source.endpoint, source.bucket, folder(source))
-    if place == (target.endpoint, target.bucket, folder(target)):
-        return StoreFacts(store=store, objects=len(here), total_bytes=_total(here), shared=True)
-    check_carried(url(source), here)
-    there = list_if_there(target)
+    """Raises: MigrationError if the source has keys that can't be copied, or if a store can't be listed."""
+    at_source = list_objects(source)
+    location = (source.endpoint, source.bucket, key_prefix(source))
+    if location == (target.endpoint, target.bucket, key_prefix(target)):
+        return StoreFacts(store=store, objects=len(at_source), total_bytes=_total(at_source), shared=True)
+    check_copyable(url(source), at_source)
+    at_target = list_if_bucket_exists(target)
     return StoreFacts(
         store=store,
-        objects=len(here),
-        total_bytes=_total(here),
-        target_objects=len(there),
-        read_bytes=sum(item.size for item in here.values() if not _gets_equal_etag(item)),
-        foreign_objects=len(there.keys() - here.keys()),
+        objects=len(at_source),
+        total_bytes=_total(at_source),
+        target_objects=len(at_target),
+        read_bytes=sum(item.size for item in at_source.values() if not _gets_equal_etag(item)),
+        foreign_objects=len(at_target.keys() - at_source.keys()),
     )
 
 
 def _gets_equal_etag(item: Item) -> bool:
-    """Whether the copy that rclone makes can have the same ETag: it uploads large objects in parts of its own size."""
+    """Whether rclone's copy of the object will have the same ETag. rclone uploads large objects in parts of its own
+    size, so their ETags are equal only if the object was uploaded in parts of that size.
+    """
     if MD5.fullmatch(item.etag):
         return item.size < RCLONE_PARTS_FROM
     parts = item.etag.partition("-")[2]

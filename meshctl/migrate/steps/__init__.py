@@ -1,1 +1,1 @@
-"""The steps of a migration: which there are, how each is observed, done and verified, and who takes them. EDGE."""
+"""The steps of a migration: their order, how each is observed, done and verified, and the runner. EDGE."""

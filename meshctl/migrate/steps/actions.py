@@ -1,14 +1,14 @@
-"""How each kind of step is observed, done and verified: one row each. EDGE by what the functions do.
+"""The table of actions: which functions observe, do and verify each kind of step. EDGE by what the functions do.
 
-`outline` names the actions, `runner` looks them up here.
+A step of the step plan names its action; `runner` looks it up here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.migrate.steps import data, environment, finish, lost, names
-from meshctl.migrate.steps.work import Action, never_done, nothing
+from meshctl.migrate.steps import data, dns_records, environment, finish, lost
+from meshctl.migrate.steps.context import Action, never_done, nothing
 
 ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, environment.check_running, nothing),
@@ -16,7 +16,7 @@ ACTIONS: Mapping[str, Action] = {
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
     "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
     "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),
-    "retire": Action(never_done, environment.act_retire, environment.verify_retire, environment.before_retire),
+    "destroy": Action(never_done, environment.act_destroy, environment.verify_destroy, environment.before_destroy),
     "probe": Action(never_done, nothing, environment.verify_probe),
     "observe": Action(never_done, environment.act_observe, nothing),
     "seed": Action(never_done, data.act_seed, nothing),
@@ -25,10 +25,15 @@ ACTIONS: Mapping[str, Action] = {
     "settle": Action(never_done, data.act_settle, nothing),
     "compare": Action(never_done, data.act_compare, nothing),
     "compare-back": Action(never_done, data.act_compare_back, nothing),
-    "names": Action(names.observe_names, names.act_names, names.verify_names, names.before_names),
-    "dns": Action(names.observe_dns, nothing, names.verify_dns),
-    "ttl": Action(names.observe_ttl, names.act_ttl, nothing),
-    "check-names": Action(never_done, names.check_names, nothing),
+    "dns-records": Action(
+        dns_records.observe_dns_records,
+        dns_records.act_dns_records,
+        dns_records.verify_dns_records,
+        dns_records.before_dns_records,
+    ),
+    "dns": Action(dns_records.observe_dns, nothing, dns_records.verify_dns),
+    "ttl": Action(dns_records.observe_ttl, dns_records.act_ttl, nothing),
+    "check-dns-records": Action(never_done, dns_records.check_dns_records, nothing),
     "check-lost": Action(never_done, lost.check_lost, nothing),
     "check-data": Action(never_done, finish.check_data, nothing),
 }

@@ -1,4 +1,4 @@
-"""Steps that copy, settle and compare object stores. EDGE: through `World.object_access` and `Data`."""
+"""Steps that copy and compare object stores, and wait for the end of writes. EDGE: through `Gateway` and `Data`."""
 
 from __future__ import annotations
 
@@ -6,119 +6,129 @@ import math
 from typing import Any
 
 from meshctl.errors import ParityError
-from meshctl.migrate.steps.work import Work
+from meshctl.migrate.steps.context import StepContext
 from meshctl.objects.seeded import ETags
-from meshctl.objects.sync import Copied
+from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import listing_digest
 
 _SETTLE_S = 3.0
 _SETTLE_TIMEOUT_S = 600
-_SHOWN = 5
+_MAX_SHOWN = 5
 
 
-def act_seed(work: Work) -> dict[str, Any]:
-    """Copy what is there while the source runs; nothing is deleted yet. `target_digest`: what warm workloads read."""
-    copied = _copied(work, "source", "target", delete=False, live=True)
-    at_target = work.data.listing(work.access("target", work.step.store))
+def act_seed(context: StepContext) -> dict[str, Any]:
+    """Copy while the source runs; nothing is deleted yet. `target_digest`: the state that warm workloads will read."""
+    copied = _copied(context, "source", "target", delete=False, live=True)
+    at_target = context.data.listing(context.access("target", context.step.store))
     return {**_counts(copied), "target_digest": listing_digest(at_target), "etags": dict(copied.etags)}
 
 
-def act_copy(work: Work) -> dict[str, Any]:
-    """Everything that was described anew before the seed began was found by the seed, which has more time."""
-    store = work.step.store
-    seeds = (r.at for r in work.history.records if (r.step, r.kind) == (f"seed/{store}", "intent"))
-    since = min(seeds, default=0.0)
-    seed = work.history.done.get(f"seed/{store}")
-    known = seed.data.get("etags", {}) if seed is not None else {}  # none in a journal begun by an older meshctl
+def act_copy(context: StepContext) -> dict[str, Any]:
+    """The last copy, with deletions. Metadata is compared only for objects written since the seed began: the seed has
+    compared the others.
+    """
+    store = context.step.store
+    seeds = (r.at for r in context.history.records if (r.step, r.kind) == (f"seed/{store}", "intent"))
+    since_s = min(seeds, default=0.0)
+    seed = context.history.done.get(f"seed/{store}")
+    seeded_etags = seed.data.get("etags", {}) if seed is not None else {}  # older versions did not record them
     check = f"verify/{store}"
-    return _counts(_copied(work, "source", "target", delete=True, since=since, known=known, check=check))
+    return _counts(
+        _copied(context, "source", "target", delete=True, since_s=since_s, seeded_etags=seeded_etags, check=check)
+    )
 
 
-def act_copy_back(work: Work) -> dict[str, Any]:
-    """All of the source's objects are older than their copies: which were described anew there can't be told."""
-    check = f"rollback/verify.{work.step.store}"
-    return _counts(_copied(work, "target", "source", delete=False, since=math.inf, check=check))
+def act_copy_back(context: StepContext) -> dict[str, Any]:
+    """Copy what was written at the target back to the source. Metadata is not compared: every object at the target is
+    newer than the source's, so the time does not show which metadata has changed.
+    """
+    check = f"rollback/verify.{context.step.store}"
+    return _counts(_copied(context, "target", "source", delete=False, since_s=math.inf, check=check))
 
 
 def _copied(
-    work: Work,
+    context: StepContext,
     origin: str,
     to: str,
     *,
     delete: bool,
     live: bool = False,
-    since: float = 0.0,
-    known: ETags | None = None,
+    since_s: float = 0.0,
+    seeded_etags: ETags | None = None,
     check: str = "",
-) -> Copied:
-    here, there = work.access(origin, work.step.store), work.access(to, work.step.store)
-    again: tuple[str, ...] = ()
-    if check in work.history.failures:
-        # an earlier comparison failed: size and time did not show the difference, so find it by content
-        found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
-        again = found.differing
-    return work.data.copy(
-        here,
-        there,
+) -> CopyResult:
+    origin_access, to_access = context.access(origin, context.step.store), context.access(to, context.step.store)
+    recopy: tuple[str, ...] = ()
+    if check in context.history.failures:
+        # an earlier comparison failed: size and time do not show the difference, so the content is compared
+        comparison = context.data.compare(
+            origin_access, to_access, deep=_deep(context), on_read=context.on_copied, stop=context.stop
+        )
+        recopy = comparison.differing
+    return context.data.copy(
+        origin_access,
+        to_access,
         delete=delete,
         live=live,
-        again=again,
-        since=since,
-        known=known or {},
-        on_copied=work.on_copied,
-        stop=work.stop,
+        recopy=recopy,
+        since_s=since_s,
+        seeded_etags=seeded_etags or {},
+        on_copied=context.on_copied,
+        stop=context.stop,
     )
 
 
-def _counts(copied: Copied) -> dict[str, Any]:
+def _counts(copied: CopyResult) -> dict[str, Any]:
     return {"objects": copied.objects, "bytes": copied.total_bytes, "deleted": copied.deleted}
 
 
-def act_settle(work: Work) -> dict[str, Any]:
-    """Wait until two listings agree: what was in flight when the pods ended has arrived."""
-    side = work.access(work.step.side, work.step.store)
-    last = work.data.listing(side)
+def act_settle(context: StepContext) -> dict[str, Any]:
+    """Wait until two listings are equal, so that writes that were in flight when the pods ended have arrived."""
+    side = context.access(context.step.side, context.step.store)
+    last = context.data.listing(side)
 
     def changed() -> str:
         nonlocal last
-        work.pause(_SETTLE_S)
-        now, before = work.data.listing(side), last
-        last = now
-        keys = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
-        return f"still changing: {', '.join(keys[:_SHOWN])}" if keys else ""
+        context.pause(_SETTLE_S)
+        current, previous = context.data.listing(side), last
+        last = current
+        keys = sorted(key for key in current.keys() | previous.keys() if current.get(key) != previous.get(key))
+        return f"still changing: {', '.join(keys[:_MAX_SHOWN])}" if keys else ""
 
-    hint = "something outside the mesh writes there; stop it"
-    work.until(f"{work.step.store} written to the end", changed, _SETTLE_TIMEOUT_S, hint)
+    hint = "stop whatever writes there; it is not a workload of the mesh"
+    context.wait_until(f"the end of all writes to {context.step.store}", changed, _SETTLE_TIMEOUT_S, hint)
     return {"objects": len(last)}
 
 
-def act_compare(work: Work) -> dict[str, Any]:
-    """The gate: raises ParityError unless both sides are the same."""
-    here, there = work.access("source", work.step.store), work.access("target", work.step.store)
-    found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
-    if not found.equal:
-        raise _different(work, found.missing, found.extra, found.differing)
-    return found.document()
+def act_compare(context: StepContext) -> dict[str, Any]:
+    """Raises: ParityError unless source and target are equal. Only warm workloads start at the target before."""
+    source, target = context.access("source", context.step.store), context.access("target", context.step.store)
+    comparison = context.data.compare(source, target, deep=_deep(context), on_read=context.on_copied, stop=context.stop)
+    if not comparison.equal:
+        raise _different(context, comparison.missing, comparison.extra, comparison.differing)
+    return comparison.document()
 
 
-def act_compare_back(work: Work) -> dict[str, Any]:
-    """Everything at the target must be at the source; the source may hold more."""
-    here, there = work.access("target", work.step.store), work.access("source", work.step.store)
-    found = work.data.compare(here, there, deep=_deep(work), on_read=work.on_copied, stop=work.stop)
-    if found.missing or found.differing:
-        raise _different(work, found.missing, (), found.differing)
-    return found.document()
+def act_compare_back(context: StepContext) -> dict[str, Any]:
+    """Raises: ParityError unless every object of the target is at the source; the source may have more objects."""
+    target, source = context.access("target", context.step.store), context.access("source", context.step.store)
+    comparison = context.data.compare(target, source, deep=_deep(context), on_read=context.on_copied, stop=context.stop)
+    if comparison.missing or comparison.differing:
+        raise _different(context, comparison.missing, (), comparison.differing)
+    return comparison.document()
 
 
-def _deep(work: Work) -> bool:
-    return work.plan.options.deep_verify
+def _deep(context: StepContext) -> bool:
+    return context.plan.options.deep_verify
 
 
-def _different(work: Work, missing: tuple[str, ...], extra: tuple[str, ...], other: tuple[str, ...]) -> ParityError:
-    kinds = (("missing", missing), ("only at the target", extra), ("with other content", other))
-    why = "; ".join(f"{len(keys)} {what} ({', '.join(keys[:_SHOWN])})" for what, keys in kinds if keys)
+def _different(
+    context: StepContext, missing: tuple[str, ...], extra: tuple[str, ...], other: tuple[str, ...]
+) -> ParityError:
+    kinds = (("missing", missing), ("only at the target", extra), ("with different content", other))
+    why = "; ".join(f"{len(keys)} {what} ({', '.join(keys[:_MAX_SHOWN])})" for what, keys in kinds if keys)
     return ParityError(
-        f"{work.step.store}: source and target differ",
+        f"{context.step.store}: source and target differ",
         why=why,
-        hint="something writes to one of them: stop it; resuming copies the differing objects again",
+        hint="stop whatever writes to one of them, then resume: the differing objects are copied again",
     )

@@ -1,255 +1,269 @@
-"""Steps that bring environments up, stop workloads, check and watch them. EDGE: through `World` alone."""
+"""Steps that bring up and destroy environments, start, stop and watch workloads. EDGE: through `Gateway` alone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from meshctl.deploy.guards.protection import refused_by_retire
+from meshctl.deploy.guards.protection import refused_by_migration_destroy
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
+from meshctl.migrate.gateway import PendingChanges
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
-from meshctl.migrate.steps.work import DONE, NOT_DONE, POLL_S, Observation, State, Work, alive
-from meshctl.migrate.world import Pending
+from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, State, StepContext, alive
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.observed import JobState, Presence
+from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
 from meshctl.render.pods import grace_s
 
 _READY_S = 3600  # images and weights of a large model
 _PROBE_S = 600
-_STOP_MARGIN_S = 120  # beyond the longest grace of the workloads that are waited for
+_STOP_MARGIN_S = 120  # added to the longest grace period of the workloads that the step waits for
 FINISHING = "meshctl migrations finish"
 DESTROYING = "meshctl migrations rollback --destroy-target"
 _FAILURES = 3  # in a row, while observing
 
 
-def observe_up(work: Work) -> Observation:
-    """A change by someone else can't be judged. What is deployed is never taken for done: an `up` that failed leaves
-    the same outputs as one that did not, and running it again makes nothing twice."""
-    found = _deployed(work)
-    return NOT_DONE if found.state is State.DONE else found
+def observe_up(context: StepContext) -> Observation:
+    """AMBIGUOUS if something else has changed the environment. Never DONE: an `up` that failed leaves the same outputs
+    as one that succeeded, and repeating an `up` creates nothing twice."""
+    observation = _observe_deployed(context)
+    return NOT_DONE if observation.state is State.DONE else observation
 
 
-def act_up(work: Work) -> dict[str, Any]:
-    """A job that failed at the target, the last time that this step was tried, is tried again with it."""
-    failed = _failed(work) if work.step.phase == "start" else {}
-    work.world.up(work.deployment, work.say)
+def act_up(context: StepContext) -> dict[str, Any]:
+    """An `up`. A job that failed at the target in an earlier try of this step is run again."""
+    failed = _failed(context) if context.step.phase == "start" else {}
+    context.gateway.up(context.deployment, context.say)
     for name in failed:
-        work.say(f"{name} had failed: it runs again")
-        work.world.rerun_job(work.deployment, name, work.say)
+        context.say(f"{name} had failed; running it again")
+        context.gateway.rerun_job(context.deployment, name, context.say)
     return {"run_again": sorted(failed)} if failed else {}
 
 
-def verify_up(work: Work) -> dict[str, Any]:
-    if _deployed(work).state is not State.DONE:
-        raise MigrationError(f"{work.deployment.environment} is not what was brought up", why=_deployed(work).reason)
-    names = ", ".join(sorted(work.step.workloads)) or "nothing"
-    hint = f"`meshctl status {work.deployment.environment}` shows why"
+def verify_up(context: StepContext) -> dict[str, Any]:
+    if _observe_deployed(context).state is not State.DONE:
+        raise MigrationError(
+            f"{context.deployment.environment} is not what was brought up", why=_observe_deployed(context).reason
+        )
+    names = ", ".join(sorted(context.step.workloads)) or "nothing"
+    hint = f"`meshctl status {context.deployment.environment}` shows why"
     passed_over: set[str] = set()
-    ready = f"{names} ready in {work.deployment.environment}"
-    work.until(ready, lambda: _not_ready(work, passed_over), _READY_S, hint)
-    return {"ready": {name: len(_fit(work, name)) for name in sorted(work.step.workloads)}}
+    ready = f"{names} to be ready in {context.deployment.environment}"
+    context.wait_until(ready, lambda: _not_ready(context, passed_over), _READY_S, hint)
+    return {"ready": {name: len(_ready_pods(context, name)) for name in sorted(context.step.workloads)}}
 
 
-def _deployed(work: Work) -> Observation:
-    wanted = work.deployment
-    found = work.world.deployed(wanted.environment)
-    if found is None or found == wanted:
-        return NOT_DONE if found is None else DONE
-    if found.bare == wanted.bare or work.step.name == "provision/target":
+def _observe_deployed(context: StepContext) -> Observation:
+    planned = context.deployment
+    deployed = context.gateway.deployed(planned.environment)
+    if deployed is None or deployed == planned:
+        return NOT_DONE if deployed is None else DONE
+    if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
     return Observation(
         State.AMBIGUOUS,
-        reason=f"{wanted.environment} was changed by something else since the migration was planned",
-        ask=f"whether it may be set back to what it was: `meshctl status {wanted.environment}`",
+        reason=f"something else has changed {planned.environment} since the migration was planned",
+        ask=f"whether the migration may undo that change: `meshctl status {planned.environment}`",
     )
 
 
-def _fit(work: Work, workload: str) -> list[str]:
-    pods = work.world.pods(work.deployment, workload)
+def _ready_pods(context: StepContext, workload: str) -> list[str]:
+    pods = context.gateway.pods(context.deployment, workload)
     return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
 
 
-def _not_ready(work: Work, passed_over: set[str]) -> str:
-    """What is still missing, in words. A job that has failed will have no more pods: no use to wait for them.
-    `passed_over`: those that were said not to be waited for, each once.
+def _not_ready(context: StepContext, passed_over: set[str]) -> str:
+    """What is still missing, in words. A failed job gets no more pods, so it is not waited for; `passed_over` are the
+    failed jobs that were already reported.
 
-    Raises: MigrationError for a job that failed where it was started. On the way back one may have failed long before
-    the migration, which is no reason to stay.
+    Raises: MigrationError for a failed job. Not in a rollback: there a job may have failed long before the migration,
+    which must not prevent the rollback.
     """
-    failed = _failed(work)
-    if work.step.phase != "rollback":
-        _refuse_failed(work, failed)
+    failed = _failed(context)
+    if context.step.phase != "rollback":
+        _refuse_failed(context, failed)
     for name in sorted(failed.keys() - passed_over):
-        work.say(f"{name} has failed in {work.deployment.environment} and is not waited for: {failed[name].why}")
+        context.say(f"not waiting for {name}, which has failed in {context.deployment.environment}: {failed[name].why}")
     passed_over.update(failed)
-    return missing_pods(work, but=failed.keys())
+    return missing_pods(context, but=failed.keys())
 
 
-def _refuse_failed(work: Work, failed: Mapping[str, JobState]) -> None:
-    """Raises: MigrationError for the first of the jobs. The step that starts it is done again with the next run, and
-    makes it anew (`act_up`)."""
+def _refuse_failed(context: StepContext, failed: Mapping[str, JobState]) -> None:
+    """Raises: MigrationError for the first of the jobs. The next run repeats the step that starts it, which runs the
+    job again (`act_up`)."""
     for name, state in failed.items():
         raise MigrationError(
-            f"the job of {name} has failed in {work.deployment.environment}",
+            f"the job of {name} has failed in {context.deployment.environment}",
             why=state.why,
-            hint="mend the cause, `meshctl migrations resume` runs the job again",
+            hint="fix the cause, then `meshctl migrations resume` runs the job again",
         )
 
 
-def _failed(work: Work) -> dict[str, JobState]:
+def _failed(context: StepContext) -> dict[str, JobState]:
     """The step's jobs that have failed."""
-    names = sorted(name for name in work.step.workloads if work.deployment.workload(name).is_job)
-    states = work.world.jobs(work.deployment) if names else {}
+    names = sorted(name for name in context.step.workloads if context.deployment.workload(name).is_job)
+    states = context.gateway.jobs(context.deployment) if names else {}
     return {name: states[name] for name in names if jobs.has_failed(states, name)}
 
 
-def missing_pods(work: Work, but: Collection[str] = ()) -> str:
-    """The first of the step's workloads, without those of `but`, that lacks ready pods, in words; "" when none does."""
-    there = [name for name in sorted(work.step.workloads) if name not in but and work.deployment.workload(name).runs]
-    # the pods of a job that is over may be gone
-    over = jobs.complete(work.deployment, work.world.jobs(work.deployment)) if _any_job(work, there) else frozenset()
-    for name in (name for name in there if name not in over):
-        wanted = work.deployment.workload(name).replicas
-        ready = len(_fit(work, name))
-        if ready < wanted:
-            pods = work.world.pods(work.deployment, name)
+def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
+    """The first of the step's workloads (without `but`) that has too few ready pods, in words; "" if there is none."""
+    deployment = context.deployment
+    names = [name for name in sorted(context.step.workloads) if name not in but and deployment.workload(name).runs]
+    completed: frozenset[str] = frozenset()  # jobs whose pods may already be deleted
+    if _any_job(context, names):
+        completed = jobs.completed_jobs(deployment, context.gateway.jobs(deployment))
+    for name in (name for name in names if name not in completed):
+        replicas = deployment.workload(name).replicas
+        ready = len(_ready_pods(context, name))
+        if ready < replicas:
+            pods = context.gateway.pods(deployment, name)
             reason = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
-            return f"{name} has {ready} of {wanted} pods ready{reason}"
+            return f"{name} has {ready} of {replicas} pods ready{reason}"
     return ""
 
 
-def _any_job(work: Work, names: Iterable[str]) -> bool:
-    return any(work.deployment.workload(name).is_job for name in names)
+def _any_job(context: StepContext, names: Iterable[str]) -> bool:
+    return any(context.deployment.workload(name).is_job for name in names)
 
 
-def verify_stop(work: Work) -> dict[str, Any]:
-    """Wait until the pods ended. A pod whose node is lost may still write: that is for a person to find out.
+def verify_stop(context: StepContext) -> dict[str, Any]:
+    """Wait until the pods have ended. A pod on a lost node may still write, so the user has to find out.
 
-    Jobs that turn out to have run to their end, since the plan was made, are kept: they are not run again elsewhere.
-    Pods that end because they are stopped count for nothing there (Kubernetes, "Suspending a Job").
+    Returns the jobs that have completed since the plan was made: they are not run again in the other environment. Pods
+    that end because the job is suspended do not make it complete (Kubernetes, "Suspending a Job").
     """
-    _until_ended(work, work.step.workloads)
-    if not _any_job(work, work.step.workloads):
+    _until_ended(context, context.step.workloads)
+    if not _any_job(context, context.step.workloads):
         return {}
-    running = work.deployment.paused(frozenset())
-    ended = jobs.complete(running, work.world.jobs(work.deployment)) & work.step.workloads
-    finished = sorted(jobs.doing_the_same(work.plan.source, work.plan.target, ended))
+    running = context.deployment.paused(frozenset())
+    ended = jobs.completed_jobs(running, context.gateway.jobs(context.deployment)) & context.step.workloads
+    finished = sorted(jobs.jobs_with_equal_work(context.plan.source, context.plan.target, ended))
     return {"finished": finished} if finished else {}
 
 
-def _until_ended(work: Work, names: frozenset[str]) -> None:
-    """As long as the kubelet gives them, and a margin: what the mesh says, or the pods themselves if that is more."""
-    declared_s = [grace_s(work.deployment.workload(name)) for name in names]
-    own_s = [pod.grace_s for name in names for pod in _alive(work, name)]
+def _until_ended(context: StepContext, names: frozenset[str]) -> None:
+    """Wait for the longest grace period, as the mesh or the pods themselves have it, plus a margin.
+
+    Raises: NotReadyError; AmbiguousStepError for pods on lost nodes.
+    """
+    declared_s = [grace_s(context.deployment.workload(name)) for name in names]
+    own_s = [pod.grace_s for name in names for pod in _alive(context, name)]
     try:
-        work.until("pods ended", lambda: _left(work, names), max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S)
+        context.wait_until(
+            "the pods to end",
+            lambda: _still_running(context, names),
+            max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S,
+        )
     except NotReadyError as error:
-        if error.__cause__ is not None:  # nobody answered: there is nothing to be told of any pod
+        if error.__cause__ is not None:  # the cluster did not answer: nothing is known about the pods
             raise
-        stopping = [pod for name in names for pod in _alive(work, name) if pod.stopping]
-        nodes = work.world.lost_nodes(work.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
+        stopping = [pod for name in names for pod in _alive(context, name) if pod.stopping]
+        nodes = (
+            context.gateway.lost_nodes(context.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
+        )
         lost = sorted(pod.name for pod in stopping if pod.node in nodes)
         if not lost:
             raise
         raise AmbiguousStepError(
             f"can't tell whether {', '.join(lost)} still run{'s' * (len(lost) == 1)}",
-            why=f"the node is lost, the cluster of {work.deployment.environment} knows no more",
-            hint="find out whether the process is gone",
+            why=f"their node is lost, so the cluster of {context.deployment.environment} does not know",
+            hint="find out whether the processes have ended",
         ) from error
 
 
-def _alive(work: Work, name: str) -> list[Any]:
-    return alive(list(work.world.pods(work.deployment, name)))
+def _alive(context: StepContext, name: str) -> list[Any]:
+    return alive(list(context.gateway.pods(context.deployment, name)))
 
 
-def check_running(work: Work) -> dict[str, Any]:
-    """The source must be what the plan was made from; whether it is healthy is no condition."""
-    found = work.world.deployed(work.plan.source.environment)
-    if found != work.plan.source:
+def check_running(context: StepContext) -> dict[str, Any]:
+    """Raises: MigrationError unless the source is what the plan was made from. It need not be healthy."""
+    deployed = context.gateway.deployed(context.plan.source.environment)
+    if deployed != context.plan.source:
         raise MigrationError(
-            f"{work.plan.source.environment} is no longer what the migration was planned from",
-            why="nothing is deployed there" if found is None else "something brought it up anew in the meantime",
-            hint="roll this migration back and plan a new one",
+            f"{context.plan.source.environment} is no longer what the migration was planned from",
+            why="nothing is deployed there" if deployed is None else "an `up` has changed it in the meantime",
+            hint="roll this migration back and start a new one",
         )
-    work.world.check_fields(found)
-    _refuse_pending(found.environment, work.world.pending(found))
-    pods = {w.name: len(_alive(work, w.name)) for w in work.plan.source.workloads}
+    context.gateway.check_fields(deployed)
+    _refuse_pending(deployed.environment, context.gateway.pending_changes(deployed))
+    pods = {w.name: len(_alive(context, w.name)) for w in context.plan.source.workloads}
     return {"pods": pods}
 
 
-def _refuse_pending(source: str, pending: Pending) -> None:
-    """Raises: MigrationError when an `up` of the source would change more than its workloads, or bring back what is
-    gone."""
+def _refuse_pending(source: str, pending: PendingChanges) -> None:
+    """Raises: MigrationError if an `up` of the source would change more than its workloads, or would create deleted
+    resources again."""
     changed, gone = ", ".join(sorted(pending.changed)), ", ".join(sorted(pending.gone))
-    said = [
-        *([f"{source} is to be changed by this meshctl: {changed}"] if changed else []),
-        *(
-            [f"{source} lacks what it was brought up with: {gone} {'are' if len(pending.gone) > 1 else 'is'} gone"]
-            if gone
-            else []
-        ),
+    problems = [
+        *([f"an `up` of {source} would change {changed}"] if changed else []),
+        *([f"{gone} of {source} {'were' if len(pending.gone) > 1 else 'was'} deleted outside meshctl"] if gone else []),
     ]
-    if said:
+    if problems:
         raise MigrationError(
-            "; ".join(said),
-            why="its workloads are stopped by an `up`, which would change that in the middle of the migration",
+            "; ".join(problems),
+            why="the migration stops workloads with an `up` of the source, which would also change this",
             hint=f"roll this migration back, `meshctl up {source}`, then migrate",
         )
 
 
-def check_free(work: Work) -> dict[str, Any]:
-    """Nothing of the mesh may be in use at the target: it would be paused, and its data replaced."""
-    target = work.plan.target.environment
-    found = work.world.deployed(target)
-    running = [workload.name for workload in found.workloads if workload.runs] if found else []
-    named = sorted(name for name, at in work.world.endpoint_targets().items() if at.environment == target)
-    if running or named:
+def check_free(context: StepContext) -> dict[str, Any]:
+    """Raises: MigrationError if the mesh is in use at the target: it would be paused, and its data replaced."""
+    target = context.plan.target.environment
+    deployed = context.gateway.deployed(target)
+    running = [workload.name for workload in deployed.workloads if workload.runs] if deployed else []
+    endpoints_there = sorted(
+        name for name, at in context.gateway.endpoint_targets().items() if at.environment == target
+    )
+    if running or endpoints_there:
         raise MigrationError(
-            f"{target} already runs {', '.join(running)}" if running else f"{', '.join(named)} leads to {target}",
-            why="what runs there would be paused, and its data replaced by the source's",
+            f"{target} already runs {', '.join(running)}"
+            if running
+            else f"the DNS record of {', '.join(endpoints_there)} leads to {target}",
+            why="the migration would pause what runs there, and replace its data by the source's",
             hint=f"roll this migration back, then `meshctl destroy {target}`, or move from there",
         )
-    work.world.check_fields(work.deployment)
-    return {"exists": found is not None}
+    context.gateway.check_fields(context.deployment)
+    return {"exists": deployed is not None}
 
 
-def observe_refresh(work: Work) -> Observation:
-    return NOT_DONE if _stale(work) else DONE
+def observe_refresh(context: StepContext) -> Observation:
+    return NOT_DONE if _stale_workloads(context) else DONE
 
 
-def act_refresh(work: Work) -> dict[str, Any]:
-    """Stop the warm workloads whose data changed after they read it; the next step starts them with all others."""
-    stale = _stale(work)
-    current = work.plan.workloads - work.step.workloads
-    work.world.up(work.of("target").paused(current | stale), work.say)
-    _until_ended(work, stale)
+def act_refresh(context: StepContext) -> dict[str, Any]:
+    """Stop the warm workloads whose data has changed since they read it. The next step starts them again."""
+    stale = _stale_workloads(context)
+    current = context.plan.workloads - context.step.workloads
+    context.gateway.up(context.planned_side("target").paused(current | stale), context.say)
+    _until_ended(context, stale)
     return {"restarted": sorted(stale)}
 
 
-def _left(work: Work, names: frozenset[str]) -> str:
-    left = [pod.name for name in sorted(names) for pod in _alive(work, name)]
-    return f"still running: {', '.join(left)}" if left else ""
+def _still_running(context: StepContext, names: frozenset[str]) -> str:
+    running = [pod.name for name in sorted(names) for pod in _alive(context, name)]
+    return f"still running: {', '.join(running)}" if running else ""
 
 
-def _stale(work: Work) -> frozenset[str]:
-    """The warm workloads whose stores are not as the seed left them: that is what they may have read."""
-    warm = [work.plan.target.workload(name) for name in work.step.workloads]
-    moved = {move.store for move in work.plan.moves} & {store for w in warm for store in read_stores(w)}
-    changed = {store for store in moved if _changed_since_seed(work, store)}
+def _stale_workloads(context: StepContext) -> frozenset[str]:
+    """The warm workloads that may have read old data: their stores have changed at the target since the seed."""
+    warm = [context.plan.target.workload(name) for name in context.step.workloads]
+    moved = {move.store for move in context.plan.moves} & {store for w in warm for store in read_stores(w)}
+    changed = {store for store in moved if _changed_since_seed(context, store)}
     return frozenset(w.name for w in warm if read_stores(w) & changed)
 
 
-def _changed_since_seed(work: Work, store: str) -> bool:
-    """By content. A journal begun by an older meshctl has no digest: there each sync counts that is not known to have
-    moved nothing, those that were cut off too.
+def _changed_since_seed(context: StepContext, store: str) -> bool:
+    """Compares the target's listing with its digest after the seed. Journals of older versions have no digest: there
+    every sync counts as a change unless it is known to have copied nothing; so does an interrupted one.
     """
-    seed = work.history.done.get(f"seed/{store}")
+    seed = context.history.done.get(f"seed/{store}")
     before = seed.data.get("target_digest") if seed is not None else None
     if before is not None:
-        return bool(listing_digest(work.data.listing(work.access("target", store))) != before)
-    records = [r for r in work.history.records if r.step == f"sync/{store}" and r.kind in ("intent", "done")]
+        return bool(listing_digest(context.data.listing(context.access("target", store))) != before)
+    records = [r for r in context.history.records if r.step == f"sync/{store}" and r.kind in ("intent", "done")]
     idle = [
         r
         for r in records
@@ -258,105 +272,115 @@ def _changed_since_seed(work: Work, store: str) -> bool:
     return len(records) > 2 * len(idle)
 
 
-def before_retire(work: Work) -> dict[str, Any]:
-    """Before the way back is closed: the data that goes, for the journal. Raises: ProtectedDataError when nobody has
-    agreed to lose it, naming only that."""
-    lost = work.world.lost_by_retire(work.of(work.step.side), keep_data=_keeps_data(work))
-    unasked = work.history.not_agreed(lost)
-    if unasked:
-        raise refused_by_retire(work.of(work.step.side).environment, unasked, _retiring(work))
+def before_destroy(context: StepContext) -> dict[str, Any]:
+    """The data that will be deleted, for the journal. Raises: ProtectedDataError with the data that the user has not
+    agreed to lose."""
+    lost = context.gateway.losses_by_destroy(context.planned_side(context.step.side), keep_data=_keeps_data(context))
+    not_agreed = context.history.not_agreed(lost)
+    if not_agreed:
+        raise refused_by_migration_destroy(
+            context.planned_side(context.step.side).environment, not_agreed, _command(context)
+        )
     return {"data_losses": [loss.document() for loss in lost]} if lost else {}
 
 
-def act_retire(work: Work) -> dict[str, Any]:
-    """Never taken for done by what is there: nodes outlive their namespace, and kept buckets are taken back last."""
-    keep_data = _keeps_data(work)
-    work.world.retire(
-        work.of(work.step.side),
+def act_destroy(context: StepContext) -> dict[str, Any]:
+    """Always run, whatever exists: nodes are deleted after the namespace, and kept buckets are adopted last."""
+    keep_data = _keeps_data(context)
+    context.gateway.destroy(
+        context.planned_side(context.step.side),
         keep_data=keep_data,
-        allow_data_loss=work.history.allows_data_loss,
-        command=_retiring(work),
-        say=work.say,
+        allow_data_loss=context.history.allows_data_loss,
+        command=_command(context),
+        say=context.say,
     )
     return {"data_kept": keep_data}
 
 
-def _retiring(work: Work) -> str:
-    """The command that destroys the side. An open migration is the last one: it needs no id."""
-    return FINISHING if work.step.side == "source" else DESTROYING
+def _command(context: StepContext) -> str:
+    """The command that destroys the side. It needs no id: the open migration is always the newest."""
+    return FINISHING if context.step.side == "source" else DESTROYING
 
 
-def verify_retire(work: Work) -> dict[str, Any]:
-    left = work.world.presence(work.deployment.environment)
-    may_stay = (Presence.NOTHING, Presence.STORAGE) if _keeps_data(work) else (Presence.NOTHING,)
-    if left not in may_stay:
-        raise MigrationError(f"{work.deployment.environment} is still there", hint="look at `meshctl status`")
-    return {"data_kept": left is Presence.STORAGE}
+def verify_destroy(context: StepContext) -> dict[str, Any]:
+    presence = context.gateway.presence(context.deployment.environment)
+    may_stay = (DeployState.NOTHING, DeployState.STORAGE) if _keeps_data(context) else (DeployState.NOTHING,)
+    if presence not in may_stay:
+        raise MigrationError(
+            f"{context.deployment.environment} still exists after it was destroyed",
+            hint=f"`meshctl status {context.deployment.environment}` shows what is left",
+        )
+    return {"data_kept": presence is DeployState.STORAGE}
 
 
-def _keeps_data(work: Work) -> bool:
-    return not work.history.options.get("delete_data") or work.step.side == "target"
+def _keeps_data(context: StepContext) -> bool:
+    return not context.history.options.get("delete_data") or context.step.side == "target"
 
 
-def verify_probe(work: Work) -> dict[str, Any]:
+def verify_probe(context: StepContext) -> dict[str, Any]:
     """The health path, then one request as a user would send it, both at the target's own address."""
     answers: dict[str, Any] = {}
-    for endpoint in endpoints(work):
-        health = health_path(work.deployment, endpoint)
+    for endpoint in endpoints(context):
+        health = health_path(context.deployment, endpoint)
         if health:
-            work.until(f"{endpoint.host} healthy", lambda e=endpoint, p=health: _asked(work, e, p, 400), _PROBE_S)  # type: ignore[misc]
-        work.until(f"{endpoint.host} answers", lambda e=endpoint: _asked(work, e, "/", 500), _PROBE_S)  # type: ignore[misc]
+            healthy = partial(_unhealthy_answer, context, endpoint, health, 400)
+            context.wait_until(f"{endpoint.host} to be healthy", healthy, _PROBE_S)
+        answering = partial(_unhealthy_answer, context, endpoint, "/", 500)
+        context.wait_until(f"an answer of {endpoint.host}", answering, _PROBE_S)
         answers[endpoint.name] = {"health": health, "canary": "/"}
     return {"answered": answers}
 
 
-def endpoints(work: Work) -> list[Endpoint]:
-    return [e for e in work.deployment.endpoints if e.name in work.step.endpoints]
+def endpoints(context: StepContext) -> list[Endpoint]:
+    return [e for e in context.deployment.endpoints if e.name in context.step.endpoints]
 
 
 def health_path(deployment: Deployment, endpoint: Endpoint) -> str:
-    """The health path, if health is asked on the endpoint's own port; "" otherwise."""
+    """The path of the health check if it is on the endpoint's port; "" otherwise."""
     health = deployment.workload(endpoint.workload).health
     return health.path if health is not None and health.port == endpoint.port else ""
 
 
-def _asked(work: Work, endpoint: Endpoint, path: str, below: int) -> str:
-    address = work.world.addresses(work.deployment).get(endpoint.name, "")
+def _unhealthy_answer(context: StepContext, endpoint: Endpoint, path: str, below: int) -> str:
+    address = context.gateway.addresses(context.deployment).get(endpoint.name, "")
     if not address:
         return f"{endpoint.name} has no address yet"
-    status = work.world.probe(work.deployment, endpoint, address, path)
+    status = context.gateway.probe(context.deployment, endpoint, address, path)
     return "" if 0 < status < below else f"{path} at {address}: {status or 'no answer'}"
 
 
-def act_observe(work: Work) -> dict[str, Any]:
-    """Watch pods and health for as long as the plan says. A look without an answer tells nothing: it is no failure, and
-    no end either. Raises: MigrationError after three failures in a row, and at once for a job that has failed.
+def act_observe(context: StepContext) -> dict[str, Any]:
+    """Watch pods and health for the planned time. A check without an answer counts neither as a failure nor as a
+    success. Raises: MigrationError after three failures in a row, and at once for a failed job.
     """
-    end = work.world.now() + work.plan.options.observe_s
+    end = context.gateway.now() + context.plan.options.observe_s
     checks = failures = 0
     while True:
-        trouble = work.answered(_trouble)
-        checks, failures = checks + 1, failures + 1 if trouble else 0
+        problem = context.with_retries(_problem)
+        checks, failures = checks + 1, failures + 1 if problem else 0
         if failures == _FAILURES:
+            source, target = context.plan.source.environment, context.deployment.environment
             raise MigrationError(
-                f"{work.deployment.environment} does not stay healthy after the cutover",
-                why=trouble,
-                hint=f"`meshctl status {work.deployment.environment}`; {work.plan.source.environment} is still there",
+                f"{target} does not stay healthy after the cutover",
+                why=problem,
+                hint=f"`meshctl status {target}` shows more; {source} is still up",
             )
-        if work.world.now() >= end and not failures:
+        if context.gateway.now() >= end and not failures:
             return {"checks": checks}
-        work.pause(POLL_S)
+        context.pause(POLL_S)
 
 
-def _trouble(work: Work) -> str:
-    _refuse_failed(work, _failed(work))
-    return missing_pods(work) or _unhealthy(work)
+def _problem(context: StepContext) -> str:
+    _refuse_failed(context, _failed(context))
+    return missing_pods(context) or _unhealthy(context)
 
 
-def _unhealthy(work: Work) -> str:
-    for endpoint in endpoints(work):
-        path = health_path(work.deployment, endpoint)
-        trouble = _asked(work, endpoint, path, 400) if path else _asked(work, endpoint, "/", 500)
-        if trouble:
-            return trouble
+def _unhealthy(context: StepContext) -> str:
+    for endpoint in endpoints(context):
+        path = health_path(context.deployment, endpoint)
+        problem = (
+            _unhealthy_answer(context, endpoint, path, 400) if path else _unhealthy_answer(context, endpoint, "/", 500)
+        )
+        if problem:
+            return problem
     return ""

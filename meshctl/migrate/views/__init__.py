@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshctl.migrate.journal.activity import Activity, NotSeen, Seen, next_commands, state_text
+from meshctl.migrate.journal.activity import Activity, MigrationStatus, UnreadableMigration, next_commands, state_text
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.steps.outline import forward, not_returned, outline
+from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copied_back
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
 from meshctl.model.units import size_text
 from meshctl.printable import one_line
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 
 def plan_document(plan: MigrationPlan) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def plan_text(plan: MigrationPlan) -> str:
     lines += [line for move in plan.moves for line in _move_lines(move)] or ["  none"]
     lines += [f"  {text}: not moved" for text in plan.stays]
     lines += ["", "workloads"]
-    lines += [f"  {name}: stopped at {source} before it starts at {target}" for name in plan.stopped]
+    lines += [f"  {name}: is stopped at {source} before it starts at {target}" for name in plan.stopped]
     both = sorted(plan.running - set(plan.stopped))
     lines += [f"  {name}: runs in both until `finish`{_warm(plan, name)}" for name in both]
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle - plan.finished.keys())]
-    lines += [f"  {name}: finished at {ended_in}, is not run again" for name, ended_in in plan.finished.items()]
+    lines += [f"  {name}: has finished at {ended_in} and is not run again" for name, ended_in in plan.finished.items()]
     lines += ["", "downtime", *downtime_lines(plan)]
     lines += ["", "costs"]
     for cost in plan.costs:
@@ -62,7 +62,7 @@ def plan_text(plan: MigrationPlan) -> str:
     lines += ["", "steps"]
     width = max(len(step.name) for step in forward(plan))
     lines += [f"  {step.name:<{width}}  {step.title}" for step in forward(plan)]
-    lines += [f"  then {target} serves, and {source} waits for `meshctl migrations finish` or `… rollback`"]
+    lines += [f"  then {target} serves; {source} is kept until `meshctl migrations finish` or `… rollback`"]
     lines += ["", *(f"note: {note}" for note in plan.notes)] if plan.notes else []
     return "\n".join(map(one_line, lines)) + "\n"
 
@@ -72,11 +72,11 @@ def _warm(plan: MigrationPlan, name: str) -> str:
 
 
 def _move_lines(move: StoreMove) -> list[str]:
-    there = f", {counted(move.target_objects, 'object')} there already" if move.target_objects else ""
-    there += f", {move.foreign_objects} of them deleted, as the source lacks them" if move.foreign_objects else ""
+    at_target = f"; the target already has {pluralize(move.target_objects, 'object')}" if move.target_objects else ""
+    at_target += f", and the {move.foreign_objects} that the source lacks are deleted" if move.foreign_objects else ""
     return [
         f"  {move.store}: {move.source_url} -> {move.target_url}",
-        f"    {counted(move.objects, 'object')}, {size_text(move.total_bytes)}{there}",
+        f"    {pluralize(move.objects, 'object')}, {size_text(move.total_bytes)}{at_target}",
         f"    about {span_text(move.minutes)} ({move.minutes_source})",
         f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
     ]
@@ -90,7 +90,7 @@ _NOBODY = Activity()
 
 
 def summary_document(migration: str, history: History, activity: Activity = _NOBODY) -> dict[str, Any]:
-    """One row of `migrations list`. `state` says how far it is, `active` whether anyone goes on with it now."""
+    """One row of `migrations list`. `state` is how far it is, `active` whether a run works on it now."""
     return {
         "id": migration,
         "source": history.plan.source.environment,
@@ -103,40 +103,42 @@ def summary_document(migration: str, history: History, activity: Activity = _NOB
     }
 
 
-def listed_document(row: Seen | NotSeen) -> dict[str, Any]:
-    """One row of `migrations list`. `error` is there only where the journal can't be read, the rest is empty then."""
-    if isinstance(row, Seen):
+def row_document(row: MigrationStatus | UnreadableMigration) -> dict[str, Any]:
+    """One row of `migrations list`. If the journal can't be read, it has an `error`, and the rest is empty."""
+    if isinstance(row, MigrationStatus):
         return summary_document(*row)
     unknown = dict.fromkeys(("source", "target", "begun", "active", "worked_on_by"))
     return {"id": row.migration, **unknown, "state": "unknown", "step": "", "next": [], "error": row.text}
 
 
 def next_step(history: History) -> str:
-    """The first step that isn't done; "" when the direction has come to its end."""
+    """The first step that is not done; "" if all are."""
     if history.outcome:
         return ""
-    return next((step.name for step in outline(history) if step.name not in history.done), "")
+    return next((step.name for step in step_plan(history) if step.name not in history.done), "")
 
 
-def list_text(rows: Sequence[Seen | NotSeen]) -> str:
-    """`migrations list`: one line for each, and how to go on with the one that is open."""
+def list_text(rows: Sequence[MigrationStatus | UnreadableMigration]) -> str:
+    """`migrations list`: one line for each migration, and the next commands for the open one."""
     if not rows:
         return "no migrations\n"
     width = max(len(row.migration) for row in rows)
-    lines = [f"{row.migration:<{width}}  {_listed(row)}" for row in rows]
-    lines += [line for row in rows if isinstance(row, Seen) for line in _next_lines(*row)]
+    lines = [f"{row.migration:<{width}}  {_row_text(row)}" for row in rows]
+    lines += [line for row in rows if isinstance(row, MigrationStatus) for line in _next_lines(*row)]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
-def _listed(row: Seen | NotSeen) -> str:
-    return f"{_way(row.history)}  {_where(*row)}" if isinstance(row, Seen) else f"unknown: {row.text}"
+def _row_text(row: MigrationStatus | UnreadableMigration) -> str:
+    return (
+        f"{_ends(row.history)}  {_state_and_step(*row)}" if isinstance(row, MigrationStatus) else f"unknown: {row.text}"
+    )
 
 
-def _way(history: History) -> str:
+def _ends(history: History) -> str:
     return f"{history.plan.source.environment} -> {history.plan.target.environment}"
 
 
-def _where(_migration: str, history: History, activity: Activity) -> str:
+def _state_and_step(_migration: str, history: History, activity: Activity) -> str:
     step = next_step(history)
     return state_text(history, activity) + (f", next {step}" if step else "")
 
@@ -152,9 +154,9 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
                 "title": s.title,
                 "done": s.name in history.done,
                 "done_at": history.done[s.name].at if s.name in history.done else None,
-                "left": _kept(history, s.name),
+                "left": _result(history, s.name),
             }
-            for s in outline(history)
+            for s in step_plan(history)
         ],
         "failed": None if failed is None else {"step": failed.step, **failed.data},
         "source_lost": history.source_lost,
@@ -164,19 +166,20 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
     }
 
 
-def _kept(history: History, step: str) -> dict[str, Any]:
+def _result(history: History, step: str) -> dict[str, Any]:
+    """The data of the step's `done` record without `etags`, which has an entry for each object."""
     record = history.done.get(step)
-    kept = record.data if record is not None else {}
-    return {key: value for key, value in kept.items() if key != "etags"}  # a line for each object
+    data = record.data if record is not None else {}
+    return {key: value for key, value in data.items() if key != "etags"}
 
 
 def detail_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
     """`migrations show`."""
     begun = utc(history.records[0].at)
-    lines = [f"{migration}: {_way(history)}, {state_text(history, activity)}, begun {begun}"]
-    steps = outline(history)
+    lines = [f"{migration}: {_ends(history)}, {state_text(history, activity)}, begun {begun}"]
+    steps = step_plan(history)
     width = max((len(step.name) for step in steps), default=0)
-    lines += ["  nothing was begun that must be undone"] if not steps else []  # a rollback before anything ran
+    lines += ["  there is nothing to undo"] if not steps else []  # a rollback before anything has begun
     for step in steps:
         record = history.done.get(step.name)
         state = utc(record.at) if record else "begun" if step.name == history.open_intent else "-"
@@ -185,23 +188,23 @@ def detail_text(migration: str, history: History, activity: Activity = _NOBODY) 
         lines.append(f"failed: {history.failed.step}: {history.failed.data.get('what', '')}")
         lines += [f"  why: {why}" for why in (history.failed.data.get("why"),) if why]
     lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
-    return "\n".join(map(one_line, lines)) + f"\n{_ending(migration, history, activity)}"
+    return "\n".join(map(one_line, lines)) + f"\n{_end_text(migration, history, activity)}"
 
 
 def run_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
-    """The end of a run: its steps were told as they went. What a person needs next stands last."""
-    lines = [f"{migration}: {_way(history)}, {state_text(history, activity)}"]
+    """The end of a run. The steps were already reported as they ran; the next commands come last."""
+    lines = [f"{migration}: {_ends(history)}, {state_text(history, activity)}"]
     lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
-    return "\n".join(map(one_line, lines)) + f"\n{_ending(migration, history, activity)}"
+    return "\n".join(map(one_line, lines)) + f"\n{_end_text(migration, history, activity)}"
 
 
-def _ending(migration: str, history: History, activity: Activity) -> str:
-    """Source and target side by side, what was done, and the commands that can be given now."""
-    compared = "source and target, before the way back" if history.direction == "rollback" else "source and target"
+def _end_text(migration: str, history: History, activity: Activity) -> str:
+    """Source and target side by side, the summary, and the next commands."""
+    compared = "source and target before the rollback" if history.direction == "rollback" else "source and target"
     done = summary_lines(history)
     lines = ["summary", *(f"  {line}" for line in done)] if done else []
-    left = _left(history) if history.outcome else ""
-    lines += [f"hint: {left}"] if left else []
+    leftover = _leftover(history) if history.outcome else ""
+    lines += [f"hint: {leftover}"] if leftover else []
     lines += _next_lines(migration, history, activity)
     return f"{compared}\n{parity_text(parity(history))}" + "".join(f"{one_line(line)}\n" for line in lines)
 
@@ -211,59 +214,58 @@ def _next_lines(migration: str, history: History, activity: Activity) -> list[st
     if not commands:
         return []
     width = max(len(command) for command, _ in commands)
-    head = "next:" if activity.owner is None else "next, once that run is gone for good:"
-    return [head, *(f"  {command:<{width}}  {what}" for command, what in commands)]
+    head = "next:" if activity.owner is None else "next, if that run is gone for good:"
+    return [head, *(f"  {command:<{width}}  {effect}" for command, effect in commands)]
 
 
-def _left(history: History) -> str:
-    """What a closed migration leaves behind, and how to be rid of it."""
+def _leftover(history: History) -> str:
+    """What still exists after a closed migration, and the command that removes it."""
     source, target = history.plan.source.environment, history.plan.target.environment
-    retired = history.done.get("finish/source")
-    if retired is not None and retired.data.get("data_kept") and history.plan.moves:
-        what = "what is left of its object storage" if history.deletion_begun else "its object storage"
-        return f"{source} keeps {what}: `meshctl destroy {source} --allow-data-loss` deletes it"
+    destroyed = history.done.get("finish/source")
+    if destroyed is not None and destroyed.data.get("data_kept") and history.plan.moves:
+        kept = "the rest of its object storage" if history.deletion_begun else "its object storage"
+        return f"{source} keeps {kept}: `meshctl destroy {source} --allow-data-loss` deletes it"
     if history.target_lost:
-        gone = "`--forget-cluster` if its cluster is gone"
-        return f"what is left of {target}, `meshctl destroy {target}` takes down; with {gone}"
+        return f"`meshctl destroy {target}` removes the rest of {target}; add `--forget-cluster` if its cluster is gone"
     if history.outcome == "rolled-back" and history.began("provision/target"):
         if "rollback/destroy" in history.done:
             return f"{target} keeps its object storage: `meshctl destroy {target} --allow-data-loss` deletes it"
-        return f"{target} is still up, its workloads paused: `meshctl destroy {target}` takes it down"
+        return f"{target} is still up with its workloads paused: `meshctl destroy {target}` removes it"
     return ""
 
 
 def _given_up(history: History) -> str:
     if not history.target_lost:
         return ""
-    stores = not_returned(history)
+    stores = stores_not_copied_back(history)
     target = history.plan.target.environment
-    return f"{target}, with what was written there to {', '.join(stores)}" if stores else target
+    return f"{target}, with the data written there to {', '.join(stores)}" if stores else target
 
 
 def source_lost_warning(history: History) -> str:
-    """What `resume --source-lost` has confirmed by name."""
+    """What the user confirms with the source's name before `resume --source-lost`."""
     source = history.plan.source.environment
-    return f"{source} is given up with what it wrote since it was copied, and what still runs there is not stopped"
+    return f"{source} is given up with the data written there since the last copy; pods that still run are not stopped"
 
 
 def target_lost_warning(history: History) -> str:
-    """What `rollback --target-lost` has confirmed by name."""
-    target, stores = history.plan.target.environment, not_returned(history)
-    text = f"{target} is given up, and what still runs there is not stopped"
+    """What the user confirms with the target's name before `rollback --target-lost`."""
+    target, stores = history.plan.target.environment, stores_not_copied_back(history)
+    text = f"{target} is given up; pods that still run there are not stopped"
     if not stores:
         return text
-    text += f"; what was written there to {', '.join(stores)} since the data was copied is not brought back"
+    text += f"; data written there to {', '.join(stores)} since the last copy is not copied back"
     if history.began(*(f"rollback/sync.{store}" for store in stores)):
-        text += ", but for what a copy back that was cut off has brought already"
+        text += ", except for what an interrupted copy has already copied back"
     return text
 
 
 def finish_question(history: History) -> str:
-    """What a `finish` that keeps the source's data asks."""
+    """The question of a `finish` that keeps the source's object storage."""
     source = history.plan.source.environment
     if history.source_lost:
-        return f"end the migration ({source} was given up: nothing of it is destroyed)?"
+        return f"end the migration ({source} was given up, so nothing of it is destroyed)?"
     if history.deletion_begun:
-        return f"destroy {source} (what is left in its buckets is kept; `--delete-source-data` was begun before)?"
+        return f"destroy {source} (the rest of its buckets is kept; `--delete-source-data` has already begun)?"
     kept = ", ".join(move.store for move in history.plan.moves)
     return f"destroy {source} (its buckets are kept: {kept})?" if kept else f"destroy {source}?"

@@ -1,7 +1,7 @@
-"""How long a plan's workloads stand still at the least, from the rates that are known. PURE.
+"""Estimates the least downtime of the workloads that a migration stops, from known rates. PURE.
 
-Shown by `views` before a migration begins. Nodes that start, images and models that load belong to no estimate: nobody
-knows them beforehand, so they are named.
+Shown by `views` before a migration begins. The time that nodes, images and models need to start is not known in
+advance; these parts are listed as not estimated.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from meshctl.migrate.planning.rates import COPY_RATE, LISTING_RATE
 from meshctl.migrate.views.summary import span
 from meshctl.model.units import size_text
 from meshctl.render.pods import grace_s
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 _SETTLE_S = 3  # between the two listings that must be equal
-_LISTINGS = 4  # of each object while everything stands: to settle, before and after the copy, to compare
+_LISTINGS = 4  # of each object during the downtime: to settle, before and after the copy, to compare
 NOT_ESTIMATED = (
     "provisioning",
     "node start",
@@ -29,7 +29,7 @@ NOT_ESTIMATED = (
 
 @dataclass(frozen=True)
 class Downtime:
-    """`grace_s`: what may come on top, for the checkpoint. `source`: what `at_least_s` is made of."""
+    """`grace_s` is the time that checkpoints may take before the downtime. `source` lists the parts of `at_least_s`."""
 
     workloads: tuple[str, ...]
     at_least_s: float
@@ -38,7 +38,7 @@ class Downtime:
 
 
 def downtime(plan: MigrationPlan) -> Downtime | None:
-    """None when nothing is stopped."""
+    """None if the migration stops no workload."""
     if not plan.stopped:
         return None
     stopped = [plan.source.workload(name) for name in plan.stopped]
@@ -50,7 +50,7 @@ def downtime(plan: MigrationPlan) -> Downtime | None:
     reading_s = 2 * read / COPY_RATE.bytes_per_s  # both sides come through this machine
     parts = [
         f"two equal listings ({_SETTLE_S} s)" if settles else "",
-        f"listing {counted(objects, 'object')} ({span(listing_s)}; {LISTING_RATE.source})" if objects else "",
+        f"listing {pluralize(objects, 'object')} ({span(listing_s)}; {LISTING_RATE.source})" if objects else "",
         f"reading {size_text(read)} on both sides ({span(reading_s)}; {COPY_RATE.source})" if read else "",
     ]
     return Downtime(
@@ -66,19 +66,19 @@ def _read_bytes(plan: MigrationPlan, move: StoreMove) -> int:
 
 
 def downtime_document(plan: MigrationPlan) -> dict[str, Any]:
-    found = downtime(plan)
-    document = None if found is None else {**asdict(found), "at_least_s": round(found.at_least_s, 1)}
+    estimate = downtime(plan)
+    document = None if estimate is None else {**asdict(estimate), "at_least_s": round(estimate.at_least_s, 1)}
     return {"downtime": document, "not_estimated": list(NOT_ESTIMATED)}
 
 
 def downtime_lines(plan: MigrationPlan) -> list[str]:
-    unknown = f"  in no estimate here: {', '.join(NOT_ESTIMATED)} (unknown, often minutes to hours)"
-    found = downtime(plan)
-    if found is None:
-        return ["  none: nothing is stopped before it runs at the target", unknown]
-    names = ", ".join(found.workloads)
+    unknown = f"  not estimated: {', '.join(NOT_ESTIMATED)} (unknown, often minutes to hours)"
+    estimate = downtime(plan)
+    if estimate is None:
+        return ["  none: no workload is stopped before it runs at the target", unknown]
+    names = ", ".join(estimate.workloads)
     return [
-        f"  {names}: at least {span(found.at_least_s)}, and before that up to {span(found.grace_s)} to save and end",
-        f"    from: {found.source}",
+        f"  {names}: at least {span(estimate.at_least_s)}, after up to {span(estimate.grace_s)} to save and end",
+        f"    from: {estimate.source}",
         unknown,
     ]

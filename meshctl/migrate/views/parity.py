@@ -1,7 +1,7 @@
-"""The final report: is the target what the source was? PURE.
+"""The table that compares the target with the source at the end of a migration. PURE.
 
-Made from a migration's plan and journal; shown by `migrations show`, human and JSON. What can't be the same on two
-platforms (a machine type, a fabric) is shown with both values; `same` then is None.
+Made from the plan and the journal; shown by `migrations show` as text and JSON. Machine types and fabrics have
+different names on different platforms: their rows show both values, and `same` is None unless they are equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshctl.model.deployment import Deployment, Pool
 
 @dataclass(frozen=True)
 class ParityRow:
-    """`same`: True | False, or None where the platforms name a thing differently."""
+    """`same` is None if the values differ only because the platforms use different names."""
 
     subject: str
     what: str
@@ -25,16 +25,16 @@ class ParityRow:
 
 
 def parity(history: History) -> tuple[ParityRow, ...]:
-    """Workloads, pools, storage, in this order. Storage has rows once it was verified."""
+    """Rows for workloads, pools and storage, in this order. A store has rows after it was compared."""
     source, target = history.plan.source, history.plan.target
     return (*_workloads(source, target), *_pools(source, target), *_storage(history))
 
 
 def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
     rows = []
-    there = {w.name: w for w in target.workloads}
+    by_name = {w.name: w for w in target.workloads}
     for old in source.workloads:
-        new = there[old.name]
+        new = by_name[old.name]
         rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
         rows.append(_row(f"workload/{old.name}", "pods", str(old.replicas), str(new.replicas)))
     return rows
@@ -42,10 +42,10 @@ def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
 
 def _pools(source: Deployment, target: Deployment) -> list[ParityRow]:
     rows = []
-    there = {p.name: p for p in target.pools}
+    by_name = {p.name: p for p in target.pools}
     for old in source.pools:
-        if old.name in there:
-            new = there[old.name]
+        if old.name in by_name:
+            new = by_name[old.name]
             rows.append(_row(f"pool/{old.name}", "accelerators", _accelerators(old), _accelerators(new)))
             rows.append(_equivalent(f"pool/{old.name}", "machine", old.machine, new.machine))
             rows.append(_equivalent(f"pool/{old.name}", "fabric", _fabric(old), _fabric(new)))
@@ -58,9 +58,9 @@ def _storage(history: History) -> list[ParityRow]:
         record = history.done.get(f"verify/{move.store}")
         if record is None or "source" not in record.data:
             continue
-        here, there = record.data["source"], record.data["target"]
+        source, target = record.data["source"], record.data["target"]
         for what, key in (("objects", "objects"), ("bytes", "total_bytes"), ("checksum", "digest")):
-            rows.append(_row(f"storage/{move.store}", what, str(here[key]), str(there[key])))
+            rows.append(_row(f"storage/{move.store}", what, str(source[key]), str(target[key])))
     return rows
 
 
@@ -69,7 +69,7 @@ def _row(subject: str, what: str, source: str, target: str) -> ParityRow:
 
 
 def _equivalent(subject: str, what: str, source: str, target: str) -> ParityRow:
-    """Of what platforms name differently: another name isn't another thing."""
+    """A row whose values have different names on different platforms: other names may mean the same thing."""
     return ParityRow(subject, what, source, target, source == target or None)
 
 
@@ -86,7 +86,7 @@ def parity_document(rows: tuple[ParityRow, ...]) -> list[dict[str, Any]]:
 
 
 def parity_text(rows: tuple[ParityRow, ...]) -> str:
-    """One line for each row, aligned; checksums shortened."""
+    """One aligned line for each row, with shortened checksums."""
     signs = {True: "=", False: "DIFFERS", None: "~"}
     cells = [
         (f"{row.subject} {row.what}", _short(row.what, row.source), signs[row.same], _short(row.what, row.target))

@@ -1,6 +1,6 @@
-"""What a migration did, in the few numbers that a person asks for in the end. PURE.
+"""The summary of a migration: when DNS records moved, how long workloads were down, how much was copied. PURE.
 
-Made from the journal alone; shown by `views` at the end of a run and by `migrations show`.
+Made only from the journal; shown by `views` at the end of a run and by `migrations show`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.journal.journal import Record
 from meshctl.model.units import size_text
-from meshctl.words import counted
+from meshctl.words import pluralize
 
-# where workloads that run in one environment at a time are stopped, and what starts them again
+# (the step that stops the workloads that run in one environment at a time, the step that starts them again)
 _STOPS = (("quiesce/stop", "start/target"), ("rollback/stop", "rollback/source"))
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """A time in which workloads ran nowhere. `until` is None while they still do not. Seconds since the epoch."""
+    """A downtime of workloads, in seconds since the epoch. `until` is None while it lasts."""
 
     workloads: tuple[str, ...]
     since: float
@@ -29,7 +29,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Moved:
-    """When names were moved to an environment."""
+    """When DNS records were changed to lead to an environment."""
 
     environment: str
     hosts: tuple[str, ...]
@@ -38,7 +38,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Copies:
-    """What was copied: `seeded` bytes while the source ran, `stopped` ones after that."""
+    """What was copied: `seeded_bytes` while the workloads ran, `stopped_bytes` while they were stopped."""
 
     objects: int
     seeded_bytes: int
@@ -56,25 +56,25 @@ def moves_of_names(history: History) -> list[Moved]:
 
 
 def stops(history: History) -> list[Stopped]:
-    """Each time that the plan's stopped workloads ran nowhere."""
-    found: list[Stopped] = []
+    """Each downtime of the workloads that the plan stops."""
+    downtimes: list[Stopped] = []
     for stop, start in _STOPS:
         begun = next((r for r in history.records if r.step == stop and r.kind in ("intent", "done")), None)
         if begun is None:
             continue
         ends = [history.done[step].at for step in (start, "rollback/source") if step in history.done]
         later = [at for at in ends if at >= begun.at]
-        found.append(Stopped(history.plan.stopped, begun.at, min(later) if later else None))
-    return found
+        downtimes.append(Stopped(history.plan.stopped, begun.at, min(later) if later else None))
+    return downtimes
 
 
 def copies(history: History) -> Copies:
     seeds = [record for step, record in history.done.items() if step.startswith("seed/")]
-    others = [r for step, r in history.done.items() if step.startswith(("sync/", "rollback/sync."))]
+    later_copies = [r for step, r in history.done.items() if step.startswith(("sync/", "rollback/sync."))]
     return Copies(
-        sum(_number(record, "objects") for record in (*seeds, *others)),
+        sum(_number(record, "objects") for record in (*seeds, *later_copies)),
         sum(_number(record, "bytes") for record in seeds),
-        sum(_number(record, "bytes") for record in others),
+        sum(_number(record, "bytes") for record in later_copies),
     )
 
 
@@ -83,7 +83,7 @@ def _number(record: Record, key: str) -> int:
 
 
 def done_document(history: History) -> dict[str, Any]:
-    """For JSON. Times in UTC, `seconds` null while it lasts."""
+    """The summary as JSON. Times are in UTC; `seconds` is null while a downtime lasts."""
     copied = copies(history)
     return {
         "names_moved": [
@@ -107,18 +107,18 @@ def done_document(history: History) -> dict[str, Any]:
 
 
 def summary_lines(history: History) -> list[str]:
-    """Without an indent; nothing of what did not happen."""
-    lines = [f"names moved   to {m.environment} at {utc(m.at)} ({', '.join(m.hosts)})" for m in moves_of_names(history)]
+    """One line for each thing that has happened, without indentation."""
+    lines = [f"DNS moved     to {m.environment} at {utc(m.at)} ({', '.join(m.hosts)})" for m in moves_of_names(history)]
     for stop in stops(history):
         names = ", ".join(stop.workloads)
         if stop.until is None:
-            lines.append(f"stopped       {names} since {utc(stop.since)}, and not started yet")
+            lines.append(f"stopped       {names} since {utc(stop.since)}, not started yet")
         else:
             lines.append(f"stopped       {names} for {span(stop.until - stop.since)}, from {utc(stop.since)}")
     if history.plan.moves and any(step.startswith("seed/") for step in history.done):
         copied = copies(history)
         sizes = f"{size_text(copied.seeded_bytes)} beforehand, {size_text(copied.stopped_bytes)} at the end"
-        lines.append(f"copied        {counted(copied.objects, 'object')}: {sizes}")
+        lines.append(f"copied        {pluralize(copied.objects, 'object')}: {sizes}")
     return lines
 
 

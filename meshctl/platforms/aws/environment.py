@@ -6,6 +6,7 @@ Part of the platform (`meshctl.platforms.aws`); read by `meshctl.load` through `
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -57,6 +58,14 @@ AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
 EVERYWHERE = "0.0.0.0/0"
+
+# Private repositories of ECR, by IPv4, dual-stack and FIPS endpoints (Amazon ECR user guide, "Private registries" and
+# "Private registry authentication")
+_ECR = re.compile(r"[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)/")
+_ECR_ELSEWHERE = (
+    "a token of ECR lasts 12 hours, after which no new pod can pull the image: keep a copy in a registry whose"
+    " credentials last, or renew the secret's value and run `up` before"
+)
 
 
 class Reservation(Section):
@@ -131,6 +140,10 @@ class AwsEnvironment(PlatformEnvironment):
     ) -> list[tuple[tuple[str | int, ...], str]]:
         """Zones outside of the region, zones that appear twice, and reservations for pools that the mesh has not."""
         return [*_zones(section), *_reservations(section, pools)]
+
+    @classmethod
+    def own_registry(cls, image: str) -> str:
+        return _ECR_ELSEWHERE if _ECR.match(image) else ""
 
 
 def _zones(section: Mapping[str, Any]) -> Iterator[Problem]:

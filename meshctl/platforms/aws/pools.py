@@ -10,7 +10,7 @@ from typing import Final
 from meshctl.catalog import Machine
 from meshctl.model.deployment import Gap, Pool, Taint
 from meshctl.platforms.aws.environment import AwsEnvironment
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 # Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
 _SPREAD_PER_ZONE: Final = 7
@@ -38,7 +38,7 @@ def too_spread(pool: Pool) -> tuple[Gap, ...]:
     gap = Gap(
         subject=f"pool/{pool.name}",
         wanted=f"{pool.nodes} nodes in a spread placement group",
-        best=f"{most} nodes: {_SPREAD_PER_ZONE} in each of {counted(zones, 'zone')}",
+        best=f"{most} nodes: {_SPREAD_PER_ZONE} in each of {pluralize(zones, 'zone')}",
         hint=f"lower the pool's nodes to {most}, add zones, or set the fabric's placement to any",
     )
     return (gap,)

@@ -99,6 +99,6 @@ def block(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
     size = math.ceil(storage.size_gib)
     if size > _GP3_MAX_GIB:
         hint = "lower its size, or use kind: filesystem or object"
-        best = f"an EBS gp3 volume of {format_gib(_GP3_MAX_GIB)}"
+        best = f"an EBS gp3 volume of {_GP3_MAX_GIB:,} GiB"
         return gap(name, f"a volume of {size:,} GiB for each pod", best, hint)
     return Stored(block_of_class(place, name, storage, _GP3), "EBS gp3 volume for each pod")

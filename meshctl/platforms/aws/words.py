@@ -10,7 +10,7 @@ from typing import Final
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
-from meshctl.words import counted
+from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
 CLUSTER: Final = "meshaws:eks:Cluster"
@@ -27,6 +27,8 @@ FAILURE_HINTS: Final = {
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
+    "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
+    " not, mostly a quota of Elastic Load Balancing or no free addresses in the public subnets",
 }
 
 TERMS: Final = {
@@ -61,7 +63,7 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
     if not 2 <= zones <= MAX_ZONES:
         wanted = f"subnets in 2 to {MAX_ZONES} zones (an EKS control plane spans at least two)"
         hint = "list at least two zones of the region" if zones < 2 else f"leave out {zones - MAX_ZONES} of them"
-        gaps.append(Gap(subject="network", wanted=wanted, best=counted(zones, "zone"), hint=hint))
+        gaps.append(Gap(subject="network", wanted=wanted, best=pluralize(zones, "zone"), hint=hint))
     for item in (*environment.capacity.reservations, *environment.capacity.blocks):
         if item.zone and item.zone not in environment.zones:
             hint = f"add {item.zone} to the environment's zones"
@@ -85,8 +87,8 @@ def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
         "EKS control plane",
-        f"{counted(zones, 'NAT gateway')} and the data through them",
-        *([counted(balanced, "network load balancer")] if balanced else ()),
+        f"{pluralize(zones, 'NAT gateway')} and the data through them",
+        *([pluralize(balanced, "network load balancer")] if balanced else ()),
         *(["data read and written on EFS"] if efs else ()),
         *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
         "root volumes of the nodes",

@@ -29,7 +29,7 @@ def tagged(resource_type: str, resources: str = "[id]") -> Tags:
     )
 
 
-def found(operation: str, path: str, id: str) -> Adopt:  # noqa: A002
+def adopted_by_tag(operation: str, path: str, id: str) -> Adopt:  # noqa: A002
     return Adopt(by="tag", first=True, find=Call(operation, {"Filters": BY_TAG}, path=path, paginate=True), id=id)
 
 
@@ -63,7 +63,7 @@ VPC = Row(
     read=Call("DescribeVpcs", {"VpcIds": "[id]"}, path="Vpcs[0]"),
     delete=ending("DeleteVpc", "VpcId"),
     before_delete=(delete_cluster_groups,),
-    adopt=found("DescribeVpcs", "Vpcs", "VpcId"),
+    adopt=adopted_by_tag("DescribeVpcs", "Vpcs", "VpcId"),
     not_found=("InvalidVpcID.NotFound",),
     settings=(vpc_attribute("EnableDnsSupport"), vpc_attribute("EnableDnsHostnames")),
     tags=tagged("vpc"),
@@ -80,7 +80,7 @@ SUBNET = Row(
     read=Call("DescribeSubnets", {"SubnetIds": "[id]"}, path="Subnets[0]"),
     delete=ending("DeleteSubnet", "SubnetId"),
     before_delete=(delete_idle_interfaces,),
-    adopt=found("DescribeSubnets", "Subnets", "SubnetId"),
+    adopt=adopted_by_tag("DescribeSubnets", "Subnets", "SubnetId"),
     not_found=("InvalidSubnetID.NotFound",),
     settings=(
         Setting(
@@ -107,7 +107,7 @@ INTERNET_GATEWAY = Row(
     id="answer.InternetGateway.InternetGatewayId",
     read=Call("DescribeInternetGateways", {"InternetGatewayIds": "[id]"}, path="InternetGateways[0]"),
     delete=ending("DeleteInternetGateway", "InternetGatewayId"),
-    adopt=found("DescribeInternetGateways", "InternetGateways", "InternetGatewayId"),
+    adopt=adopted_by_tag("DescribeInternetGateways", "InternetGateways", "InternetGatewayId"),
     not_found=("InvalidInternetGatewayID.NotFound",),
     settings=(
         Setting(
@@ -152,7 +152,7 @@ ADDRESS = Row(
     id="answer.AllocationId",
     read=Call("DescribeAddresses", {"AllocationIds": "[id]"}, path="Addresses[0]"),
     delete=ending("ReleaseAddress", "AllocationId"),
-    adopt=found("DescribeAddresses", "Addresses", "AllocationId"),
+    adopt=adopted_by_tag("DescribeAddresses", "Addresses", "AllocationId"),
     not_found=("InvalidAllocationID.NotFound",),
     tags=tagged("elastic-ip"),
     noise=("AssociationId", "InstanceId", "NetworkInterfaceId", "NetworkInterfaceOwnerId", "PrivateIpAddress"),
@@ -195,7 +195,7 @@ ROUTE_TABLE = Row(
     id="answer.RouteTable.RouteTableId",
     read=Call("DescribeRouteTables", {"RouteTableIds": "[id]"}, path="RouteTables[0]"),
     delete=ending("DeleteRouteTable", "RouteTableId"),
-    adopt=found("DescribeRouteTables", "RouteTables", "RouteTableId"),
+    adopt=adopted_by_tag("DescribeRouteTables", "RouteTables", "RouteTableId"),
     not_found=("InvalidRouteTableID.NotFound",),
     tags=tagged("route-table"),
     noise=("Routes", "Associations", "PropagatingVgws"),  # resources of their own
@@ -284,7 +284,7 @@ VPC_ENDPOINT = Row(
     read=Call("DescribeVpcEndpoints", {"VpcEndpointIds": "[id]"}, path="VpcEndpoints[0]"),
     delete=Call("DeleteVpcEndpoints", {"VpcEndpointIds": "[id]"}, failed="Unsuccessful[0].Error"),
     delete_reads=True,
-    adopt=found("DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId"),
+    adopt=adopted_by_tag("DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId"),
     not_found=("InvalidVpcEndpointId.NotFound", "InvalidVpcEndpoint.NotFound"),
     settings=(
         Setting(

@@ -150,8 +150,8 @@ def _changed_labels(context: Context) -> Any:
     new, old = context["inputs"].get("labels") or {}, context["old_inputs"].get("labels") or {}
     removed = sorted(set(old) - set(new))
     changed = {key: value for key, value in new.items() if old.get(key) != value}
-    found = {"addOrUpdateLabels": changed, "removeLabels": removed}
-    return {key: value for key, value in found.items() if value} or None
+    update = {"addOrUpdateLabels": changed, "removeLabels": removed}
+    return {key: value for key, value in update.items() if value} or None
 
 
 def _changed_taints(context: Context) -> Any:
@@ -159,8 +159,8 @@ def _changed_taints(context: Context) -> Any:
     wanted = {(taint.get("key"), taint.get("effect")) for taint in new}
     removed = [taint for taint in old if (taint.get("key"), taint.get("effect")) not in wanted]
     changed = [taint for taint in new if taint not in old]
-    found = {"addOrUpdateTaints": changed, "removeTaints": removed}
-    return {key: value for key, value in found.items() if value} or None
+    update = {"addOrUpdateTaints": changed, "removeTaints": removed}
+    return {key: value for key, value in update.items() if value} or None
 
 
 def _changed_scaling(context: Context) -> Any:

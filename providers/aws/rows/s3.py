@@ -49,19 +49,19 @@ def guard_data(client: Any, context: Context) -> None:
     bucket = context["id"]
     force = context["inputs"].get("ForceDestroy") is True
     try:
-        found = _held(client, bucket)
+        content = _some_content(client, bucket)
     except client.exceptions.ClientError as error:
         if error.response["Error"]["Code"] in NOT_FOUND:
             return
         raise
-    if found and not force:
-        raise ProviderError("BucketNotEmpty", f"DeleteBucket: {bucket} holds data, such as {found[0]}")
-    while found:
-        _delete(client, bucket, found)
-        found = _held(client, bucket)
+    if content and not force:
+        raise ProviderError("BucketNotEmpty", f"DeleteBucket: {bucket} holds data, such as {content[0]}")
+    while content:
+        _delete(client, bucket, content)
+        content = _some_content(client, bucket)
 
 
-def _held(client: Any, bucket: str) -> list[dict[str, str]]:
+def _some_content(client: Any, bucket: str) -> list[dict[str, str]]:
     """Some of what is in the bucket; none only when it is empty."""
     return _versions(client, bucket) or _objects(client, bucket) or _uploads(client, bucket)
 
@@ -74,8 +74,8 @@ def _versions(client: Any, bucket: str) -> list[dict[str, str]]:
         if error.response["Error"]["Code"] in NOT_OFFERED:
             return []
         raise
-    found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+    versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
 
 
 def _objects(client: Any, bucket: str) -> list[dict[str, str]]:
@@ -93,12 +93,12 @@ def _uploads(client: Any, bucket: str) -> list[dict[str, str]]:
     return [{"Key": item["Key"], "UploadId": item["UploadId"]} for item in page.get("Uploads", [])]
 
 
-def _delete(client: Any, bucket: str, found: list[dict[str, str]]) -> None:
-    if "UploadId" in found[0]:
-        for upload in found:
+def _delete(client: Any, bucket: str, content: list[dict[str, str]]) -> None:
+    if "UploadId" in content[0]:
+        for upload in content:
             client.abort_multipart_upload(Bucket=bucket, **upload)
         return
-    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": content, "Quiet": True})
     for failed in answer.get("Errors", []):
         raise ProviderError(
             failed.get("Code", "DeleteFailed"), f"DeleteObjects: {failed.get('Message', failed['Key'])}"

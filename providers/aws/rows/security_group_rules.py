@@ -31,8 +31,8 @@ def security_group_rules(way: str) -> Row:
     direction = "IsEgress==`true`" if way == "Egress" else "IsEgress==`false`"
     tagged_as_ours = "contains(not_null(Tags, `[]`)[].Value, ${owner})"
     ours = f"SecurityGroupRules[?{direction} && {tagged_as_ours}]"
-    known = f"SecurityGroupRules[?{direction} && (contains(${{id}}, SecurityGroupRuleId) || {tagged_as_ours})]"
-    whole = f"SecurityGroupRules && length(SecurityGroupRules) >= to_number(${{{_WANTED}}})"
+    known_rules = f"SecurityGroupRules[?{direction} && (contains(${{id}}, SecurityGroupRuleId) || {tagged_as_ours})]"
+    all_rules = f"SecurityGroupRules && length(SecurityGroupRules) >= to_number(${{{_WANTED}}})"
     return Row(
         f"meshaws:ec2:SecurityGroup{way}",
         "ec2",
@@ -42,7 +42,7 @@ def security_group_rules(way: str) -> Row:
         read=Call(
             "DescribeSecurityGroupRules",
             {"Filters": "[{Name: 'group-id', Values: [parts[0]]}]"},
-            path=f"[{{SecurityGroupRules: {known}, Tags: {known} | [0].Tags}}][?{whole}] | [0]",
+            path=f"[{{SecurityGroupRules: {known_rules}, Tags: {known_rules} | [0].Tags}}][?{all_rules}] | [0]",
             paginate=True,
         ),
         delete=Call(f"RevokeSecurityGroup{way}", {"GroupId": "parts[0]", "SecurityGroupRuleIds": "parts[1:]"}),

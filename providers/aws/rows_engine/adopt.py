@@ -27,8 +27,10 @@ def id_of(live: Live, context: dict[str, Any]) -> str:
     return id
 
 
-def ours(live: Live, context: dict[str, Any], others: frozenset[str] = frozenset()) -> str | None:
-    """The id of the object that this very resource made before, or None. `others`: ids that are not meant.
+def ours(live: Live, context: dict[str, Any], other_ids: frozenset[str] = frozenset()) -> str | None:
+    """The id of the object that an earlier run made for this very resource, or None.
+
+    `other_ids`: ids of other resources, which are passed over.
 
     Raises:
         ProviderError: an object of the same name exists and is someone else's.
@@ -38,10 +40,10 @@ def ours(live: Live, context: dict[str, Any], others: frozenset[str] = frozenset
         if candidate is None or live.is_gone(candidate):
             continue
         id = str(find(adopt.id, {**context, **candidate}) if adopt.id else id_of(live, context))  # noqa: A001
-        if id in others:
+        if id in other_ids:
             continue
-        known = context | {"id": id, "parts": id.split(SEPARATOR), "outputs": candidate}
-        if _owned(live, known, candidate):
+        candidate_context = context | {"id": id, "parts": id.split(SEPARATOR), "outputs": candidate}
+        if _owned(live, candidate_context, candidate):
             return id
     return None
 
@@ -52,14 +54,14 @@ def _candidates(live: Live, context: dict[str, Any]) -> list[Any]:
         id = id_of(live, context)  # noqa: A001
         return [live.describe(context | {"id": id, "parts": id.split(SEPARATOR)})]
     try:
-        found = live.run(adopt.find, context)
+        candidates = live.run(adopt.find, context)
     except ProviderError as error:
         if matches(error, adopt.taken):
             raise conflict(live, context, error.code) from error
         if matches(error, live.row.not_found):
             return []
         raise
-    return found if isinstance(found, list) else [found]
+    return candidates if isinstance(candidates, list) else [candidates]
 
 
 def _owned(live: Live, context: dict[str, Any], candidate: Properties) -> bool:

@@ -199,11 +199,11 @@ class Caller:
             answer = self._send(client, call, params)
         except CALL_ERRORS as error:
             raise call_error(error, call.operation) from error
-        found = plain(answer)
-        failed = jmespath.search(call.failed, found) if call.failed else None
+        response = plain(answer)
+        failed = jmespath.search(call.failed, response) if call.failed else None
         if failed:
             raise ProviderError(failed.get("Code", "Failed"), f"{call.operation}: {failed.get('Message', 'failed')}")
-        return jmespath.search(fill(call.path, context), found) if call.path else found
+        return jmespath.search(fill(call.path, context), response) if call.path else response
 
     @staticmethod
     def _send(client: Any, call: Call, params: dict[str, Any]) -> Any:

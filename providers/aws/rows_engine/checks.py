@@ -36,8 +36,8 @@ class TolerantValidator(ParamValidator):
 
     def _validate_list(self, param: Any, shape: Any, errors: Any, name: str) -> None:
         # botocore looks at scalar members itself, without `_validate`
-        known = [item for item in param if item is not UNKNOWN] if isinstance(param, list) else param
-        super()._validate_list(known, shape, errors, name)  # type: ignore[misc]
+        known_items = [item for item in param if item is not UNKNOWN] if isinstance(param, list) else param
+        super()._validate_list(known_items, shape, errors, name)  # type: ignore[misc]
 
 
 def create_members(row: Row, model: Any) -> tuple[str, ...]:
@@ -61,14 +61,14 @@ def check_inputs(row: Row, model: Any, inputs: Properties) -> list[CheckFailure]
     if failures:
         return failures
     context = check_context(row, inputs)
-    found = _check_call(row.create, model, context)
+    call_failures = _check_call(row.create, model, context)
     for setting in row.settings:
         # the others are inputs of the create call, whose shape may have more members than that of their update
         if setting.on_create and any(inputs.get(name) is not None for name in setting.inputs):
             for call in setting.puts[: 1 if setting.wait else None]:
-                found += _check_call(call, model, context)
-    found = [replace(failure, path=_as_input(failure.path, names)) for failure in found]
-    unique = {(failure.path, failure.reason): failure for failure in found}
+                call_failures += _check_call(call, model, context)
+    call_failures = [replace(failure, path=_as_input(failure.path, names)) for failure in call_failures]
+    unique = {(failure.path, failure.reason): failure for failure in call_failures}
     return list(unique.values())
 
 

@@ -33,20 +33,20 @@ def changes(old: Any, new: Any, path: Path) -> dict[str, Kind]:
     if same(left, right):
         return {}
     if isinstance(left, Mapping) and isinstance(right, Mapping) and left and right:
-        found: dict[str, Kind] = {}
+        kinds: dict[str, Kind] = {}
         for key in [*left, *(key for key in right if key not in left)]:
             if key not in right:
-                found[path_text((*path, key))] = Kind.DELETE
+                kinds[path_text((*path, key))] = Kind.DELETE
             elif key not in left:
-                found[path_text((*path, key))] = Kind.ADD
+                kinds[path_text((*path, key))] = Kind.ADD
             else:
-                found |= changes(left[key], right[key], (*path, key))
-        return found
+                kinds |= changes(left[key], right[key], (*path, key))
+        return kinds
     if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        found = {}
+        kinds = {}
         for index, (one, other) in enumerate(zip(left, right, strict=True)):
-            found |= changes(one, other, (*path, index))
-        return found
+            kinds |= changes(one, other, (*path, index))
+        return kinds
     return {path_text(path): Kind.UPDATE}
 
 

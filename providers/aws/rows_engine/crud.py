@@ -53,14 +53,16 @@ class Crud:
     # ---- previews: no call, no credentials -------------------------------------------------------------------------
 
     def preview_create(self, inputs: Properties) -> Properties:
-        """The inputs, and every output that the API will tell as unknown, also inside of what is given in part."""
+        """The inputs, and as unknown every output that only the API can fill in, also inside structures that the inputs
+        give in part.
+        """
         shape = described(self.live.model, self.row.read.operation, self.row.read.path)
         outputs = _with_unknown(shape, inputs)
         names = [*outputs, *self.row.computed]
         return {name: outputs.get(name, UNKNOWN) for name in names if name in inputs or name not in self.row.noise}
 
     def preview_update(self, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Properties:
-        """The old outputs with the new inputs; only what such an update changes by itself is unknown."""
+        """The old outputs with the new inputs. Unknown is only what the API itself changes with such an update."""
         changed = changed_inputs(self.row, old_inputs, old_outputs, news)
         outputs = {key: value for key, value in old_outputs.items() if key in news or key not in old_inputs}
         outputs.pop(UNFINISHED, None)
@@ -79,11 +81,11 @@ class Crud:
             CreatedNotReady: it exists, but isn't ready or set up.
         """
         context = self.live.context("", inputs)
-        found = adopt.ours(self.live, context) if self.row.adopt.first else None
-        if found is None:
-            found, context = self._create(context)
-        if found is not None:
-            return self._take_over(self._completed(found, context), inputs)
+        existing_id = adopt.ours(self.live, context) if self.row.adopt.first else None
+        if existing_id is None:
+            existing_id, context = self._create(context)
+        if existing_id is not None:
+            return self._take_over(self._completed(existing_id, context), inputs)
         id = adopt.id_of(self.live, context)
         context |= {"id": id, "parts": id.split(SEPARATOR)}
         settings = [setting for setting in self.row.settings if setting.on_create and _given(setting, inputs)]
@@ -91,8 +93,10 @@ class Crud:
         return Created(id, self._finish(context, settings, retag=untagged))
 
     def _create(self, context: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """The create call. A lost answer is looked for before the call is made again: (id of the object found,
-        context).
+        """Make the create call. Returns (id, context): the id of an object that exists already, or None and the answer
+        in the context.
+
+        When the answer was lost, the object is looked for before the call is made again.
         """
         for attempt in range(CREATE_TRIES):
             try:
@@ -105,9 +109,9 @@ class Crud:
                 if attempt == CREATE_TRIES - 1 or not _may_have_happened(error):
                     raise
             self.caller.pause(min(0.5 * 2**attempt, 8), self.row.create.operation)
-            found = adopt.ours(self.live, context) if self.row.adopt.by != "upsert" else None
-            if found is not None:
-                return found, context
+            existing_id = adopt.ours(self.live, context) if self.row.adopt.by != "upsert" else None
+            if existing_id is not None:
+                return existing_id, context
         raise AssertionError("the last try returns or raises")
 
     def _tagged_create(self) -> Call:
@@ -115,23 +119,26 @@ class Crud:
         return replace(self.row.create, params={**self.row.create.params, **tags}) if tags else self.row.create
 
     def _existing(self, context: dict[str, Any], error: ProviderError) -> str:
-        """The id of the object whose name is taken, if it's ours."""
-        found = adopt.ours(self.live, context)
-        if found is None:
+        """The id of the object that has the name already, if it is ours. Raises: ProviderError, when it is not."""
+        existing_id = adopt.ours(self.live, context)
+        if existing_id is None:
             raise adopt.conflict(self.live, context, error.code) from error
-        return found
+        return existing_id
 
     def _completed(self, id: str, context: dict[str, Any]) -> str:
-        """The id of an object of several parts, once all of them are there."""
+        """The id of an object that consists of several parts, after the missing parts have been made."""
         if self.row.adopt.complete is None:
             return id
-        found = self.live.context(id, context["inputs"])
-        found["outputs"] = self.live.describe(found) or {}
-        self._run_hook(self.row.adopt.complete, found, f"completing {self.live.noun} {id}")
+        partial = self.live.context(id, context["inputs"])
+        partial["outputs"] = self.live.describe(partial) or {}
+        self._run_hook(self.row.adopt.complete, partial, f"completing {self.live.noun} {id}")
         return adopt.ours(self.live, context) or id
 
     def _take_over(self, id: str, inputs: Properties) -> Created:
-        """Goes on with an object that exists: brings it in line, waits. What can't be changed is a conflict."""
+        """Go on with an object that exists: change what differs from the inputs, then wait until it is ready.
+
+        Raises: ProviderError (Conflict) when an input differs that can't be changed.
+        """
         self._say(f"found {id}, made by an earlier run; going on with it")
         context = self.live.context(id, inputs)
         description = self.live.describe(context)
@@ -157,7 +164,7 @@ class Crud:
         return Created(id, self._finish(context, needed, retag=retag))
 
     def _finish(self, context: dict[str, Any], settings: list[Setting], *, retag: bool) -> Properties:
-        """All that comes after the object exists; any failure here keeps the object in the state."""
+        """Settings, tags and readiness of an object that exists. A failure is CreatedNotReady: the state keeps it."""
         try:
             if self.row.created is not None and context["answer"]:
                 self.live.poll(self.row.created, context)
@@ -190,10 +197,10 @@ class Crud:
         return CreatedNotReady(id=context["id"], outputs=outputs | {UNFINISHED: True}, reasons=[str(error)])
 
     def _outputs(self, context: dict[str, Any], description: Properties) -> Properties:
-        kept = {key: value for key, value in description.items() if key not in self.row.noise}
+        outputs = {key: value for key, value in description.items() if key not in self.row.noise}
         if self.row.tags is not None:
-            kept.pop(self.row.tags.path, None)
-        return merged(kept, context["inputs"])
+            outputs.pop(self.row.tags.path, None)
+        return merged(outputs, context["inputs"])
 
     # ---- settings and tags -----------------------------------------------------------------------------------------
 
@@ -231,7 +238,7 @@ class Crud:
     def read(self, id: str, inputs: Properties, outputs: Properties) -> Found:
         """The object now and the inputs that would make it so. `Found.id` is empty only if the API says "not found".
 
-        With the id of a placeholder: what an interrupted create of this very resource made, if it made anything.
+        A placeholder's id stands for a create that was interrupted: what is read is the object that it made, if any.
         """
         begun = is_placeholder(id)
         if begun:
@@ -239,50 +246,52 @@ class Crud:
             if not id:
                 return Found("")
         context = self.live.context(id, inputs)
-        description = self._settled(context) if begun else self.live.describe(context)
+        description = self._description_when_settled(context) if begun else self.live.describe(context)
         if description is None:
             return Found("")
         context["outputs"] = description
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
         now = one_way.declared(self.row, now, inputs)
-        told = self._outputs(context | {"inputs": now}, description)
+        outputs_now = self._outputs(context | {"inputs": now}, description)
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
-            told["Tags"] = {key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG}
+            outputs_now["Tags"] = {
+                key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG
+            }
         if outputs.get(UNFINISHED) or begun:  # its settings and its readiness are the next `update`'s
-            told[UNFINISHED] = True
-        return Found(id, told, now)
+            outputs_now[UNFINISHED] = True
+        return Found(id, outputs_now, now)
 
-    def _looked_for(self, inputs: Properties, others: frozenset[str]) -> str:
-        """The id of what a create that was never answered has made; empty if there is nothing of ours but `others`."""
+    def _looked_for(self, inputs: Properties, other_ids: frozenset[str]) -> str:
+        """The id of the object that an unanswered create made; empty where it made none. `other_ids` are not meant."""
         for look in range(LOOKS):
             if look:
                 self.caller.pause(LOOK_PAUSE_S, self.row.create.operation)
-            id = self._begun(inputs, others)
+            id = self._begun(inputs, other_ids)
             if id:
                 return id
         return ""
 
-    def _begun(self, inputs: Properties, others: frozenset[str]) -> str:
+    def _begun(self, inputs: Properties, other_ids: frozenset[str]) -> str:
         context = self.live.context("", inputs)
         if self.row.adopt.by == "upsert":
             id = adopt.id_of(self.live, context)
-            return "" if id in others else id
+            return "" if id in other_ids else id
         try:
-            return adopt.ours(self.live, context, others) or ""
+            return adopt.ours(self.live, context, other_ids) or ""
         except ProviderError as error:
             if matches(error, adopt.CONFLICTS) or matches(error, self.row.adopt.exists + self.row.adopt.taken):
                 return ""  # what is there is someone else's: this create can't have made it
             raise
 
-    def _settled(self, context: dict[str, Any]) -> Any:
-        """The description once a create that goes on by itself has come to its end, good or bad."""
+    def _description_when_settled(self, context: dict[str, Any]) -> Any:
+        """The description after the object's creation, which goes on without us, has succeeded or failed."""
         with contextlib.suppress(ProviderError):
             self.live.poll(self.row.ready or EXISTS, context)
         return self.live.describe(context)
 
     def update(self, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Properties:
-        """Applies the settings whose inputs differ; all of them where the last run didn't get through.
+        """Applies the settings whose inputs differ, or all of them when the last run did not finish.
 
         Raises: ProviderError, also for a placeholder.
         """
@@ -312,8 +321,10 @@ class Crud:
             raise self._not_ready(context, error) from error
 
     def _moved_by_others(self, id: str, news: Properties) -> Properties:
-        """The inputs as they are now, where others may have moved some: the state may be older than the last move, so
-        the API is asked just before the update."""
+        """The inputs with their present values, for rows of which others change some (an autoscaler the desired size).
+
+        The state may be older than such a change, so the API is asked just before the update.
+        """
         if not self.row.bounded and not self.row.one_way:
             return {}
         description = self.live.describe(self.live.context(id, news))
@@ -322,7 +333,7 @@ class Crud:
         return {name: self.live.observe(name, description, news.get(name)) for name in news}
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
-        """Deletes and waits until it is gone. What is gone already is fine; a placeholder is never gone.
+        """Deletes the object and waits until it is gone. One that is gone already is no error; a placeholder always is.
 
         Raises: ProviderError, also for a placeholder.
         """
@@ -360,7 +371,7 @@ def is_placeholder(id: str) -> bool:
 
 
 def _refuse_placeholder(id: str, row: Row) -> None:
-    """Nobody knows yet what it stands for: to take "not found" for "deleted" would leave the real one behind."""
+    """Refuse to change or delete a placeholder: if "not found" counted as "deleted", the real object would stay."""
     if is_placeholder(id):
         noun = row.token.rsplit(":", 1)[-1]
         message = f"an interrupted run had begun to create this {noun}, and whether it exists is not known yet"
@@ -368,7 +379,7 @@ def _refuse_placeholder(id: str, row: Row) -> None:
 
 
 def _with_unknown(shape: Any, given: Any) -> Any:
-    """A given structure with the members that the API adds as unknown."""
+    """The structure with the members that are not given as unknown: the API fills them in."""
     if shape is None or shape.type_name != "structure" or not isinstance(given, Mapping):
         return given
     added = {name: UNKNOWN for name in shape.members if name not in given}
@@ -380,7 +391,7 @@ def _given(setting: Setting, inputs: Properties) -> bool:
 
 
 def _may_have_happened(error: ProviderError) -> bool:
-    """Whether a create may have taken effect (or was put off): look, then try again. Not where nothing listens."""
+    """Whether a create that failed may have taken effect, or was throttled. Not when no connection was made."""
     if error.code == UNREACHABLE:
         return "Could not connect" not in error.message
     return error.code in THROTTLED or matches(error, UNCERTAIN)

@@ -138,8 +138,8 @@ def _codes(row: Row, call: Call, operation: Any) -> Iterator[str]:
         codes += [code for code in row.adopt.exists if not declared & {item.split(":")[0] for item in row.adopt.exists}]
     for code in codes:
         name = code.split(":")[0].replace("*", "")
-        if not any(known == name or ("*" in code and known.startswith(name)) for known in declared):
-            if any(known.removesuffix("Exception") == name.removesuffix("Exception") for known in declared):
+        if not any(error_code == name or ("*" in code and error_code.startswith(name)) for error_code in declared):
+            if any(error_code.removesuffix("Exception") == name.removesuffix("Exception") for error_code in declared):
                 continue
             if "*" not in code or call is not row.create:
                 yield f"{call.operation} declares no error {code}"

@@ -177,8 +177,8 @@ class Live:
         taken = input_names(self.row, self.model)
         names = [*(name for name in needed if name in taken), *self.row.required]
         values = {name: self._described(name, description) for name in names}
-        named = dict(zip(id_inputs(self.row), context["parts"], strict=False))
-        return {name: value for name, value in (values | named).items() if name and value is not None}
+        from_id = dict(zip(id_inputs(self.row), context["parts"], strict=False))
+        return {name: value for name, value in (values | from_id).items() if name and value is not None}
 
     # ---- waits -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from meshctl.catalog import load_catalog
 
 CATALOG = load_catalog()
@@ -47,3 +49,21 @@ def test_known_machines() -> None:
     assert cw.rdma.resource == "rdma/ib"
     assert cw.node_labels["gpu.nvidia.com/model"] == "H100"
     assert CATALOG.machine("aws", "p6e-gb300.36xlarge") is None  # no source gives its numbers
+
+
+def test_the_memory_of_every_row_has_a_source_in_words() -> None:
+    assert all("." in machine.memory_source for machine in ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_least_gib"),
+    [
+        ("gd-8xh200ib-i128", 1920),  # coreweave/reference-architecture, inference/basic/hack/values-deepseek.yaml
+        ("gb200-4x", 900),  # coreweave/nccl-tests, mpi/gb200-nvl72
+        ("gd-8xh100ib-i128", 2014),
+    ],
+)
+def test_coreweave_nodes_have_the_memory_that_its_own_files_ask_for(name: str, at_least_gib: int) -> None:
+    machine = CATALOG.machine("coreweave", name)
+    assert machine is not None
+    assert machine.memory_gib >= at_least_gib

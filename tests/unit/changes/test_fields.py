@@ -221,3 +221,23 @@ def test_a_file_that_comes_or_goes_is_said_once() -> None:
 def test_a_changed_file_rolls_out() -> None:
     path = 'spec.template.metadata.annotations["meshctl.dev/files-revision"]'
     assert words(DEPLOYMENT, path) == ["rolls out the pods that read them"]
+
+
+def test_texts_are_shown_as_the_mesh_has_them() -> None:
+    """The manifest has `$$` where Kubernetes would read a `$` otherwise."""
+    env = "spec.template.spec.containers[0].env[0].value"
+    old = pod(args=["a$$$$ $(MESH_POOL)"], env=[{"name": "A", "value": "$$(HOME)"}])
+    new = pod(args=["b$$$$ $(echo $$)"], env=[{"name": "A", "value": "pa$$$$word"}])
+    args = "spec.template.spec.containers[0].args[0]"
+    assert words(DEPLOYMENT, args, env, old=old, new=new) == [
+        'args ["a$$ $(MESH_POOL)"] -> ["b$$ $(echo $$)"]',
+        "env A $(HOME) -> pa$$word",
+    ]
+    (field,) = fields(step(DEPLOYMENT, args, old=old, new=new))
+    assert (field.old, field.new) == (["a$$ $(MESH_POOL)"], ["b$$ $(echo $$)"])
+
+
+def test_a_text_that_is_only_written_in_another_way_changes() -> None:
+    env = "spec.template.spec.containers[0].env[0].value"
+    old, new = (pod(env=[{"name": "A", "value": value}]) for value in ("$(HOME)", "$$(HOME)"))
+    assert words(DEPLOYMENT, env, old=old, new=new) == ["env A changes"]

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import yaml
 
-from meshctl.clients.cluster_access import ClusterAccess, named
+from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from providers.kubernetes import kubeconfig as of_provider
 from providers.plugin.provider import ProviderError
@@ -101,7 +101,7 @@ def test_an_empty_kubeconfig_variable_is_no_variable(tmp_path: Path, monkeypatch
 
 
 def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> None:
-    with pytest.raises(CredentialsError) as caught, named("cw"):
+    with pytest.raises(CredentialsError) as caught, translate_errors("cw"):
         raise FileNotFoundError(2, "No such file or directory", "cw-login")
     assert "cw-login" in caught.value.why
 
@@ -123,7 +123,7 @@ def test_a_credential_program_that_is_not_there_is_a_matter_of_credentials() -> 
 )
 def test_what_an_api_server_answers_tells_whether_asking_again_can_help(status: int, kind: type[MeshError]) -> None:
     answer = httpx2.Response(status, request=httpx2.Request("GET", "https://cw"))
-    with pytest.raises(MeshError) as caught, named("cw"):
+    with pytest.raises(MeshError) as caught, translate_errors("cw"):
         answer.raise_for_status()
     assert type(caught.value) is kind
 
@@ -132,7 +132,7 @@ def test_what_an_api_server_answers_tells_whether_asking_again_can_help(status: 
     "error", [httpx2.ReadError("reset"), httpx2.ConnectTimeout("late"), ConnectionResetError("reset"), TimeoutError()]
 )
 def test_an_api_server_that_breaks_off_is_unreachable(error: Exception) -> None:
-    with pytest.raises(UnreachableError), named("cw"):
+    with pytest.raises(UnreachableError), translate_errors("cw"):
         raise error
 
 
@@ -144,14 +144,17 @@ def test_an_api_server_that_breaks_off_is_unreachable(error: Exception) -> None:
     ],
 )
 def test_a_certificate_that_is_refused_is_named_as_what_it_is(text: str, cause: Exception | None) -> None:
-    with pytest.raises(CredentialsError, match="API server of cw: the certificate was refused") as caught, named("cw"):
+    with (
+        pytest.raises(CredentialsError, match="API server of cw: the certificate was refused") as caught,
+        translate_errors("cw"),
+    ):
         raise httpx2.ConnectError(text) from cause
     assert caught.value.why == str(cause or text)
     assert "check the certificate" in caught.value.hint
 
 
 def test_a_connection_that_ends_within_tls_is_no_certificate() -> None:
-    with pytest.raises(UnreachableError), named("cw"):
+    with pytest.raises(UnreachableError), translate_errors("cw"):
         raise httpx2.ConnectError("handshake") from ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
 
 

@@ -45,19 +45,19 @@ def world(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | Exception]:
 
 
 def test_the_state_has_the_cluster_and_the_way_to_it() -> None:
-    assert cluster_identity.saved("cw", states.NOTHING) is None
-    assert cluster_identity.saved("cw", state()) == ClusterAccess("cw", context="cw", uid="uid-cw")
-    assert cluster_identity.saved("cw", state("")) == ClusterAccess("cw", context="cw")
+    assert cluster_identity.recorded_access("cw", states.NOTHING) is None
+    assert cluster_identity.recorded_access("cw", state()) == ClusterAccess("cw", context="cw", uid="uid-cw")
+    assert cluster_identity.recorded_access("cw", state("")) == ClusterAccess("cw", context="cw")
 
 
 def test_what_a_killed_run_had_only_begun_counts_too() -> None:
-    assert cluster_identity.saved("cw", states.state(provider())) is None
-    assert cluster_identity.saved("cw", states.state(provider(), pending_operations=BEGUN)) is not None
+    assert cluster_identity.recorded_access("cw", states.state(provider())) is None
+    assert cluster_identity.recorded_access("cw", states.state(provider(), pending_operations=BEGUN)) is not None
 
 
 def test_a_cluster_that_the_stack_made_is_not_asked_for() -> None:
     made = state("", kubeconfig='{"clusters": []}')
-    assert cluster_identity.saved("aws-east", made) is None
+    assert cluster_identity.recorded_access("aws-east", made) is None
     cluster_identity.check_destroy("aws-east", made)
 
 
@@ -108,10 +108,10 @@ def test_destroy_asks_the_cluster_of_the_state(world: dict[str, str | Exception]
 
 
 def test_only_what_is_really_gone_can_be_forgotten(world: dict[str, str | Exception]) -> None:
-    there = cluster_identity.saved("cw", state())
-    with pytest.raises(UsageError, match="nothing of cw"):
+    there = cluster_identity.recorded_access("cw", state())
+    with pytest.raises(UsageError, match="cw has nothing in an existing cluster"):
         cluster_identity.refuse_forgetting(None, "cw", HERE)
-    with pytest.raises(UsageError, match="still there"):
+    with pytest.raises(UsageError, match="still exists"):
         cluster_identity.refuse_forgetting(there, "cw", THERE)
     world["cw"], world["dc1"] = UnreachableError("no answer"), "uid-cw"
     with pytest.raises(UsageError, match='the context "dc1"'):

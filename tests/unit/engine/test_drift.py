@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
-from meshctl.deploy import look
+from meshctl.deploy import drift_check
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.engine import drift
@@ -57,7 +57,7 @@ def world(provider: Provider) -> tuple[StackState, Ownership]:
         now["metadata"]["resourceVersion"] = "9"
         now["status"] = {"seen": 2}
         live[item.name] = (live_objects.reference(item), now)
-    return before, Ownership("here", live=live, looked_at=tuple(items))
+    return before, Ownership("here", live=live, expected=tuple(items))
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -73,22 +73,22 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_nothing_changed_is_no_drift(provider: Provider) -> None:
-    assert look.in_cluster(*world(provider)) == ()
+    assert drift_check.object_drift(*world(provider)) == ()
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_object_that_is_deleted_is_missed(provider: Provider) -> None:
     before, owned = world(provider)
-    for item in owned.looked_at:
+    for item in owned.expected:
         live = {name: found for name, found in owned.live.items() if name != item.name}
-        seen = look.in_cluster(before, Ownership("here", live=live, looked_at=owned.looked_at))
+        seen = drift_check.object_drift(before, Ownership("here", live=live, expected=owned.expected))
         assert [(step.op, step.urn.rsplit("::", 1)[1]) for step in seen] == [("delete", item.name)]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provider) -> None:
     before, owned = world(provider)
-    for item, one in zip(owned.looked_at, before.resources, strict=True):
+    for item, one in zip(owned.expected, before.resources, strict=True):
         for path in leaves({key: item.manifest[key] for key in item.manifest if key not in ("apiVersion", "kind")}):
             if path == ("metadata", "name") or any(
                 ".".join(map(str, path)).startswith(ignored) for ignored in item.ignore_changes
@@ -100,14 +100,16 @@ def test_each_declared_field_that_is_changed_or_removed_is_seen(provider: Provid
                 holder = holder[key]
             holder[path[-1]] = "changed by hand"
             changed = {item.name: (owned.live[item.name][0], live)}
-            seen = look.in_cluster(before.with_resources([one]), Ownership("here", live=changed, looked_at=(item,)))
+            seen = drift_check.object_drift(
+                before.with_resources([one]), Ownership("here", live=changed, expected=(item,))
+            )
             assert [step.urn.rsplit("::", 1)[1] for step in seen] == [item.name], path
 
 
 def deployment_step(was: dict[str, Any], now: dict[str, Any]) -> Step | None:
     kind = "kubernetes:apps/v1:Deployment"
     resource = {"urn": f"{URN}{kind}::workload/chat:deployment", "type": kind, "outputs": {"spec": was}}
-    return drift.of_object(
+    return drift.drift_of_object(
         Resource(resource), {"spec": {"replicas": 2, "limits": {"hugepages": "5120Mi"}, "empty": ""}}, {"spec": now}
     )
 
@@ -124,7 +126,7 @@ def test_items_of_lists_are_compared_by_what_tells_them_apart() -> None:
     ports = [{"name": "a", "port": 1}, {"name": "b", "port": 2}]
     resource = {"urn": f"{URN}{kind}::workload/chat:service", "type": kind, "outputs": {"spec": {"ports": ports}}}
     turned = {"spec": {"ports": [{"name": "b", "port": 3}, {"name": "a", "port": 1}]}}
-    step = drift.of_object(Resource(resource), {"spec": {"ports": ports}}, turned)
+    step = drift.drift_of_object(Resource(resource), {"spec": {"ports": ports}}, turned)
     assert step is not None
     assert [change.path for change in step.properties] == ["spec.ports[1].port"]
 
@@ -132,7 +134,7 @@ def test_items_of_lists_are_compared_by_what_tells_them_apart() -> None:
 def test_a_plan_tells_drift_apart_from_changes_of_the_mesh() -> None:
     scaled = deployment_step({"replicas": 2}, {"replicas": 3})
     assert scaled is not None
-    job = drift.gone(Resource(resource("kubernetes:batch/v1:Job", "workload/pretrain:job")))
+    job = drift.drift_of_gone(Resource(resource("kubernetes:batch/v1:Job", "workload/pretrain:job")))
     plan = group([], environment="here", digest="d", hourly_usd_before=None, hourly_usd_after=None, drift=(scaled, job))
     assert plan.pending
     assert plan.changes == ()
@@ -160,7 +162,7 @@ def test_what_a_preview_mends_is_no_change_of_the_mesh() -> None:
         step("both", "update", "a", "b"),
         step("mine", "update", "a"),
     ]
-    left = drift.without(preview, seen)
+    left = drift.steps_without_drift(preview, seen)
     assert [(s.urn.rsplit("::", 1)[1], s.op, [c.path for c in s.properties]) for s in left] == [
         ("moved", "same", ["a"]),
         ("both", "update", ["b"]),
@@ -207,8 +209,8 @@ def test_an_up_marks_what_was_changed_and_reads_what_may_be_gone() -> None:
     )
     run = Recorded([Step(bucket["urn"], bucket["type"], "delete"), Step(job["urn"], job["type"], "delete")])
     changed = Step(chat["urn"], chat["type"], "update", properties=(PropertyChange("spec.replicas"),))
-    seen = look.bring_into_state(
-        as_run(run), look.engine_urns(state(bucket, chat, job)), (changed, drift.gone(Resource(job)))
+    seen = drift_check.write_drift_into_state(
+        as_run(run), drift_check.urns_to_read(state(bucket, chat, job)), (changed, drift.drift_of_gone(Resource(job)))
     )
     assert run.asked == [("mark", [chat["urn"]]), ("reread", sorted([bucket["urn"], job["urn"]]))]
     assert sorted(step.urn for step in seen.drift) == sorted([bucket["urn"], chat["urn"], job["urn"]])
@@ -223,32 +225,32 @@ def test_every_kind_that_is_declared_is_looked_at_or_read_by_the_engine() -> Non
     for provider in PROVIDERS:
         items = declared(provider)
         read = {resource["urn"] for resource in (in_state(item) for item in items)}
-        by_engine = set(look.engine_urns(state(*(in_state(item) for item in items))))
+        engine_drift = set(drift_check.urns_to_read(state(*(in_state(item) for item in items))))
         in_cluster = {in_state(item)["urn"] for item in items if item.kind not in live_objects.NOT_READ}
-        assert by_engine | in_cluster == read
+        assert engine_drift | in_cluster == read
 
 
 def test_a_workload_that_is_being_deleted_counts_as_gone_and_a_claim_does_not() -> None:
     before, owned = world("onprem")
     leaving = {}
-    for item in owned.looked_at:
+    for item in owned.expected:
         live = copy.deepcopy(owned.live[item.name][1])
         live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         leaving[item.name] = (owned.live[item.name][0], live)
-    seen = look.in_cluster(before, Ownership("here", live=leaving, looked_at=owned.looked_at))
-    with_pods = {item.name for item in owned.looked_at if item.kind in ("Deployment", "StatefulSet", "Job")}
+    seen = drift_check.object_drift(before, Ownership("here", live=leaving, expected=owned.expected))
+    with_pods = {item.name for item in owned.expected if item.kind in ("Deployment", "StatefulSet", "Job")}
     assert {step.urn.rsplit("::", 1)[1] for step in seen} == with_pods
 
 
 def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_gone() -> None:
     cluster, secret = resource("meshaws:eks:Cluster", "cluster:eks"), resource("kubernetes:core/v1:Secret", "s:secret")
     before = state(cluster, secret)
-    silent = Ownership("here", silence=UnreachableError("no answer"))
-    for looks in (look.before_up, partial(look.before_plan, allowed=lambda: None)):
+    silent = Ownership("here", unreachable=UnreachableError("no answer"))
+    for looks in (drift_check.refresh_state, partial(drift_check.detect_drift, allowed=lambda: None)):
         with pytest.raises(UnreachableError):
             looks(as_run(Recorded([], before)), deployment(), before, silent)
     run = Recorded([Step(cluster["urn"], cluster["type"], "delete")], before)
-    assert look.before_up(as_run(run), deployment(), before, silent).cluster_is_gone
+    assert drift_check.refresh_state(as_run(run), deployment(), before, silent).cluster_is_gone
     # its objects leave the state first: a kill then leaves a cluster that can be found gone again
     assert [asked for asked, _ in run.asked] == ["compare", "without_cluster", "reread"]
 
@@ -256,10 +258,10 @@ def test_a_cluster_that_does_not_answer_is_an_error_unless_aws_says_that_it_is_g
 def test_a_run_that_was_killed_after_it_had_found_the_cluster_gone_goes_on() -> None:
     vpc, secret = resource("meshaws:ec2:Vpc", "network:vpc"), resource("kubernetes:core/v1:Secret", "s:secret")
     before = state(vpc, secret)
-    silent = Ownership("here", silence=UnreachableError("no answer"))
-    assert look.before_plan(as_run(Recorded([])), deployment(), before, silent, lambda: None).cluster_is_gone
+    silent = Ownership("here", unreachable=UnreachableError("no answer"))
+    assert drift_check.detect_drift(as_run(Recorded([])), deployment(), before, silent, lambda: None).cluster_is_gone
     run = Recorded([], before)
-    assert look.before_up(as_run(run), deployment(), before, silent).cluster_is_gone
+    assert drift_check.refresh_state(as_run(run), deployment(), before, silent).cluster_is_gone
     assert run.asked == [("without_cluster", []), ("reread", [vpc["urn"]])]
 
 
@@ -267,17 +269,17 @@ def test_objects_that_an_interrupted_run_did_not_get_to_are_passed_over() -> Non
     """What it had deleted to make it anew, and what it had begun and turned out not to be there."""
     before, owned = world("onprem")
     first, *others = before.resources
-    assert look.in_cluster(before.with_resources(others), owned) == ()
-    live = {name: found for name, found in owned.live.items() if name != owned.looked_at[0].name}
+    assert drift_check.object_drift(before.with_resources(others), owned) == ()
+    live = {name: found for name, found in owned.live.items() if name != owned.expected[0].name}
     replaced = before.with_resources([first.with_fields(pendingReplacement=True), *others])
-    assert look.in_cluster(replaced, Ownership("here", live=live, looked_at=owned.looked_at)) == ()
+    assert drift_check.object_drift(replaced, Ownership("here", live=live, expected=owned.expected)) == ()
 
 
 def test_what_an_interrupted_run_had_begun_is_no_drift_and_changes_the_preview() -> None:
     vpc, begun = resource("meshaws:ec2:Vpc", "network:vpc"), resource("meshaws:ec2:Subnet", "network:subnet")
     before = state(vpc, {**begun, "id": "unanswered"})
     run = Recorded([])
-    seen = look.before_plan(as_run(run), deployment(), before, Ownership("here"), lambda: None)
+    seen = drift_check.detect_drift(as_run(run), deployment(), before, Ownership("here"), lambda: None)
     assert run.asked == [("compare", [vpc["urn"]])]
     assert (seen.drift, seen.changes_the_preview) == ((), True)
 
@@ -290,14 +292,20 @@ def test_by_another_kubeconfig_than_before_the_engine_reads_no_object() -> None:
         "inputs": {"kubeconfig": "/old/config", "context": "cw", "clusterIdentifier": "uid-cw"},
     }
     provider = f"{made_by['urn']}::p1"
-    bucket, secret = resource("meshaws:s3:Bucket", "storage/w:bucket"), resource(look._SECRET, "workload/chat:secrets")
+    bucket, secret = (
+        resource("meshaws:s3:Bucket", "storage/w:bucket"),
+        resource(drift_check._SECRET, "workload/chat:secrets"),
+    )
     job = {**resource("kubernetes:batch/v1:Job", "workload/pretrain:job"), "provider": provider}
     before = state(made_by, bucket, {**secret, "provider": provider}, job)
     here = deployment("cw", cluster=Cluster(name="cw", kubeconfig="/new/config", context="cw"))
-    assert not look._can_read(here, before, Ownership("cw"))
+    assert not drift_check._can_read(here, before, Ownership("cw"))
     run = Recorded([])
-    look.bring_into_state(
-        as_run(run), look.engine_urns(before, in_cluster=False), (drift.gone(Resource(job)),), reads_objects=False
+    drift_check.write_drift_into_state(
+        as_run(run),
+        drift_check.urns_to_read(before, in_cluster=False),
+        (drift.drift_of_gone(Resource(job)),),
+        reads_objects=False,
     )
     assert run.asked == [("mark", [job["urn"]]), ("reread", [bucket["urn"]])]
 
@@ -315,15 +323,15 @@ def test_a_profile_that_is_no_longer_the_one_of_the_environment_looks_at_nothing
 
         compare = reread
 
-    def looked() -> list[look.Look]:
+    def looked() -> list[drift_check.DriftCheck]:
         run, before = Refused([]), state(provider, bucket)
         return [
-            look.before_plan(as_run(run), deployment(), before, Ownership("here"), lambda: None),
-            look.before_up(as_run(run), deployment(), before, Ownership("here")),
+            drift_check.detect_drift(as_run(run), deployment(), before, Ownership("here"), lambda: None),
+            drift_check.refresh_state(as_run(run), deployment(), before, Ownership("here")),
         ]
 
     if is_other:
-        assert [seen.other_profile for seen in looked()] == [True, True]
+        assert [seen.is_other_profile for seen in looked()] == [True, True]
     else:
         with pytest.raises(CredentialsError):
             looked()

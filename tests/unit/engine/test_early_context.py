@@ -46,7 +46,7 @@ def finished(outputs: Mapping[str, Any], op: str = "create", urn: str = URN) -> 
 
 def test_it_is_written_when_the_engine_has_made_the_cluster(folder: Path) -> None:
     said: list[Progress] = []
-    record = Recorder(early_context.watching(AWS, folder, said.append))
+    record = Recorder(early_context.progress_writing_context(AWS, folder, said.append))
     record(finished({}, urn=URN.replace("eks:Cluster::cluster:eks", "iam:Role::cluster:role")))
     assert servers(folder) == {}
     record(finished(CLUSTER))
@@ -63,33 +63,33 @@ def test_it_is_written_when_the_engine_has_made_the_cluster(folder: Path) -> Non
     "outputs", [{}, {**CLUSTER, "endpoint": None}, {**CLUSTER, "certificateAuthority": "[secret]"}]
 )
 def test_a_cluster_that_cannot_be_reached_yet_has_none(folder: Path, outputs: dict[str, Any]) -> None:
-    Recorder(early_context.watching(AWS, folder, None))(finished(outputs))
+    Recorder(early_context.progress_writing_context(AWS, folder, None))(finished(outputs))
     assert servers(folder) == {}
 
 
 def test_elsewhere_none_is_written(folder: Path) -> None:
     elsewhere = AWS.model_copy(update={"provider": "coreweave"})
-    assert early_context.watching(elsewhere, folder, None) is None
+    assert early_context.progress_writing_context(elsewhere, folder, None) is None
 
 
 def test_a_context_that_cannot_be_written_fails_no_run(folder: Path) -> None:
     kubeconfig.path(folder).mkdir()
-    Recorder(early_context.watching(AWS, folder, None))(finished(CLUSTER))
+    Recorder(early_context.progress_writing_context(AWS, folder, None))(finished(CLUSTER))
 
 
 def test_the_next_up_after_a_kill_begins_with_it(folder: Path) -> None:
     made = state({"type": "meshaws:eks:Cluster", "urn": URN, "outputs": CLUSTER})
     run = cast("Any", SimpleNamespace(name="aws-east", outputs=StackOutputs))
-    with early_context.written(AWS, folder, NOTHING, run):
+    with early_context.context_written_around_up(AWS, folder, NOTHING, run):
         assert servers(folder) == {}
-    with early_context.written(AWS, folder, made, run):
+    with early_context.context_written_around_up(AWS, folder, made, run):
         assert servers(folder) == {"aws-east": "https://eks.example"}
 
 
 def test_after_a_failure_it_is_there(folder: Path) -> None:
-    Recorder(early_context.watching(AWS, folder / "made", None))(finished(CLUSTER))  # no such folder
+    Recorder(early_context.progress_writing_context(AWS, folder / "made", None))(finished(CLUSTER))  # no such folder
     made = kubeconfig_text(AWS, name="m", endpoint="https://eks.example", authority="Y2E=")
     run = cast("Any", SimpleNamespace(name="aws-east", outputs=lambda: StackOutputs({"kubeconfig": made})))
-    with pytest.raises(MeshError, match="failed"), early_context.written(AWS, folder, NOTHING, run):
+    with pytest.raises(MeshError, match="failed"), early_context.context_written_around_up(AWS, folder, NOTHING, run):
         raise MeshError("failed")
     assert servers(folder) == {"aws-east": "https://eks.example"}

@@ -184,7 +184,7 @@ def test_an_autoscaler_that_has_not_scaled_yet_is_left_alone_too() -> None:
     assert conflict is not None
     assert decide(conflict, AUTOSCALED, ()).forecast == (
         "workload/chat: .spec.replicas of deployment chat is 3, set by the autoscaler chat-hpa: `up` does not set the"
-        " mesh's 2, as the autoscaler chat-hpa scales it"
+        " mesh's 2, because the autoscaler chat-hpa scales it"
     )
     ours["spec"]["replicas"] = 2  # as the mesh says, for the moment
     held = autoscaled(CHAT, manifest, ours)

@@ -1,4 +1,4 @@
-"""A job that was seen Complete is not run again because its object is gone; one that nobody saw finish is."""
+"""A job that was seen Complete is not run again because its Job object is gone; one that nobody saw finish is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from meshctl import render
 from meshctl.changes import group
 from meshctl.changes.steps import Step
-from meshctl.deploy import look
+from meshctl.deploy import drift_check
 from meshctl.deploy.fields import live_objects
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.jobs import gone_jobs
-from meshctl.deploy.jobs.finished_jobs import with_marks
+from meshctl.deploy.jobs.finished_jobs import with_finished_marks
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
@@ -39,7 +39,7 @@ class Run:
         self.rewritten += 1
 
     def reread(self, urns: Iterable[str]) -> list[Step]:
-        self.now = gone_jobs.without(self.now, set(urns))
+        self.now = gone_jobs.state_without(self.now, set(urns))
         return [Step(urn, "", "delete") for urn in urns]
 
 
@@ -62,14 +62,14 @@ def as_made(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def seen(status: dict[str, Any] | None, uid: str = "u1", **metadata: Any) -> Ownership:
     """The live job; none at all without a status."""
     if status is None:
-        return Ownership("coreweave-1", looked_at=(job(),))
+        return Ownership("coreweave-1", expected=(job(),))
     live = copy.deepcopy({**job().manifest, "status": status})
     live["metadata"] |= {"uid": uid, **metadata}
-    return Ownership("coreweave-1", live={job().name: (live_objects.reference(job()), live)}, looked_at=(job(),))
+    return Ownership("coreweave-1", live={job().name: (live_objects.reference(job()), live)}, expected=(job(),))
 
 
 def looked(run: Run, owned: Ownership) -> tuple[Step, ...]:
-    return look.before_up(cast("StackRun", run), DEPLOYED, run.now, owned).drift
+    return drift_check.refresh_state(cast("StackRun", run), DEPLOYED, run.now, owned).drift
 
 
 def test_one_that_an_up_saw_complete_is_made_again_suspended() -> None:
@@ -77,14 +77,14 @@ def test_one_that_an_up_saw_complete_is_made_again_suspended() -> None:
     assert looked(run, seen(COMPLETE)) == ()
     assert looked(run, seen(COMPLETE)) == ()
     assert run.rewritten == 1  # once it is known, nothing is written
-    assert with_marks(DEPLOYED, run.now).marks == {}  # it is there, and stays as it is
+    assert with_finished_marks(DEPLOYED, run.now).marks == {}  # it is there, and stays as it is
 
     drift = looked(run, seen(None))
-    after = with_marks(DEPLOYED, run.now)
+    after = with_finished_marks(DEPLOYED, run.now)
     assert after.marks == {"embed": "coreweave-1"}
-    told = gone_jobs.as_made_again(drift, after.marks)
-    assert gone_jobs.notes(told, "coreweave-1") == (
-        "workload/embed has finished and its object is gone: it is not run again; "
+    told = gone_jobs.drift_with_suspended_jobs(drift, after.marks)
+    assert gone_jobs.notes_on_gone_jobs(told, "coreweave-1") == (
+        "workload/embed has finished and its Job object is gone: it is not run again; "
         "`meshctl restart embed --env coreweave-1` runs it again",
     )
 
@@ -93,10 +93,12 @@ def test_the_plan_says_the_same_and_leaves_the_state() -> None:
     run = Run(up())
     looked(run, seen(COMPLETE))
     before = copy.deepcopy(run.now)
-    told = look.as_up_mends(DEPLOYED, run.now, seen(None), look.in_cluster(run.now, seen(None)))
+    told = drift_check.drift_with_job_marks(
+        DEPLOYED, run.now, seen(None), drift_check.object_drift(run.now, seen(None))
+    )
     assert run.now == before
     assert outside(told) == "gone: job"
-    assert len(gone_jobs.notes(told, "coreweave-1")) == 1
+    assert len(gone_jobs.notes_on_gone_jobs(told, "coreweave-1")) == 1
 
 
 def outside(drift: Iterable[Step]) -> str:
@@ -108,30 +110,30 @@ def test_one_that_is_complete_and_being_deleted_counts_as_finished() -> None:
     run = Run(up())
     drift = looked(run, seen(COMPLETE, deletionTimestamp="2026-11-28T10:00:00Z"))
     assert [step.op for step in drift] == ["delete"]
-    assert with_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
+    assert with_finished_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
 
 
 @pytest.mark.parametrize("kill_after", ["rewrite", "reread"])
 def test_a_kill_in_between_forgets_nothing(kill_after: str) -> None:
     run = Run(up())
     looked(run, seen(COMPLETE))
-    gone = gone_jobs.gone_urns(look.in_cluster(run.now, seen(None)))
-    run.rewrite(lambda now: gone_jobs.remembered(now, {}, gone))
+    gone = gone_jobs.gone_urns(drift_check.object_drift(run.now, seen(None)))
+    run.rewrite(lambda now: gone_jobs.with_finished_jobs_recorded(now, {}, gone))
     if kill_after == "reread":
         run.reread(gone)
     else:
         looked(run, seen(None))
-    assert with_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
+    assert with_finished_marks(DEPLOYED, run.now).marks == {"embed": "coreweave-1"}
 
 
 def runs_again(after: Deployment, run: Run) -> None:
     owned = seen(None)
-    told = look.as_up_mends(after, run.now, owned, look.in_cluster(run.now, owned))
-    assert gone_jobs.notes(told, "coreweave-1") == ()
+    told = drift_check.drift_with_job_marks(after, run.now, owned, drift_check.object_drift(run.now, owned))
+    assert gone_jobs.notes_on_gone_jobs(told, "coreweave-1") == ()
     if told:
         assert outside(told) == "gone: job, which runs again"
     looked(run, owned)
-    assert with_marks(after, run.now).marks == {}
+    assert with_finished_marks(after, run.now).marks == {}
 
 
 @pytest.mark.parametrize("status", [{"active": 1}, {"conditions": [{"type": "Failed", "status": "True"}]}])

@@ -57,4 +57,4 @@ def version(size: int, *, latest: bool = True) -> dict[str, Any]:
 )
 def test_what_a_bucket_holds(bucket: Bucket, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_access, "client", lambda _: bucket)
-    assert object_access.held(STORE) == words
+    assert object_access.content_summary(STORE) == words

@@ -1,4 +1,4 @@
-"""What the API says of jobs, and what an `up` is to end with."""
+"""The states of jobs as the API has them, and the error with which an `up` ends when jobs have failed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.Mon
         pod("pretrain-0-a", "2026-11-28T10:05:00Z", "no data"),
     )
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), late, early))
-    found = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    found = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert found.why == (
         "BackoffLimitExceeded: Job has reached the specified backoff limit; "
         "pretrain-0-a: main ended with exit code 1: no data"
@@ -99,7 +99,7 @@ def secret(value: str) -> Any:
 def test_last_words_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), found, secret("hf_abcdefgh")))
-    told = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    told = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.last_words == "pretrain-0-a: main ended with exit code 1: 401: no access for [secret]"
 
 
@@ -112,7 +112,7 @@ def test_who_may_not_see_the_secrets_is_not_told_what_may_hold_them(monkeypatch:
 
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
     monkeypatch.setattr(ClusterAccess, "client", lambda _: Restricted(job(BACKOFF), found))
-    told = job_states.states(ClusterAccess("cw"), "llm-prod")["pretrain"]
+    told = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.why == "BackoffLimitExceeded: Job has reached the specified backoff limit"
 
 
@@ -120,29 +120,29 @@ FAILED = {"pretrain": JobState("pretrain", "failed", "BackoffLimitExceeded: no m
 
 
 def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it_again() -> None:
-    found = job_states.failure(deployment("cw"), FAILED)
+    found = job_states.failed_jobs_error(deployment("cw"), FAILED)
     assert found is not None
     assert (found.code, found.exit_code) == ("job-failed", 3)
-    assert found.what == "cw: the job of pretrain has failed; all else is up"
+    assert found.what == "cw: the job of pretrain has failed; everything else is up"
     assert found.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
     assert found.hint.startswith(
-        "mend the cause (`meshctl up cw` first if mesh.yaml changed), then `meshctl restart pretrain --env cw`;"
+        "fix the cause (`meshctl up cw` first if mesh.yaml changed), then `meshctl restart pretrain --env cw`;"
     )
 
 
 def test_what_is_not_to_run_is_not_held_against_an_up() -> None:
-    assert job_states.failure(deployment().paused(frozenset({"pretrain"})), FAILED) is None
-    assert job_states.failure(deployment().finished({"pretrain": "aws-east"}), FAILED) is None
-    assert job_states.failure(deployment(), {"pretrain": JobState("pretrain", "complete")}) is None
-    assert job_states.failure(deployment(), {}) is None
+    assert job_states.failed_jobs_error(deployment().paused(frozenset({"pretrain"})), FAILED) is None
+    assert job_states.failed_jobs_error(deployment().finished({"pretrain": "aws-east"}), FAILED) is None
+    assert job_states.failed_jobs_error(deployment(), {"pretrain": JobState("pretrain", "complete")}) is None
+    assert job_states.failed_jobs_error(deployment(), {}) is None
 
 
 def test_a_cluster_that_does_not_answer_is_told_and_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: Any) -> Any:
         raise UnreachableError("cw: the Kubernetes API server does not answer")
 
-    monkeypatch.setattr(job_states, "states", unreachable)
+    monkeypatch.setattr(job_states, "jobs_in_cluster", unreachable)
     monkeypatch.setattr(clusters, "access", lambda *_: SimpleNamespace())
     said: list[Progress] = []
     assert job_states.failure_after_up(deployment(), NO_OUTPUTS, cast("Any", said.append)) is None
-    assert "can't be told whether its jobs have failed" in said[0].action
+    assert "can't read whether its jobs have failed" in said[0].action

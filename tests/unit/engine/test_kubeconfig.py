@@ -48,13 +48,13 @@ def test_kubectl_finds_the_program_from_any_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "7", "clusters: 7", "clusters: [7]", "users: [{}]", "\0"])
-def test_a_file_that_is_no_kubeconfig_any_more_is_told(folder: Path, text: str) -> None:
+def test_an_invalid_kubeconfig_file_is_an_error(folder: Path, text: str) -> None:
     kubeconfig.path(folder).write_text(text)
     changes: list[Callable[[], object]] = [
         lambda: kubeconfig.write_context(folder, "a", made("a")),
         lambda: kubeconfig.remove_context(folder, "a"),
     ]
     for change in changes:
-        with pytest.raises(FileError, match="is no kubeconfig any more") as told:
+        with pytest.raises(FileError, match="is not a valid kubeconfig") as told:
             change()
-        assert "remove it" in told.value.hint
+        assert "remove the file" in told.value.hint

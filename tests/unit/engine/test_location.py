@@ -23,30 +23,30 @@ def state(region: str = "us-east-1", outputs: dict[str, str] = MADE, **provider:
 
 
 def test_a_new_environment_is_nowhere_yet() -> None:
-    assert location.saved(states.NOTHING) is None
-    location.refuse_other_region("aws-east", location.saved(states.NOTHING), "eu-west-1")
+    assert location.recorded_location(states.NOTHING) is None
+    location.refuse_other_region("aws-east", location.recorded_location(states.NOTHING), "eu-west-1")
 
 
 def test_region_profile_and_account_are_in_the_state() -> None:
-    assert location.saved(state(profile="prod")) == location.Location("us-east-1", "prod", "111111111111")
+    assert location.recorded_location(state(profile="prod")) == location.Location("us-east-1", "prod", "111111111111")
 
 
 def test_the_account_is_read_from_an_arn_where_nothing_names_its_owner() -> None:
     given = state(outputs={"Arn": "arn:aws:iam::222222222222:role/nodes"})
-    found = location.saved(given)
+    found = location.recorded_location(given)
     assert found is not None
     assert found.account == "222222222222"
 
 
 def test_buckets_of_a_store_elsewhere_say_nothing() -> None:
-    assert location.saved(state(endpointUrl="https://cwobject.com")) is None
+    assert location.recorded_location(state(endpointUrl="https://cwobject.com")) is None
 
 
 def test_another_region_is_refused_with_what_to_do() -> None:
-    location.refuse_other_region("aws-east", location.saved(state()), "us-east-1")
+    location.refuse_other_region("aws-east", location.recorded_location(state()), "us-east-1")
     with pytest.raises(UsageError) as caught:
-        location.refuse_other_region("aws-east", location.saved(state()), "eu-west-1")
-    assert caught.value.what == "aws-east is up in us-east-1 and can't become eu-west-1"
+        location.refuse_other_region("aws-east", location.recorded_location(state()), "eu-west-1")
+    assert caught.value.what == "aws-east is up in us-east-1 and can't be moved to eu-west-1 by changing its region"
     assert "meshctl destroy aws-east" in caught.value.hint
     assert "meshctl migrate" in caught.value.hint
 
@@ -56,5 +56,8 @@ def test_another_account_is_refused_and_an_unknown_one_is_not() -> None:
     location.refuse_other_account("aws-east", set(), "222222222222", "")
     with pytest.raises(UsageError) as caught:
         location.refuse_other_account("aws-east", {"111111111111"}, "222222222222", "test")
-    assert caught.value.what == "aws-east is in the AWS account 111111111111, and these are credentials of 222222222222"
+    assert (
+        caught.value.what
+        == "aws-east is in the AWS account 111111111111, but the credentials are of the account 222222222222"
+    )
     assert '"test"' in caught.value.why

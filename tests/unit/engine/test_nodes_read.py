@@ -11,6 +11,32 @@ from lightkube.resources.core_v1 import Node
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.model.observed import ObservedNode
+
+
+def read(monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], allocatable: dict[str, str]) -> ObservedNode:
+    ready = [NodeCondition(status="True", type="Ready")]
+    status = NodeStatus(capacity=allocatable, allocatable=allocatable, conditions=ready)
+    node = Node(metadata=ObjectMeta(name="n", labels=labels), spec=NodeSpec(), status=status)
+    client = SimpleNamespace(list=lambda kind: [node] if kind is Node else [])
+    monkeypatch.setattr(ClusterAccess, "client", lambda self: client)
+    (found,) = clusters.facts(ClusterAccess("dc1")).nodes
+    return found
+
+
+def test_all_rdma_resources_of_a_node_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"rdma/ib": "8", "rdma/shared_ib": "1k", "vpc.amazonaws.com/efa": "32", "hugepages-2Mi": "10256Mi"}
+    found = read(monkeypatch, {}, {"cpu": "16", "memory": "64Gi", **counts})
+    assert found.rdma == {"rdma/ib": 8, "rdma/shared_ib": 1000, "vpc.amazonaws.com/efa": 32}
+    assert (found.rdma_resource, found.rdma_count, found.huge_pages_mib) == ("rdma/ib", 8, 10256)
+
+
+def test_the_accelerators_of_a_node_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/gpu.vram": "192G"}
+    found = read(monkeypatch, labels, {"cpu": "16", "memory": "64Gi", "amd.com/gpu": "8"})
+    assert (found.gpu_model, found.gpu_count, found.gpu_resource) == ("AMD_Instinct_MI300X_OAM", 8, "amd.com/gpu")
+    sliced = {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "0", "nvidia.com/mig-1g.5gb": "56"}
+    assert read(monkeypatch, {}, sliced).gpu_parts == ("nvidia.com/mig-1g.5gb",)
 
 
 def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

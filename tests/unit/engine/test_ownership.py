@@ -45,33 +45,35 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_only_what_the_state_has_is_looked_at(looked_at: list[str], tmp_path: Path) -> None:
     """Somebody else's object of the same name is no business of ours."""
-    assert ownership.look(on_prem(tmp_path), STATE).decisions == ()
+    assert ownership.read_ownership(on_prem(tmp_path), STATE).decisions == ()
     assert looked_at == ["chat"]
 
 
 def test_before_the_first_up_nothing_is_looked_at(looked_at: list[str], tmp_path: Path) -> None:
-    assert ownership.look(on_prem(tmp_path), NOTHING) == Ownership("dc1")
-    assert ownership.look(deployment("aws-east"), STATE) == Ownership("aws-east")  # the cluster is not known yet
+    assert ownership.read_ownership(on_prem(tmp_path), NOTHING) == Ownership("dc1")
+    assert ownership.read_ownership(deployment("aws-east"), STATE) == Ownership(
+        "aws-east"
+    )  # the cluster is not known yet
     assert looked_at == []
 
 
 def test_a_cluster_that_can_not_be_asked_is_never_one_without_its_objects(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError):
-        ownership.look(on_prem(tmp_path), STATE)
+        ownership.read_ownership(on_prem(tmp_path), STATE)
 
 
 def test_what_is_to_be_taken_over_must_be_of_the_mesh() -> None:
     given = ("workload/chat:.spec.replicas", "storage/weights", "workload/chat")
     with pytest.raises(UsageError, match="the mesh has no storage/weights"):
-        ownership.checked_names(given, deployment("dc1"))
+        ownership.checked_take_over(given, deployment("dc1"))
     with pytest.raises(UsageError, match='the mesh has no workload/caht; did you mean "workload/chat"'):
-        ownership.checked_names(["workload/caht:.spec.replicas"], deployment("dc1"))
-    assert ownership.checked_names(["workload/chat"], deployment("dc1")) == ("workload/chat",)
-    assert ownership.checked_names([], deployment("dc1")) == ()
+        ownership.checked_take_over(["workload/caht:.spec.replicas"], deployment("dc1"))
+    assert ownership.checked_take_over(["workload/chat"], deployment("dc1")) == ("workload/chat",)
+    assert ownership.checked_take_over([], deployment("dc1")) == ()
     without = deployment("dc1").model_copy(update={"workloads": (), "endpoints": ()})
     with pytest.raises(UsageError, match="the mesh has no workload/chat"):
-        ownership.checked_names(["workload/chat"], without)
-    assert ownership.checked_names(["workload/chat"], without, deployment("dc1")) == ("workload/chat",)
+        ownership.checked_take_over(["workload/chat"], without)
+    assert ownership.checked_take_over(["workload/chat"], without, deployment("dc1")) == ("workload/chat",)
 
 
 def test_a_preview_holds_what_up_sets_by_itself_and_up_only_what_stays() -> None:
@@ -88,12 +90,12 @@ def test_a_preview_holds_what_up_sets_by_itself_and_up_only_what_stays() -> None
             decision("workload/c:deployment", REPLICAS, Verdict.TAKE_OVER),
         ),
     )
-    assert found.held(preview=False) == {"held workload/a:deployment spec.replicas": 3}
-    assert found.held(preview=True) == {
+    assert found.kept_values(preview=False) == {"held workload/a:deployment spec.replicas": 3}
+    assert found.kept_values(preview=True) == {
         "held workload/a:deployment spec.replicas": 3,
         "held workload/b:job spec.parallelism": 3,
     }
-    assert found.left == {"workload/a:deployment"}
+    assert found.resources_with_left_fields == {"workload/a:deployment"}
 
 
 def test_only_a_preview_takes_over_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

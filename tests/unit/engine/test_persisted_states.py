@@ -130,14 +130,18 @@ COMMANDS: dict[str, Callable[[Session], object]] = {
     "up": lambda session: session.up(DEPLOYED),
     "up --object-storage-only": lambda session: session.up_object_storage(DEPLOYED),
     "up --forget-cluster": lambda session: session.forget_cluster(ENVIRONMENT, None),
-    "restart": lambda session: session.remake_job(DEPLOYED, "pretrain"),
+    "restart": lambda session: session.rerun_job(DEPLOYED, "pretrain"),
     "destroy, asking": lambda session: session.lost_by_destroy(ENVIRONMENT),
     "destroy, showing": lambda session: session.destroy_plan(ENVIRONMENT),
     "destroy": lambda session: session.destroy(ENVIRONMENT, allow_data_loss=True),
     "migrate, planning": lambda session: session.deployed(ENVIRONMENT),
     "migrate, to it": lambda session: session.lost_by_up(DEPLOYED),
-    "migrations finish": lambda session: session.retire(DEPLOYED, keep_data=True, allow_data_loss=True),
-    "migrations rollback": lambda session: session.retire(DEPLOYED, keep_data=False, allow_data_loss=True),
+    "migrations finish": lambda session: session.destroy_keeping_data(
+        DEPLOYED, allow_data_loss=True, command="meshctl migrations finish"
+    ),
+    "migrations rollback": lambda session: session.destroy_with_data(
+        DEPLOYED, allow_data_loss=True, command="meshctl migrations rollback"
+    ),
     "status": lambda session: status.collect(session, ENVIRONMENT),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshctl.changes import Step
 from meshctl.deploy import plans
 from meshctl.model.deployment import Deployment, Price
-from tests.unit.migrate.twin import deployment
+from tests.unit.migrate.fake_gateway import deployment
 
 URN = "urn:pulumi:east::llm-prod::meshaws:s3:Bucket::"
 
@@ -24,26 +24,26 @@ def bucket(name: str, op: str) -> Step:
 
 def test_buckets_alone_cost_what_they_cost_and_nothing_more() -> None:
     steps = [bucket("weights", "same"), bucket("checkpoints", "create")]
-    found = plans.of_buckets(priced(), steps, None)
+    found = plans.plan_of_buckets(priced(), steps, None)
     assert (found.hourly_usd_before, found.hourly_usd_after) == (2.0, 4.0)
 
 
 def test_buckets_that_were_there_cost_something_before_the_rest_does() -> None:
     steps = [bucket("weights", "same"), bucket("checkpoints", "update")]
-    found = plans.done(priced(), steps, None, ())
+    found = plans.plan_of_run(priced(), steps, None, ())
     assert (found.hourly_usd_before, found.hourly_usd_after) == (4.0, 14.0)
 
 
 def test_buckets_beside_what_is_up_add_to_its_cost() -> None:
     before = deployment("east")
-    found = plans.of_buckets(priced(), [bucket("weights", "create")], before)
+    found = plans.plan_of_buckets(priced(), [bucket("weights", "create")], before)
     assert (found.hourly_usd_before, found.hourly_usd_after) == (10.0, 14.0)
 
 
 def test_buckets_whose_price_is_unknown_do_not_cost_nothing() -> None:
     unpriced = deployment("dc1")
     assert {store.price.usd_per_hour for store in unpriced.object_stores} == {None}
-    found = plans.of_buckets(unpriced, [bucket("weights", "create"), bucket("checkpoints", "create")], None)
+    found = plans.plan_of_buckets(unpriced, [bucket("weights", "create"), bucket("checkpoints", "create")], None)
     assert (found.hourly_usd_before, found.hourly_usd_after) == (0.0, None)
-    found = plans.done(unpriced, [bucket("weights", "same"), bucket("checkpoints", "same")], None, ())
+    found = plans.plan_of_run(unpriced, [bucket("weights", "same"), bucket("checkpoints", "same")], None, ())
     assert found.hourly_usd_before is None

@@ -20,7 +20,7 @@ def test_an_endpoint_of_a_profile_is_a_host_and_a_port(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     stores = tuple(store.model_copy(update={"profile": "dc1", "endpoint": ""}) for store in deployment().object_stores)
     assert stores
-    with pytest.raises(UsageError, match="no endpoint that can be used") as refused:
+    with pytest.raises(UsageError, match="no usable endpoint") as refused:
         object_access.with_endpoints(deployment().model_copy(update={"object_stores": stores, "provider": "onprem"}))
     assert 'of the AWS profile "dc1"' in refused.value.why
     assert "pw" not in refused.value.why

@@ -23,7 +23,7 @@ STATE = state(
 QUESTIONS: dict[str, Callable[[StackState], object]] = {
     "destroy": protection.lost_by_destroy,
     "retire": lambda state: protection.lost_by_destroy(state, keep_buckets=True),
-    "forget": protection.forgotten,
+    "forget": protection.lost_with_cluster,
     "up": lambda state: protection.lost_by_up(state, DEPLOYED, ()),
     "up, before its preview": lambda state: protection.may_lose(state, DEPLOYED),
     "up on another platform": lambda state: protection.lost_by_up(state, deployment(), ()),

@@ -10,13 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.deploy import kubeconfig
+from meshctl.deploy.deploy_state import deploy_state, stores_with_buckets
 from meshctl.deploy.guards import preconditions
-from meshctl.deploy.presence import presence, stores
 from meshctl.deploy.session import Session
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 from meshctl.model.environment import Environments
-from meshctl.model.observed import Presence
+from meshctl.model.observed import DeployState
 from meshctl.model.stack_state import StackState
 from meshctl.objects import object_access
 from tests.unit.deployments import deployment
@@ -91,7 +91,7 @@ class Cloud:
     def state(self) -> StackState:
         return state(*self.resources) if self.resources else StackState()
 
-    settled = state
+    recovered_state = state
 
     def retain(self, urns: frozenset[str]) -> None:
         self.moment()
@@ -123,7 +123,7 @@ class Retired(Session):
         return self.cloud
 
     @property
-    def names(self) -> Any:
+    def dns_records(self) -> Any:
         return self
 
     def drop(self, environment: str) -> None:
@@ -141,8 +141,10 @@ class Retired(Session):
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud().up()
-    monkeypatch.setattr(object_access, "held", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else "")
-    monkeypatch.setattr(object_access, "owner", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
+    monkeypatch.setattr(
+        object_access, "content_summary", lambda s: "1 object" if s.name in cloud.objects & cloud.buckets else ""
+    )
+    monkeypatch.setattr(object_access, "owner_urn", lambda s: bucket(s.name)["urn"] if s.name in cloud.buckets else "")
     monkeypatch.setattr(preconditions, "check_destroy", lambda *_: None)
     monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
     return cloud
@@ -150,7 +152,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 def retire(cloud: Cloud, tmp_path: Path, *, keep_data: bool = True) -> None:
     session_ = Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud)
-    session_.retire(DEPLOYMENT, keep_data=keep_data, allow_data_loss=not keep_data)
+    destroy = session_.destroy_keeping_data if keep_data else session_.destroy_with_data
+    destroy(DEPLOYMENT, allow_data_loss=not keep_data, command="meshctl migrations finish")
 
 
 @pytest.mark.parametrize("at", range(1, MOMENTS + 1))
@@ -161,8 +164,8 @@ def test_cut_off_anywhere_a_second_retire_takes_the_buckets_with_data_back(
     with pytest.raises(Killed):
         retire(cloud, tmp_path)
     retire(cloud, tmp_path)
-    assert presence(cloud.state()) is Presence.STORAGE
-    assert stores(cloud.state()) == list(KEPT)
+    assert deploy_state(cloud.state()) is DeployState.STORAGE
+    assert stores_with_buckets(cloud.state()) == list(KEPT)
     assert cloud.buckets == set(KEPT)
 
 
@@ -173,7 +176,7 @@ def test_all_moments_were_tried(cloud: Cloud, tmp_path: Path) -> None:
 
 def test_with_its_data_nothing_stays(cloud: Cloud, tmp_path: Path) -> None:
     retire(cloud, tmp_path, keep_data=False)
-    assert presence(cloud.state()) is Presence.NOTHING
+    assert deploy_state(cloud.state()) is DeployState.NOTHING
     assert cloud.buckets == set()
 
 
@@ -184,7 +187,7 @@ def test_a_destroy_after_a_retire_that_was_cut_off_lets_go_of_nothing(cloud: Clo
     with pytest.raises(Killed):
         retire(cloud, tmp_path)
     Retired(tmp_path, "llm-prod", ENVIRONMENTS, cloud=cloud).destroy("aws-east", allow_data_loss=True)
-    assert presence(cloud.state()) is Presence.NOTHING
+    assert deploy_state(cloud.state()) is DeployState.NOTHING
     assert cloud.buckets == set()
 
 
@@ -193,9 +196,9 @@ def test_a_bucket_of_that_name_that_is_another_s_is_left_alone(
 ) -> None:
     """An `up` that could not make its bucket, for the name was taken."""
     cloud.resources = [r for r in cloud.resources if "weights" not in r["urn"]]
-    monkeypatch.setattr(object_access, "owner", lambda s: "" if s.name == "weights" else bucket(s.name)["urn"])
+    monkeypatch.setattr(object_access, "owner_urn", lambda s: "" if s.name == "weights" else bucket(s.name)["urn"])
     retire(cloud, tmp_path)
-    assert stores(cloud.state()) == ["checkpoints"]
+    assert stores_with_buckets(cloud.state()) == ["checkpoints"]
 
 
 class Tagging:
@@ -222,10 +225,10 @@ class Tagging:
 )
 def test_whose_a_bucket_is(answer: Any, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_access, "client", lambda _: Tagging(answer))
-    assert object_access.owner(store("weights")) == owner
+    assert object_access.owner_urn(store("weights")) == owner
 
 
 def test_keys_that_are_no_longer_valid_tell_nothing_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_access, "client", lambda _: Tagging("ExpiredToken"))
     with pytest.raises(CredentialsError):
-        object_access.owner(store("weights"))
+        object_access.owner_urn(store("weights"))

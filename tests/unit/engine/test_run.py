@@ -95,7 +95,7 @@ def test_a_program_that_is_refused_ends_the_run_with_the_refusal() -> None:
 
     def program() -> None:
         with pytest.raises(LockedError):
-            refused.checked(refuse)
+            refused.run_check(refuse)
 
     refused = run_of(FailingStack("error: an unhandled error", then=program))
     with pytest.raises(LockedError) as told:

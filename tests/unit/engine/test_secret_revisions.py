@@ -33,5 +33,5 @@ def state(revision: str, value: str) -> StackState:
     ("before", "revision"), [(states.NOTHING, "1"), (state("3", "same"), "3"), (state("3", "other"), "4")]
 )
 def test_a_revision_counts_the_values_that_a_secret_has_had(before: StackState, revision: str) -> None:
-    found = secret_revisions.revisions(with_secret(), {"secret.token": "same"}, before)
+    found = secret_revisions.revision_values(with_secret(), {"secret.token": "same"}, before)
     assert found == {"revision.chat-secrets": revision}

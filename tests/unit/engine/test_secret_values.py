@@ -57,7 +57,7 @@ def test_a_registry_is_opened_by_a_docker_configuration(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("value", ["token", "[]", '{"auths": {}}', '{"auths": {"ghcr.io": {}}, "credsStore": "x"}'])
 def test_what_opens_no_registry_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GHCR", value)
-    with pytest.raises(UsageError, match="ghcr opens no registry"):
+    with pytest.raises(UsageError, match="ghcr has no registry credentials"):
         secret_values.collect(private(), environments())
 
 
@@ -71,7 +71,7 @@ def test_a_line_end_at_the_end_of_a_file_is_no_part_of_the_value(tmp_path: Path)
 def test_bytes_that_are_no_text_are_refused_and_never_shown(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    assert f"token ({file} is no UTF-8 text" in refusal(environments(file)).what
+    assert f"token ({file} is not UTF-8 text" in refusal(environments(file)).what
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n"])
@@ -100,3 +100,31 @@ def test_a_value_that_was_pasted_as_its_variable_is_not_shown(monkeypatch: pytes
     monkeypatch.delenv("TOKEN", raising=False)
     given = environments().model_copy(update={"secrets": {"token": SecretSource(env=PLANTED.decode())}})
     assert refusal(given).what == "no value for the secret token (the variable of secrets.token.env is not set)"
+
+
+def test_a_value_that_linux_takes_as_a_variable_and_one_that_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "x" * (131071 - len("TOKEN=")))
+    assert "secret.token" in secret_values.collect(with_secrets(TOKEN="token"), environments())
+    refused = refusal(environments(), TOKENS="token")
+    assert refused.what == "the secret token is too long for a variable of chat"
+    assert refused.why == "TOKENS=… has 131,072 bytes; Linux starts no program with more than 131,071"
+
+
+def test_all_values_of_a_workload_fit_into_one_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "x" * (131071 - len("TOKEN_0=")))
+    secret_values.collect(with_secrets(**{f"TOKEN_{number}": "token" for number in range(8)}), environments())
+    refused = refusal(environments(), **{f"TOKEN_{number}": "token" for number in range(9)})
+    assert refused.what == "the secrets of chat are too long"
+
+
+def test_a_file_holds_a_secret_that_is_too_long_for_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_files(count: int) -> Deployment:
+        made = with_secrets()
+        files = {f"/run/secrets/{number}": "token" for number in range(count)}
+        return made.model_copy(update={"workloads": (made.workload("chat").model_copy(update={"secret_files": files}),)})
+
+    monkeypatch.setenv("TOKEN", "x" * 131072)
+    assert "`secrets: {/run/secrets/token: token}`" in refusal(environments(), TOKEN="token").hint
+    assert len(secret_values.collect(with_files(8), environments())["secret.token"]) == 131072
+    with pytest.raises(UsageError, match="the secrets of chat are too long"):
+        secret_values.collect(with_files(9), environments())

@@ -43,7 +43,7 @@ def test_a_running_up_is_told_with_who_and_since_when(tmp_path: Path, monkeypatc
     who = f"ann on {HOST} (pid {os.getpid()})"
     assert status_text(found) == (
         f"e: degraded\n  an `up` or `destroy` by {who} is running since 2026-11-28T14:00:00:"
-        " what is not there yet may still come\n"
+        " what is missing may still come\n"
     )
     assert found.document()["running"]["user"] == "ann"
     unknown = with_holder(EnvironmentStatus("e", "unknown", error="no answer"), holder)

@@ -12,7 +12,7 @@ import pytest
 
 from meshctl import eks_token
 from meshctl.deploy.guards import location
-from meshctl.dns import endpoint_names
+from meshctl.dns import endpoint_records
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshctl.objects import listing, object_access
 from meshctl.objects.store import ObjectAccess
@@ -39,8 +39,8 @@ def test_a_store_that_does_not_answer(error: Exception, monkeypatch: pytest.Monk
     store = deployment().object_stores[0]
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(UnreachableError, match=f"the object store of {store.name} does not answer"):
-        object_access.held(store)
-    with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.named(_access()):
+        object_access.content_summary(store)
+    with pytest.raises(UnreachableError, match="s3://weights does not answer"), listing.translate_errors(_access()):
         raise error
 
 
@@ -52,16 +52,16 @@ def test_a_certificate_that_is_refused_is_not_asked_for_again(monkeypatch: pytes
         raise error
 
     monkeypatch.setattr(object_access, "client", refuse)
-    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    monkeypatch.setattr(endpoint_records, "aws_session", refuse)
     monkeypatch.setattr(location, "aws_session", refuse)
     match = "the certificate was refused"
     with pytest.raises(CredentialsError, match=match) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert "certificate has expired" in caught.value.why
-    with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.named(_access()):
+    with pytest.raises(CredentialsError, match=f"s3://weights: {match}"), listing.translate_errors(_access()):
         raise error
     with pytest.raises(CredentialsError, match=f"Route 53: {match}"):
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")
     with pytest.raises(CredentialsError, match=f"AWS STS: {match}"):
         location.caller_account("us-east-1", "")
 
@@ -88,13 +88,13 @@ def test_a_store_or_a_dns_service_that_says_not_now(
 
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(MeshError) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert type(caught.value) is kind
-    with pytest.raises(kind), listing.named(_access()):
+    with pytest.raises(kind), listing.translate_errors(_access()):
         raise error
-    monkeypatch.setattr(endpoint_names, "aws_session", refuse)
+    monkeypatch.setattr(endpoint_records, "aws_session", refuse)
     with pytest.raises(MeshError) as caught:
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")
     assert isinstance(caught.value, BusyError) == (kind is BusyError)
 
     if kind is not MeshError:
@@ -105,8 +105,8 @@ def test_a_store_or_a_dns_service_that_says_not_now(
 
 
 SOURCES: list[Callable[[], object]] = [
-    lambda: object_access.held(deployment().object_stores[0]),
-    lambda: endpoint_names.hosted_zone_id("example.com", "ops"),
+    lambda: object_access.content_summary(deployment().object_stores[0]),
+    lambda: endpoint_records.hosted_zone_id("example.com", "ops"),
     lambda: location.caller_account("us-east-1", "ops"),
 ]
 
@@ -120,7 +120,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
             raise error
 
         monkeypatch.setattr(object_access, "client", raise_it)
-        monkeypatch.setattr(endpoint_names, "aws_session", raise_it)
+        monkeypatch.setattr(endpoint_records, "aws_session", raise_it)
         monkeypatch.setattr(location, "aws_session", raise_it)
 
     return refuse
@@ -176,9 +176,9 @@ def test_a_missing_right_on_a_bucket_is_told_by_who_asks(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(object_access, "client", refuse)
     with pytest.raises(MeshError) as caught:
-        object_access.held(deployment().object_stores[0])
+        object_access.content_summary(deployment().object_stores[0])
     assert type(caught.value) is MeshError
-    with pytest.raises(CredentialsError), listing.named(_access()):
+    with pytest.raises(CredentialsError), listing.translate_errors(_access()):
         raise error
 
 
@@ -195,4 +195,4 @@ def test_a_dns_service_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UnreachableError, match="Route 53 does not answer"):
-        endpoint_names.hosted_zone_id("example.com", "")
+        endpoint_records.hosted_zone_id("example.com", "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshctl.deploy.guards.upgrade import kept, refuse_version_jump
+from meshctl.deploy.guards.upgrade import refuse_version_jump, with_running_version
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Cluster
 from meshctl.model.stack_state import StackState
@@ -38,7 +38,7 @@ def test_an_older_version_is_refused() -> None:
 
 def test_a_cluster_keeps_its_version_until_another_one_is_asked_for() -> None:
     made = deployment("aws-east", cluster=Cluster(name="c", version="1.35"))
-    assert kept(made, state("1.33")).cluster.version == "1.33"
-    assert kept(made, states.NOTHING).cluster.version == "1.35"
+    assert with_running_version(made, state("1.33")).cluster.version == "1.33"
+    assert with_running_version(made, states.NOTHING).cluster.version == "1.35"
     asked = deployment("aws-east", cluster=Cluster(name="c", version="1.34", version_asked=True))
-    assert kept(asked, state("1.33")) is asked
+    assert with_running_version(asked, state("1.33")) is asked

@@ -28,7 +28,7 @@ def state(capacity_gib: int) -> StackState:
 def test_a_smaller_lustre_file_system_is_refused() -> None:
     with pytest.raises(UsageError, match="storage/shared has 4800 GiB and can't shrink to 2400 GiB") as refused:
         volume_sizes.check(of_size(2400), state(4800))
-    assert "grow, not shrink" in refused.value.hint
+    assert "grow but not shrink" in refused.value.hint
 
 
 @pytest.mark.parametrize("there", [1200, 2400])

@@ -15,10 +15,10 @@ from unittest import mock
 from meshctl import secret_variables
 from meshctl.deploy.secrets import secret_values
 from meshctl.deploy.session import Session
-from meshctl.dns import endpoint_names, names
+from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
 from meshctl.resolve import report
-from stacks.edge import Name
+from stacks.edge import DnsRecord
 from tests.unit.fields import effects
 from tests.unit.fields.sample import Read
 
@@ -40,7 +40,7 @@ def dns_records(read: Read) -> object:
     """The records that `up` writes for the mesh's endpoints."""
     deployment = _on_aws(read)
     addresses = {endpoint.name: "10.0.0.1" for endpoint in deployment.endpoints}
-    return names.after_up(deployment, {}, addresses, read.environments.dns)
+    return records.after_up(deployment, {}, addresses, read.environments.dns)
 
 
 def dns_credentials(read: Read) -> object:
@@ -51,8 +51,8 @@ def dns_credentials(read: Read) -> object:
         written.append(program)
         return mock.Mock(spec=["up"])
 
-    name = Name("chat.example.com", "aws", "10.0.0.1", zone_id="Z1")
-    endpoint_names.EndpointNames("every", read.environments.dns, run).write({"chat": name}, current={})
+    name = DnsRecord("chat.example.com", "aws", "10.0.0.1", zone_id="Z1")
+    endpoint_records.EndpointRecords("every", read.environments.dns, run).write({"chat": name}, current={})
     (program,) = written
     assert isinstance(program, functools.partial)
     return program.keywords["profile"]

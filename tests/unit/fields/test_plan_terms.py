@@ -27,6 +27,10 @@ CALLED = {
     "workloads.*.pool": "nodeSelector",
     "workloads.*.checkpoint.signal": "stop command",
     "workloads.*.checkpoint.grace": "grace in seconds",
+    "workloads.*.before.*.image": "init container before-1",
+    "workloads.*.before.*.command": "init container before-1",
+    "workloads.*.before.*.args": "init container before-1",
+    "workloads.*.before.*.env": "init container before-1",
 }
 
 

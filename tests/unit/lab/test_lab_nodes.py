@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_a_node_has_the_hardware_of_its_machine_type() -> None:
     assert P5 is not None
     found = capacity(P5)
     assert (found["cpu"], found["nvidia.com/gpu"], found["vpc.amazonaws.com/efa"]) == ("192", "8", "32")
-    assert found["memory"] == f"{int(2048 * 1024 * 0.98)}Mi"
+    assert found["memory"] == f"{math.ceil(2048 * 1024 * 0.98)}Mi"
 
 
 def test_a_machine_without_gpus_offers_none() -> None:
@@ -138,3 +139,9 @@ def test_a_node_has_less_for_pods_than_the_machine_and_at_least_what_check_allow
 def test_a_site_whose_kubelets_keep_nothing_offers_all_that_it_has() -> None:
     status = manifest(onprem.CPU_NODES, 0)["status"]
     assert status["allocatable"] == status["capacity"]
+
+
+def test_a_node_of_coreweave_reports_what_the_catalog_says_that_it_reports() -> None:
+    machine = load_catalog().machine("coreweave", "gd-8xh200ib-i128")
+    assert machine is not None
+    assert capacity(machine)["memory"] == f"{math.ceil(2014.3 * 1024)}Mi"

@@ -69,9 +69,9 @@ def test_the_mark_is_not_passed_to_the_user(tmp_path: Path) -> None:
 
 def test_one_command_at_a_time(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab")
-    with lab.held(), pytest.raises(LabError, match="being started or ended"), lab.held():
+    with lab.exclusively(), pytest.raises(LabError, match="being started or ended"), lab.exclusively():
         pass
-    with lab.held():
+    with lab.exclusively():
         assert lab.root.is_dir()
 
 

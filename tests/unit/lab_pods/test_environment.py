@@ -16,10 +16,32 @@ DATA = {("Secret", "keys"): {"id": b"AK"}, ("ConfigMap", "set"): {"X": b"1"}, ("
 
 @pytest.mark.parametrize(
     ("text", "expanded"),
-    [("$(A)/x", "1/x"), ("$(UNKNOWN)", "$(UNKNOWN)"), ("$$(A)", "$(A)"), ("$A ${A}", "$A ${A}"), ("$(A)$(A)", "11")],
+    [
+        ("$(A)/x", "1/x"),
+        ("$(UNKNOWN)", "$(UNKNOWN)"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$A ${A}", "$A ${A}"),
+        ("$(A)$(A)", "11"),
+        ("$(odd name)", "2"),
+        ("$(echo $$)", "$(echo $$)"),
+        ("$(echo $(A))", "$(echo $(A))"),
+        ("$(A", "$(A"),
+        ("$", "$"),
+        ("$$\u00e9", "$\u00e9"),
+        ("$\u00e9", "$\u00c3\ufffd"),
+    ],
 )
 def test_variables_are_expanded_as_kubernetes_does(text: str, expanded: str) -> None:
-    assert environment.expand(text, {"A": "1"}) == expanded
+    assert environment.expand(text, {"A": "1", "odd name": "2"}) == expanded
+
+
+def test_a_process_gets_the_address_that_it_can_listen_on() -> None:
+    seen = environment.as_seen_inside(POD, "127.65.0.2")
+    address = {"name": "MESH_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    container = {"name": "main", "env": [address, {"name": "URL", "value": "tcp://$(MESH_ADDRESS):29500"}]}
+    assert environment.variables(container, seen, {})["URL"] == "tcp://127.65.0.2:29500"
+    assert POD["status"]["podIP"] == "10.240.0.2"
 
 
 def test_every_source_of_a_variable() -> None:

@@ -21,7 +21,7 @@ from meshctl.lab.images import openai_server
     ],
 )
 def test_known_images_agree_with_the_expression_for_the_simulator(name: str, module: str | None) -> None:
-    found = images.known(name)
+    found = images.runnable(name)
     assert (found.module if found else None) == module
     assert bool(re.search(images.REGEX, name)) == (found is not None)
 
@@ -41,13 +41,13 @@ def test_known_images_agree_with_the_expression_for_the_simulator(name: str, mod
     ],
 )
 def test_a_command_keeps_its_options_only(command: list[str], args: list[str], expected: list[str]) -> None:
-    image = images.known("vllm/vllm-openai:1")
+    image = images.runnable("vllm/vllm-openai:1")
     assert image is not None
     assert images.argv(image, command, args, "py") == expected
 
 
 def test_a_real_program_takes_the_containers_args() -> None:
-    image = images.known("rclone/rclone:1.75")
+    image = images.runnable("rclone/rclone:1.75")
     assert image is not None
     assert images.argv(image, [], ["copy", "a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["rclone", "copy"], ["a", "b"], "py") == ["rclone", "copy", "a", "b"]

@@ -275,7 +275,7 @@ WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {ht
                 MESH.replace("nodes: 1", f"nodes: 1, accelerator: {{count: 1, model: {model}}}"),
                 f'5:48: pools.p.accelerator.model: "{model.strip(QUOTE)}" names no model; write it like H100',
             )
-            for model in ('"-"', "NVIDIA", "nvidia tesla", "80GB", "NVIDIA-80GB")
+            for model in ('"-"', "NVIDIA", "nvidia tesla", "AMD Instinct", "80GB", "NVIDIA-80GB")
         ),
     ],
 )

@@ -86,7 +86,7 @@ def test_all_files_together_have_a_limit(folder: Path, monkeypatch: pytest.Monke
         ("files: {/p: 7}", "expected text, got 7"),
         ("files: {/p: ''}", "must not be empty"),
         ("files: {/p: {text: x}}", "expected text, got a mapping"),
-        ("files: prompt.yaml", 'expected a mapping, got "prompt.yaml"'),
+        ("files: prompt.yaml", 'expected a mapping like {/etc/app.yaml: app.yaml}, got "prompt.yaml"'),
         ("files: {/m/p: prompt.yaml}, mounts: {s: {path: /m}}", '"/m/p" lies inside of the mount of storage s at /m'),
         ("files: {/m: prompt.yaml}, mounts: {s: {path: /m/}}", '"/m" is taken by the mount of storage s already'),
         (

@@ -1,4 +1,4 @@
-"""Whether anyone works on a migration: the journal of a killed run looks like that of a running one."""
+"""Whether a run works on a migration now, which the journal alone can't show: only the lock can."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from meshctl.errors import LockedError
 from meshctl.migrate import views
 from meshctl.migrate.journal import guard, lock
 from meshctl.migrate.migration import Migrations
+from tests.unit.migrate.fake_gateway import FakeGateway, Killed
 from tests.unit.migrate.test_journal_lock import ended_process, leave_lock
-from tests.unit.migrate.test_migration import _move, migrations, moved
-from tests.unit.migrate.twin import Killed, Twin
+from tests.unit.migrate.test_migration import _move, migrations_of, moved
 
 ELSEWHERE = replace(lock.this_process(), host=f"not-{socket.gethostname()}", pid=4711, since="2026-11-28T09:00:00Z")
 
 
 @pytest.fixture
 def killed() -> Migrations:
-    """A migration whose run was killed on its way, without its lock."""
-    store, twin = MemoryStore(), Twin().begin()
-    twin.kill_at = 20
+    """A migration whose run was killed, and whose lock is gone."""
+    store, gateway = MemoryStore(), FakeGateway().begin()
+    gateway.kill_at = 20
     with contextlib.suppress(Killed):
-        _move(twin, migrations(twin, store))
-    twin.revive()
-    found = migrations(twin, store)
-    unlock(found)
-    return found
+        _move(gateway, migrations_of(gateway, store))
+    gateway.revive()
+    migrations = migrations_of(gateway, store)
+    unlock(migrations)
+    return migrations
 
 
-def unlock(found: Migrations) -> None:
-    """The lock of a killed run here is that of this process, which lives."""
-    for path in found.store.paths("migrations/demo/locks"):
-        found.store.delete(path)
+def unlock(migrations: Migrations) -> None:
+    """Delete the lock: in a test the killed run and this process are the same, so the lock's owner seems alive."""
+    for path in migrations.store.paths("migrations/demo/locks"):
+        migrations.store.delete(path)
 
 
-def shown(found: Migrations) -> tuple[str, dict[str, object]]:
-    """Each way of asking, of which all say the same."""
-    seen = found.seen()
+def shown(migrations: Migrations) -> tuple[str, dict[str, object]]:
+    """The state as text and as JSON, after checking that all commands show the same."""
+    seen = migrations.status()
     listed, document = views.list_text([seen]), views.summary_document(*seen)
     assert json.loads(json.dumps(document)) == document
     assert views.detail_document(*seen).items() >= document.items()
-    opened = guard.open_migration(found.store, "demo")
+    opened = guard.open_migration(migrations.store, "demo")
     assert opened is not None
     assert opened.activity == seen.activity
     head = listed.splitlines()[0].rpartition("west  ")[2].rpartition(", next")[0]
@@ -55,18 +55,18 @@ def shown(found: Migrations) -> tuple[str, dict[str, object]]:
     return listed, document
 
 
-def assert_stopped(found: Migrations) -> None:
-    text, document = shown(found)
-    name = found.ids()[0]
+def assert_stopped(migrations: Migrations) -> None:
+    text, document = shown(migrations)
+    name = migrations.ids()[0]
     assert "west  stopped, next " in text
     assert f"next:\n  meshctl migrations resume {name} " in text
     assert f"\n  meshctl migrations rollback {name}  goes back to east\n" in text
     assert document["state"] == "running", "how far it is"
-    opened = guard.open_migration(found.store, "demo")
+    opened = guard.open_migration(migrations.store, "demo")
     assert opened is not None
     with pytest.raises(LockedError, match=r"\(east -> west\): stopped") as refused:
         guard.refuse(*opened, "west", "up")
-    assert "half moved" in refused.value.why
+    assert "partly moved" in refused.value.why
     assert f"`meshctl migrations resume {name}`" in refused.value.hint
     assert (document["active"], document["worked_on_by"]) == (False, None)
     assert document["next"] == [f"meshctl migrations {word} {name}" for word in ("resume", "rollback")]
@@ -82,50 +82,50 @@ def test_a_run_whose_process_is_gone_is_stopped(killed: Migrations) -> None:
 
 
 def test_a_process_that_lives_is_named_and_nothing_else_is_proposed(killed: Migrations) -> None:
-    with lock.locked(killed.store, "demo") as held:
+    with lock.locked(killed.store, "demo") as lease:
         text, document = shown(killed)
-    assert f"west  running (pid {os.getpid()}, since {held.owner.since}), next " in text
+    assert f"west  running (pid {os.getpid()}, since {lease.owner.since}), next " in text
     assert "next:" not in text
     assert document["active"] is True
     assert document["next"] == []
     assert document["worked_on_by"] == {
-        "user": held.owner.user,
+        "user": lease.owner.user,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "since": held.owner.since,
+        "since": lease.owner.since,
     }
 
 
 def test_of_another_host_only_the_lock_is_known(killed: Migrations) -> None:
     leave_lock(killed.store, ELSEWHERE)
     text, document = shown(killed)
-    where = f"running on {ELSEWHERE.host} (pid 4711, since 2026-11-28T09:00:00Z), as far as the lock says"
+    where = f"running on {ELSEWHERE.host} (pid 4711, since 2026-11-28T09:00:00Z), according to the lock"
     assert f"west  {where}, next " in text
-    assert "next, once that run is gone for good:\n  meshctl migrations resume" in text
+    assert "next, if that run is gone for good:\n  meshctl migrations resume" in text
     assert document["active"] is None
     assert all(command.endswith(" --break-lock") for command in document["next"])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("way", "said"), [("rollback", "rollback stopped"), ("finish", "finish stopped")])
 def test_a_way_back_or_an_end_that_was_cut_off_is_said_to_have_stopped(way: str, said: str) -> None:
-    twin = Twin().begin()
-    found = moved(twin)
-    twin.kill_at = twin.moments + 6
+    gateway = FakeGateway().begin()
+    migrations = moved(gateway)
+    gateway.kill_at = gateway.moments + 6
     with pytest.raises(Killed):
-        getattr(found, way)()
-    twin.revive()
-    unlock(found)
-    text, document = shown(found)
+        getattr(migrations, way)()
+    gateway.revive()
+    unlock(migrations)
+    text, document = shown(migrations)
     assert f"west  {said}, next " in text
-    assert document["next"][0] == f"meshctl migrations resume {found.ids()[0]}"  # type: ignore[index]
+    assert document["next"][0] == f"meshctl migrations resume {migrations.ids()[0]}"  # type: ignore[index]
 
 
 def test_one_that_waits_is_not_stopped_and_one_that_is_over_is_nobody_s() -> None:
-    found = moved(Twin().begin())
-    assert "west  waiting\n" in views.list_text([found.seen()])
-    name = found.ids()[0]
-    assert shown(found)[1]["next"] == [f"meshctl migrations {word} {name}" for word in ("finish", "rollback")]
-    found.finish()
-    leave_lock(found.store, ELSEWHERE, 7)
-    document = views.summary_document(*found.seen())
+    migrations = moved(FakeGateway().begin())
+    assert "west  waiting\n" in views.list_text([migrations.status()])
+    name = migrations.ids()[0]
+    assert shown(migrations)[1]["next"] == [f"meshctl migrations {word} {name}" for word in ("finish", "rollback")]
+    migrations.finish()
+    leave_lock(migrations.store, ELSEWHERE, 7)
+    document = views.summary_document(*migrations.status())
     assert (document["active"], document["worked_on_by"], document["next"]) == (False, None, [])

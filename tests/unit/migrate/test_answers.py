@@ -1,4 +1,4 @@
-"""A person's answer (`--done`, `--again`) is taken for the step that asked, and for no other."""
+"""The user's answer (`--done`, `--again`) is accepted only for the step that needs one."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Any
 import pytest
 
 from meshctl.errors import AmbiguousStepError, ParityError, UsageError
+from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.world import EndpointTarget
-from tests.unit.migrate.test_migration import OPTIONS, migrations, moved
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_migration import OPTIONS, migrations_of, moved
 
 
-def asking(twin: Twin) -> Migrations:
-    """A migration that stopped because someone else moved the name: `cutover/names` asks."""
-    found = migrations(twin)
-    plan = found.plan("east", "west", OPTIONS)
-    twin.names["chat"] = EndpointTarget("third", "third-lb")
-    twin.check = lambda: None  # type: ignore[method-assign]
+def asking(gateway: FakeGateway) -> Migrations:
+    """A migration that has stopped in `cutover/names`, because someone else has changed the DNS record."""
+    migrations = migrations_of(gateway)
+    plan = migrations.plan("east", "west", OPTIONS)
+    gateway.names["chat"] = EndpointTarget("third", "third-lb")
+    gateway.check = lambda: None  # type: ignore[method-assign]
     with pytest.raises(AmbiguousStepError):
-        found.start(plan)
-    return found
+        migrations.start(plan)
+    return migrations
 
 
-def refused(found: Migrations, **answers: str) -> UsageError:
-    """The refusal; nothing may be written by it."""
-    before = found.history()[1].records
+def refused(migrations: Migrations, **answers: str) -> UsageError:
+    """The error of the refused answer. A refusal must not write a record."""
+    before = migrations.history()[1].records
     with pytest.raises(UsageError) as error:
-        found.resume(**answers)  # type: ignore[arg-type]
-    assert found.history()[1].records == before
+        migrations.resume(**answers)  # type: ignore[arg-type]
+    assert migrations.history()[1].records == before
     assert error.value.exit_code == 64
     return error.value
 
 
 @pytest.mark.parametrize("answer", ["done", "again"])
 def test_the_gate_is_not_passed_by_an_answer(answer: str) -> None:
-    twin = Twin().begin()
-    found = migrations(twin)
-    plan = found.plan("east", "west", OPTIONS)
-    twin.buckets["west-weights"] = {"w/1": b"X" * 10}
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan("east", "west", OPTIONS)
+    gateway.buckets["west-weights"] = {"w/1": b"X" * 10}
     with pytest.raises(ParityError):
-        found.start(plan)
-    error = refused(found, **{answer: "verify/weights"})
+        migrations.start(plan)
+    error = refused(migrations, **{answer: "verify/weights"})
     assert "verify/weights" in error.what
     assert "no step" in error.why
     assert "migrations resume" in error.hint
@@ -52,54 +52,54 @@ def test_the_gate_is_not_passed_by_an_answer(answer: str) -> None:
 @pytest.mark.parametrize("step", ["nonsense/step", "verify/weights", "start/target", "cutover/dns"])
 @pytest.mark.parametrize("answer", ["done", "again"])
 def test_only_the_step_that_asked_is_answered(step: str, answer: str) -> None:
-    found = asking(Twin().begin())
-    error = refused(found, **{answer: step})
+    migrations = asking(FakeGateway().begin())
+    error = refused(migrations, **{answer: step})
     assert step in error.what
     assert "cutover/names" in error.why
 
 
 def test_an_answer_that_nobody_asked_for_is_refused() -> None:
-    refused(moved(Twin().begin()), done="observe/health")
+    refused(moved(FakeGateway().begin()), done="observe/health")
 
 
 def test_two_answers_to_one_question_are_refused() -> None:
-    refused(asking(Twin().begin()), done="cutover/names", again="cutover/names")
+    refused(asking(FakeGateway().begin()), done="cutover/names", again="cutover/names")
 
 
 @pytest.mark.parametrize(("answer", "leads_to"), [("done", "third"), ("again", "west")])
 def test_the_step_that_asked_is_done_as_said(answer: str, leads_to: str) -> None:
-    twin = Twin().begin()
-    found = asking(twin)
-    twin.resolve_dns = lambda _host: ["west-lb"]  # type: ignore[method-assign, assignment]
-    assert found.resume(**{answer: "cutover/names"}).state == "waiting"  # type: ignore[arg-type]
-    assert twin.names["chat"].environment == leads_to
+    gateway = FakeGateway().begin()
+    migrations = asking(gateway)
+    gateway.resolve_dns = lambda _host: ["west-lb"]  # type: ignore[method-assign, assignment]
+    assert migrations.resume(**{answer: "cutover/names"}).state == "waiting"  # type: ignore[arg-type]
+    assert gateway.names["chat"].environment == leads_to
 
 
 def test_a_question_is_over_once_the_migration_turns() -> None:
-    twin = Twin().begin()
-    found = asking(twin)
-    found.stop.request()
+    gateway = FakeGateway().begin()
+    migrations = asking(gateway)
+    migrations.stop.request()
     with pytest.raises(BaseException, match="safe point"):
-        found.rollback()
-    found.stop.requested = False
-    refused(found, done="cutover/names")
+        migrations.rollback()
+    migrations.stop.requested = False
+    refused(migrations, done="cutover/names")
 
 
 def test_a_journal_that_does_not_say_what_kind_a_failure_was_asks_again() -> None:
-    found = asking(Twin().begin())
-    _forget_kinds(found)
-    error = refused(found, again="cutover/names")
+    migrations = asking(FakeGateway().begin())
+    _forget_kinds(migrations)
+    error = refused(migrations, again="cutover/names")
     assert "migrations resume" in error.hint
     with pytest.raises(AmbiguousStepError):
-        found.resume()
-    assert found.resume(again="cutover/names").state == "waiting"
+        migrations.resume()
+    assert migrations.resume(again="cutover/names").state == "waiting"
 
 
-def _forget_kinds(found: Migrations) -> None:
-    """The journal as it was written before failures had a code."""
-    for path in found.store.paths(f"migrations/demo/{found.ids()[0]}"):
+def _forget_kinds(migrations: Migrations) -> None:
+    """Change the journal to that of an older version, whose failures have no code."""
+    for path in migrations.store.paths(f"migrations/demo/{migrations.ids()[0]}"):
         if path.endswith("-failed.json"):
-            record: dict[str, Any] = json.loads(found.store.read(path) or "")
+            record: dict[str, Any] = json.loads(migrations.store.read(path) or "")
             del record["data"]["code"]
-            found.store.delete(path)
-            assert found.store.create(path, json.dumps(record))
+            migrations.store.delete(path)
+            assert migrations.store.create(path, json.dumps(record))

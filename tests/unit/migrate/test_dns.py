@@ -1,4 +1,4 @@
-"""What is asked of which name server, and what it means that one of them, or all, do not answer."""
+"""Which name server is asked, and what happens if one of them, or all, do not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said before a migration of how long things stand still, and after it of how long they did."""
+"""The estimate of the downtime before a migration, and the actual downtime in its summary."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
 from meshctl.migrate.views import summary
 from meshctl.migrate.views.downtime import NOT_ESTIMATED, downtime, downtime_lines
 from meshctl.objects.listing import Item
-from tests.unit.migrate.test_migration import MOVE, _go_on, _killed, _move, migrations, moved
-from tests.unit.migrate.twin import Killed, Twin, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
+from tests.unit.migrate.test_migration import MOVE, _go_on, _killed, _move, migrations_of, moved
 
 MIB = 1 << 20
 
@@ -24,19 +24,19 @@ def facts(read_bytes: int, objects: int = 1000) -> tuple[StoreFacts, ...]:
 
 def test_what_must_be_read_and_listed_counts() -> None:
     source, target = deployment("east"), deployment("west")
-    found = downtime(plan_migration(source, target, facts(125 * 10**9), Options()))
-    assert found is not None
-    assert found.at_least_s == pytest.approx(3 + 0.8 + 2000)
+    estimate = downtime(plan_migration(source, target, facts(125 * 10**9), Options()))
+    assert estimate is not None
+    assert estimate.at_least_s == pytest.approx(3 + 0.8 + 2000)
     deep = downtime(plan_migration(source, target, facts(0), Options(deep_verify=True)))
     assert deep is not None
     assert deep.at_least_s == pytest.approx(3 + 0.8 + 32000)
-    assert found.grace_s == 10
+    assert estimate.grace_s == 10
 
 
 def test_many_small_objects_are_no_matter_of_bytes() -> None:
-    found = downtime(plan_migration(deployment("east"), deployment("west"), facts(0, 10**6), Options()))
-    assert found is not None
-    assert found.at_least_s > 600
+    estimate = downtime(plan_migration(deployment("east"), deployment("west"), facts(0, 10**6), Options()))
+    assert estimate is not None
+    assert estimate.at_least_s > 600
 
 
 def test_a_mesh_of_readers_stands_nowhere_still() -> None:
@@ -45,7 +45,7 @@ def test_a_mesh_of_readers_stands_nowhere_still() -> None:
     )
     plan = plan_migration(source, target, facts(0), Options())
     assert downtime(plan) is None
-    assert downtime_lines(plan)[0] == "  none: nothing is stopped before it runs at the target"
+    assert downtime_lines(plan)[0] == "  none: no workload is stopped before it runs at the target"
     assert all(what in downtime_lines(plan)[-1] for what in NOT_ESTIMATED)
 
 
@@ -71,34 +71,36 @@ def test_which_copies_can_have_the_etag_of_what_they_copy(item: Item, equal: boo
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1, 5))
 def test_the_time_that_a_trainer_stood_still_is_told_across_kills(at: int) -> None:
-    twin, found = _killed(at, _move)
-    if _go_on(found) is None:
-        _move(twin, found)
-    history = found.history()[1]
+    gateway, migrations = _killed(at, _move)
+    if _go_on(migrations) is None:
+        _move(gateway, migrations)
+    history = migrations.history()[1]
     (stopped,) = summary.stops(history)
     begun = min(r.at for r in history.records if (r.step, r.kind) == ("quiesce/stop", "intent"))
     assert stopped == summary.Stopped(("pretrain",), begun, history.done["start/target"].at)
-    found.rollback()
-    again = summary.stops(found.history()[1])
+    migrations.rollback()
+    again = summary.stops(migrations.history()[1])
     assert [stop.until is not None for stop in again] == [True, True]
     assert again[1].since > again[0].since
-    assert [move.environment for move in summary.moves_of_names(found.history()[1])] == ["west", "east"]
+    assert [move.environment for move in summary.moves_of_names(migrations.history()[1])] == ["west", "east"]
 
 
 def test_what_still_stands_is_said_so() -> None:
-    twin = Twin().begin()
-    found = migrations(twin)
-    found.report = lambda event: setattr(twin, "kill_at", twin.moments + 1) if event.step == "sync/weights" else None
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    migrations.report = lambda event: (
+        setattr(gateway, "kill_at", gateway.moments + 1) if event.step == "sync/weights" else None
+    )
     with contextlib.suppress(Killed):
-        _move(twin, found)
-    lines = summary.summary_lines(found.history()[1])
+        _move(gateway, migrations)
+    lines = summary.summary_lines(migrations.history()[1])
     assert any(line.startswith("stopped       pretrain since 20") and "not started yet" in line for line in lines)
     assert not any("names moved" in line for line in lines)
 
 
 def test_only_what_happened_is_summed_up() -> None:
-    history = moved(Twin().begin()).history()[1]
-    assert [line.split()[0] for line in summary.summary_lines(history)] == ["names", "stopped", "copied"]
+    history = moved(FakeGateway().begin()).history()[1]
+    assert [line.split()[0] for line in summary.summary_lines(history)] == ["DNS", "stopped", "copied"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A migration that failed before anything stopped is rolled back, and can be looked at."""
+"""A migration that has failed before any workload was stopped can be rolled back and shown."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Deployment
 from tests.golden_files import Golden
-from tests.unit.migrate.test_migration import OPTIONS, migrations
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_migration import OPTIONS, migrations_of
 
 
 def rolled_back_after_a_failed_provision() -> Migrations:
-    twin = Twin().begin()
-    found = migrations(twin)
-    plan = found.plan("east", "west", OPTIONS)
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan("east", "west", OPTIONS)
 
     def up(_deployment: Deployment, _say: object) -> None:
         raise ResourcesFailedError("1 resource failed: pool/train", failures=[])
 
-    twin.up = up  # type: ignore[method-assign, assignment]
+    gateway.up = up  # type: ignore[method-assign, assignment]
     with pytest.raises(MigrationError):
-        found.start(plan)
-    found.rollback()
-    return found
+        migrations.start(plan)
+    migrations.rollback()
+    return migrations
 
 
 def test_a_rollback_without_steps_is_shown(golden: Golden) -> None:
@@ -40,11 +40,11 @@ def test_a_rollback_without_steps_is_shown(golden: Golden) -> None:
 
 def test_a_target_that_is_in_use_is_freed_after_the_rollback() -> None:
     """`destroy` of the target is refused while the migration is open: the hint must not name it first."""
-    twin = Twin().begin()
-    found = migrations(twin)
-    plan = found.plan("east", "west", OPTIONS)
-    twin.up_there["west"] = twin.declared["west"]
-    twin.check = lambda: None  # type: ignore[method-assign]
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan("east", "west", OPTIONS)
+    gateway.deployments["west"] = gateway.declared["west"]
+    gateway.check = lambda: None  # type: ignore[method-assign]
     with pytest.raises(MigrationError, match="west already runs") as error:
-        found.start(plan)
+        migrations.start(plan)
     assert error.value.hint.startswith("roll this migration back, then `meshctl destroy west`")

@@ -1,4 +1,4 @@
-"""Pods that take long to end are waited for as long as they may take, at every step that stops some."""
+"""Every step that stops pods waits for their whole grace period."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 import pytest
 
 from meshctl.errors import MigrationError
+from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.world import UpResult
 from meshctl.model.deployment import Checkpoint, Deployment
 from meshctl.model.observed import PodState
+from tests.unit.migrate.fake_gateway import FakeGateway, deployment
 from tests.unit.migrate.test_migration import (
     OPTIONS,
     _weights_change_once_warm,
     assert_at,
     assert_fresh,
-    migrations,
+    migrations_of,
 )
-from tests.unit.migrate.twin import Twin, deployment
 
 TICK_S = 2  # as long as a step pauses between two looks
 
 
 @dataclass
-class Slow(Twin):
+class Slow(FakeGateway):
     """Pods of `slow` take `takes_s` to end; they say of themselves that they may take `grace_s`."""
 
     slow: str = "chat"
@@ -45,51 +45,51 @@ class Slow(Twin):
 
 
 def with_grace(grace_s: int) -> dict[str, Deployment]:
-    found = {}
+    migrations = {}
     for environment in ("east", "west"):
         made = deployment(environment)
         checkpoint = Checkpoint(storage="checkpoints", grace_s=grace_s)
         workloads = [w.model_copy(update={"checkpoint": checkpoint}) if w.checkpoint else w for w in made.workloads]
-        found[environment] = made.model_copy(update={"workloads": tuple(workloads)})
-    return found
+        migrations[environment] = made.model_copy(update={"workloads": tuple(workloads)})
+    return migrations
 
 
-def move_and_back(found: Migrations) -> None:
-    found.start(found.plan("east", "west", OPTIONS))
-    found.rollback()
+def move_and_back(migrations: Migrations) -> None:
+    migrations.start(migrations.plan("east", "west", OPTIONS))
+    migrations.rollback()
 
 
 @pytest.mark.parametrize("grace_s", [10, 120, 1800])
 def test_a_trainer_has_its_own_grace(grace_s: int) -> None:
-    twin = Slow(with_grace(grace_s), slow="pretrain", takes_s=grace_s + 100).begin()
-    move_and_back(migrations(twin))
-    assert_at(twin, "east", "west")
+    gateway = Slow(with_grace(grace_s), slow="pretrain", takes_s=grace_s + 100).begin()
+    move_and_back(migrations_of(gateway))
+    assert_at(gateway, "east", "west")
 
 
 def test_what_serves_has_time_to_finish_its_requests() -> None:
     """A minute, where it has ports: it is paused at the target in the end."""
-    twin = Slow(with_grace(10), slow="chat", takes_s=160).begin()
-    move_and_back(migrations(twin))
-    assert_at(twin, "east", "west")
-    assert not twin.running("west", "chat")
+    gateway = Slow(with_grace(10), slow="chat", takes_s=160).begin()
+    move_and_back(migrations_of(gateway))
+    assert_at(gateway, "east", "west")
+    assert not gateway.running("west", "chat")
 
 
 def test_a_warm_workload_that_is_restarted_has_as_much() -> None:
-    twin = Slow(with_grace(10), slow="chat", takes_s=170).begin()
-    _weights_change_once_warm(twin)
-    found = migrations(twin)
-    found.start(found.plan("east", "west", OPTIONS))
-    assert found.history()[1].done["start/refresh"].data["restarted"] == ["chat"]
-    assert_fresh(twin)
+    gateway = Slow(with_grace(10), slow="chat", takes_s=170).begin()
+    _weights_change_once_warm(gateway)
+    migrations = migrations_of(gateway)
+    migrations.start(migrations.plan("east", "west", OPTIONS))
+    assert migrations.history()[1].done["start/refresh"].data["restarted"] == ["chat"]
+    assert_fresh(gateway)
 
 
 def test_pods_that_were_given_more_by_others_have_it() -> None:
-    twin = Slow(with_grace(10), slow="pretrain", takes_s=1000, grace_s=900).begin()
-    move_and_back(migrations(twin))
-    assert_at(twin, "east", "west")
+    gateway = Slow(with_grace(10), slow="pretrain", takes_s=1000, grace_s=900).begin()
+    move_and_back(migrations_of(gateway))
+    assert_at(gateway, "east", "west")
 
 
 def test_the_wait_has_an_end() -> None:
-    twin = Slow(with_grace(60), slow="pretrain", takes_s=1000).begin()
-    with pytest.raises(MigrationError, match="pods ended: not after 180 s"):
-        move_and_back(migrations(twin))
+    gateway = Slow(with_grace(60), slow="pretrain", takes_s=1000).begin()
+    with pytest.raises(MigrationError, match="timed out after 180 s waiting for the pods to end"):
+        move_and_back(migrations_of(gateway))

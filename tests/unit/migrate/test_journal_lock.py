@@ -1,4 +1,4 @@
-"""The journal only grows, by one run at a time; the lock is held by one live owner."""
+"""Records are only added to a journal, by one run at a time; the lock has one live owner."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_run_that_was_overtaken_can_write_no_more(store: StateStore) -> None:
 def test_a_record_whose_write_was_answered_twice_is_one_s_own(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first answer got lost; the client of a bucket writes again, and finds its own record there."""
+    """The answer to the first write is lost. The client writes again and finds its own record."""
     create = StateStore.create
     monkeypatch.setattr(StateStore, "create", lambda *call: create(*call) and create(*call))
     journal = open_journal(store, "demo", "m1", "me")
@@ -83,8 +83,8 @@ def test_records_reach_the_disk_before_add_returns(store: StateStore, monkeypatc
 
 
 def test_the_lock_is_held_once_and_says_by_whom(store: StateStore) -> None:
-    with lock.locked(store, "demo") as held:
-        assert held.taken_from is None
+    with lock.locked(store, "demo") as lease:
+        assert lease.taken_over_from is None
         with pytest.raises(LockedError) as error, lock.locked(store, "demo"):
             pass
         assert f"pid {os.getpid()}" in error.value.what
@@ -103,31 +103,31 @@ def test_a_user_without_a_name_is_told_by_number(store: StateStore, monkeypatch:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
-    with lock.locked(store, "demo") as held:
-        assert held.owner.user == f"uid {os.getuid()}"
-        with pytest.raises(LockedError, match=f"by uid {os.getuid()}@"), lock.locked(store, "demo"):
+    with lock.locked(store, "demo") as lease:
+        assert lease.owner.user == f"uid {os.getuid()}"
+        with pytest.raises(LockedError, match=f": uid {os.getuid()}@"), lock.locked(store, "demo"):
             pass
 
 
 def test_a_dead_owner_s_lock_is_taken_over(store: StateStore) -> None:
     leave_lock(store, ended_process())
-    with lock.locked(store, "demo") as held:
-        assert held.taken_from is not None
+    with lock.locked(store, "demo") as lease:
+        assert lease.taken_over_from is not None
         assert store.paths("migrations/demo/locks") == ["migrations/demo/locks/0001.json"]
 
 
 def test_a_reused_pid_is_not_the_owner(store: StateStore) -> None:
     leave_lock(store, replace(lock.this_process(), started=1.0))
-    with lock.locked(store, "demo") as held:
-        assert held.taken_from is not None
+    with lock.locked(store, "demo") as lease:
+        assert lease.taken_over_from is not None
 
 
 def test_an_owner_on_another_machine_may_live(store: StateStore) -> None:
     leave_lock(store, replace(ended_process(), host=f"not-{socket.gethostname()}"))
     with pytest.raises(LockedError), lock.locked(store, "demo"):
         pass
-    with lock.locked(store, "demo", break_lock=True) as held:
-        assert held.taken_from is not None
+    with lock.locked(store, "demo", break_lock=True) as lease:
+        assert lease.taken_over_from is not None
 
 
 def test_of_two_that_take_over_at_once_one_wins(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:

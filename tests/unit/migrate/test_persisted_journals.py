@@ -16,12 +16,12 @@ from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, MeshError, NewerVersionError, UnreadableError
 from meshctl.migrate import views
 from meshctl.migrate.journal import guard, lock
-from meshctl.migrate.journal.activity import NotSeen
+from meshctl.migrate.journal.activity import UnreadableMigration
 from meshctl.migrate.journal.journal import record_paths
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.plan import Options
 from meshctl.model.persisted import OWN, SCHEMA
-from tests.unit.migrate.twin import Twin
+from tests.unit.migrate.fake_gateway import FakeGateway
 
 OPTIONS = Options(observe_s=6)
 REPLACING = Options(observe_s=6, replace_target_data=True)
@@ -29,7 +29,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def rewritten(store: StateStore, number: int, change: Change) -> None:
-    """A record (counted from the end if negative) as another version would have written it."""
+    """A record (pluralize from the end if negative) as another version would have written it."""
     path = records(store)[number]
     record = json.loads(store.read(path) or "")
     change(record)
@@ -75,12 +75,12 @@ def stamped_outside_of_data(record: dict[str, Any]) -> None:
     record.update(record["data"].pop("meshctl"))
 
 
-def waiting() -> tuple[Twin, Migrations]:
+def waiting() -> tuple[FakeGateway, Migrations]:
     """A migration that waits for `finish`."""
-    twin = Twin().begin()
-    migrations = Migrations("demo", twin, StateStore(MemoryStore()), data=twin)
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, StateStore(MemoryStore()), data=gateway)
     migrations.start(migrations.plan("east", "west", OPTIONS))
-    return twin, migrations
+    return gateway, migrations
 
 
 CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
@@ -104,15 +104,15 @@ CHANGES: dict[str, tuple[int, Change, type[MeshError]]] = {
     "another stamp that is none": (-1, lambda r: r.update(data={}, schema="one"), UnreadableError),
 }
 COMMANDS: dict[str, Callable[[Migrations], object]] = {
-    "migrations show": lambda found: found.seen(),
-    "migrations resume": lambda found: found.resume(),
-    "migrations rollback": lambda found: found.rollback(),
-    "migrations rollback, asking": lambda found: found.to_roll_back(destroy_target=True, target_lost=False),
-    "migrations finish": lambda found: found.finish(),
-    "migrations finish, asking": lambda found: found.to_finish(delete_data=True),
-    "migrations resume --source-lost, asking": lambda found: found.to_leave_source(),
-    "migrate": lambda found: found.start(found.plan("east", "west", REPLACING)),
-    "up, restart and destroy": lambda found: guard.open_migration(found.store, "demo"),
+    "migrations show": lambda migrations: migrations.status(),
+    "migrations resume": lambda migrations: migrations.resume(),
+    "migrations rollback": lambda migrations: migrations.rollback(),
+    "migrations rollback, asking": lambda migrations: migrations.check_rollback(destroy_target=True, target_lost=False),
+    "migrations finish": lambda migrations: migrations.finish(),
+    "migrations finish, asking": lambda migrations: migrations.check_finish(delete_data=True),
+    "migrations resume --source-lost, asking": lambda migrations: migrations.check_source_lost(),
+    "migrate": lambda migrations: migrations.start(migrations.plan("east", "west", REPLACING)),
+    "up, restart and destroy": lambda migrations: guard.open_migration(migrations.store, "demo"),
 }
 
 
@@ -120,16 +120,16 @@ COMMANDS: dict[str, Callable[[Migrations], object]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_no_command_goes_on_from_a_journal_that_it_cannot_read(name: str, command: str) -> None:
     number, change, expected = CHANGES[name]
-    twin, migrations = waiting()
+    gateway, migrations = waiting()
     rewritten(migrations.store, number, change)
-    before, there = contents(migrations.store), dict(twin.up_there)
+    before, there = contents(migrations.store), dict(gateway.deployments)
     with pytest.raises(expected) as error:
         COMMANDS[command](migrations)
     assert "migration's journal" in error.value.what
     assert "nothing was changed" in error.value.why
     assert error.value.hint
     assert contents(migrations.store) == before
-    assert twin.up_there == there
+    assert gateway.deployments == there
 
 
 @pytest.mark.parametrize("text", ["", "{", "7", "[]", "\0"])
@@ -207,11 +207,11 @@ def test_one_journal_that_can_not_be_read_hides_no_other(change: Change) -> None
     migrations.store.delete(path)
     _, other = waiting()
     assert migrations.store.create(path, other.store.read(records(other.store)[3]) or "")
-    text = views.list_text(migrations.listed()).splitlines()
+    text = views.list_text(migrations.statuses()).splitlines()
     assert f"{broken}  " in text[0]
     assert "unknown: the record migrations/demo/" in text[0]
     assert text[1].startswith(f"{good}  east -> west")
-    documents = [views.listed_document(row) for row in migrations.listed()]
+    documents = [views.row_document(row) for row in migrations.statuses()]
     assert [(each["id"], each["state"]) for each in documents] == [(broken, "unknown"), (good, "waiting")]
     assert documents[0].keys() - {"error"} == documents[1].keys()
 
@@ -228,8 +228,8 @@ def test_a_foreign_file_among_the_locks_holds_nobody_for_good() -> None:
 def test_an_open_journal_that_can_not_be_read_is_told_and_refused() -> None:
     _, migrations = waiting()
     rewritten(migrations.store, -1, by(SCHEMA + 1, "9.1.0"))
-    seen = guard.last_open(migrations.store, "demo")
-    assert isinstance(seen, NotSeen)
+    seen = guard.latest_open_migration(migrations.store, "demo")
+    assert isinstance(seen, UnreadableMigration)
     assert seen.migration == migrations.ids()[0]
     with pytest.raises(NewerVersionError):
         guard.open_migration(migrations.store, "demo")
@@ -326,5 +326,5 @@ def test_a_lock_that_cannot_be_read_is_held_until_somebody_breaks_it(content: by
     obstore.put(store.store, "migrations/demo/locks/0000.json", content)
     with pytest.raises(LockedError, match="an unknown user"), lock.locked(store, "demo"):
         pass
-    with lock.locked(store, "demo", break_lock=True) as held:
-        assert held.taken_from is not None
+    with lock.locked(store, "demo", break_lock=True) as lease:
+        assert lease.taken_over_from is not None

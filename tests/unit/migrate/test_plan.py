@@ -1,4 +1,4 @@
-"""What a plan decides and refuses, and how plans and migrations look (tests/golden/migrate)."""
+"""What plans contain and refuse, and the text of plans and migrations (tests/golden/migrate)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from obstore.store import MemoryStore
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.migrate import views
 from meshctl.migrate.planning.plan import MigrationPlan, Options, StoreFacts, plan_migration, runs_alone
-from meshctl.migrate.steps.outline import forward
+from meshctl.migrate.steps.step_plan import forward
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
 from tests.golden_files import Golden
-from tests.unit.migrate.test_migration import migrations
-from tests.unit.migrate.twin import Twin, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, deployment
+from tests.unit.migrate.test_migration import migrations_of
 
 FACTS = (
     StoreFacts(store="weights", objects=120, total_bytes=140 * 2**30),
@@ -31,14 +31,14 @@ def test_plan_as_text_and_document(golden: Golden) -> None:
 
 
 def test_migration_as_text_and_document(golden: Golden) -> None:
-    twin = Twin().begin()
-    found = migrations(twin, MemoryStore())
-    migration = found.start(found.plan("east", "west", Options(observe_s=6)))
-    _, history = found.history(migration)
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway, MemoryStore())
+    migration = migrations.start(migrations.plan("east", "west", Options(observe_s=6)))
+    _, history = migrations.history(migration)
     golden("migrate/show.txt", views.detail_text(migration, history))
     golden("migrate/end.txt", views.run_text(migration, history))
     golden.json("migrate/show.json", views.detail_document(migration, history))
-    golden("migrate/list.txt", views.list_text([found.seen(migration)]))
+    golden("migrate/list.txt", views.list_text([migrations.status(migration)]))
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_migration_as_text_and_document(golden: Golden) -> None:
     [
         ("finish", {}, "hint: east keeps its object storage: `meshctl destroy east --allow-data-loss` deletes it"),
         ("finish", {"delete_data": True}, ""),
-        ("rollback", {}, "hint: west is still up, its workloads paused: `meshctl destroy west` takes it down"),
+        ("rollback", {}, "hint: west is still up with its workloads paused: `meshctl destroy west` removes it"),
         ("rollback", {"destroy_target": True}, "hint: west keeps its object storage: "),
     ],
 )
 def test_a_closed_migration_says_what_it_leaves(to: str, options: dict[str, bool], left: str) -> None:
-    twin = Twin().begin()
-    found = migrations(twin, MemoryStore())
-    migration = found.start(found.plan("east", "west", Options(observe_s=6)))
-    getattr(found, to)(migration, **options)
-    text = views.detail_text(*found.history(migration))
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway, MemoryStore())
+    migration = migrations.start(migrations.plan("east", "west", Options(observe_s=6)))
+    getattr(migrations, to)(migration, **options)
+    text = views.detail_text(*migrations.history(migration))
     hints = [line for line in text.splitlines() if line.startswith("hint:")]
     assert len(hints) == bool(left)
     assert all(hint.startswith(left) for hint in hints)
-    assert ("\nsource and target, before the way back\n" in text) == (to == "rollback")
+    assert ("\nsource and target before the rollback\n" in text) == (to == "rollback")
 
 
 def test_equal_inputs_give_equal_plans() -> None:
@@ -70,11 +70,11 @@ def test_unknown_prices_stay_unknown() -> None:
     source = deployment("east").model_copy(update={"provider": "onprem"})
     pool = source.pools[0].model_copy(update={"price": PRICE})
     target = deployment("west").model_copy(update={"pools": (pool,)})
-    found = plan(source, target)
-    assert [move.egress_usd for move in found.moves] == [None, None]
-    assert found.costs[0].usd is None
-    assert "price of pool train is unknown" in found.costs[0].source
-    assert "egress unknown" in views.plan_text(found)
+    migration_plan = plan(source, target)
+    assert [move.egress_usd for move in migration_plan.moves] == [None, None]
+    assert migration_plan.costs[0].usd is None
+    assert "price of pool train is unknown" in migration_plan.costs[0].source
+    assert "egress unknown" in views.plan_text(migration_plan)
 
 
 def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> None:
@@ -91,7 +91,7 @@ def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> 
     gaps = [gap.subject for gap in error.value.gaps]  # type: ignore[attr-defined]
     assert gaps == ["storage/shared", "storage/disk", "storage/weights", "storage/checkpoints", "endpoint/chat"]
     assert (
-        "storage/shared: it stays in east (file system, 10 GiB): `migrate` moves object storage only" in error.value.why
+        "storage/shared: it stays in east (file system, 10 GiB): `migrate` moves only object storage" in error.value.why
     )
     assert "storage/disk: it stays in east (block, 10 GiB for each pod)" in error.value.why
 
@@ -103,7 +103,7 @@ def volumes(*, ephemeral: bool) -> dict[str, object]:
 
 
 def hint_for(file: dict[str, object]) -> str:
-    """Of a migration of what is deployed with lasting volumes, when the file says that of them."""
+    """The hint for a source with persistent volumes, if mesh.yaml has `file`."""
     with pytest.raises(InfeasibleError) as error:
         plan(
             deployment("east").model_copy(update=volumes(ephemeral=False)),
@@ -114,40 +114,40 @@ def hint_for(file: dict[str, object]) -> str:
 
 def test_giving_data_up_is_never_the_first_thing_said() -> None:
     hint = hint_for(volumes(ephemeral=False))
-    assert hint.startswith("east keeps all of it, and goes on as it is; what must come along, copy into object storage")
-    assert hint.index("copy into object storage") < hint.index("`ephemeral: true` on home, data in mesh.yaml")
+    assert hint.startswith("nothing in east was changed; copy the data that you need into object storage")
+    assert hint.index("into object storage") < hint.index("`ephemeral: true` on home, data in mesh.yaml")
     assert hint.endswith(
-        "`meshctl up east --allow-data-loss` lists what goes and asks, then `meshctl migrate east west`"
+        "`meshctl up east --allow-data-loss` lists the data that is deleted and asks, then `meshctl migrate east west`"
     )
 
 
 @pytest.mark.parametrize("file", [volumes(ephemeral=True), {}], ids=["ephemeral", "removed"])
 def test_what_the_file_says_counts_once_up_has_asked(file: dict[str, object]) -> None:
     hint = hint_for(file)
-    assert hint.startswith("mesh.yaml gives home, data up, but what is deployed in east counts: `meshctl up east")
+    assert hint.startswith("mesh.yaml gives up home, data, but east still has the data: `meshctl up east")
     assert "in mesh.yaml;" not in hint
 
 
 def test_ephemeral_and_shared_storage_is_named_as_not_moved() -> None:
     source = deployment("east", ephemeral_weights=True)
     facts = (StoreFacts(store="checkpoints", objects=1, total_bytes=1, shared=True),)
-    found = plan_migration(source, deployment("west"), facts, Options())
-    assert found.moves == ()
-    assert found.stays == ("weights: ephemeral", "checkpoints: both environments use s3://east-checkpoints")
-    assert not [step for step in forward(found) if step.phase in ("seed", "sync", "verify")]
+    migration_plan = plan_migration(source, deployment("west"), facts, Options())
+    assert migration_plan.moves == ()
+    assert migration_plan.stays == ("weights: ephemeral", "checkpoints: both environments use s3://east-checkpoints")
+    assert not [step for step in forward(migration_plan) if step.phase in ("seed", "sync", "verify")]
 
 
 def test_foreign_objects_at_the_target_are_refused_until_they_may_be_replaced() -> None:
     facts = tuple(fact.model_copy(update={"foreign_objects": 4}) for fact in FACTS)
-    with pytest.raises(InfeasibleError, match="a target without other data"):
+    with pytest.raises(InfeasibleError, match="a target store without other objects"):
         plan_migration(deployment("east"), deployment("west"), facts, Options())
-    found = plan_migration(deployment("east"), deployment("west"), facts, Options(replace_target_data=True))
-    assert [move.store for move in found.moves] == ["weights", "checkpoints"]
+    migration_plan = plan_migration(deployment("east"), deployment("west"), facts, Options(replace_target_data=True))
+    assert [move.store for move in migration_plan.moves] == ["weights", "checkpoints"]
 
 
 def test_an_environment_is_not_moved_onto_itself() -> None:
     with pytest.raises(UsageError, match="source and target are both nowhere"):
-        migrations(Twin(), MemoryStore()).plan("nowhere", "nowhere", Options())
+        migrations_of(FakeGateway(), MemoryStore()).plan("nowhere", "nowhere", Options())
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_an_environment_is_not_moved_onto_itself() -> None:
 )
 def test_what_must_not_run_twice(kind: str, mount: Mount | None, *, alone: bool) -> None:
     cache = Block(name="cache", size_gib=1, storage_class="gp3", ephemeral=True, price=PRICE)
-    there = deployment("east").model_copy(update={"blocks": (cache,)})
+    source = deployment("east").model_copy(update={"blocks": (cache,)})
     mounts = (mount,) if mount else ()
     workload = Workload(name="w", kind=kind, pool="train", replicas=1, image="i", mounts=mounts)
-    assert runs_alone(there, workload) is alone
+    assert runs_alone(source, workload) is alone
 
 
 def test_readers_of_a_store_that_is_written_are_not_started_warm() -> None:
@@ -178,7 +178,7 @@ def test_readers_of_a_store_that_is_written_are_not_started_warm() -> None:
 
 
 def test_workloads_paused_at_the_source_stay_paused() -> None:
-    found = plan(deployment("east").paused(frozenset({"pretrain"})))
-    start = next(step for step in forward(found) if step.name == "start/target")
+    migration_plan = plan(deployment("east").paused(frozenset({"pretrain"})))
+    start = next(step for step in forward(migration_plan) if step.name == "start/target")
     assert start.paused == {"pretrain"}
-    assert "quiesce/stop" not in [step.name for step in forward(found)]
+    assert "quiesce/stop" not in [step.name for step in forward(migration_plan)]

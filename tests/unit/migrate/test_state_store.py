@@ -1,4 +1,4 @@
-"""A state backend that can't be opened is told, with what to look at."""
+"""The errors for a state backend that can't be opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import GenericError
 
-from meshctl.engine.state_store import _named, open_state_store
+from meshctl.engine.state_store import _translate_errors, open_state_store
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 
 
@@ -20,9 +20,9 @@ def refused(backend: str, folder: Path) -> MeshError:
 
 
 def test_a_certificate_that_is_refused_is_no_silence() -> None:
-    with pytest.raises(CredentialsError, match="the state backend: the certificate was refused"), _named():
+    with pytest.raises(CredentialsError, match="the state backend: the certificate was refused"), _translate_errors():
         raise GenericError("Generic S3 error: error sending request: invalid peer certificate: UnknownIssuer")
-    with pytest.raises(UnreachableError), _named():
+    with pytest.raises(UnreachableError), _translate_errors():
         raise GenericError("Generic S3 error: error sending request: connection refused")
 
 

@@ -1,4 +1,4 @@
-"""What is made of rclone's log and of the listings around a copy; rclone itself is a stand-in program here."""
+"""How rclone's log and the listings before and after a copy are evaluated. A script plays rclone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_failed_attempts_copied_counts(tmp_path: Path, monkeypatch: pytest.
     refused = error("Failed to copy: 503", "b")
     program = rclone(tmp_path, (1, [stats(3, 300), refused]), (1, [stats(1, 50, 2), refused]), (0, [stats(0, 0)]))
     monkeypatch.setattr(tools, "find", lambda _: program)
-    assert a_run().attempts(["sync"]) == sync.Copied(4, 350, 2)
+    assert a_run().run_with_retries(["sync"]) == sync.CopyResult(4, 350, 2)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_live_copy_forgives_nothing_but_objects_that_changed(
     program = rclone(tmp_path, (1, log), (1, log), (1, log))
     monkeypatch.setattr(tools, "find", lambda _: program)
     with pytest.raises(MigrationError) as raised:
-        a_run(live=True).attempts(["copy"])
+        a_run(live=True).run_with_retries(["copy"])
     assert text in raised.value.why
 
 
@@ -89,8 +89,8 @@ def test_a_live_copy_bears_an_object_that_vanished(text: str, tmp_path: Path, mo
     program = rclone(tmp_path, (1, log))
     monkeypatch.setattr(tools, "find", lambda _: program)
     run = a_run(live=True)
-    assert run.attempts(["copy"]).objects == 5
-    assert "step-1" in run.failed
+    assert run.run_with_retries(["copy"]).objects == 5
+    assert "step-1" in run.vanished_keys
 
 
 def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +99,8 @@ def test_an_object_that_a_later_attempt_copied_did_not_fail(tmp_path: Path, monk
     program = rclone(tmp_path, (1, [error(text, "a"), error(text, "b"), healed, error(text, "b")]))
     monkeypatch.setattr(tools, "find", lambda _: program)
     run = a_run(live=True)
-    run.attempts(["copy"])
-    assert run.failed == {"b"}
+    run.run_with_retries(["copy"])
+    assert run.vanished_keys == {"b"}
 
 
 @pytest.mark.parametrize(
@@ -119,29 +119,29 @@ def test_a_store_that_does_not_answer_may_be_asked_again(
     program = rclone(tmp_path, (1, log), (1, log), (1, log))
     monkeypatch.setattr(tools, "find", lambda _: program)
     with pytest.raises(Exception, match="copying s3://") as raised:
-        a_run().attempts(["sync"])
+        a_run().run_with_retries(["sync"])
     assert type(raised.value) is kind
     assert texts[-1] in raised.value.why  # type: ignore[attr-defined]
 
 
-def test_left_out_is_what_stayed_at_the_source_and_is_not_at_the_target() -> None:
+def test_missing_keys_are_unchanged_at_the_source_and_not_at_the_target() -> None:
     one, other = Item(1, "a"), Item(2, "b")
-    before = {"there": one, "missing": one, "gone": one, "changed": one, "short": other, "failed": one}
-    here = {"there": one, "missing": one, "changed": other, "short": other, "failed": one, "new": one}
-    there = {"there": one, "short": one, "failed": one}
-    assert sync._left_out(before, here, there, {"failed", "gone"}) == ["failed", "missing", "short"]
+    before = {"copied": one, "missing": one, "gone": one, "changed": one, "short": other, "failed": one}
+    source = {"copied": one, "missing": one, "changed": other, "short": other, "failed": one, "new": one}
+    target = {"copied": one, "short": one, "failed": one}
+    assert sync._missing_keys(before, source, target, {"failed", "gone"}) == ["failed", "missing", "short"]
 
 
 def test_control_characters_need_listings_in_another_form() -> None:
-    assert keys.options(["a", "b+c%41"]) == []
-    assert keys.options(["a", "b\r"]) == ["--s3-list-url-encode=true"]
+    assert keys.rclone_options(["a", "b+c%41"]) == []
+    assert keys.rclone_options(["a", "b\r"]) == ["--s3-list-url-encode=true"]
 
 
 def test_what_was_written_after_it_was_copied_may_be_described_anew() -> None:
     copied = 100_000.0
     here = {"old": Item(1, "a", copied - 3600), "new": Item(1, "a", copied + 5), "skewed": Item(1, "a", copied - 60)}
     there = dict.fromkeys([*here, "extra"], Item(1, "a", copied))
-    assert metadata.candidates({**here, "missing": Item(1, "a", copied)}, there, set(), 0) == ["new", "skewed"]
-    assert metadata.candidates(here, there, {"new", "skewed"}, 0) == [], "just sent"
-    assert metadata.candidates(here, dict.fromkeys(here, Item(1, "a", 0)), set(), copied) == ["new", "skewed"]
-    assert metadata.candidates(here, there, set(), math.inf) == []
+    assert metadata.keys_to_inspect({**here, "missing": Item(1, "a", copied)}, there, set(), 0) == ["new", "skewed"]
+    assert metadata.keys_to_inspect(here, there, {"new", "skewed"}, 0) == [], "just sent"
+    assert metadata.keys_to_inspect(here, dict.fromkeys(here, Item(1, "a", 0)), set(), copied) == ["new", "skewed"]
+    assert metadata.keys_to_inspect(here, there, set(), math.inf) == []

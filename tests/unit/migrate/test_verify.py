@@ -93,9 +93,9 @@ def compared(store: str, *, renewed: bool = True) -> verify.Comparison:
 
 def test_a_read_goes_on_where_the_connection_was_cut(store: str) -> None:
     Store.cuts = 4
-    found = compared(store)
-    assert found.equal
-    assert found.read_bytes == sum(map(len, CONTENT.values()))
+    comparison = compared(store)
+    assert comparison.equal
+    assert comparison.read_bytes == sum(map(len, CONTENT.values()))
     assert len(Store.ranges) == 4
     assert "bytes=0-" not in Store.ranges
 
@@ -124,7 +124,7 @@ def test_a_store_that_sends_nothing_more_is_unreachable(store: str, monkeypatch:
 
 def test_the_digest_is_that_of_the_content(store: str) -> None:
     access = ObjectAccess("here", "", store, "us-east-1", "id", "secret", "1", "path")
-    side = verify._Side(lambda: access, Stop())
+    side = verify._Reader(lambda: access, Stop())
     Store.cuts = 2
     content = CONTENT["shard-1"]
     assert side.sha256("shard-1", listing.Item(len(content), "here-2")) == hashlib.sha256(content).hexdigest()
@@ -133,8 +133,8 @@ def test_the_digest_is_that_of_the_content(store: str) -> None:
 def test_everything_that_botocore_raises_has_a_name() -> None:
     access = ObjectAccess("weights", "", "", "r1", "id", "secret")
     broken = botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2)
-    with pytest.raises(UnreachableError, match="s3://weights broke off"), listing.named(access):
+    with pytest.raises(UnreachableError, match="s3://weights broke off"), listing.translate_errors(access):
         raise broken
     unknown = botocore.exceptions.DataNotFoundError(data_path="s3")
-    with pytest.raises(MigrationError, match="s3://weights"), listing.named(access):
+    with pytest.raises(MigrationError, match="s3://weights"), listing.translate_errors(access):
         raise unknown

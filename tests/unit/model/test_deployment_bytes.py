@@ -19,6 +19,7 @@ from tests.unit.render.sample import sample
 # A new class gets a line of its own here, and an `added_later` field of another class holds it.
 ALWAYS_WRITTEN: dict[str, str] = {
     "AwsNetwork": "cidr subnets",
+    "Before": "args command env image",
     "Block": "ephemeral name price size_gib storage_class",
     "Checkpoint": "grace_s signal storage",
     "Cluster": "context kubeconfig name public_access_cidrs version version_asked",
@@ -30,6 +31,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
     " throughput_mbps zone",
     "Health": "path port",
+    "Metrics": "path port",
     "MigrationPlan": "costs moves notes options source stays stopped target warm",
     "Mount": "ephemeral kind path read_only storage",
     "NetworkInterface": "device_index interface_type network_card_index",
@@ -44,6 +46,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " target_objects target_url total_bytes",
     "Subnet": "cidr name public zone",
     "Taint": "effect key value",
+    "Toleration": "effect key value",
     "Workload": "accelerators args checkpoint command cpu env health image image_pull_secrets kind memory_gib mounts"
     " name paused pool ports replicas secrets staged_gib",
 }

@@ -18,7 +18,7 @@ from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
 from meshctl.model import persisted
 from meshctl.model.persisted import Format, Stamp
 from meshctl.model.stack_state import DEPLOYMENT, STACK_TYPE, StackState
-from tests.unit.migrate.twin import deployment
+from tests.unit.migrate.fake_gateway import deployment
 
 EAST, WEST = deployment("east"), deployment("west")
 UNKNOWN = Stamp()
@@ -102,7 +102,7 @@ READERS = {
     "SavedPlan": "deploy/plan_file.py",
     "Record": "migrate/journal/journal.py",
     "Owner": "migrate/journal/lock.py",
-    "Name": "dns/names.py",
+    "DnsRecord": "dns/records.py",
 }
 PRODUCT = Path(meshctl.__file__).parent
 

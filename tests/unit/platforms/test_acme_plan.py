@@ -66,7 +66,7 @@ def preview(deployment: Deployment, before: Deployment | None = None) -> Plan:
         )
         for name, manifest in manifests(deployment).items()
     ]
-    return plans.previewed(deployment, steps, before, ())
+    return plans.plan_of_preview(deployment, steps, before, ())
 
 
 def test_the_first_plan_makes_a_node_group_and_has_its_price() -> None:

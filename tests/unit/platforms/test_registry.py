@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import signal
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from meshctl.catalog import load_catalog
 from meshctl.diagnosis import diagnose
-from meshctl.errors import DiagnosticsError, PlatformError
+from meshctl.errors import DiagnosticsError, PlatformError, UsageError
 from meshctl.load import load
 from meshctl.platforms import interface, registry
 from meshctl.resolve import known
@@ -187,6 +188,38 @@ def test_machines_that_cant_be_read_are_an_error_of_that_platform_alone(tmp_path
             with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0') as caught:
                 ask()
             assert caught.value.why.startswith("its machine types and prices can't be read: ")
+
+
+@pytest.mark.parametrize(
+    ("part", "call"),
+    [
+        ("words.gaps", lambda acme: acme.words.gaps(None)),
+        ("storage.block", lambda acme: acme.storage.block(None, "disk", None)),
+        ("nodes.labels", lambda acme: acme.nodes.labels(None)),
+        ("declare", lambda acme: acme.declare(None, {})),
+    ],
+)
+def test_a_function_that_raises_is_named_with_its_package(
+    tmp_path: Path, part: str, call: Callable[[interface.Platform], object]
+) -> None:
+    name = part.rpartition(".")[2]
+    source = SOURCE.read_text() + "\ndef _broken(*_arguments, **_options):\n    raise KeyError('north-9')\n"
+    broken, count = re.subn(rf"^(\s+{name})=[^(\n]+?(\(.*\))?,$", r"\1=lambda *a, **o: _broken(),", source, flags=re.M)
+    assert count == 1
+    acme = found_in(install(tmp_path, source=broken)).platforms["acme"]
+    with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0 failed') as caught:
+        call(acme)
+    assert caught.value.why == f"its function {part} raised KeyError: 'north-9'"
+
+
+def test_a_named_error_of_a_platform_stays_as_it_is(tmp_path: Path) -> None:
+    refused = "from meshctl.errors import UsageError\ndef _refused():\n    raise UsageError('no such region')\n"
+    source = f"{SOURCE.read_text()}\n{refused}"
+    refusing, count = re.subn(r"^(\s+gaps)=[^(\n]+,$", r"\1=lambda *a: _refused(),", source, flags=re.M)
+    assert count == 1
+    acme = found_in(install(tmp_path, source=refusing)).platforms["acme"]
+    with pytest.raises(UsageError, match="no such region"):
+        acme.words.gaps(None)
 
 
 def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:

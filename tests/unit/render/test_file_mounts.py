@@ -110,7 +110,7 @@ def test_a_new_value_of_a_secret_that_is_a_file_rolls_out() -> None:
     made = with_files("aws-east", secret_files={"/run/t": "token"})
     annotation = template(made, "chat")["metadata"]["annotations"]["meshctl.dev/secrets-revision"]
     assert annotation == LateValue("revision.chat-secrets")
-    assert secret_revisions.revisions(made, {"secret.token": "x"}, NOTHING)["revision.chat-secrets"] == "1"
+    assert secret_revisions.revision_values(made, {"secret.token": "x"}, NOTHING)["revision.chat-secrets"] == "1"
 
 
 def test_the_text_travels_with_the_deployment() -> None:

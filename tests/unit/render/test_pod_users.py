@@ -8,7 +8,7 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards import upgrade
+from meshctl.deploy.guards import running_pods
 from meshctl.model import pod_users, references
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
@@ -30,7 +30,12 @@ ENVIRONMENTS = Environments.model_validate(
                 "kubernetes": {"context": "dc"},
                 "objectStorage": {"endpoint": "https://s3.dc.example"},
                 "storageClasses": {"filesystem": "nfs", "block": "local-path"},
-                "fabric": {"kind": "roce", "resource": "rdma/roce", "env": {"NCCL_IB_GID_INDEX": "3"}},
+                "fabric": {
+                    "kind": "roce",
+                    "resource": "rdma/roce",
+                    "networks": ["roce"],
+                    "env": {"NCCL_IB_GID_INDEX": "3"},
+                },
             },
         },
     }
@@ -180,14 +185,14 @@ def test_what_comes_beside_a_training_changes_no_pod_of_it(environment: str) -> 
 def test_pods_that_an_older_version_brought_up_are_not_rolled(environment: str) -> None:
     now = deployment(environment)
     older = of_an_older_version(now)
-    assert templates(upgrade.kept(now, brought_up(older))) == templates(older) != templates(now)
+    assert templates(running_pods.kept(now, brought_up(older))) == templates(older) != templates(now)
 
 
 @WITH_RDMA_ROOT
 def test_an_upgrade_is_forgotten_by_no_later_up(environment: str) -> None:
     now = deployment(environment)
-    once = upgrade.kept(now, brought_up(of_an_older_version(now)))
-    assert templates(upgrade.kept(now, brought_up(once))) == templates(once)
+    once = running_pods.kept(now, brought_up(of_an_older_version(now)))
+    assert templates(running_pods.kept(now, brought_up(once))) == templates(once)
 
 
 @WITH_RDMA_ROOT
@@ -195,43 +200,43 @@ def test_what_is_new_beside_pods_of_an_older_version_has_the_user_of_all(environ
     now = deployment(environment)
     older = of_an_older_version(now)
     older = older.model_copy(update={"workloads": tuple(w for w in older.workloads if w.name != "prefetch")})
-    kept = upgrade.kept(now, brought_up(older))
+    kept = running_pods.kept(now, brought_up(older))
     assert [ids(kept, name)[0] for name in ("prefetch", "sft", "serve")] == [0, 0, 1000]
 
 
 def test_what_this_version_brought_up_stays_so() -> None:
     now = deployment("cw")
-    assert upgrade.kept(now, brought_up(now)) == upgrade.kept(now, NOTHING) == now
+    assert running_pods.kept(now, brought_up(now)) == running_pods.kept(now, NOTHING) == now
 
 
 def test_a_training_that_comes_takes_servers_along_and_starts_no_job_anew() -> None:
     """That is a change of the mesh and not of meshctl's version: the plan shows it."""
     now = deployment("cw")
     before = deployment("cw", sft={"resources": {"accelerators": 0}})
-    kept = upgrade.kept(now, brought_up(before))
+    kept = running_pods.kept(now, brought_up(before))
     assert [ids(kept, name)[0] for name in ("prefetch", "sft", "serve")] == [1000, 0, 0]
     assert added(kept, "sft") == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "IPC_LOCK"]
     changed = deployment("cw", prefetch={"image": "a/fetch:2"})
-    assert ids(upgrade.kept(changed, brought_up(before)), "prefetch") == (0, 1000)
+    assert ids(running_pods.kept(changed, brought_up(before)), "prefetch") == (0, 1000)
 
 
 def test_a_training_that_goes_leaves_the_others_as_they_are() -> None:
     """What is on the file system is root's."""
     before = deployment("cw")
     gone = deployment("cw", sft={"mounts": {}})
-    kept = upgrade.kept(gone, brought_up(before))
+    kept = running_pods.kept(gone, brought_up(before))
     assert [ids(kept, name)[0] for name in ("prefetch", "serve", "alone")] == [0, 0, 1000]
     assert templates(kept)["serve"] == templates(before)["serve"]
     assert "as the pods with RDMA did that shared" in "".join(pod_users.notes(kept))
     named = deployment("cw", sft={"mounts": {}}, serve={"user": 1000}, prefetch={"user": 1000})
-    assert ids(upgrade.kept(named, brought_up(before)), "serve") == (1000, 1000)
+    assert ids(running_pods.kept(named, brought_up(before)), "serve") == (1000, 1000)
 
 
 def test_a_user_in_the_mesh_ends_what_was_kept() -> None:
     older = of_an_older_version(deployment("cw"))
     root = {"user": "root"}
     now = deployment("cw", prefetch=root, sft=root, serve=root)
-    kept = upgrade.kept(now, brought_up(older))
+    kept = running_pods.kept(now, brought_up(older))
     assert [ids(kept, name) for name in ("prefetch", "sft", "serve")] == [(0, 0)] * 3
 
 
@@ -289,6 +294,15 @@ def test_copying_weights_needs_no_user_of_the_image() -> None:
     )
 
 
+@EVERYWHERE
+@pytest.mark.parametrize("user", [{}, {"user": 1001}, {"user": "root"}, {"user": "image"}])
+@pytest.mark.parametrize("name", ["prefetch", "sft"])
+def test_steps_before_may_do_what_the_container_may(environment: str, name: str, user: dict[str, Any]) -> None:
+    made = deployment(environment, **{name: {"before": [{"image": "a/prepare:1"}], **user}})
+    (step,) = pod(made, name)["initContainers"]
+    assert step.get("securityContext") == container(made, name).get("securityContext")
+
+
 @WITH_RDMA_ROOT
 @pytest.mark.parametrize(("user", "capabilities"), [("root", ["IPC_LOCK"]), ("image", ["IPC_LOCK"]), (1000, [])])
 def test_rdma_with_a_user(environment: str, user: object, capabilities: list[str]) -> None:
@@ -310,13 +324,12 @@ def test_different_users_of_one_file_system_are_noted(environment: str) -> None:
 @EVERYWHERE
 @pytest.mark.parametrize(("user", "noted"), [({}, True), ({"user": 33}, True), ({"user": "root"}, False)])
 def test_low_ports_are_noted(environment: str, user: dict[str, Any], noted: bool) -> None:
-    assert ("alone listens on port 80 as user" in notes(environment, alone={"ports": {"http": 80}, **user})) == noted
+    assert ("alone: its port http is 80; without" in notes(environment, alone={"ports": {"http": 80}, **user})) == noted
 
 
-@pytest.mark.parametrize(("environment", "user"), [("aws", "user 1000"), ("cw", "root"), ("dc", "root")])
-def test_root_without_capabilities_can_not_be_sure_of_low_ports(environment: str, user: str) -> None:
-    said = notes(environment, sft={"ports": {"ssh": 22}})
-    assert f"sft listens on port 22 as {user} without capabilities" in said
+@EVERYWHERE
+def test_root_without_capabilities_can_not_be_sure_of_low_ports(environment: str) -> None:
+    assert "workload/sft: its port ssh is 22" in notes(environment, sft={"ports": {"ssh": 22}})
 
 
 def test_nothing_is_noted_where_the_mesh_says_nothing() -> None:

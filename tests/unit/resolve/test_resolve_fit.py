@@ -76,7 +76,7 @@ def test_pods_of_one_node_share_its_efa_devices() -> None:
     pool = {"nodes": 1, "accelerator": {"model": "A10G", "count": 8}, "fabric": "f"}
     fabric = {"f": {"kind": "rdma", "bandwidth": "100Gbps"}}
     found = resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(8, accelerators=1)})
-    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by EFA devices"
+    assert gap(found, "workload/a").best == "1 fit on its 1 node (g5.48xlarge), limited by RDMA devices"
     assert resolved({"p": pool}, AWS, fabrics=fabric, workloads={"a": service(1, accelerators=8)}).deployment
 
 
@@ -105,7 +105,7 @@ def test_workloads_that_fit_together_in_some_way() -> None:
 
 
 def test_a_packing_that_needs_an_even_spread_is_found() -> None:
-    assert placeable((Pods(2, (4.0,)), Pods(4, (3.0,))), (10.0,), 2) == 6
+    assert placeable((Pods(2, (4.0,)), Pods(4, (3.0,))), (((10.0,), 2),)) == 6
 
 
 def test_no_gap_where_a_packing_exists() -> None:
@@ -120,13 +120,13 @@ def test_no_gap_where_a_packing_exists() -> None:
                 cores, memory = cores - (size := chance.choice(fitting)), memory - (other := chance.choice(fitting))
                 counts[size, other] = counts.get((size, other), 0) + 1
         pods = tuple(Pods(count, wants) for wants, count in counts.items())
-        assert placeable(pods, (24.0, 24.0), nodes) == sum(kind.count for kind in pods)
+        assert placeable(pods, (((24.0, 24.0), nodes),)) == sum(kind.count for kind in pods)
 
 
 def test_many_pods_are_counted_and_not_listed() -> None:
     pods = tuple(Pods(100_000, (float(size), 1.0)) for size in (2, 3, 5, 7, 11, 13, 17))
-    assert placeable(pods, (64.0, 110.0), 100_000) == 700_000
-    assert placeable(pods, (64.0, 110.0), 10_000) < 700_000
+    assert placeable(pods, (((64.0, 110.0), 100_000),)) == 700_000
+    assert placeable(pods, (((64.0, 110.0), 10_000),)) < 700_000
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_many_pods_are_counted_and_not_listed() -> None:
             {**H100, "nodes": 1, "fabric": "f"},
             {"accelerators": 8, "memory": "1980GiB"},
             "1980 GiB memory per pod",
-            "p5.48xlarge of pool p has 1975 GiB for pods (of 2 TiB)",
+            "p5.48xlarge of pool p has 1975 GiB for pods (of 2048 GiB)",
         ),
     ],
 )
@@ -215,3 +215,65 @@ def test_a_node_has_room_for_so_many_pods(environment: dict[str, Any], fit: int)
     own = Facts(nodes=(node("c1", allocatable_pods=300),))
     assert resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(300, **small)}).deployment is not None
     assert gap(resolved({"p": {"nodes": 1}}, DC, own, workloads={"w": service(301, **small)}), "workload/w")
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "nodes", "arch", "memory"),
+    [(["H200", "B200"], 8, 1, "amd64", "1920GiB"), ("GB200", 4, 18, "arm64", "900GiB")],
+)
+def test_what_coreweave_asks_for_in_its_own_files_fits_on_its_nodes(
+    model: object, count: int, nodes: int, arch: str, memory: str
+) -> None:
+    pool = {"nodes": nodes, "arch": arch, "accelerator": {"model": model, "count": count}}
+    environment = {**CW, "region": "US-EAST-01A"}
+    workload = service(nodes, accelerators=count, memory=memory)
+    assert resolved({"p": pool}, environment, workloads={"w": workload}).gaps == ()
+
+
+def test_a_gap_about_memory_has_one_unit() -> None:
+    pool = {"nodes": 1, "accelerator": {"model": "H200", "count": 8}}
+    environment = {**CW, "region": "US-EAST-01A"}
+    found = resolved({"p": pool}, environment, workloads={"w": service(accelerators=8, memory="2TiB")})
+    told = gap(found, "workload/w")
+    assert told.wanted == "2048 GiB memory per pod"
+    assert told.best == "gd-8xh200ib-i128 of pool p has 2012.8 GiB for pods (of 2014.3 GiB)"
+
+
+TWO_NODES = {"p": {**H100, "nodes": 2}}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "wanted"),
+    [
+        # jobs that follow each other: none waits for a place for ever
+        (
+            {
+                "getdata": service(1, "batch"),
+                "prepdata": service(1, "batch", accelerators=1),
+                "pretrain": service(2, "training", accelerators=8),
+            },
+            "",
+        ),
+        ({"a": service(2, "batch", accelerators=8), "b": service(2, "batch", accelerators=8)}, ""),
+        # what serves never ends: a job that finds no place beside it never runs
+        (
+            {"chat": service(2, accelerators=7), "prep": service(1, "batch", accelerators=4)},
+            "18 accelerators for chat and prep together",
+        ),
+        ({"chat": service(1, accelerators=8), "prep": service(1, "batch", accelerators=8)}, ""),
+        (
+            {"chat": service(1, accelerators=8), "train": service(2, "training", accelerators=8)},
+            "24 accelerators for chat and train together",
+        ),
+    ],
+)
+def test_a_batch_job_is_counted_beside_what_never_ends_and_not_beside_other_jobs(
+    workloads: dict[str, Any], wanted: str
+) -> None:
+    found = resolved(TWO_NODES, AWS, workloads=workloads)
+    assert [each.wanted for each in found.gaps] == ([wanted] if wanted else [])
+
+
+def test_a_batch_job_that_is_too_large_for_its_pool_is_a_gap_all_the_same() -> None:
+    found = resolved(TWO_NODES, AWS, workloads={"prep": service(3, "batch", accelerators=8)})
+    assert gap(found, "workload/prep").wanted == "3 pods on pool p"

@@ -17,7 +17,7 @@ def test_a_volume_larger_than_ebs_has_is_a_gap() -> None:
         return resolved(WEB, environment, storage={"s": {"kind": "block", "size": size}})
 
     told = gap(made("1PB", AWS), "storage/s")
-    assert (told.wanted, told.best) == ("a volume of 931,323 GiB for each pod", "an EBS gp3 volume of 64 TiB")
+    assert (told.wanted, told.best) == ("a volume of 931,323 GiB for each pod", "an EBS gp3 volume of 65,536 GiB")
     assert made("64TiB", AWS).deployment is not None
     assert made("1PB", CW).deployment is not None
 

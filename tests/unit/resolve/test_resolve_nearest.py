@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.unit.resolve.test_resolve_rules import AWS, CW, gap, resolved
+from meshctl.model.observed import Facts
+from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, GB200, H100, gap, gpu_node, reason, resolved
 
 
 @pytest.mark.parametrize(
     ("pool", "best"),
     [
         ({"cpu": {"cores": 100}}, "i3en.24xlarge: 96 cores, wanted 100"),
-        ({"cpu": {"memory": "4TiB"}}, "i3en.24xlarge: 768 GiB memory, wanted 4 TiB"),
+        ({"cpu": {"memory": "4TiB"}}, "i3en.24xlarge: 768 GiB memory, wanted 4096 GiB"),
         ({"scratch": "500TB"}, "i3en.24xlarge: 60000 GB local NVMe, wanted 500000 GB"),
         ({"fabric": "fast"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
         ({"fabric": "rdma"}, "i3en.24xlarge: 100 Gbit/s, wanted 200"),
@@ -52,3 +53,31 @@ def test_the_nearest_has_the_most_of_what_was_wanted(pool: dict[str, Any], best:
 )
 def test_the_hint_names_a_way_to_another_architecture(pool: Any, environment: Any, hint: str) -> None:
     assert gap(resolved({"p": {"nodes": 1, **pool}}, environment), "pool/p").hint.startswith(hint)
+
+
+def test_all_reasons_against_a_machine_are_told_at_once() -> None:
+    """Whoever mends one of them is not told the next one afterwards."""
+    fabrics = {"f": {"kind": "rdma", "placement": "cluster"}}
+    found = resolved({"p": {**GB200, "nodes": 2, "fabric": "f"}}, AWS, fabrics=fabrics)
+    told = gap(found, "pool/p")
+    machine, _, reasons = told.best.partition(": ")
+    assert reasons.split("; ") == [
+        "no placement group with strategy cluster",
+        "not sold as on-demand (only capacity-block)",
+        "sold in racks of 18 nodes, wanted 2",
+    ]
+    assert reason(found, machine) == reasons
+    for way_out in ("placement to any", "change the pool's capacity", "a multiple of the rack"):
+        assert way_out in told.hint
+
+
+def test_a_machine_of_another_accelerator_has_no_other_reason() -> None:
+    found = resolved({"p": {**GB200, "nodes": 1}}, AWS)
+    assert reason(found, "p5.48xlarge") == "H100, wanted GB200"
+
+
+def test_all_reasons_against_a_node_are_told_at_once() -> None:
+    seen = Facts(nodes=(gpu_node("g1", gpu_count=4, memory_gib=100, rdma_count=0),))
+    pool = {**H100, "nodes": 1, "cpu": {"memory": "400GiB"}, "fabric": "f"}
+    found = resolved({"p": pool}, DC, seen, fabrics={"f": {"kind": "rdma"}})
+    assert reason(found, "g1") == "4 x H100, wanted 8; 100 GiB memory, wanted 400 GiB; no RDMA resource"

@@ -106,7 +106,7 @@ def test_a_model_has_several_names(name: str) -> None:
 def test_the_reason_for_each_rejected_machine() -> None:
     pool = {"nodes": 1, "accelerator": {"model": "H100", "count": 8, "memory": "80GB"}, "cpu": {"cores": 192}}
     found = resolved({"p": pool}, AWS)
-    assert reason(found, "p5.4xlarge") == "1 x H100, wanted 8"
+    assert reason(found, "p5.4xlarge") == "1 x H100, wanted 8; 16 cores, wanted 192"
     assert reason(found, "p4d.24xlarge") == "A100, wanted H100"
     assert reason(found, "m7i.xlarge") == "no GPU, wanted H100"
     assert len(found.rejected["p"]) == len(CATALOG.machines["aws"]) - 1
@@ -119,7 +119,7 @@ def test_the_reason_for_each_rejected_machine() -> None:
         ({"accelerator": {"model": "L4", "count": 1}}, AWS, "g6f.large", "only 0.125 of a L4"),
         ({"arch": "arm64"}, AWS, "m7i.xlarge", "amd64, wanted arm64"),
         ({"cpu": {"cores": 32}}, AWS, "m7i.4xlarge", "16 cores, wanted 32"),
-        ({"cpu": {"memory": "1TiB"}}, AWS, "m7i.4xlarge", "64 GiB memory, wanted 1 TiB"),
+        ({"cpu": {"memory": "1TiB"}}, AWS, "m7i.4xlarge", "64 GiB memory, wanted 1024 GiB"),
         ({"scratch": "10TB"}, AWS, "i3en.2xlarge", "5000 GB local NVMe, wanted 10000 GB"),
         ({"fabric": "fast"}, AWS, "m7i.4xlarge", "no RDMA"),
         ({"fabric": "fast"}, AWS, "i3en.12xlarge", "50 Gbit/s, wanted 400"),
@@ -388,7 +388,10 @@ def test_what_is_staged_must_fit_on_the_nodes_disk(
 ) -> None:
     found = resolved({"p": {"nodes": 1, **pool}}, environment, facts, storage={"w": WEIGHTS}, workloads={"r": READER})
     told = gap(found, "workload/r")
-    assert told.wanted == "2 TiB of local disk per pod, for the object stores that it mounts with readOnly"
+    assert (
+        told.wanted
+        == "2048 GiB of local disk per pod, for its local storage and the object stores that it mounts with readOnly"
+    )
     assert best in told.best
     assert "scratch" in told.hint
 

@@ -79,7 +79,7 @@ def monitor() -> Monitor:
     @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
         stacks.aws.declare(deployment, LATE)
-        names = {"chat": stacks.edge.Name("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
+        names = {"chat": stacks.edge.DnsRecord("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
         stacks.edge.declare(names, before={}, profile="", tags={})
 
     with event_loops():

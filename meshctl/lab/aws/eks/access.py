@@ -96,13 +96,13 @@ class AccessEntries(Base):
         if (scope["type"] == "namespace") != bool(scope["namespaces"]):
             raise ApiError("InvalidParameterException", "The access scope and its namespaces don't fit each other.")
         first = entry.policies.get(policy, {}).get("associatedAt", now())
-        found = {"policyArn": policy, "accessScope": scope, "associatedAt": first, "modifiedAt": now()}
-        entry.policies[policy] = found
+        association = {"policyArn": policy, "accessScope": scope, "associatedAt": first, "modifiedAt": now()}
+        entry.policies[policy] = association
         self.write()
         return {
             "clusterName": given["clusterName"],
             "principalArn": given["principalArn"],
-            "associatedAccessPolicy": found,
+            "associatedAccessPolicy": association,
         }
 
     def list_associated_access_policies(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
@@ -134,10 +134,10 @@ class AccessEntries(Base):
 
     def _entry(self, call: Call, given: dict[str, Any]) -> AccessEntry:
         cluster = self._with_entries(call, given["clusterName"])
-        found = cluster.entries.get(given["principalArn"])
-        if found is None:
+        entry = cluster.entries.get(given["principalArn"])
+        if entry is None:
             raise ApiError(
                 "ResourceNotFoundException",
                 f"The specified principalArn could not be found: {given['principalArn']}",
             )
-        return found
+        return entry

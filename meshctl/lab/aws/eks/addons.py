@@ -109,10 +109,10 @@ class Addons(Base):
         }
 
     def _addon(self, cluster: Cluster, name: str) -> Addon:
-        found = cluster.addons.get(name)
-        if found is None:
+        addon = cluster.addons.get(name)
+        if addon is None:
             raise ApiError("ResourceNotFoundException", f"No addon: {name} found in cluster", addonName=name)
-        return found
+        return addon
 
 
 def default_version(name: str, kubernetes: str) -> str:

@@ -100,10 +100,10 @@ class Clusters(Base):
 
     def update_cluster_config(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         cluster = self.active(call, given["name"])
-        asked = {key: value for key, value in given.items() if key not in ("name", "clientRequestToken")}
-        if len(asked) != 1:
+        requested = {key: value for key, value in given.items() if key not in ("name", "clientRequestToken")}
+        if len(requested) != 1:
             raise ApiError("InvalidParameterException", "Only one type of update can be allowed")
-        key, value = next(iter(asked.items()))
+        key, value = next(iter(requested.items()))
         kind = "VpcConfigUpdate" if key == "resourcesVpcConfig" else f"{key[0].upper()}{key[1:]}Update"
         live = cluster.described.get(key) or {}
         if key == "accessConfig":
@@ -163,11 +163,11 @@ def require_role(role_arn: str) -> None:
 
 def subnets_of(region: str, ids: list[str]) -> list[Any]:
     """Raises: ApiError when one doesn't exist."""
-    known = {id: subnet for zone in backend_of(region).subnets.values() for id, subnet in zone.items()}  # noqa: A001
+    subnets_by_id = {id: subnet for zone in backend_of(region).subnets.values() for id, subnet in zone.items()}  # noqa: A001
     for id in ids:  # noqa: A001
-        if id not in known:
+        if id not in subnets_by_id:
             raise ApiError("InvalidParameterException", f"The subnet ID '{id}' does not exist")
-    return [known[id] for id in ids]  # noqa: A001
+    return [subnets_by_id[id] for id in ids]  # noqa: A001
 
 
 def zones_of(region: str, ids: list[str]) -> set[str]:
@@ -194,14 +194,14 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed_network(region: str, live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    asked = {**live, **given}
-    before, after = (zones_of(region, each["subnetIds"]) for each in (live, asked))
+    requested = {**live, **given}
+    before, after = (zones_of(region, each["subnetIds"]) for each in (live, requested))
     if before != after:
         raise ApiError(
             "InvalidParameterException",
             f"Provided subnets must be in the AZs that the cluster was created with: {', '.join(sorted(before))}",
         )
-    return {key: value for key, value in _network(region, asked).items() if key in given}
+    return {key: value for key, value in _network(region, requested).items() if key in given}
 
 
 def _require_groups(region: str, ids: list[str]) -> None:
@@ -223,11 +223,11 @@ def _security_group(region: str, cluster: str, vpc_id: str) -> str:
     return str(group.id)
 
 
-def _refuse_mode(live: str, asked: str | None) -> None:
+def _refuse_mode(live: str, requested: str | None) -> None:
     """EKS goes from one mode to the next, one step at a time and never back ("Managing cluster access" in the EKS
     workshop), with these words (pulumi/pulumi-eks issue 1493). Raises: ApiError."""
-    if asked is not None and AUTHENTICATION_MODES.index(asked) != AUTHENTICATION_MODES.index(live) + 1:
-        message = f"Unsupported authentication mode update from {live} to {asked}"
+    if requested is not None and AUTHENTICATION_MODES.index(requested) != AUTHENTICATION_MODES.index(live) + 1:
+        message = f"Unsupported authentication mode update from {live} to {requested}"
         raise ApiError("InvalidParameterException", message)
 
 
@@ -236,11 +236,11 @@ def _logging(given: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     for setup in given.get("clusterLogging", []):
         kinds = set(setup.get("types", []))
         on = on | kinds if setup.get("enabled") else on - kinds
-    named = [
+    log_types = [
         {"types": [kind for kind in LOG_TYPES if kind in on], "enabled": True},
         {"types": [kind for kind in LOG_TYPES if kind not in on], "enabled": False},
     ]
-    return {"clusterLogging": [setup for setup in named if setup["types"]]}
+    return {"clusterLogging": [setup for setup in log_types if setup["types"]]}
 
 
 def _describe(region: str, given: dict[str, Any], version: str, network: dict[str, Any]) -> dict[str, Any]:

@@ -101,20 +101,20 @@ class Nodegroups(Base):
         return {"update": update}
 
     def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
-        found = self._nodegroup(cluster, name)
-        if found.described["status"] not in ("ACTIVE", "DEGRADED"):
+        nodegroup = self._nodegroup(cluster, name)
+        if nodegroup.described["status"] not in ("ACTIVE", "DEGRADED"):
             raise ApiError(
                 "ResourceInUseException",
-                f"Nodegroup cannot be updated as it is currently not in Active State: {found.described['status']}",
+                f"Nodegroup cannot be updated as it is currently not in Active State: {nodegroup.described['status']}",
                 nodegroupName=name,
             )
-        return found
+        return nodegroup
 
     def _nodegroup(self, cluster: Cluster, name: str) -> Nodegroup:
-        found = cluster.nodegroups.get(name)
-        if found is None:
+        nodegroup = cluster.nodegroups.get(name)
+        if nodegroup is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {name}.", nodegroupName=name)
-        return found
+        return nodegroup
 
 
 def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -191,8 +191,8 @@ def _check_scaling(scaling: dict[str, int]) -> None:
 
 
 def _labels(live: dict[str, str], given: dict[str, Any]) -> dict[str, str]:
-    kept = {key: value for key, value in live.items() if key not in given.get("removeLabels", [])}
-    return {**kept, **given.get("addOrUpdateLabels", {})}
+    remaining = {key: value for key, value in live.items() if key not in given.get("removeLabels", [])}
+    return {**remaining, **given.get("addOrUpdateLabels", {})}
 
 
 def _taints(live: list[dict[str, str]], given: dict[str, Any]) -> list[dict[str, str]]:

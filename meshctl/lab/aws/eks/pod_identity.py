@@ -21,14 +21,16 @@ class PodIdentity(Base):
         cluster = self.active(call, given["clusterName"])
         require_role(given["roleArn"])
         who = (given["namespace"], given["serviceAccount"])
-        if who in {(found["namespace"], found["serviceAccount"]) for found in cluster.associations.values()}:
+        if who in {
+            (association["namespace"], association["serviceAccount"]) for association in cluster.associations.values()
+        }:
             raise ApiError(
                 "ResourceInUseException",
                 f"Association already exists: service account {who[1]} of namespace {who[0]}",
                 clusterName=given["clusterName"],
             )
         id = "a-" + "".join(secrets.choice(LETTERS) for _ in range(17))  # noqa: A001
-        found = {
+        association = {
             **{key: value for key, value in given.items() if key not in ("tags", "clientRequestToken")},
             "associationId": id,
             "associationArn": arn(call.region, f"podidentityassociation/{given['clusterName']}/{id}"),
@@ -36,8 +38,8 @@ class PodIdentity(Base):
             "createdAt": now(),
             "modifiedAt": now(),
         }
-        cluster.associations[id] = found
-        return {"association": found}
+        cluster.associations[id] = association
+        return {"association": association}
 
     def describe_pod_identity_association(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         return {"association": self._association(call, given)}
@@ -47,27 +49,27 @@ class PodIdentity(Base):
         wanted = {key: given[key] for key in ("namespace", "serviceAccount") if key in given}
         return {
             "associations": [
-                {key: found[key] for key in SUMMARY}
-                for found in cluster.associations.values()
-                if wanted.items() <= found.items()
+                {key: association[key] for key in SUMMARY}
+                for association in cluster.associations.values()
+                if wanted.items() <= association.items()
             ]
         }
 
     def update_pod_identity_association(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._association(call, given)
+        association = self._association(call, given)
         if "roleArn" in given:
             require_role(given["roleArn"])
-        found |= {**{key: given[key] for key in CHANGEABLE if key in given}, "modifiedAt": now()}
-        return {"association": found}
+        association |= {**{key: given[key] for key in CHANGEABLE if key in given}, "modifiedAt": now()}
+        return {"association": association}
 
     def delete_pod_identity_association(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        found = self._association(call, given)
+        association = self._association(call, given)
         del self.clusters[given["clusterName"]].associations[given["associationId"]]
-        return {"association": found}
+        return {"association": association}
 
     def _association(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         cluster = self.cluster(call, given["clusterName"])
-        found = cluster.associations.get(given["associationId"])
-        if found is None:
+        association = cluster.associations.get(given["associationId"])
+        if association is None:
             raise ApiError("ResourceNotFoundException", f"The association {given['associationId']} was not found")
-        return found
+        return association

@@ -122,18 +122,18 @@ class Base(Service):
     def cluster(self, call: Call, name: str) -> Cluster:
         """Raises: ApiError when there is none of that name in the call's region."""
         self.settle()
-        found = self.clusters.get(name)
-        if found is None or found.region != call.region:
+        cluster = self.clusters.get(name)
+        if cluster is None or cluster.region != call.region:
             raise ApiError("ResourceNotFoundException", f"No cluster found for name: {name}.", clusterName=name)
-        return found
+        return cluster
 
     def active(self, call: Call, name: str) -> Cluster:
         """A cluster that can be changed. Raises: ApiError."""
-        found = self.cluster(call, name)
-        status = found.described["status"]
+        cluster = self.cluster(call, name)
+        status = cluster.described["status"]
         if status in ("CREATING", "DELETING", "FAILED"):
             raise ApiError("InvalidRequestException", f"Cluster '{name}' is not in ACTIVE status", clusterName=name)
-        return found
+        return cluster
 
     def failing(self, operation: str) -> dict[str, Any] | None:
         """The issue that an accepted call is to end with, when a fault says so."""
@@ -178,8 +178,8 @@ class Base(Service):
 
     def ready_nodes(self) -> dict[str, int]:
         """Ready nodes by `CLUSTER/NODEGROUP`, as the node controller last wrote it."""
-        found: dict[str, int] = read_json(self.root / "nodes.json").get("nodegroups", {})
-        return found
+        counts: dict[str, int] = read_json(self.root / "nodes.json").get("nodegroups", {})
+        return counts
 
     def settle(self) -> None:
         """Move on whatever was waiting for time or nodes, then write `eks.json` if it says something new."""

@@ -29,14 +29,14 @@ class Tagging(Base):
         return {"tags": self._tagged(given["resourceArn"])["tags"]}
 
     def _tagged(self, arn: str) -> dict[str, Any]:
-        for found in self._all():
-            if any(found.get(name) == arn for name in ARNS):
-                return found
+        for resource in self._all():
+            if any(resource.get(name) == arn for name in ARNS):
+                return resource
         raise ApiError("NotFoundException", f"The specified resource ARN {arn} does not exist")
 
     def _all(self) -> Iterator[dict[str, Any]]:
         for cluster in self.clusters.values():
             yield cluster.described
             for part in (cluster.nodegroups, cluster.addons, cluster.entries):
-                yield from (found.described for found in part.values())
+                yield from (resource.described for resource in part.values())
             yield from cluster.associations.values()

@@ -1,0 +1,29 @@
+"""What a plan says of roll-outs: which workload is left without a pod meanwhile. PURE.
+
+Called by `meshctl.deploy.plans`. Only of workloads whose pods the plan replaces, or whose way of replacing them it
+changes; `meshctl check -v` says it of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from meshctl.changes.steps import Step, subject_of
+from meshctl.model import roll_outs
+from meshctl.model.deployment import Deployment
+
+_SERVERS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
+_CONCERNED: Final = ("spec.template", "spec.strategy")
+
+
+def notes(deployment: Deployment, steps: Iterable[Step]) -> list[str]:
+    subjects = {subject_of(step.urn) for step in steps if _is_concerned(step)}
+    concerned = [w for w in deployment.workloads if f"workload/{w.name}" in subjects and not w.paused]
+    texts = (roll_outs.note(workload, deployment.pool(workload.pool)) for workload in concerned)
+    return [text for text in texts if text]
+
+
+def _is_concerned(step: Step) -> bool:
+    changes = any(change.path.startswith(_CONCERNED) for change in step.properties)
+    return step.type in _SERVERS and step.action == "update" and changes

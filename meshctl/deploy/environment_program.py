@@ -1,0 +1,42 @@
+"""The Pulumi program of an environment: what a run declares, once the state and the live objects were read. EDGE.
+
+Called by `session` inside a run of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
+from meshctl.deploy.jobs import finished_jobs
+from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.deploy.secrets import secret_revisions
+from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+from meshctl.platforms import registry
+
+
+def declare_environment(
+    deployment: Deployment,
+    state: StackState,
+    secrets: Mapping[str, str],
+    kept_values: Mapping[str, Any],
+    unchanged_jobs: UnchangedJobs,
+    *,
+    cluster: str | None,
+    keep_marks: bool,
+    ready_timeout_s: int,
+) -> None:
+    """Declare all resources of `deployment`. The arguments are as for `Session._environment_run`."""
+    deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
+    deferred |= kept_values
+    if secrets:
+        deferred |= secret_revisions.revision_values(deployment, secrets, state)
+    declared = running_pods.kept(upgrade.with_running_version(deployment, state), state)
+    declared = finished_jobs.with_finished_marks(declared, state) if keep_marks else declared
+    uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster
+    declare = registry.platform(deployment.provider).declare
+    declare(declared, deferred, ready_timeout_s, staying=unchanged_jobs.paths, cluster_uid=uid)

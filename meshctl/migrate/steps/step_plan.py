@@ -1,0 +1,262 @@
+"""The steps of a migration in their order, for each direction: forward, rollback, finish. PURE.
+
+Made only from the plan and the history, so that every run of a migration gets the same steps. `actions` has the
+functions of each action, and `runner` runs the steps one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from meshctl.errors import MigrationError
+from meshctl.migrate.journal.history import LAST_FORWARD, History
+from meshctl.migrate.planning.plan import MigrationPlan, written_stores
+
+
+@dataclass(frozen=True)
+class Step:
+    """`name` is unique in a migration ("sync/weights") and stored in journals. The other fields are for the action."""
+
+    name: str
+    action: str
+    title: str
+    side: str = ""  # the environment that the step acts on: source | target
+    paused: frozenset[str] = field(default_factory=frozenset)  # workloads that have zero pods after the step
+    workloads: frozenset[str] = field(default_factory=frozenset)  # the workloads that the step waits for
+    store: str = ""
+    endpoints: tuple[str, ...] = ()
+    redo: tuple[str, ...] = ()  # steps that must be done again if this one fails
+    guards: str = ""  # name of a later step: each run repeats this check until that step is done
+
+    @property
+    def phase(self) -> str:
+        return self.name.split("/")[0]
+
+
+def step_plan(history: History) -> tuple[Step, ...]:
+    """All steps in the direction of the migration."""
+    if history.direction == "rollback":
+        return rollback(history)
+    if history.direction == "finish":
+        return finish(history)
+    steps = forward(history.plan)
+    if history.source_lost:
+        left = ("seed", "quiesce", "sync", "verify")
+        return tuple(s for s in steps if s.phase not in left or s.name in history.done or s.name == "quiesce/warm")
+    return steps
+
+
+def forward(plan: MigrationPlan) -> tuple[Step, ...]:
+    """The steps from preflight to observe. A phase may have no steps: without object stores there is no seed."""
+    return (
+        Step("preflight/source", "check-running", "the source is still as planned", side="source"),
+        Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
+        Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=plan.workloads),
+        *_seed(plan),
+        *_quiesce(plan),
+        *_sync_and_verify(plan),
+        *_start(plan),
+    )
+
+
+def _seed(plan: MigrationPlan) -> list[Step]:
+    stores = [move.store for move in plan.moves]
+    return [Step(f"seed/{s}", "seed", f"copy {s} while the source runs", side="target", store=s) for s in stores]
+
+
+def _quiesce(plan: MigrationPlan) -> list[Step]:
+    """Start at the target what only reads. Stop at the source what writes, and wait for the last writes."""
+    stopped, warm = frozenset(plan.stopped), frozenset(plan.warm)
+    steps = []
+    if warm:
+        title = f"start {_names(warm)} warm at the target"
+        steps.append(Step("quiesce/warm", "up", title, side="target", paused=plan.workloads - warm, workloads=warm))
+    if stopped:
+        title = f"stop {_names(stopped)} at the source, at a checkpoint"
+        paused = plan.idle | stopped
+        steps.append(Step("quiesce/stop", "stop", title, side="source", paused=paused, workloads=stopped))
+        steps += [
+            Step(f"quiesce/settle.{s}", "settle", f"wait for the last writes to {s}", side="source", store=s)
+            for s in _written_by(plan, stopped)
+        ]
+    return steps
+
+
+def _sync_and_verify(plan: MigrationPlan) -> list[Step]:
+    stores = [move.store for move in plan.moves]
+    synced = [Step(f"sync/{s}", "copy", f"copy what changed in {s}", side="target", store=s) for s in stores]
+    title = "compare all objects of {}"
+    verified = [
+        Step(f"verify/{s}", "compare", title.format(s), side="target", store=s, redo=(f"sync/{s}",)) for s in stores
+    ]
+    return synced + verified
+
+
+def _start(plan: MigrationPlan) -> list[Step]:
+    """Start everything at the target, check its health, move the DNS records, and watch it."""
+    running, warm = plan.running, frozenset(plan.warm)
+    endpoints = tuple(e.name for e in plan.endpoints)
+    steps = []
+    if warm:
+        title = "restart warm workloads whose data has changed"
+        steps.append(Step("start/refresh", "refresh", title, side="target", workloads=warm))
+    steps.append(Step("start/target", "up", "start at the target", side="target", paused=plan.idle, workloads=running))
+    steps += [
+        Step(f"probe/{e}", "probe", f"{e}: health check and a canary request", side="target", endpoints=(e,))
+        for e in endpoints
+    ]
+    if endpoints:
+        steps += _names_steps("cutover", "target", endpoints)
+    again = ("start/target",)  # this step also runs a failed job again
+    return [
+        *steps,
+        Step(
+            LAST_FORWARD,
+            "observe",
+            "watch the target",
+            side="target",
+            workloads=running,
+            endpoints=endpoints,
+            redo=again,
+        ),
+    ]
+
+
+def rollback(history: History) -> tuple[Step, ...]:
+    """The steps of a rollback, depending on which steps have begun: start the source first, then stop the target.
+
+    Raises: MigrationError if the source was given up.
+    """
+    plan = history.plan
+    if history.source_lost:
+        raise MigrationError(
+            "the source was given up (--source-lost): a rollback is not possible",
+            hint="`meshctl migrations resume` goes on",
+        )
+    stopped = frozenset(plan.stopped)
+    began = history.began
+    steps: list[Step] = []
+    if history.target_lost:
+        steps += _give_up_target(history)
+    elif stopped and began("start/target"):
+        steps += _return_data(history, stopped)
+    if began("quiesce/stop", "start/target", "cutover/names"):
+        running = frozenset(w.name for w in plan.source.workloads) - plan.idle
+        steps += [
+            Step(
+                "rollback/source", "up", "start at the source again", side="source", paused=plan.idle, workloads=running
+            )
+        ]
+    endpoints = tuple(e.name for e in plan.endpoints)
+    if began("cutover/names"):
+        steps += _names_steps("rollback", "source", endpoints)
+    if history.target_lost:
+        return tuple(steps)
+    if history.options.get("destroy_target"):
+        steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
+    elif began("quiesce/warm", "start/target"):
+        steps += [
+            Step(
+                "rollback/target",
+                "stop",
+                "pause the target",
+                side="target",
+                paused=plan.workloads,
+                workloads=plan.workloads,
+            )
+        ]
+    return tuple(steps)
+
+
+def _give_up_target(history: History) -> list[Step]:
+    """The check that the target is really gone. Not needed any more once the source has begun to start."""
+    if history.began("rollback/source"):
+        return []
+    return [
+        Step("rollback/lost", "check-lost", "check that the target is gone", side="target", guards="rollback/source")
+    ]
+
+
+def stores_not_copied_back(history: History) -> tuple[str, ...]:
+    """Stores that were written at the target, and whose data has not been copied back to the source and compared."""
+    stopped = frozenset(history.plan.stopped)
+    written = _written_by(history.plan, stopped) if history.began("start/target") else ()
+    return tuple(store for store in written if f"rollback/verify.{store}" not in history.done)
+
+
+def _return_data(history: History, stopped: frozenset[str]) -> list[Step]:
+    """Bring back data that was written at the target: start readers at the source, stop writers, copy back, compare."""
+    plan = history.plan
+    readers = frozenset(w.name for w in plan.source.workloads) - stopped - plan.idle
+    first = tuple(e.name for e in plan.endpoints if e.workload in readers)
+    steps = []
+    if readers:
+        paused = plan.idle | stopped
+        steps += [
+            Step(
+                "rollback/readers", "up", "start readers at the source", side="source", paused=paused, workloads=readers
+            )
+        ]
+    if first and history.began("cutover/names"):
+        steps += [
+            Step(
+                "rollback/readers-names",
+                "dns-records",
+                "DNS records of readers to the source",
+                side="source",
+                endpoints=first,
+            )
+        ]
+    title = f"stop {_names(stopped)} at the target, at a checkpoint"
+    steps += [Step("rollback/stop", "stop", title, side="target", paused=plan.idle | stopped, workloads=stopped)]
+    for store in _written_by(plan, stopped):
+        steps += [
+            Step(
+                f"rollback/settle.{store}", "settle", f"wait for the last writes to {store}", side="target", store=store
+            ),
+            Step(
+                f"rollback/sync.{store}", "copy-back", f"copy new objects of {store} back", side="source", store=store
+            ),
+            Step(
+                f"rollback/verify.{store}",
+                "compare-back",
+                f"compare: all objects of {store} are at the source",
+                side="source",
+                store=store,
+                redo=(f"rollback/sync.{store}",),
+            ),
+        ]
+    return steps
+
+
+def finish(history: History) -> tuple[Step, ...]:
+    """The steps of `finish`: check that all DNS records lead to the target, then destroy the source."""
+    endpoints = tuple(e.name for e in history.plan.endpoints)
+    names = "all DNS records lead to the target"
+    check = Step("finish/names", "check-dns-records", names, side="target", endpoints=endpoints, guards="finish/source")
+    if history.source_lost:
+        return (replace(check, guards=""),)
+    steps = [check]
+    title = "destroy the source, keep its object storage"
+    if history.options.get("delete_data"):
+        check_title = "the target has all objects of the source"
+        steps += [Step("finish/data", "check-data", check_title, side="source", guards="finish/source")]
+        title = "destroy the source and its data"
+    return (*steps, Step("finish/source", "destroy", title, side="source"))
+
+
+def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step]:
+    return [
+        Step(f"{phase}/names", "dns-records", f"DNS records to the {side}", side=side, endpoints=endpoints),
+        Step(f"{phase}/dns", "dns", "the zone's name server has the new records", side=side, endpoints=endpoints),
+        Step(f"{phase}/ttl", "ttl", "cached old records expire; both sides serve", side=side, endpoints=endpoints),
+    ]
+
+
+def _written_by(plan: MigrationPlan, workloads: frozenset[str]) -> tuple[str, ...]:
+    written = {name for w in plan.source.workloads if w.name in workloads for name in written_stores(w)}
+    return tuple(move.store for move in plan.moves if move.store in written)
+
+
+def _names(workloads: frozenset[str]) -> str:
+    return ", ".join(sorted(workloads))

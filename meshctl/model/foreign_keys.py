@@ -1,0 +1,292 @@
+"""What to write instead of keys and values that other tools have: Kubernetes, SkyPilot, dstack, Compose. PURE.
+
+Asked by `messages` for a key or value that mesh.yaml doesn't have, before a similar name is guessed: a guess such as
+"cpu" for `gpu` would mislead. A test keeps every key of the model itself out of these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Path = tuple[str | int, ...]
+
+_NOT_YET = "not in this version"
+_ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
+_ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
+_RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
+_HEALTH = "write `health: {path: /health, port: NAME}`; startup, readiness and liveness follow from it"
+_PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
+_SCALING = f"{_NOT_YET}: `replicas` is a number"
+_INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
+_SIDECAR = f"{_NOT_YET}: a pod has one container; run the second program as a workload of its own"
+_VOLUMES = "declare it under `storage` of the mesh, and mount it: `mounts: {NAME: {path: /data}}`"
+_ACCOUNT = "each workload has a service account of its own, which may use the buckets that it mounts, and nothing else"
+_FILES = "write `files: {/etc/app.yaml: app.yaml}`: a path in the pods, and a file beside mesh.yaml"
+_USER = "write `user: root`, `user: image` or a number; without it pods run as user 1000, see docs/container.md"
+_SHM = "not needed: pods with accelerators have /dev/shm without the limit of 64 MiB"
+_PULL = "not needed: give a changed image a new tag or digest, and pods are started with it"
+_PRIORITY = f"{_NOT_YET}: it follows from `kind`: inference, service, training, batch"
+_ORDER = f"{_NOT_YET}: all workloads are started together; wait in `command` for what another one makes"
+_GRACE = (
+    "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
+)
+_GANG = f"{_NOT_YET} for inference: only `kind: training` runs on several `nodes` as one"
+_RETRIES = "not needed: a failed pod of a job is started again, three times for each of its pods"
+_LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
+_EXPOSED = "the load balancer of an endpoint is public and passes TCP on; let the workload ask for credentials"
+_TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
+_METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
+_EXISTING = f"{_NOT_YET}: `up` makes storage of its own; copy what is there into it"
+_CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
+_MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
+_COUNT_OF_NODES = "write `nodes: N`, or `nodes: {min: N, max: M}`"
+
+_OF_WORKLOAD = {
+    "accelerator": _ACCELERATORS_OF_POD,
+    "accelerators": _ACCELERATORS_OF_POD,
+    "affinity": _PLACED_BY_POOL,
+    "after": _ORDER,
+    "annotations": _NOT_YET,
+    "autoscale": _SCALING,
+    "autoscaling": _SCALING,
+    "backoffLimit": _RETRIES,
+    "completions": "write `replicas: N`: each of the N pods of a batch job must complete once",
+    "config": _FILES,
+    "configMaps": _FILES,
+    "containers": _SIDECAR,
+    "cpu": _RESOURCES,
+    "dependsOn": _ORDER,
+    "depends_on": _ORDER,
+    "elastic": f"{_NOT_YET}: a training job runs on a fixed number of `nodes`, or waits",
+    "entrypoint": "write `command: [PROGRAM, …]`",
+    "envFrom": "list each variable under `env`, or under `secrets` where its value is secret",
+    "environment": "write `env: {NAME: value}`",
+    "envs": "write `env: {NAME: value}`",
+    "expose": "write `ports: {http: 8000}`; an entry of `endpoints` makes a port reachable from outside",
+    "gpu": _ACCELERATORS_OF_POD,
+    "gpus": _ACCELERATORS_OF_POD,
+    "grace": _GRACE,
+    "group": _GANG,
+    "healthcheck": _HEALTH,
+    "hostIPC": _SHM,
+    "hostNetwork": "not needed: pods get the devices of their pool's `fabric`",
+    "imagePullPolicy": _PULL,
+    "initContainers": _INIT,
+    "labels": "labels of the mesh (`labels` at its top) are on all that belongs to it; a workload has none of its own",
+    "leader": _GANG,
+    "lifecycle": "not needed: a service's pod gets requests for 10 s after its end was asked for, then SIGTERM",
+    "limits": _RESOURCES,
+    "livenessProbe": _HEALTH,
+    "maxReplicas": _SCALING,
+    "maxRestarts": _RETRIES,
+    "memory": _RESOURCES,
+    "minReplicas": _SCALING,
+    "monitoring": _METRICS,
+    "nodeSelector": _PLACED_BY_POOL,
+    "parallelism": "write `replicas: N`: all pods of a batch job run at once",
+    "podAnnotations": _NOT_YET,
+    "podMonitor": _METRICS,
+    "priority": _PRIORITY,
+    "priorityClassName": _PRIORITY,
+    "pullPolicy": _PULL,
+    "rdzv": _LAUNCHER,
+    "readinessProbe": _HEALTH,
+    "requests": _RESOURCES,
+    "restart": _RETRIES,
+    "restartPolicy": _RETRIES,
+    "run": 'write `command: [sh, -c, "…"]`',
+    "runtimeClassName": _PLACED_BY_POOL,
+    "scale": _SCALING,
+    "schedule": f"{_NOT_YET}: a batch job runs once; start it by `meshctl restart NAME` from a scheduler of yours",
+    "securityContext": _USER,
+    "serviceAccount": _ACCOUNT,
+    "serviceAccountName": _ACCOUNT,
+    "serviceMonitor": _METRICS,
+    "setup": _INIT,
+    "shm": _SHM,
+    "shm_size": _SHM,
+    "sidecars": _SIDECAR,
+    "size": _GANG,
+    "startupProbe": _HEALTH,
+    "strategy": "not needed: pods are replaced one after the other",
+    "terminationGracePeriod": _GRACE,
+    "terminationGracePeriodSeconds": _GRACE,
+    "tolerations": _PLACED_BY_POOL,
+    "topologySpreadConstraints": "not needed: pods are spread over nodes and zones",
+    "updateStrategy": "not needed: pods are replaced one after the other",
+    "volumeMounts": "write `mounts: {NAME: {path: /data}}` for an entry of `storage`",
+    "volumes": _VOLUMES,
+    "working_dir": "write `workingDir: /app`",
+    "workdir": "write `workingDir: /app`",
+}
+
+# By the section in which the key stands; `*` is the name of an entry.
+_KEYS: Mapping[Path, Mapping[str, str]] = {
+    (): {
+        "autoscaling": _SCALING,
+        "deployments": "write them under `workloads`, with `kind: service`",
+        "environments": "environments have a file of their own, environments.yaml",
+        "jobs": "write them under `workloads`, with `kind: batch` or `kind: training`",
+        "metadata": "write `name` and `labels` at the top of the file",
+        "monitoring": _METRICS,
+        "secrets": "say in environments.yaml where secrets come from, and under `secrets` of a workload which it gets",
+        "services": "write them under `workloads` with `kind: service`, and their names in DNS under `endpoints`",
+        "spec": "write its content at the top of the file",
+        "volumes": "write them under `storage`",
+    },
+    ("pools", "*"): {
+        "accelerators": _ACCELERATORS_OF_POOL,
+        "autoscaling": "write `nodes: {min: N, max: M}`",
+        "count": _COUNT_OF_NODES,
+        "desiredSize": _COUNT_OF_NODES,
+        "diskSize": "write `scratch: 1TB` for local NVMe, or declare `storage`",
+        "gpu": _ACCELERATORS_OF_POOL,
+        "gpus": _ACCELERATORS_OF_POOL,
+        "instanceType": _MACHINE,
+        "instance_type": _MACHINE,
+        "labels": "nodes carry meshctl.dev/mesh, meshctl.dev/pool and meshctl.dev/role, and no labels of your own",
+        "machineType": _MACHINE,
+        "maxSize": _COUNT_OF_NODES,
+        "memory": "write `cpu: {memory: 64GiB}`, or `accelerator: {model: H100, count: 8, memory: 80GB}`",
+        "minSize": _COUNT_OF_NODES,
+        "nodeSelector": f"{_NOT_YET}: nodes of an existing cluster are chosen by their hardware",
+        "replicas": _COUNT_OF_NODES,
+        "size": _COUNT_OF_NODES,
+        "spot": "write `capacity: spot`",
+        "taints": "not needed: nodes with accelerators get the taint that their platform uses",
+    },
+    ("pools", "*", "accelerator"): {"name": "write `model: H100`", "type": "write `model: H100`"},
+    ("storage", "*"): {
+        "accessMode": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
+        "accessModes": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
+        "bucket": _EXISTING,
+        "capacity": "write `size: 1TiB`",
+        "class": _CLASS,
+        "existing": _EXISTING,
+        "existingClaim": _EXISTING,
+        "medium": f"{_NOT_YET}: pods with accelerators have /dev/shm; `kind: local` is on disk",
+        "mount": "write `mounts: {NAME: {path: /data}}` in the workload that uses it",
+        "path": "write `mounts: {NAME: {path: /data}}` in the workload that uses it",
+        "source": _EXISTING,
+        "storageClass": _CLASS,
+        "storageClassName": _CLASS,
+    },
+    ("workloads", "*"): _OF_WORKLOAD,
+    ("workloads", "*", "resources"): {
+        "gpu": "write `accelerators: 1`",
+        "gpus": "write `accelerators: 1`",
+        "limits": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
+        "nvidia.com/gpu": "write `accelerators: 1`",
+        "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
+    },
+    ("workloads", "*", "health"): {
+        "httpGet": "write `path` and `port` here",
+        "initialDelaySeconds": "not needed: a start may take 30 minutes",
+        "periodSeconds": "not needed: pods are asked every 5 s",
+        "timeoutSeconds": "not needed: an answer may take 5 s",
+    },
+    ("workloads", "*", "mounts", "*"): {
+        "mountPath": "write `path`",
+        "ro": "write `readOnly: true`",
+        "readonly": "write `readOnly: true`",
+        "subPath": f"{_NOT_YET}: a storage is mounted whole; use a folder below `path`",
+    },
+    ("endpoints", "*"): {
+        "access": _EXPOSED,
+        "auth": _EXPOSED,
+        "domain": "write `host: chat.example.com`",
+        "hostname": "write `host: chat.example.com`",
+        "internal": _EXPOSED,
+        "path": f"{_NOT_YET}: an endpoint leads to one port of one workload, whatever the path",
+        "protocol": _TLS,
+        "public": _EXPOSED,
+        "service": "write `workload: NAME`",
+        "tls": _TLS,
+        "visibility": _EXPOSED,
+    },
+}
+
+_VALUES: Mapping[Path, Mapping[str, str]] = {
+    ("storage", "*", "kind"): {
+        "bucket": "object",
+        "disk": "block",
+        "efs": "filesystem",
+        "emptydir": "local, a folder on the disk of each pod's node; memory is /dev/shm",
+        "fsx": "filesystem",
+        "gcs": "object",
+        "hostpath": "local, a folder on the disk of each pod's node",
+        "nfs": "filesystem",
+        "nvme": "local",
+        "pvc": "filesystem if pods share it, block if each pod has its own",
+        "s3": "object",
+        "scratch": "local",
+        "volume": "filesystem if pods share it, block if each pod has its own",
+    },
+    ("workloads", "*", "kind"): {
+        "cronjob": "batch, started by `meshctl restart NAME` from a scheduler of yours",
+        "daemonset": "nothing: meshctl installs what nodes need",
+        "deployment": "service, or inference for a model server",
+        "job": "batch, or training for a gang",
+        "jobset": "training",
+        "mpijob": "training",
+        "pytorchjob": "training",
+        "statefulset": "service with a `block` storage among its `mounts`",
+        "task": "batch, or training for a gang",
+    },
+}
+
+# What a section or list looks like, for a value of another form.
+_FORMS: Mapping[Path, str] = {
+    ("pools", "*", "accelerator"): "{model: H100, count: 8}",
+    ("pools", "*", "cpu"): "{cores: 16, memory: 64GiB}",
+    ("workloads", "*", "args"): "[--model, /models/llama]",
+    ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
+    ("workloads", "*", "command"): "[python, serve.py]",
+    ("workloads", "*", "env"): "{LOG_LEVEL: info}",
+    ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
+    ("workloads", "*", "health"): "{path: /health, port: http}",
+    ("workloads", "*", "mounts"): "{weights: {path: /models}}",
+    ("workloads", "*", "mounts", "*"): "{path: /models}",
+    ("workloads", "*", "ports"): "{http: 8000}",
+    ("workloads", "*", "resources"): "{accelerators: 1, cpu: 8, memory: 64GiB}",
+    ("workloads", "*", "secrets"): "{HF_TOKEN: hf-token}",
+}
+
+# A section where a plain value belongs: what users mean by it.
+_MEANT: Mapping[Path, str] = {
+    ("workloads", "*", "replicas"): f"replicas that follow load are {_NOT_YET}",
+}
+
+
+def key_advice(path: Path) -> str:
+    """What to write instead of the unknown key at the end of the path; empty where nothing is known about it."""
+    return _KEYS.get(_pattern(path[:-1]), {}).get(str(path[-1]), "")
+
+
+def value_advice(path: Path, value: object) -> str:
+    """Which of the possible values stands for this one of another tool; empty where none is known."""
+    return _VALUES.get(_pattern(path), {}).get(value.lower(), "") if isinstance(value, str) else ""
+
+
+def form_of(path: Path) -> str:
+    """An example of what stands at the path, for a value of another form; empty where there is none."""
+    return _FORMS.get(_pattern(path), "")
+
+
+def meaning_of_section(path: Path) -> str:
+    """What a mapping at the path would mean, where a plain value is expected; empty where it means nothing."""
+    return _MEANT.get(_pattern(path), "")
+
+
+def _pattern(path: Path) -> Path:
+    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings."""
+    named = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
+    pattern: Path = ()
+    for part in path:
+        pattern = (*pattern, "*" if pattern in named else part)
+    return pattern
+
+
+def all_keys() -> list[tuple[Path, str]]:
+    """(section, key) of every entry, for the test that compares them with the model."""
+    return [(section, key) for section, entries in _KEYS.items() for key in entries]

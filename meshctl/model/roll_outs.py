@@ -1,0 +1,44 @@
+"""How a roll-out replaces the pods of a workload, and whether it leaves it without one. PURE.
+
+Decided by `meshctl.resolve.roll_outs`; read by `meshctl.render`, and by `meshctl.changes.roll_outs` for plans.
+"""
+
+from __future__ import annotations
+
+from meshctl.model.deployment import Deployment, Pool, Workload
+
+
+def older_rule(workload: Workload, pool: Pool) -> bool:
+    """What releases did that knew of no other pods: start the new pod first unless a pod takes a whole node."""
+    return not pool.is_filled_by(workload.accelerators)
+
+
+def starts_new_first(workload: Workload, pool: Pool) -> bool:
+    """Whether a new pod is started before an old one ends."""
+    return workload.roll_out == "new-first" if workload.roll_out else older_rule(workload, pool)
+
+
+def keeps_volumes(workload: Workload) -> bool:
+    """Whether each pod has a lasting volume of its own, which it can't share with its successor."""
+    return any(mount.kind == "block" and not mount.ephemeral for mount in workload.mounts)
+
+
+def note(workload: Workload, pool: Pool) -> str:
+    """What a user should know of a roll-out that leaves the workload without a pod; "" where there is none."""
+    if workload.is_job or workload.replicas != 1:
+        return ""
+    without = f"workload/{workload.name}: each roll-out leaves it without a pod until the new one is ready"
+    if keeps_volumes(workload):
+        return f"{without}, as the one volume goes from the old pod to the new one"
+    if starts_new_first(workload, pool):
+        return ""
+    return (
+        f"{without}, as pool {pool.name} may have no room for one more pod;"
+        f" to keep one up, raise pools.{pool.name}.nodes, or lower the resources of what runs there"
+    )
+
+
+def notes(deployment: Deployment) -> tuple[str, ...]:
+    """The notes of all workloads."""
+    texts = (note(workload, deployment.pool(workload.pool)) for workload in deployment.workloads)
+    return tuple(text for text in texts if text)

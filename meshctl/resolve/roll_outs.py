@@ -1,0 +1,70 @@
+"""Decides for each workload that serves what a roll-out does first: start one more pod, or end one. PURE.
+
+Called by `meshctl.resolve`, once everything is known to fit; rendered as `maxSurge` and `maxUnavailable`. A pod that
+finds no place is waited for until the roll-out fails, and may push jobs out meanwhile: one more is started only where
+it certainly fits beside all pods of the pool, those of jobs among them, on the nodes that the pool starts with. One
+`up` may roll several workloads, so that each of these pods has a place of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from meshctl.model import roll_outs
+from meshctl.model.deployment import Pool, Workload
+from meshctl.resolve.allocatable import Usable
+from meshctl.resolve.packing import Nodes, Pods
+from meshctl.resolve.spare_room import has_place
+from meshctl.resolve.workloads import Home, pods_of
+
+# What pods that nobody declared may ask for on a node, beyond what `allocatable` counts for a machine type: add-ons of
+# the cluster, drivers, device plugins, and the kubelet's share for as many pods as a small node may have.
+_UNSEEN_CPU: Final = 0.6
+_UNSEEN_MEMORY_GIB: Final = 2.0
+
+
+def decided(
+    workloads: tuple[Workload, ...], pools: Iterable[Pool], usable: Mapping[str, Usable]
+) -> tuple[Workload, ...]:
+    """The workloads, each with what its roll-outs do first. `usable`: as for `workloads.gaps`."""
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
+    new_first: set[str] = set()
+    for name, home in homes.items():
+        new_first |= _starting_new_first([workload for workload in workloads if workload.pool == name], home)
+    return tuple(_with_rule(workload, homes[workload.pool].pool, new_first) for workload in workloads)
+
+
+def _with_rule(workload: Workload, pool: Pool, new_first: set[str]) -> Workload:
+    if workload.is_job or roll_outs.keeps_volumes(workload):
+        return workload
+    is_new_first = workload.name in new_first
+    if is_new_first == roll_outs.older_rule(workload, pool):
+        return workload  # what is up keeps its bytes
+    rule: Literal["new-first", "old-first"] = "new-first" if is_new_first else "old-first"
+    return workload.model_copy(update={"roll_out": rule})
+
+
+def _starting_new_first(members: list[Workload], home: Home) -> set[str]:
+    """Those with a single pod choose first: the others still have one while another is replaced."""
+    pods = [pods_of(workload, home.pool) for workload in members]
+    nodes = _certain(home)
+    chosen: set[str] = set()
+    for workload in sorted(members, key=lambda workload: workload.replicas > 1):
+        if workload.is_job or roll_outs.keeps_volumes(workload):
+            continue
+        wants = pods_of(workload, home.pool).wants
+        if has_place(wants, tuple(pods), nodes):
+            pods.append(Pods(1, wants))
+            chosen.add(workload.name)
+    return chosen
+
+
+def _certain(home: Home) -> Nodes:
+    """What the nodes certainly have for pods of the mesh."""
+    if home.usable.is_seen:
+        return home.nodes
+    unseen = (0, _UNSEEN_CPU, _UNSEEN_MEMORY_GIB, 0, 0, 0)
+    return tuple(
+        (tuple(has - less for has, less in zip(free, unseen, strict=True)), count) for free, count in home.nodes
+    )

@@ -1,0 +1,70 @@
+"""What may keep a workload from running here though it fits: its image's registry, its texts, its ports. PURE.
+
+Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.plans` for those of what a plan changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from meshctl.model import pod_users
+from meshctl.model.deployment import Endpoint, Workload
+from meshctl.platforms import registry
+
+# Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can give
+# every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
+# (github.com/containerd/containerd, pull 9348), 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
+_FIRST_OPEN_PORT = 1024
+_KUBERNETES_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+def notes(
+    provider: str, workload: Workload, endpoints: Iterable[Endpoint], mirrors: Iterable[str] = ()
+) -> Iterator[str]:
+    """Of one workload on the platform `provider`. `endpoints`: all of the mesh; `mirrors`: beginnings of images' names
+    that are pulled from elsewhere here."""
+    if not any(workload.image.startswith(f"{start}/") for start in mirrors):
+        yield from _registry_notes(provider, workload)
+    yield from _reference_notes(workload)
+    for name, port in sorted(workload.ports.items()):
+        if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
+            yield (
+                f"workload/{workload.name}: its port {name} is {port}; without rights of root a program can listen"
+                f" below {_FIRST_OPEN_PORT} only where the nodes' container runtime lets it: containerd from 2.0 on"
+                " does, containerd 1.x and CRI-O only when they are configured for it. A higher port works everywhere,"
+                " and so does `user: root`"
+            )
+    platform = registry.platform(provider)
+    has_own_balancers = platform.cluster.made is not None or bool(platform.load_balancers.annotations)
+    names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
+    if names:
+        yield (
+            f"workload/{workload.name}: its endpoint{'s' * (len(names) > 1)} {', '.join(names)} needs something in the"
+            " cluster that gives Services of type LoadBalancer an address, such as MetalLB; meshctl installs none"
+        )
+
+
+def _reference_notes(workload: Workload) -> Iterator[str]:
+    """In a manifest of Kubernetes these would be replaced, and older versions of meshctl left that to it."""
+    texts = (*workload.command, *workload.args, *workload.env.values())
+    written = {name for text in texts for name in _KUBERNETES_REFERENCE.findall(text)}
+    names = sorted(written & {*workload.env, *workload.secrets})
+    if names:
+        listed = ", ".join(f"$({name})" for name in names)
+        yield (
+            f"workload/{workload.name}: {listed} in its texts stay{'s' * (len(names) == 1)} as written, since only"
+            f" $(MESH_…) is replaced; a shell puts variables in: `command: [sh, -c, 'exec PROGRAM \"${names[0]}\"']`"
+        )
+
+
+def _registry_notes(provider: str, workload: Workload) -> Iterator[str]:
+    for platform in registry.platforms():
+        needs = platform.environment.own_registry(workload.image) if platform.name != provider else ""
+        if needs and workload.image_pull_secrets:
+            yield f"workload/{workload.name}: {workload.image}: {needs}"
+        elif needs:
+            yield (
+                f"workload/{workload.name}: {workload.image}: nodes that are not of the platform {platform.name} can't"
+                f" pull it without imagePullSecrets; and {needs}"
+            )

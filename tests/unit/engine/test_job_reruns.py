@@ -1,0 +1,108 @@
+"""`restart` runs a job with the values that its Secrets have now, and touches nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from meshctl import render
+from meshctl.changes.steps import resource_name
+from meshctl.deploy.guards import cluster_identity
+from meshctl.deploy.jobs.job_reruns import secrets_of
+from meshctl.deploy.session import Session
+from meshctl.engine.command import PulumiProgram
+from meshctl.engine.run import StackRun
+from meshctl.engine.workspace import EngineStack
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment, Provider
+from meshctl.model.environment import Environments
+from tests.unit.render.sample import sample
+
+ENVIRONMENTS = {
+    "apiVersion": "meshctl/v1",
+    "kind": "Environments",
+    "environments": {"coreweave-1": {"provider": "kubernetes", "kubernetes": {"kubeconfig": "config"}}},
+}
+URN = "urn:pulumi:coreweave-1::m::"
+TYPES = {"Job": "kubernetes:batch/v1:Job", "Secret": "kubernetes:core/v1:Secret"}
+
+
+def with_secrets(provider: Provider = "coreweave") -> Deployment:
+    given = sample(provider)
+    secrets = {"secrets": {"TOKEN": "token"}, "image_pull_secrets": ("ghcr",)}
+    return given.model_copy(
+        update={"workloads": tuple(w.model_copy(update=secrets) if w.is_job else w for w in given.workloads)}
+    )
+
+
+def state(deployment: Deployment, without: str = "") -> dict[str, Any]:
+    objects = [item for item in render.platform_objects(deployment) if item.name != without]
+    types = {item.name: TYPES.get(item.kind, "kubernetes:core/v1:ConfigMap") for item in objects}
+    return {"resources": [{"type": type_, "urn": f"{URN}{type_}::{name}"} for name, type_ in types.items()]}
+
+
+def names(urns: list[str]) -> list[str]:
+    return [resource_name(urn) for urn in urns]
+
+
+class Stack:
+    """Keeps what an `up` is to set, and to make anew."""
+
+    name = "coreweave-1"
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.deployment = state
+        self.target: list[str] = []
+        self.replace: list[str] = []
+
+    def exported(self, **_: Any) -> dict[str, Any]:
+        return {"deployment": self.deployment}
+
+    def up(self, *, target: list[str], replace: list[str], **_: Any) -> None:
+        self.target, self.replace = target, replace
+
+
+def restarted(
+    workload: str, deployment: Deployment, before: dict[str, Any], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> Stack:
+    stack = Stack(before)
+    run = StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"))
+    monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
+    monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
+    monkeypatch.setattr(Session, "_environment_run", lambda *_, **__: run)
+    Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).rerun_job(deployment, workload)
+    return stack
+
+
+def test_a_rotated_secret_reaches_the_job_that_runs_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deployment = with_secrets()
+    stack = restarted("pretrain", deployment, state(deployment), monkeypatch, tmp_path)
+    assert names(stack.replace) == ["workload/pretrain:job"]
+    assert sorted(names(stack.target)) == [
+        "platform:object-storage",
+        "platform:registry-ghcr",
+        "workload/pretrain:job",
+        "workload/pretrain:secrets",
+    ]
+
+
+def test_a_secret_that_was_never_made_is_no_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deployment = with_secrets()
+    before = state(deployment, without="platform:registry-ghcr")
+    stack = restarted("embed", deployment, before, monkeypatch, tmp_path)
+    assert names(stack.target) == ["workload/embed:secrets", "workload/embed:job"]
+
+
+def test_a_job_that_was_never_made_is_for_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deployment = with_secrets()
+    with pytest.raises(UsageError, match="embed has no job in"):
+        restarted("embed", deployment, state(deployment, without="workload/embed:job"), monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("provider", ["aws", "onprem", "coreweave"])
+def test_only_secrets_that_the_pods_read(provider: Provider) -> None:
+    assert secrets_of("workload/embed:job", sample(provider)) == ()
+    keys = () if provider == "aws" else ("platform:object-storage",)
+    assert secrets_of("workload/pretrain:job", sample(provider)) == keys

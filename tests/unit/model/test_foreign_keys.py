@@ -1,0 +1,96 @@
+"""Keys and values of other tools are answered by what to write in mesh.yaml, and never by a misleading guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from meshctl.errors import DiagnosticsError
+from meshctl.load import load_mesh
+from meshctl.model import foreign_keys
+from meshctl.model.mesh import Mesh
+
+HEAD = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\n"
+POOL = "pools: {gpu: {nodes: 1, accelerator: {model: H100, count: 8}}}\n"
+
+
+def messages(folder: Path, text: str) -> list[str]:
+    file = folder / "mesh.yaml"
+    file.write_text(HEAD + text)
+    with pytest.raises(DiagnosticsError) as caught:
+        load_mesh(file)
+    return [f"{problem.path}: {problem.message}" for problem in caught.value.diagnostics]
+
+
+def workload(keys: str) -> str:
+    return f"{POOL}workloads: {{w: {{kind: inference, pool: gpu, image: 'a:1', {keys}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (workload("gpu: 8"), 'workloads.w.gpu: unknown key "gpu"; write `resources: {accelerators: 1}`'),
+        (
+            workload("resources: {gpu: 1}"),
+            'workloads.w.resources.gpu: unknown key "gpu"; write `accelerators: 1`',
+        ),
+        (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; not in this version: a pod has one'),
+        (workload("securityContext: {}"), 'workloads.w.securityContext: unknown key "securityContext"; write `user: r'),
+        (
+            workload("configMaps: {}"),
+            'workloads.w.configMaps: unknown key "configMaps"; write `files: {/etc/app.yaml: ',
+        ),
+        (workload("files: [a]"), "workloads.w.files: expected a mapping like {/etc/app.yaml: app.yaml}, got a list"),
+        (workload("livenessProbe: {}"), 'workloads.w.livenessProbe: unknown key "livenessProbe"; write `health: {path'),
+        (workload("ports: [8000]"), "workloads.w.ports: expected a mapping like {http: 8000}, got a list"),
+        (workload("env: [{name: A}]"), "workloads.w.env: expected a mapping like {LOG_LEVEL: info}, got a list"),
+        (
+            workload("replicas: {min: 1, max: 4}"),
+            "workloads.w.replicas: expected a whole number, got a mapping; replicas that follow load are not in this",
+        ),
+        (
+            "pools: {gpu: {nodes: 1, accelerator: 'H100:8'}}\n",
+            'pools.gpu.accelerator: expected a mapping like {model: H100, count: 8}, got "H100:8"',
+        ),
+        (f"{POOL}secrets: {{}}\n", 'secrets: unknown key "secrets"; say in environments.yaml where secrets come from'),
+        (
+            f"{POOL}storage: {{a: {{kind: PVC, size: 1TiB}}}}\n",
+            'storage.a.kind: expected one of object, filesystem, block, local; got "PVC"; instead of PVC: filesystem',
+        ),
+        (
+            workload("mounts: {b: {mountPath: /x}}"),
+            'workloads.w.mounts.b.mountPath: unknown key "mountPath"; write `pa',
+        ),
+    ],
+)
+def test_what_other_tools_have_is_answered_by_what_to_write(tmp_path: Path, text: str, expected: str) -> None:
+    assert any(message.startswith(expected) for message in messages(tmp_path, text))
+
+
+def test_a_mistyped_key_is_still_guessed(tmp_path: Path) -> None:
+    assert messages(tmp_path, workload("imagePullSecret: [a]")) == [
+        'workloads.w.imagePullSecret: unknown key "imagePullSecret"; did you mean "imagePullSecrets"?'
+    ]
+
+
+def keys_at(section: foreign_keys.Path) -> set[str]:
+    model: Any = Mesh
+    for part in section:
+        if part == "*":
+            continue
+        field = next(field for name, field in model.model_fields.items() if part in (name, field.alias))
+        model = model_in(field.annotation)
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for inner in map(model_in, reversed(get_args(annotation))) if inner is not None), None)
+
+
+def test_no_key_of_the_model_is_called_foreign() -> None:
+    assert [(section, key) for section, key in foreign_keys.all_keys() if key in keys_at(section)] == []

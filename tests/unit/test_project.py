@@ -1,0 +1,80 @@
+"""What a project asks of a given cluster before it decides whether the cluster can carry the mesh."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx2
+import pytest
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.core_v1 import Node, Pod
+
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.errors import InfeasibleError
+from meshctl.model.environment import Environments
+from meshctl.model.mesh import Mesh
+from meshctl.project import Project
+
+MESH = {
+    "apiVersion": "meshctl/v1",
+    "kind": "Mesh",
+    "name": "m",
+    "pools": {"p": {"nodes": 1, "accelerator": {"model": "H100", "count": 8}}},
+}
+ENVIRONMENTS = {
+    "apiVersion": "meshctl/v1",
+    "kind": "Environments",
+    "environments": {"dc": {"provider": "onprem", "kubernetes": {"context": "dc"}}},
+}
+GPUS = {"nvidia.com/gpu": "8", "cpu": "64", "memory": "512Gi"}
+
+
+def project() -> Project:
+    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None)
+    return Project(Mesh.model_validate(MESH), Environments.model_validate(ENVIRONMENTS), cast("Any", session))
+
+
+def node(**spec: Any) -> Any:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
+    status = {"capacity": GPUS, "conditions": [{"type": "Ready", "status": "True"}]}
+    return Node.from_dict({"metadata": {"name": "g1", "labels": labels}, "spec": spec, "status": status})
+
+
+def pod(gpus: str) -> Any:
+    container = {"name": "c", "resources": {"requests": {"nvidia.com/gpu": gpus}}}
+    metadata = {"name": "a", "namespace": "team"}
+    return Pod.from_dict({"metadata": metadata, "spec": {"nodeName": "g1", "containers": [container]}})
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, nodes: list[Any], pods: list[Any] | None) -> None:
+    def listed(kind: Any, **_: Any) -> list[Any]:
+        if kind is Pod and pods is None:
+            request = httpx2.Request("GET", "https://dc/api/v1/pods")
+            body = {"kind": "Status", "code": 403, "message": "pods is forbidden"}
+            raise ApiError(response=httpx2.Response(403, json=body, request=request))
+        return {Node: nodes, Pod: pods}.get(kind) or []
+
+    monkeypatch.setattr(ClusterAccess, "client", lambda self: SimpleNamespace(list=listed))
+
+
+def test_a_node_with_a_taint_or_pods_of_others_is_refused_before_anything_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taint = {"key": "team", "value": "vision", "effect": "NoSchedule"}
+    for nodes, pods, why in (
+        ([node(taints=[taint])], [], "1 node has the taint team=vision:NoSchedule"),
+        ([node()], [pod("2")], "on 1 node pods of others have GPUs"),
+    ):
+        serve(monkeypatch, nodes, pods)
+        with pytest.raises(InfeasibleError, match=why):
+            project().deployment("dc")
+    serve(monkeypatch, [node()], [])
+    assert project().deployment("dc").pools[0].node_names == ("g1",)
+
+
+def test_without_the_right_to_list_pods_the_plan_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, [node()], None)
+    made = project()
+    assert made.deployment("dc").pools[0].node_names == ("g1",)
+    assert "pods of others are not counted" in made.session.remarks["dc"][0]
