@@ -116,6 +116,7 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     problems = [
         *references.check_environments(environments.data, pool_names),
         *references.check_overrides(mesh.data, environments.data),
+        *references.check_existing_storage(mesh.data, environments.data),
         *texts.check_environments(mesh.data, environments.data),
     ]
     for where, message in problems:

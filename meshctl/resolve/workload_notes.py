@@ -12,8 +12,8 @@ from meshctl.model import pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.platforms import registry
 
-# Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can give
-# every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
+# Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
+# give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
 # (github.com/containerd/containerd, pull 9348), 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
 _FIRST_OPEN_PORT = 1024
 _KUBERNETES_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")

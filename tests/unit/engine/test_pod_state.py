@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-import httpx2
 import pytest
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Node, Pod
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.clusters import pod_state
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.objects import Pod
+from meshwire.kubernetes.resources import Resource
+from tests.unit.fake_cluster import FakeClient, client_of
 
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}
@@ -21,9 +22,7 @@ COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
 
 def as_pod(fields: dict[str, Any]) -> Pod:
-    made = Pod.from_dict(fields)
-    assert isinstance(made, Pod)
-    return made
+    return cast("Pod", fields)
 
 
 def pod(state: dict[str, Any], last: dict[str, Any], **status: Any) -> Pod:
@@ -63,29 +62,25 @@ def on_node(name: str, *, stopping: bool) -> Pod:
     return as_pod({"metadata": {"name": f"on-{name}", **stamp}, "spec": spec, "status": status})
 
 
-def node(name: str, ready: str) -> Node:
-    fields = {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
-    made = Node.from_dict(fields)
-    assert isinstance(made, Node)
-    return made
+def node(name: str, ready: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
 
 
-class Cluster:
+class OneByOne(FakeClient):
     """A cluster's API that shows some nodes, and no list of them: that is not everybody's to see."""
 
-    def get(self, kind: type, name: str) -> Any:
-        ready = {"well": "True", "silent": "Unknown", "ill": "False"}
-        if name in ready:
-            return node(name, ready[name])
-        code = 403 if name == "hidden" else 404
-        answer = httpx2.Response(code, json={"code": code, "message": name}, request=httpx2.Request("GET", "http://x"))
-        raise ApiError(response=answer)
+    def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
+        if name == "hidden":
+            raise ApiError(403, name)
+        return super().get(resource, name)
 
 
 def test_of_a_node_that_does_not_answer_nobody_can_say_what_runs_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterAccess, "client", lambda _: Cluster())
-    found = clusters.lost_nodes(ClusterAccess("cw", "", "cw"), ["well", "silent", "ill", "gone", "hidden"])
-    assert found == {"silent", "ill", "gone", "hidden"}
+    cluster = OneByOne({"nodes": [node("well", "True"), node("silent", "Unknown"), node("ill", "False")]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
+    lost = clusters.lost_nodes(ClusterAccess("cw", "", "cw"), ["well", "silent", "ill", "gone", "hidden"])
+    assert lost == {"silent", "ill", "gone", "hidden"}
+    assert cluster.is_closed
 
 
 def test_a_pod_that_was_told_to_end_is_stopping() -> None:

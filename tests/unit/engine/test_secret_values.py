@@ -121,7 +121,9 @@ def test_a_file_holds_a_secret_that_is_too_long_for_a_variable(monkeypatch: pyte
     def with_files(count: int) -> Deployment:
         made = with_secrets()
         files = {f"/run/secrets/{number}": "token" for number in range(count)}
-        return made.model_copy(update={"workloads": (made.workload("chat").model_copy(update={"secret_files": files}),)})
+        return made.model_copy(
+            update={"workloads": (made.workload("chat").model_copy(update={"secret_files": files}),)}
+        )
 
     monkeypatch.setenv("TOKEN", "x" * 131072)
     assert "`secrets: {/run/secrets/token: token}`" in refusal(environments(), TOKEN="token").hint

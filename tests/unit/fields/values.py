@@ -84,6 +84,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.fabric.networks": ["roce-p1"],
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
+    "environments.*.storage.*.bucket": "other-weights",
     "environments.*.workloads.*.labels": {"cost-centre": "b"},
     "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
     "environments.*.workloads.*.env": {"NCCL_SOCKET_IFNAME": "net2"},
