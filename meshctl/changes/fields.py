@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import security
+from meshctl.changes import probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import pod_files
 from meshctl.model.resource_types import BUCKET, RECORD_SET
@@ -91,7 +91,7 @@ _TERMS = {
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
-    r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.progressDeadlineSeconds$"  # made from `health.startup`, as the startup probe is
     r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
@@ -106,13 +106,14 @@ _FILE = {"text": "not shown"}
 _ENTRY = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle)\b")
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|lifecycle)\b")
+_PROBE = re.compile(rf"^{re.escape(_CONTAINER)}\.(readiness|liveness|startup)Probe\b")
 # What is shown in words of its own: path -> its term, and how its value is said.
 _IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     f"{_POD}.securityContext": ("user", security.user),
     f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
 }
-_CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
+_CALLED = {"lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
 
@@ -183,6 +184,10 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return in_own_words
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
+    if _PROBE.match(change.path):
+        old, new = (value_at(inputs, _CONTAINER) for inputs in (step.old, step.new))
+        found = probe_words.changes(old, new)
+        return [FieldChange(term, before, after, _forces(step, _CONTAINER)) for term, before, after in found]
     whole = _WHOLE.match(change.path)
     if whole:
         field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))

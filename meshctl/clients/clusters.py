@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from meshctl.clients import accelerators, scheduling
+from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
@@ -63,7 +63,8 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
         labels["app.kubernetes.io/name"] = workload
     with cluster.connected() as client:
         pods_of_mesh = client.list_objects(PODS, namespace=namespace, labels=labels)
-    return sorted(map(pod_state, pods_of_mesh), key=lambda pod: pod.name)
+        states = health_events.explained(client, [(pod, pod_state(pod)) for pod in pods_of_mesh])
+    return sorted(states, key=lambda pod: pod.name)
 
 
 def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:

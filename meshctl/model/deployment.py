@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshctl.model.health import STARTUP_S, Protocol
+
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
 MESH_LABEL: Final = "meshctl.dev/mesh"
 POOL_LABEL: Final = "meshctl.dev/pool"
@@ -207,8 +209,13 @@ class Mount(Value):
 
 
 class Health(Value):
-    path: str
+    """How a workload is asked. `path` and `live` only by HTTP; `live` "" = liveness is asked as readiness is."""
+
+    path: str = ""
     port: str
+    protocol: Protocol = added_later("http")
+    live: str = added_later("")
+    startup_s: int = added_later(STARTUP_S)
 
 
 class Metrics(Value):

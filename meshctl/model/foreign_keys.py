@@ -14,7 +14,9 @@ _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
-_HEALTH = "write `health: {path: /health, port: NAME}`; startup, readiness and liveness follow from it"
+_HEALTH = (
+    "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
+)
 _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
 _SCALING = f"{_NOT_YET}: `replicas` is a number"
 _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
@@ -182,12 +184,6 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "nvidia.com/gpu": "write `accelerators: 1`",
         "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
     },
-    ("workloads", "*", "health"): {
-        "httpGet": "write `path` and `port` here",
-        "initialDelaySeconds": "not needed: a start may take 30 minutes",
-        "periodSeconds": "not needed: pods are asked every 5 s",
-        "timeoutSeconds": "not needed: an answer may take 5 s",
-    },
     ("workloads", "*", "mounts", "*"): {
         "mountPath": "write `path`",
         "ro": "write `readOnly: true`",
@@ -247,7 +243,7 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "command"): "[python, serve.py]",
     ("workloads", "*", "env"): "{LOG_LEVEL: info}",
     ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
-    ("workloads", "*", "health"): "{path: /health, port: http}",
+    ("workloads", "*", "health"): "{port: http, path: /health}",
     ("workloads", "*", "mounts"): "{weights: {path: /models}}",
     ("workloads", "*", "mounts", "*"): "{path: /models}",
     ("workloads", "*", "ports"): "{http: 8000}",

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
 from meshctl.model import pod_files
+from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -202,6 +203,7 @@ PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+HealthPath = Annotated[UrlPath, AfterValidator(_printable)]
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 User = Annotated[
     Annotated[int, Field(ge=1, le=_MOST_USERS)] | Literal["image", "root"],
@@ -300,8 +302,14 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
+    """Without `path` a connection counts. `protocol` None: http with a path, else tcp. `live`: a path of its own for
+    the question whether to start the container again; `startup_s`: how long a start may take."""
+
     port: PortReference
+    path: HealthPath | None = None
+    protocol: Protocol | None = None
+    live: HealthPath | None = None
+    startup_s: Startup | None = Field(None, alias="startup")
 
 
 class Metrics(Section):
@@ -353,7 +361,7 @@ class Workload(Section):
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
-    health: Health | None = None
+    health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None

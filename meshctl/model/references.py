@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshctl.model import health as health_words
 from meshctl.model import object_names, pod_users
 from meshctl.platforms import registry
 
@@ -168,6 +169,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from (((*at, "health", key), message) for key, message in health_words.problems(health))
         yield from missing((*at, "metrics", "port"), "port", _mapping(workload.get("metrics")).get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # the annotation that kubectl sets: other tools know it
 FIELD_MANAGER: Final = "meshctl-restart"
-READY_S: Final = 2400  # a pod may take half an hour to load a model
 _POLL_S = 1.0
 
 

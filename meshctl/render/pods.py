@@ -19,6 +19,7 @@ from meshctl.render import (
     object_storage,
     overrides,
     pod_security,
+    probes,
     registries,
 )
 
@@ -81,7 +82,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "container_security": pod_security.of_container(user),
         "staging_security": pod_security.of_staging(user),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
-        "health_port": workload.ports[workload.health.port] if workload.health else None,
+        "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
@@ -103,7 +104,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
-        health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,
         before=tuple(Before(**step.model_dump()) for step in workload.before),
         metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
         staged_gib=_staged_gib(mesh, workload),

@@ -109,6 +109,15 @@ class Pod(Object, total=False):
     status: PodStatus
 
 
+class Event(Object, total=False):
+    """`eventTime`, or without it `lastTimestamp`, says when."""
+
+    reason: str
+    message: str
+    eventTime: str
+    lastTimestamp: str
+
+
 class JobStatus(TypedDict, total=False):
     conditions: list[Condition]
 

@@ -37,6 +37,7 @@ def _quoted(name: str) -> str:
 NAMESPACES: Final = Resource[objects.Object]("v1", "namespaces", namespaced=False)
 NODES: Final = Resource[objects.Node]("v1", "nodes", namespaced=False)
 PODS: Final = Resource[objects.Pod]("v1", "pods")
+EVENTS: Final = Resource[objects.Event]("v1", "events")
 SECRETS: Final = Resource[objects.Secret]("v1", "secrets")
 SERVICES: Final = Resource[objects.Service]("v1", "services")
 CLAIMS: Final = Resource[objects.Claim]("v1", "persistentvolumeclaims")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshwire import probe_events
 from providers.kubernetes.objects import TIMEOUT_SECONDS, Gvk, Json, annotation, metadata, name_of
 
 TROUBLE: Final = frozenset(
@@ -262,8 +263,17 @@ def has_endpoints(slices: Iterable[Json]) -> bool:
     )
 
 
-def pod_troubles(obj: Json) -> list[str]:
-    """What is wrong with one pod, a line for each cause; empty when nothing is (yet)."""
+def asks_for_health(obj: Json) -> bool:
+    """Whether events may say why a pod that runs is not ready."""
+    runs = part(obj, "status").get("phase") == "Running" and not _is_true(obj, "Ready")
+    return runs and probe_events.has_probes(part(obj, "spec").get("containers") or [])
+
+
+def pod_troubles(obj: Json, events: Iterable[Json] = ()) -> list[str]:
+    """What is wrong with one pod, a line for each cause; empty when nothing is (yet). `events`: the pod's own."""
+    check = probe_events.failing_check(events)
+    if check is not None and check.killed:  # that its container ended is what the kubelet did
+        return [_line(obj, check.text, probe_events.CODE)]
     found = []
     scheduled = condition(obj, "PodScheduled")
     if scheduled.get("status") == "False":
@@ -277,8 +287,8 @@ def pod_troubles(obj: Json) -> list[str]:
         found.append(_line(obj, str(status.get("message") or "the pod failed"), str(status.get("reason") or "Failed")))
     ready = condition(obj, "Ready")
     if ready.get("status") == "False" and ready.get("reason") != "PodCompleted" and not found:
-        why = str(ready.get("message") or "it runs but is not ready")
-        found.append(_line(obj, why, str(ready.get("reason") or "NotReady")))
+        why = check.text if check else str(ready.get("message") or "it runs but is not ready")
+        found.append(_line(obj, why, probe_events.CODE if check else str(ready.get("reason") or "NotReady")))
     return found
 
 

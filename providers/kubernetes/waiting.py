@@ -22,6 +22,7 @@ from providers.plugin.provider import ProviderError
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 DETAILS_EVERY_S: Final = 5.0
+MOST_PODS: Final = 3  # of one owner, whose events are read
 ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
 STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
 CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
@@ -191,7 +192,10 @@ class Waiter:
     def _pod_troubles(self, owner: Json) -> list[str]:
         selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
-        lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
+        asked = [pod for pod in pods if readiness.asks_for_health(pod)][:MOST_PODS]
+        lines = [
+            line for pod in pods for line in readiness.pod_troubles(pod, self._own_events(pod) if pod in asked else ())
+        ]
         lines = lines or [line for pod in pods for line in readiness.restart_troubles(pod)]
         return [*lines[:5], *self._claim_troubles(objects.namespace_of(owner), pods)] or self._events(owner)
 
@@ -203,9 +207,11 @@ class Waiter:
         return [f"claim {objects.name_of(claim)}: {line}" for claim in waiting[:3] for line in self._events(claim)]
 
     def _events(self, live: Json) -> list[str]:
+        return readiness.event_lines(self._own_events(live))
+
+    def _own_events(self, live: Json) -> list[Json]:
         uid = str(objects.metadata(live).get("uid"))
-        namespace = objects.namespace_of(live)
-        return readiness.event_lines(self._api.items(EVENT, namespace, fieldSelector=f"involvedObject.uid={uid}"))
+        return self._api.items(EVENT, objects.namespace_of(live), fieldSelector=f"involvedObject.uid={uid}")
 
 
 def _why_not_gone(live: Json) -> tuple[str, ...]:

@@ -189,7 +189,7 @@ def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mes
 
 
 def test_an_adopted_bucket_outlives_every_environment_that_uses_it(mesh: RunningLab) -> None:
-    """Up, moved from one adopted bucket into another, finished, destroyed: what was in the first is there, unchanged."""
+    """Up, moved from one adopted bucket into another, finished, destroyed: its objects are as they were."""
     source, target = mesh.boto3("s3", "dc1"), mesh.boto3("s3", "coreweave")
     source.create_bucket(Bucket="acme-weights")
     target.create_bucket(Bucket="acme-weights-cw")

@@ -86,3 +86,51 @@ def test_of_a_node_that_does_not_answer_nobody_can_say_what_runs_there(monkeypat
 def test_a_pod_that_was_told_to_end_is_stopping() -> None:
     """Kubernetes leaves its phase at Running: the node's kubelet alone could say that it ended."""
     assert [clusters.pod_state(on_node("n", stopping=stopping)).stopping for stopping in (True, False)] == [True, False]
+
+
+class Unready(FakeClient):
+    """Lists one pod, which has a health check and is not ready, and its events. `refuses`: events may not be read."""
+
+    def __init__(self, *events: dict[str, Any], last: dict[str, Any] | None = None, refuses: bool = False) -> None:
+        container = {"name": "main", "startupProbe": {"grpc": {"port": 50051}}}
+        status = {
+            "name": "main", "image": "x", "imageID": "", "ready": False, "restartCount": 1, "state": {"running": {}},
+            "lastState": last or {},
+        }  # fmt: skip
+        pod = {
+            "metadata": {"name": "chat-0", "namespace": "demo", "uid": "u-1"},
+            "spec": {"containers": [container]},
+            "status": {"phase": "Running", "containerStatuses": [status]},
+        }
+        super().__init__({"pods": [pod], "events": list(events)}, {"events": 403} if refuses else {})
+
+    def list_objects(self, resource: Resource[Any], **options: Any) -> list[Any]:
+        assert resource.plural != "events" or options["fields"] == {"involvedObject.uid": "u-1"}
+        return super().list_objects(resource, **options)
+
+
+def reason(client: Unready) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClusterAccess, "client", client_of(client))
+        (state,) = clusters.pods(ClusterAccess("cw", "", "cw"), "demo")
+    return state.reason
+
+
+FAILS = {"reason": "Unhealthy", "message": 'Startup probe failed: service unhealthy (responded with "NOT_SERVING")'}
+KILLS = {"reason": "Killing", "message": "Container main failed startup probe, will be restarted"}
+ANSWER = 'the last answer was: service unhealthy (responded with "NOT_SERVING")'
+
+
+def test_a_pod_that_is_not_ready_tells_the_last_answer_of_its_health_check() -> None:
+    assert reason(Unready(FAILS)) == f"the health check does not pass yet; {ANSWER}"
+    assert reason(Unready()) == ""
+    assert reason(Unready(FAILS, refuses=True)) == ""
+
+
+def test_a_pod_that_was_ended_for_its_health_tells_what_to_do() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    assert reason(Unready(FAILS, last=ended)) == "main ended with exit code 137"
+    assert reason(Unready(FAILS, KILLS, last=ended)) == (
+        f"the health check did not pass within `health.startup`, so the container is started again; {ANSWER}; if a "
+        "start takes longer, raise `health.startup`"
+    )

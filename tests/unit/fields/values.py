@@ -44,6 +44,8 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.ports": {"http": 8001, "metrics": 9001},
     "workloads.*.health.path": "/other",
     "workloads.*.health.port": "metrics",
+    "workloads.*.health.live": "/live",
+    "workloads.*.health.startup": "2h",
     "workloads.*.metrics.path": "/other",
     "workloads.*.metrics.port": "http",
     "workloads.*.mounts.*.path": "/other",
