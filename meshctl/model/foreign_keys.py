@@ -278,10 +278,13 @@ def meaning_of_section(path: Path) -> str:
 
 
 def _pattern(path: Path) -> Path:
-    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings."""
+    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
+    entry of a list of accelerators has the form and the keys of one that stands alone."""
     named = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
     pattern: Path = ()
     for part in path:
+        if pattern == ("pools", "*", "accelerator") and isinstance(part, int):
+            continue
         pattern = (*pattern, "*" if pattern in named else part)
     return pattern
 

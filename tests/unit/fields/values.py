@@ -17,8 +17,8 @@ REMOVED: Final = object()  # for a key whose value decides nothing, and without 
 OTHER_VALUES: dict[str, Any] = {
     "name": "other",
     "labels": {"team": "vision"},
-    "pools.*.accelerator.model": ["H200"],
-    "pools.*.accelerator.memory": "200GB",
+    "pools.*.accelerator.*.model": ["H200"],
+    "pools.*.accelerator.*.memory": "200GB",
     "pools.*.cpu.cores": 500,
     "pools.*.cpu.memory": "100TiB",
     "pools.*.scratch": "900TB",
