@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes import jobs
-from meshctl.changes.fields import ROLL_OUT, FieldChange, fields, value_at
+from meshctl.changes.fields import ROLL_OUTS, FieldChange, fields, value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import pluralize
@@ -191,7 +191,7 @@ def _once(changes: list[FieldChange]) -> list[FieldChange]:
         key = repr((field.path, field.old, field.new))
         if key not in by_path or field.forces_replace:
             by_path[key] = field
-    return sorted(by_path.values(), key=lambda field: field.path == ROLL_OUT)
+    return sorted(by_path.values(), key=lambda field: field.path in ROLL_OUTS)
 
 
 def _summary(steps: list[Step], shown: list[FieldChange]) -> str:

@@ -26,7 +26,14 @@ from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.fields.ownership import Ownership
-from meshctl.deploy.guards import cluster_identity, given_fabrics, preconditions, protection, volume_sizes
+from meshctl.deploy.guards import (
+    cluster_identity,
+    given_fabrics,
+    preconditions,
+    protection,
+    running_pods,
+    volume_sizes,
+)
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_reruns, job_states
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.preview import PreviewReads
@@ -40,6 +47,7 @@ from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, EngineError, JobsFailedError, MeshError, UnreachableError
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import DeployState
@@ -110,7 +118,7 @@ class Session:
         )
         with ThreadPoolExecutor(max_workers=7) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
-            running = pool.submit(lambda: given_fabrics.with_running_fabrics(deployment, state.result()))
+            running = pool.submit(lambda: running_pods.with_running_pods(deployment, state.result()))
             owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), self.take_over))
             unchanged = pool.submit(lambda: self._unchanged_jobs(running.result(), state.result()))
             dns_records = pool.submit(self._dns_records_after, state)
@@ -136,6 +144,7 @@ class Session:
             *self.remarks.get(deployment.environment, ()),
             *given_fabrics.notes(deployment, state.result()),
             *rewritten.notes(running.result(), state.result()),
+            *pod_users.notes(running.result()),
         )
         read = PreviewReads(
             state.result(), owned.result(), unchanged.result(), dns_records.result(), drift.result(), steps, notes
@@ -199,7 +208,7 @@ class Session:
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         fabric_notes = given_fabrics.notes(deployment, state)
-        deployment = given_fabrics.with_running_fabrics(deployment, state)
+        deployment = running_pods.with_running_pods(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = drift_check.read_ownership(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.resources_with_left_fields)

@@ -15,7 +15,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
-from meshctl.deploy.guards import cluster_identity, given_fabrics, upgrade
+from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, dns_server, resolve
@@ -50,7 +50,7 @@ class EngineGateway:
 
     def deployment(self, environment: str) -> Deployment:
         state = self._session.state(environment)
-        return given_fabrics.with_running_fabrics(
+        return running_pods.with_running_pods(
             upgrade.with_running_version(self._project.deployment(environment), state), state
         )
 

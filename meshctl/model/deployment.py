@@ -25,6 +25,7 @@ Provider = str  # the name of a platform: see meshctl.platforms
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
 WorkloadKind = Literal["inference", "training", "service", "batch"]
+User = int | Literal["image", "root"]
 
 
 class Value(BaseModel):
@@ -249,6 +250,8 @@ class Workload(Value):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
+    user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
+    root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
     env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
     # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
     labels: dict[str, str] = added_later({})
@@ -256,6 +259,8 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
+    files: dict[str, str] = added_later({})  # path in the pod -> text
+    secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
     accelerators: int = 0
     cpu: float = 0
     memory_gib: float = 0

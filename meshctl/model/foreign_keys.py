@@ -23,6 +23,8 @@ _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its step
 _SIDECAR = f"{_NOT_YET}: a pod has one container; run the second program as a workload of its own"
 _VOLUMES = "declare it under `storage` of the mesh, and mount it: `mounts: {NAME: {path: /data}}`"
 _ACCOUNT = "each workload has a service account of its own, which may use the buckets that it mounts, and nothing else"
+_FILES = "write `files: {/etc/app.yaml: app.yaml}`: a path in the pods, and a file beside mesh.yaml"
+_USER = "write `user: root`, `user: image` or a number; without it pods run as user 1000, see docs/container.md"
 _SHM = "not needed: pods with accelerators have /dev/shm without the limit of 64 MiB"
 _PULL = "not needed: give a changed image a new tag or digest, and pods are started with it"
 _PRIORITY = f"{_NOT_YET}: it follows from `kind`: inference, service, training, batch"
@@ -54,8 +56,8 @@ _OF_WORKLOAD = {
     "autoscaling": _SCALING,
     "backoffLimit": _RETRIES,
     "completions": "write `replicas: N`: each of the N pods of a batch job must complete once",
-    "config": f"{_NOT_YET}: put files into the image, or values into `env`",
-    "configMaps": f"{_NOT_YET}: put files into the image, or values into `env`",
+    "config": _FILES,
+    "configMaps": _FILES,
     "containers": _SIDECAR,
     "cpu": _RESOURCES,
     "dependsOn": _ORDER,
@@ -101,7 +103,7 @@ _OF_WORKLOAD = {
     "runtimeClassName": _PLACED_BY_POOL,
     "scale": _SCALING,
     "schedule": f"{_NOT_YET}: a batch job runs once; start it by `meshctl restart NAME` from a scheduler of yours",
-    "securityContext": f"{_NOT_YET}: pods run as user 1000 without privileges, see docs/container.md",
+    "securityContext": _USER,
     "serviceAccount": _ACCOUNT,
     "serviceAccountName": _ACCOUNT,
     "serviceMonitor": _METRICS,
@@ -240,6 +242,7 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
     ("workloads", "*", "command"): "[python, serve.py]",
     ("workloads", "*", "env"): "{LOG_LEVEL: info}",
+    ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
     ("workloads", "*", "health"): "{port: http, path: /health}",
     ("workloads", "*", "mounts"): "{weights: {path: /models}}",
     ("workloads", "*", "mounts", "*"): "{path: /models}",

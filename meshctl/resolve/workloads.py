@@ -86,7 +86,9 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
-_DECIDED: Final = frozenset({"name", "replicas", "before", "health", "metrics", "mounts", "checkpoint"})
+_DECIDED: Final = frozenset(
+    {"name", "replicas", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
+)
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
 
@@ -95,6 +97,9 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
     return Workload(
         **{field: value for field in _COPIED if (value := getattr(workload, field)) is not None},
         name=name,
+        secrets={key: secret for key, secret in workload.secrets.items() if not key.startswith("/")},
+        secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
+        files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,

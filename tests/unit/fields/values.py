@@ -38,6 +38,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.before.*.args": ["--some"],
     "workloads.*.before.*.env": {"STEP": "two"},
     "workloads.*.secrets": {"HF_TOKEN": "other-token"},
+    "workloads.*.files": {"/etc/app/mesh.yaml": "mesh.yaml"},
     "workloads.*.resources.cpu": 2,
     "workloads.*.resources.memory": "3GiB",
     "workloads.*.ports": {"http": 8001, "metrics": 9001},

@@ -26,10 +26,10 @@ def problems(
     Path("mesh.yaml").write_bytes(mesh if isinstance(mesh, bytes) else mesh.encode())
     Path("environments.yaml").write_text(environments, encoding="utf-8")
     try:
-        _, read = load(Path("mesh.yaml"), Path("environments.yaml"))
+        read = load(Path("mesh.yaml"), Path("environments.yaml"))
     except DiagnosticsError as error:
         return [str(diagnostic) for diagnostic in error.diagnostics]
-    return [str(diagnostic) for diagnostic in read.mistakes]
+    return [str(diagnostic) for files in read for diagnostic in files.mistakes]
 
 
 def test_the_example_is_valid() -> None:

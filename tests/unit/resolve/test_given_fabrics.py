@@ -10,6 +10,7 @@ from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
 from meshctl.deploy.guards import given_fabrics
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts
 from meshctl.model.stack_state import STACK_TYPE, StackState
@@ -151,7 +152,7 @@ def test_efa_on_a_given_cluster_is_what_the_aws_platform_renders() -> None:
     assert (fabric_of(given).kind, fabric_of(given).env) == ("efa", fabric_of(own).env)
     assert fabric_of(given).env["FI_PROVIDER"] == "efa"
     workload, pool = given.workloads[0], given.pools[0]
-    assert not pods.locks_memory(workload, pool)
+    assert not pod_users.locks_memory(workload, pool)
     assert pods.memory_volumes(workload, pool) == pods.memory_volumes(own.workloads[0], own.pools[0])
 
 
@@ -263,7 +264,7 @@ def test_efa_that_is_up_as_infiniband_stays_so_until_the_file_says_efa() -> None
     kept = given_fabrics.with_running_fabrics(now, state)
     assert fabric_of(kept).env == {"NCCL_DEBUG": "INFO"}
     assert limits(kept) == {"nvidia.com/gpu": "8", EFA: "1"}
-    assert pods.locks_memory(kept.workloads[0], kept.pools[0])
+    assert pod_users.locks_memory(kept.workloads[0], kept.pools[0])
     assert "write `fabric: {kind: efa}`" in given_fabrics.notes(now, state)[0]
     asked = made({"kind": "efa"}, **node)
     assert given_fabrics.with_running_fabrics(asked, state) is asked
