@@ -162,6 +162,7 @@ class ObjectStore(Value):
     addressing: Literal["auto", "path", "virtual"] = "auto"
     pod_endpoint: str = ""  # what pods use when that differs (CoreWeave's LOTA cache)
     ephemeral: bool = False
+    is_adopted: bool = added_later(False)  # a bucket of somebody else: never created, changed or deleted by meshctl
     price: Price
 
     @property

@@ -36,7 +36,10 @@ _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(
 _EXPOSED = "the load balancer of an endpoint is public and passes TCP on; let the workload ask for credentials"
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
-_EXISTING = f"{_NOT_YET}: `up` makes storage of its own; copy what is there into it"
+_EXISTING = (
+    "name a bucket in environments.yaml, `storage: {NAME: {bucket: BUCKET}}`; file systems and claims that exist are "
+    f"{_NOT_YET}"
+)
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
 _COUNT_OF_NODES = "write `nodes: N`, or `nodes: {min: N, max: M}`"
@@ -272,10 +275,13 @@ def meaning_of_section(path: Path) -> str:
 
 
 def _pattern(path: Path) -> Path:
-    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings."""
+    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
+    entry of a list of accelerators has the form and the keys of one that stands alone."""
     named = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
     pattern: Path = ()
     for part in path:
+        if pattern == ("pools", "*", "accelerator") and isinstance(part, int):
+            continue
         pattern = (*pattern, "*" if pattern in named else part)
     return pattern
 

@@ -61,7 +61,9 @@ def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the bucket names that are in the state: an existing bucket is never renamed."""
     names = {bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type(BUCKET)}
     stores = tuple(
-        store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
+        store
+        if store.is_adopted
+        else store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
         for store in deployment.object_stores
     )
     return deployment.model_copy(update={"object_stores": stores})

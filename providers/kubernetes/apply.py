@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from meshwire.kubernetes import requests
 from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes import objects
-from providers.kubernetes.api import JSON_PATCH, MERGE_PATCH, Api, NoMatchError
+from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.plugin.provider import ProviderError
@@ -192,7 +193,7 @@ def _take_over(api: Api, gvk: Gvk, live: Json, *, manager: str) -> None:
         ]
         namespace, name = objects.namespace_of(live), objects.name_of(live)
         try:
-            api.patch(gvk, namespace, name, body, content_type=JSON_PATCH, manager=manager)
+            api.patch(gvk, namespace, name, body, kind=requests.JSON_PATCH, manager=manager)
         except ApiError as error:
             if error.status != 409 or last:
                 raise
@@ -233,7 +234,7 @@ def merge(api: Api, gvk: Gvk, old: Json, new: Json, *, dry_run: bool) -> Json:
     """Without server-side apply: a JSON merge patch of what changed between the inputs."""
     body = merge_patch(old, new)
     namespace, name = objects.namespace_of(new), objects.name_of(new)
-    return api.patch(gvk, namespace, name, body, content_type=MERGE_PATCH, manager=FIELD_MANAGER, dry_run=dry_run)
+    return api.patch(gvk, namespace, name, body, kind=requests.MERGE_PATCH, manager=FIELD_MANAGER, dry_run=dry_run)
 
 
 def merge_patch(old: Json, new: Json) -> Json:

@@ -17,8 +17,8 @@ REMOVED: Final = object()  # for a key whose value decides nothing, and without 
 OTHER_VALUES: dict[str, Any] = {
     "name": "other",
     "labels": {"team": "vision"},
-    "pools.*.accelerator.model": ["H200"],
-    "pools.*.accelerator.memory": "200GB",
+    "pools.*.accelerator.*.model": ["H200"],
+    "pools.*.accelerator.*.memory": "200GB",
     "pools.*.cpu.cores": 500,
     "pools.*.cpu.memory": "100TiB",
     "pools.*.scratch": "900TB",
@@ -85,6 +85,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.fabric.networks": ["roce-p1"],
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
+    "environments.*.storage.*.bucket": "other-weights",
     "environments.*.workloads.*.labels": {"cost-centre": "b"},
     "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
     "environments.*.workloads.*.env": {"NCCL_SOCKET_IFNAME": "net2"},

@@ -35,8 +35,7 @@ def problems(
 def test_the_example_is_valid() -> None:
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     assert mesh.pools["serve"].nodes.max == 6
-    assert mesh.pools["train"].accelerator is not None
-    assert mesh.pools["train"].accelerator.model == ("H100",)
+    assert [each.model for each in mesh.pools["train"].accelerators or ()] == [("H100",)]
     assert list(environments.environments) == ["aws-east", "cw", "dc1"]
     assert environments.secret_source("hf-token").env == "HF_TOKEN"
     assert environments.secret_source("other-token").env == "MESHCTL_SECRET_OTHER_TOKEN"

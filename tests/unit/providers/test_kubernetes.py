@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from meshwire.kubernetes import errors
 from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
 from providers.plugin.provider import Kind, ProviderError
@@ -198,7 +199,7 @@ def test_several_kubeconfigs_are_one_and_the_first_wins(tmp_path: Path) -> None:
     first.write_text(cluster("https://first"))
     second.write_text(cluster("https://second").replace('"name": "x"', '"name": "y"'))
     loaded = kubeconfig.load(f"{first}:{second}", context="y", cluster="")
-    assert loaded.cluster.server == "https://first"
+    assert loaded.server == "https://first"
     assert loaded.namespace == "team"
     with pytest.raises(ProviderError, match='has no context "z"; it has x, y'):
         kubeconfig.load(f"{first}:{second}", context="z", cluster="")
@@ -337,7 +338,7 @@ class Cluster:
         return self.objects[gvk.kind]
 
     def get(self, *_: Any) -> dict[str, Any]:
-        raise ApiError(404, {"message": "not found"})
+        raise ApiError(errors.ApiError(404, "not found"))
 
 
 def test_a_wait_says_what_holds_the_claims_of_its_pods() -> None:
