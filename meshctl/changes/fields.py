@@ -99,6 +99,7 @@ _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
 _WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
 _CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
+_LISTS = {"spec.loadBalancerSourceRanges": "cidrs"}  # lists that are shown whole
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
 
@@ -164,6 +165,9 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
             return _named(step, path, term, key, value)
+    list_path = change.path.split("[")[0]
+    if list_path in _LISTS:
+        return [_field(_LISTS[list_path], step, list_path, forces_replace=_forces(step, list_path))]
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
     whole = _WHOLE.match(change.path)

@@ -281,11 +281,24 @@ class Workload(Value):
         return any(not mount.read_only for mount in shared) or self.checkpoint is not None
 
 
+Access = Literal["", "public", "internal"]
+
+
 class Endpoint(Value):
+    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say,
+    which is public. `cidrs`: the only networks that reach it; none = all of them."""
+
     name: str
     host: str
     workload: str
     port: str
+    access: Access = added_later("")
+    cidrs: tuple[str, ...] = added_later(())
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether only what is inside the network reaches it."""
+        return self.access == "internal"
 
 
 class Subnet(Value):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from meshctl.model.source_networks import SourceNetworks
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -326,9 +327,13 @@ class Workload(Section):
 
 
 class Endpoint(Section):
+    """`access` None: the mesh does not say, and the endpoint is public. `cidrs`: the only networks that reach it."""
+
     host: Host
     workload: Text
     port: PortReference
+    access: Literal["internal", "public"] | None = None
+    cidrs: SourceNetworks | None = None
 
 
 class Limits(Section):

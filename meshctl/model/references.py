@@ -168,6 +168,31 @@ def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
             yield from missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
     hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
     yield from _twice(hosts, ("endpoints",), "host", key="host")
+    yield from _source_networks(mesh)
+
+
+def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
+    """The public endpoints of a workload have one load balancer, and so one list of networks."""
+    first: dict[str, tuple[str, list[str]]] = {}
+    for name, endpoint in _items(mesh, "endpoints"):
+        cidrs, at = endpoint.get("cidrs"), ("endpoints", name, "cidrs")
+        if cidrs is not None and endpoint.get("access") == "internal":
+            yield at, "only public endpoints have `cidrs`; leave it out: what is inside the network reaches this one"
+        elif cidrs is not None and "access" not in endpoint:
+            yield at, "`cidrs` belongs to public endpoints; write `access: public` beside it"
+        if endpoint.get("access") == "internal":
+            continue
+        networks = sorted(map(str, cidrs)) if isinstance(cidrs, list) else []
+        other, others = first.setdefault(str(endpoint.get("workload")), (name, networks))
+        if networks != others:
+            path: Path = at if cidrs is not None else ("endpoints", name)
+            yield (
+                path,
+                (
+                    f'endpoint "{other}" of this workload has other `cidrs`, and both have one load balancer;'
+                    " write the same `cidrs` into both"
+                ),
+            )
 
 
 def _object_names(mesh: dict[str, Any]) -> Iterator[Problem]:

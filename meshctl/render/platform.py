@@ -6,6 +6,7 @@ Called by `stacks.platform`. Order of the result: what others stand on comes fir
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 from meshctl.errors import MeshError
@@ -285,13 +286,43 @@ def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) 
     if runs.kind == "StatefulSet":
         pods_name = object_names.pods_service(name)
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    public = {endpoint.port for endpoint in deployment.endpoints if endpoint.workload == name}
-    if public:
-        ports = {port: number for port, number in workload.ports.items() if port in public}
-        # after the pods: its wait ends when it has an address and somebody to send requests to
-        public_name = object_names.public_service(name)
-        objects.append(_service(deployment, workload, "load-balancer", public_name, "public", ports, (runs.name,)))
-    return objects
+    return [*objects, *_load_balancers(deployment, workload, runs)]
+
+
+def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+    """One for the workload's public endpoints and one for its internal ones, as far as it has such.
+
+    An address that is reached from outside never turns into one that is not, as no platform can change that of a load
+    balancer that is up.
+    """
+    balancers = registry.platform(deployment.provider).load_balancers
+    for is_internal in (False, True):
+        endpoints = [e for e in deployment.endpoints if e.workload == workload.name and e.is_internal == is_internal]
+        if not endpoints:
+            continue
+        named = {endpoint.port for endpoint in endpoints}
+        ports = {port: number for port, number in workload.ports.items() if port in named}
+        annotations = balancers.internal if is_internal else balancers.public
+        yield _service(
+            deployment,
+            workload,
+            _balancer_detail(is_internal=is_internal),
+            object_names.endpoint_service(workload.name, is_internal=is_internal),
+            "load-balancer",
+            ports,
+            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            annotations=dict(annotations),
+            cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
+        )
+
+
+def load_balancer(workload: str, *, is_internal: bool) -> str:
+    """The name of the object that gives the workload's public endpoints, or its internal ones, their address."""
+    return f"workload/{workload}:{_balancer_detail(is_internal=is_internal)}"
+
+
+def _balancer_detail(*, is_internal: bool) -> str:
+    return "internal-load-balancer" if is_internal else "load-balancer"
 
 
 def _service(
@@ -302,20 +333,23 @@ def _service(
     form: str,
     ports: dict[str, int],
     needs: tuple[str, ...],
+    *,
+    annotations: dict[str, str] | None = None,
+    cidrs: tuple[str, ...] = (),
 ) -> PlatformObject:
-    balancers = registry.platform(deployment.provider).load_balancers
     values = {
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
         "selector": pods.selector(deployment, workload),
         "form": form,
-        "annotations": dict(balancers.annotations) if form == "public" else {},
+        "annotations": annotations or {},
+        "cidrs": list(cidrs),
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)
     # only the address is worth waiting for; a paused workload has no pods that a wait could end with
-    wait = form == "public" and not workload.paused
+    wait = form == "load-balancer" and not workload.paused
     return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
 
 

@@ -15,7 +15,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, roll_outs, storage, workload_notes, workloads
+from meshctl.resolve import allocatable, endpoint_notes, pools, roll_outs, storage, workload_notes, workloads
 
 
 def resolve(
@@ -66,6 +66,7 @@ def resolve(
                 for each in carried
                 for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
             ),
+            *endpoint_notes.notes(platform.name, _endpoints(mesh)),
             *workloads.notes(carried),
             *platform.words.notes(environment),
         ),
@@ -123,7 +124,14 @@ def known(environments: Environments, name: str) -> str:
 
 def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
     return tuple(
-        Endpoint(name=name, host=endpoint.host, workload=endpoint.workload, port=endpoint.port)
+        Endpoint(
+            name=name,
+            host=endpoint.host,
+            workload=endpoint.workload,
+            port=endpoint.port,
+            access=endpoint.access or "",
+            cidrs=endpoint.cidrs or (),
+        )
         for name, endpoint in mesh.endpoints.items()
     )
 

@@ -34,7 +34,7 @@ def notes(
                 " does, containerd 1.x and CRI-O only when they are configured for it. A higher port works everywhere"
             )
     platform = registry.platform(provider)
-    has_own_balancers = platform.cluster.made is not None or bool(platform.load_balancers.annotations)
+    has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
     if names:
         yield (
