@@ -12,10 +12,13 @@ from meshctl import render
 from meshctl.changes import PropertyChange, Step, endpoint_access
 from meshctl.changes.fields import fields
 from meshctl.deploy import plans
+from meshctl.dns import records
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Dns
 from meshctl.resolve import endpoint_notes
+from stacks.edge import DnsRecord
 from tests.unit.deployments import deployment
 
 ENVIRONMENTS = ["aws-east", "cw", "dc1"]
@@ -131,6 +134,16 @@ def test_the_address_of_an_endpoint_whose_access_changes_is_not_known_before_the
     before, after = with_endpoints(chat={}, other={}), with_endpoints(chat=INTERNAL, other={})
     addresses = {"chat": "192.0.2.1", "other": "192.0.2.1"}
     assert endpoint_access.addresses_after(before, after, addresses) == {"chat": "known after up", "other": "192.0.2.1"}
+
+
+def test_a_plan_shows_that_the_dns_record_follows() -> None:
+    dns = Dns.model_validate({"provider": "route53", "zone": "example.com"})
+    before, after = with_endpoints(chat={}), with_endpoints(chat=INTERNAL)
+    current = {"chat": DnsRecord("chat.example.com", "aws-east", "192.0.2.1", int(dns.ttl_s), "example.com")}
+    addresses = endpoint_access.addresses_after(before, after, {"chat": "192.0.2.1"})
+    (change,) = records.dns_changes(after, current, addresses, dns)
+    assert (change.subject, change.action) == ("endpoint/chat", "update")
+    assert [field.text() for field in change.fields] == ["address 192.0.2.1 -> known after up"]
 
 
 @pytest.mark.parametrize("access", [{}, PUBLIC])
