@@ -111,6 +111,7 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     problems = [
         *references.check_environments(environments.data, pool_names),
         *references.check_overrides(mesh.data, environments.data),
+        *references.check_existing_storage(mesh.data, environments.data),
         *texts.check_environments(mesh.data, environments.data),
     ]
     for where, message in problems:
@@ -307,13 +308,17 @@ def _validated(document: _Document, model: type[_Model]) -> _Model | None:
 
 
 def _as_written(data: object, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """`path` without what only validation knows: one name is a list of one to it."""
-    for depth, part in enumerate(path):
+    """`path` without what only validation knows: one name, or one section, is a list of one to it."""
+    written: list[str | int] = []
+    for part in path:
+        if isinstance(data, dict) and isinstance(part, int):
+            continue
         if not isinstance(data, dict | list):
-            return path[:depth]
+            break
         keys = data if isinstance(data, dict) else range(len(data))
         data = data[part] if part in keys else None  # type: ignore[index]
-    return path
+        written.append(part)
+    return tuple(written)
 
 
 def _position(root: yaml.Node | None, path: tuple[str | int, ...], *, at_key: bool) -> tuple[int, int]:

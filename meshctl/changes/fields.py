@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshctl.changes import probe_words
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
@@ -87,7 +88,7 @@ _TERMS = {
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
-    r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.progressDeadlineSeconds$"  # made from `health.startup`, as the startup probe is
     r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
@@ -97,8 +98,9 @@ _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?
 _SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
-_CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|lifecycle|securityContext)\b")
+_PROBE = re.compile(rf"^{re.escape(_CONTAINER)}\.(readiness|liveness|startup)Probe\b")
+_CALLED = {"lifecycle": "stop command"}
 _LISTS = {"spec.loadBalancerSourceRanges": "cidrs"}  # lists that are shown whole
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
@@ -170,6 +172,10 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return [_field(_LISTS[list_path], step, list_path, forces_replace=_forces(step, list_path))]
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
+    if _PROBE.match(change.path):
+        old, new = (value_at(inputs, _CONTAINER) for inputs in (step.old, step.new))
+        found = probe_words.changes(old, new)
+        return [FieldChange(term, before, after, _forces(step, _CONTAINER)) for term, before, after in found]
     whole = _WHOLE.match(change.path)
     if whole:
         field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))

@@ -36,7 +36,7 @@ def declare_environment(
     deferred |= kept_values
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
-    as_running = upgrade.with_running_version if clusters.is_made(deployment) else given_fabrics.kept
+    as_running = upgrade.with_running_version if clusters.is_made(deployment) else given_fabrics.with_running_fabrics
     declared = as_running(deployment, state)
     declared = finished_jobs.with_finished_marks(declared, state) if keep_marks else declared
     uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshctl.model.health import STARTUP_S, Protocol
+
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
 MESH_LABEL: Final = "meshctl.dev/mesh"
 POOL_LABEL: Final = "meshctl.dev/pool"
@@ -160,6 +162,7 @@ class ObjectStore(Value):
     addressing: Literal["auto", "path", "virtual"] = "auto"
     pod_endpoint: str = ""  # what pods use when that differs (CoreWeave's LOTA cache)
     ephemeral: bool = False
+    is_adopted: bool = added_later(False)  # a bucket of somebody else: never created, changed or deleted by meshctl
     price: Price
 
     @property
@@ -205,8 +208,13 @@ class Mount(Value):
 
 
 class Health(Value):
-    path: str
+    """How a workload is asked. `path` and `live` only by HTTP; `live` "" = liveness is asked as readiness is."""
+
+    path: str = ""
     port: str
+    protocol: Protocol = added_later("http")
+    live: str = added_later("")
+    startup_s: int = added_later(STARTUP_S)
 
 
 class Metrics(Value):

@@ -14,7 +14,9 @@ _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
-_HEALTH = "write `health: {path: /health, port: NAME}`; startup, readiness and liveness follow from it"
+_HEALTH = (
+    "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
+)
 _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
 _SCALING = f"{_NOT_YET}: `replicas` is a number"
 _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
@@ -35,7 +37,10 @@ _EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask
 _ACCESS = "write `access: internal` or `access: public`, for some networks alone with `cidrs: [203.0.113.0/24]`"
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
-_EXISTING = f"{_NOT_YET}: `up` makes storage of its own; copy what is there into it"
+_EXISTING = (
+    "name a bucket in environments.yaml, `storage: {NAME: {bucket: BUCKET}}`; file systems and claims that exist are "
+    f"{_NOT_YET}"
+)
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
 _COUNT_OF_NODES = "write `nodes: N`, or `nodes: {min: N, max: M}`"
@@ -178,12 +183,6 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "nvidia.com/gpu": "write `accelerators: 1`",
         "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
     },
-    ("workloads", "*", "health"): {
-        "httpGet": "write `path` and `port` here",
-        "initialDelaySeconds": "not needed: a start may take 30 minutes",
-        "periodSeconds": "not needed: pods are asked every 5 s",
-        "timeoutSeconds": "not needed: an answer may take 5 s",
-    },
     ("workloads", "*", "mounts", "*"): {
         "mountPath": "write `path`",
         "ro": "write `readOnly: true`",
@@ -241,7 +240,7 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
     ("workloads", "*", "command"): "[python, serve.py]",
     ("workloads", "*", "env"): "{LOG_LEVEL: info}",
-    ("workloads", "*", "health"): "{path: /health, port: http}",
+    ("workloads", "*", "health"): "{port: http, path: /health}",
     ("workloads", "*", "mounts"): "{weights: {path: /models}}",
     ("workloads", "*", "mounts", "*"): "{path: /models}",
     ("workloads", "*", "ports"): "{http: 8000}",
@@ -276,10 +275,13 @@ def meaning_of_section(path: Path) -> str:
 
 
 def _pattern(path: Path) -> Path:
-    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings."""
+    """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
+    entry of a list of accelerators has the form and the keys of one that stands alone."""
     named = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
     pattern: Path = ()
     for part in path:
+        if pattern == ("pools", "*", "accelerator") and isinstance(part, int):
+            continue
         pattern = (*pattern, "*" if pattern in named else part)
     return pattern
 

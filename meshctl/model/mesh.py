@@ -10,9 +10,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
 from meshctl.model.source_networks import SourceNetworks
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
@@ -178,6 +188,7 @@ PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+HealthPath = Annotated[UrlPath, AfterValidator(_printable)]
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -220,11 +231,36 @@ Models = Annotated[
 
 
 class Accelerator(Section):
-    """Per node. `model` is in order of preference."""
+    """Per node. `model` is in order of preference; without it, `memory` says which accelerators will do."""
 
-    model: Models
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["model"]}, {"required": ["memory"]}]})
+
     count: Count
     memory_gib: Gib | None = Field(None, alias="memory")
+    model: Models | None = Field(None, validate_default=True)  # after `memory`, which its validator asks for
+
+    @field_validator("model")
+    @classmethod
+    def _says_which(cls, model: Models | None, info: ValidationInfo) -> Models | None:
+        if model is None and info.data.get("memory_gib", 0) is None:  # a memory that can't be read has its own message
+            raise ValueError(
+                "which accelerator? write {model: H100, count: 8}, or {memory: 80GB, count: 8} for any with that memory"
+            )
+        return model
+
+
+def _alternatives(value: object) -> object:
+    if isinstance(value, list) and not value:
+        raise ValueError("an empty list names no accelerator; for nodes without accelerators leave this key out")
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Accelerators = Annotated[
+    tuple[Accelerator, ...],
+    BeforeValidator(
+        _alternatives, json_schema_input_type=Accelerator | Annotated[tuple[Accelerator, ...], Field(min_length=1)]
+    ),
+]
 
 
 class Cpu(Section):
@@ -237,7 +273,7 @@ class Cpu(Section):
 class Pool(Section):
     role: Literal["training", "inference", "analytics", "general"] = "general"
     nodes: Nodes
-    accelerator: Accelerator | None = None
+    accelerators: Accelerators | None = Field(None, alias="accelerator")  # alternatives, in order of preference
     cpu: Cpu = Cpu()
     scratch_gb: Gigabytes | None = Field(None, alias="scratch")
     arch: Literal["amd64", "arm64"] = "amd64"
@@ -272,8 +308,14 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
+    """Without `path` a connection counts. `protocol` None: http with a path, else tcp. `live`: a path of its own for
+    the question whether to start the container again; `startup_s`: how long a start may take."""
+
     port: PortReference
+    path: HealthPath | None = None
+    protocol: Protocol | None = None
+    live: HealthPath | None = None
+    startup_s: Startup | None = Field(None, alias="startup")
 
 
 class Metrics(Section):
@@ -320,7 +362,7 @@ class Workload(Section):
     secrets: dict[EnvName, DnsLabel] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
-    health: Health | None = None
+    health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None

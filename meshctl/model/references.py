@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshctl.model import health as health_words
 from meshctl.model import object_names
 from meshctl.platforms import registry
 
@@ -87,6 +88,24 @@ def check_overrides(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
+def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
+    """What environments.yaml says of storage that the mesh doesn't have, or that can't be a bucket."""
+    declared = dict(_items(_mapping(mesh), "storage"))
+    problems: list[Problem] = []
+    for name, environment in _items(_mapping(environments), "environments"):
+        buckets: dict[str, str] = {}
+        for storage, existing in _items(environment, "storage"):
+            at: Path = ("environments", name, "storage", storage)
+            problems.extend(missing(at, "storage", storage, declared))
+            kind = declared.get(storage, {}).get("kind", "object")
+            if kind != "object":
+                problems.append((at, f"only storage of kind object can be a bucket that exists; this is {kind}"))
+            bucket = existing.get("bucket")
+            if isinstance(bucket, str) and buckets.setdefault(bucket, storage) != storage:
+                problems.append(((*at, "bucket"), f'"{bucket}" is used for storage {buckets[bucket]}, too'))
+    return problems
+
+
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
     fabrics = _mapping(mesh.get("fabrics"))
     for name, pool in _items(mesh, "pools"):
@@ -114,6 +133,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from (((*at, "health", key), message) for key, message in health_words.problems(health))
         yield from missing((*at, "metrics", "port"), "port", _mapping(workload.get("metrics")).get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()

@@ -13,7 +13,7 @@ from meshctl.errors import MeshError
 from meshctl.model import object_names, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import object_storage, overrides, pods, registries
+from meshctl.render import object_storage, overrides, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -246,6 +246,8 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "replicas": 0 if workload.paused else workload.replicas,
         "max_unavailable": 0 if new_first else 1,
         "max_surge": 1 if new_first else 0,
+        "ready_s": probes.ready_s(workload),
+        "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],

@@ -12,7 +12,7 @@ from typing import Any
 from meshctl.model import object_names, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
-from meshctl.render import container_fields, literal, object_storage, overrides, registries
+from meshctl.render import container_fields, literal, object_storage, overrides, probes, registries
 
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
@@ -68,7 +68,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         ],
         "locks_memory": locks_memory(workload, pool),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
-        "health_port": workload.ports[workload.health.port] if workload.health else None,
+        "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
     }

@@ -6,7 +6,7 @@ node serves one pool; a node that carries a pool's label already stays with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,68 +14,127 @@ from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.tolerations import Rendered
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import occupied, slices
+from meshctl.resolve import alternatives, occupied, slices
+from meshctl.resolve.alternatives import Alternatives
 from meshctl.resolve.machines import Requirement
 from meshctl.resolve.occupied import Occupied
 
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
 
 
+ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until its nodes are known
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many nodes a pool wants, and what each must have: all of them fit the same alternative."""
+
+    nodes: int
+    alternatives: Alternatives
+
+
 @dataclass
 class Chosen:
-    """`nodes` per pool, in name order; `rejected` per pool."""
+    """By pool: its `nodes`, in name order, which of the alternatives they are for, and which nodes are `rejected`."""
 
     nodes: dict[str, tuple[ObservedNode, ...]] = field(default_factory=dict)
+    requirements: dict[str, Requirement] = field(default_factory=dict)
     rejected: dict[str, tuple[Rejected, ...]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
 
-def model_of(models: tuple[str, ...], nodes: tuple[ObservedNode, ...]) -> str:
-    """The accelerator of a pool in the mesh's own words: the wanted name that its nodes answer to, else the first."""
-    answered = (model for model in models if nodes and _answers(nodes[0], model))
-    return next(answered, models[0] if models else "")
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The nodes that fit an alternative of a pool, the reasons against the others, and those that only taints or pods
+    of others keep the pool from."""
+
+    requirement: Requirement
+    nodes: tuple[ObservedNode, ...]
+    reasons: dict[str, str]
+    kept_out: Occupied
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """Nodes for an alternative of a pool. `own`: how many nodes that fit it the pool has already."""
+
+    nodes: tuple[ObservedNode, ...]
+    own: int
+
+
+def model_of(requirement: Requirement, nodes: tuple[ObservedNode, ...]) -> str:
+    """The accelerator of a pool in the mesh's own words: the wanted name that its nodes answer to, else the first. Its
+    nodes' own where the mesh names none."""
+    if requirement.gpus and not requirement.models:
+        return nodes[0].gpu_model if nodes else ANY_MODEL
+    answered = (model for model in requirement.models if nodes and _answers(nodes[0], model))
+    return next(answered, requirement.models[0] if requirement.models else "")
 
 
 def hardware_name(model: str) -> str:
     """The name by which environments.yaml prices hardware: `gpu-node-h100`, `cpu-node`."""
+    if model == ANY_MODEL:
+        return "gpu-node"
     return f"gpu-node-{model.lower().replace(' ', '-')}" if model else "cpu-node"
 
 
 def choose(
-    facts: Facts, mesh: str, wanted: dict[str, tuple[int, Requirement]], tolerations: Mapping[str, list[Rendered]]
+    facts: Facts, mesh: str, wanted: Mapping[str, Wanted], tolerations: Callable[[Requirement], list[Rendered]]
 ) -> Chosen:
     """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
 
-    Nodes that carry the label of another mesh are left to it. `wanted`: pool name -> (number of nodes, what each must
-    have). `tolerations`: of each pool's pods.
+    Nodes that carry the label of another mesh are left to it. A pool gets the first of its alternatives for which there
+    are enough nodes; one whose nodes it has already comes before all. `tolerations`: of the pods, by what they want.
     """
     chosen = Chosen()
-    candidates: dict[str, list[ObservedNode]] = {}
-    kept_out: dict[str, Occupied] = {}
-    for pool, (_, requirement) in wanted.items():
-        reasons = {node.name: _taken(node, mesh) or _unfit(node, requirement) for node in facts.nodes}
-        fitting = [node for node in facts.nodes if not reasons[node.name]]
-        for node in fitting:
-            reasons[node.name] = occupied.reason(node, pool, tolerations[pool], requirement.gpus)
-        kept_out[pool] = occupied.grouped((node for node in fitting if reasons[node.name]), tolerations[pool])
-        candidates[pool] = [node for node in fitting if not reasons[node.name]]
-        chosen.rejected[pool] = tuple(
-            Rejected(machine=name, reason=why) for name, why in sorted(reasons.items()) if why
-        )
-    held = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
+    candidates = {
+        pool: [_candidates(facts, mesh, pool, each, tolerations(each)) for each in want.alternatives]
+        for pool, want in wanted.items()
+    }
+    pool_labels = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
     taken: set[str] = set()
-    for pool in sorted(wanted, key=lambda name: (len(candidates[name]), name)):
-        count, requirement = wanted[pool]
-        free = [n for n in candidates[pool] if n.name not in taken and held.get(n.name, pool) == pool]
-        own = frozenset(node.name for node in free if held.get(node.name) == pool)
-        picked = _pick(free, own, count, requirement)
-        taken.update(node.name for node in picked)
-        chosen.nodes[pool] = picked
-        if len(picked) < count:
-            elsewhere = _elsewhere(facts, mesh, requirement)
-            gap = _shortage(pool, count, requirement, picked, elsewhere, kept_out[pool])
-            chosen.gaps.append(slices.explained(gap, facts.nodes, requirement))
+    for pool in sorted(wanted, key=lambda name: (_number_of_nodes(candidates[name]), name)):
+        count = wanted[pool].nodes
+        picks = [_picked(each, pool, count, taken, pool_labels) for each in candidates[pool]]
+        order = sorted(range(len(picks)), key=lambda i: -picks[i].own)  # stable: preference decides a tie
+        enough = next((i for i in order if len(picks[i].nodes) >= count), None)
+        index = max(order, key=lambda i: len(picks[i].nodes)) if enough is None else enough
+        taken.update(node.name for node in picks[index].nodes)
+        chosen.nodes[pool], chosen.requirements[pool] = picks[index].nodes, wanted[pool].alternatives[index]
+        tried = order if enough is None else order[: order.index(enough) + 1]
+        chosen.rejected[pool] = alternatives.rejected(
+            [(each.requirement, each.reasons) for each in (candidates[pool][i] for i in tried)]
+        )
+        if enough is None:
+            chosen.gaps.append(_gap(facts, mesh, pool, count, list(zip(candidates[pool], picks, strict=True))))
     return chosen
+
+
+def _candidates(
+    facts: Facts, mesh: str, pool: str, requirement: Requirement, tolerations: list[Rendered]
+) -> _Candidates:
+    reasons = {node.name: _taken(node, mesh) or _unfit(node, requirement) for node in facts.nodes}
+    fitting = [node for node in facts.nodes if not reasons[node.name]]
+    for node in fitting:
+        reasons[node.name] = occupied.reason(node, pool, tolerations, requirement.gpus)
+    return _Candidates(
+        requirement,
+        tuple(node for node in fitting if not reasons[node.name]),
+        {name: why for name, why in sorted(reasons.items()) if why},
+        occupied.grouped((node for node in fitting if reasons[node.name]), tolerations),
+    )
+
+
+def _number_of_nodes(candidates: list[_Candidates]) -> int:
+    """Of all alternatives of a pool together."""
+    return len({node.name for each in candidates for node in each.nodes})
+
+
+def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], pool_labels: Mapping[str, str]) -> _Picked:
+    """`taken`: nodes that other pools have got; `held`: which pool a node is labelled for."""
+    free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
+    own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
+    return _Picked(_pick(free, own, count, candidates.requirement), len(own))
 
 
 def _pick(
@@ -83,9 +142,11 @@ def _pick(
 ) -> tuple[ObservedNode, ...]:
     """`count` nodes in name order: those the pool has already, then enough of one model, then a mixture of models."""
     free.sort(key=lambda node: _rank(node, requirement, sticky=node.name in own))
-    groups = [[node for node in free if _answers(node, model)] for model in requirement.models] or [free]
+    any_model = requirement.gpus and not requirement.models
+    models = dict.fromkeys(node.gpu_model for node in free) if any_model else requirement.models
+    groups = [[node for node in free if _answers(node, model)] for model in models] or [free]
     groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
-    groups += _by_vendor(free) if requirement.models else [free]
+    groups += _by_vendor(free) if requirement.gpus else [free]
     picked = next((group for group in groups if len(group) >= count), groups[-1]) if len(own) < count else free
     return tuple(sorted(picked[:count], key=lambda node: node.name))
 
@@ -103,8 +164,20 @@ def _elsewhere(facts: Facts, mesh: str, requirement: Requirement) -> str:
     for node in sorted(facts.nodes, key=lambda node: node.name):
         if _taken(node, mesh) and not _unfit(node, requirement):
             owners.setdefault(node.labels[MESH_LABEL], []).append(node.name)
-    told = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
-    return "; ".join(told)
+    texts = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
+    return "; ".join(texts)
+
+
+def _gap(facts: Facts, mesh: str, pool: str, count: int, rows: list[tuple[_Candidates, _Picked]]) -> Gap:
+    """`rows`: the candidates for each alternative, and what the pool would get of them."""
+    listed = tuple(candidates.requirement for candidates, _ in rows)
+    gaps = []
+    for candidates, picked in rows:
+        requirement = candidates.requirement
+        elsewhere = _elsewhere(facts, mesh, requirement)
+        gap = _shortage(pool, count, requirement, picked.nodes, elsewhere, candidates.kept_out)
+        gaps.append(slices.explained(gap, facts.nodes, requirement))
+    return alternatives.joined(listed, gaps, f"{count} nodes with {alternatives.wanted(listed)}")
 
 
 def _shortage(
@@ -117,12 +190,12 @@ def _shortage(
 ) -> Gap:
     names = ", ".join(node.name for node in picked)
     best = f"{len(picked)} nodes: {names}" if picked else "nothing"
-    others = "; ".join([*([elsewhere] if elsewhere else []), *kept_out.words])
+    not_counted = "; ".join([*([elsewhere] if elsewhere else []), *kept_out.words])
     fewer = "lower the pool's nodes, add nodes to the cluster, or free some from another pool"
     return Gap(
         subject=f"pool/{pool}",
         wanted=f"{count} nodes with {requirement}",
-        best=f"{best} ({others})" if others else best,
+        best=f"{best} ({not_counted})" if not_counted else best,
         hint="; or ".join([*kept_out.hints, fewer]),
     )
 
@@ -131,7 +204,7 @@ def _rank(
     node: ObservedNode, requirement: Requirement, *, sticky: bool
 ) -> tuple[bool, int, int, int, float, float, str]:
     """Own nodes first, then the preferred model, the smallest that fits, and that with the fewest pods of others."""
-    preference = next((i for i, model in enumerate(requirement.models) if _answers(node, model)), 0)
+    preference = next((i for i, model in enumerate(requirement.names) if _answers(node, model)), 0)
     size = node.gpu_count, node.cpu_cores, node.memory_gib
     return not sticky, preference, *size, occupied.crowding(node), node.name
 
@@ -149,9 +222,9 @@ def _unfit(node: ObservedNode, want: Requirement) -> str:
     """Why a node can't serve; "" when it can."""
     if not node.ready:
         return "not ready"
-    if want.models and not any(_answers(node, model) for model in want.models):
-        return slices.why_not(node, want) or f"{node.gpu_model or 'no GPU'}, wanted {' or '.join(want.models)}"
-    if not want.models and node.gpu_count:
+    if want.gpus and not any(_answers(node, model) for model in want.names):
+        return slices.why_not(node, want) or f"{node.gpu_model or 'no GPU'}, wanted {want.accelerator}"
+    if not want.gpus and node.gpu_count:
         return f"has {node.gpu_count} x {node.gpu_model}, no accelerator wanted"
     return "; ".join(_shortcomings(node, want))
 
@@ -160,6 +233,8 @@ def _shortcomings(node: ObservedNode, want: Requirement) -> Iterator[str]:
     """Of a node with the wanted accelerator: all of them, as whoever mends one wants to know of the next."""
     if node.gpu_count < want.gpus:
         yield f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}{slices.offered(node)}"
+    if want.gpus and not want.models and not node.gpu_memory_gib:
+        yield f"memory per GPU not known, wanted {format_in_gib(want.gpu_memory_gib)}"
     if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
         yield f"{format_in_gib(node.gpu_memory_gib)} per GPU, wanted {format_in_gib(want.gpu_memory_gib)}"
     if node.arch != want.arch:

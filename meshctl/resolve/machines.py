@@ -29,7 +29,7 @@ Rates = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a pool needs of one node. 0 and () stand for "no requirement"."""
+    """What a pool needs of one node. 0 and () stand for "no requirement"; `gpus` without `models` is any of them."""
 
     models: tuple[str, ...]
     gpus: int
@@ -44,15 +44,33 @@ class Requirement:
     market: Market
     rack_nodes: int  # how many nodes are asked for, which only machines sold in racks care about
 
-    def __str__(self) -> str:
-        parts = [f"{self.gpus} x {' or '.join(self.models)}"] if self.models else []
-        parts += [f"{format_in_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else []
-        parts += [f"{self.cpu_cores} cores"] if self.cpu_cores else []
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The wanted models; where any will do, the empty name, which every accelerator answers to."""
+        return self.models or (("",) if self.gpus else ())
+
+    @property
+    def accelerator(self) -> str:
+        """`H100 or H200`, `any accelerator`."""
+        return " or ".join(self.models) or "any accelerator"
+
+    @property
+    def accelerator_parts(self) -> list[str]:
+        what = f"{self.gpus} x {self.accelerator}" if self.models else f"{self.gpus} accelerators of any model"
+        parts = [what] if self.gpus else []
+        return parts + ([f"{format_in_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else [])
+
+    @property
+    def other_parts(self) -> list[str]:
+        parts = [f"{self.cpu_cores} cores"] if self.cpu_cores else []
         parts += [f"{format_in_gib(self.memory_gib)} memory"] if self.memory_gib else []
         parts += [f"{self.scratch_gb:g} GB scratch"] if self.scratch_gb else []
         parts += ["RDMA"] if self.rdma else []
         parts += [f"{self.bandwidth_gbps:g} Gbit/s"] if self.bandwidth_gbps else []
-        return ", ".join([*parts, self.arch, self.market])
+        return [*parts, self.arch, self.market]
+
+    def __str__(self) -> str:
+        return ", ".join([*self.accelerator_parts, *self.other_parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +83,11 @@ class Choice:
     hint: str
 
 
-def requirement_of(pool: mesh_model.Pool, fabric: mesh_model.Fabric | None, market: Market) -> Requirement:
-    accelerator = pool.accelerator
+def requirement_of(
+    pool: mesh_model.Pool, accelerator: mesh_model.Accelerator | None, fabric: mesh_model.Fabric | None, market: Market
+) -> Requirement:
     return Requirement(
-        models=accelerator.model if accelerator else (),
+        models=(accelerator.model or ()) if accelerator else (),
         gpus=accelerator.count if accelerator else 0,
         gpu_memory_gib=(accelerator.memory_gib or 0) if accelerator else 0,
         cpu_cores=pool.cpu.cores or 0,
@@ -141,12 +160,12 @@ def _rank(
     machine: Machine, region: str, requirement: Requirement, rate: float | None = None
 ) -> tuple[int, bool, float, str]:
     """Preferred model first, then the cheapest known. Another region's price only orders, it is never shown."""
-    preference = next((i for i, wanted in enumerate(requirement.models) if _answers(machine, wanted)), 0)
+    preference = next((i for i, wanted in enumerate(requirement.names) if _answers(machine, wanted)), 0)
     if rate is not None:
         return preference, False, rate, machine.name
-    known = list_price(machine, requirement.market, region)
-    price = known or next(iter(machine.prices), None)
-    return preference, known is None, price.usd_per_hour if price else float("inf"), machine.name
+    listed = list_price(machine, requirement.market, region)
+    price = listed or next(iter(machine.prices), None)
+    return preference, listed is None, price.usd_per_hour if price else float("inf"), machine.name
 
 
 def _answers(machine: Machine, wanted: str) -> bool:
@@ -161,11 +180,10 @@ def _offer(machine: Machine) -> Machines:
 
 
 def _accelerator(machine: Machine, _region: str, want: Requirement) -> str:
-    wanted = " or ".join(want.models)
-    if not want.models:
+    if not want.gpus:
         return f"has {machine.gpu_count} x {machine.gpu_model}, no accelerator wanted" if machine.gpu_model else ""
-    if not any(_answers(machine, model) for model in want.models):
-        return f"{machine.gpu_model or 'no GPU'}, wanted {wanted}"
+    if not any(_answers(machine, model) for model in want.names):
+        return f"{machine.gpu_model or 'no GPU'}, wanted {want.accelerator}"
     if not vendors.of_model(machine.gpu_model).resource:
         return f"{machine.gpu_model}, which meshctl can't ask Kubernetes for"
     return f"only {machine.gpu_fraction:g} of a {machine.gpu_model}" if machine.gpu_fraction < 1 else ""
@@ -266,8 +284,8 @@ def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     of_arch = [machine for machine in machines if machine.arch == want.arch]
     models = ", ".join(sorted({machine.gpu_model for machine in of_arch if machine.gpu_model}))
     way = f", or name an accelerator that comes with {want.arch}: {models}" if models else ""
-    if want.models:
-        return f"set arch to {other}, which {' or '.join(want.models)} comes with here{way}"
+    if want.gpus:
+        return f"set arch to {other}, which {want.accelerator} comes with here{way}"
     if all(machine.gpu_model for machine in of_arch):
         return f"the catalog here has no {want.arch} machine without accelerators: set arch to {other}{way}"
     return f"set arch to {other}, or ask for less memory"
@@ -309,9 +327,9 @@ def _nearest(
     """
     index = max(places[0] for places, _ in rejected)
     _, measure, _ = _CHECKS[index]
-    if index == 0 and want.models:
+    if index == 0 and want.gpus:
         models = sorted({machine.gpu_model for machine in machines if machine.gpu_model})
-        wanted = want.models[0]
+        wanted = want.names[0]
         of_its_vendor = [model for model in models if vendors.of_model(model) == vendors.of_model(wanted)]
         return "nothing", f"the catalog here has {', '.join(models)}{suggestion(wanted, of_its_vendor)}"
     by_name = {machine.name: machine for machine in machines}

@@ -7,7 +7,9 @@ for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from meshctl.catalog import Catalog, Machine, vendors
 from meshctl.model import mesh as mesh_model
@@ -18,7 +20,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve import existing, fabric, given_fabric, machines, prices
+from meshctl.resolve import alternatives, existing, fabric, given_fabric, machines, prices
 from meshctl.resolve.capacity import Assigned, Reserved
 
 
@@ -40,7 +42,7 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Ca
 def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:
     assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
-    mixed = any(pool.accelerator is None for pool in mesh.pools.values())
+    mixed = any(not pool.accelerators for pool in mesh.pools.values())
     rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
         target = assigned.pools.get(name)
@@ -48,18 +50,22 @@ def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer
         if pool.capacity == "reserved" and offer.reservations and target is None:
             pools.gaps.append(_no_reservation(name))
         wanted_fabric = mesh.fabrics[pool.fabric] if pool.fabric else None
-        requirement = machines.requirement_of(pool, wanted_fabric, market)
+        listed = alternatives.of_pool(pool, wanted_fabric, market)
         # a rate by the pool's name holds for whatever machine it has, and so prefers none
         applying = () if name in environment.prices else rates
-        choice = machines.choose(catalog, environment.provider, environment.region or "", requirement, applying)
+        requirement, choice = alternatives.choose(
+            catalog, environment.provider, environment.region or "", listed, applying
+        )
         pools.rejected[name] = choice.rejected
         if not choice.fitting:
-            gap = Gap(subject=f"pool/{name}", wanted=str(requirement), best=choice.best, hint=choice.hint)
+            wanted = alternatives.wanted(listed)
+            gap = Gap(subject=f"pool/{name}", wanted=wanted, best=choice.best, hint=choice.hint)
             pools.gaps.append(gap)
             continue
         made = _pool_of_machine(name, mesh, environment, offer, choice, requirement, target, mixed=mixed)
         pools.made.append(made)
         pools.gaps.extend(offer.pool_gaps(made))
+        pools.notes.extend(alternatives.note(name, listed, requirement))
     return pools
 
 
@@ -132,23 +138,24 @@ def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
 
 def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None) -> Pools:
     pools = Pools()
-    wanted = {}
-    for name, pool in mesh.pools.items():
-        wanted_fabric = mesh.fabrics[pool.fabric] if pool.fabric else None
-        wanted[name] = (pool.nodes.min, machines.requirement_of(pool, wanted_fabric, pool.capacity))
-    chosen = existing.Chosen()
+    listed = {
+        name: alternatives.of_pool(pool, mesh.fabrics[pool.fabric] if pool.fabric else None, pool.capacity)
+        for name, pool in mesh.pools.items()
+    }
+    wanted = {
+        name: existing.Wanted(mesh.pools[name].nodes.min, alternatives.askable(each) or each)
+        for name, each in listed.items()
+    }
+    chosen = existing.Chosen(requirements={name: each.alternatives[0] for name, each in wanted.items()})
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        provider, given = environment.provider, environment.pod_tolerations
-        tolerated = {
-            name: tolerations.of_pods(provider, (), given, gpu_resource=_gpu_resource(requirement))
-            for name, (_, requirement) in wanted.items()
-        }
-        chosen = existing.choose(facts, mesh.name, wanted, tolerated)
+        chosen = existing.choose(facts, mesh.name, wanted, partial(_tolerations, environment))
         pools.notes.extend(facts.notes)
-    pools.gaps, pools.rejected = [*_unsupported(mesh), *chosen.gaps], chosen.rejected
-    pools.made = [_pool_of_nodes(name, mesh, environment, chosen.nodes.get(name, ())) for name in mesh.pools]
+        for name, requirement in chosen.requirements.items():
+            pools.notes.extend(alternatives.note(name, wanted[name].alternatives, requirement))
+    pools.gaps, pools.rejected = [*_unsupported(listed), *chosen.gaps], chosen.rejected
+    pools.made = [_pool_of_nodes(name, mesh, environment, chosen) for name in mesh.pools]
     declared = registry.platform(environment.provider).fabric.declared(environment)
     pools.gaps.extend(given_fabric.gaps(pools.made, declared))
     pools.notes.extend(given_fabric.notes(pools.made, facts, declared))
@@ -160,18 +167,19 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
     return pools
 
 
-def _unsupported(mesh: mesh_model.Mesh) -> list[Gap]:
-    """Accelerators that pods can't ask for on any cluster, whatever its nodes have."""
+def _unsupported(listed: Mapping[str, alternatives.Alternatives]) -> list[Gap]:
+    """Accelerators that pods can't ask for on any cluster, whatever its nodes have. `listed`: of each pool."""
     resources = " and ".join(f"{vendor.name} ({vendor.resource})" for vendor in vendors.supported())
     gaps = []
-    for name, pool in mesh.pools.items():
-        models = pool.accelerator.model if pool.accelerator else ()
-        makers = {vendors.of_model(model).name for model in models if not vendors.of_model(model).resource}
-        if models and all(not vendors.of_model(model).resource for model in models):
-            wanted = f"{' or '.join(models)} of {' or '.join(sorted(makers))}"
-            hint = "name an accelerator of one of these makers too: model: [A, B] is in order of preference"
-            best = f"on existing clusters, pods can ask for accelerators of {resources}"
-            gaps.append(Gap(subject=f"pool/{name}", wanted=wanted, best=best, hint=hint))
+    for name, each in listed.items():
+        if alternatives.askable(each):
+            continue
+        models = list(dict.fromkeys(model for requirement in each for model in requirement.models))
+        makers = {vendors.of_model(model).name for model in models}
+        wanted = f"{' or '.join(models)} of {' or '.join(sorted(makers))}"
+        hint = "name an accelerator of one of these makers too: model: [A, B] is in order of preference"
+        best = f"on existing clusters, pods can ask for accelerators of {resources}"
+        gaps.append(Gap(subject=f"pool/{name}", wanted=wanted, best=best, hint=hint))
     return gaps
 
 
@@ -181,23 +189,27 @@ def _user_notes(pools: list[Pool]) -> list[str]:
     return [f"pool {name}: {note}" for name, note in noted if note]
 
 
-def _gpu_resource(requirement: machines.Requirement) -> str:
-    """The extended resource of the wanted accelerators; "" where none are wanted."""
-    if not requirement.gpus:
-        return ""
-    return next((vendors.of_model(model).resource for model in requirement.models), "") or vendors.vendors()[0].resource
+def _tolerations(environment: PlatformEnvironment, requirement: machines.Requirement) -> list[tolerations.Rendered]:
+    """Of the pods, on whichever of the nodes that a requirement allows they are: by their accelerators' vendors."""
+    makers = [vendors.of_model(model) for model in requirement.models] or vendors.supported()
+    resources = [maker.resource for maker in makers if maker.resource] or [vendors.vendors()[0].resource]
+    provider, given = environment.provider, environment.pod_tolerations
+    return [
+        toleration
+        for resource in (dict.fromkeys(resources) if requirement.gpus else [""])
+        for toleration in tolerations.of_pods(provider, (), given, gpu_resource=resource)
+    ]
 
 
 def _pool_of_nodes(
     name: str,
     mesh: mesh_model.Mesh,
     environment: PlatformEnvironment,
-    nodes: tuple[ObservedNode, ...],
+    chosen: existing.Chosen,
 ) -> Pool:
     """A pool of the nodes chosen: what all of them have. Without nodes: what the mesh asks for."""
-    pool = mesh.pools[name]
-    accelerator = pool.accelerator
-    model = existing.model_of(accelerator.model if accelerator else (), nodes)
+    pool, nodes, requirement = mesh.pools[name], chosen.nodes.get(name, ()), chosen.requirements[name]
+    model = existing.model_of(requirement, nodes)
     hardware = existing.hardware_name(model)
     return Pool(
         name=name,
@@ -208,8 +220,8 @@ def _pool_of_nodes(
         nodes_max=pool.nodes.max,
         nodes=pool.nodes.min,
         gpu_model=model,
-        gpus_per_node=min((node.gpu_count for node in nodes), default=accelerator.count if accelerator else 0),
-        gpu_memory_gib=(accelerator.memory_gib or 0) if accelerator else 0,
+        gpus_per_node=min((node.gpu_count for node in nodes), default=requirement.gpus),
+        gpu_memory_gib=requirement.gpu_memory_gib,
         gpu_resource=nodes[0].gpu_resource if nodes else vendors.of_model(model).resource,
         cpu_cores=min((node.cpu_cores for node in nodes), default=pool.cpu.cores or 0),
         memory_gib=min((node.memory_gib for node in nodes), default=pool.cpu.memory_gib or 0),

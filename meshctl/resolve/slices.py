@@ -23,7 +23,7 @@ def answers(node: ObservedNode, model: str) -> bool:
 def why_not(node: ObservedNode, wanted: Requirement) -> str:
     """Why accelerators of a wanted model don't count; "" for whole ones, and for those of another model."""
     words = _part_words(node)
-    if not words or not any(_is_of_model(node, model, words) for model in wanted.models):
+    if not words or not any(_is_of_model(node, model, words) for model in wanted.names):
         return ""
     return f"its devices are parts of accelerators ({', '.join(_signs(node))})"
 
@@ -55,9 +55,9 @@ def explained(gap: Gap, nodes: Iterable[ObservedNode], wanted: Requirement) -> G
 
 def _is_divided(node: ObservedNode, wanted: Requirement) -> bool:
     if why_not(node, wanted):
-        return not any(answers(node, model) for model in wanted.models)
+        return not any(answers(node, model) for model in wanted.names)
     too_few = bool(node.gpu_parts) and node.gpu_count < wanted.gpus
-    return too_few and any(answers(node, model) for model in wanted.models)
+    return too_few and any(answers(node, model) for model in wanted.names)
 
 
 def _is_of_model(node: ObservedNode, model: str, words: frozenset[str]) -> bool:

@@ -67,7 +67,6 @@ def test_bookkeeping_is_not_shown(type_: str, path: str) -> None:
         (STATEFUL_SET, "spec.replicas", "replicas"),
         (DEPLOYMENT, "spec.template.spec.containers[0].resources.limits.memory", "resources.limits.memory"),
         (DEPLOYMENT, 'spec.template.metadata.labels["team"]', "label team"),
-        (DEPLOYMENT, "spec.template.spec.containers[0].readinessProbe.httpGet.path", "health"),
         (DEPLOYMENT, "spec.template.spec.terminationGracePeriodSeconds", "grace in seconds"),
         (SECRET, 'data[".dockerconfigjson"]', "credentials of the registry"),
         (SECRET, "data.HF_TOKEN", "secret HF_TOKEN"),
@@ -92,6 +91,40 @@ def test_arguments_are_one_thing() -> None:
     assert words(DEPLOYMENT, f"{base}[1]", f"{base}[2]", old=old, new=new) == [
         'args ["--a", "1"] -> ["--a", "2", "--b"]'
     ]
+
+
+def probed(path: str = "/health", *, live: str = "", startup: int = 360, port: int = 8000) -> dict[str, Any]:
+    def get(at: str) -> dict[str, Any]:
+        return {"httpGet": {"path": at, "port": port, "scheme": "HTTP"}}
+
+    return pod(
+        readinessProbe=get(path),
+        livenessProbe=get(live or path),
+        startupProbe={**get(path), "failureThreshold": startup, "periodSeconds": 5},
+    )
+
+
+PROBES = [f"spec.template.spec.containers[0].{which}Probe" for which in ("readiness", "liveness", "startup")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (pod(), probed(), ["health none -> http /health on 8000"]),
+        (probed(), pod(), ["health http /health on 8000 -> none"]),
+        (pod(), probed(startup=1440), ["health none -> http /health on 8000", "health.startup none -> 2h"]),
+        (probed(), probed(startup=1440), ["health.startup 30m -> 2h"]),
+        (probed(), probed(live="/live"), ["health.live none -> /live"]),
+        (
+            probed(),
+            pod(readinessProbe={"grpc": {"port": 50051}}, startupProbe={"failureThreshold": 360, "periodSeconds": 5}),
+            ["health http /health on 8000 -> grpc on 50051"],
+        ),
+        (pod(), pod(readinessProbe={"tcpSocket": {"port": 22}}), ["health none -> tcp on 22"]),
+    ],
+)
+def test_probes_are_told_in_the_words_of_health(old: dict[str, Any], new: dict[str, Any], says: list[str]) -> None:
+    assert words(DEPLOYMENT, *PROBES, old=old, new=new) == says
 
 
 def test_volumes_are_named_and_said_in_words() -> None:
@@ -121,9 +154,9 @@ def test_a_policy_is_told_by_what_comes_and_goes() -> None:
 
 
 def test_what_has_no_short_value_only_comes_goes_or_changes() -> None:
-    assert FieldChange("health", None, {"httpGet": {}}).text() == "health comes"
-    assert FieldChange("health", {"httpGet": {}}, None).text() == "health goes"
-    assert FieldChange("health", {"a": 1}, {"a": 2}).text() == "health changes"
+    assert FieldChange("lifecycle", None, {"exec": {}}).text() == "lifecycle comes"
+    assert FieldChange("lifecycle", {"exec": {}}, None).text() == "lifecycle goes"
+    assert FieldChange("lifecycle", {"a": 1}, {"a": 2}).text() == "lifecycle changes"
     assert FieldChange("secret A", "[secret]", "[secret]").text() == "secret A changes"
     assert FieldChange("secret A", None, "[secret]").text() == "secret A comes"
 

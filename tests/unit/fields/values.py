@@ -17,8 +17,8 @@ REMOVED: Final = object()  # for a key whose value decides nothing, and without 
 OTHER_VALUES: dict[str, Any] = {
     "name": "other",
     "labels": {"team": "vision"},
-    "pools.*.accelerator.model": ["H200"],
-    "pools.*.accelerator.memory": "200GB",
+    "pools.*.accelerator.*.model": ["H200"],
+    "pools.*.accelerator.*.memory": "200GB",
     "pools.*.cpu.cores": 500,
     "pools.*.cpu.memory": "100TiB",
     "pools.*.scratch": "900TB",
@@ -43,6 +43,8 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.ports": {"http": 8001, "metrics": 9001},
     "workloads.*.health.path": "/other",
     "workloads.*.health.port": "metrics",
+    "workloads.*.health.live": "/live",
+    "workloads.*.health.startup": "2h",
     "workloads.*.metrics.path": "/other",
     "workloads.*.metrics.port": "http",
     "workloads.*.mounts.*.path": "/other",
@@ -84,6 +86,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.fabric.networks": ["roce-p1"],
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
+    "environments.*.storage.*.bucket": "other-weights",
     "environments.*.workloads.*.labels": {"cost-centre": "b"},
     "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
     "environments.*.workloads.*.env": {"NCCL_SOCKET_IFNAME": "net2"},

@@ -38,7 +38,7 @@ def workload(keys: str) -> str:
             'workloads.w.resources.gpu: unknown key "gpu"; write `accelerators: 1`',
         ),
         (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; not in this version: a pod has one'),
-        (workload("livenessProbe: {}"), 'workloads.w.livenessProbe: unknown key "livenessProbe"; write `health: {path'),
+        (workload("livenessProbe: {}"), 'workloads.w.livenessProbe: unknown key "livenessProbe"; write `health: {port'),
         (workload("ports: [8000]"), "workloads.w.ports: expected a mapping like {http: 8000}, got a list"),
         (workload("env: [{name: A}]"), "workloads.w.env: expected a mapping like {LOG_LEVEL: info}, got a list"),
         (
@@ -62,6 +62,34 @@ def workload(keys: str) -> str:
 )
 def test_what_other_tools_have_is_answered_by_what_to_write(tmp_path: Path, text: str, expected: str) -> None:
     assert any(message.startswith(expected) for message in messages(tmp_path, text))
+
+
+WHICH = "which accelerator? write {model: H100, count: 8}, or {memory: 80GB, count: 8} for any with that memory"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "expected"),
+    [
+        ("{count: 8}", [f"accelerator.model: {WHICH}"]),
+        ("[{model: L4, count: 8}, {count: 8}]", [f"accelerator.1.model: {WHICH}"]),
+        ("{}", [f"accelerator.model: {WHICH}", 'accelerator: missing key "count"']),
+        ("{count: 8, memory: 80}", ["accelerator.memory: 80 has no unit"]),
+        ("[]", ["accelerator: an empty list names no accelerator; for nodes without accelerators leave this key out"]),
+        ("['H100:8']", ['accelerator.0: expected a mapping like {model: H100, count: 8}, got "H100:8"']),
+        ("[[{model: L4, count: 8}]]", ["accelerator.0: expected a mapping like {model: H100, count: 8}, got a list"]),
+        ("8", ["accelerator: expected a mapping like {model: H100, count: 8}, got 8"]),
+        ("{name: H100, memory: 80GB, count: 8}", ['accelerator.name: unknown key "name"; write `model: H100`']),
+        ("[{name: H100, memory: 80GB, count: 8}]", ['accelerator.0.name: unknown key "name"; write `model: H100`']),
+        ("{modle: H100, memory: 80GB, count: 8}", ['accelerator.modle: unknown key "modle"; did you mean "model"?']),
+        ("{model: H100, count: 0}", ["accelerator.count: must be at least 1, got 0"]),
+        ("{model: [], count: 1}", ["accelerator.model: must not be empty"]),
+        ("[{model: [H100, 80GB], count: 1}]", ['accelerator.0.model.1: "80GB" names no model; write it like H100']),
+    ],
+)
+def test_one_diagnostic_for_each_wrong_accelerator(tmp_path: Path, accelerator: str, expected: list[str]) -> None:
+    said = messages(tmp_path, f"pools: {{gpu: {{nodes: 1, accelerator: {accelerator}}}}}\n")
+    assert len(said) == len(expected)
+    assert all(any(each.startswith(f"pools.gpu.{start}") for each in said) for start in expected), said
 
 
 def test_a_mistyped_key_is_still_guessed(tmp_path: Path) -> None:

@@ -19,6 +19,15 @@ def test_nodes_are_a_number_or_a_range() -> None:
     assert [form["type"] for form in nodes["anyOf"]] == ["integer", "object"]
 
 
+def test_an_accelerator_is_a_section_or_a_list_and_says_which() -> None:
+    sections = Mesh.model_json_schema()["$defs"]
+    one, several = sections["Pool"]["properties"]["accelerator"]["anyOf"][:2]
+    assert one == {"$ref": "#/$defs/Accelerator"}
+    assert several == {"items": one, "minItems": 1, "type": "array"}
+    assert sections["Accelerator"]["required"] == ["count"]
+    assert sections["Accelerator"]["anyOf"] == [{"required": ["model"]}, {"required": ["memory"]}]
+
+
 def test_environments_are_told_apart_by_provider() -> None:
     schema = Environments.model_json_schema()
     (section,) = schema["properties"]["environments"]["patternProperties"].values()
