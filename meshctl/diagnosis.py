@@ -127,7 +127,7 @@ def _plugins() -> list[Finding]:
 
 def _platforms() -> list[Finding]:
     """The platforms that environments.yaml can name, and those whose packages can't be used."""
-    discovered = registry.found()
+    discovered = registry.installed()
     findings = [Finding("platforms", name, "ok", source=discovered.sources[name]) for name in discovered.platforms]
     findings += [
         Finding("platforms", each.name, "optional", source=each.source, detail=each.problem, hint=each.error().hint)

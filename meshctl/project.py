@@ -22,7 +22,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.objects import object_access
 from meshctl.platforms import registry
-from meshctl.resolve import known, resolve
+from meshctl.resolve import checked_name, resolve
 
 
 @dataclass
@@ -38,11 +38,11 @@ class Project:
     def catalog(self) -> Catalog:
         return load_catalog()
 
-    def known(self, environment: str) -> str:
-        """`environment`, if environments.yaml has it. Raises: as `resolve.known`."""
-        return known(self.environments, environment)
+    def checked_name(self, environment: str) -> str:
+        """`environment`, if environments.yaml has it. Raises: as `resolve.checked_name`."""
+        return checked_name(self.environments, environment)
 
-    def known_or_up(self, environment: str) -> str:
+    def checked_or_deployed_name(self, environment: str) -> str:
         """`environment`, if environments.yaml has it or its stack is up: to delete it, the state is enough.
 
         Raises: UsageError.
@@ -51,7 +51,7 @@ class Project:
             unmanaged = self.session.unmanaged_stacks()
             if environment in {stack.environment for stack in unmanaged if stack.mesh == self.mesh.name}:
                 return environment
-        return self.known(environment)
+        return self.checked_name(environment)
 
     @property
     def state_store(self) -> StateStore | None:
@@ -69,7 +69,7 @@ class Project:
 
     def resolution(self, environment: str) -> Resolution:
         """Resolve the mesh for an environment; for existing nodes, with the facts that their cluster reports."""
-        declared = self.environments.environments[self.known(environment)]
+        declared = self.environments.environments[self.checked_name(environment)]
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None

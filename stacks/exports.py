@@ -19,10 +19,10 @@ def export(
     *,
     cluster_uid: str = "",
 ) -> None:
-    """`addresses` are by workload; the output `endpoints` is by endpoint. Read by `meshctl.deploy.session`."""
+    """`addresses` are by endpoint. Read by `meshctl.deploy.session`."""
     for name, value in as_outputs(deployment).items():
         pulumi.export(name, value)
-    pulumi.export("endpoints", {endpoint.name: addresses[endpoint.workload] for endpoint in deployment.endpoints})
+    pulumi.export("endpoints", dict(addresses))
     if kubeconfig is not None:
         pulumi.export("kubeconfig", kubeconfig)
     if cluster_uid:

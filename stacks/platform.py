@@ -57,7 +57,7 @@ def declare(
     ready_timeout_s: int = 0,
     staying: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pulumi.Output[str]]:
-    """Declare everything inside the cluster; returns the address of each workload that has an endpoint.
+    """Declare everything inside the cluster; returns the address of each endpoint.
 
     `ready_timeout_s`: how long each object may take to become ready; 0 leaves it to the provider. `staying`: by
     workload, the properties of its Job that stay as they are, whatever is declared here.
@@ -71,8 +71,11 @@ def declare(
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
     declared = _declare(objects, provider, late, depends_on, ready_timeout_s)
-    public = {endpoint.workload for endpoint in deployment.endpoints}
-    return {name: declared[f"workload/{name}:load-balancer"].status.apply(address) for name in sorted(public)}
+    balancers = {
+        endpoint.name: declared[render.load_balancer(endpoint.workload, is_internal=endpoint.is_internal)]
+        for endpoint in deployment.endpoints
+    }
+    return {endpoint: balancer.status.apply(address) for endpoint, balancer in balancers.items()}
 
 
 def _left_alone(item: PlatformObject, staying: Mapping[str, Sequence[str]]) -> PlatformObject:
@@ -147,7 +150,7 @@ def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:
 
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
-    for name, path in render.held_paths(item, late):
+    for name, path in render.kept_value_paths(item, late):
         _put(inputs, path, late[name])
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]

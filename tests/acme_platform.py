@@ -80,6 +80,6 @@ def installed(site: Path) -> Iterator[None]:
 
 
 def _look_again() -> None:
-    registry.found.cache_clear()
+    registry.installed.cache_clear()
     load_catalog.cache_clear()
     Environments.model_rebuild(force=True)

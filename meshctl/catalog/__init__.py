@@ -106,7 +106,7 @@ class ByPlatform(Mapping[str, tuple[_Row, ...]]):
 
     def __getitem__(self, provider: str) -> tuple[_Row, ...]:
         if provider not in self._rows:
-            platform = registry.found().platforms[provider]
+            platform = registry.installed().platforms[provider]
             try:
                 rows = self.read(platform)
             except Exception as error:
@@ -124,7 +124,7 @@ class ByPlatform(Mapping[str, tuple[_Row, ...]]):
 
 
 def _unreadable(provider: str, error: Exception) -> PlatformError:
-    source = registry.found().sources[provider]
+    source = registry.installed().sources[provider]
     why = f"{type(error).__name__}: {error}"
     return registry.Unusable(provider, source, f"its machine types and prices can't be read: {why}").error()
 

@@ -114,6 +114,7 @@ _IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
 }
 _CALLED = {"lifecycle": "stop command"}
+_LISTS = {"spec.loadBalancerSourceRanges": "cidrs"}  # lists that are shown whole
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
 
@@ -158,11 +159,11 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
-    found: list[FieldChange] = []
+    changes: list[FieldChange] = []
     for change in step.properties:
         for part in _parts(step, change):
-            found += [field for field in _of(step, part) if field not in found]
-    return found
+            changes += [field for field in _of(step, part) if field not in changes]
+    return changes
 
 
 def _parts(step: Step, change: PropertyChange) -> list[PropertyChange]:
@@ -178,20 +179,18 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return []
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
-            return [*_named(step, path, term, key, value), *_mounted_files(step, path)]
+            return [*_changes_of_named(step, path, term, key, value), *_mounted_files(step, path)]
     in_own_words = _in_own_words(step, change)
     if in_own_words is not None:
         return in_own_words
+    list_path = change.path.split("[")[0]
+    if list_path in _LISTS:
+        return [_field(_LISTS[list_path], step, list_path, forces_replace=_forces(step, list_path))]
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
-    if _PROBE.match(change.path):
-        old, new = (value_at(inputs, _CONTAINER) for inputs in (step.old, step.new))
-        found = probe_words.changes(old, new)
-        return [FieldChange(term, before, after, _forces(step, _CONTAINER)) for term, before, after in found]
-    whole = _WHOLE.match(change.path)
-    if whole:
-        field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))
-        return [_as_read(field) if whole[1] in _EXPANDED else field]
+    of_container = _of_container(step, change)
+    if of_container is not None:
+        return of_container
     if change.path == "metadata" and change.forces_replace:  # the provider's sign for an object that never got ready
         return [FieldChange("object", "failed", "made anew", forces_replace=True)]
     long = _of_platforms(lambda words: words.long_terms).get((step.type, change.path.split("[")[0]))
@@ -200,11 +199,25 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
 
 
+def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | None:
+    """A field of a pod's container that is shown whole, and its probes in the words of `health`; None for any other."""
+    if _PROBE.match(change.path):
+        old, new = (value_at(inputs, _CONTAINER) for inputs in (step.old, step.new))
+        words = probe_words.changes(old, new)
+        return [FieldChange(term, before, after, _forces(step, _CONTAINER)) for term, before, after in words]
+    match = _WHOLE.match(change.path)
+    if match is None:
+        return None
+    path, key = match[0], match[1]
+    field = _field(_CALLED.get(key, key), step, path, forces_replace=_forces(step, path))
+    return [_as_read(field) if key in _EXPANDED else field]
+
+
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
     for path, (term, in_words) in _IN_WORDS.items():
         if change.path == path or change.path.startswith(f"{path}."):
-            old, new = (in_words(_known(value_at(inputs, path))) for inputs in (step.old, step.new))
+            old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))
             return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
     entry = _ENTRY.match(change.path)
     file = pod_files.path_of(entry[1]) if entry else None
@@ -237,14 +250,18 @@ def _mounted_files(step: Step, path: str) -> list[FieldChange]:
 
 
 def _field(term: str, step: Step, path: str, *, forces_replace: bool) -> FieldChange:
-    return FieldChange(term, _known(value_at(step.old, path)), _known(value_at(step.new, path)), forces_replace)
+    return FieldChange(
+        term, _without_unknown(value_at(step.old, path)), _without_unknown(value_at(step.new, path)), forces_replace
+    )
 
 
-def _named(step: Step, path: str, term: str, key: str, value: Callable[[Mapping[str, Any]], Any]) -> list[FieldChange]:
+def _changes_of_named(
+    step: Step, path: str, term: str, key: str, value: Callable[[Mapping[str, Any]], Any]
+) -> list[FieldChange]:
     old, new = (_by_name(value_at(inputs, path), key, value) for inputs in (step.old, step.new))
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    found = [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
-    return [_as_read(field) if path == _ENV else field for field in found]
+    changes = [FieldChange(f"{term} {name}", old.get(name), new.get(name), _forces(step, path)) for name in names]
+    return [_as_read(field) if path == _ENV else field for field in changes]
 
 
 def _as_read(field: FieldChange) -> FieldChange:
@@ -259,10 +276,10 @@ def _read(value: Any) -> Any:
 
 
 def _by_name(entries: Any, key: str, value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
-    found = entries if isinstance(entries, list) else []
+    items = entries if isinstance(entries, list) else []
     # volumes of files are named by what is in them
-    shown = [each for each in found if isinstance(each, Mapping) and each.get(key) not in _FILE_VOLUMES]
-    return {str(entry.get(key, "")): _known(value(entry)) for entry in shown}
+    shown = [each for each in items if isinstance(each, Mapping) and each.get(key) not in _FILE_VOLUMES]
+    return {str(entry.get(key, "")): _without_unknown(value(entry)) for entry in shown}
 
 
 def _forces(step: Step, path: str) -> bool:
@@ -294,7 +311,7 @@ def _parsed(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError):
-        return _known(text)
+        return _without_unknown(text)
 
 
 def _leaves(document: Any, path: str = "") -> dict[str, Any]:
@@ -307,20 +324,20 @@ def _leaves(document: Any, path: str = "") -> dict[str, Any]:
     return {key: value for leaves in inner for key, value in leaves.items()}
 
 
-def _known(value: Any) -> Any:
+def _without_unknown(value: Any) -> Any:
     """The value without the engine's sign for what it does not know yet."""
     if isinstance(value, dict):
-        return {key: _known(inner) for key, inner in value.items()}
+        return {key: _without_unknown(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_known(inner) for inner in value]
+        return [_without_unknown(inner) for inner in value]
     return LATER if value == UNKNOWN_STRING else value
 
 
 def _term(step: Step, path: str) -> str:
     terms = {**_TERMS, **_of_platforms(lambda words: words.terms)}
-    known = next((term for (type_, p), term in terms.items() if p == path and step.type.startswith(type_)), "")
-    if known:
-        return known
+    term = next((term for (type_, p), term in terms.items() if p == path and step.type.startswith(type_)), "")
+    if term:
+        return term
     if _REVISION.match(path):
         return ROLL_OUT
     if _FILES_REVISION.match(path):

@@ -26,7 +26,7 @@ def check(
     """Check offline whether each environment can carry the mesh: placement, gaps and cost side by side."""
     # pydantic and the catalog: not for `meshctl --help`
     from meshctl.catalog import load_catalog
-    from meshctl.resolve import known, report, resolve
+    from meshctl.resolve import checked_name, report, resolve
 
     context: Context = ctx.obj
     mesh, declared = context.load()
@@ -34,7 +34,7 @@ def check(
     if mistakes:
         raise DiagnosticsError(mistakes)
     catalog = load_catalog()
-    names = list(dict.fromkeys(known(declared, name) for name in environments or declared.environments))
+    names = list(dict.fromkeys(checked_name(declared, name) for name in environments or declared.environments))
     infeasible = False
 
     def resolutions() -> Iterator[Resolution]:

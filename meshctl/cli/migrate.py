@@ -231,7 +231,7 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:
-            mesh.known(name)
+            mesh.checked_name(name)
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
         mesh.on_stop.append(migrations.stop.request)

@@ -33,9 +33,9 @@ def restart(
     context: Context = ctx.obj
     limit_s = seconds_of(timeout)
     with opened(context, "restart", break_lock=break_lock) as mesh:
-        names = [mesh.known(environment)] if environment else list(mesh.environments.environments)
+        names = [mesh.checked_name(environment)] if environment else list(mesh.environments.environments)
         deployment = restarts.environment_of_workload(mesh.session, names, workload)
-        where = mesh.known(deployment.environment)
+        where = mesh.checked_name(deployment.environment)
         guard.refuse_if_migrating(mesh, where, "restart")
         mesh.session.check = partial(guard.refuse_if_migrating, mesh, where, "restart")
         note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)

@@ -27,7 +27,7 @@ def status(
     context: Context = ctx.obj
     with opened(context, "status") as mesh:
         if environment:
-            statuses = [collect(mesh.session, mesh.known(environment))]
+            statuses = [collect(mesh.session, mesh.checked_name(environment))]
         else:
             statuses = collect_all(mesh.session, mesh.environments.environments)
         statuses = [with_holder(status, mesh.running(status.environment)) for status in statuses]

@@ -87,7 +87,7 @@ def up(
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
-        guard.refuse_if_migrating(mesh, mesh.known(environment), "up")
+        guard.refuse_if_migrating(mesh, mesh.checked_name(environment), "up")
         mesh.session.check = partial(guard.refuse_if_migrating, mesh, environment, "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
@@ -210,7 +210,7 @@ def destroy(
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        guard.refuse_if_migrating(mesh, mesh.known_or_up(environment), "destroy")
+        guard.refuse_if_migrating(mesh, mesh.checked_or_deployed_name(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
         lost = mesh.session.lost_by_destroy(environment)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from meshctl.changes import Change, Plan, group, roll_outs, storage
+from meshctl.changes import Change, Plan, endpoint_access, group, roll_outs, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
-from meshctl.resolve import workload_notes
+from meshctl.resolve import endpoint_notes, workload_notes
 
 _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed outside meshctl is not shown"
 _OTHER_PROFILE = (
@@ -41,6 +41,8 @@ def plan_of_preview(
     """
     notes = [*more_notes, *storage.notes(steps), *roll_outs.notes(deployment, steps)]
     notes += _of_changed_workloads(deployment, steps)
+    notes += endpoint_access.notes(before, deployment)
+    notes += endpoint_notes.notes(deployment.provider, deployment.endpoints)
     if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, dns_changes, notes, losses, drift)

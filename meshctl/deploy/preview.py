@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from meshctl.changes import Plan
+from meshctl.changes import Plan, endpoint_access
 from meshctl.changes.steps import Step
 from meshctl.deploy import drift_check, plans
 from meshctl.deploy.drift_check import DriftCheck
@@ -56,11 +56,12 @@ def plan(run: StackRun, deployment: Deployment, read: PreviewReads, dns: Dns | N
             state, is_refreshed=drift is not None, is_other_profile=drift is not None and drift.is_other_profile
         ),
     )
+    addresses = endpoint_access.addresses_after(state.deployment, deployment, state.outputs.addresses)
     return plans.plan_of_preview(
         finished_jobs.with_finished_marks(deployment, state),
         steps,
         state.deployment,
-        records.dns_changes(deployment, read.dns_records, state.outputs.addresses, dns),
+        records.dns_changes(deployment, read.dns_records, addresses, dns),
         protection.lost_by_up(state, deployment, steps),
         notes,
         drifted,

@@ -107,7 +107,10 @@ class EngineGateway:
 
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         access = self._access(deployment)
-        services = {each.name: object_names.public_service(each.workload) for each in deployment.endpoints}
+        services = {
+            each.name: object_names.endpoint_service(each.workload, is_internal=each.is_internal)
+            for each in deployment.endpoints
+        }
         by_endpoint = {
             name: clusters.load_balancer(access, deployment.namespace, service) for name, service in services.items()
         }

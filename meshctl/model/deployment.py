@@ -88,7 +88,7 @@ class Fabric(Value):
     networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
     huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
     # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
-    asked: bool = added_later(False)
+    is_declared: bool = added_later(False)
 
 
 class Taint(Value):
@@ -294,11 +294,24 @@ class Workload(Value):
         return any(not mount.read_only for mount in shared) or self.checkpoint is not None
 
 
+Access = Literal["", "public", "internal"]
+
+
 class Endpoint(Value):
+    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say,
+    which is public. `cidrs`: the only networks that reach it; none = all of them."""
+
     name: str
     host: str
     workload: str
     port: str
+    access: Access = added_later("")
+    cidrs: tuple[str, ...] = added_later(())
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether only what is inside the network reaches it."""
+        return self.access == "internal"
 
 
 class Subnet(Value):
@@ -366,11 +379,11 @@ class Deployment(Value):
     @property
     def hourly_usd(self) -> float | None:
         """Sum of the known prices; None when a pool's price is unknown, or all of them are."""
-        known = [price.usd_per_hour for price in self.prices if price.usd_per_hour is not None]
-        nothing_known = bool(self.prices) and not known
+        prices = [price.usd_per_hour for price in self.prices if price.usd_per_hour is not None]
+        nothing_known = bool(self.prices) and not prices
         if nothing_known or any(pool.price.usd_per_hour is None for pool in self.pools):
             return None
-        return round(sum(known), 4)
+        return round(sum(prices), 4)
 
     @property
     def digest(self) -> str:

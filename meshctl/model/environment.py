@@ -207,7 +207,7 @@ class UnusableEnvironment(PlatformEnvironment):
 def has_unusable_platform(section: object) -> bool:
     """Whether an entry under `environments:`, as it is written, names a platform that can't be used here."""
     provider = section.get("provider") if isinstance(section, Mapping) else None
-    return isinstance(provider, str) and provider != "" and provider not in registry.found().platforms
+    return isinstance(provider, str) and provider != "" and provider not in registry.installed().platforms
 
 
 def _read_entry(section: Any, by_provider: Callable[[Any], PlatformEnvironment]) -> PlatformEnvironment:

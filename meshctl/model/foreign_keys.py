@@ -35,7 +35,8 @@ _GRACE = (
 _GANG = f"{_NOT_YET} for inference: only `kind: training` runs on several `nodes` as one"
 _RETRIES = "not needed: a failed pod of a job is started again, three times for each of its pods"
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
-_EXPOSED = "the load balancer of an endpoint is public and passes TCP on; let the workload ask for credentials"
+_EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask for credentials"
+_ACCESS = "write `access: internal` or `access: public`, for some networks alone with `cidrs: [203.0.113.0/24]`"
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = (
@@ -191,17 +192,16 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "subPath": f"{_NOT_YET}: a storage is mounted whole; use a folder below `path`",
     },
     ("endpoints", "*"): {
-        "access": _EXPOSED,
         "auth": _EXPOSED,
         "domain": "write `host: chat.example.com`",
         "hostname": "write `host: chat.example.com`",
-        "internal": _EXPOSED,
+        "internal": _ACCESS,
         "path": f"{_NOT_YET}: an endpoint leads to one port of one workload, whatever the path",
         "protocol": _TLS,
-        "public": _EXPOSED,
+        "public": _ACCESS,
         "service": "write `workload: NAME`",
         "tls": _TLS,
-        "visibility": _EXPOSED,
+        "visibility": _ACCESS,
     },
 }
 
@@ -280,12 +280,12 @@ def meaning_of_section(path: Path) -> str:
 def _pattern(path: Path) -> Path:
     """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
     entry of a list of accelerators has the form and the keys of one that stands alone."""
-    named = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
+    with_names = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
     pattern: Path = ()
     for part in path:
         if pattern == ("pools", "*", "accelerator") and isinstance(part, int):
             continue
-        pattern = (*pattern, "*" if pattern in named else part)
+        pattern = (*pattern, "*" if pattern in with_names else part)
     return pattern
 
 

@@ -59,8 +59,8 @@ UrlPath = Annotated[str, AfterValidator(_path), WithJsonSchema({"type": "string"
 
 def _port_of(value: object) -> str:
     """The port that a Kubernetes probe or a word names, to be shown in an example."""
-    named = value.get("port") if isinstance(value, dict) else value
-    return named if isinstance(named, str) and named.isprintable() and named else "NAME"
+    port = value.get("port") if isinstance(value, dict) else value
+    return port if isinstance(port, str) and port.isprintable() and port else "NAME"
 
 
 def _http_get(value: object) -> str:

@@ -26,6 +26,7 @@ from pydantic.alias_generators import to_camel
 from meshctl.errors import Diagnostic
 from meshctl.model import pod_files
 from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
+from meshctl.model.source_networks import SourceNetworks
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -403,9 +404,13 @@ class Workload(Section):
 
 
 class Endpoint(Section):
+    """`access` None: the mesh does not say, and the endpoint is public. `cidrs`: the only networks that reach it."""
+
     host: Host
     workload: Text
     port: PortReference
+    access: Literal["internal", "public"] | None = None
+    cidrs: SourceNetworks | None = None
 
 
 class Limits(Section):

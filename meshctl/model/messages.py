@@ -62,8 +62,8 @@ def _unknown_key(path: Path, keys: list[str]) -> str:
 def unusable_platform(name: str) -> str:
     """Of an entry that names a platform that can't be used: why, or which ones there are."""
     broken = registry.unusable(name)
-    known = ", ".join(f"'{platform.name}'" for platform in registry.platforms())
-    return str(broken) if broken is not None else _one_of(name, known)
+    names = ", ".join(f"'{platform.name}'" for platform in registry.platforms())
+    return str(broken) if broken is not None else _one_of(name, names)
 
 
 def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool) -> str | None:
@@ -173,5 +173,5 @@ def _section(annotation: Any) -> Any:
         return tuple(platform.environment for platform in registry.platforms())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = next((inner for inner in map(_section, reversed(get_args(annotation))) if inner is not None), None)
-    return _Many(found) if found is not None and get_origin(annotation) in (dict, tuple) else found
+    section = next((inner for inner in map(_section, reversed(get_args(annotation))) if inner is not None), None)
+    return _Many(section) if section is not None and get_origin(annotation) in (dict, tuple) else section

@@ -39,8 +39,18 @@ def pods_service(workload: str) -> str:
 
 
 def public_service(workload: str) -> str:
-    """The load balancer of the workload's endpoints."""
+    """The load balancer of the workload's public endpoints."""
     return f"{workload}-public"
+
+
+def internal_service(workload: str) -> str:
+    """The load balancer of the workload's internal endpoints."""
+    return f"{workload}-internal"
+
+
+def endpoint_service(workload: str, *, is_internal: bool) -> str:
+    """The load balancer of an endpoint of the workload."""
+    return internal_service(workload) if is_internal else public_service(workload)
 
 
 def job_claim(workload: str, block: str) -> str:
@@ -58,12 +68,16 @@ def objects(mesh: dict[str, Any]) -> Iterator[Named]:
     for name, store in stores.items():
         if store.get("kind") == "filesystem":
             yield Named(("storage", name), "PersistentVolumeClaim", name)
-    public = {str(endpoint.get("workload")) for endpoint in _mappings(mesh.get("endpoints")).values()}
+    endpoints = _mappings(mesh.get("endpoints")).values()
+    balancers = {(str(each.get("workload")), each.get("access") == "internal") for each in endpoints}
     lasting = {name for name, store in stores.items() if store.get("kind") == "block" and not store.get("ephemeral")}
     workloads = _mappings(mesh.get("workloads"))
     yield from _registry_secrets(workloads)
     for name, workload in workloads.items():
-        yield from _of_workload(name, workload, lasting, is_public=name in public)
+        yield from _of_workload(name, workload, lasting)
+        for is_internal in (False, True):
+            if (name, is_internal) in balancers:
+                yield Named(("workloads", name), "Service", endpoint_service(name, is_internal=is_internal))
 
 
 def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:
@@ -77,21 +91,19 @@ def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:
         yield Named(path, "Secret", registry_secret(secret))
 
 
-def _of_workload(name: str, workload: dict[str, Any], lasting: set[str], *, is_public: bool) -> Iterator[Named]:
+def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iterator[Named]:
     at = ("workloads", name)
     serves = workload.get("kind") in ("inference", "service")
-    kept = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
+    lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):
         yield Named(at, "Secret", workload_secret(name))
-    for block in kept:
+    for block in lasting_mounts:
         claim = pod_claim(name, block, 0) if serves else job_claim(name, block)
         yield Named((*at, "mounts", block), "PersistentVolumeClaim", claim)
     if workload.get("kind") == "training" or workload.get("ports"):
         yield Named(at, "Service", name)
-    if serves and kept:
+    if serves and lasting_mounts:
         yield Named(at, "Service", pods_service(name))
-    if is_public:
-        yield Named(at, "Service", public_service(name))
 
 
 def _mappings(value: object) -> dict[str, dict[str, Any]]:

@@ -52,7 +52,7 @@ def where_named(kind: str) -> frozenset[str]:
     return _WHERE_NAMED | _WHERE_NAMED_IN_BATCH if kind == "batch" else _WHERE_NAMED
 
 
-def named(texts: Iterable[str]) -> frozenset[str]:
+def mesh_variables_in(texts: Iterable[str]) -> frozenset[str]:
     """Every word in the texts that looks like one of the variables, in whatever way it is used: `$(MESH_HOSTS)`,
     `$MESH_HOSTS` of a shell, `os.environ["MESH_HOSTS"]`."""
     return frozenset(word for text in texts for word in re.findall(r"\bMESH_[A-Za-z0-9_]+\b", text))

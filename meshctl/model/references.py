@@ -20,9 +20,9 @@ _JOBS = ("training", "batch")  # kinds of workloads that run to an end of their 
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
 
 
-def suggestion(name: object, known: Iterable[str]) -> str:
+def suggestion(name: object, names: Iterable[str]) -> str:
     """`; did you mean "backend"?`, or nothing when no known name is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
@@ -85,7 +85,7 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
 
 def _own_problems(environment: dict[str, Any], pools: list[str] | None) -> list[Problem]:
     """What its platform finds between the keys of its section, and in its references to pools."""
-    platform = registry.found().platforms.get(str(environment.get("provider")))
+    platform = registry.installed().platforms.get(str(environment.get("provider")))
     return platform.environment.problems(environment, pools) if platform is not None else []
 
 
@@ -288,6 +288,31 @@ def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
             yield from missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
     hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
     yield from _twice(hosts, ("endpoints",), "host", key="host")
+    yield from _source_networks(mesh)
+
+
+def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
+    """The public endpoints of a workload have one load balancer, and so one list of networks."""
+    first: dict[str, tuple[str, list[str]]] = {}
+    for name, endpoint in _items(mesh, "endpoints"):
+        cidrs, at = endpoint.get("cidrs"), ("endpoints", name, "cidrs")
+        if cidrs is not None and endpoint.get("access") == "internal":
+            yield at, "only public endpoints have `cidrs`; leave it out: what is inside the network reaches this one"
+        elif cidrs is not None and "access" not in endpoint:
+            yield at, "`cidrs` belongs to public endpoints; write `access: public` beside it"
+        if endpoint.get("access") == "internal":
+            continue
+        networks = sorted(map(str, cidrs)) if isinstance(cidrs, list) else []
+        other, others = first.setdefault(str(endpoint.get("workload")), (name, networks))
+        if networks != others:
+            path: Path = at if cidrs is not None else ("endpoints", name)
+            yield (
+                path,
+                (
+                    f'endpoint "{other}" of this workload has other `cidrs`, and both have one load balancer;'
+                    " write the same `cidrs` into both"
+                ),
+            )
 
 
 def _object_names(mesh: dict[str, Any]) -> Iterator[Problem]:
@@ -300,9 +325,9 @@ def _object_names(mesh: dict[str, Any]) -> Iterator[Problem]:
             yield path, f'its {kind} would be called "{name}", as one of {taken}; rename one of them'
 
 
-def missing(path: Path, kind: str, name: object, known: Iterable[str]) -> Iterator[Problem]:
+def missing(path: Path, kind: str, name: object, names: Iterable[str]) -> Iterator[Problem]:
     """That `known` has no such name, with the nearest one. For platforms as well, of what their sections name."""
-    names = [str(item) for item in known]
+    names = [str(item) for item in names]
     if isinstance(name, str) and name not in names:
         yield path, f'no {kind} named "{name}"{suggestion(name, names)}'
 

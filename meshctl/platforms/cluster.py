@@ -113,7 +113,7 @@ KUBERNETES: Final = Platform(
         hosts={},
         endpoint_hint="",
     ),
-    load_balancers=LoadBalancers(annotations={}),
+    load_balancers=LoadBalancers(public={}, internal={}),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
     declare=given.declare,

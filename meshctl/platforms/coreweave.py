@@ -160,7 +160,8 @@ PLATFORM: Final = Platform(
     ),
     load_balancers=LoadBalancers(
         # without it the address is a private one (networking/ingress-service/expose-service-dns)
-        annotations={"service.beta.kubernetes.io/coreweave-load-balancer-type": "public"}
+        public={"service.beta.kubernetes.io/coreweave-load-balancer-type": "public"},
+        internal={},
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the contract"),
     words=Words(

@@ -248,9 +248,16 @@ class ObjectStores(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadBalancers(Part):
-    """`annotations`: of a Service that is reached from outside."""
+    """Annotations of the Services of endpoints. `public`: of one that is reached from outside; `internal`: of one that
+    only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does."""
 
-    annotations: Mapping[str, str]
+    public: Mapping[str, str]
+    internal: Mapping[str, str]
+
+    @property
+    def tell_access(self) -> bool:
+        """Whether internal endpoints have another kind of address than public ones."""
+        return self.public != self.internal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -47,7 +47,7 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class Found:
+class Installed:
     """Those that can be used, by name, own ones first; those that can't; and the package that each comes from."""
 
     platforms: Mapping[str, Platform] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Found:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(points: Iterable[EntryPoint]) -> Found:
+def find(points: Iterable[EntryPoint]) -> Installed:
     """Load every platform. What is wrong with one is said of that one."""
     platforms: dict[str, Platform] = {}
     sources: dict[str, str] = {}
@@ -73,7 +73,7 @@ def find(points: Iterable[EntryPoint]) -> Found:
             is_own = _distribution(point) == OWN
             platforms[point.name] = loaded if is_own else guarded(loaded, source)
             sources[point.name] = source
-    return Found(MappingProxyType(platforms), tuple(unusable), MappingProxyType(sources))
+    return Installed(MappingProxyType(platforms), tuple(unusable), MappingProxyType(sources))
 
 
 def _loaded(point: EntryPoint) -> Platform | str:
@@ -197,7 +197,7 @@ def _unreadable(line: str, distribution: Distribution) -> Unusable:
 
 
 @cache
-def found() -> Found:
+def installed() -> Installed:
     """The platforms of this installation, loaded once for each process."""
     points, unreadable = _points()
     loaded = find(points)
@@ -209,9 +209,9 @@ def platforms() -> tuple[Platform, ...]:
 
     Raises: PlatformError when meshctl's own are not among them: then something is wrong with the installation.
     """
-    if not any(source.split()[0] == OWN for source in found().sources.values()):
+    if not any(source.split()[0] == OWN for source in installed().sources.values()):
         raise not_installed()
-    return tuple(found().platforms.values())
+    return tuple(installed().platforms.values())
 
 
 def not_installed() -> PlatformError:
@@ -224,23 +224,25 @@ def not_installed() -> PlatformError:
 
 def platform(name: str) -> Platform:
     """Raises: PlatformError when it isn't installed, or can't be used."""
-    known = found()
-    if name in known.platforms:
-        return known.platforms[name]
+    available = installed()
+    if name in available.platforms:
+        return available.platforms[name]
     platforms()
     broken = unusable(name)
     if broken is not None:
         raise broken.error()
     raise PlatformError(
         f'the platform "{name}" is not installed',
-        why=f"no installed package brings it; there are {', '.join(known.platforms)}",
+        why=f"no installed package brings it; there are {', '.join(available.platforms)}",
         hint="install its package beside meshctl; `meshctl doctor` shows what is found",
     )
 
 
 def unusable(name: str) -> Unusable | None:
     """Why the platform can't be used; None where nothing is wrong with it, or no package has it."""
-    return next((each for each in found().unusable if each.name == name and name not in found().platforms), None)
+    return next(
+        (each for each in installed().unusable if each.name == name and name not in installed().platforms), None
+    )
 
 
 def cluster_types() -> tuple[str, ...]:

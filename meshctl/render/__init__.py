@@ -3,6 +3,7 @@
 Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may render with `templates.render` too.
 
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
+    load_balancer(workload, …)      the name of the object that gives the workload's endpoints their address
     node_objects(deployment)        what makes or marks its nodes, by the platform
     secrets(deployment)             the Secrets among them, and which late values they hold
 
@@ -18,17 +19,18 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
 
 from __future__ import annotations
 
-from meshctl.render.objects import LateValue, PlatformObject, held, held_paths, late_names
-from meshctl.render.platform import ENDPOINT, REVISION, node_objects, platform_objects, secrets
+from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names
+from meshctl.render.platform import ENDPOINT, REVISION, load_balancer, node_objects, platform_objects, secrets
 
 __all__ = [
     "ENDPOINT",
     "REVISION",
     "LateValue",
     "PlatformObject",
-    "held",
-    "held_paths",
+    "kept_value_name",
+    "kept_value_paths",
     "late_names",
+    "load_balancer",
     "node_objects",
     "platform_objects",
     "secrets",

@@ -24,14 +24,14 @@ def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """One DaemonSet for each kind of device that some pool has; none where there are no GPUs."""
     gpu = [pool.name for pool in deployment.pools if pool.gpus_per_node]
     efa = [pool.name for pool in deployment.pools if pool.fabric is not None and pool.fabric.kind == "efa"]
-    found = []
+    plugins = []
     if gpu:
         # a node whose GPU is broken must not take the plugin down on the others' schedule
         env = [{"name": "FAIL_ON_INIT_ERROR", "value": "false"}]
-        found.append(_plugin(deployment, "gpu", GPU_IMAGE, gpu, [_KUBELET_SOCKETS], env))
+        plugins.append(_plugin(deployment, "gpu", GPU_IMAGE, gpu, [_KUBELET_SOCKETS], env))
     if efa:
-        found.append(_plugin(deployment, "efa", EFA_IMAGE, efa, [_KUBELET_SOCKETS, "/dev/infiniband"], []))
-    return tuple(found)
+        plugins.append(_plugin(deployment, "efa", EFA_IMAGE, efa, [_KUBELET_SOCKETS, "/dev/infiniband"], []))
+    return tuple(plugins)
 
 
 def _plugin(

@@ -39,15 +39,15 @@ class PlatformObject:
         return str(self.manifest["kind"])
 
 
-def held(name: str, path: str) -> str:
+def kept_value_name(name: str, path: str) -> str:
     """The late value that stands in the place of a field, where the live object's own value is to stay: `name` is the
     object's logical name, `path` has plain fields only (`spec.replicas`)."""
     return f"held {name} {path}"
 
 
-def held_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Which of the late values stay at an object's fields: their names and the fields' paths."""
-    begin = held(item.name, "")
+    begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
 
 

@@ -6,6 +6,7 @@ Called by `stacks.platform`. Order of the result: what others stand on comes fir
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 from meshctl.errors import MeshError
@@ -73,10 +74,10 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
         "priorities": [_priority(deployment, kind) for kind in kinds],
     }
     expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
-    namespace, *others = render("platform/base.yaml.j2", expected, values)
+    namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
     # waited for, so that `destroy` ends when the namespace and all in it are gone
     objects = [PlatformObject(NAMESPACE, namespace, wait=True)]
-    for manifest in others:
+    for manifest in more_objects:
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ServiceAccount":
             objects.append(PlatformObject(f"workload/{name}:service-account", manifest, depends_on=(NAMESPACE,)))
@@ -97,26 +98,26 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
 
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
     """Every Secret by name: its variables, each with the name of the late value that it holds."""
-    found = {}
+    entries_by_secret = {}
     if object_storage.has_secret(deployment):
-        found[object_storage.SECRET] = {
+        entries_by_secret[object_storage.SECRET] = {
             "AWS_ACCESS_KEY_ID": "object_storage.access_key_id",
             "AWS_SECRET_ACCESS_KEY": "object_storage.secret_access_key",
         }
         if any(object_storage.endpoint_is_late(deployment, store) for store in deployment.object_stores):
-            found[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
+            entries_by_secret[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
     for workload in deployment.workloads:
         entries = file_mounts.secret_entries(workload)
         if entries:
-            found[object_names.workload_secret(workload.name)] = entries
-    return found
+            entries_by_secret[object_names.workload_secret(workload.name)] = entries
+    return entries_by_secret
 
 
 def _object_storage(deployment: Deployment) -> list[PlatformObject]:
     if not object_storage.has_secret(deployment):
         return []
-    found = [_secret(deployment, "platform:object-storage", object_storage.SECRET)]
-    return [*found, _object_storage_config(deployment)] if object_storage.needs_config(deployment) else found
+    objects = [_secret(deployment, "platform:object-storage", object_storage.SECRET)]
+    return [*objects, _object_storage_config(deployment)] if object_storage.needs_config(deployment) else objects
 
 
 def _object_storage_config(deployment: Deployment) -> PlatformObject:
@@ -170,8 +171,8 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
     *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
     volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
     # volumes made before had neither, and can't be given them: the API server allows no change
-    kept = ("spec.accessModes", "spec.csi.fsType")
-    objects = [PlatformObject(volume_name, volume, ignore_changes=kept) for volume in volumes]
+    never_changed = ("spec.accessModes", "spec.csi.fsType")
+    objects = [PlatformObject(volume_name, volume, ignore_changes=never_changed) for volume in volumes]
     needs = (NAMESPACE, *(item.name for item in objects))
     # where a class binds only when the first pod comes, the provider does not wait for it
     # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
@@ -198,8 +199,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    named = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    return [*objects, named, *_services(deployment, workload, named), *_budget(deployment, workload)]
+    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
+    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -299,13 +300,43 @@ def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) 
     if runs.kind == "StatefulSet":
         pods_name = object_names.pods_service(name)
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    public = {endpoint.port for endpoint in deployment.endpoints if endpoint.workload == name}
-    if public:
-        ports = {port: number for port, number in workload.ports.items() if port in public}
-        # after the pods: its wait ends when it has an address and somebody to send requests to
-        public_name = object_names.public_service(name)
-        objects.append(_service(deployment, workload, "load-balancer", public_name, "public", ports, (runs.name,)))
-    return objects
+    return [*objects, *_load_balancers(deployment, workload, runs)]
+
+
+def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+    """One for the workload's public endpoints and one for its internal ones, as far as it has such.
+
+    An address that is reached from outside never turns into one that is not, as no platform can change that of a load
+    balancer that is up.
+    """
+    balancers = registry.platform(deployment.provider).load_balancers
+    for is_internal in (False, True):
+        endpoints = [e for e in deployment.endpoints if e.workload == workload.name and e.is_internal == is_internal]
+        if not endpoints:
+            continue
+        named = {endpoint.port for endpoint in endpoints}
+        ports = {port: number for port, number in workload.ports.items() if port in named}
+        annotations = balancers.internal if is_internal else balancers.public
+        yield _service(
+            deployment,
+            workload,
+            _balancer_detail(is_internal=is_internal),
+            object_names.endpoint_service(workload.name, is_internal=is_internal),
+            "load-balancer",
+            ports,
+            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            annotations=dict(annotations),
+            cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
+        )
+
+
+def load_balancer(workload: str, *, is_internal: bool) -> str:
+    """The name of the object that gives the workload's public endpoints, or its internal ones, their address."""
+    return f"workload/{workload}:{_balancer_detail(is_internal=is_internal)}"
+
+
+def _balancer_detail(*, is_internal: bool) -> str:
+    return "internal-load-balancer" if is_internal else "load-balancer"
 
 
 def _service(
@@ -316,20 +347,23 @@ def _service(
     form: str,
     ports: dict[str, int],
     needs: tuple[str, ...],
+    *,
+    annotations: dict[str, str] | None = None,
+    cidrs: tuple[str, ...] = (),
 ) -> PlatformObject:
-    balancers = registry.platform(deployment.provider).load_balancers
     values = {
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
         "selector": pods.selector(deployment, workload),
         "form": form,
-        "annotations": dict(balancers.annotations) if form == "public" else {},
+        "annotations": annotations or {},
+        "cidrs": list(cidrs),
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)
     # only the address is worth waiting for; a paused workload has no pods that a wait could end with
-    wait = form == "public" and not workload.paused
+    wait = form == "load-balancer" and not workload.paused
     return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
 
 

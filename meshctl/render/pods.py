@@ -112,12 +112,12 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     """
     if workload.kind not in ("inference", "service"):
         return []
-    found = []
+    annotations = []
     if object_storage.has_secret(deployment) and object_storage.mounted_stores(deployment, workload):
-        found.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
+        annotations.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
     if file_mounts.secret_entries(workload):
-        found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
-    return found
+        annotations.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
+    return annotations
 
 
 def scrape_annotations(workload: Workload) -> dict[str, str]:
@@ -181,8 +181,8 @@ def _hugepages_mib(workload: Workload, pool: Pool) -> int:
     if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
         return 0
     of_node = pool.fabric.huge_pages_mib
-    whole = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
-    share = whole * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
+    of_whole_node_mib = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
+    share = of_whole_node_mib * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
     return share - share % 2
 
 
@@ -202,8 +202,8 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
         cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
     # no limit: a store may hold more than the mesh says, and a pod over its limit is evicted
     disk = {"ephemeral-storage": _bytes(workload.staged_gib)} if workload.staged_gib else {}
-    asked = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
-    return {key: amounts for key, amounts in asked.items() if amounts}
+    by_kind = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
+    return {key: amounts for key, amounts in by_kind.items() if amounts}
 
 
 def _cpu(cores: float) -> str:
@@ -264,7 +264,7 @@ def _mesh_env(deployment: Deployment, workload: Workload, pool: Pool) -> dict[st
         entries |= _job_env(workload)
     steps = [text for step in workload.before for text in (*step.command, *step.args, *step.env.values())]
     texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values(), *steps)
-    left_out = pod_variables.where_named(workload.kind) - pod_variables.named(texts)
+    left_out = pod_variables.where_named(workload.kind) - pod_variables.mesh_variables_in(texts)
     return {name: entry for name, entry in entries.items() if name not in left_out}
 
 
@@ -294,17 +294,17 @@ def _volume_mount(mount: Mount) -> dict[str, Any]:
 
 def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
     """The pod's volumes; claims that a StatefulSet makes for each pod are in `claim_templates`."""
-    found: list[dict[str, Any]] = []
+    all_volumes: list[dict[str, Any]] = []
     for mount in workload.mounts:
         if object_storage.is_staged(mount):
-            found.append({"name": mount.storage, "emptyDir": {}})
+            all_volumes.append({"name": mount.storage, "emptyDir": {}})
         elif mount.kind == "local":
-            found.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
+            all_volumes.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
-            found.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
+            all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
         elif mount.kind == "block":
-            found += _block_volume(deployment, workload, mount)
-    return found
+            all_volumes += _block_volume(deployment, workload, mount)
+    return all_volumes
 
 
 def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:

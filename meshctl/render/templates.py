@@ -129,8 +129,8 @@ def render(
     except yaml.YAMLError as error:
         raise MeshError(f"can't render {template}", why=str(error), hint="report this") from error
     if [document.get("kind") for document in documents] != list(kinds):
-        found = ", ".join(str(document.get("kind")) for document in documents)
-        raise MeshError(f"can't render {template}", why=f"it gave {found or 'nothing'}, not {', '.join(kinds)}")
+        kinds_found = ", ".join(str(document.get("kind")) for document in documents)
+        raise MeshError(f"can't render {template}", why=f"it gave {kinds_found or 'nothing'}, not {', '.join(kinds)}")
     for document in documents:
         _check(document, {**KINDS, **(more_kinds or {})})
     return documents

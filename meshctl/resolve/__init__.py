@@ -16,7 +16,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, pools, roll_outs, storage, workload_notes, workloads
+from meshctl.resolve import allocatable, endpoint_notes, pools, roll_outs, storage, workload_notes, workloads
 
 
 def resolve(
@@ -31,7 +31,7 @@ def resolve(
     """
     if mesh.mistakes:
         raise DiagnosticsError(list(mesh.mistakes))
-    environment = environments.environments[known(environments, name)]
+    environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = workloads.resolve(mesh, environment)
@@ -69,6 +69,7 @@ def resolve(
                 for each in carried
                 for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
             ),
+            *endpoint_notes.notes(platform.name, _endpoints(mesh)),
             *workloads.notes(carried),
             *platform.words.notes(environment),
         ),
@@ -110,7 +111,7 @@ def _first_zone(environment: PlatformEnvironment) -> str:
     return offer.zones(environment, True)[0] if offer is not None else ""
 
 
-def known(environments: Environments, name: str) -> str:
+def checked_name(environments: Environments, name: str) -> str:
     """The name, if environments.yaml has it.
 
     Raises: UsageError, with the nearest name; DiagnosticsError when its platform can't be used here.
@@ -127,7 +128,14 @@ def known(environments: Environments, name: str) -> str:
 
 def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
     return tuple(
-        Endpoint(name=name, host=endpoint.host, workload=endpoint.workload, port=endpoint.port)
+        Endpoint(
+            name=name,
+            host=endpoint.host,
+            workload=endpoint.workload,
+            port=endpoint.port,
+            access=endpoint.access or "",
+            cidrs=endpoint.cidrs or (),
+        )
         for name, endpoint in mesh.endpoints.items()
     )
 

@@ -47,7 +47,7 @@ def of_nodes(
         env={**given, **options.env},
         networks=options.networks or (),
         huge_pages_mib=min(node.huge_pages_mib for node in nodes) if nodes and kind == "efa" else None,
-        asked=options.count is not None or options.kind == "efa",
+        is_declared=options.count is not None or options.kind == "efa",
     )
 
 

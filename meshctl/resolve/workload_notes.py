@@ -36,7 +36,7 @@ def notes(
                 " and so does `user: root`"
             )
     platform = registry.platform(provider)
-    has_own_balancers = platform.cluster.made is not None or bool(platform.load_balancers.annotations)
+    has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
     if names:
         yield (

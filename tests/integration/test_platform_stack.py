@@ -78,5 +78,10 @@ def test_up_pause_change_destroy(plane: ControlPlane, tmp_path: Path) -> None:
     changes = program.up()
     assert (changes["replace"], changes["update"]) == (2, 2)  # jobs can't be changed in place, the others can
 
+    endpoints = tuple(e.model_copy(update={"access": "internal"}) for e in program.deployment.endpoints)
+    program.deployment = program.deployment.model_copy(update={"endpoints": endpoints})
+    changes = program.up()
+    assert (changes["create"], changes["delete"]) == (1, 1)  # an internal load balancer for the public one
+
     program.run.destroy()
     assert label(plane, "serve-0") is None

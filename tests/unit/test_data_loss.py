@@ -164,7 +164,7 @@ class Mesh(Project):
     def known(self, environment: str) -> str:
         return environment
 
-    known_or_up = known
+    checked_or_deployed_name = known
 
     def deployment(self, environment: str) -> Deployment:
         return self.file

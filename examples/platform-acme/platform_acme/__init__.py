@@ -120,7 +120,9 @@ PLATFORM: Final = Platform(
         hosts={"objects.acme.example": StoreHost(addressing="virtual", pod_endpoint="")},
         endpoint_hint="on Acme it is https://objects.acme.example",
     ),
-    load_balancers=LoadBalancers(annotations={"acme.example/load-balancer": "public"}),
+    load_balancers=LoadBalancers(
+        public={"acme.example/load-balancer": "public"}, internal={"acme.example/load-balancer": "internal"}
+    ),
     egress=Egress(usd_per_gb=0.02, source="made up: there is no such cloud"),
     words=Words(
         gaps=lambda _environment: [],

@@ -82,11 +82,15 @@ class Ownership:
         refuse(self.environment, command, self.decisions)
 
     def kept_values(self, *, preview: bool) -> dict[str, Any]:
-        """The values of other programs that stay, as deferred values: see `render.held`. In a preview also the values
-        that an `up` sets itself before the engine runs."""
+        """The values of other programs that stay, as deferred values: see `render.kept_value_name`.
+
+        In a preview also the values that an `up` sets itself before the engine runs.
+        """
         verdicts = (Verdict.LEAVE, Verdict.SET) if preview else (Verdict.LEAVE,)
         conflicts = [decision.conflict for decision in self.decisions if decision.verdict in verdicts]
-        return {render.held(conflict.resource, _property_path(conflict)): conflict.live for conflict in conflicts}
+        return {
+            render.kept_value_name(conflict.resource, _property_path(conflict)): conflict.live for conflict in conflicts
+        }
 
     def take_over(self, on_progress: OnProgress | None) -> None:
         """Remove other owners from the fields that are to be set, so that an apply may change them.

@@ -67,7 +67,7 @@ def _kept_fabrics(deployment: Deployment, state: StackState) -> dict[str, Fabric
 def _running_fabric(pool: Pool, pool_before: Pool | None) -> Fabric | None:
     """The pool's fabric as it is up; None where that says the same, or environments.yaml asks for another one."""
     now, before = pool.fabric, pool_before.fabric if pool_before else None
-    if now is None or before is None or pool_before is None or now.asked or pool_before.machine != pool.machine:
+    if now is None or before is None or pool_before is None or now.is_declared or pool_before.machine != pool.machine:
         return None
     is_same = before.resource == now.resource and before.resource_count == 1
     if not is_same or (now.resource_count == 1 and before.kind == now.kind):

@@ -337,6 +337,11 @@ def verify_probe(context: StepContext) -> dict[str, Any]:
 
 
 def _probe_hint(context: StepContext, endpoint: Endpoint) -> str:
+    if endpoint.is_internal:
+        return (
+            f"{endpoint.host} is internal: run `meshctl migrations resume` on a machine that reaches the network of "
+            f"{context.deployment.environment}"
+        )
     return (
         f"`meshctl status {context.deployment.environment}` shows the pods of {endpoint.workload}; `health` of the "
         "workload says how it is asked. `meshctl migrations resume` asks again"

@@ -30,6 +30,11 @@ from meshctl.platforms.interface import (
 )
 
 _NAME: Final = "aws"
+# read by the cloud controller that every EKS control plane runs: nothing more to install
+_BALANCER: Final = {
+    "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+    "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+}
 _ROWS: Final = resources.files("meshctl.catalog")
 
 
@@ -127,11 +132,9 @@ PLATFORM: Final = Platform(
         endpoint_hint="",
     ),
     load_balancers=LoadBalancers(
-        # read by the cloud controller that every EKS control plane runs: nothing more to install
-        annotations={
-            "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
-            "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
-        }
+        public=_BALANCER,
+        # `…-scheme` is read by the AWS Load Balancer Controller alone, which is not installed
+        internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
     ),
     egress=Egress(
         usd_per_gb=0.09,

@@ -83,7 +83,7 @@ def notes(environment: AwsEnvironment) -> tuple[str, ...]:
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
-    balanced = len({endpoint.workload for endpoint in deployment.endpoints})
+    balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
         "EKS control plane",

@@ -54,6 +54,7 @@ OTHER_VALUES: dict[str, Any] = {
     "endpoints.*.host": "other.example.com",
     "endpoints.*.workload": "console",
     "endpoints.*.port": "metrics",
+    "endpoints.*.cidrs": ["198.51.100.0/24"],
     "blueprints": {"rag": {}},
     "limits.hourly": "1 USD",
     "environments.*.region": "US-WEST-01A",

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from meshctl.clients import clusters
 from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
 from meshctl.errors import UnreachableError, UsageError
 from meshctl.migrate.engine_gateway import EngineGateway, build_gateway
@@ -93,3 +94,17 @@ def test_what_somebody_deleted_is_told_from_what_the_mesh_or_meshctl_changes() -
     assert pending == PendingChanges(
         frozenset({"pool/train", "network"}), frozenset({"workload/redis", "storage/home"})
     )
+
+
+def test_the_address_of_an_endpoint_is_that_of_its_own_load_balancer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An internal endpoint has another Service than a public one of the same workload."""
+    public, *_ = WEST.endpoints
+    internal = public.model_copy(update={"name": "chat-internal", "access": "internal"})
+    both = WEST.model_copy(update={"endpoints": (public, internal)})
+    monkeypatch.setattr(clusters, "load_balancer", lambda _access, _namespace, service: f"address of {service}")
+    gateway = engine_gateway(Session())
+    monkeypatch.setattr(gateway, "_access", lambda _deployment: None)
+    assert gateway.addresses(both) == {
+        public.name: f"address of {public.workload}-public",
+        "chat-internal": f"address of {public.workload}-internal",
+    }

@@ -33,5 +33,5 @@ def test_what_is_unpacked_from_it_is_found_and_works(tmp_path: Path, wheel: Path
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     with installed(tmp_path / "site"):
-        assert registry.found().sources["acme"] == "platform-acme 1.0"
+        assert registry.installed().sources["acme"] == "platform-acme 1.0"
         assert load_catalog().machine("acme", "cpu32")

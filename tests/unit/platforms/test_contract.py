@@ -101,7 +101,7 @@ def _with_acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=[*registry.found().platforms, "acme"])
+@pytest.fixture(params=[*registry.installed().platforms, "acme"])
 def platform(request: pytest.FixtureRequest) -> Platform:
     assert request.param in ENVIRONMENTS, f"{request.param}: add it to ENVIRONMENTS in {__name__}"
     return registry.platform(request.param)
@@ -291,9 +291,19 @@ def test_what_is_reached_from_outside_is_annotated_and_nothing_else(platform: Pl
         if manifest["kind"] == "Service"
     }
     outside = annotations.pop("workload/chat:load-balancer")
-    assert platform.load_balancers.annotations.items() <= outside.items()
+    assert outside == platform.load_balancers.public
     for inside in annotations.values():
-        assert not platform.load_balancers.annotations.items() & inside.items()
+        assert not platform.load_balancers.public.items() & inside.items()
+
+
+def test_an_internal_endpoint_has_a_load_balancer_of_its_own(platform: Platform) -> None:
+    deployment = deployed(platform)
+    internal = [endpoint.model_copy(update={"access": "internal"}) for endpoint in deployment.endpoints]
+    services = objects(deployment.model_copy(update={"endpoints": tuple(internal)}))
+    assert "workload/chat:load-balancer" not in services
+    balancer = services["workload/chat:internal-load-balancer"]
+    assert (balancer["metadata"].get("annotations") or {}) == platform.load_balancers.internal
+    assert balancer["spec"]["type"] == "LoadBalancer"
 
 
 def test_names_are_unique_and_each_object_comes_after_what_it_needs(platform: Platform) -> None:

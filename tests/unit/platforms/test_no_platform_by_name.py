@@ -12,8 +12,8 @@ import pytest
 from meshctl.platforms import registry
 
 ROOT = Path(__file__).parents[3]
-NAMES = frozenset(registry.found().platforms)
-SECTIONS = frozenset(platform.environment.__name__ for platform in registry.found().platforms.values())
+NAMES = frozenset(registry.installed().platforms)
+SECTIONS = frozenset(platform.environment.__name__ for platform in registry.installed().platforms.values())
 # the platforms themselves, the programs that they declare, and the lab, which plays them
 SPARED = ("meshctl/platforms/", "meshctl/lab/", "stacks/aws/")
 PACKAGE = "meshaws"  # the Pulumi package whose resource types, but for those of every platform, are one platform's

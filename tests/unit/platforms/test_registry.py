@@ -16,7 +16,7 @@ from meshctl.diagnosis import diagnose
 from meshctl.errors import DiagnosticsError, PlatformError, UsageError
 from meshctl.load import load
 from meshctl.platforms import interface, registry
-from meshctl.resolve import known
+from meshctl.resolve import checked_name
 from tests import acme_platform
 from tests.acme_platform import SOURCE, entry_points_in, importable, install, installed
 
@@ -27,7 +27,7 @@ CONSTRUCTORS = {
 }
 
 
-def found_in(*sites: Path) -> registry.Found:
+def found_in(*sites: Path) -> registry.Installed:
     with importable(*sites):
         return registry.find(entry_points_in(*sites))
 
@@ -41,7 +41,7 @@ def problem(*sites: Path) -> str:
 def test_own_platforms_are_those_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sorted(project["entry-points"][registry.GROUP]) == OWN
-    own = [name for name, source in registry.found().sources.items() if source.startswith("meshctl ")]
+    own = [name for name, source in registry.installed().sources.items() if source.startswith("meshctl ")]
     assert own == OWN, "meshctl is installed with other entry points than pyproject.toml has: install it anew"
 
 
@@ -164,9 +164,9 @@ def test_an_entry_point_that_cant_be_read_is_named_and_the_others_are_found(
     tmp_path: Path, line: str, why: str
 ) -> None:
     with installed(install(tmp_path, points=line)):
-        (unusable,) = registry.found().unusable
+        (unusable,) = registry.installed().unusable
         assert str(unusable).startswith(f'the platform "acme" of platform-acme 1.0 can\'t be used: {why}')
-        assert list(registry.found().platforms) == OWN
+        assert list(registry.installed().platforms) == OWN
 
 
 @pytest.mark.parametrize("metadata", [None, "Metadata-Version: 2.1\nVersion: 1.0\n"])
@@ -234,11 +234,11 @@ def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:
 def test_names_of_meshctl_itself_are_never_taken_away(tmp_path: Path) -> None:
     source = SOURCE.read_text().replace('name="acme"', 'name="aws"').replace('Literal["acme"]', 'Literal["aws"]')
     with installed(install(tmp_path, source=source, name="a-thief", points="aws = a_thief:PLATFORM")):
-        assert registry.found().sources["aws"].startswith("meshctl ")
-        (unusable,) = registry.found().unusable
+        assert registry.installed().sources["aws"].startswith("meshctl ")
+        (unusable,) = registry.installed().unusable
         assert (unusable.source, unusable.problem) == (
             "a-thief 1.0",
-            f"the name is taken by {registry.found().sources['aws']}",
+            f"the name is taken by {registry.installed().sources['aws']}",
         )
         assert registry.unusable("aws") is None
 
@@ -264,7 +264,7 @@ def files(folder: Path, environments: str) -> tuple[Path, Path]:
 def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path: Path) -> None:
     _, environments = load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))
     with pytest.raises(DiagnosticsError) as caught:
-        known(environments, "a")
+        checked_name(environments, "a")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.line, diagnostic.path) == (4, "environments.a.provider")
     assert diagnostic.message == (
@@ -278,14 +278,14 @@ def test_environments_on_other_platforms_go_on(tmp_path: Path) -> None:
     text = "  a: {provider: acme, region: north-1}\n  k: {provider: kubernetes}\n  n: {provider: kubernetis, x: 1}\n"
     _, environments = load(*files(tmp_path, text))
     assert environments.environments["k"].provider == "kubernetes"
-    assert known(environments, "k") == "k"
+    assert checked_name(environments, "k") == "k"
     assert [(each.line, each.path) for each in environments.mistakes] == [
         (4, "environments.a.provider"),
         (6, "environments.n.provider"),
     ]
     assert environments.mistakes[1].message.endswith('got "kubernetis"; did you mean "kubernetes"?')
-    assert set(OWN) <= set(registry.found().platforms)
-    assert "acme" not in registry.found().platforms
+    assert set(OWN) <= set(registry.installed().platforms)
+    assert "acme" not in registry.installed().platforms
 
 
 @pytest.mark.usefixtures("broken")
@@ -316,7 +316,7 @@ def test_doctor_shows_every_platform() -> None:
 
 
 def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "found", lambda: registry.Found())
+    monkeypatch.setattr(registry, "found", lambda: registry.Installed())
     with pytest.raises(PlatformError, match="meshctl's own platforms are not installed") as caught:
         registry.platforms()
     assert "install meshctl anew" in caught.value.hint
@@ -326,4 +326,4 @@ def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
     with installed(install(tmp_path / "site")):
         assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes == []
     assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes != []
-    assert acme_platform.PACKAGE not in registry.found().sources
+    assert acme_platform.PACKAGE not in registry.installed().sources

@@ -92,7 +92,7 @@ def test_variables_that_kubernetes_would_put_in_are_noted() -> None:
 def test_a_plan_notes_it_for_the_workloads_that_it_changes() -> None:
     given = deployment("cw")
     workloads = tuple(each.model_copy(update={"image": ECR}) for each in given.workloads)
-    given = given.model_copy(update={"workloads": workloads})
+    given = given.model_copy(update={"workloads": workloads, "endpoints": ()})
 
     def step(name: str, op: str) -> Step:
         type_ = "kubernetes:apps/v1:Deployment"

@@ -13,7 +13,10 @@ def test_a_held_field_is_declared_with_the_live_value() -> None:
     (chat,) = [item for item in render.platform_objects(deployment("dc1")) if item.name == "workload/chat:deployment"]
     late: dict[str, Any] = dict.fromkeys(render.late_names([chat]), "1")
     plain = platform._inputs(chat, late)
-    held = {render.held(chat.name, "spec.replicas"): 5, render.held("workload/other:deployment", "spec.replicas"): 7}
+    held = {
+        render.kept_value_name(chat.name, "spec.replicas"): 5,
+        render.kept_value_name("workload/other:deployment", "spec.replicas"): 7,
+    }
     changed = platform._inputs(chat, late | held)
     assert (plain["spec"]["replicas"], changed["spec"]["replicas"]) == (2, 5)
     changed["spec"]["replicas"] = 2

@@ -1,0 +1,39 @@
+"""Who reaches an endpoint, where that is more than the mesh says or less than it seems. PURE.
+
+Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.plans` for those of a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshctl.model.deployment import Endpoint
+from meshctl.model.source_networks import EVERYWHERE
+from meshctl.platforms import registry
+
+_OPEN = "nothing in front of it asks for credentials"
+
+
+def notes(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]:
+    """Of the endpoints of a mesh on the platform `provider`."""
+    tells_access = registry.platform(provider).load_balancers.tell_access
+    for endpoint in endpoints:
+        subject = f"endpoint/{endpoint.name}: {endpoint.host}"
+        if not endpoint.is_internal:
+            yield f"{subject} {_public(endpoint)}"
+        elif not tells_access:
+            yield (
+                f"{subject} has the same load balancer as a public endpoint would have: the cluster's own settings"
+                " decide who reaches its address"
+            )
+
+
+def _public(endpoint: Endpoint) -> str:
+    if not endpoint.access:
+        return (
+            f"is public, as the mesh does not say who may reach it, and {_OPEN};"
+            " write `access: public` if that is meant, and else `access: internal`"
+        )
+    if endpoint.cidrs and EVERYWHERE not in endpoint.cidrs:
+        return f"is public for {', '.join(endpoint.cidrs)}, and {_OPEN}"
+    return f"is public, and {_OPEN}; `cidrs: [203.0.113.0/24]` would let in this network alone"
