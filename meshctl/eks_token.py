@@ -17,7 +17,7 @@ import botocore.session
 from botocore.signers import RequestSigner
 
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 
 PREFIX = "k8s-aws-v1."
 CLUSTER_HEADER = "x-k8s-aws-id"
@@ -36,7 +36,7 @@ class Token:
 def token(cluster: str, region: str, profile: str = "") -> Token:
     """A token for `cluster`. Raises: CredentialsError, UnreachableError (of a profile that asks for its
     credentials)."""
-    request = Asked("an EKS token", profile, "check the environment's `profile:`")
+    request = AwsRequest("an EKS token", profile, "check the environment's `profile:`")
     with aws_errors.translate_errors(request):
         session = botocore.session.Session(profile=profile or None)
         credentials = session.get_credentials()

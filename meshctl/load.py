@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from meshctl import user_paths
+from meshctl import text_files, user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import references, secret_places, texts
+from meshctl.model import pod_files, references, secret_places, texts
 from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
@@ -59,13 +59,17 @@ class _Document:
         self.problems.append(Diagnostic(self.file, line, column, "", message))
 
     def report(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> None:
+        self.problems.append(self.diagnostic(path, message, at_key=at_key))
+
+    def diagnostic(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> Diagnostic:
+        """A problem at `path`, which is not reported yet."""
         line, column = _position(self.root, path, at_key=at_key)
-        self.problems.append(Diagnostic(self.file, line, column, _dotted(path), message))
+        return Diagnostic(self.file, line, column, _dotted(path), message)
 
 
 def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
     """Read and check both files. Diagnostics name the files as the paths given here do. An environment on a platform
-    that can't be used here is no error yet: see `UnusableEnvironment`.
+    that can't be used here is no error yet (see `UnusableEnvironment`), nor is what `Mesh.mistakes` holds.
 
     Raises: DiagnosticsError with everything that is wrong in either file.
     """
@@ -76,10 +80,11 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
         environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
     mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
+    file_texts, of_mesh = _beside(mesh_document, mesh_path.absolute().parent)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
-        raise DiagnosticsError(_unique([*problems, *mistakes.values()]))
-    return mesh, _with_mistakes(environments, mistakes)
+        raise DiagnosticsError(_unique([*problems, *of_mesh, *mistakes.values()]))
+    return mesh.with_findings(of_mesh, file_texts), _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
@@ -111,10 +116,18 @@ def _check_references(mesh: _Document, environments: _Document) -> None:
     problems = [
         *references.check_environments(environments.data, pool_names),
         *references.check_overrides(mesh.data, environments.data),
+        *references.check_existing_storage(mesh.data, environments.data),
         *texts.check_environments(mesh.data, environments.data),
     ]
     for where, message in problems:
         environments.report(where, message)
+
+
+def _beside(mesh: _Document, folder: Path) -> tuple[dict[str, str], tuple[Diagnostic, ...]]:
+    """The texts of the files that workloads name, and what forbids to bring the mesh up (see `Mesh.mistakes`)."""
+    file_texts, unusable = text_files.collect(folder, references.files(mesh.data), pod_files.MOST_BYTES)
+    problems = [*references.check_jobs(mesh.data), *unusable]
+    return file_texts, tuple(mesh.diagnostic(where, message) for where, message in problems)
 
 
 def _unusable_platforms(document: _Document) -> dict[str, Diagnostic]:

@@ -3,9 +3,7 @@
 meshctl (`clients.cluster_access`) and the kubernetes provider both ask this module, since they must reach the same
 cluster: what meshctl has looked at is what the provider changes. The reference is client-go, which kubectl and the
 official plugin use. Unlike them, meshctl does not fall back to the service account of a pod that it may run in.
-
-lightkube is imported where it is used: it takes a fifth of a second, which a preview with an unknown cluster needn't
-spend.
+`meshwire.kubernetes.target` makes typed values of the choice.
 """
 
 from __future__ import annotations
@@ -14,12 +12,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
-
-if TYPE_CHECKING:
-    from lightkube.config.kubeconfig import SingleConfig
 
 VARIABLE: Final = "KUBECONFIG"
 DEFAULT_PLACE: Final = "~/.kube/config"
@@ -58,26 +53,6 @@ class Choice:
     context: Entry
     cluster: Entry
     user: Entry
-
-    def config(self) -> SingleConfig:
-        """For lightkube, and for what reads its types. Raises: KubeconfigError when a key has a value of a wrong type
-        or the cluster has no server."""
-        from lightkube.config.kubeconfig import KubeConfig, SingleConfig
-
-        # lightkube has a default for it, http://localhost:8080, which kubectl hasn't
-        if not isinstance(self.cluster.values.get("server"), str):
-            raise KubeconfigError(f"the cluster of the context {self.name} in {self.cluster.source} has no server")
-        context = {**self.context.values, "cluster": self.name, "user": self.name}
-        whole = {
-            "contexts": [{"name": self.name, "context": context}],
-            "clusters": [{"name": self.name, "cluster": self.cluster.values}],
-            "users": [{"name": self.name, "user": self.user.values}],
-        }
-        try:
-            read = KubeConfig.from_dict(whole)
-        except (TypeError, ValueError) as error:
-            raise KubeconfigError(f'the context "{self.name}" is malformed: {error}') from error
-        return SingleConfig(self.name, read.contexts[self.name], read.clusters[self.name], read.users[self.name])
 
 
 def standard_place() -> str:
@@ -201,7 +176,7 @@ def _entries(items: Any, *, key: str, folder: Path, source: str) -> dict[str, En
             raise TypeError(f"the name {name!r} of an entry is no text")
         for file_key in FILE_KEYS:
             path = values.pop(file_key, None)
-            if path and not values.get(f"{file_key}-data"):  # the data wins, for client-go; lightkube prefers the file
+            if path and not values.get(f"{file_key}-data"):  # the data wins, as for client-go
                 values[file_key] = str(folder / expanded(path))
         entries.setdefault(name, Entry(values, source))
     return entries

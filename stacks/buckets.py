@@ -24,7 +24,7 @@ def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
 
 
 def declare_buckets(deployment: Deployment) -> dict[str, AwsResource]:
-    """One bucket for each object store, by store name.
+    """One bucket for each object store that is not adopted, by store name.
 
     A bucket outlives the machine that made it: it is never replaced on the way (`delete_before_replace` stays off).
     """
@@ -45,7 +45,7 @@ def _objects(deployment: Deployment) -> ObjectStores:
 def names(deployment: Deployment) -> frozenset[str]:
     """Of the resources that `declare_buckets` declares: buckets, and the providers that make them."""
     providers = frozenset(provider for _, provider in _provider_names(deployment))
-    return providers | {_name(store) for store in deployment.object_stores}
+    return providers | {_name(store) for store, _ in _provider_names(deployment)}
 
 
 def _name(store: ObjectStore) -> str:
@@ -53,9 +53,9 @@ def _name(store: ObjectStore) -> str:
 
 
 def _provider_names(deployment: Deployment) -> Iterator[tuple[ObjectStore, str]]:
-    """Stores in one place, reached in one way, share a provider."""
+    """The stores whose buckets are made here. Those in one place, reached in one way, share a provider."""
     names_by_place: dict[tuple[str, str, str], str] = {}
-    for store in deployment.object_stores:
+    for store in (each for each in deployment.object_stores if not each.is_adopted):
         number = f"-{len(names_by_place)}" if names_by_place else ""
         yield store, names_by_place.setdefault((store.endpoint, store.profile, store.region), f"object-storage{number}")
 

@@ -28,6 +28,8 @@ def provider(
     """
     # a Secret is updated in place: replaced, it would be missing for a while, and its pods are rolled out in any case
     config: dict[str, Any] = {"enableServerSideApply": "true", "enableSecretMutable": "true"}
+    if any(workload.files for workload in deployment.workloads):  # as for Secrets; else the provider is what it was
+        config["enableConfigMapMutable"] = "true"
     if kubeconfig is not None:
         config["kubeconfig"] = kubeconfig
     elif deployment.cluster.kubeconfig:

@@ -168,14 +168,14 @@ def storage_prices_of(provider: str, file: Traversable) -> tuple[StoragePrice, .
     """A platform's rows of a YAML file, as `meshctl/catalog/storage.yaml` has them."""
     document = _read(file)
     rows = (row for row in document["services"] if row["provider"] == provider)
-    return tuple(StoragePrice(**_told(row, document["sources"])) for row in rows)
+    return tuple(StoragePrice(**_with_source_text(row, document["sources"])) for row in rows)
 
 
 def _read(file: Traversable) -> Any:
     return yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
-def _told(row: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+def _with_source_text(row: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
     """The row with its source in words: the files give them once, and name them by a tag in each row."""
     return {**row, "source": sources[row["source"]]}
 
@@ -202,7 +202,7 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         zones=tuple(row["zones"]) if "zones" in row else None,
         rack_nodes=row.get("rack_nodes", 0),
         quota_code=row.get("quota_code", ""),
-        prices=tuple(ListPrice(**{"region": "", **_told(price, sources)}) for price in row["prices"]),
+        prices=tuple(ListPrice(**{"region": "", **_with_source_text(price, sources)}) for price in row["prices"]),
         source=sources[row["source"]],
         date=row["date"],
         verified=row["verified"],

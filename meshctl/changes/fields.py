@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshctl.changes import probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.model import pod_files
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -23,6 +25,8 @@ LATER = "known after up"
 MASKED = "[secret]"  # how the engine writes a secret
 EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
+FILES_ROLL_OUT = "revision of files"
+ROLL_OUTS = (ROLL_OUT, FILES_ROLL_OUT)
 _NETWORKS = "k8s.v1.cni.cncf.io/networks"
 ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
@@ -49,7 +53,7 @@ class FieldChange:
 
     def text(self) -> str:
         """For a person. Values that are masked, long or the same as far as they are known say nothing."""
-        if self.path == ROLL_OUT:
+        if self.path in ROLL_OUTS:
             return "rolls out the pods that read them"
         if self.path == EPHEMERAL and self.new:
             return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
@@ -87,18 +91,29 @@ _TERMS = {
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin
     r"|pulumi\.com/"
-    r"|containers\[0\]\.(liveness|startup)Probe\b"  # made from `health`, as the readiness probe is
+    r"|^spec\.progressDeadlineSeconds$"  # made from `health.startup`, as the startup probe is
     r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
 )
 _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
-_SECRET = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
+_FILES_REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/files-revision\b")
+# A file of a pod, in a ConfigMap or a Secret: its term, and what stands for its text, which no plan shows.
+_FILE_VOLUMES = {pod_files.FILES_VOLUME: "file", pod_files.SECRETS_VOLUME: "secret"}
+_FILES_IN = {"kubernetes:core/v1:ConfigMap": "file", "kubernetes:core/v1:Secret": "secret"}
+_FILE = {"text": "not shown"}
+_ENTRY = re.compile(r'^(?:data|stringData)(?:\.|\[")([^"\]]+)')
 _LABEL = re.compile(r'(?:^|\.)(labels|annotations)(?:\.|\[")([^"\]]+)')
 _COPIED = "|".join(field.key for field in container_fields.FIELDS)
-_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|readinessProbe|lifecycle|securityContext)\b")
-_CALLED = {"readinessProbe": "health", "lifecycle": "stop command"}
+_WHOLE = re.compile(rf"^{re.escape(_CONTAINER)}\.({_COPIED}|image|lifecycle)\b")
+_PROBE = re.compile(rf"^{re.escape(_CONTAINER)}\.(readiness|liveness|startup)Probe\b")
+# What is shown in words of its own: path -> its term, and how its value is said.
+_IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
+    f"{_POD}.securityContext": ("user", security.user),
+    f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
+}
+_CALLED = {"lifecycle": "stop command"}
 _PREFIXES = (f"{_CONTAINER}.", f"{_POD}.", "spec.template.", "LaunchTemplateData.", "spec.")
 _DOCUMENTS = {"PolicyDocument": "policy", "AssumeRolePolicyDocument": "trust policy", "configurationValues": "settings"}
 
@@ -163,9 +178,16 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
         return []
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
-            return _named(step, path, term, key, value)
+            return [*_named(step, path, term, key, value), *_mounted_files(step, path)]
+    in_own_words = _in_own_words(step, change)
+    if in_own_words is not None:
+        return in_own_words
     if change.path in _DOCUMENTS:
         return list(_documents(step, change, _DOCUMENTS[change.path]))
+    if _PROBE.match(change.path):
+        old, new = (value_at(inputs, _CONTAINER) for inputs in (step.old, step.new))
+        found = probe_words.changes(old, new)
+        return [FieldChange(term, before, after, _forces(step, _CONTAINER)) for term, before, after in found]
     whole = _WHOLE.match(change.path)
     if whole:
         field = _field(_CALLED.get(whole[1], whole[1]), step, whole[0], forces_replace=_forces(step, whole[0]))
@@ -176,6 +198,42 @@ def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
     if long:
         return [FieldChange(long, None, None, change.forces_replace)]
     return [_field(_term(step, change.path), step, change.path, forces_replace=change.forces_replace)]
+
+
+def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
+    """Of a property that is said in words of its own; None for others."""
+    for path, (term, in_words) in _IN_WORDS.items():
+        if change.path == path or change.path.startswith(f"{path}."):
+            old, new = (in_words(_known(value_at(inputs, path))) for inputs in (step.old, step.new))
+            return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
+    entry = _ENTRY.match(change.path)
+    file = pod_files.path_of(entry[1]) if entry else None
+    kind = _FILES_IN.get(step.type)
+    if file is None or kind is None:
+        return None
+    before, after = (value_at(inputs, change.path) is not None for inputs in (step.old, step.new))
+    # one that comes or goes is said with the pods, which mount it; values of Secrets may be masked as a whole
+    return [FieldChange(f"{kind} {file}", _FILE, _FILE, change.forces_replace)] if before == after else []
+
+
+def _mounted_files(step: Step, path: str) -> list[FieldChange]:
+    """The files among the mounts that come or go, by their paths."""
+    if path != f"{_CONTAINER}.volumeMounts":
+        return []
+    old, new = (
+        {
+            (each["name"], each["mountPath"])
+            for each in value_at(inputs, path) or ()
+            if each.get("name") in _FILE_VOLUMES
+        }
+        for inputs in (step.old, step.new)
+    )
+    return [
+        FieldChange(
+            f"{_FILE_VOLUMES[each[0]]} {each[1]}", _FILE if each in old else None, _FILE if each in new else None
+        )
+        for each in sorted(old ^ new)
+    ]
 
 
 def _field(term: str, step: Step, path: str, *, forces_replace: bool) -> FieldChange:
@@ -202,7 +260,9 @@ def _read(value: Any) -> Any:
 
 def _by_name(entries: Any, key: str, value: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
     found = entries if isinstance(entries, list) else []
-    return {str(entry.get(key, "")): _known(value(entry)) for entry in found if isinstance(entry, Mapping)}
+    # volumes of files are named by what is in them
+    shown = [each for each in found if isinstance(each, Mapping) and each.get(key) not in _FILE_VOLUMES]
+    return {str(entry.get(key, "")): _known(value(entry)) for entry in shown}
 
 
 def _forces(step: Step, path: str) -> bool:
@@ -263,9 +323,11 @@ def _term(step: Step, path: str) -> str:
         return known
     if _REVISION.match(path):
         return ROLL_OUT
-    secret = _SECRET.match(path)
-    if secret and step.type == "kubernetes:core/v1:Secret":
-        return "credentials of the registry" if secret[1] == ".dockerconfigjson" else f"secret {secret[1]}"
+    if _FILES_REVISION.match(path):
+        return FILES_ROLL_OUT
+    entry = _ENTRY.match(path)
+    if entry and step.type == "kubernetes:core/v1:Secret":
+        return "credentials of the registry" if entry[1] == ".dockerconfigjson" else f"secret {entry[1]}"
     claim = re.match(r"spec\.volumeClaimTemplates\[\d+\]", path)
     if claim:
         name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes import jobs
-from meshctl.changes.fields import ROLL_OUT, FieldChange, fields, value_at
+from meshctl.changes.fields import ROLL_OUTS, FieldChange, fields, value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import pluralize
@@ -119,8 +119,8 @@ def group(
         counts[step.action or "same"] += 1
         if step.action != "same":
             by_subject.setdefault(subject_of(step.urn), []).append(step)
-    said = declared or {}
-    changes = [_change(subject, group_, said.get(subject, ())) for subject, group_ in by_subject.items()]
+    declared_names = declared or {}
+    changes = [_change(subject, group_, declared_names.get(subject, ())) for subject, group_ in by_subject.items()]
     for change in extra:
         for resource in change.resources:
             counts[resource.action if resource.action in counts else "update"] += 1
@@ -184,14 +184,14 @@ def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) 
     return Change(subject, action, _summary(steps, shown), tuple(shown), resources)
 
 
-def _once(found: list[FieldChange]) -> list[FieldChange]:
+def _once(changes: list[FieldChange]) -> list[FieldChange]:
     """Several objects of a subject may change alike; what they do for it comes last."""
-    kept: dict[str, FieldChange] = {}
-    for field in found:
+    by_path: dict[str, FieldChange] = {}
+    for field in changes:
         key = repr((field.path, field.old, field.new))
-        if key not in kept or field.forces_replace:
-            kept[key] = field
-    return sorted(kept.values(), key=lambda field: field.path == ROLL_OUT)
+        if key not in by_path or field.forces_replace:
+            by_path[key] = field
+    return sorted(by_path.values(), key=lambda field: field.path in ROLL_OUTS)
 
 
 def _summary(steps: list[Step], shown: list[FieldChange]) -> str:

@@ -58,8 +58,8 @@ def not_agreed(lost: Iterable[Loss], agreed: Iterable[str], *, buckets: bool = F
     less stands for one that says more: a cluster that can't be asked does not say which volume a claim has. `buckets`:
     whether all of them may go."""
     shown = tuple(agreed)
-    asked = (loss for loss in lost if not (buckets and loss.kind == "bucket"))
-    return tuple(loss for loss in asked if not any(_may_be_one(loss.identity, each) for each in shown))
+    to_agree = (loss for loss in lost if not (buckets and loss.kind == "bucket"))
+    return tuple(loss for loss in to_agree if not any(_may_be_one(loss.identity, each) for each in shown))
 
 
 def _may_be_one(one: str, other: str) -> bool:
@@ -110,11 +110,11 @@ class Outcome:
 
 def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
     """`old`: what is deployed; `steps`: those of the preview."""
-    known = list(steps)
-    replaced = frozenset(step.urn for step in known if step.action == "replace")
-    goes = replaced | {step.urn for step in known if step.action == "delete"}
+    step_list = list(steps)
+    replaced = frozenset(step.urn for step in step_list if step.action == "replace")
+    goes = replaced | {step.urn for step in step_list if step.action == "delete"}
     changed = {
-        step.urn: step.new for step in known if step.type == STATEFUL_SET and step.action != "delete" and step.new
+        step.urn: step.new for step in step_list if step.type == STATEFUL_SET and step.action != "delete" and step.new
     }
     sets = {each.urn: each.inputs for each in state.of_type(STATEFUL_SET) if each.urn not in goes}
     used = tuple(pattern for inputs in {**sets, **changed}.values() for pattern in claim_patterns(inputs).values())
@@ -151,23 +151,25 @@ def _takes_claims() -> tuple[str, ...]:
 def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
     """All data that `outcome` would lose, by subject. What was deployed as `ephemeral` is none, nor is an empty bucket
     or a claim that has no volume; what can't be seen counts."""
-    found: list[Loss] = []
+    all_losses: list[Loss] = []
     for resource in protected(state, old):
         if not _is_touched(resource, outcome):
             continue
         subject, urn = resource.subject, resource.urn
         if resource.type == BUCKET:
-            held = seen.buckets.get(urn, UNSEEN)
+            content = seen.buckets.get(urn, UNSEEN)
             identity = f"bucket {resource.inputs['Bucket']}"
-            if held:
-                found.append(Loss(subject, "bucket", identity, held, _why(subject, urn, outcome), urn))
+            if content:
+                all_losses.append(Loss(subject, "bucket", identity, content, _why(subject, urn, outcome), urn))
         elif resource.type in registry.file_system_types():
             identity = f"file system {resource.id or 'not made yet'}"
-            found.append(Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn))
-    of_file_systems = {loss.subject for loss in found if loss.kind == "file system"}
+            all_losses.append(
+                Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn)
+            )
+    of_file_systems = {loss.subject for loss in all_losses if loss.kind == "file system"}
     volumes = _volume_losses(state, old, outcome, seen)
-    found += [loss for loss in volumes if loss.subject not in of_file_systems]
-    return tuple(sorted(found, key=lambda loss: (loss.subject, loss.identity)))
+    all_losses += [loss for loss in volumes if loss.subject not in of_file_systems]
+    return tuple(sorted(all_losses, key=lambda loss: (loss.subject, loss.identity)))
 
 
 def protected(state: StackState, old: Deployment | None) -> Iterator[Resource]:
@@ -182,11 +184,11 @@ def _is_touched(resource: Resource, outcome: Outcome) -> bool:
 
 
 def _volume_losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Seen) -> Iterator[Loss]:
-    kept = list(protected(state, old))
+    protected_resources = list(protected(state, old))
     own = {str(claim.inputs["metadata"]["name"]): claim for claim in state.of_type(CLAIM)}
-    lasting = {resource.urn for resource in kept}
-    sets = [resource for resource in kept if resource.type == STATEFUL_SET]
-    all_go = any(resource.urn in outcome.goes for resource in kept if resource.type in _takes_claims())
+    lasting = {resource.urn for resource in protected_resources}
+    sets = [resource for resource in protected_resources if resource.type == STATEFUL_SET]
+    all_go = any(resource.urn in outcome.goes for resource in protected_resources if resource.type in _takes_claims())
     for volume in _claims_of_state(own, sets) if seen.volumes is None else seen.volumes:
         resource = own.get(volume.claim)
         if resource is not None:

@@ -31,9 +31,9 @@ def declared(old: Deployment | None, new: Deployment) -> dict[str, tuple[FieldCh
 
 def notes(steps: Iterable[Step]) -> list[str]:
     """What happens to the volumes of the pods of stateful sets, which no resource stands for."""
-    found = []
+    texts = []
     for step in sorted(steps, key=lambda step: step.urn):
         words = _VOLUMES.get(step.action or "") if step.type == _STATEFUL_SET else None
         if words:
-            found.append(f"{subject_of(step.urn)}: {words}")
-    return found
+            texts.append(f"{subject_of(step.urn)}: {words}")
+    return texts

@@ -30,8 +30,9 @@ def check(
 
     context: Context = ctx.obj
     mesh, declared = context.load()
-    if declared.mistakes and not environments:
-        raise DiagnosticsError(declared.mistakes)
+    mistakes = [*mesh.mistakes, *([] if environments else declared.mistakes)]
+    if mistakes:
+        raise DiagnosticsError(mistakes)
     catalog = load_catalog()
     names = list(dict.fromkeys(known(declared, name) for name in environments or declared.environments))
     infeasible = False

@@ -148,7 +148,7 @@ def _forget_cluster(
 
 
 def _agree(
-    context: Context, preview: Plan, saved: Path | None, *, refused: data_loss.Refused | None, confirm: str = ""
+    context: Context, preview: Plan, plan_path: Path | None, *, refused: data_loss.Refused | None, confirm: str = ""
 ) -> None:
     """Check that the preview equals the saved plan, or ask the user; if it loses data, by the environment's name.
 
@@ -159,9 +159,9 @@ def _agree(
     from meshctl.changes import plan_text
     from meshctl.deploy import plan_file
 
-    asks = saved is None and preview.pending and context.must_confirm
-    if saved is not None:
-        plan_file.check(saved, preview)
+    asks = plan_path is None and preview.pending and context.must_confirm
+    if plan_path is not None:
+        plan_file.check(plan_path, preview)
     elif asks:
         context.say(plan_text(preview))
     data_loss.ask(context, preview.environment, preview.losses, refused=refused, confirm=confirm, shown=asks)

@@ -44,7 +44,7 @@ _DENIED: Final = ("AccessDenied", "AccessDeniedException", "403")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AwsRequest:
     """What was asked, in the words of its errors.
 
     `name`: "Route 53", "s3://weights". `profile`: the AWS profile that has the credentials, "" for the default one;
@@ -60,45 +60,45 @@ class Asked:
 
 
 @contextmanager
-def translate_errors(asked: Asked) -> Iterator[None]:
+def translate_errors(request: AwsRequest) -> Iterator[None]:
     """botocore's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, or what `asked` says."""
     try:
         yield
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, *_NO_ANSWER) as error:
-        raise ours(asked, error) from error
+        raise ours(request, error) from error
 
 
-def ours(asked: Asked, error: Exception) -> MeshError:
+def ours(request: AwsRequest, error: Exception) -> MeshError:
     """Raises: CredentialsError where a certificate was refused."""
     if isinstance(error, _NO_CREDENTIALS):
-        return no_credentials(asked, why=str(error))
+        return no_credentials(request, why=str(error))
     if isinstance(error, _NO_ANSWER):
-        certificates.refuse(asked.name, error)
+        certificates.refuse(request.name, error)
         return UnreachableError(
-            f"{asked.name} does not answer", why=str(error), hint="check the endpoint and the network"
+            f"{request.name} does not answer", why=str(error), hint="check the endpoint and the network"
         )
     if isinstance(error, botocore.exceptions.IncompleteReadError):
-        return UnreachableError(f"{asked.name} broke off an answer", why=str(error), hint="check the network")
+        return UnreachableError(f"{request.name} broke off an answer", why=str(error), hint="check the network")
     if isinstance(error, botocore.exceptions.ClientError):
-        return _of_answer(asked, error)
-    if asked.profile is None:
-        return asked.failure(f"{asked.name}: {error}", hint=asked.hint)
+        return _of_answer(request, error)
+    if request.profile is None:
+        return request.failure(f"{request.name}: {error}", hint=request.hint)
     return CredentialsError(  # of what a profile names: a program, a session, a role
-        f"the credentials for {asked.name} can't be used",
+        f"the credentials for {request.name} can't be used",
         why=str(error),
         hint="renew them (for example `aws sso login`), or check the profile",
     )
 
 
-def _of_answer(asked: Asked, error: botocore.exceptions.ClientError) -> MeshError:
+def _of_answer(request: AwsRequest, error: botocore.exceptions.ClientError) -> MeshError:
     code = error.response["Error"]["Code"]
     if is_busy(error):
-        return BusyError(f"{asked.name}: {error}", why=f"[{code}]", hint="run the command again a little later")
+        return BusyError(f"{request.name}: {error}", why=f"[{code}]", hint="run the command again a little later")
     if code in _KEYS_REFUSED:
-        return CredentialsError(f"{asked.name} refused the keys", why=f"[{code}] {error}", hint=asked.hint)
+        return CredentialsError(f"{request.name} refused the keys", why=f"[{code}] {error}", hint=request.hint)
     if code in _DENIED:
-        return asked.denied(f"{asked.name} refused", why=f"[{code}] {error}", hint=asked.hint)
-    return asked.failure(f"{asked.name}: {error}", why=f"[{code}]", hint=asked.hint)
+        return request.denied(f"{request.name} refused", why=f"[{code}] {error}", hint=request.hint)
+    return request.failure(f"{request.name}: {error}", why=f"[{code}]", hint=request.hint)
 
 
 def is_busy(error: botocore.exceptions.ClientError) -> bool:
@@ -108,11 +108,11 @@ def is_busy(error: botocore.exceptions.ClientError) -> bool:
 
 
 def no_credentials(
-    asked: Asked, *, why: str = "neither the environment, nor the credentials file, nor an instance role has any"
+    request: AwsRequest, *, why: str = "neither the environment, nor the credentials file, nor an instance role has any"
 ) -> CredentialsError:
-    where = f'the AWS profile "{asked.profile}"' if asked.profile else "the default AWS profile"
+    where = f'the AWS profile "{request.profile}"' if request.profile else "the default AWS profile"
     return CredentialsError(
-        f"no credentials for {asked.name} in {where}",
+        f"no credentials for {request.name} in {where}",
         why=why,
         hint="add the profile to ~/.aws/credentials, or run `aws configure`",
     )

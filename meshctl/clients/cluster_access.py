@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import httpx2
-import lightkube
-from lightkube.config.client_adapter import verify_cluster
-from lightkube.config.kubeconfig import SingleConfig
-from lightkube.core.exceptions import ConfigError
-
-from meshctl.clients import certificates, exec_token, kube_types
+from meshctl.clients import certificates
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshwire import kubeconfig
 from meshwire.kubeconfig import KubeconfigError
 from meshwire.kubeconfig_files import check_files
+from meshwire.kubernetes.errors import ApiError, CredentialError, NoAnswerError
 
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 20
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
+
 _DOWN = (502, 503, 504)  # what a balancer says when no API server is behind it
 _BUSY = (408, 429, 500)  # what an API server says that has too much to do, or whose etcd has
 
@@ -46,34 +43,25 @@ class ClusterAccess:
         context = f'the context "{self.context}"' if self.context else "the current context"
         return f"{context} of {self.kubeconfig or kubeconfig.standard_place()}"
 
-    def client(self) -> lightkube.Client:
-        """Raises: CredentialsError when there is no such kubeconfig or context, or it can't be used."""
+    def client(self) -> Client:
+        """To be closed by the caller. It asks once and tries nothing again: who waits for a cluster does that.
+
+        Raises: CredentialsError when there is no such kubeconfig or context, or it can't be used.
+        """
+        from meshwire.kubernetes.client import Client  # its HTTP library takes time to import
+        from meshwire.kubernetes.target import target
+
         with translate_errors(self.name):
-            kube_types.describe()
-            config = self._config()
-            timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-            try:
-                return lightkube.Client(config=config, timeout=timeout, trust_env=False, transport=_with_token(config))
-            except (ValueError, TypeError, httpx2.InvalidURL) as error:  # a certificate or an address that is none
-                raise ConfigError(str(error)) from error
+            choice = kubeconfig.choose(self.kubeconfig, context=self.context)
+            chosen = target(choice)
+            check_files(choice)
+            return Client(chosen)
 
-    def _config(self) -> SingleConfig:
-        choice = kubeconfig.choose(self.kubeconfig, context=self.context)
-        config = choice.config()
-        check_files(choice)
-        return config
-
-
-def _with_token(config: SingleConfig) -> httpx2.BaseTransport | None:
-    """What lightkube sends its requests with where a credential program gives the token; it would run the program for
-    each client anew. None leaves the choice to lightkube. The program is taken out of `config`."""
-    user = config.user
-    if user is None or user.exec is None or user.token or user.token_file:
-        return None
-    token = exec_token.shared(user.exec)
-    user.exec = None
-    verify = verify_cluster(config.cluster, user, config.abs_file, trust_env=False)
-    return exec_token.WithToken(httpx2.HTTPTransport(verify=verify, trust_env=False), token)
+    @contextmanager
+    def connected(self) -> Iterator[Client]:
+        """A client that is closed after the block, and whose errors are ours. Raises: as `translate_errors`."""
+        with self.client() as client, translate_errors(self.name):
+            yield client
 
 
 @contextmanager
@@ -81,31 +69,32 @@ def translate_errors(cluster: str) -> Iterator[None]:
     """The client's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
     try:
         yield
-    except (ConnectionError, TimeoutError) as error:
+    except NoAnswerError as error:
+        certificates.refuse(f"the Kubernetes API server of {cluster}", error)
         raise _unreachable(cluster, error) from error
-    # OSError: a certificate or a credential program that isn't there
-    except (KubeconfigError, ConfigError, OSError) as error:
+    except (KubeconfigError, CredentialError) as error:
         raise CredentialsError(
             f"{cluster}: the kubeconfig can't be used",
             why=str(error),
             hint="check `kubernetes:` of the environment, or $KUBECONFIG, and the credential program that it names",
         ) from error
-    except httpx2.HTTPError as error:
-        status = error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else 0
-        if status in (401, 403):
-            hint = "renew the credentials" if status == 401 else "the user lacks the right that the message names"
-            raise CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint) from error
-        if status in _BUSY:
-            raise BusyError(
-                f"{cluster}: the Kubernetes API server has too much to do",
-                why=f"[{status}] {error}",
-                hint="run the command again a little later",
-            ) from error
-        if status and status not in _DOWN:
-            raise MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is") from error
-        if not status:
-            certificates.refuse(f"the Kubernetes API server of {cluster}", error)
-        raise _unreachable(cluster, error) from error
+    except ApiError as error:
+        raise _refused(cluster, error) from error
+
+
+def _refused(cluster: str, error: ApiError) -> MeshError:
+    if error.status in (401, 403):
+        hint = "renew the credentials" if error.status == 401 else "the user lacks the right that the message names"
+        return CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint)
+    if error.status in _BUSY:
+        return BusyError(
+            f"{cluster}: the Kubernetes API server has too much to do",
+            why=f"[{error.status}] {error}",
+            hint="run the command again a little later",
+        )
+    if error.status in _DOWN:
+        return _unreachable(cluster, error)
+    return MeshError(f"{cluster}: {error}", hint="`meshctl status` shows the cluster as it is")
 
 
 def _unreachable(cluster: str, error: Exception) -> UnreachableError:

@@ -6,19 +6,21 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
-from lightkube.resources.storage_v1 import StorageClass as StorageClassResource
-
-from meshctl.clients import accelerators, scheduling
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients import accelerators, health_events, scheduling
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
+from meshwire.kubernetes import objects
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
 
 _GIB = 1024**3
 _LAST_LINE = 300  # characters of what a container said last
@@ -41,83 +43,80 @@ def uid(cluster: ClusterAccess) -> str:
 
     Raises: CredentialsError, UnreachableError.
     """
-    client = cluster.client()
-    with translate_errors(cluster.name):
-        found = client.get(Namespace, "kube-system")
-    return str(found.metadata.uid) if found.metadata else ""
+    with cluster.connected() as client:
+        namespace = client.get(NAMESPACES, "kube-system")
+    return namespace.get("metadata", {}).get("uid", "")
 
 
 def facts(cluster: ClusterAccess) -> Facts:
     """Nodes and storage classes of an existing cluster."""
-    client = cluster.client()
-    with translate_errors(cluster.name):
-        nodes = tuple(sorted((_node(node) for node in client.list(Node)), key=lambda node: node.name))
-        classes = tuple(_storage_class(item) for item in client.list(StorageClassResource))
+    with cluster.connected() as client:
+        nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
+        classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
     return Facts(nodes=nodes, storage_classes=classes)
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
     """The pods of one workload, or of all, by name."""
-    client = cluster.client()
-    labels: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
+    labels = {"app.kubernetes.io/managed-by": "meshctl"}
     if workload:
         labels["app.kubernetes.io/name"] = workload
-    with translate_errors(cluster.name):
-        found = client.list(Pod, namespace=namespace, labels=labels)
-        return sorted((pod_state(pod) for pod in found), key=lambda pod: pod.name)
+    with cluster.connected() as client:
+        pods_of_mesh = client.list_objects(PODS, namespace=namespace, labels=labels)
+        states = health_events.explained(client, [(pod, pod_state(pod)) for pod in pods_of_mesh])
+    return sorted(states, key=lambda pod: pod.name)
 
 
 def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:
     """Those of the nodes that are gone, not ready, or not to be seen with these rights: nobody can say what still runs
     on them."""
-    client = cluster.client()
-    with translate_errors(cluster.name):
+    with cluster.connected() as client:
         return frozenset(name for name in names if not _answers(client, name))
 
 
-def _answers(client: Any, node: str) -> bool:
+def _answers(client: Client, node: str) -> bool:
     try:
-        return _is_ready(client.get(Node, node))
+        return _is_ready(client.get(NODES, node))
     except ApiError as error:
-        if error.status.code in (403, 404):
+        if error.status in (403, 404):
             return False
         raise
 
 
 def ready_nodes(cluster: ClusterAccess, mesh: str) -> dict[str, int]:
     """Ready nodes by pool of the mesh. A node without the mesh's label was given to its pool by an earlier version."""
-    client = cluster.client()
     counts: dict[str, int] = {}
-    with translate_errors(cluster.name):
-        for node in client.list(Node):
-            labels = (node.metadata.labels or {}) if node.metadata else {}
-            pool = labels.get(POOL_LABEL)
-            if pool and labels.get(MESH_LABEL, mesh) == mesh and _is_ready(node):
-                counts[pool] = counts.get(pool, 0) + 1
+    with cluster.connected() as client:
+        nodes = client.list_objects(NODES)
+    for node in nodes:
+        labels = node.get("metadata", {}).get("labels") or {}
+        pool = labels.get(POOL_LABEL)
+        if pool and labels.get(MESH_LABEL, mesh) == mesh and _is_ready(node):
+            counts[pool] = counts.get(pool, 0) + 1
     return counts
 
 
 def load_balancer(cluster: ClusterAccess, namespace: str, service: str) -> str:
     """Address (IP or host name) of a LoadBalancer Service; empty when it has none yet."""
-    client = cluster.client()
-    with translate_errors(cluster.name):
-        found = client.get(Service, service, namespace=namespace)
-    ingress = (found.status.loadBalancer.ingress if found.status and found.status.loadBalancer else None) or []
-    return str(ingress[0].ip or ingress[0].hostname or "") if ingress else ""
+    with cluster.connected() as client:
+        status = client.get(SERVICES, service, namespace=namespace).get("status", {})
+    ingress = status.get("loadBalancer", {}).get("ingress") or [objects.Ingress()]
+    return ingress[0].get("ip") or ingress[0].get("hostname") or ""
 
 
-def _node(node: Any) -> ObservedNode:
-    labels = node.metadata.labels or {}
-    capacity = (node.status.allocatable or node.status.capacity or {}) if node.status else {}
-    total = (node.status.capacity or capacity) if node.status else {}
+def _node(node: objects.Node) -> ObservedNode:
+    metadata, status = node.get("metadata", {}), node.get("status", {})
+    labels = metadata.get("labels") or {}
+    capacity = status.get("allocatable") or status.get("capacity") or {}
+    total = status.get("capacity") or capacity
     rdma = {
         name: int(quantity(count)) for name, count in sorted(capacity.items()) if name.startswith(_rdma_resources())
     }
     gpus = accelerators.of_node(labels, capacity)
     return ObservedNode(
-        name=node.metadata.name,
+        name=metadata.get("name", ""),
         labels=labels,
-        ready=_is_ready(node) and not (node.spec and node.spec.unschedulable),
+        ready=_is_ready(node) and not node.get("spec", {}).get("unschedulable"),
         gpu_model=gpus.model,
         gpu_count=gpus.count,
         gpu_memory_gib=gpus.memory_gib,
@@ -138,56 +137,67 @@ def _node(node: Any) -> ObservedNode:
     )
 
 
-def _taints(node: Any) -> tuple[Taint, ...]:
-    listed = (node.spec.taints if node.spec else None) or ()
-    return tuple(Taint(key=taint.key, value=taint.value or "", effect=taint.effect) for taint in listed)
+def _taints(node: objects.Node) -> tuple[Taint, ...]:
+    listed = node.get("spec", {}).get("taints") or []
+    return tuple(
+        Taint.model_validate({"key": taint["key"], "value": taint.get("value") or "", "effect": taint["effect"]})
+        for taint in listed
+    )
 
 
 def _rdma_resources() -> tuple[str, ...]:
     return tuple(name for platform in registry.platforms() for name in platform.fabric.resources)
 
 
-def _storage_class(item: Any) -> StorageClass:
-    annotations = item.metadata.annotations or {}
-    default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
-    return StorageClass(name=item.metadata.name, provisioner=item.provisioner, default=default)
+def _storage_class(item: objects.StorageClass) -> StorageClass:
+    metadata = item.get("metadata", {})
+    default = (metadata.get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    return StorageClass(name=metadata.get("name", ""), provisioner=item.get("provisioner", ""), default=default)
 
 
-def _is_ready(node: Any) -> bool:
-    conditions = (node.status.conditions or []) if node.status else []
-    return any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
+def _is_ready(node: objects.Node) -> bool:
+    conditions = node.get("status", {}).get("conditions") or []
+    return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
 
-def pod_state(pod: Any) -> PodState:
-    """What the API says of a pod (`lightkube` Pod), in short."""
-    statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])] if pod.status else []
-    conditions = {condition.type: condition for condition in (pod.status.conditions or [])} if pod.status else {}
-    reason = next(filter(None, map(_container_reason, statuses)), "")
-    scheduled = conditions.get("PodScheduled")
-    if scheduled is not None and scheduled.status == "False":
-        reason = scheduling.in_words(scheduled.message or "") or scheduled.reason or reason
-    ready = conditions.get("Ready")
+def pod_state(pod: objects.Pod) -> PodState:
+    """What the API says of a pod, in short."""
+    metadata, spec, status = pod.get("metadata", {}), pod.get("spec", {}), pod.get("status", {})
+    containers = container_statuses(pod)
+    conditions = {condition.get("type"): condition for condition in status.get("conditions") or []}
+    reason = next(filter(None, map(_container_reason, containers)), "")
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
     return PodState(
-        name=pod.metadata.name,
-        workload=(pod.metadata.labels or {}).get("app.kubernetes.io/name", ""),
-        phase=(pod.status.phase or "Unknown") if pod.status else "Unknown",
-        ready=ready is not None and ready.status == "True",
-        node=(pod.spec.nodeName or "") if pod.spec else "",
-        restarts=sum(status.restartCount or 0 for status in statuses),
+        name=metadata.get("name", ""),
+        workload=(metadata.get("labels") or {}).get("app.kubernetes.io/name", ""),
+        phase=status.get("phase") or "Unknown",
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        node=spec.get("nodeName") or "",
+        restarts=sum(container.get("restartCount", 0) for container in containers),
         reason=reason,
-        stopping=bool(pod.metadata.deletionTimestamp and pod.spec and pod.spec.nodeName),
-        grace_s=(pod.spec.terminationGracePeriodSeconds or 0) if pod.spec else 0,
+        stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
+        grace_s=spec.get("terminationGracePeriodSeconds") or 0,
     )
 
 
-def _container_reason(status: Any) -> str:
+def container_statuses(pod: objects.Pod) -> list[objects.ContainerStatus]:
+    """Of all containers, those that run first in front."""
+    status = pod.get("status", {})
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _container_reason(container: objects.ContainerStatus) -> str:
     """Why a container doesn't run, or how it ended the last time; empty when it never ended badly."""
-    state, last = status.state, status.lastState
-    ended = (state and state.terminated) or (last and last.terminated)
-    waits = (state and state.waiting and state.waiting.reason) or ""
-    if not ended or not ended.exitCode:
-        return str(waits)
-    killed = f" ({ended.reason})" if ended.reason and ended.reason != "Error" else ""
-    said = (ended.message or "").strip().rpartition("\n")[2].strip()[:_LAST_LINE]
-    told = f": {said}" if said else ""
-    return f"{waits}{', ' if waits else ''}{status.name} ended with exit code {ended.exitCode}{killed}{told}"
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    ended = state.get("terminated") or last.get("terminated") or {}
+    waits = (state.get("waiting") or {}).get("reason") or ""
+    if not ended.get("exitCode"):
+        return waits
+    reason = ended.get("reason", "")
+    killed = f" ({reason})" if reason and reason != "Error" else ""
+    last_line = (ended.get("message") or "").strip().rpartition("\n")[2].strip()[:_LAST_LINE]
+    words = f": {last_line}" if last_line else ""
+    name, code = container.get("name", ""), ended.get("exitCode")
+    return f"{waits}{', ' if waits else ''}{name} ended with exit code {code}{killed}{words}"

@@ -67,9 +67,9 @@ class BucketRuns:
 
     def _run(self, deployment: Deployment, *, quiet: bool = False) -> tuple[StackRun, StackState, Deployment]:
         """The run, the stack's state before it, and the deployment whose buckets it declares."""
-        if not deployment.object_stores:
+        if all(store.is_adopted for store in deployment.object_stores):  # a run of nothing would be one of everything
             raise UsageError(
-                f"{self.mesh} has no object storage",
+                f"{self.mesh} has no object storage of its own in {deployment.environment}",
                 hint=f"`meshctl up {deployment.environment}` brings up everything else",
             )
         state = self.make_run(deployment.environment, None).state()

@@ -10,8 +10,7 @@ from typing import Any
 
 import pulumi
 
-from meshctl.clients import clusters
-from meshctl.deploy.guards import cluster_identity, given_fabrics, upgrade
+from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.secrets import secret_revisions
@@ -36,8 +35,7 @@ def declare_environment(
     deferred |= kept_values
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
-    as_running = upgrade.with_running_version if clusters.is_made(deployment) else given_fabrics.kept
-    declared = as_running(deployment, state)
+    declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
     declared = finished_jobs.with_finished_marks(declared, state) if keep_marks else declared
     uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster
     declare = registry.platform(deployment.provider).declare

@@ -18,16 +18,18 @@ _SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
 
 def notes(deployment: Deployment, state: StackState) -> list[str]:
     """One for each such workload. `state`: before the run."""
-    saved = {resource.name: resource.inputs.get("spec") or {} for resource in state.of_type(*_SERVERS)}
-    found = []
+    saved_specs = {resource.name: resource.inputs.get("spec") or {} for resource in state.of_type(*_SERVERS)}
+    all_notes = []
     for workload in deployment.workloads:
-        if workload.is_job or not saved:
+        if workload.is_job or not saved_specs:
             continue
         item = platform.server(deployment, workload)
-        texts = list(_rewritten_texts(saved[item.name], item.manifest["spec"])) if saved.get(item.name) else []
+        texts = (
+            list(_rewritten_texts(saved_specs[item.name], item.manifest["spec"])) if saved_specs.get(item.name) else []
+        )
         if texts:
-            found.append(_note(workload.name, texts))
-    return found
+            all_notes.append(_note(workload.name, texts))
+    return all_notes
 
 
 def _note(workload: str, texts: list[str]) -> str:

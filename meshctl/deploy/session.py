@@ -26,7 +26,14 @@ from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.fields.ownership import Ownership
-from meshctl.deploy.guards import cluster_identity, given_fabrics, preconditions, protection, volume_sizes
+from meshctl.deploy.guards import (
+    cluster_identity,
+    given_fabrics,
+    preconditions,
+    protection,
+    running_pods,
+    volume_sizes,
+)
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_reruns, job_states
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.preview import PreviewReads
@@ -40,6 +47,7 @@ from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, EngineError, JobsFailedError, MeshError, UnreachableError
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import DeployState
@@ -110,14 +118,14 @@ class Session:
         )
         with ThreadPoolExecutor(max_workers=7) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
-            kept = pool.submit(lambda: given_fabrics.kept(deployment, state.result()))
-            owned = pool.submit(lambda: drift_check.read_ownership(kept.result(), state.result(), self.take_over))
-            unchanged = pool.submit(lambda: self._unchanged_jobs(kept.result(), state.result()))
+            running = pool.submit(lambda: running_pods.with_running_pods(deployment, state.result()))
+            owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), self.take_over))
+            unchanged = pool.submit(lambda: self._unchanged_jobs(running.result(), state.result()))
             dns_records = pool.submit(self._dns_records_after, state)
-            allowed = pool.submit(lambda: self._check_plan(kept.result(), state.result(), cluster, owned))
+            allowed = pool.submit(lambda: self._check_plan(running.result(), state.result(), cluster, owned))
             drift = pool.submit(
                 lambda: (
-                    drift_check.detect_drift(run, kept.result(), state.result(), owned.result(), allowed.result)
+                    drift_check.detect_drift(run, running.result(), state.result(), owned.result(), allowed.result)
                     if checks_drift
                     else None
                 )
@@ -135,12 +143,13 @@ class Session:
         notes = (
             *self.remarks.get(deployment.environment, ()),
             *given_fabrics.notes(deployment, state.result()),
-            *rewritten.notes(kept.result(), state.result()),
+            *rewritten.notes(running.result(), state.result()),
+            *pod_users.notes(running.result()),
         )
         read = PreviewReads(
             state.result(), owned.result(), unchanged.result(), dns_records.result(), drift.result(), steps, notes
         )
-        return preview.plan(run, kept.result(), read, self.environments.dns)
+        return preview.plan(run, running.result(), read, self.environments.dns)
 
     def _dns_records_after(self, state: Future[StackState]) -> dict[str, DnsRecord]:
         """Runs after the state export, not in parallel with it: the program waits for the state, both are CPU-bound."""
@@ -199,7 +208,7 @@ class Session:
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         fabric_notes = given_fabrics.notes(deployment, state)
-        deployment = given_fabrics.kept(deployment, state)
+        deployment = running_pods.with_running_pods(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = drift_check.read_ownership(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.resources_with_left_fields)
@@ -221,13 +230,13 @@ class Session:
             record = run.up(state=state)
         outputs, current = self._outputs_and_dns_records(run, with_records=set_names)
         early_context.write_context_of_outputs(deployment.environment, self.folder, outputs)
-        named = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
+        with_names = deployment if set_names else deployment.model_copy(update={"endpoints": ()})
         drifted = gone_jobs.drift_with_suspended_jobs(drift.drift, deployment.marks)
         plan = plans.plan_of_run(
-            named,
+            with_names,
             owned.without_left_fields(record.steps),
             state.deployment,
-            records.dns_changes(named, current, outputs.addresses, self.environments.dns),
+            records.dns_changes(with_names, current, outputs.addresses, self.environments.dns),
             lost,
             drifted,
             (

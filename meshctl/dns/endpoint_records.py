@@ -14,7 +14,7 @@ from botocore.config import Config
 
 import stacks.edge
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session
 from meshctl.dns import records
 from meshctl.engine.run import StackRun
@@ -87,7 +87,7 @@ def hosted_zone_id(zone: str, profile: str) -> str:
     if "." not in zone:
         return zone.removeprefix("/hostedzone/")
     name = zone.rstrip(".") + "."
-    with aws_errors.translate_errors(Asked("Route 53", profile, "check the credentials' rights on the zone")):
+    with aws_errors.translate_errors(AwsRequest("Route 53", profile, "check the credentials' rights on the zone")):
         route53: Any = aws_session(profile, "us-east-1").create_client("route53", config=_PATIENCE)
         zones = route53.list_hosted_zones_by_name(DNSName=name)["HostedZones"]
     ids = [str(item["Id"]).removeprefix("/hostedzone/") for item in zones if item["Name"] == name]

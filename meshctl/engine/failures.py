@@ -60,6 +60,8 @@ HINTS = {
     "Unreachable": "check the address and the network; nothing was changed there, and the state is saved",
     "ImagePull": "check the image's name and tag, and that the nodes may pull it",
     "CrashLoop": "the container starts and exits: `kubectl logs --previous` shows its last lines",
+    "HealthCheck": "a start that takes longer needs more time: raise `health.startup`; otherwise compare the "
+    "workload's `health` (port, path, protocol) with what the program serves, and look at `kubectl logs`",
     "Unschedulable": "no node takes the pod: `kubectl describe pod` shows whether they are too small, full or tainted",
     "VolumeExpansion": "the storage class does not allow expansion: set `allowVolumeExpansion: true` on it if its "
     "driver supports that, or set the old size again",
@@ -106,6 +108,7 @@ _CODES_BY_TEXT = (
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
     # as the stand-in and the official plugin say it
     ("NoAddress", re.compile(r"no address has been assigned yet|Service was not allocated an IP address")),
+    ("HealthCheck", re.compile(r"\[code=HealthCheck\]")),
 )
 # The official kubernetes plugin refers to a page about annotations, which a mesh does not have.
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")

@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import httpx2
-
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters
+from meshctl.clients import clusters, health_checks
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
-from meshctl.deploy.guards import cluster_identity, given_fabrics, upgrade
+from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, dns_server, resolve
@@ -29,8 +28,6 @@ from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
 from meshctl.project import Project
-
-_PROBE_TIMEOUT_S = 10
 
 # subjects below the workloads: a change may replace nodes, networks or volumes that workloads are using
 _BELOW_WORKLOADS = ("cluster", "network", "pool/", "storage/")
@@ -53,7 +50,9 @@ class EngineGateway:
 
     def deployment(self, environment: str) -> Deployment:
         state = self._session.state(environment)
-        return given_fabrics.kept(upgrade.with_running_version(self._project.deployment(environment), state), state)
+        return running_pods.with_running_pods(
+            upgrade.with_running_version(self._project.deployment(environment), state), state
+        )
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         plan = self._session.plan(deployment)
@@ -128,15 +127,13 @@ class EngineGateway:
     def resolve_dns(self, host: str) -> Sequence[str]:
         return resolve(host)
 
-    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
         port = deployment.workload(endpoint.workload).ports[endpoint.port]
         try:
-            target = address_of(address)
-            with httpx2.Client(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
-                url = f"http://{target}:{port}{path}"
-                return client.get(url, headers={"Host": f"{endpoint.host}:{port}"}).status_code
-        except (httpx2.HTTPError, UnreachableError):
-            return 0
+            place = Place(address_of(address), port, endpoint.host)
+        except UnreachableError as error:
+            return Answer(ok=False, text=error.what)
+        return health_checks.ask(question, place)
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         return clusters.pods(self._access(deployment), deployment.namespace, workload)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshctl.changes.losses import Loss
+from meshctl.clients.health_checks import Answer, Question
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.store import ObjectAccess
@@ -108,8 +109,8 @@ class Gateway(Protocol):
     def resolve_dns(self, host: str) -> Sequence[str]:
         """What the zone's name server answers for `host`: addresses, or the name that it is an alias of."""
 
-    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
-        """HTTP status of GET `path` at `address`, asked as the endpoint's host; 0 when nothing answered."""
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
+        """Ask at `address` as a user of the endpoint's host would. That nothing answers is an answer, too."""
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         """The workload's pods, including those that have ended."""

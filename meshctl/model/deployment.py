@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshctl.model.health import STARTUP_S, Protocol
+
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
 MESH_LABEL: Final = "meshctl.dev/mesh"
 POOL_LABEL: Final = "meshctl.dev/pool"
@@ -23,6 +25,7 @@ Provider = str  # the name of a platform: see meshctl.platforms
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
 WorkloadKind = Literal["inference", "training", "service", "batch"]
+User = int | Literal["image", "root"]
 
 
 class Value(BaseModel):
@@ -160,6 +163,7 @@ class ObjectStore(Value):
     addressing: Literal["auto", "path", "virtual"] = "auto"
     pod_endpoint: str = ""  # what pods use when that differs (CoreWeave's LOTA cache)
     ephemeral: bool = False
+    is_adopted: bool = added_later(False)  # a bucket of somebody else: never created, changed or deleted by meshctl
     price: Price
 
     @property
@@ -205,8 +209,13 @@ class Mount(Value):
 
 
 class Health(Value):
-    path: str
+    """How a workload is asked. `path` and `live` only by HTTP; `live` "" = liveness is asked as readiness is."""
+
+    path: str = ""
     port: str
+    protocol: Protocol = added_later("http")
+    live: str = added_later("")
+    startup_s: int = added_later(STARTUP_S)
 
 
 class Metrics(Value):
@@ -241,6 +250,8 @@ class Workload(Value):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = added_later("")  # "" = the image's
+    user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
+    root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
     env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
     # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
     labels: dict[str, str] = added_later({})
@@ -248,6 +259,8 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     secrets: dict[str, str] = {}  # env name -> secret name
+    files: dict[str, str] = added_later({})  # path in the pod -> text
+    secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
     accelerators: int = 0
     cpu: float = 0
     memory_gib: float = 0

@@ -138,12 +138,25 @@ class FabricOptions(FabricSettings):
     networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
 
 
+def _bucket_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise ValueError(f'"{text}" is not the name of a bucket; write it without s3:// and without a path')
+    return text
+
+
+class ExistingStorage(Section):
+    """Storage that exists already: used, and never created, changed or deleted by meshctl."""
+
+    bucket: Annotated[str, AfterValidator(_bucket_name)]
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
     provider: str
     region: Text | None = None
     prices: Prices = Field(default_factory=dict)
+    storage: dict[Text, ExistingStorage] = Field(default_factory=dict)
     workloads: dict[Text, WorkloadOverrides] = Field(default_factory=dict)  # "*" holds for all
     images: dict[Text, Text] = Field(default_factory=dict)  # the beginning of images' names -> where they are here
     fabric: FabricSettings = FabricSettings()

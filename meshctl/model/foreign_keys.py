@@ -14,13 +14,17 @@ _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
-_HEALTH = "write `health: {path: /health, port: NAME}`; startup, readiness and liveness follow from it"
+_HEALTH = (
+    "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
+)
 _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
 _SCALING = f"{_NOT_YET}: `replicas` is a number"
 _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
 _SIDECAR = f"{_NOT_YET}: a pod has one container; run the second program as a workload of its own"
 _VOLUMES = "declare it under `storage` of the mesh, and mount it: `mounts: {NAME: {path: /data}}`"
 _ACCOUNT = "each workload has a service account of its own, which may use the buckets that it mounts, and nothing else"
+_FILES = "write `files: {/etc/app.yaml: app.yaml}`: a path in the pods, and a file beside mesh.yaml"
+_USER = "write `user: root`, `user: image` or a number; without it pods run as user 1000, see docs/container.md"
 _SHM = "not needed: pods with accelerators have /dev/shm without the limit of 64 MiB"
 _PULL = "not needed: give a changed image a new tag or digest, and pods are started with it"
 _PRIORITY = f"{_NOT_YET}: it follows from `kind`: inference, service, training, batch"
@@ -34,7 +38,10 @@ _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(
 _EXPOSED = "the load balancer of an endpoint is public and passes TCP on; let the workload ask for credentials"
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
-_EXISTING = f"{_NOT_YET}: `up` makes storage of its own; copy what is there into it"
+_EXISTING = (
+    "name a bucket in environments.yaml, `storage: {NAME: {bucket: BUCKET}}`; file systems and claims that exist are "
+    f"{_NOT_YET}"
+)
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
 _COUNT_OF_NODES = "write `nodes: N`, or `nodes: {min: N, max: M}`"
@@ -49,8 +56,8 @@ _OF_WORKLOAD = {
     "autoscaling": _SCALING,
     "backoffLimit": _RETRIES,
     "completions": "write `replicas: N`: each of the N pods of a batch job must complete once",
-    "config": f"{_NOT_YET}: put files into the image, or values into `env`",
-    "configMaps": f"{_NOT_YET}: put files into the image, or values into `env`",
+    "config": _FILES,
+    "configMaps": _FILES,
     "containers": _SIDECAR,
     "cpu": _RESOURCES,
     "dependsOn": _ORDER,
@@ -96,7 +103,7 @@ _OF_WORKLOAD = {
     "runtimeClassName": _PLACED_BY_POOL,
     "scale": _SCALING,
     "schedule": f"{_NOT_YET}: a batch job runs once; start it by `meshctl restart NAME` from a scheduler of yours",
-    "securityContext": f"{_NOT_YET}: pods run as user 1000 without privileges, see docs/container.md",
+    "securityContext": _USER,
     "serviceAccount": _ACCOUNT,
     "serviceAccountName": _ACCOUNT,
     "serviceMonitor": _METRICS,
@@ -177,12 +184,6 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "nvidia.com/gpu": "write `accelerators: 1`",
         "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
     },
-    ("workloads", "*", "health"): {
-        "httpGet": "write `path` and `port` here",
-        "initialDelaySeconds": "not needed: a start may take 30 minutes",
-        "periodSeconds": "not needed: pods are asked every 5 s",
-        "timeoutSeconds": "not needed: an answer may take 5 s",
-    },
     ("workloads", "*", "mounts", "*"): {
         "mountPath": "write `path`",
         "ro": "write `readOnly: true`",
@@ -241,7 +242,8 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
     ("workloads", "*", "command"): "[python, serve.py]",
     ("workloads", "*", "env"): "{LOG_LEVEL: info}",
-    ("workloads", "*", "health"): "{path: /health, port: http}",
+    ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
+    ("workloads", "*", "health"): "{port: http, path: /health}",
     ("workloads", "*", "mounts"): "{weights: {path: /models}}",
     ("workloads", "*", "mounts", "*"): "{path: /models}",
     ("workloads", "*", "ports"): "{http: 8000}",

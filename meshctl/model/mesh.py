@@ -16,12 +16,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
 from pydantic.alias_generators import to_camel
 
+from meshctl.errors import Diagnostic
+from meshctl.model import pod_files
+from meshctl.model.health import HealthForm, Protocol, Startup, UrlPath
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -37,7 +41,6 @@ _IMAGE = (
 _PATH = r"^/[^:]+$"
 # where a mount can't be used, and why
 _TAKEN_PATHS = {
-    "/root": "pods run as user 1000, who can't enter it",
     "/proc": "the kernel's own",
     "/sys": "the kernel's own",
     "/dev/shm": "shared memory is mounted there",  # noqa: S108
@@ -45,6 +48,7 @@ _TAKEN_PATHS = {
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
 MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words of an accelerator's name that every one of them has
+_MOST_USERS = 2**31 - 1  # Kubernetes takes no higher number of a user
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -125,13 +129,34 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _file_path(text: str) -> str:
+    if text.endswith("/"):
+        raise ValueError(f'"{text}" is a folder; write the path of the file itself')
+    path = _absolute(text)
+    if len(pod_files.key_of(path)) > pod_files.MOST_KEY:
+        raise ValueError(f'"{text}" is too long for the path of a file; write a shorter one')
+    return path
+
+
+def _secret_key(text: str) -> str:
+    return _file_path(text) if text.startswith("/") else _env_name(text)
+
+
 def _working_dir(text: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not text.startswith("/") or ".." in parts or not text.isprintable():
         raise ValueError(f'"{text}" is not an absolute path without ".."; write it like /app')
-    if parts[:1] == ["root"]:
-        raise ValueError(f'"{text}" can\'t be used: {_TAKEN_PATHS["/root"]}')
     return text
+
+
+def _user(value: object) -> object:
+    if value in ("image", "root") or (
+        isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_USERS
+    ):
+        return value
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError("user 0 is root; write `user: root`")
+    raise ValueError(f"must be image, root or the number of a user from 1 to {_MOST_USERS}")
 
 
 def _one_or_many(value: object) -> object:
@@ -178,6 +203,8 @@ WorkloadName = Annotated[DnsLabel, AfterValidator(_workload_name)]
 Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": _HOST})]
 EnvName = Annotated[str, AfterValidator(_env_name), Field(json_schema_extra={"pattern": _ENV_NAME})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"pattern": _PATH})]
+FilePath = Annotated[str, AfterValidator(_file_path), Field(json_schema_extra={"pattern": _PATH})]
+SecretKey = Annotated[str, AfterValidator(_secret_key), Field(json_schema_extra={"pattern": f"{_ENV_NAME}|{_PATH}"})]
 WorkingDir = Annotated[str, AfterValidator(_working_dir), Field(json_schema_extra={"pattern": "^/"})]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
@@ -186,7 +213,12 @@ PortName = Annotated[str, AfterValidator(_port_name), Field(json_schema_extra={"
 Image = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"pattern": _IMAGE})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Argument = Annotated[str, AfterValidator(_no_nul)]  # or the value of a variable
+HealthPath = Annotated[UrlPath, AfterValidator(_printable)]
 PortReference = Annotated[Text, BeforeValidator(_port_reference, json_schema_input_type=Text)]
+User = Annotated[
+    Annotated[int, Field(ge=1, le=_MOST_USERS)] | Literal["image", "root"],
+    BeforeValidator(_user),
+]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
@@ -305,8 +337,14 @@ class Resources(Section):
 
 
 class Health(Section):
-    path: Annotated[str, Field(pattern="^/"), AfterValidator(_printable)]
+    """Without `path` a connection counts. `protocol` None: http with a path, else tcp. `live`: a path of its own for
+    the question whether to start the container again; `startup_s`: how long a start may take."""
+
     port: PortReference
+    path: HealthPath | None = None
+    protocol: Protocol | None = None
+    live: HealthPath | None = None
+    startup_s: Startup | None = Field(None, alias="startup")
 
 
 class Metrics(Section):
@@ -337,7 +375,10 @@ class Checkpoint(Section):
 
 
 class Workload(Section):
-    """`replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
+    """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
+    text `Mesh.text` has.
+
+    `replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
@@ -348,12 +389,14 @@ class Workload(Section):
     command: tuple[Argument, ...] = ()
     args: tuple[Argument, ...] = ()
     working_dir: WorkingDir | None = None
+    user: User | None = None
     env: dict[EnvName, Argument] = {}
     before: tuple[Before, ...] = ()
-    secrets: dict[EnvName, DnsLabel] = {}
+    secrets: dict[SecretKey, DnsLabel] = {}
+    files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
-    health: Health | None = None
+    health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
@@ -383,3 +426,21 @@ class Mesh(Section):
     endpoints: dict[DnsLabel, Endpoint] = {}
     blueprints: dict[str, dict[str, Any]] = {}
     limits: Limits = Limits()
+    _mistakes: tuple[Diagnostic, ...] = PrivateAttr(())
+    _texts: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def mistakes(self) -> tuple[Diagnostic, ...]:
+        """What forbids to bring the mesh up, and not to look at what is up or to delete it: an older version may have
+        allowed it. Found by `load`, raised by `resolve`."""
+        return self._mistakes
+
+    def text(self, file: str) -> str:
+        """The text of a file that `files` of a workload names; `load` has read it."""
+        return self._texts[file]
+
+    def with_findings(self, mistakes: tuple[Diagnostic, ...], texts: dict[str, str]) -> Mesh:
+        """The mesh with what `load` found beside the file itself: mistakes, and the texts of files by their names."""
+        copy = self.model_copy()
+        copy._mistakes, copy._texts = mistakes, texts
+        return copy

@@ -24,6 +24,11 @@ def workload_secret(workload: str) -> str:
     return f"{workload}-secrets"
 
 
+def workload_files(workload: str) -> str:
+    """The ConfigMap of its files."""
+    return f"{workload}-files"
+
+
 def registry_secret(secret: str) -> str:
     return f"registry-{secret}"
 

@@ -10,11 +10,13 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from meshctl.model import object_names
+from meshctl.model import health as health_words
+from meshctl.model import object_names, pod_users
 from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
+_JOBS = ("training", "batch")  # kinds of workloads that run to an end of their own
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
 
 
@@ -31,6 +33,39 @@ def check_mesh(data: object) -> list[Problem]:
     """
     mesh = _mapping(data)
     return [*_pools(mesh), *_storage(mesh), *_workloads(mesh), *_endpoints(mesh), *_object_names(mesh)]
+
+
+def check_jobs(data: object) -> list[Problem]:
+    """What asks for requests to the pods of jobs, which older versions took. It forbids to bring the mesh up, and not
+    to look at what is up or to delete it: see `Mesh.mistakes`."""
+    mesh = _mapping(data)
+    workloads = _mapping(mesh.get("workloads"))
+    problems: list[Problem] = []
+    for name, workload in _items(mesh, "workloads"):
+        if workload.get("kind") in _JOBS and workload.get("health") is not None:
+            problems.append((("workloads", name, "health"), _no_health(workload["kind"])))
+    for name, endpoint in _items(mesh, "endpoints"):
+        target = _mapping(workloads.get(str(endpoint.get("workload"))))
+        if target.get("kind") in _JOBS:
+            message = _no_endpoint(str(endpoint["workload"]), target["kind"])
+            problems.append((("endpoints", name, "workload"), message))
+    return problems
+
+
+def _no_health(kind: str) -> str:
+    return (
+        f"a {kind} job has no health: nobody sends it requests, and a pod of it runs until its program ends, which is"
+        " how it is known to be alive. Remove `health`, or use `kind: service` for what answers requests"
+    )
+
+
+def _no_endpoint(name: str, kind: str) -> str:
+    pods = "rank of the gang" if kind == "training" else "pod of the job"
+    message = (
+        f'"{name}" is a {kind} job: its endpoint would send requests to every {pods}. Remove the endpoint, or use'
+        " `kind: service` for what answers requests"
+    )
+    return f"{message}; inside the mesh rank 0 is reached at {name}-0.{name}" if kind == "training" else message
 
 
 def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
@@ -87,6 +122,24 @@ def check_overrides(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
+def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
+    """What environments.yaml says of storage that the mesh doesn't have, or that can't be a bucket."""
+    declared = dict(_items(_mapping(mesh), "storage"))
+    problems: list[Problem] = []
+    for name, environment in _items(_mapping(environments), "environments"):
+        buckets: dict[str, str] = {}
+        for storage, existing in _items(environment, "storage"):
+            at: Path = ("environments", name, "storage", storage)
+            problems.extend(missing(at, "storage", storage, declared))
+            kind = declared.get(storage, {}).get("kind", "object")
+            if kind != "object":
+                problems.append((at, f"only storage of kind object can be a bucket that exists; this is {kind}"))
+            bucket = existing.get("bucket")
+            if isinstance(bucket, str) and buckets.setdefault(bucket, storage) != storage:
+                problems.append(((*at, "bucket"), f'"{bucket}" is used for storage {buckets[bucket]}, too'))
+    return problems
+
+
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
     fabrics = _mapping(mesh.get("fabrics"))
     for name, pool in _items(mesh, "pools"):
@@ -111,9 +164,12 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        yield from _closed_to_user(workload, at)
+        yield from _file_paths(workload, at)
         ports = _mapping(workload.get("ports"))
         health = _mapping(workload.get("health"))
         yield from missing((*at, "health", "port"), "port", health.get("port"), ports)
+        yield from (((*at, "health", key), message) for key, message in health_words.problems(health))
         yield from missing((*at, "metrics", "port"), "port", _mapping(workload.get("metrics")).get("port"), ports)
         yield from _twice(ports, (*at, "ports"), "port number")
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
@@ -151,6 +207,70 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
     if isinstance(storage, str) and storage in local:
         yield where, "local storage goes with its pod, and checkpoints with it; use an object store or a file system"
+
+
+def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    """Paths below /root, which other users than root can't enter."""
+    user = workload.get("user", pod_users.DEFAULT_ID)
+    if user in ("root", "image"):
+        return
+    mounts = _mapping(workload.get("mounts"))
+    paths: list[tuple[Path, object]] = [((*at, "workingDir"), workload.get("workingDir"))]
+    paths += [((*at, "mounts", name, "path"), _mapping(mount).get("path")) for name, mount in mounts.items()]
+    paths += [(where, path) for where, path in _paths_of_files(workload, at)]
+    for where, path in paths:
+        parts = [part for part in path.split("/") if part not in ("", ".")] if isinstance(path, str) else []
+        if parts[:1] == ["root"] and ".." not in parts:
+            hint = "use another folder and tell the program (HF_HOME for models of Hugging Face)"
+            if where[-1] == "workingDir":
+                hint = "use another folder"
+            yield (
+                where,
+                f"\"{path}\" can't be used: pods run as user {user}, who can't enter it;"
+                f" write `user: root` for this workload, or {hint}",
+            )
+
+
+def files(data: object) -> list[tuple[Path, str]]:
+    """The files beside mesh.yaml that workloads name: where, and their names."""
+    named: list[tuple[Path, str]] = []
+    for name, workload in _items(_mapping(data), "workloads"):
+        entries = _mapping(workload.get("files")).items()
+        named += [
+            (("workloads", name, "files", path), file) for path, file in entries if isinstance(file, str) and file
+        ]
+    return named
+
+
+def _paths_of_files(workload: dict[str, Any], at: Path) -> list[tuple[Path, str]]:
+    """Where the workload wants files in its pods, those of secrets included."""
+    return [
+        ((*at, key, path), path)
+        for key in ("files", "secrets")
+        for path in _mapping(workload.get(key))
+        if isinstance(path, str) and path.startswith("/")
+    ]
+
+
+def _file_paths(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    """Each path holds one thing: a mount, a file, or a folder with some of them."""
+    mounts = {
+        str(_normal(path)): f"the mount of storage {name}"
+        for name, mount in _mapping(workload.get("mounts")).items()
+        if isinstance(path := _mapping(mount).get("path"), str)
+    }
+    taken: dict[str, str] = {}
+    for where, path in _paths_of_files(workload, at):
+        owners = {**mounts, **taken}
+        over = next((owner for owner in owners if f"{path}/".startswith(f"{owner}/")), None)
+        below = next((owner for owner in owners if owner.startswith(f"{path}/")), None)
+        if over == path:
+            yield where, f'"{path}" is taken by {owners[path]} already'
+        elif over is not None:
+            yield where, f'"{path}" lies inside of {owners[over]} at {over}; choose a path outside of it'
+        elif below is not None:
+            yield where, f'"{path}" is a file, and {owners[below]} at {below} needs it to be a folder'
+        taken.setdefault(path, f"the file in {where[-2]}")
 
 
 def _normal(path: object) -> object:

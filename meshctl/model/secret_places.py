@@ -49,13 +49,14 @@ _KEYS: Final[tuple[tuple[_Pattern, str], ...]] = (
     (
         (*_VARIABLES, _ANY),
         'a key here must be the name of an environment variable (letters, digits and "_", no digit first, not MESH_…),'
-        " like HF_TOKEN: hf-token (what stands here is not shown)",
+        " like HF_TOKEN: hf-token, or the path of a file in the pod, like /run/secrets/hf: hf-token: absolute, in its"
+        " shortest form, not below /proc, /sys, /dev/shm or /etc/meshctl (what stands here is not shown)",
     ),
     ((*_SOURCES, _ANY), _NAME),
 )
-# the form of a key that may be shown: of a variable, of a secret, of where a secret is read
+# the form of a key that may be shown: of a variable or a file, of a secret, of where a secret is read
 _SHOWN_KEYS: Final[tuple[tuple[_Pattern, str], ...]] = (
-    ((*_VARIABLES, _ANY), r"[A-Za-z_][A-Za-z0-9_]*"),
+    ((*_VARIABLES, _ANY), r"[A-Za-z_][A-Za-z0-9_]*|(/[A-Za-z0-9_.-]+)+"),
     ((*_SOURCES, _ANY), r"(?=.{1,30}$)[a-z]([-a-z0-9]*[a-z0-9])?"),
     ((*_SOURCES, _ANY, _ANY), r"env|file"),
 )

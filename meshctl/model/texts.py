@@ -20,7 +20,7 @@ LONGEST_STRING: Final = 32 * 4096 - 1
 # of Kubernetes, whose store etcd takes requests of 1.5 MiB (etcd.io, "System limits"), other fields among them.
 LONGEST_TOGETHER: Final = 1024 * 1024
 
-_ELSEWHERE: Final = "put it into a file, of the image or of a storage that the workload mounts"
+_ELSEWHERE: Final = "put it into a file: one of `files`, of the image or of a storage that the workload mounts"
 
 
 def check_mesh(data: object) -> Iterator[Problem]:

@@ -143,6 +143,14 @@ def size_text(size: float) -> str:
     raise AssertionError(size)
 
 
+def seconds_text(seconds_: int) -> str:
+    """Seconds as a mesh has them: `90s`, `30m`, `2h`."""
+    unit, length_s = next(
+        (unit, length_s) for unit, length_s in (("h", 3600), ("m", 60), ("s", 1)) if not seconds_ % length_s
+    )
+    return f"{seconds_ // length_s}{unit}"
+
+
 def _schema(read: Callable[[object], Any], pattern: str, example: str) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
@@ -155,7 +163,8 @@ Gib = Annotated[float, *_schema(gib, _pattern(_BYTES), "80GB")]
 Gigabytes = Annotated[float, *_schema(gigabytes, _pattern(_BYTES), "10TB")]
 Gbps = Annotated[float, *_schema(gbps, _pattern(_GBPS), "400Gbps")]
 Mbps = Annotated[float, *_schema(mbps, _pattern(_MBPS), "1.2GB/s")]
-Seconds = Annotated[int, *_schema(seconds, _pattern(_SECONDS), "120s")]
+SECONDS_PATTERN = _pattern(_SECONDS)
+Seconds = Annotated[int, *_schema(seconds, SECONDS_PATTERN, "120s")]
 Usd = Annotated[float, *_schema(usd, _pattern(_USD), "1500 USD")]
 UsdPerHour = Annotated[float, *_schema(usd_per_hour, _pattern(_USD_PER_HOUR), "21.50 USD/h")]
 Cores = Annotated[

@@ -16,7 +16,7 @@ from typing import Any
 import botocore.exceptions
 
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import Keys, s3_client_with_keys
 from meshctl.errors import CredentialsError, MigrationError
 from meshctl.objects.store import ObjectAccess
@@ -122,7 +122,9 @@ def translate_errors(access: ObjectAccess) -> Iterator[None]:
     another MigrationError."""
     store_url = f"s3://{access.bucket}" + (f" at {access.endpoint}" if access.endpoint else "")
     hint = "check the profile's credentials and permissions, and that the store is up"
-    with aws_errors.translate_errors(Asked(store_url, None, hint, denied=CredentialsError, failure=MigrationError)):
+    with aws_errors.translate_errors(
+        AwsRequest(store_url, None, hint, denied=CredentialsError, failure=MigrationError)
+    ):
         try:
             yield
         except botocore.exceptions.ClientError as error:

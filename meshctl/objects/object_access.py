@@ -15,7 +15,7 @@ import botocore.exceptions
 import botocore.session
 
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session, s3_client
 from meshctl.errors import UsageError
 from meshctl.model import addresses
@@ -61,7 +61,9 @@ def with_saved_names(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the bucket names that are in the state: an existing bucket is never renamed."""
     names = {bucket.urn.rpartition("::")[2]: str(bucket.inputs["Bucket"]) for bucket in state.of_type(BUCKET)}
     stores = tuple(
-        store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
+        store
+        if store.is_adopted
+        else store.model_copy(update={"bucket": names.get(f"storage/{store.name}:bucket", store.bucket)})
         for store in deployment.object_stores
     )
     return deployment.model_copy(update={"object_stores": stores})
@@ -192,5 +194,7 @@ def _translate_errors(store: ObjectStore) -> AbstractContextManager[None]:
     return aws_errors.translate_errors(_request(store))
 
 
-def _request(store: ObjectStore) -> Asked:
-    return Asked(f"the object store of {store.name}", store.profile, "check the profile's credentials and permissions")
+def _request(store: ObjectStore) -> AwsRequest:
+    return AwsRequest(
+        f"the object store of {store.name}", store.profile, "check the profile's credentials and permissions"
+    )

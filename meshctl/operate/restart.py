@@ -19,6 +19,7 @@ from meshctl.errors import MeshError, UsageError
 from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.operate import rollouts
+from meshctl.render import probes
 
 
 def environment_of_workload(session: Session, environments: Iterable[str], name: str) -> Deployment:
@@ -101,7 +102,8 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
     if without_a_pod:
         say(without_a_pod)
     rollouts.roll(access, deployment.namespace, name)
-    rollouts.wait(access, deployment.namespace, name, timeout_s=timeout_s or rollouts.READY_S, say=say)
+    limit_s = timeout_s or probes.rollout_s(workload)
+    rollouts.wait(access, deployment.namespace, name, timeout_s=limit_s, say=say)
     return f"{name} is rolled in {environment}"
 
 

@@ -10,32 +10,35 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.apps_v1 import Deployment as DeploymentResource
-from lightkube.resources.apps_v1 import StatefulSet
+from typing import TYPE_CHECKING, Final
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess, translate_errors
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.words import pluralize
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.objects import Server
+from meshwire.kubernetes.resources import DEPLOYMENTS, STATEFUL_SETS, Resource
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # the annotation that kubectl sets: other tools know it
 FIELD_MANAGER: Final = "meshctl-restart"
-READY_S: Final = 2400  # a pod may take half an hour to load a model
 _POLL_S = 1.0
 
 
 def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
     """Start a rollout that replaces all pods. Raises: MeshError when the workload isn't in the cluster."""
-    client = cluster.client()
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     patch = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at}}}}}
-    with translate_errors(cluster.name):
-        kind = type(_find(client, namespace, workload))
-        client.patch(kind, workload, patch, namespace=namespace, field_manager=FIELD_MANAGER)
+    with cluster.connected() as client:
+        resource, _ = _find(client, namespace, workload)
+        client.patch(
+            resource, workload, patch, kind=requests.STRATEGIC_PATCH, namespace=namespace, manager=FIELD_MANAGER
+        )
 
 
 def wait(
@@ -46,7 +49,19 @@ def wait(
     Raises: NotReadyError after the timeout, caused by the last transient error if there was one; CredentialsError,
     MeshError.
     """
-    client = cluster.client()
+    with cluster.client() as client:
+        _wait(cluster, client, namespace, workload, timeout_s=timeout_s, say=say)
+
+
+def _wait(
+    cluster: ClusterAccess,
+    client: Client,
+    namespace: str,
+    workload: str,
+    *,
+    timeout_s: float,
+    say: Callable[[str], None],
+) -> None:
     deadline = time.monotonic() + timeout_s
     last_reported = ""
     while True:
@@ -66,11 +81,11 @@ def wait(
         time.sleep(_POLL_S)
 
 
-def _missing(cluster: ClusterAccess, client: Any, namespace: str, workload: str) -> tuple[str, MeshError | None]:
+def _missing(cluster: ClusterAccess, client: Client, namespace: str, workload: str) -> tuple[str, MeshError | None]:
     """What the rollout still lacks, in words, and the transient error if the cluster did not answer."""
     try:
         with translate_errors(cluster.name):
-            return not_rolled(_find(client, namespace, workload)), None
+            return not_rolled(_find(client, namespace, workload)[1]), None
     except MeshError as error:
         if not passing.may_pass(error):
             raise
@@ -85,28 +100,27 @@ def _why_of_pods(cluster: ClusterAccess, namespace: str, workload: str) -> str:
     return ""
 
 
-def _find(client: Any, namespace: str, workload: str) -> Any:
-    for kind in (DeploymentResource, StatefulSet):
+def _find(client: Client, namespace: str, workload: str) -> tuple[Resource[Server], Server]:
+    for resource in (DEPLOYMENTS, STATEFUL_SETS):
         try:
-            return client.get(kind, workload, namespace=namespace)
+            return resource, client.get(resource, workload, namespace=namespace)
         except ApiError as error:
-            if error.status.code != 404:
+            if error.status != 404:
                 raise
     raise MeshError(f"{workload} is not in the cluster", hint="`meshctl up` brings back what is gone")
 
 
-def not_rolled(workload: Any) -> str:
+def not_rolled(workload: Server) -> str:
     """What a Deployment or StatefulSet still lacks, in words; "" when all its pods are new and ready. PURE.
 
     Source of the rules: kubectl rollout status.
     """
-    spec, status = workload.spec, workload.status
-    wanted = 1 if spec.replicas is None else int(spec.replicas)
-    observed = int((status and status.observedGeneration) or 0)
-    if status is None or observed < int(workload.metadata.generation or 0):
+    status = workload.get("status", {})
+    wanted = workload.get("spec", {}).get("replicas", 1)
+    if not status or status.get("observedGeneration", 0) < workload.get("metadata", {}).get("generation", 0):
         return "waiting for the controller"
-    new, all_pods = int(status.updatedReplicas or 0), int(status.replicas or 0)
-    ready = int(status.availableReplicas or 0)
+    new, all_pods = status.get("updatedReplicas", 0), status.get("replicas", 0)
+    ready = status.get("availableReplicas", 0)
     if new < wanted:
         return f"{new} of {wanted} pods are new"
     if all_pods > new:

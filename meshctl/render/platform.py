@@ -9,10 +9,10 @@ import signal
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import object_names, roll_outs
+from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import object_storage, overrides, pods, registries
+from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -63,14 +63,12 @@ def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def _base(deployment: Deployment) -> list[PlatformObject]:
     kinds = sorted({workload.kind for workload in deployment.workloads})
-    locking = [w.name for w in deployment.workloads if pods.locks_memory(w, deployment.pool(w.pool))]
-    reason = f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}" if locking else ""
     values = {
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
-        # no level between allows IPC_LOCK; `warn` shows whatever else would not keep to `restricted`
-        "security_level": "privileged" if locking else "restricted",
-        "security_reason": reason,
+        # `warn` shows whatever else would not keep to `restricted`
+        "security_level": pod_users.level(deployment),
+        "security_reason": pod_security.reason(deployment),
         "accounts": [{"name": w.name, "labels": pods.labels(deployment, w)} for w in deployment.workloads],
         "priorities": [_priority(deployment, kind) for kind in kinds],
     }
@@ -108,8 +106,8 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
         if any(object_storage.endpoint_is_late(deployment, store) for store in deployment.object_stores):
             found[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
     for workload in deployment.workloads:
-        if workload.secrets:
-            entries = {variable: f"secret.{name}" for variable, name in sorted(workload.secrets.items())}
+        entries = file_mounts.secret_entries(workload)
+        if entries:
             found[object_names.workload_secret(workload.name)] = entries
     return found
 
@@ -182,7 +180,8 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
 
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    objects = [*_workload_secret(deployment, workload), *_block_claims(deployment, workload)]
+    objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
+    objects += _block_claims(deployment, workload)
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
@@ -204,10 +203,23 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    if not workload.secrets:
+    if not file_mounts.secret_entries(workload):
         return []
     name = object_names.workload_secret(workload.name)
     return [_secret(deployment, f"workload/{workload.name}:secrets", name)]
+
+
+def _workload_files(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    if not workload.files:
+        return []
+    values = {
+        "name": object_names.workload_files(workload.name),
+        "namespace": deployment.namespace,
+        "labels": pods.labels(deployment, workload),
+        "files": {pod_files.key_of(path): text for path, text in workload.files.items()},
+    }
+    manifest = _one("config-map", "ConfigMap", values)
+    return [PlatformObject(f"workload/{workload.name}:files", manifest, depends_on=(NAMESPACE,))]
 
 
 def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -245,6 +257,8 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "replicas": 0 if workload.paused else workload.replicas,
         "max_unavailable": 0 if new_first else 1,
         "max_surge": 1 if new_first else 0,
+        "ready_s": probes.ready_s(workload),
+        "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],

@@ -9,26 +9,32 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from meshctl.model import object_names, pod_variables
+from meshctl.model import object_names, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
-from meshctl.render import container_fields, literal, object_storage, overrides, registries
+from meshctl.render import (
+    container_fields,
+    file_mounts,
+    literal,
+    object_storage,
+    overrides,
+    pod_security,
+    probes,
+    registries,
+)
 
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
-# Most images have no user 1000 in /etc/passwd: it has no home, and without USER Python's getpass.getuser() fails, which
-# PyTorch calls when it is imported (github.com/pytorch/pytorch/issues/140765).
-_USER_ENV = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
-_RDMA_CAPABILITY_KINDS = ("infiniband", "roce")
 
 
 def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload."""
     pool = deployment.pool(workload.pool)
+    user = pod_users.of(workload, pool)
     env = environment(deployment, workload, pool)
     to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
@@ -38,7 +44,11 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
-        "annotations": {**network_annotations(workload, pool), **scrape_annotations(workload)},
+        "annotations": {
+            **network_annotations(workload, pool),
+            **scrape_annotations(workload),
+            **file_mounts.pod_annotations(workload),
+        },
         "selector": selector(deployment, workload),
         "image": overrides.image_here(deployment, workload.image),
         "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
@@ -57,6 +67,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
             *volumes(deployment, workload),
             *memory_volumes(workload, pool),
             *object_storage.volumes(deployment, workload),
+            *file_mounts.volumes(workload),
         ],
         "volume_mounts": [
             *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
@@ -65,10 +76,13 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
                 for volume in memory_volumes(workload, pool)
             ),
             *object_storage.volume_mounts(deployment, workload),
+            *file_mounts.volume_mounts(workload),
         ],
-        "locks_memory": locks_memory(workload, pool),
+        "pod_security": pod_security.of_pod(user),
+        "container_security": pod_security.of_container(user),
+        "staging_security": pod_security.of_staging(user),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
-        "health_port": workload.ports[workload.health.port] if workload.health else None,
+        "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
     }
@@ -101,7 +115,7 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     found = []
     if object_storage.has_secret(deployment) and object_storage.mounted_stores(deployment, workload):
         found.append(("meshctl.dev/object-storage-revision", revision_of(object_storage.SECRET)))
-    if workload.secrets:
+    if file_mounts.secret_entries(workload):
         found.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return found
 
@@ -159,15 +173,6 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
 
-def locks_memory(workload: Workload, pool: Pool) -> bool:
-    """Whether the pod needs IPC_LOCK: RDMA over InfiniBand and RoCE pins memory beyond a container's limit.
-
-    EFA does without: `stacks.aws.pools` opens the limit on its nodes, and so for users that are not root.
-    """
-    fabric = pool.fabric
-    return fabric is not None and fabric.kind in _RDMA_CAPABILITY_KINDS and fabric_count(workload, pool) > 0
-
-
 def fabric_count(workload: Workload, pool: Pool) -> int:
     return pool.fabric_devices(workload.accelerators)
 
@@ -214,8 +219,9 @@ def _bytes(gib: float) -> str:
 def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
+    own = pod_security.variables(pod_users.of(workload, pool))
     own_secret = object_names.workload_secret(workload.name)
-    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in _USER_ENV.items()}
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in own.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, platform, pods, rewriting
+from meshctl.render import container_fields, file_mounts, platform, pods, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -51,6 +51,7 @@ def _work(spec: Spec, own: frozenset[str]) -> dict[str, Any]:
         "env": {name: env[name] for name in sorted(own) if name in env},
         # a store that is written has no mount, only its URL, which differs from environment to environment
         "stores": sorted(name for name in env if _STORE_URL.match(name) and name not in own),
+        **file_mounts.work(spec["template"], main),
         "mounts": sorted((mount["name"], mount["mountPath"], bool(mount.get("readOnly"))) for mount in mounts),
     }
 

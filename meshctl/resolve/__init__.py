@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
+from meshctl.model import pod_users
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
@@ -26,8 +27,10 @@ def resolve(
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
     taken to be there.
     Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
-    used here.
+    used here; DiagnosticsError with `Mesh.mistakes`.
     """
+    if mesh.mistakes:
+        raise DiagnosticsError(list(mesh.mistakes))
     environment = environments.environments[known(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
@@ -81,7 +84,7 @@ def _deployment(
     carried: tuple[Workload, ...],
 ) -> Deployment:
     cluster = registry.platform(environment.provider).cluster
-    return Deployment(
+    deployment = Deployment(
         mesh=mesh.name,
         environment=name,
         provider=environment.provider,
@@ -98,6 +101,7 @@ def _deployment(
         endpoints=_endpoints(mesh),
         images=environment.images,
     )
+    return pod_users.with_one_user(deployment)
 
 
 def _first_zone(environment: PlatformEnvironment) -> str:
@@ -164,4 +168,4 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
-    return (*notes, *model_roll_outs.notes(deployment))
+    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment))

@@ -48,9 +48,9 @@ def choose(
     requirement, choice = tried[-1]
     if len(tried) == 1:
         return requirement, choice
-    reasons = [(each, {row.machine: row.reason for row in said.rejected}) for each, said in tried]
-    best = labelled((each, said.best) for each, said in tried if not choice.fitting)
-    hint = "; or ".join(dict.fromkeys(said.hint for _, said in tried if not choice.fitting))
+    reasons = [(each, {row.machine: row.reason for row in made.rejected}) for each, made in tried]
+    best = labelled((each, made.best) for each, made in tried if not choice.fitting)
+    hint = "; or ".join(dict.fromkeys(made.hint for _, made in tried if not choice.fitting))
     return requirement, replace(choice, rejected=rejected(reasons), best=best, hint=hint)
 
 

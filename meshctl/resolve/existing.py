@@ -91,11 +91,11 @@ def choose(
         pool: [_candidates(facts, mesh, pool, each, tolerations(each)) for each in want.alternatives]
         for pool, want in wanted.items()
     }
-    held = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
+    pool_labels = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
     taken: set[str] = set()
     for pool in sorted(wanted, key=lambda name: (_number_of_nodes(candidates[name]), name)):
         count = wanted[pool].nodes
-        picks = [_picked(each, pool, count, taken, held) for each in candidates[pool]]
+        picks = [_picked(each, pool, count, taken, pool_labels) for each in candidates[pool]]
         order = sorted(range(len(picks)), key=lambda i: -picks[i].own)  # stable: preference decides a tie
         enough = next((i for i in order if len(picks[i].nodes) >= count), None)
         index = max(order, key=lambda i: len(picks[i].nodes)) if enough is None else enough
@@ -133,10 +133,10 @@ def _number_of_nodes(candidates: list[_Candidates]) -> int:
     return len({node.name for each in candidates for node in each.nodes})
 
 
-def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], held: Mapping[str, str]) -> _Picked:
-    """`taken`: nodes that other pools have got; `held`: which pool a node is labelled for."""
-    free = [n for n in candidates.nodes if n.name not in taken and held.get(n.name, pool) == pool]
-    own = frozenset(node.name for node in free if held.get(node.name) == pool)
+def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], pool_labels: Mapping[str, str]) -> _Picked:
+    """`taken`: nodes that other pools have got; `pool_labels`: which pool a node is labelled for."""
+    free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
+    own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
     return _Picked(_pick(free, own, count, candidates.requirement), len(own))
 
 
@@ -167,8 +167,8 @@ def _elsewhere(facts: Facts, mesh: str, requirement: Requirement) -> str:
     for node in sorted(facts.nodes, key=lambda node: node.name):
         if _taken(node, mesh) and not _unfit(node, requirement):
             owners.setdefault(node.labels[MESH_LABEL], []).append(node.name)
-    told = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
-    return "; ".join(told)
+    texts = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
+    return "; ".join(texts)
 
 
 def _gap(facts: Facts, mesh: str, pool: str, count: int, rows: list[tuple[_Candidates, _Picked]]) -> Gap:
@@ -193,12 +193,12 @@ def _shortage(
 ) -> Gap:
     names = ", ".join(node.name for node in picked)
     best = f"{len(picked)} nodes: {names}" if picked else "nothing"
-    others = "; ".join([*([elsewhere] if elsewhere else []), *kept_out.words])
+    not_counted = "; ".join([*([elsewhere] if elsewhere else []), *kept_out.words])
     fewer = "lower the pool's nodes, add nodes to the cluster, or free some from another pool"
     return Gap(
         subject=f"pool/{pool}",
         wanted=f"{count} nodes with {requirement}",
-        best=f"{best} ({others})" if others else best,
+        best=f"{best} ({not_counted})" if not_counted else best,
         hint="; or ".join([*kept_out.hints, fewer]),
     )
 

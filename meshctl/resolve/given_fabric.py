@@ -54,9 +54,9 @@ def of_nodes(
 def _resource(options: FabricOptions, nodes: tuple[ObservedNode, ...]) -> str:
     """What environments.yaml names, where the nodes have it; else the common name, or the first that they have."""
     seen = {node.rdma_resource for node in nodes if node.rdma_resource}
-    named = options.resource or (_EFA if options.kind == "efa" else None)
-    if named and (not seen or any(node.rdma_devices(named) for node in nodes)):
-        return named
+    wanted = options.resource or (_EFA if options.kind == "efa" else None)
+    if wanted and (not seen or any(node.rdma_devices(wanted) for node in nodes)):
+        return wanted
     return _DEFAULT if not seen or _DEFAULT in seen else min(seen)
 
 

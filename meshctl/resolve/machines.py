@@ -163,9 +163,9 @@ def _rank(
     preference = next((i for i, wanted in enumerate(requirement.names) if _answers(machine, wanted)), 0)
     if rate is not None:
         return preference, False, rate, machine.name
-    known = list_price(machine, requirement.market, region)
-    price = known or next(iter(machine.prices), None)
-    return preference, known is None, price.usd_per_hour if price else float("inf"), machine.name
+    listed = list_price(machine, requirement.market, region)
+    price = listed or next(iter(machine.prices), None)
+    return preference, listed is None, price.usd_per_hour if price else float("inf"), machine.name
 
 
 def _answers(machine: Machine, wanted: str) -> bool:

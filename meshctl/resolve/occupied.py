@@ -25,7 +25,7 @@ class Occupied:
     def words(self) -> list[str]:
         """`6 nodes have the taint team=vision:NoSchedule`."""
         parts = [
-            f"{pluralize(len(names), 'node')} {'has' if len(names) == 1 else 'have'} {_named(taints)}"
+            f"{pluralize(len(names), 'node')} {'has' if len(names) == 1 else 'have'} {_taint_texts(taints)}"
             for taints, names in self.tainted.items()
         ]
         return parts + ([f"on {pluralize(len(self.used), 'node')} pods of others have GPUs"] if self.used else [])
@@ -52,7 +52,7 @@ def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus:
     """
     taints = keeping_out(node.taints, tolerations)
     if taints:
-        return f"has {_named(taints)}"
+        return f"has {_taint_texts(taints)}"
     if node.labels.get(POOL_LABEL) != pool and node.gpu_count - node.taken.gpus < gpus:
         return f"pods of others have {node.taken.gpus} of its {node.gpu_count} x {node.gpu_model}, wanted {gpus}"
     return ""
@@ -82,5 +82,5 @@ def taint_key(taint: Taint) -> str:
     return f"{{key: {taint.key}{f', value: {taint.value}' if taint.value else ''}}}"
 
 
-def _named(taints: tuple[Taint, ...]) -> str:
+def _taint_texts(taints: tuple[Taint, ...]) -> str:
     return f"the taint{'s' * (len(taints) > 1)} {', '.join(map(str, taints))}"

@@ -50,17 +50,17 @@ def placeable(pods: tuple[Pods, ...], nodes: Nodes) -> int:
     bound on the nodes needed says so. What lies between is allowed: a gap must be true. What has a pod on every node
     is put there first: that leaves no choice, and smaller nodes for the rest.
     """
-    others, nodes = beside_everywhere(pods, nodes)
-    wanted = sum(kind.count for kind in others)
-    settled = sum(kind.count for kind in pods) - wanted
+    other_pods, nodes = beside_everywhere(pods, nodes)
+    wanted = sum(kind.count for kind in other_pods)
+    placed = sum(kind.count for kind in pods) - wanted
     largest = tuple(max(amounts) for amounts in zip(*(free for free, _ in nodes), strict=True))
     best = 0
-    for order in _orders(others, largest):
+    for order in _orders(other_pods, largest):
         for even in (False, True):
             best = max(best, _placed(order, nodes, even=even))
             if best == wanted:
-                return settled + wanted
-    return settled + (best if _needs_more(others, largest, nodes) else wanted)
+                return placed + wanted
+    return placed + (best if _needs_more(other_pods, largest, nodes) else wanted)
 
 
 def beside_everywhere(pods: tuple[Pods, ...], nodes: Nodes) -> tuple[tuple[Pods, ...], Nodes]:

@@ -74,11 +74,11 @@ class JsonReport:
         yield "}"
 
     def _rejected(self, rows: tuple[Rejected, ...]) -> str:
-        known = self._encoded.get(id(rows))
-        if known is None or known[0] is not rows:
+        encoded = self._encoded.get(id(rows))
+        if encoded is None or encoded[0] is not rows:
             text = json.dumps([{"machine": row.machine, "reason": row.reason} for row in rows])
-            known = self._encoded[id(rows)] = (rows, text)
-        return known[1]
+            encoded = self._encoded[id(rows)] = (rows, text)
+        return encoded[1]
 
 
 def human(mesh: str, resolutions: Iterable[Resolution], *, count: int, verbose: bool) -> Iterator[str]:
@@ -121,9 +121,9 @@ def _placement(pool: Pool) -> str:
 
 def _migrate(resolution: Resolution) -> str:
     """Whether `migrate` can move the mesh to and from here: it moves object storage only."""
-    named = [f"{name} ({kind})" for name, kind in resolution.stays_behind.items()]
-    if named:
-        return f"no: {', '.join(named)} {'stays' if len(named) == 1 else 'stay'} behind"
+    names = [f"{name} ({kind})" for name, kind in resolution.stays_behind.items()]
+    if names:
+        return f"no: {', '.join(names)} {'stays' if len(names) == 1 else 'stay'} behind"
     return "yes" if resolution.deployment else "-"
 
 
@@ -198,5 +198,5 @@ def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
     return [f"  pool/{pool}: not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
-def _price_sources(named: Iterable[Price]) -> list[str]:
-    return sorted({_source(price) for price in named})
+def _price_sources(prices: Iterable[Price]) -> list[str]:
+    return sorted({_source(price) for price in prices})

@@ -27,15 +27,15 @@ def has_place(one_more: Amounts, pods: tuple[Pods, ...], nodes: Nodes) -> bool:
     the largest part of that which it can bring, of whatever resource; so many nodes as these parts sum up to can be
     blocked at most.
     """
-    others, nodes = beside_everywhere(pods, nodes)
+    other_pods, nodes = beside_everywhere(pods, nodes)
     fitting = [(free, count) for free, count in nodes if Pods(1, one_more).fit_on(free)]
     if not fitting:
         return False
     blocking = [
-        min(_least_sum(others, resource, free[resource] - want) for free, _ in fitting) if want else math.inf
+        min(_least_sum(other_pods, resource, free[resource] - want) for free, _ in fitting) if want else math.inf
         for resource, want in enumerate(one_more)
     ]
-    parts = sum(kind.count * _part(kind.wants, blocking) for kind in others)
+    parts = sum(kind.count * _part(kind.wants, blocking) for kind in other_pods)
     return math.floor(parts + _TOLERANCE) < sum(count for _, count in fitting)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -95,13 +96,32 @@ def resolve(place: Place) -> Storages:
             continue
         carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
         carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)
+        carried = _adopted(place, name, carried)
         if isinstance(carried, Gap):
             made.gaps.append(carried)
         else:
             _add(made, name, carried)
+    made.notes.extend(adoption_notes(made.object_stores))
     if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
         made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
     return made
+
+
+def _adopted(place: Place, name: str, carried: Stored | Gap) -> Stored | Gap:
+    """The existing bucket that environments.yaml names for a store, at the place where a new one would be."""
+    existing = place.environment.storage.get(name)
+    if existing is None or isinstance(carried, Gap) or not isinstance(carried.carrier, ObjectStore):
+        return carried
+    store = carried.carrier.model_copy(update={"bucket": existing.bucket, "is_adopted": True})
+    return Stored(store, f"existing bucket {existing.bucket}")
+
+
+def adoption_notes(stores: Iterable[ObjectStore]) -> list[str]:
+    """What is used and left to its owner."""
+    promise = "is used; meshctl never creates, changes or deletes it"
+    return [
+        f"storage/{store.name}: the existing bucket {store.bucket} {promise}" for store in stores if store.is_adopted
+    ]
 
 
 def _add(made: Storages, name: str, stored: Stored) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from meshctl.model import pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.platforms import registry
 
-# Pods drop the right to listen below (NET_BIND_SERVICE). The runtime can give every user all ports of a pod's network
-# (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default (github.com/containerd/containerd, pull 9348),
-# 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
+# Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
+# give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
+# (github.com/containerd/containerd, pull 9348), 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
 _FIRST_OPEN_PORT = 1024
 _KUBERNETES_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
@@ -27,11 +28,12 @@ def notes(
         yield from _registry_notes(provider, workload)
     yield from _reference_notes(workload)
     for name, port in sorted(workload.ports.items()):
-        if port < _FIRST_OPEN_PORT:
+        if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
             yield (
                 f"workload/{workload.name}: its port {name} is {port}; without rights of root a program can listen"
                 f" below {_FIRST_OPEN_PORT} only where the nodes' container runtime lets it: containerd from 2.0 on"
-                " does, containerd 1.x and CRI-O only when they are configured for it. A higher port works everywhere"
+                " does, containerd 1.x and CRI-O only when they are configured for it. A higher port works everywhere,"
+                " and so does `user: root`"
             )
     platform = registry.platform(provider)
     has_own_balancers = platform.cluster.made is not None or bool(platform.load_balancers.annotations)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
@@ -85,7 +86,9 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
-_DECIDED: Final = frozenset({"name", "replicas", "before", "health", "metrics", "mounts", "checkpoint"})
+_DECIDED: Final = frozenset(
+    {"name", "replicas", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
+)
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
 
@@ -94,11 +97,14 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
     return Workload(
         **{field: value for field in _COPIED if (value := getattr(workload, field)) is not None},
         name=name,
+        secrets={key: secret for key, secret in workload.secrets.items() if not key.startswith("/")},
+        secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
+        files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
         accelerators=resources.accelerators,
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
-        health=Health(**health.model_dump(exclude_none=True)) if health else None,
+        health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,
         before=tuple(Before(**step.model_dump()) for step in workload.before),
         metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
         staged_gib=_staged_gib(mesh, workload),
@@ -131,9 +137,9 @@ class Home:
     @property
     def node(self) -> packing.Amounts:
         """In the order of `pods_of`."""
-        known = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
+        amounts = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
         devices = (self.usable.rdma_devices, self.usable.pods)
-        return (self.pool.gpus_per_node, *(has or math.inf for has in (*known, *devices)))
+        return (self.pool.gpus_per_node, *(has or math.inf for has in (*amounts, *devices)))
 
     @property
     def nodes(self) -> packing.Nodes:
@@ -165,7 +171,7 @@ class Home:
         return sum(pods.fit_on(free) * count for free, count in self.nodes)
 
     @property
-    def others(self) -> str:
+    def pods_of_others(self) -> str:
         """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
         taken = [node.taken for node in self.usable.nodes]
         totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
@@ -181,23 +187,23 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
     """
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
-    found: list[Gap] = []
+    all_gaps: list[Gap] = []
     for workload in workloads:
         home = homes.get(workload.pool)
         if home is None:  # has a gap of its own
             continue
         impossible = _lasting_blocks(workload) or _unwritable(workload) or _too_large(workload, home)
         if impossible:
-            found.append(impossible)
+            all_gaps.append(impossible)
             continue
         if workload.replicas > home.places(pods_of(workload, home.pool)):
-            found.append(_too_many(workload, home))
+            all_gaps.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
         together = (_crowded(each, homes[name]) for each in _at_once(members))
-        found.extend([gap for gap in together if gap][:1])
-    return found
+        all_gaps.extend([gap for gap in together if gap][:1])
+    return all_gaps
 
 
 def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
@@ -245,8 +251,8 @@ def _too_large(workload: Workload, home: Home) -> Gap | None:
         (workload.cpu, usable.cpu_cores, pool.cpu_cores, "CPU cores", usable.cpu_cores > 0),
         (workload.memory_gib, usable.memory_gib, pool.memory_gib, "memory", usable.memory_gib > 0),
     )
-    for wanted, has, label, what, known in checks:
-        if known and wanted > has:
+    for wanted, has, label, what, is_known in checks:
+        if is_known and wanted > has:
             show = format_in_gib if what == "memory" else _cores
             return Gap(
                 subject=f"workload/{workload.name}",
@@ -289,7 +295,8 @@ def _too_many(workload: Workload, home: Home) -> Gap:
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{workload.replicas} pods on pool {pool.name}",
-        best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}{home.others}",
+        best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}"
+        f"{home.pods_of_others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -324,17 +331,17 @@ def _crowded(members: list[Workload], home: Home) -> Gap | None:
 
 def _listed(members: list[Workload], pool: Pool) -> str:
     """`2 pods of a (5 accelerators each) and 1 pod of b (8 CPU cores, 64 GiB memory)`."""
-    told = []
+    parts = []
     for workload in members:
         wants = zip(
             pods_of(workload, pool).wants, _TOLD[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.replicas > 1)
-        told.append(
+        parts.append(
             f"{pluralize(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else "")
         )
-    return " and ".join(told)
+    return " and ".join(parts)
 
 
 def _together(home: Home, wanted: str, best: str) -> Gap:
@@ -342,6 +349,6 @@ def _together(home: Home, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.others}",
+        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.pods_of_others}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

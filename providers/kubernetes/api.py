@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.resources import Resource, group_path
 from meshwire.marks import FIELD_MANAGER
-from providers.kubernetes.connection import ApiError
+from providers.kubernetes.connection import ApiError, Connection
 from providers.kubernetes.objects import Gvk, Json, name_of, namespace_of
 from providers.plugin.provider import ProviderError
 
-APPLY: Final = "application/apply-patch+yaml"
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
+_VALIDATION = {"fieldValidation": "Warn"}
 
 
 class NoMatchError(ProviderError):
@@ -23,103 +22,75 @@ class NoMatchError(ProviderError):
         super().__init__("NoMatch", f'no matches for kind "{gvk.kind}" in version "{gvk.api_version}"')
 
 
-@dataclass(frozen=True)
-class Resource:
-    """Where objects of a kind live: `plural` in the path, with a namespace or not."""
-
-    plural: str
-    namespaced: bool
-
-
 class Api:
     """Objects as JSON. Every method raises ApiError, UnreachableError, NoMatchError."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._kinds: dict[str, dict[str, Resource]] = {}
+        self._kinds: dict[str, dict[str, Resource[Json]]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def resource(self, gvk: Gvk) -> Resource:
+    def resource(self, gvk: Gvk) -> Resource[Json]:
         """Discovery is asked once for each group and version, and again when a kind is missing: CRDs come and go."""
-        known = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
-        if known is not None:
-            return known
+        api_resource = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
+        if api_resource is not None:
+            return api_resource
         with self._lock:
             lock = self._locks.setdefault(gvk.api_version, threading.Lock())
         with lock:
-            known = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
-            if known is None:
+            api_resource = self._kinds.get(gvk.api_version, {}).get(gvk.kind)
+            if api_resource is None:
                 self._kinds[gvk.api_version] = self._discover(gvk)
-                known = self._kinds[gvk.api_version].get(gvk.kind)
-        if known is None:
+                api_resource = self._kinds[gvk.api_version].get(gvk.kind)
+        if api_resource is None:
             raise NoMatchError(gvk)
-        return known
+        return api_resource
 
     def forget(self, gvk: Gvk) -> None:
         self._kinds.pop(gvk.api_version, None)
 
-    def _discover(self, gvk: Gvk) -> dict[str, Resource]:
+    def _discover(self, gvk: Gvk) -> dict[str, Resource[Json]]:
         try:
-            found = self._connection.request("GET", _root(gvk))
+            answer = self._connection.send(requests.get(group_path(gvk.api_version)))
         except ApiError as error:
             if error.status == 404:
                 raise NoMatchError(gvk) from error
             raise
         return {
-            item["kind"]: Resource(item["name"], bool(item["namespaced"]))
-            for item in found.get("resources") or []
+            item["kind"]: Resource(gvk.api_version, item["name"], bool(item["namespaced"]))
+            for item in answer.get("resources") or []
             if "/" not in item["name"]
         }
 
     def path(self, gvk: Gvk, namespace: str, name: str = "") -> str:
-        resource = self.resource(gvk)
-        where = f"/namespaces/{namespace}" if resource.namespaced and namespace else ""
-        return f"{_root(gvk)}{where}/{resource.plural}" + (f"/{name}" if name else "")
+        return self.resource(gvk).path(namespace, name)
 
     def get(self, gvk: Gvk, namespace: str, name: str) -> Json:
-        found: Json = self._connection.request("GET", self.path(gvk, namespace, name))
-        return found
+        return self._connection.send(requests.get(self.path(gvk, namespace, name)))
 
     def items(self, gvk: Gvk, namespace: str, **query: str) -> list[Json]:
-        found = self._connection.request("GET", self.path(gvk, namespace), query=query)
-        return list(found.get("items") or [])
+        return self._connection.items(self.path(gvk, namespace), **query)
 
     def create(self, gvk: Gvk, obj: Json, *, manager: str = FIELD_MANAGER, dry_run: bool = False) -> Json:
-        query = {"fieldManager": manager, "fieldValidation": "Warn", **_dry(dry_run=dry_run)}
-        found: Json = self._connection.request("POST", self.path(gvk, namespace_of(obj)), query=query, body=obj)
-        return found
+        query = {**requests.writing(manager=manager, dry_run=dry_run), **_VALIDATION}
+        return self._connection.send(requests.create(self.path(gvk, namespace_of(obj)), obj, **query))
 
     def apply(self, gvk: Gvk, obj: Json, *, manager: str, force: bool = False, dry_run: bool = False) -> Json:
-        query = {"fieldManager": manager, "fieldValidation": "Warn", **_dry(dry_run=dry_run)}
-        if force:
-            query["force"] = "true"
+        query = {**requests.writing(manager=manager, dry_run=dry_run, force=force), **_VALIDATION}
         path = self.path(gvk, namespace_of(obj), name_of(obj))
-        found: Json = self._connection.request("PATCH", path, query=query, body=obj, content_type=APPLY)
-        return found
+        return self._connection.send(requests.patch(path, obj, requests.APPLY, **query))
 
     def replace(self, gvk: Gvk, obj: Json, *, dry_run: bool = False) -> Json:
         path = self.path(gvk, namespace_of(obj), name_of(obj))
-        found: Json = self._connection.request("PUT", path, query=_dry(dry_run=dry_run), body=obj)
-        return found
+        return self._connection.send(requests.replace(path, obj, **requests.writing(dry_run=dry_run)))
 
     def patch(
-        self, gvk: Gvk, namespace: str, name: str, body: Any, *, content_type: str, manager: str, dry_run: bool = False
+        self, gvk: Gvk, namespace: str, name: str, body: Any, *, kind: str, manager: str, dry_run: bool = False
     ) -> Json:
-        query = {"fieldManager": manager, **_dry(dry_run=dry_run)}
-        path = self.path(gvk, namespace, name)
-        found: Json = self._connection.request("PATCH", path, query=query, body=body, content_type=content_type)
-        return found
+        """`kind`: one of the content types of `requests`."""
+        query = requests.writing(manager=manager, dry_run=dry_run)
+        return self._connection.send(requests.patch(self.path(gvk, namespace, name), body, kind, **query))
 
     def delete(self, gvk: Gvk, namespace: str, name: str, *, propagation: str) -> Json:
-        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        found: Json = self._connection.request("DELETE", self.path(gvk, namespace, name), body=options)
-        return found
-
-
-def _root(gvk: Gvk) -> str:
-    return f"/apis/{gvk.group}/{gvk.version}" if gvk.group else f"/api/{gvk.version}"
-
-
-def _dry(*, dry_run: bool) -> dict[str, str]:
-    return {"dryRun": "All"} if dry_run else {}
+        return self._connection.send(requests.delete(self.path(gvk, namespace, name), propagation=propagation))

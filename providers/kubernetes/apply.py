@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from meshwire.kubernetes import requests
 from meshwire.marks import FIELD_MANAGER
 from providers.kubernetes import objects
-from providers.kubernetes.api import JSON_PATCH, MERGE_PATCH, Api, NoMatchError
+from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.plugin.provider import ProviderError
@@ -110,8 +111,8 @@ def preview_create(api: Api, gvk: Gvk, obj: Json, *, manager: str) -> Json | Non
     except NoMatchError:
         return None
     except ApiError as error:
-        known = error.status == 403 or error.reason == "AlreadyExists" or missing_namespace(error)
-        if known or NO_DRY_RUN in error.message:
+        is_expected = error.status == 403 or error.reason == "AlreadyExists" or missing_namespace(error)
+        if is_expected or NO_DRY_RUN in error.message:
             return None
         raise
 
@@ -192,7 +193,7 @@ def _take_over(api: Api, gvk: Gvk, live: Json, *, manager: str) -> None:
         ]
         namespace, name = objects.namespace_of(live), objects.name_of(live)
         try:
-            api.patch(gvk, namespace, name, body, content_type=JSON_PATCH, manager=manager)
+            api.patch(gvk, namespace, name, body, kind=requests.JSON_PATCH, manager=manager)
         except ApiError as error:
             if error.status != 409 or last:
                 raise
@@ -206,13 +207,15 @@ def taken_over(entries: list[Json], manager: str) -> list[Json]:
     ours = [entry for entry in entries if _is_ours(entry, manager)]
     if not ours:
         return entries
-    kept = [entry for entry in entries if not _is_ours(entry, manager)]
-    own = next((entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"), None)
+    remaining = [entry for entry in entries if not _is_ours(entry, manager)]
+    own = next(
+        (entry for entry in remaining if entry.get("manager") == manager and entry.get("operation") == "Apply"), None
+    )
     fields: Json = {}
     for entry in [*ours, *([own] if own else [])]:
         fields = _union(fields, entry.get("fieldsV1") or {})
     merged = {**(own or ours[0]), "manager": manager, "operation": "Apply", "fieldsV1": fields}
-    return [merged, *(entry for entry in kept if entry is not own)]
+    return [merged, *(entry for entry in remaining if entry is not own)]
 
 
 def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
@@ -233,21 +236,21 @@ def merge(api: Api, gvk: Gvk, old: Json, new: Json, *, dry_run: bool) -> Json:
     """Without server-side apply: a JSON merge patch of what changed between the inputs."""
     body = merge_patch(old, new)
     namespace, name = objects.namespace_of(new), objects.name_of(new)
-    return api.patch(gvk, namespace, name, body, content_type=MERGE_PATCH, manager=FIELD_MANAGER, dry_run=dry_run)
+    return api.patch(gvk, namespace, name, body, kind=requests.MERGE_PATCH, manager=FIELD_MANAGER, dry_run=dry_run)
 
 
 def merge_patch(old: Json, new: Json) -> Json:
     """RFC 7396: the patch that turns `old` into `new`."""
-    found: Json = {key: None for key in old if key not in new}
+    patch: Json = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
             inner = merge_patch(before, value)
             if inner:
-                found[key] = inner
+                patch[key] = inner
         elif key not in old or before != value:
-            found[key] = value
-    return found
+            patch[key] = value
+    return patch
 
 
 def release(api: Api, gvk: Gvk, namespace: str, name: str, *, manager: str) -> None:

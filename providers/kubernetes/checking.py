@@ -64,15 +64,15 @@ def checked(
     if inputs.get("metadata") is UNKNOWN:
         return inputs, []
     meta = copy.deepcopy(objects.metadata(inputs))
-    found = {**inputs, "metadata": meta}
+    checked_inputs = {**inputs, "metadata": meta}
     if namespaced and not meta.get("namespace"):
         meta["namespace"] = default_namespace
     if meta.get("name") or meta.get("generateName"):
-        return found, []
+        return checked_inputs, []
     if patch:
         return inputs, [CheckFailure("metadata.name", "a Patch resource needs the name of the object to patch")]
     _name(meta, urn, olds)
-    return found, []
+    return checked_inputs, []
 
 
 def _name(meta: Json, urn: str, olds: Mapping[str, Any]) -> None:

@@ -14,17 +14,17 @@ from providers.kubernetes.waiting import POD, Outcome, Status
 from providers.plugin.provider import ProviderError
 
 
-def delete(session: Session, gvk: Gvk, asked: Json, live: Json, *, timeout_s: float, status: Status) -> None:
+def delete(session: Session, gvk: Gvk, declared: Json, live: Json, *, timeout_s: float, status: Status) -> None:
     """`asked`: the inputs; `timeout_s`: the custom timeout, 0 without one. Raises: ProviderError when it stays."""
-    policy = objects.annotation(asked, objects.DELETION_PROPAGATION).capitalize() or "Foreground"
-    limit_s = _limit_s(session, gvk, asked, live, timeout_s)  # before the delete: a namespace's pods are listed
+    policy = objects.annotation(declared, objects.DELETION_PROPAGATION).capitalize() or "Foreground"
+    limit_s = _limit_s(session, gvk, declared, live, timeout_s)  # before the delete: a namespace's pods are listed
     try:
         session.api.delete(gvk, objects.namespace_of(live), objects.name_of(live), propagation=policy)
     except ApiError as error:
         if error.status == 404:
             return
         raise
-    if objects.is_true(asked, objects.SKIP_AWAIT) and not grace.has_pods(live):
+    if objects.is_true(declared, objects.SKIP_AWAIT) and not grace.has_pods(live):
         return
     outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
     if gvk == objects.NAMESPACE and not outcome.reasons:
@@ -32,13 +32,13 @@ def delete(session: Session, gvk: Gvk, asked: Json, live: Json, *, timeout_s: fl
     _refuse_what_stays(outcome)
 
 
-def until_predecessor_gone(session: Session, gvk: Gvk, asked: Json, *, status: Status) -> None:
+def until_predecessor_gone(session: Session, gvk: Gvk, declared: Json, *, status: Status) -> None:
     """For a create that met an object of the same name on its way out: wait as long as that one's delete would.
 
     Raises: ProviderError when it stays.
     """
     try:
-        live = session.api.get(gvk, objects.namespace_of(asked), objects.name_of(asked))
+        live = session.api.get(gvk, objects.namespace_of(declared), objects.name_of(declared))
     except ApiError as error:
         if error.status == 404:
             return
@@ -49,8 +49,10 @@ def until_predecessor_gone(session: Session, gvk: Gvk, asked: Json, *, status: S
         _refuse_what_stays(session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status))
 
 
-def _limit_s(session: Session, gvk: Gvk, asked: Json, live: Json, timeout_s: float) -> float:
-    return grace.deletion_timeout_s(timeout_s, asked, _pods_of(session, live) if gvk == objects.NAMESPACE else [live])
+def _limit_s(session: Session, gvk: Gvk, declared: Json, live: Json, timeout_s: float) -> float:
+    return grace.deletion_timeout_s(
+        timeout_s, declared, _pods_of(session, live) if gvk == objects.NAMESPACE else [live]
+    )
 
 
 def _pods_of(session: Session, namespace: Json) -> list[Json]:

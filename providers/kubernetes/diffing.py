@@ -119,15 +119,15 @@ def diff(
     rules = immutable_fields(_group(new), old, mutable_config_maps=mutable_config_maps, mutable_secrets=mutable_secrets)
     if _group(old) != _group(new):
         rules = (*rules, ("apiVersion",))
-    found = {path_text(path): kind.replacing() if _needs_new(path, rules) else kind for path, kind in changes(old, new)}
-    replaces = tuple(path for path, kind in found.items() if kind.value.endswith("_REPLACE"))
+    kinds = {path_text(path): kind.replacing() if _needs_new(path, rules) else kind for path, kind in changes(old, new)}
+    replaces = tuple(path for path, kind in kinds.items() if kind.value.endswith("_REPLACE"))
     if unready:
-        found["metadata"] = Kind.UPDATE_REPLACE
+        kinds["metadata"] = Kind.UPDATE_REPLACE
         replaces = (*replaces, "metadata")
     return Diff(
-        changes=bool(found),
+        changes=bool(kinds),
         replaces=replaces,
-        detailed=found,
+        detailed=kinds,
         delete_before_replace=bool(replaces) and _same_place(old, new),
         input_diff=False,
     )

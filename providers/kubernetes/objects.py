@@ -87,23 +87,23 @@ def is_patch(token: str, inputs: Mapping[str, Any]) -> bool:
 
 
 def metadata(obj: Mapping[str, Any]) -> Json:
-    found = obj.get("metadata")
-    return found if isinstance(found, dict) else {}
+    value = obj.get("metadata")
+    return value if isinstance(value, dict) else {}
 
 
 def name_of(obj: Mapping[str, Any]) -> str:
-    found = metadata(obj).get("name")
-    return found if isinstance(found, str) else ""
+    name = metadata(obj).get("name")
+    return name if isinstance(name, str) else ""
 
 
 def namespace_of(obj: Mapping[str, Any]) -> str:
-    found = metadata(obj).get("namespace")
-    return found if isinstance(found, str) else ""
+    namespace = metadata(obj).get("namespace")
+    return namespace if isinstance(namespace, str) else ""
 
 
 def annotation(obj: Mapping[str, Any], key: str) -> str:
-    found = metadata(obj).get("annotations")
-    value = found.get(key) if isinstance(found, dict) else None
+    annotations = metadata(obj).get("annotations")
+    value = annotations.get(key) if isinstance(annotations, dict) else None
     return value if isinstance(value, str) else ""
 
 
@@ -137,11 +137,11 @@ def field_manager(urn: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any
     behind can be told from one that belongs to somebody else.
     """
     chosen = annotation(inputs, PATCH_FIELD_MANAGER)
-    known = outputs.get("__fieldManager")
+    manager = outputs.get("__fieldManager")
     if chosen:
         return chosen
-    if isinstance(known, str) and known:
-        return known
+    if isinstance(manager, str) and manager:
+        return manager
     return f"{FIELD_MANAGER}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
 
 
@@ -183,17 +183,17 @@ def is_crd(obj: Mapping[str, Any]) -> bool:
 
 def normalise(inputs: Mapping[str, Any]) -> Json:
     """Inputs in the one form in which they are stored and compared: a Secret's `stringData` becomes `data` (base64)."""
-    found: Json = from_pulumi(copy.deepcopy(dict(inputs)))
-    text = found.get("stringData")
-    if is_secret(found) and isinstance(text, dict):
-        del found["stringData"]
-        data = found.get("data")
+    manifest: Json = from_pulumi(copy.deepcopy(dict(inputs)))
+    text = manifest.get("stringData")
+    if is_secret(manifest) and isinstance(text, dict):
+        del manifest["stringData"]
+        data = manifest.get("data")
         coded = {key: value if value is UNKNOWN else _base64(value) for key, value in text.items()}
-        found["data"] = {**(data if isinstance(data, dict) else {}), **coded}
-    elif is_secret(found) and text is UNKNOWN:
-        del found["stringData"]
-        found["data"] = UNKNOWN
-    return found
+        manifest["data"] = {**(data if isinstance(data, dict) else {}), **coded}
+    elif is_secret(manifest) and text is UNKNOWN:
+        del manifest["stringData"]
+        manifest["data"] = UNKNOWN
+    return manifest
 
 
 def _base64(value: Any) -> str:
@@ -217,15 +217,15 @@ def checkpoint(*, inputs: Mapping[str, Any], live: Mapping[str, Any], manager: s
     }
 
 
-def state(asked: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
+def state(declared: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
     """`checkpoint`, with the API version under which the object was first created."""
-    first = olds.get("__initialApiVersion") or asked.get("apiVersion") or live.get("apiVersion")
-    return checkpoint(inputs=asked, live=live, manager=manager, initial_api_version=str(first))
+    first = olds.get("__initialApiVersion") or declared.get("apiVersion") or live.get("apiVersion")
+    return checkpoint(inputs=declared, live=live, manager=manager, initial_api_version=str(first))
 
 
-def preview_state(asked: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
+def preview_state(declared: Json, live: Json, manager: str, olds: Mapping[str, Any]) -> Json:
     """Without status: a dry run's is empty, and a program that reads it would take that for the answer."""
-    return state(asked, {key: value for key, value in live.items() if key != "status"}, manager, olds)
+    return state(declared, {key: value for key, value in live.items() if key != "status"}, manager, olds)
 
 
 def prune(live: Any, inputs: Any) -> Any:
@@ -235,8 +235,8 @@ def prune(live: Any, inputs: Any) -> Any:
     "5Gi"), and leaves out what is empty, zero or false.
     """
     if isinstance(inputs, dict) and isinstance(live, dict):
-        kept = {key: item for key, item in inputs.items() if key in live or _is_zero(item)}
-        return {key: prune(live[key], item) if key in live else item for key, item in kept.items()}
+        declared_part = {key: item for key, item in inputs.items() if key in live or _is_zero(item)}
+        return {key: prune(live[key], item) if key in live else item for key, item in declared_part.items()}
     if isinstance(inputs, list) and isinstance(live, list):
         return _prune_list(live, inputs)
     return inputs if _same_quantity(live, inputs) else live
@@ -248,10 +248,10 @@ def _is_zero(value: Any) -> bool:
 
 def _same_quantity(one: Any, other: Any) -> bool:
     """Source: Kubernetes API reference, "Quantity"."""
-    found = [_QUANTITY.fullmatch(value) if isinstance(value, str) else None for value in (one, other)]
-    if found[0] is None or found[1] is None:
+    matches = [_QUANTITY.fullmatch(value) if isinstance(value, str) else None for value in (one, other)]
+    if matches[0] is None or matches[1] is None:
         return False
-    left, right = (Decimal(match[1]) * _FACTORS[match[2] or ""] for match in found if match is not None)
+    left, right = (Decimal(match[1]) * _FACTORS[match[2] or ""] for match in matches if match is not None)
     return left == right
 
 
@@ -267,8 +267,8 @@ def _prune_list(live: list[Any], inputs: list[Any]) -> list[Any]:
 
 def imported_inputs(live: Mapping[str, Any]) -> Json:
     """Inputs of an object that is being imported: all of it but what the API server writes itself."""
-    found = copy.deepcopy({key: value for key, value in live.items() if key != "status"})
-    meta = metadata(found)
+    imported = copy.deepcopy({key: value for key, value in live.items() if key != "status"})
+    meta = metadata(imported)
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"):
         meta.pop(key, None)
     notes = meta.get("annotations")
@@ -277,4 +277,4 @@ def imported_inputs(live: Mapping[str, Any]) -> Json:
         notes.pop("kubectl.kubernetes.io/last-applied-configuration", None)
         if not notes:
             del meta["annotations"]
-    return found
+    return imported

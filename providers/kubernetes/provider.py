@@ -19,7 +19,8 @@ from providers.kubernetes import checking, config, diffing, grace, objects, read
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
-from providers.kubernetes.session import UNKNOWN_CLUSTER, Session, load_libraries, open_session
+from providers.kubernetes.scopes import Scopes
+from providers.kubernetes.session import UNKNOWN_CLUSTER, Opening, Session, load_libraries
 from providers.plugin.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.plugin.values import Properties, contains_unknown
 
@@ -39,10 +40,8 @@ class KubernetesProvider(Provider):
 
     def __init__(self) -> None:
         super().__init__()
-        self._settings = Settings()
-        self._session: Session | ProviderError | None = None
-        self._opening = threading.Lock()
-        self._declared_scopes: dict[tuple[str, str], bool] = {}
+        self._cluster = Opening(Settings(), self.cancelled)
+        self._scopes = Scopes()
         self._warned: set[str] = set()
         self._redacted = Redaction()
 
@@ -57,7 +56,7 @@ class KubernetesProvider(Provider):
         return config.diff(olds=olds, news=news)
 
     def configure(self, config_: Properties) -> None:
-        self._settings = config.settings(config_)
+        self._cluster = Opening(config.settings(config_), self.cancelled)
         threading.Thread(target=load_libraries, daemon=True).start()
 
     def _warn_once(self, urn: str, message: str) -> None:
@@ -65,21 +64,8 @@ class KubernetesProvider(Provider):
             self._warned.add(message)
             self.host.warn(urn, message)
 
-    def _open(self) -> Session:
-        """The session.
-
-        Raises:
-            ProviderError: the kubeconfig is wrong, or the cluster isn't known yet.
-        """
-        with self._opening:
-            if self._session is None:
-                try:
-                    self._session = open_session(self._settings, self.cancelled)
-                except ProviderError as error:
-                    self._session = error
-        if isinstance(self._session, ProviderError):
-            raise self._session
-        return self._session
+    def close(self) -> None:
+        self._cluster.close()
 
     # Check and diff
 
@@ -89,54 +75,19 @@ class KubernetesProvider(Provider):
         inputs = objects.normalise(news)
         gvk = objects.gvk_of(token, inputs)
         if objects.is_crd(inputs):
-            self._remember_scope(inputs)
+            self._scopes.remember(inputs)
         if gvk.kind == "Secret":
             self._redacted.learn(inputs)
-        namespaced = not objects.namespace_of(inputs) and self._namespaced(gvk, olds)
-        found, failures = checking.checked(
+        namespaced = not objects.namespace_of(inputs) and self._scopes.is_namespaced(gvk, olds, self._cluster)
+        checked_inputs, failures = checking.checked(
             urn=urn,
             inputs=inputs,
             olds=olds,
             namespaced=namespaced,
-            default_namespace=self._default_namespace() if namespaced else "",
+            default_namespace=self._cluster.namespace if namespaced else "",
             patch=objects.is_patch(token, inputs),
         )
-        return objects.marked(found), failures
-
-    def _remember_scope(self, definition: Json) -> None:
-        spec = readiness.part(definition, "spec")
-        kind = readiness.part(spec, "names").get("kind")
-        self._declared_scopes[str(spec.get("group")), str(kind)] = spec.get("scope") != "Cluster"
-
-    def _namespaced(self, gvk: Gvk, olds: Properties) -> bool:
-        """Known kinds and definitions of this program first; then the object itself, if there is one; then the server.
-
-        Raises:
-            ProviderError: the server can't be asked. A guess would be stored, and a wrong one replaces what lives.
-        """
-        known = checking.built_in_scope(gvk.group, gvk.kind)
-        if known is None:
-            known = self._declared_scopes.get((gvk.group, gvk.kind))
-        if known is None and objects.name_of(olds):
-            known = bool(objects.namespace_of(olds))
-        return self._scope_at_server(gvk) if known is None else known
-
-    def _scope_at_server(self, gvk: Gvk) -> bool:
-        """A kind that isn't there yet, or whose cluster isn't, counts as namespaced."""
-        if self._settings.kubeconfig is None:
-            return True
-        from providers.kubernetes.api import NoMatchError
-
-        try:
-            return self._open().api.resource(gvk).namespaced
-        except NoMatchError:
-            return True
-
-    def _default_namespace(self) -> str:
-        """Raises ProviderError: the kubeconfig, which may name one, can't be read."""
-        if self._settings.namespace:
-            return self._settings.namespace
-        return "default" if self._settings.kubeconfig is None else self._open().namespace
+        return objects.marked(checked_inputs), failures
 
     def diff(
         self,
@@ -154,8 +105,8 @@ class KubernetesProvider(Provider):
         return diffing.diff(
             old=old,
             new=new,
-            mutable_config_maps=self._settings.mutable_config_maps,
-            mutable_secrets=self._settings.mutable_secrets,
+            mutable_config_maps=self._cluster.settings.mutable_config_maps,
+            mutable_secrets=self._cluster.settings.mutable_secrets,
             unready=self._must_be_replaced(objects.gvk_of(token, new), new, id),
         )
 
@@ -164,7 +115,7 @@ class KubernetesProvider(Provider):
         if gvk.kind != "Job" or not objects.is_true(new, objects.REPLACE_UNREADY):
             return False
         try:
-            live = self._open().api.get(gvk, *objects.split_id(id))
+            live = self._cluster.session().api.get(gvk, *objects.split_id(id))
         except ProviderError:
             return False
         return not readiness.job(live).ready
@@ -172,34 +123,36 @@ class KubernetesProvider(Provider):
     # Create and update
 
     def create(self, token: str, *, urn: str, inputs: Properties, timeout_s: float, preview: bool) -> Created:
-        asked = objects.normalise(inputs)
-        gvk = objects.gvk_of(token, asked)
-        manager = self._manager(urn, asked, {})
-        patch = objects.is_patch(token, asked)
+        declared = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, declared)
+        manager = self._manager(urn, declared, {})
+        patch = objects.is_patch(token, declared)
         if preview:
             live = self._previewed(
-                asked, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, asked, manager)
+                declared, patch=patch, urn=urn, call=functools.partial(_dry_create, gvk, declared, manager)
             )
-            return Created("", inputs if live is None else objects.preview_state(asked, live, manager, {}))
+            return Created("", inputs if live is None else objects.preview_state(declared, live, manager, {}))
         from providers.kubernetes import apply, deleting
 
-        session = self._open()
+        session = self._cluster.session()
         status = functools.partial(self.host.status, urn)
         try:
             made = apply.create(
                 session.api,
                 gvk,
-                asked,
+                declared,
                 manager=manager,
                 patch=patch,
-                server_side=self._settings.server_side_apply,
+                server_side=self._cluster.settings.server_side_apply,
                 cancelled=self.cancelled,
-                until_predecessor_gone=lambda: deleting.until_predecessor_gone(session, gvk, asked, status=status),
+                until_predecessor_gone=lambda: deleting.until_predecessor_gone(session, gvk, declared, status=status),
             )
         except ProviderError as error:
             what = f'resource "{urn}" was not successfully created by the Kubernetes API server'
             raise _because(error, what) from error
-        outputs = self._settled(gvk, asked, made, urn=urn, manager=manager, olds={}, timeout_s=timeout_s, new=True)
+        outputs = self._outcome_of_wait(
+            gvk, declared, made, urn=urn, manager=manager, olds={}, timeout_s=timeout_s, new=True
+        )
         return Created(objects.object_id(made), outputs)
 
     def update(
@@ -217,27 +170,27 @@ class KubernetesProvider(Provider):
     ) -> Properties:
         if not preview:
             _refuse_placeholder(id, old_outputs)
-        asked = objects.normalise(news)
-        gvk = objects.gvk_of(token, asked)
-        manager = self._manager(urn, asked, old_outputs)
-        patch = objects.is_patch(token, asked)
+        declared = objects.normalise(news)
+        gvk = objects.gvk_of(token, declared)
+        manager = self._manager(urn, declared, old_outputs)
+        patch = objects.is_patch(token, declared)
         old = objects.normalise(old_inputs or old_outputs.get("__inputs") or {})
-        change = functools.partial(self._changed, gvk, old, asked, manager=manager, patch=patch)
+        change = functools.partial(self._changed, gvk, old, declared, manager=manager, patch=patch)
         try:
             if preview:
                 call = functools.partial(change, dry_run=True)
-                live = self._previewed(asked, patch=patch, urn=urn, call=call)
-                return news if live is None else objects.preview_state(asked, live, manager, old_outputs)
-            live = change(self._open(), dry_run=False)
+                live = self._previewed(declared, patch=patch, urn=urn, call=call)
+                return news if live is None else objects.preview_state(declared, live, manager, old_outputs)
+            live = change(self._cluster.session(), dry_run=False)
         except ProviderError as error:
             what = f'the Kubernetes API server reported that "{id}" failed to fully initialize or become live'
             raise _because(error, what) from error
-        return self._settled(
-            gvk, asked, live, urn=urn, manager=manager, olds=old_outputs, timeout_s=timeout_s, new=False
+        return self._outcome_of_wait(
+            gvk, declared, live, urn=urn, manager=manager, olds=old_outputs, timeout_s=timeout_s, new=False
         )
 
     def _changed(
-        self, gvk: Gvk, old: Json, asked: Json, session: Session, *, manager: str, patch: bool, dry_run: bool
+        self, gvk: Gvk, old: Json, declared: Json, session: Session, *, manager: str, patch: bool, dry_run: bool
     ) -> Json:
         """The object after the change. One that somebody deleted meanwhile is made again."""
         from providers.kubernetes import apply
@@ -245,43 +198,44 @@ class KubernetesProvider(Provider):
 
         api = session.api
         try:
-            live = api.get(gvk, objects.namespace_of(asked), objects.name_of(asked))
+            live = api.get(gvk, objects.namespace_of(declared), objects.name_of(declared))
         except ApiError as error:
             if error.status != 404 or patch:
                 raise
-            return api.create(gvk, asked, manager=manager, dry_run=dry_run)
-        if self._settings.server_side_apply or patch or objects.is_crd(asked):
+            return api.create(gvk, declared, manager=manager, dry_run=dry_run)
+        if self._cluster.settings.server_side_apply or patch or objects.is_crd(declared):
             if dry_run:
-                return apply.preview_apply(api, gvk, old, asked, live, manager=manager)
-            return apply.apply(api, gvk, asked, live, manager=manager)
-        return apply.merge(api, gvk, old, asked, dry_run=dry_run)
+                return apply.preview_apply(api, gvk, old, declared, live, manager=manager)
+            return apply.apply(api, gvk, declared, live, manager=manager)
+        return apply.merge(api, gvk, old, declared, dry_run=dry_run)
 
     def _manager(self, urn: str, inputs: Json, outputs: Properties) -> str:
-        return objects.field_manager(urn, inputs, outputs) if self._settings.server_side_apply else FIELD_MANAGER
+        applies = self._cluster.settings.server_side_apply
+        return objects.field_manager(urn, inputs, outputs) if applies else FIELD_MANAGER
 
-    def _previewed(self, asked: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
+    def _previewed(self, declared: Json, *, patch: bool, urn: str, call: Any) -> Json | None:
         """The server's dry run; None where there can't be one, which leaves the inputs as all that is known."""
-        if contains_unknown(asked) or patch:
+        if contains_unknown(declared) or patch:
             return None
-        if self._settings.kubeconfig is None:
+        if self._cluster.is_unknown:
             self._warn_once("", UNKNOWN_CLUSTER)
             return None
         from providers.kubernetes.api import NoMatchError
         from providers.kubernetes.connection import UnreachableError
 
         try:
-            found: Json | None = call(self._open())
+            previewed: Json | None = call(self._cluster.session())
         except NoMatchError:
             return None
         except UnreachableError as error:
             self._warn_once(urn, f"previewed without its API server: {error}")
             return None
-        return found
+        return previewed
 
-    def _settled(
+    def _outcome_of_wait(
         self,
         gvk: Gvk,
-        asked: Json,
+        declared: Json,
         live: Json,
         *,
         urn: str,
@@ -295,50 +249,50 @@ class KubernetesProvider(Provider):
         Raises:
             CreatedNotReady: it isn't; the state is kept and the next run waits again.
         """
-        outcome = self._wait(gvk, asked, live, urn=urn, timeout_s=timeout_s)
-        outputs = objects.state(asked, outcome.live or live, manager, olds)
+        outcome = self._wait(gvk, declared, live, urn=urn, timeout_s=timeout_s)
+        outputs = objects.state(declared, outcome.live or live, manager, olds)
         if outcome.reasons:
             raise CreatedNotReady(id=objects.object_id(live), outputs=outputs, reasons=outcome.reasons)
         return outputs
 
-    def _wait(self, gvk: Gvk, asked: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
+    def _wait(self, gvk: Gvk, declared: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
         from providers.kubernetes.waiting import Outcome
 
-        if objects.is_true(asked, objects.SKIP_AWAIT) and not objects.is_crd(asked):
+        if objects.is_true(declared, objects.SKIP_AWAIT) and not objects.is_crd(declared):
             return Outcome(live)
-        outcome = self._open().waiter.until_ready(
+        outcome = self._cluster.session().waiter.until_ready(
             gvk,
             live,
-            timeout_s=readiness.timeout_s(timeout_s, asked, gvk),
-            status=lambda said: self.host.status(urn, self._redacted(said)),
+            timeout_s=readiness.timeout_s(timeout_s, declared, gvk),
+            status=lambda text: self.host.status(urn, self._redacted(text)),
         )
         return Outcome(outcome.live, tuple(map(self._redacted, outcome.reasons)))
 
     # Read and delete
 
     def read(self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties) -> Found:
-        asked = objects.normalise(inputs)
-        gvk = objects.gvk_of(token, asked or outputs)
+        declared = objects.normalise(inputs)
+        gvk = objects.gvk_of(token, declared or outputs)
         from providers.kubernetes.connection import UnreachableError
 
         try:
             live = self._live(gvk, id)
         except UnreachableError as error:
-            if self._settings.delete_unreachable:
+            if self._cluster.settings.delete_unreachable:
                 return Found("")
-            if self._settings.skip_update_unreachable:
+            if self._cluster.settings.skip_update_unreachable:
                 self._warn_once(urn, f"not refreshed: {error}")
                 return Found(id, outputs, inputs)
             raise _because(error, f"failed to read resource state. {UNREACHABLE_HINT}") from error
         if live is None or grace.is_leaving(live) or (objects.is_placeholder(outputs) and not _is_ours(live)):
             return Found("")
-        found = objects.prune(live, asked) if asked else objects.imported_inputs(live)
-        manager = self._manager(urn, asked, outputs)
-        state = objects.state(found, live, manager, outputs)
-        reasons = self._unready(gvk, asked, live)
+        inputs_now = objects.prune(live, declared) if declared else objects.imported_inputs(live)
+        manager = self._manager(urn, declared, outputs)
+        state = objects.state(inputs_now, live, manager, outputs)
+        reasons = self._unready(gvk, declared, live)
         if reasons:
-            raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(found))
-        return Found(id, state, objects.marked(found))
+            raise CreatedNotReady(id=id, outputs=state, reasons=reasons, inputs=objects.marked(inputs_now))
+        return Found(id, state, objects.marked(inputs_now))
 
     def _live(self, gvk: Gvk, id: str) -> Json | None:
         """The object; None only when the API server itself says that it, or its kind, isn't there."""
@@ -346,7 +300,7 @@ class KubernetesProvider(Provider):
         from providers.kubernetes.connection import ApiError
 
         try:
-            return self._open().api.get(gvk, *objects.split_id(id))
+            return self._cluster.session().api.get(gvk, *objects.split_id(id))
         except NoMatchError:
             return None
         except ApiError as error:
@@ -354,34 +308,34 @@ class KubernetesProvider(Provider):
                 return None
             raise
 
-    def _unready(self, gvk: Gvk, asked: Json, live: Json) -> list[str]:
-        if not asked or objects.is_true(asked, objects.SKIP_AWAIT) or gvk.kind == "CustomResourceDefinition":
+    def _unready(self, gvk: Gvk, declared: Json, live: Json) -> list[str]:
+        if not declared or objects.is_true(declared, objects.SKIP_AWAIT) or gvk.kind == "CustomResourceDefinition":
             return []
-        found = self._open().waiter.verdict(gvk, live)
+        verdict = self._cluster.session().waiter.verdict(gvk, live)
         what = f"{gvk.kind} {objects.object_id(live)}"
-        return [] if found.ready else [f"{what}: {found.message} [code={found.code or 'NotReady'}]"]
+        return [] if verdict.ready else [f"{what}: {verdict.message} [code={verdict.code or 'NotReady'}]"]
 
     def delete(
         self, token: str, *, urn: str, id: str, inputs: Properties, outputs: Properties, timeout_s: float
     ) -> None:
         _refuse_placeholder(id, outputs)
-        asked = objects.normalise(inputs or outputs.get("__inputs") or {})
-        gvk = objects.gvk_of(token, asked)
+        declared = objects.normalise(inputs or outputs.get("__inputs") or {})
+        gvk = objects.gvk_of(token, declared)
         from providers.kubernetes.connection import UnreachableError
 
         try:
             live = self._live(gvk, id)
             if live is None:
                 return
-            if objects.is_patch(token, asked):
-                self._release(gvk, id, self._manager(urn, asked, outputs))
+            if objects.is_patch(token, declared):
+                self._release(gvk, id, self._manager(urn, declared, outputs))
                 return
             from providers.kubernetes import deleting
 
             status = functools.partial(self.host.status, urn)
-            deleting.delete(self._open(), gvk, asked, live, timeout_s=timeout_s, status=status)
+            deleting.delete(self._cluster.session(), gvk, declared, live, timeout_s=timeout_s, status=status)
         except UnreachableError as error:
-            if self._settings.delete_unreachable:
+            if self._cluster.settings.delete_unreachable:
                 self._warn_once(urn, f"dropped from the state, not deleted: {error}")
                 return
             raise _because(error, f"{id} was not deleted. {UNREACHABLE_HINT}") from error
@@ -389,7 +343,7 @@ class KubernetesProvider(Provider):
     def _release(self, gvk: Gvk, id: str, manager: str) -> None:
         from providers.kubernetes import apply
 
-        apply.release(self._open().api, gvk, *objects.split_id(id), manager=manager)
+        apply.release(self._cluster.session().api, gvk, *objects.split_id(id), manager=manager)
 
     # Functions
 
@@ -397,8 +351,8 @@ class KubernetesProvider(Provider):
         """`kubernetes:yaml:decode`: the objects of a YAML text, for the SDK's YAML components."""
         if token != "kubernetes:yaml:decode":  # noqa: S105 (a Pulumi token)
             return super().invoke(token, args=args)
-        found = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
-        return {"result": found}
+        documents = [item for item in yaml.safe_load_all(str(args.get("text", ""))) if item]
+        return {"result": documents}
 
 
 def _refuse_placeholder(id: str, outputs: Properties) -> None:
@@ -414,10 +368,10 @@ def _is_ours(live: Json) -> bool:
     return apply.made_by_pulumi(live)
 
 
-def _dry_create(gvk: Gvk, asked: Json, manager: str, session: Session) -> Json | None:
+def _dry_create(gvk: Gvk, declared: Json, manager: str, session: Session) -> Json | None:
     from providers.kubernetes import apply
 
-    return apply.preview_create(session.api, gvk, asked, manager=manager)
+    return apply.preview_create(session.api, gvk, declared, manager=manager)
 
 
 def _because(error: ProviderError, what: str) -> ProviderError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshwire import probe_events
 from providers.kubernetes.objects import TIMEOUT_SECONDS, Gvk, Json, annotation, metadata, name_of
 
 TROUBLE: Final = frozenset(
@@ -50,8 +51,8 @@ def _failed(message: str, code: str) -> Verdict:
 
 
 def part(obj: Json, key: str) -> Json:
-    found = obj.get(key)
-    return found if isinstance(found, dict) else {}
+    value = obj.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def condition(obj: Json, kind: str) -> Json:
@@ -190,8 +191,8 @@ def condition_rule(kind: str, value: str = "True") -> Rule:
     """The rule of the annotation `pulumi.com/waitFor: condition=KIND[=VALUE]`."""
 
     def judge(obj: Json) -> Verdict:
-        found = condition(obj, kind)
-        if found.get("status") == value:
+        state = condition(obj, kind)
+        if state.get("status") == value:
             return READY
         refused = next((item for item in REFUSING if condition(obj, item).get("status") == "False"), "")
         if refused and refused != kind:
@@ -199,20 +200,20 @@ def condition_rule(kind: str, value: str = "True") -> Rule:
             return Verdict(
                 ready=False, message=f"{refused}: {why.get('message') or why.get('reason')}", failed=True, code=refused
             )
-        said = found.get("message") or found.get("reason") or "not reported yet"
-        return _not_yet(f"condition {kind} is not {value}: {said}")
+        reason = state.get("message") or state.get("reason") or "not reported yet"
+        return _not_yet(f"condition {kind} is not {value}: {reason}")
 
     return judge
 
 
 def asked_rule(obj: Json) -> Rule | None:
     """The rule that the object itself asks for. Of the annotation's forms only `condition=` and `EXISTS` are known."""
-    asked = annotation(obj, WAIT_FOR)
-    if asked == EXISTS:
+    wait_for = annotation(obj, WAIT_FOR)
+    if wait_for == EXISTS:
         return lambda _: READY
-    if not asked.startswith("condition="):
+    if not wait_for.startswith("condition="):
         return None
-    kind, _, value = asked.removeprefix("condition=").partition("=")
+    kind, _, value = wait_for.removeprefix("condition=").partition("=")
     return condition_rule(kind, value or "True")
 
 
@@ -262,30 +263,41 @@ def has_endpoints(slices: Iterable[Json]) -> bool:
     )
 
 
-def pod_troubles(obj: Json) -> list[str]:
-    """What is wrong with one pod, a line for each cause; empty when nothing is (yet)."""
-    found = []
+def asks_for_health(obj: Json) -> bool:
+    """Whether events may say why a pod that runs is not ready."""
+    runs = part(obj, "status").get("phase") == "Running" and not _is_true(obj, "Ready")
+    return runs and probe_events.has_probes(part(obj, "spec").get("containers") or [])
+
+
+def pod_troubles(obj: Json, events: Iterable[Json] = ()) -> list[str]:
+    """What is wrong with one pod, a line for each cause; empty when nothing is (yet). `events`: the pod's own."""
+    check = probe_events.failing_check(events)
+    if check is not None and check.killed:  # that its container ended is what the kubelet did
+        return [_line(obj, check.text, probe_events.CODE)]
+    troubles = []
     scheduled = condition(obj, "PodScheduled")
     if scheduled.get("status") == "False":
-        found.append(_line(obj, str(scheduled.get("message")), str(scheduled.get("reason"))))
+        troubles.append(_line(obj, str(scheduled.get("message")), str(scheduled.get("reason"))))
     status = part(obj, "status")
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         trouble = _container_trouble(one) or (None if one.get("ready") else _restart_trouble(one))
         if trouble:
-            found.append(_line(obj, *trouble))
-    if status.get("phase") == "Failed" and not found:
-        found.append(_line(obj, str(status.get("message") or "the pod failed"), str(status.get("reason") or "Failed")))
+            troubles.append(_line(obj, *trouble))
+    if status.get("phase") == "Failed" and not troubles:
+        troubles.append(
+            _line(obj, str(status.get("message") or "the pod failed"), str(status.get("reason") or "Failed"))
+        )
     ready = condition(obj, "Ready")
-    if ready.get("status") == "False" and ready.get("reason") != "PodCompleted" and not found:
-        why = str(ready.get("message") or "it runs but is not ready")
-        found.append(_line(obj, why, str(ready.get("reason") or "NotReady")))
-    return found
+    if ready.get("status") == "False" and ready.get("reason") != "PodCompleted" and not troubles:
+        why = check.text if check else str(ready.get("message") or "it runs but is not ready")
+        troubles.append(_line(obj, why, probe_events.CODE if check else str(ready.get("reason") or "NotReady")))
+    return troubles
 
 
 def restart_troubles(obj: Json) -> list[str]:
     """Containers that are well now but ended badly before: why the pod doesn't stay up, if nothing else is wrong."""
-    found = [_restart_trouble(one) for one in part(obj, "status").get("containerStatuses") or []]
-    return [_line(obj, *trouble) for trouble in found if trouble]
+    troubles = [_restart_trouble(one) for one in part(obj, "status").get("containerStatuses") or []]
+    return [_line(obj, *trouble) for trouble in troubles if trouble]
 
 
 def claims_of(obj: Json) -> list[str]:
@@ -327,9 +339,9 @@ def _ending(ended: Json) -> str:
     """`exit code 1: the last line that it said`. The kubelet tells that line where the container's
     `terminationMessagePolicy` is FallbackToLogsOnError, or where it wrote a termination message itself."""
     reason = str(ended.get("reason") or "")
-    said = str(ended.get("message") or "").strip().rpartition("\n")[2].strip()
+    last_line = str(ended.get("message") or "").strip().rpartition("\n")[2].strip()
     killed = f" ({reason})" if reason not in ("", "Error", "Completed") else ""
-    return f"exit code {ended.get('exitCode', 'unknown')}{killed}" + (f": {said[:LAST_LINE]}" if said else "")
+    return f"exit code {ended.get('exitCode', 'unknown')}{killed}" + (f": {last_line[:LAST_LINE]}" if last_line else "")
 
 
 def event_lines(events: Iterable[Json]) -> list[str]:

@@ -6,6 +6,7 @@ The HTTP libraries are imported here and not at the top: a preview whose cluster
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,11 +25,51 @@ UNKNOWN_CLUSTER: Final = (
 
 @dataclass(frozen=True)
 class Session:
-    """What talks to the cluster; made once, at the first call that needs it."""
+    """What talks to the cluster. Made once, at the first call that needs it."""
 
     api: Api
     waiter: Waiter
     namespace: str
+    close: Callable[[], None] = lambda: None
+
+
+class Opening:
+    """The session of one configuration, for all threads: opened once, and an error is as lasting as a session."""
+
+    def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
+        self.settings = settings
+        self._cancelled = cancelled
+        self._session: Session | ProviderError | None = None
+        self._lock = threading.Lock()
+
+    def session(self) -> Session:
+        """Raises ProviderError: the kubeconfig is wrong, or the cluster isn't known yet."""
+        with self._lock:
+            if self._session is None:
+                try:
+                    self._session = open_session(self.settings, self._cancelled)
+                except ProviderError as error:
+                    self._session = error
+        if isinstance(self._session, ProviderError):
+            raise self._session
+        return self._session
+
+    def close(self) -> None:
+        """Lets go of the connections; nothing may ask after this."""
+        if isinstance(self._session, Session):
+            self._session.close()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the cluster can't be known before it is made."""
+        return self.settings.kubeconfig is None
+
+    @property
+    def namespace(self) -> str:
+        """For objects that name none. Raises ProviderError: the kubeconfig, which may name one, can't be read."""
+        if self.settings.namespace:
+            return self.settings.namespace
+        return "default" if self.is_unknown else self.session().namespace
 
 
 def load_libraries() -> None:
@@ -49,4 +90,4 @@ def open_session(settings: Settings, cancelled: threading.Event) -> Session:
     chosen = kubeconfig.load(settings.kubeconfig, context=settings.context, cluster=settings.cluster)
     connection = Connection(chosen, cancelled)
     api = Api(connection)
-    return Session(api, Waiter(api, cancelled), settings.namespace or connection.namespace)
+    return Session(api, Waiter(api, cancelled), connection.namespace, connection.close)

@@ -22,6 +22,7 @@ from providers.plugin.provider import ProviderError
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 DETAILS_EVERY_S: Final = 5.0
+MOST_PODS: Final = 3  # of one owner, whose events are read
 ENDPOINT_SLICE: Final = Gvk("discovery.k8s.io", "v1", "EndpointSlice")
 STORAGE_CLASS: Final = Gvk("storage.k8s.io", "v1", "StorageClass")
 CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
@@ -53,12 +54,12 @@ class Waiter:
         rule = readiness.asked_rule(live) or readiness.RULES.get(str(gvk))
         if rule is None:
             return READY
-        found = rule(live)
-        if not found.ready and not found.failed and gvk.kind == "PersistentVolumeClaim" and self._binds_later(live):
+        outcome = rule(live)
+        if not outcome.ready and not outcome.failed and gvk.kind == "PersistentVolumeClaim" and self._binds_later(live):
             return READY
-        if found.ready and readiness.needs_endpoints(live) and not self._endpoints(live):
+        if outcome.ready and readiness.needs_endpoints(live) and not self._endpoints(live):
             return Verdict(ready=False, message="the service has no ready pods behind it")
-        return found
+        return outcome
 
     def until_ready(self, gvk: Gvk, live: Json, *, timeout_s: float, status: Status) -> Outcome:
         """Polls until `live` is ready; `status` gets what is missing, and after some seconds why, when it changes."""
@@ -72,21 +73,21 @@ class Waiter:
         """`last` holds the object as last seen, for the caller too when a call fails."""
         deadline = time.monotonic() + timeout_s
         details, look_at = [], time.monotonic() + DETAILS_EVERY_S
-        said = ""
+        last_text = ""
         pause_s = FIRST_PAUSE_S
         while True:
-            found = self.verdict(gvk, last[0])
-            if found.ready:
+            verdict = self.verdict(gvk, last[0])
+            if verdict.ready:
                 return Outcome(last[0])
             late = time.monotonic() >= deadline
-            if found.failed or late or self._cancelled.is_set():
-                return Outcome(last[0], self._reasons(gvk, last[0], found, timed_out=late, timeout_s=timeout_s))
+            if verdict.failed or late or self._cancelled.is_set():
+                return Outcome(last[0], self._reasons(gvk, last[0], verdict, timed_out=late, timeout_s=timeout_s))
             if time.monotonic() >= look_at:
                 details, look_at = self._details(gvk, last[0])[:1], time.monotonic() + DETAILS_EVERY_S
-            saying = "; ".join([found.message, *details])
-            if saying != said:
-                said = saying
-                status(said)
+            saying = "; ".join([verdict.message, *details])
+            if saying != last_text:
+                last_text = saying
+                status(last_text)
             self._cancelled.wait(min(pause_s, max(0.0, deadline - time.monotonic())))
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
             again = self._again(gvk, last[0])
@@ -99,7 +100,7 @@ class Waiter:
         deadline = time.monotonic() + timeout_s
         uid = objects.metadata(live).get("uid")
         seen: Json | None = live
-        said = ""
+        last_text = ""
         pause_s = FIRST_PAUSE_S / 4
         while True:
             seen = self._again(gvk, seen or live)
@@ -108,8 +109,8 @@ class Waiter:
             if time.monotonic() >= deadline or self._cancelled.is_set():
                 return Outcome(seen, _why_not_gone(seen))
             why = "; ".join(_why_not_gone(seen))
-            if pause_s >= LONGEST_PAUSE_S and why != said:
-                said = why
+            if pause_s >= LONGEST_PAUSE_S and why != last_text:
+                last_text = why
                 status(why)
             self._cancelled.wait(pause_s)
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
@@ -152,10 +153,10 @@ class Waiter:
         """A class that binds at the first consumer keeps the claim Pending, and that is fine."""
         name = readiness.part(claim, "spec").get("storageClassName")
         try:
-            found = self._api.get(STORAGE_CLASS, "", name) if name else self._default_class()
+            storage_class = self._api.get(STORAGE_CLASS, "", name) if name else self._default_class()
         except ProviderError:
             return False
-        return found.get("volumeBindingMode") == "WaitForFirstConsumer"
+        return storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
 
     def _default_class(self) -> Json:
         every = self._api.items(STORAGE_CLASS, "")
@@ -167,14 +168,14 @@ class Waiter:
             self._api.items(ENDPOINT_SLICE, objects.namespace_of(service), labelSelector=label)
         )
 
-    def _reasons(self, gvk: Gvk, live: Json, found: Verdict, *, timed_out: bool, timeout_s: float) -> tuple[str, ...]:
+    def _reasons(self, gvk: Gvk, live: Json, verdict: Verdict, *, timed_out: bool, timeout_s: float) -> tuple[str, ...]:
         what = f"{gvk.kind} {objects.object_id(live)}"
-        if found.failed:
-            first = f"{what} failed: {found.message} [code={found.code or 'Failed'}]"
+        if verdict.failed:
+            first = f"{what} failed: {verdict.message} [code={verdict.code or 'Failed'}]"
         elif timed_out:
-            first = f"{what} is not ready after {timeout_s:g} s: {found.message} [code=Timeout]"
+            first = f"{what} is not ready after {timeout_s:g} s: {verdict.message} [code=Timeout]"
         else:
-            first = f"{what}: the wait was cancelled: {found.message} [code=Cancelled]"
+            first = f"{what}: the wait was cancelled: {verdict.message} [code=Cancelled]"
         return (first, *self._details(gvk, live))
 
     def _details(self, gvk: Gvk, live: Json) -> list[str]:
@@ -191,21 +192,28 @@ class Waiter:
     def _pod_troubles(self, owner: Json) -> list[str]:
         selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
-        lines = [line for pod in pods for line in readiness.pod_troubles(pod)]
+        pods_with_probes = [pod for pod in pods if readiness.asks_for_health(pod)][:MOST_PODS]
+        lines = [
+            line
+            for pod in pods
+            for line in readiness.pod_troubles(pod, self._own_events(pod) if pod in pods_with_probes else ())
+        ]
         lines = lines or [line for pod in pods for line in readiness.restart_troubles(pod)]
         return [*lines[:5], *self._claim_troubles(objects.namespace_of(owner), pods)] or self._events(owner)
 
     def _claim_troubles(self, namespace: str, pods: list[Json]) -> list[str]:
         """What events say of the claims that pods wait for: the pod itself says only that one is unbound."""
         names = {name for pod in pods for name in readiness.claims_of(pod)}
-        found = self._api.items(CLAIM, namespace) if names else []
-        waiting = [claim for claim in found if objects.name_of(claim) in names and not readiness.claim(claim).ready]
+        claims = self._api.items(CLAIM, namespace) if names else []
+        waiting = [claim for claim in claims if objects.name_of(claim) in names and not readiness.claim(claim).ready]
         return [f"claim {objects.name_of(claim)}: {line}" for claim in waiting[:3] for line in self._events(claim)]
 
     def _events(self, live: Json) -> list[str]:
+        return readiness.event_lines(self._own_events(live))
+
+    def _own_events(self, live: Json) -> list[Json]:
         uid = str(objects.metadata(live).get("uid"))
-        namespace = objects.namespace_of(live)
-        return readiness.event_lines(self._api.items(EVENT, namespace, fieldSelector=f"involvedObject.uid={uid}"))
+        return self._api.items(EVENT, objects.namespace_of(live), fieldSelector=f"involvedObject.uid={uid}")
 
 
 def _why_not_gone(live: Json) -> tuple[str, ...]:
@@ -216,10 +224,10 @@ def _why_not_gone(live: Json) -> tuple[str, ...]:
         for item in readiness.part(live, "status").get("conditions") or []
         if live.get("kind") == "Namespace" and item.get("status") == "True"
     ]
-    held = ", ".join(objects.metadata(live).get("finalizers") or []) or "what belongs to it to go"
-    return tuple(remaining) or (f"{what} is still there; it waits for {held} [code=NotGone]",)
+    holders = ", ".join(objects.metadata(live).get("finalizers") or []) or "what belongs to it to go"
+    return tuple(remaining) or (f"{what} is still there; it waits for {holders} [code=NotGone]",)
 
 
 def _why_not_gone_volume(volume: Json) -> str:
-    said = readiness.part(volume, "status").get("message") or "its driver has not deleted it"
-    return f"PersistentVolume {objects.name_of(volume)} is still there: {said} [code=NotGone]"
+    reason = readiness.part(volume, "status").get("message") or "its driver has not deleted it"
+    return f"PersistentVolume {objects.name_of(volume)} is still there: {reason} [code=NotGone]"

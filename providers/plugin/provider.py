@@ -197,3 +197,6 @@ class Provider:
     def cancel(self) -> None:
         """Ctrl-C: waits must end soon. Overriders call this too."""
         self.cancelled.set()
+
+    def close(self) -> None:
+        """The engine is gone, all calls are answered: let go of connections."""

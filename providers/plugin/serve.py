@@ -314,6 +314,7 @@ def serve(provider: Provider, arguments: list[str] | None = None) -> None:
     _wait(engine, stop)
     provider.cancel()
     server.stop(grace=5).wait()
+    provider.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # The engine ends its plugins one after the other, and its command ends after them. All calls are answered: what the

@@ -10,7 +10,7 @@ import pytest
 
 from meshwire.marks import OWNER_TAG, UNFINISHED
 from providers.aws.provider import AwsProvider
-from providers.aws.rows import eks, iam
+from providers.aws.rows import eks_access, iam
 from providers.aws.rows_engine.calls import Caller
 from providers.aws.rows_engine.compare import merged
 from providers.plugin.provider import Created, CreatedNotReady, Diff, Kind, ProviderError
@@ -371,7 +371,7 @@ def test_what_takes_effect_later_is_done_later(bench: Bench, monkeypatch: pytest
     bench.update("meshaws:iam:Role", made, first, first | {"Tags": {"team": "b"}})
     bench.update("meshaws:iam:Role", made, first, first | {"Description": "b"})
     assert waited == [(15, "Role pods")] * 2, "a tag is in effect at once"
-    assert eks.POD_IDENTITY_ASSOCIATION.settle_s >= 10
+    assert eks_access.POD_IDENTITY_ASSOCIATION.settle_s >= 10
 
 
 @pytest.fixture

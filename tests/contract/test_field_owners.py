@@ -95,6 +95,7 @@ def environment(plane: control_plane.ControlPlane) -> Iterator[Environment]:
     made = Environment(plane)
     yield made
     made.provider.cancel()
+    made.provider.close()
     plane.call("DELETE", "/api/v1/namespaces/llm-prod")
     wait_until(lambda: "llm-prod" not in namespaces(plane))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from meshwire.kubernetes import requests
 from providers.kubernetes import kubeconfig
 from providers.kubernetes.connection import ApiError, Connection, UnreachableError
 
@@ -54,54 +56,62 @@ def server() -> Iterator[type[Scripted]]:
     running.server_close()
 
 
-def connect(server: Any, user: dict[str, Any] | None = None) -> Connection:
+@contextmanager
+def connect(server: Any, user: dict[str, Any] | None = None) -> Iterator[Connection]:
     given = {
         "clusters": [{"name": "c", "cluster": {"server": server.url}}],
         "users": [{"name": "u", "user": user or {}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "c",
     }
-    return Connection(kubeconfig.load(json.dumps(given), context="", cluster=""), threading.Event())
+    connection = Connection(kubeconfig.load(json.dumps(given), context="", cluster=""), threading.Event())
+    yield connection
+    connection.close()
 
 
 def test_an_overloaded_server_is_asked_again(server: Any) -> None:
     busy = {"kind": "Status", "reason": "TooManyRequests", "message": "later"}
     server.script += [(429, {"Retry-After": "0"}, busy), (503, {}, {}), (200, {}, {"kind": "Node"})]
-    assert connect(server).request("GET", "/x") == {"kind": "Node"}
+    with connect(server) as connection:
+        assert connection.send(requests.get("/x")) == {"kind": "Node"}
     assert len(server.seen) == 3
 
 
 def test_a_broken_line_is_tried_again(server: Any) -> None:
     server.script += [(0, {}, {}), (200, {}, {"ok": True})]
-    assert connect(server).request("POST", "/x", body={}) == {"ok": True}
+    with connect(server) as connection:
+        assert connection.send(requests.create("/x", {})) == {"ok": True}
 
 
 def test_a_webhook_that_refuses_is_not_asked_again(server: Any) -> None:
     server.script.append((500, {}, {"reason": "InternalError", "message": "admission webhook says no"}))
-    with pytest.raises(ApiError, match=r"webhook says no \[code=InternalError\]"):
-        connect(server).request("POST", "/x", body={})
+    with connect(server) as connection, pytest.raises(ApiError, match=r"webhook says no \[code=InternalError\]"):
+        connection.send(requests.create("/x", {}))
     assert len(server.seen) == 1
 
 
 def test_a_token_file_is_read_again_when_the_token_is_refused(server: Any, tmp_path: Any) -> None:
     token = tmp_path / "token"
     token.write_text("old\n")
-    connection = connect(server, {"tokenFile": str(token)})
     server.script += [(200, {}, {}), (401, {}, {}), (200, {}, {"ok": True})]
-    connection.request("GET", "/x")
-    token.write_text("new\n")
-    assert connection.request("GET", "/x") == {"ok": True}
+    with connect(server, {"tokenFile": str(token)}) as connection:
+        connection.send(requests.get("/x"))
+        token.write_text("new\n")
+        assert connection.send(requests.get("/x")) == {"ok": True}
     assert server.seen == ["GET Bearer old", "GET Bearer old", "GET Bearer new"]
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "Unauthorized"), (403, "Forbidden")])
 def test_a_refusal_keeps_the_servers_words(server: Any, status: int, code: str) -> None:
     server.script.append((status, {}, {"reason": code, "message": "you may not"}))
-    with pytest.raises(ApiError, match=rf"you may not \[code={code}\]"):
-        connect(server).request("GET", "/x")
+    with connect(server) as connection, pytest.raises(ApiError, match=rf"you may not \[code={code}\]"):
+        connection.send(requests.get("/x"))
 
 
 def test_no_answer_at_all_is_unreachable(server: Any) -> None:
     server.script += [(0, {}, {})] * 8
-    with pytest.raises(UnreachableError, match=r"can't be reached.*\[code=Unreachable\]"):
-        connect(server).request("GET", "/x")
+    with (
+        connect(server) as connection,
+        pytest.raises(UnreachableError, match=r"can't be reached.*\[code=Unreachable\]"),
+    ):
+        connection.send(requests.get("/x"))

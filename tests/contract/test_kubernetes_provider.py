@@ -67,6 +67,7 @@ def provider(plane: control_plane.ControlPlane) -> Iterator[KubernetesProvider]:
     found.configure({"kubeconfig": str(plane.kubeconfig)})
     yield found
     found.cancel()
+    found.close()
 
 
 @pytest.fixture
@@ -352,6 +353,8 @@ def test_unreachable_and_refused_are_never_gone(
         delete(silent, "core/v1:ConfigMap", made)
     preview = create(silent, "core/v1:ConfigMap", "cm", config_map(space), preview=True)
     assert preview.outputs == config_map(space)
+    wrong.close()
+    silent.close()
 
 
 THING = {"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "x"}}
@@ -381,6 +384,7 @@ def test_the_scope_of_an_object_is_never_guessed(plane: control_plane.ControlPla
     assert not difference.replaces, "one that lives is not replaced because its kind can't be asked for"
     with pytest.raises(ProviderError, match=rf"\[code={trouble}\]"):
         provider.check(token, urn=urn, news=POOL, olds={})
+    provider.close()
 
 
 def test_a_kind_that_is_not_there_yet_counts_as_namespaced(provider: KubernetesProvider) -> None:
@@ -409,3 +413,4 @@ def test_a_credential_program_is_asked_again_when_its_token_ends(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}},
         )
     assert len(calls.read_text()) >= 2
+    provider.close()

@@ -22,6 +22,16 @@ pytestmark = pytest.mark.lab
 __all__ = ["small"]
 # never ready: its model is not there
 CRASHING = "vllm/vllm-openai:v0.11.0"
+# loads for longer than its health check lets it
+SLOW = """\
+  slow:
+    kind: service
+    pool: web
+    image: ghcr.io/acme/grpc-server:1.0
+    args: [--load-seconds, "600"]
+    ports: {grpc: 50051}
+    health: {port: grpc, protocol: grpc, startup: 5s}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +72,25 @@ def failures(here: RunningLab, *options: str) -> tuple[set[tuple[str, str]], str
 def test_pods_that_cannot_run_are_each_named(on_cw: RunningLab) -> None:
     """In one `up`, which goes on with what doesn't need them."""
     health = "    health: {path: /health, port: http}\n"
-    with_workloads(on_cw, health, image="ghcr.io/acme/site:does-not-exist", crash=CRASHING, unhealthy=CRASHING)
+    images = {"image": "ghcr.io/acme/site:does-not-exist", "crash": CRASHING, "unhealthy": CRASHING}
+    with_workloads(on_cw, health + SLOW, **images)
     named, hint = failures(on_cw, "--timeout", "30s")
     [image] = [code for subject, code in named if subject == "workload/image"]
     assert image in ("ImagePull", "ImagePullBackOff", "ErrImagePull")
-    assert named - {("workload/image", image)} == {("workload/crash", "CrashLoop"), ("workload/unhealthy", "CrashLoop")}
-    assert hint in {HINTS["CrashLoop"], HINTS["ImagePull"]}, "that of the first"
+    assert named - {("workload/image", image)} == {
+        ("workload/crash", "CrashLoop"),
+        ("workload/unhealthy", "CrashLoop"),
+        ("workload/slow", "HealthCheck"),
+    }
+    assert hint in {HINTS["CrashLoop"], HINTS["ImagePull"], HINTS["HealthCheck"]}, "that of the first"
+    status = on_cw.json("status", "cw")["environments"]["cw"]
+    [slow] = [workload for workload in status["workloads"] if workload["name"] == "slow"]
+    assert "the health check did not pass within `health.startup`" in slow["reason"]
+    assert "if a start takes longer, raise `health.startup`" in slow["reason"]
 
     file = on_cw.folder / "mesh.yaml"
     mended = file.read_text().replace("site:does-not-exist", "site:1.0").replace(CRASHING, "ghcr.io/acme/site:1.0")
-    file.write_text(mended.replace(health, ""))
+    file.write_text(mended.replace(health, "").replace(SLOW, ""))
     on_cw.meshctl("up", "cw", "--yes")
 
 

@@ -186,3 +186,29 @@ def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mes
     refused = error(mesh, "destroy", "dc1", "--yes")
     assert "claim/disk-site-0 (claim disk-site-0, volume pvc-" in refused["what"]
     assert "shared" not in refused["what"]
+
+
+def test_an_adopted_bucket_outlives_every_environment_that_uses_it(mesh: RunningLab) -> None:
+    """Up, moved from one adopted bucket into another, finished, destroyed: its objects are as they were."""
+    source, target = mesh.boto3("s3", "dc1"), mesh.boto3("s3", "coreweave")
+    source.create_bucket(Bucket="acme-weights")
+    target.create_bucket(Bucket="acme-weights-cw")
+    source.put_object(Bucket="acme-weights", Key="model", Body=b"of somebody else")
+    file = mesh.folder / "environments.yaml"
+    text = file.read_text()
+    for environment, bucket in (("dc1", "acme-weights"), ("cw", "acme-weights-cw")):
+        adopted = f"  {environment}:\n    storage: {{weights: {{bucket: {bucket}}}}}\n"
+        text = re.sub(rf"^  {environment}:\n", adopted, text, count=1, flags=re.M)
+    file.write_text(text)
+
+    mesh.meshctl("up", "dc1", "--yes")
+    mesh.meshctl("migrate", "dc1", "cw", "--yes")
+    mesh.meshctl("migrations", "finish", "--yes", "--delete-source-data", "--confirm", "dc1")
+    mesh.meshctl("destroy", "cw", "--yes")
+
+    objects = {
+        bucket: client.get_object(Bucket=bucket, Key="model")["Body"].read()
+        for client, bucket in ((source, "acme-weights"), (target, "acme-weights-cw"))
+    }
+    assert objects == {"acme-weights": b"of somebody else", "acme-weights-cw": b"of somebody else"}
+    assert buckets(mesh, "dc1") == buckets(mesh, "coreweave") == []

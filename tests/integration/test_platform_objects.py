@@ -63,7 +63,49 @@ def until(check: Callable[[], Any]) -> Any:
 @pytest.mark.lab
 @pytest.mark.parametrize("provider", ["aws", "coreweave", "onprem"])
 def test_the_api_server_takes_every_object_and_admits_every_pod(plane: ControlPlane, provider: Provider) -> None:
-    deployment = in_namespace(provider)
+    found = admitted(plane, in_namespace(provider))
+    ranks = {
+        pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]: pod for pod in of(found, "pretrain")
+    }
+    assert sorted(ranks) == ["0", "1", "2", "3"]
+    assert ranks["0"]["spec"]["hostname"] == "pretrain-0"
+    assert ranks["0"]["spec"]["subdomain"] == "pretrain"
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(("user", "level"), [(1001, "restricted"), ("root", "baseline"), ("image", "baseline")])
+def test_pods_of_every_user_are_admitted_with_their_files(plane: ControlPlane, user: int | str, level: str) -> None:
+    fields = {
+        "user": user,
+        "files": {"/etc/app/prompt.yaml": "be kind\n"},
+        "secret_files": {"/run/mesh/hf": "hf-token"},
+    }
+    deployment = sample("aws").model_copy(update={"mesh": f"llm-{user}"})
+    workloads = tuple(each.model_copy(update=fields) for each in deployment.workloads)
+    deployment = deployment.model_copy(update={"workloads": workloads})
+    labels = namespace_of(deployment)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == level
+    for pod in admitted(plane, deployment):
+        mounts = {each["mountPath"]: each["name"] for each in pod["spec"]["containers"][0]["volumeMounts"]}
+        assert mounts["/etc/app/prompt.yaml"] == "0-files"
+        assert mounts["/run/mesh/hf"] == "0-secret-files"
+
+
+@pytest.mark.lab
+def test_root_for_the_sake_of_shared_files_is_admitted(plane: ControlPlane) -> None:
+    deployment = sample("coreweave").model_copy(update={"mesh": "llm-shared"})
+    workloads = tuple(each.model_copy(update={"root_for_files": True}) for each in deployment.workloads)
+    found = admitted(plane, deployment.model_copy(update={"workloads": workloads}))
+    assert {pod["spec"]["securityContext"]["runAsUser"] for pod in found} == {0}
+
+
+def namespace_of(deployment: Deployment) -> dict[str, Any]:
+    (found,) = [item.manifest for item in render.platform_objects(deployment) if item.kind == "Namespace"]
+    return found
+
+
+def admitted(plane: ControlPlane, deployment: Deployment) -> list[dict[str, Any]]:
+    """The pods that the controllers made of all objects; fails with the reasons where one is refused."""
     for item in render.platform_objects(deployment):
         apply(plane, item)
     wanted = sum(workload.replicas for workload in deployment.workloads)
@@ -77,12 +119,7 @@ def test_the_api_server_takes_every_object_and_admits_every_pod(plane: ControlPl
     events = plane.call("GET", f"{space}/events")["items"]
     refused = [event["message"] for event in events if event["reason"] == "FailedCreate"]
     assert len(found) == wanted, refused
-    ranks = {
-        pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]: pod for pod in of(found, "pretrain")
-    }
-    assert sorted(ranks) == ["0", "1", "2", "3"]
-    assert ranks["0"]["spec"]["hostname"] == "pretrain-0"
-    assert ranks["0"]["spec"]["subdomain"] == "pretrain"
+    return list(found)
 
 
 def of(pods: list[dict[str, Any]], workload: str) -> list[dict[str, Any]]:

@@ -22,7 +22,13 @@ name: rotate
 pools:
   web: {role: general, nodes: 1, cpu: {cores: 4}}
 workloads:
-  site: {kind: service, pool: web, replicas: 1, image: "acme/site:1", secrets: {TOKEN: hf-token}}
+  site:
+    kind: service
+    pool: web
+    replicas: 1
+    image: "acme/site:1"
+    secrets: {TOKEN: hf-token, /run/mesh/token: hf-token}
+    files: {/etc/site/prompt.txt: prompt.txt}
   other: {kind: service, pool: web, replicas: 1, image: "acme/site:1", imagePullSecrets: [ghcr]}
   crunch: {kind: batch, pool: web, replicas: 1, image: "acme/crunch:1", secrets: {TOKEN: hf-token}}
 """
@@ -33,6 +39,7 @@ pytestmark = pytest.mark.lab
 def mesh(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
     shutil.copy(EXAMPLE / "environments.yaml", tmp_path)
     (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "prompt.txt").write_text("be kind\n")
     here = lab.at(tmp_path)
     here.meshctl("up", "dc1", "--yes", **values(OLD))
     yield here
@@ -60,10 +67,14 @@ def test_a_rotated_secret_reaches_servers_and_leaves_jobs_alone_and_a_variable_c
     names = [("secret", "site-secrets"), ("secret", "crunch-secrets"), ("secret", "registry-ghcr"), ("job", "crunch")]
     names += [("deployment", "site"), ("deployment", "other")]
     before = {name: get(mesh, *name) for name in names}
+    assert "no changes" in mesh.meshctl("plan", "dc1", **values(OLD)).stdout
+    (mesh.folder / "prompt.txt").write_text("be brief\n")
     plan = mesh.meshctl("plan", "dc1", "--out", "plan.json", **values(NEW)).stdout
-    assert "dc1: 4 to update," in plan
+    assert "dc1: 5 to update," in plan
     assert "to replace" not in plan
     assert "secret TOKEN changes" in plan
+    assert "secret /run/mesh/token changes" in plan
+    assert "file /etc/site/prompt.txt changes" in plan
     mesh.meshctl("up", "dc1", "--plan", "plan.json", "--yes", **values(NEW))
     after = {name: get(mesh, *name) for name in names}
     assert {name: found["metadata"]["uid"] for name, found in after.items()} == {
@@ -73,13 +84,18 @@ def test_a_rotated_secret_reaches_servers_and_leaves_jobs_alone_and_a_variable_c
     rolled = {name for name in names if after[name].get("spec") != before[name].get("spec")}
     assert rolled == {("deployment", "site")}, "the kubelet reads a registry's keys anew at each pull"
     template = after["deployment", "site"]["spec"]["template"]
-    assert template["metadata"]["annotations"] == {"meshctl.dev/secrets-revision": "2"}
+    assert template["metadata"]["annotations"]["meshctl.dev/secrets-revision"] == "2"
+    assert list(get(mesh, "configmap", "site-files")["data"].values()) == ["be brief\n"]
     assert "up to date" in mesh.meshctl("up", "dc1", "--yes", **values(NEW)).stdout
     assert "no changes" in mesh.meshctl("plan", "dc1", **values(NEW)).stdout
     assert written(mesh, OLD, NEW) == []
 
     file = mesh.folder / "mesh.yaml"
-    file.write_text(MESH.replace("secrets: {TOKEN: hf-token}", "secrets: {OTHER: hf-token}"))
+    file.write_text(
+        MESH.replace("secrets: {TOKEN: hf-token", "secrets: {OTHER: hf-token").replace(
+            ", /run/mesh/token: hf-token", ""
+        )
+    )
     mesh.meshctl("up", "dc1", "--yes", **values(NEW))
     assert list(get(mesh, "secret", "site-secrets")["data"]) == ["OTHER"], (
         "a variable that leaves leaves the secret, too"

@@ -30,6 +30,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.objects import object_access
 from stacks import platform
+from tests.unit.fake_cluster import FakeClient
 from tests.unit.states import state
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
@@ -234,24 +235,21 @@ class World:
             self.resources[urn] = {**resource, "inputs": {**resource["inputs"], "ForceDestroy": True}}
 
     # the cluster ---------------------------------------------------------------------------------------------------
-    def client(self) -> World:
-        return self
-
-    def list(self, _kind: Any, **_: Any) -> list[Any]:
+    @contextmanager
+    def connected(self) -> Iterator[FakeClient]:
         if self.silent:
             raise UnreachableError("the cluster does not answer")
-        return [_claim(name, volume, size) for name, (volume, size) in self.volumes.items()]
+        claims = [_claim(name, volume, size) for name, (volume, size) in self.volumes.items()]
+        volumes = [
+            {"metadata": {"name": volume}, "spec": {"csi": {"volumeHandle": f"vol-{volume}"}}}
+            for volume, _ in self.volumes.values()
+        ]
+        yield FakeClient({"persistentvolumeclaims": claims, "persistentvolumes": volumes})
 
-    def get(self, _kind: Any, name: str) -> Any:
-        return SimpleNamespace(spec=SimpleNamespace(csi=SimpleNamespace(volumeHandle=f"vol-{name}")))
 
-
-def _claim(name: str, volume: str, size: str) -> Any:
-    resources = SimpleNamespace(requests={"storage": size})
-    return SimpleNamespace(
-        metadata=SimpleNamespace(name=name, ownerReferences=None),
-        spec=SimpleNamespace(volumeName=volume, resources=resources),
-    )
+def _claim(name: str, volume: str, size: str) -> dict[str, Any]:
+    resources = {"requests": {"storage": size}}
+    return {"metadata": {"name": name}, "spec": {"volumeName": volume, "resources": resources}}
 
 
 @dataclass
@@ -293,7 +291,7 @@ class InMemory(Session):
 
     world: World = field(default_factory=World)
 
-    def _run(self, stack: str, program: Any, *, only: Any = None, **_: Any) -> Any:
+    def _run(self, stack: str, program: Any = None, *, only: Any = None, **_: Any) -> Any:
         return self.world if only is None else Buckets(self.world, program)
 
     def _environment_run(self, deployment: Deployment, *_: Any, **__: Any) -> Any:
@@ -314,7 +312,7 @@ def patched(world: World) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "uid")
         patch.setattr(cluster_identity, "check_change", lambda *_: None)
-        patch.setattr(clusters, "access", lambda *_: SimpleNamespace(client=world.client, name="dc1"))
+        patch.setattr(clusters, "access", lambda *_: SimpleNamespace(connected=world.connected, name="dc1"))
         patch.setattr(preconditions, "check_change", lambda *_: None)
         patch.setattr(preconditions, "check_destroy", lambda *_: None)
         patch.setattr(preconditions, "check_object_storage", lambda *_: None)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-import httpx2
 import pytest
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Node, Pod
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.project import Project
+from tests.unit.fake_cluster import FakeClient, client_of
 
 MESH = {
     "apiVersion": "meshctl/v1",
@@ -38,24 +36,18 @@ def project() -> Project:
 def node(**spec: Any) -> Any:
     labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
     status = {"capacity": GPUS, "conditions": [{"type": "Ready", "status": "True"}]}
-    return Node.from_dict({"metadata": {"name": "g1", "labels": labels}, "spec": spec, "status": status})
+    return {"metadata": {"name": "g1", "labels": labels}, "spec": spec, "status": status}
 
 
 def pod(gpus: str) -> Any:
     container = {"name": "c", "resources": {"requests": {"nvidia.com/gpu": gpus}}}
     metadata = {"name": "a", "namespace": "team"}
-    return Pod.from_dict({"metadata": metadata, "spec": {"nodeName": "g1", "containers": [container]}})
+    return {"metadata": metadata, "spec": {"nodeName": "g1", "containers": [container]}}
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, nodes: list[Any], pods: list[Any] | None) -> None:
-    def listed(kind: Any, **_: Any) -> list[Any]:
-        if kind is Pod and pods is None:
-            request = httpx2.Request("GET", "https://dc/api/v1/pods")
-            body = {"kind": "Status", "code": 403, "message": "pods is forbidden"}
-            raise ApiError(response=httpx2.Response(403, json=body, request=request))
-        return {Node: nodes, Pod: pods}.get(kind) or []
-
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: SimpleNamespace(list=listed))
+    refused = {"pods": 403} if pods is None else {}
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({"nodes": nodes, "pods": pods or []}, refused)))
 
 
 def test_a_node_with_a_taint_or_pods_of_others_is_refused_before_anything_is_changed(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
-import httpx2
 import pytest
-from lightkube.resources.apps_v1 import Deployment as DeploymentResource
 
 from meshctl.deploy.jobs import job_states
 from meshctl.errors import CredentialsError, LockedError, NotReadyError, UnreachableError, UsageError
@@ -18,6 +16,8 @@ from meshctl.model.observed import JobState
 from meshctl.model.stack_state import NO_OUTPUTS
 from meshctl.operate import restart, rollouts
 from meshctl.operate.rollouts import not_rolled
+from meshwire.kubernetes.errors import NoAnswerError
+from meshwire.kubernetes.objects import Server
 from tests.unit.deployments import deployment
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import moved
@@ -143,10 +143,9 @@ def test_a_mesh_that_cannot_be_resolved_does_not_stop_a_restart() -> None:
     assert restart.unapplied_changes(deployment("cw"), resolved, "pretrain") == ""
 
 
-def servers(generation: int, **status: int) -> Any:
+def servers(generation: int, **status: int) -> Server:
     named = {"metadata": {"name": "chat", "generation": generation}, "status": status}
-    pod: dict[str, Any] = {"metadata": {}, "spec": {"containers": []}}
-    return DeploymentResource.from_dict({**named, "spec": {"replicas": 2, "selector": {}, "template": pod}})
+    return cast("Server", {**named, "spec": {"replicas": 2}})
 
 
 @pytest.mark.parametrize(
@@ -174,8 +173,14 @@ class Api:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
 
-    def client(self) -> Api:
+    def client(self) -> Self:
         return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def get(self, *_: Any, **__: Any) -> Any:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -185,7 +190,7 @@ class Api:
 
 
 ROLLED = {"updatedReplicas": 2, "replicas": 2, "availableReplicas": 2}
-LOST = httpx2.ConnectTimeout("late")
+LOST = NoAnswerError("https://cw", "late")
 
 
 def waited(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -231,4 +236,4 @@ def test_a_right_that_lacks_ends_the_wait_for_new_pods_at_once(monkeypatch: pyte
 
 
 def test_a_deployment_that_nobody_has_looked_at_yet_is_not_rolled() -> None:
-    assert not_rolled(SimpleNamespace(spec=SimpleNamespace(replicas=1), status=None)) == "waiting for the controller"
+    assert not_rolled({"spec": {"replicas": 1}, "status": {}}) == "waiting for the controller"

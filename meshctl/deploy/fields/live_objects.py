@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
-
-import lightkube
-from lightkube.core.exceptions import ApiError
-from lightkube.generic_resource import GenericGlobalResource, GenericNamespacedResource, create_api_info
-from lightkube.types import PatchType
+from typing import TYPE_CHECKING, Any
 
 from meshctl.deploy.fields.field_owners import Json, Path, without_fields
 from meshctl.render import PlatformObject
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.resources import Resource
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
 
 MANAGER = "meshctl"  # under which name a field is set that the engine is not to set
 _TRIES = 4
@@ -43,7 +44,7 @@ def reference(item: PlatformObject) -> Reference:
 
 
 def read(
-    client: lightkube.Client, wanted: Iterable[Reference], own_namespace: str, labels: Mapping[str, str]
+    client: Client, wanted: Iterable[Reference], own_namespace: str, labels: Mapping[str, str]
 ) -> dict[Reference, Json]:
     """Those of the wanted objects that exist: what is missing in the answer is gone. `labels`: by which the mesh's
     objects are found where others are, too. Raises: ApiError, also where these rights allow no look at an object.
@@ -57,7 +58,7 @@ def read(
         try:
             return _listed(client, *group, labels=labels if is_mixed else {})
         except ApiError as error:
-            if error.status.code != _FORBIDDEN:
+            if error.status != _FORBIDDEN:
                 raise
             return {}
 
@@ -72,26 +73,23 @@ def read(
     return existing
 
 
-def _single(client: lightkube.Client, ref: Reference) -> Json | None:
+def _single(client: Client, ref: Reference) -> Json | None:
     """One object, or None where the API server says that it isn't there."""
-    namespace: dict[str, Any] = {"namespace": ref.namespace} if ref.namespace else {}
     try:
-        return dict(
-            client.get(_resource(ref.api_version, ref.kind, namespaced=bool(ref.namespace)), ref.name, **namespace)
-        )
+        return client.get(_resource(ref.api_version, ref.kind), ref.name, namespace=ref.namespace)
     except ApiError as error:
-        if error.status.code == _ABSENT:
+        if error.status == _ABSENT:
             return None
         raise
 
 
-def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str], str]:
+def autoscalers(client: Client, namespace: str) -> dict[tuple[str, str], str]:
     """The HorizontalPodAutoscaler's name by kind and name of what it scales; none where these rights show none."""
     scaler_names = {}
     try:
         scalers = _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={})
     except ApiError as error:
-        if error.status.code != _FORBIDDEN:
+        if error.status != _FORBIDDEN:
             raise
         return {}
     for ref, item in scalers.items():
@@ -100,28 +98,25 @@ def autoscalers(client: lightkube.Client, namespace: str) -> dict[tuple[str, str
     return scaler_names
 
 
-def release(
-    client: lightkube.Client, ref: Reference, live: Json, paths: Sequence[Path], values: Mapping[Path, Any]
-) -> None:
+def release(client: Client, ref: Reference, live: Json, paths: Sequence[Path], values: Mapping[Path, Any]) -> None:
     """Have nobody but ourselves own these fields of an object; `values`: fields that get a value at the same time.
 
     Nothing else of the object changes. Written over no other change: the object is read again when it has changed
     meanwhile, and left alone when it is gone.
     """
-    resource = _resource(ref.api_version, ref.kind, namespaced=bool(ref.namespace))
-    namespace: dict[str, Any] = {"namespace": ref.namespace} if ref.namespace else {}
+    resource = _resource(ref.api_version, ref.kind)
     for is_last in [False] * (_TRIES - 1) + [True]:
         body = _release_patch(live, paths, values)
         if not body:
             return
         try:
-            client.patch(resource, ref.name, body, patch_type=PatchType.JSON, field_manager=MANAGER, **namespace)
+            client.patch(resource, ref.name, body, kind=requests.JSON_PATCH, namespace=ref.namespace, manager=MANAGER)
         except ApiError as error:
-            if error.status.code != 409 or is_last:
+            if error.status != 409 or is_last:
                 raise
         else:
             return
-        live = dict(client.get(resource, ref.name, **namespace))
+        live = client.get(resource, ref.name, namespace=ref.namespace)
 
 
 def _release_patch(live: Json, paths: Sequence[Path], values: Mapping[Path, Any]) -> list[Json]:
@@ -141,22 +136,18 @@ def _pointer(path: Path) -> str:
 
 
 def _listed(
-    client: lightkube.Client, api_version: str, kind: str, namespace: str, *, labels: Mapping[str, str]
+    client: Client, api_version: str, kind: str, namespace: str, *, labels: Mapping[str, str]
 ) -> dict[Reference, Json]:
-    resource = _resource(api_version, kind, namespaced=bool(namespace))
-    options: dict[str, Any] = {"namespace": namespace} if namespace else {}
     try:
-        items = [dict(item) for item in client.list(resource, labels=dict(labels) or None, **options)]
+        items = client.list_objects(_resource(api_version, kind), namespace=namespace, labels=labels)
     except ApiError as error:
-        if error.status.code == _ABSENT:  # the cluster has no such kind
+        if error.status == _ABSENT:  # the cluster has no such kind
             return {}
         raise
     return {Reference(api_version, kind, namespace, str(item["metadata"]["name"])): item for item in items}
 
 
-def _resource(api_version: str, kind: str, *, namespaced: bool) -> Any:
-    """A resource whose objects are plain JSON: the client's own types leave out what they don't know."""
-    group, _, version = api_version.rpartition("/")
-    plural = f"{kind.lower()}{'es' if kind.endswith('s') else 's'}"
-    base = GenericNamespacedResource if namespaced else GenericGlobalResource
-    return type(kind, (base,), {"_api_info": create_api_info(group, version, kind, plural)})
+def _resource(api_version: str, kind: str) -> Resource[Json]:
+    """Of objects as they are, since what is looked at is any of their fields. Without a namespace in the path it is one
+    of the whole cluster."""
+    return Resource(api_version, f"{kind.lower()}{'es' if kind.endswith('s') else 's'}")

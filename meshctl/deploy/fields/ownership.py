@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import lightkube
+from typing import TYPE_CHECKING, Any
 
 from meshctl import render
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
@@ -27,6 +25,9 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.references import suggestion
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
 
 _SCALED = ("Deployment", "StatefulSet")
 
@@ -98,13 +99,12 @@ class Ownership:
                 by_resource.setdefault(decision.conflict.resource, []).append(decision)
         if not by_resource or self.cluster is None:
             return
-        client = self.cluster.client()
-        with translate_errors(self.environment):
+        with self.cluster.connected() as client:
             for resource, decisions in by_resource.items():
                 self._release(client, resource, decisions, on_progress)
 
     def _release(
-        self, client: lightkube.Client, resource: str, decisions: list[Decision], on_progress: OnProgress | None
+        self, client: Client, resource: str, decisions: list[Decision], on_progress: OnProgress | None
     ) -> None:
         ref, live = self.live[resource]
         conflicts = [decision.conflict for decision in decisions]
@@ -149,10 +149,9 @@ def _declared(deployment: Deployment) -> list[PlatformObject]:
 def _read_cluster(
     deployment: Deployment, cluster: ClusterAccess, ours: list[PlatformObject], take_over: Collection[str]
 ) -> Ownership:
-    client = cluster.client()
     references = {item.name: live_objects.reference(item) for item in ours}
     labels = {"app.kubernetes.io/part-of": deployment.mesh, "app.kubernetes.io/managed-by": "meshctl"}
-    with translate_errors(cluster.name):
+    with cluster.connected() as client:
         objects = live_objects.read(client, references.values(), deployment.namespace, labels)
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}

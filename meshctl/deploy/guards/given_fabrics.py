@@ -15,7 +15,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import given_fabric
 
 
-def kept(deployment: Deployment, state: StackState) -> Deployment:
+def with_running_fabrics(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics of the pools that keep theirs."""
     fabrics = _kept_fabrics(deployment, state)
     if not fabrics:
@@ -60,11 +60,11 @@ def _kept_fabrics(deployment: Deployment, state: StackState) -> dict[str, Fabric
     if before is None or registry.platform(deployment.provider).nodes.made_of is not None:
         return {}
     pools_before = {pool.name: pool for pool in before.pools}
-    fabrics = {pool.name: _kept(pool, pools_before.get(pool.name)) for pool in deployment.pools}
+    fabrics = {pool.name: _running_fabric(pool, pools_before.get(pool.name)) for pool in deployment.pools}
     return {name: fabric for name, fabric in fabrics.items() if fabric is not None}
 
 
-def _kept(pool: Pool, pool_before: Pool | None) -> Fabric | None:
+def _running_fabric(pool: Pool, pool_before: Pool | None) -> Fabric | None:
     """The pool's fabric as it is up; None where that says the same, or environments.yaml asks for another one."""
     now, before = pool.fabric, pool_before.fabric if pool_before else None
     if now is None or before is None or pool_before is None or now.asked or pool_before.machine != pool.machine:

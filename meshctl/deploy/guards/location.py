@@ -15,7 +15,7 @@ from typing import Any
 from botocore.config import Config
 
 from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import Asked
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Deployment
@@ -118,7 +118,7 @@ def caller_account(region: str, profile: str) -> str:
     Raises: CredentialsError, UnreachableError, BusyError.
     """
     hint = "`aws sts get-caller-identity` must work; then run the command again"
-    request = Asked("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
+    request = AwsRequest("AWS STS", profile, hint, denied=CredentialsError, failure=CredentialsError)
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
     with aws_errors.translate_errors(request):
         sts: Any = aws_session(profile, region).create_client("sts", config=config)

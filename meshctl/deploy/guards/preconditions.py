@@ -5,7 +5,7 @@ Called by `session`, `bucket_runs` and `teardown`. Each check is in a module of 
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import cluster_identity, location, upgrade, volume_sizes
+from meshctl.deploy.guards import adopted_buckets, cluster_identity, location, upgrade, volume_sizes
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackState
@@ -20,13 +20,18 @@ def check_change(deployment: Deployment, state: StackState, environments: Enviro
 
 
 def check_object_storage(deployment: Deployment, state: StackState, environments: Environments) -> None:
-    """Before an `up` of the buckets alone, which touches nothing in a cluster. Raises: as `location` and `upgrade`."""
+    """Before an `up` of the buckets alone, which touches nothing in a cluster.
+
+    Raises: as `location`, `upgrade` and `adopted_buckets`.
+    """
+    adopted_buckets.check_not_own(deployment, state)
     declared = environments.environments.get(deployment.environment)
     cluster = registry.platform(deployment.provider).cluster.made
     if cluster is not None and declared is not None and declared.provider == deployment.provider:
         version = upgrade.with_running_version(deployment, state).cluster.version
         upgrade.refuse_version_jump(deployment.environment, state, version, cluster.product)
         location.check_up(deployment, state, cluster.account(declared))
+    adopted_buckets.check_reachable(deployment)
 
 
 def check_destroy(environment: str, state: StackState) -> None:

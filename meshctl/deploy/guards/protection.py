@@ -108,7 +108,8 @@ def orphaned_stores(deployment: Deployment, state: StackState) -> frozenset[str]
     Raises: CredentialsError, UnreachableError, MeshError when the buckets can't be read.
     """
     in_state = {bucket.subject for bucket in state.of_type(BUCKET)}
-    candidates = [s for s in deployment.object_stores if not s.ephemeral and f"storage/{s.name}" not in in_state]
+    own = [store for store in deployment.object_stores if not (store.ephemeral or store.is_adopted)]
+    candidates = [store for store in own if f"storage/{store.name}" not in in_state]
     return frozenset(
         store.name
         for store in candidates

@@ -10,20 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import lightkube
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import PersistentVolumeClaim
+from typing import TYPE_CHECKING, Any
 
 from meshctl import render
-from meshctl.clients import cluster_access, clusters
+from meshctl.clients import clusters
+from meshctl.clients.volumes import requested_size
 from meshctl.engine import failures
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 from meshctl.platforms.interface import GrowOnly
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.resources import CLAIMS
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
 
 _SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
 _OF_PODS = r"\d+"  # the names of a stateful set's claims end with the pod's number
@@ -108,27 +111,20 @@ def _sized(subject: str, name: str, spec: Mapping[str, Any]) -> dict[_Claims, st
 def _resize(deployment: Deployment, state: StackState, sizes: Mapping[_Claims, str], *, dry_run: bool) -> None:
     if not sizes:
         return
-    cluster = clusters.access(deployment, state.outputs)
-    client = cluster.client()
-    with cluster_access.translate_errors(cluster.name):
-        live_claims = list(client.list(PersistentVolumeClaim, namespace=deployment.namespace))
+    namespace = deployment.namespace
+    with clusters.access(deployment, state.outputs).connected() as client:
+        live_claims = client.list_objects(CLAIMS, namespace=namespace)
         for claims, size in sorted(sizes.items()):
             for claim in live_claims:
-                name = (claim.metadata.name if claim.metadata else "") or ""
-                if re.fullmatch(claims.name, name) and _requested(claim) != size:
-                    _patch(client, claim, claims.subject, size, dry_run=dry_run)
+                name = claim.get("metadata", {}).get("name", "")
+                if re.fullmatch(claims.name, name) and requested_size(claim) != size:
+                    _patch(client, namespace, name, claims.subject, size, dry_run=dry_run)
 
 
-def _requested(claim: PersistentVolumeClaim) -> str:
-    resources = claim.spec.resources if claim.spec else None
-    return str((resources.requests or {}).get("storage", "")) if resources else ""
-
-
-def _patch(client: lightkube.Client, claim: PersistentVolumeClaim, subject: str, size: str, *, dry_run: bool) -> None:
-    name, namespace = (claim.metadata.name or "", claim.metadata.namespace) if claim.metadata else ("", None)
-    wanted = {"spec": {"resources": {"requests": {"storage": size}}}}
+def _patch(client: Client, namespace: str, name: str, subject: str, size: str, *, dry_run: bool) -> None:
+    body = {"spec": {"resources": {"requests": {"storage": size}}}}
     try:
-        client.patch(PersistentVolumeClaim, name, wanted, namespace=namespace, dry_run=dry_run)
+        client.patch(CLAIMS, name, body, kind=requests.STRATEGIC_PATCH, namespace=namespace, dry_run=dry_run)
     except ApiError as error:
         failure = failures.failure_of("", str(error))
         if not failure.hint:

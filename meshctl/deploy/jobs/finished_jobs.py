@@ -78,12 +78,14 @@ def unchanged_jobs(
 
 def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The Jobs that differ only in how an older meshctl wrote their texts."""
-    saved = _specs_in_state(state)
-    specs = work.job_specs(deployment) if saved else {}
+    specs_in_state = _specs_in_state(state)
+    specs = work.job_specs(deployment) if specs_in_state else {}
     unchanging = {
-        name: {**spec, _IN_PLACE: saved[name].get(_IN_PLACE)} for name, spec in specs.items() if name in saved
+        name: {**spec, _IN_PLACE: specs_in_state[name].get(_IN_PLACE)}
+        for name, spec in specs.items()
+        if name in specs_in_state
     }
-    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(saved[name], spec))
+    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(specs_in_state[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:

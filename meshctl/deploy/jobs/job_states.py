@@ -6,21 +6,19 @@ Called by `session` after an `up`, by `operate.status` and `operate.restart`, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod
 
 from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.redaction import Redact, redaction
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import JobsFailedError, MeshError
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackOutputs
+from meshwire.kubernetes import objects
+from meshwire.kubernetes.resources import JOBS, PODS
 
-_OURS: dict[str, Any] = {"app.kubernetes.io/managed-by": "meshctl"}
+_OURS = {"app.kubernetes.io/managed-by": "meshctl"}
 _NAME = "app.kubernetes.io/name"
 # The first condition of each pair is set while pods of the job still terminate, the second once they have.
 COMPLETE = ("SuccessCriteriaMet", "Complete")
@@ -35,32 +33,31 @@ def jobs_of_deployment(deployment: Deployment, outputs: StackOutputs) -> dict[st
 
 def jobs_in_cluster(cluster: ClusterAccess, namespace: str) -> dict[str, JobState]:
     """The jobs by workload. Raises: CredentialsError, UnreachableError, MeshError."""
-    client = cluster.client()
-    with translate_errors(cluster.name):
-        jobs = [job_state(job) for job in client.list(Job, namespace=namespace, labels=_OURS)]
+    with cluster.connected() as client:
+        jobs = [job_state(job) for job in client.list_objects(JOBS, namespace=namespace, labels=_OURS)]
         if not any(state.ended == "failed" for state in jobs):
             return {state.workload: state for state in jobs}
-        pods = list(client.list(Pod, namespace=namespace, labels=_OURS))
+        pods = client.list_objects(PODS, namespace=namespace, labels=_OURS)
         redact = redaction(client, namespace, _OURS)
     return {state.workload: _with_last_words(state, pods, redact) for state in jobs}
 
 
-def job_state(job: Any) -> JobState:
-    """The state of a Job object (of `lightkube`), without the last words of its pods."""
-    workload = str((job.metadata.labels or {}).get(_NAME, "")) if job.metadata else ""
-    conditions = (job.status.conditions or []) if job.status else []
-    true = {condition.type: condition for condition in conditions if condition.status == "True"}
+def job_state(job: objects.Job) -> JobState:
+    """The state of a Job, without the last words of its pods."""
+    workload = (job.get("metadata", {}).get("labels") or {}).get(_NAME, "")
+    conditions = job.get("status", {}).get("conditions") or []
+    true = {condition.get("type"): condition for condition in conditions if condition.get("status") == "True"}
     failure = next((true[kind] for kind in _FAILED if kind in true), None)
     if failure is not None:
-        reason = ": ".join(part for part in (failure.reason, failure.message) if part)
+        reason = ": ".join(part for part in (failure.get("reason"), failure.get("message")) if part)
         return JobState(workload, "failed", reason)
     return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
 
 
-def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> JobState:
+def _with_last_words(state: JobState, pods: Iterable[objects.Pod], redact: Redact) -> JobState:
     if state.ended != "failed":
         return state
-    failed = [pod for pod in pods if _is_of(pod, state.workload) and pod.status and pod.status.phase == "Failed"]
+    failed = [pod for pod in pods if _has_failed(pod, state.workload)]
     if not failed:
         return state
     last = clusters.pod_state(max(failed, key=_ended_at))
@@ -68,15 +65,15 @@ def _with_last_words(state: JobState, pods: Iterable[Any], redact: Redact) -> Jo
     return JobState(state.workload, state.ended, state.reason, f"{last.name}: {words}" if words else "")
 
 
-def _is_of(pod: Any, workload: str) -> bool:
-    return bool(pod.metadata and (pod.metadata.labels or {}).get(_NAME) == workload)
+def _has_failed(pod: objects.Pod, workload: str) -> bool:
+    labels = pod.get("metadata", {}).get("labels") or {}
+    return labels.get(_NAME) == workload and pod.get("status", {}).get("phase") == "Failed"
 
 
-def _ended_at(pod: Any) -> str:
+def _ended_at(pod: objects.Pod) -> str:
     """When the last container of a pod ended, as text that sorts; "" when no container has ended."""
-    statuses = [*(pod.status.initContainerStatuses or []), *(pod.status.containerStatuses or [])]
-    ended = [status.state.terminated for status in statuses if status.state and status.state.terminated]
-    return max((each.finishedAt.isoformat() for each in ended if each.finishedAt), default="")
+    states = [status.get("state") or objects.ContainerState() for status in clusters.container_statuses(pod)]
+    return max((state.get("terminated", {}).get("finishedAt") or "" for state in states), default="")
 
 
 def failure_after_up(

@@ -38,7 +38,8 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
 
 def _workload_secrets(deployment: Deployment, environments: Environments) -> dict[str, str]:
     registries = {name for workload in deployment.workloads for name in workload.image_pull_secrets}
-    names = sorted({name for workload in deployment.workloads for name in workload.secrets.values()} | registries)
+    used = {name for w in deployment.workloads for name in (*w.secrets.values(), *w.secret_files.values())}
+    names = sorted(used | registries)
     values = {}
     problems = []
     for name in names:
@@ -61,23 +62,26 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
 
 
 def _check_sizes(workload: Workload, values: Mapping[str, str]) -> None:
-    """Values become variables of the container, and stand together in one Secret. Raises: UsageError."""
+    """Values become variables of the container or files, and stand together in one Secret. Raises: UsageError."""
     sizes = {
         variable: len(f"{variable}={values[f'secret.{name}']}".encode()) for variable, name in workload.secrets.items()
     }
-    hint = "keep it in a file of a storage that the workload mounts, and only its key in a secret"
     for variable, size in sizes.items():
         if size > texts.LONGEST_STRING:
+            name = workload.secrets[variable]
             raise UsageError(
-                f"the secret {workload.secrets[variable]} is too long for a variable of {workload.name}",
+                f"the secret {name} is too long for a variable of {workload.name}",
                 why=f"{variable}=… has {size:,} bytes; Linux starts no program with more than {texts.LONGEST_STRING:,}",
-                hint=hint,
+                hint=f"make it a file of the pods instead: `secrets: {{/run/secrets/{name}: {name}}}`",
             )
-    if sum(sizes.values()) > texts.LONGEST_TOGETHER:
+    together = sum(sizes.values()) + sum(
+        len(values[f"secret.{name}"].encode()) for name in workload.secret_files.values()
+    )
+    if together > texts.LONGEST_TOGETHER:
         raise UsageError(
             f"the secrets of {workload.name} are too long",
-            why=f"they have {sum(sizes.values()):,} bytes, and a Secret of Kubernetes holds {texts.LONGEST_TOGETHER:,}",
-            hint=hint,
+            why=f"they have {together:,} bytes, and a Secret of Kubernetes holds {texts.LONGEST_TOGETHER:,}",
+            hint="keep it in a file of a storage that the workload mounts, and only its key in a secret",
         )
 
 
@@ -121,7 +125,10 @@ def _content(source: SecretSource) -> bytes:
 
 
 def _decoded(content: bytes) -> str | None:
-    """The content as text; None for bytes that an environment variable of a container can't hold."""
+    """The content as text; None for bytes that an environment variable of a container can't hold.
+
+    A file of a pod gets the same text.
+    """
     try:
         text = content.decode().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -11,9 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import httpx2 as httpx
-
 from meshctl.lab.pods import api
+from meshwire.kubernetes.async_client import AsyncClient
 
 FILES_EVERY_S = 0.3
 TOGETHER_S = 0.05  # changes that come together are one
@@ -33,7 +32,7 @@ class Changes:
         await asyncio.sleep(TOGETHER_S)
         self._happened.clear()
 
-    async def follow_objects(self, client: httpx.AsyncClient, path: str, query: dict[str, str]) -> None:
+    async def follow_objects(self, client: AsyncClient, path: str, query: dict[str, str]) -> None:
         async for _ in api.watch(client, path, **query):
             self._happened.set()
 
@@ -50,7 +49,7 @@ class Changes:
 
 @contextlib.asynccontextmanager
 async def following(
-    client: httpx.AsyncClient, objects: Sequence[str], files: Sequence[Path] = (), **query: str
+    client: AsyncClient, objects: Sequence[str], files: Sequence[Path] = (), **query: str
 ) -> AsyncIterator[Changes]:
     """Changes of the objects at these paths of the API (`query` narrows all of them), and of these files."""
     changes = Changes()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import httpx2 as httpx
 import yaml
 
 from meshctl.catalog import load_catalog
@@ -24,6 +23,8 @@ from meshctl.lab.controllers.nodes import NODES, Group, keep
 from meshctl.lab.controllers.volumes import storage_class
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
+from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.errors import ApiError
 
 START_EVERY_S = 0.3
 REFUSED_EVERY_S = 2.0
@@ -40,10 +41,10 @@ class Problem:
     message: str
 
 
-async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
+async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient, stands: Callable[[], None]) -> None:
     """Keep the pools at their targets, for ever."""
     await _install(client)
-    while (await client.get(POOLS)).status_code != 200:
+    while not await _is_served(client):
         await asyncio.sleep(START_EVERY_S)
     stands()
     async with following(client, [POOLS, NODES], [lab.root / "faults.json"]) as changes:
@@ -51,10 +52,10 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
             await changes.wait(await _step(lab, cluster, client))
 
 
-async def _step(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> float | None:
+async def _step(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> float | None:
     """How long to wait for a change at most. A fault that is ordered and taken back at once leaves no trace in its
     file, so a pool that was refused is looked at again."""
-    pools = (await client.get(POOLS)).raise_for_status().json()["items"]
+    pools = await api.items(client, POOLS)
     problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
     filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
     nodes = await keep(client, filling)
@@ -64,7 +65,16 @@ async def _step(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient) -> fl
     return nodes.look_again_s or (REFUSED_EVERY_S if any(problems.values()) else None)
 
 
-async def _install(client: httpx.AsyncClient) -> None:
+async def _is_served(client: AsyncClient) -> bool:
+    """Whether the API server knows the pools' kind already."""
+    try:
+        await api.items(client, POOLS)
+    except ApiError:
+        return False
+    return True
+
+
+async def _install(client: AsyncClient) -> None:
     definition = yaml.safe_load(resources.files(__package__).joinpath("nodepool-crd.yaml").read_text())
     await api.ensure(client, CRD, definition)
     await storage_class(client, "shared-vast", "vast.coreweave.lab", waits=False)
@@ -119,7 +129,7 @@ def _faults(lab: Lab) -> list[dict[str, Any]]:
     return faults
 
 
-async def _report(client: httpx.AsyncClient, pool: dict[str, Any], ready: int, trouble: Problem | None) -> None:
+async def _report(client: AsyncClient, pool: dict[str, Any], ready: int, trouble: Problem | None) -> None:
     """Write the status that CKS would: the five conditions and the counts."""
     target, live = target_of(pool["spec"]), pool.get("status", {})
     reached = trouble is None and ready == target

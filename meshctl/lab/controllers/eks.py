@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.catalog import load_catalog
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json, write_whole
 from meshctl.lab.token_webhook import POLICY_GROUP
+from meshwire.kubernetes.async_client import AsyncClient
 
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 # EKS access policy -> the ClusterRole that comes nearest (EKS user guide, "Access policy permissions"); the cluster
@@ -31,7 +30,7 @@ ROLES = {
 EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
-async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
+async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient, stands: Callable[[], None]) -> None:
     """Follow `eks.json` for ever."""
     await _bind_roles(client)
     stands()
@@ -48,7 +47,7 @@ async def play(lab: Lab, cluster: api.Cluster, client: httpx.AsyncClient, stands
         _report(lab, counted, {})
 
 
-async def _bind_roles(client: httpx.AsyncClient) -> None:
+async def _bind_roles(client: AsyncClient) -> None:
     for policy, role in ROLES.items():
         body = {
             "metadata": {"name": f"eks:{policy}"},

@@ -7,6 +7,7 @@ them so. A node that has to go is drained first, as the platforms do it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import math
@@ -14,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.catalog import Machine
 from meshctl.lab.pods import api
+from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.errors import ApiError
 
 NODES = "/api/v1/nodes"
 GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
@@ -143,17 +144,16 @@ class Kept:
         return DRAIN_EVERY_S if self.draining else None
 
 
-async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> Kept:
+async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
     """One step towards these groups, and no others, having their sizes: make, renew and remove nodes."""
-    listing = await client.get(NODES, params={"labelSelector": GROUP_LABEL})
-    nodes = {item["metadata"]["name"]: item for item in listing.raise_for_status().json()["items"]}
+    nodes = {item["metadata"]["name"]: item for item in await api.items(client, NODES, labelSelector=GROUP_LABEL)}
     ready: dict[str, int] = {}
     wanted: set[str] = set()
     for group in groups:
         names = group.node_names()
         wanted.update(names)
         missing = [number for number, name in enumerate(names) if name not in nodes]
-        await asyncio.gather(*(_create(client, manifest(group, number)) for number in missing))
+        await asyncio.gather(*(api.ensure(client, NODES, manifest(group, number)) for number in missing))
         stale = [nodes[name] for name in names if name in nodes and _differs(nodes[name], group)]
         await asyncio.gather(*(_renew(client, node, group) for node in stale))
         ready[group.name] = sum(is_ready(nodes[name]) for name in names if name in nodes)
@@ -165,12 +165,6 @@ async def keep(client: httpx.AsyncClient, groups: Iterable[Group]) -> Kept:
     return Kept(ready, draining=bool(surplus))
 
 
-async def _create(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
-    answer = await client.post("/api/v1/nodes", json=node)
-    if answer.status_code != 409:
-        answer.raise_for_status()
-
-
 def _applied(group: Group) -> str:
     return json.dumps({"labels": dict(group.labels), "taints": [dict(taint) for taint in group.taints]}, sort_keys=True)
 
@@ -180,7 +174,7 @@ def _differs(node: dict[str, Any], group: Group) -> bool:
     return annotations.get(APPLIED_ANNOTATION) != _applied(group) or DRAIN_ANNOTATION in annotations
 
 
-async def _renew(client: httpx.AsyncClient, node: dict[str, Any], group: Group) -> None:
+async def _renew(client: AsyncClient, node: dict[str, Any], group: Group) -> None:
     """Labels and taints as the group has them now; back in service if it was draining."""
     old = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
     labels = {**dict.fromkeys(old["labels"]), **group.labels}  # null removes
@@ -191,7 +185,7 @@ async def _renew(client: httpx.AsyncClient, node: dict[str, Any], group: Group) 
     await api.patch(client, path, {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
 
 
-async def _remove(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
+async def _remove(client: AsyncClient, node: dict[str, Any]) -> None:
     """One step: cordon, evict, and delete once it is empty or its time is up. DaemonSets' pods stay to the end."""
     name, now = node["metadata"]["name"], datetime.datetime.now(datetime.UTC)
     since = node["metadata"].get("annotations", {}).get(DRAIN_ANNOTATION)
@@ -200,8 +194,7 @@ async def _remove(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
         note = {"annotations": {DRAIN_ANNOTATION: now.isoformat()}}
         await api.patch(client, path, {"metadata": note, "spec": {"unschedulable": True}})
         return
-    listing = await client.get("/api/v1/pods", params={"fieldSelector": f"spec.nodeName={name}"})
-    pods = listing.raise_for_status().json()["items"]
+    pods = await api.items(client, "/api/v1/pods", fieldSelector=f"spec.nodeName={name}")
     running = [pod for pod in pods if _is_in_the_way(pod)]
     if running and (now - datetime.datetime.fromisoformat(since)).total_seconds() < DRAIN_S:
         await asyncio.gather(*(_evict(client, pod) for pod in running))
@@ -210,7 +203,7 @@ async def _remove(client: httpx.AsyncClient, node: dict[str, Any]) -> None:
         metadata = pod["metadata"]
         place = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         await api.delete_now(client, place, metadata["uid"])
-    await client.delete(path)
+    await api.delete(client, path)
 
 
 def _is_in_the_way(pod: dict[str, Any]) -> bool:
@@ -218,14 +211,15 @@ def _is_in_the_way(pod: dict[str, Any]) -> bool:
     return "DaemonSet" not in owners and pod["status"].get("phase") not in _OVER
 
 
-async def _evict(client: httpx.AsyncClient, pod: dict[str, Any]) -> None:
-    """Refused (429) while a PodDisruptionBudget forbids it: asked again in the next step."""
+async def _evict(client: AsyncClient, pod: dict[str, Any]) -> None:
+    """Refused (429) while a PodDisruptionBudget forbids it, as for a pod that is gone: asked again in the next step."""
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         return
     name = {"name": metadata["name"], "namespace": metadata["namespace"]}
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": name}
-    await client.post(f"/api/v1/namespaces/{name['namespace']}/pods/{name['name']}/eviction", json=body)
+    with contextlib.suppress(ApiError):
+        await api.post(client, f"/api/v1/namespaces/{name['namespace']}/pods/{name['name']}/eviction", body)
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import httpx2 as httpx
-
 from meshctl.catalog import Machine
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.controllers.volumes import storage_class
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
+from meshwire.kubernetes.async_client import AsyncClient
 
 
 def _machine(name: str, *, gpus: int, cpu_cores: int, memory_gib: float, scratch_gb: float) -> Machine:
@@ -70,7 +69,7 @@ CPU_NODES = Group(
 )
 
 
-async def play(_lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient, stands: Callable[[], None]) -> None:
+async def play(_lab: Lab, _cluster: api.Cluster, client: AsyncClient, stands: Callable[[], None]) -> None:
     """Make the nodes once, and again if one is lost."""
     await storage_class(client, "nfs", "nfs.csi.k8s.io", waits=False)
     await storage_class(client, "local-path", "rancher.io/local-path", waits=True)

@@ -10,11 +10,11 @@ import logging
 import shutil
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
+from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.errors import ApiError
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
@@ -33,7 +33,7 @@ _SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
-async def storage_class(client: httpx.AsyncClient, name: str, provisioner: str, *, waits: bool) -> None:
+async def storage_class(client: AsyncClient, name: str, provisioner: str, *, waits: bool) -> None:
     """Make a class of the cluster, as its platform does; nothing happens when it is there."""
     mode = "WaitForFirstConsumer" if waits else "Immediate"
     body = {
@@ -45,7 +45,7 @@ async def storage_class(client: httpx.AsyncClient, name: str, provisioner: str, 
     await api.ensure(client, _CLASSES, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **body})
 
 
-async def play(lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+async def play(lab: Lab, _cluster: api.Cluster, client: AsyncClient) -> None:
     """Serve claims and clean up released volumes, for ever."""
     async with following(client, [_CLASSES, _CLAIMS, _VOLUMES]) as changes:
         while True:
@@ -54,28 +54,23 @@ async def play(lab: Lab, _cluster: api.Cluster, client: httpx.AsyncClient) -> No
             await changes.wait(None if all_served else RETRY_S)
 
 
-async def _serve_claims(lab: Lab, client: httpx.AsyncClient) -> bool:
+async def _serve_claims(lab: Lab, client: AsyncClient) -> bool:
     """Whether every claim that waits has its volume now."""
     served = True
-    classes = {item["metadata"]["name"]: item for item in await _items(client, _CLASSES)}
-    for claim in await _items(client, _CLAIMS):
+    classes = {item["metadata"]["name"]: item for item in await api.items(client, _CLASSES)}
+    for claim in await api.items(client, _CLAIMS):
         chosen = classes.get(claim["spec"].get("storageClassName") or "")
         if chosen is not None and _is_waiting(claim, chosen):
             served = await _provision(lab, client, claim, chosen) and served
     return served
 
 
-async def _remove_released(lab: Lab, client: httpx.AsyncClient) -> None:
-    for volume in await _items(client, _VOLUMES):
+async def _remove_released(lab: Lab, client: AsyncClient) -> None:
+    for volume in await api.items(client, _VOLUMES):
         if _is_released(volume):
             name = volume["metadata"]["name"]
-            await client.delete(f"{_VOLUMES}/{name}")
+            await api.delete(client, f"{_VOLUMES}/{name}")
             shutil.rmtree(lab.root / "volumes" / name, ignore_errors=True)
-
-
-async def _items(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = (await client.get(path)).raise_for_status().json()["items"]
-    return items
 
 
 def _is_waiting(claim: dict[str, Any], chosen: dict[str, Any]) -> bool:
@@ -102,7 +97,7 @@ def _source(lab: Lab, provisioner: str, name: str) -> dict[str, Any]:
     return {"csi": {"driver": provisioner, "volumeHandle": name}}
 
 
-async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> bool:
+async def _provision(lab: Lab, client: AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> bool:
     """Make a claim's volume. False when the API refused it."""
     metadata, spec = claim["metadata"], claim["spec"]
     name = f"pvc-{metadata['uid']}"
@@ -126,9 +121,9 @@ async def _provision(lab: Lab, client: httpx.AsyncClient, claim: dict[str, Any],
             },
         },
     }
-    answer = await client.post(_VOLUMES, json=volume)
-    if answer.status_code in (201, 409):
-        return True
-    # said again at every try; the other claims go on
-    log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], answer.text)
-    return False
+    try:
+        await api.ensure(client, _VOLUMES, volume)
+    except ApiError as error:  # said again at every try; the other claims go on
+        log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], error)
+        return False
+    return True

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.lab.network import allocation
 from meshctl.lab.network.forwarder import Endpoint, Forwarder
 from meshctl.lab.pods import addresses, api
+from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -47,7 +46,7 @@ class ClusterState:
     """What a cluster has now; `slices` by "namespace/service" and then by their own name."""
 
     cluster: api.Cluster
-    client: httpx.AsyncClient
+    client: AsyncClient
     services: dict[str, Object] = field(default_factory=dict)
     slices: dict[str, dict[str, Object]] = field(default_factory=dict)
     forwarders: dict[tuple[str, int, str], Forwarder] = field(default_factory=dict)

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
-from lightkube.config import client_adapter
-from lightkube.config.kubeconfig import KubeConfig
-from lightkube.core.exceptions import ConfigError
+from meshwire import kubeconfig
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.errors import ApiError, CredentialError, NoAnswerError
+from meshwire.kubernetes.target import target
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
-MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
 RETRY_S = 0.5
-TRANSPORT_ERRORS = (httpx.HTTPError, OSError)
+TRANSPORT_ERRORS = (ApiError, NoAnswerError, CredentialError, OSError)
+_GONE, _CONFLICT = 404, 409
 
 
 @dataclass(frozen=True)
@@ -62,84 +62,67 @@ def read_clusters(root: Path) -> dict[str, Cluster]:
     }
 
 
-def connect(cluster: Cluster) -> httpx.AsyncClient:
-    """An HTTP client with the kubeconfig's server, certificates and user. Raises ConfigError."""
-    config = KubeConfig.from_file(cluster.kubeconfig).get(cluster.context or None)
-    if config is None:
-        raise ConfigError(f"no context {cluster.context!r} in {cluster.kubeconfig}")
-    timeout = httpx.Timeout(10)
-    return client_adapter.AsyncClient(config, client_adapter.ConnectionParams(timeout=timeout, trust_env=False))
+def connect(cluster: Cluster) -> AsyncClient:
+    """A client for what the kubeconfig chooses, to be closed by the caller. Raises: KubeconfigError."""
+    return AsyncClient(target(kubeconfig.choose(cluster.kubeconfig, context=cluster.context)))
 
 
-async def watch(client: httpx.AsyncClient, path: str, **query: str) -> AsyncIterator[Event]:
+async def watch(client: AsyncClient, path: str, **query: str) -> AsyncIterator[Event]:
     """List, then follow, for ever; a lost connection or an expired version starts over with SYNCED."""
     while True:
         try:
-            listing = (await client.get(path, params=query)).raise_for_status().json()
-            objects = tuple(listing["items"])
-            yield Event("SYNCED", {}, objects)
-            version = listing["metadata"]["resourceVersion"]
-            async for event in _follow(client, path, query | {"resourceVersion": version}):
-                yield event
+            listing = await client.send(requests.get(path, **query))
+            yield Event("SYNCED", {}, tuple(listing["items"]))
+            async for event in client.watch(path, query, listing["metadata"]["resourceVersion"]):
+                yield Event(event.kind, event.object)
         except TRANSPORT_ERRORS as error:
             log.debug("watch %s: %r", path, error)
         await asyncio.sleep(RETRY_S)
 
 
-async def _follow(client: httpx.AsyncClient, path: str, query: dict[str, str]) -> AsyncIterator[Event]:
-    timeout = httpx.Timeout(10, read=None)
-    parameters = query | {"watch": "1", "allowWatchBookmarks": "true"}
-    async with client.stream("GET", path, params=parameters, timeout=timeout) as response:
-        response.raise_for_status()
-        async for line in response.aiter_lines():
-            if not line.strip():
-                continue
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                return
-            if event["type"] != "BOOKMARK":
-                yield Event(event["type"], event["object"])
+async def items(client: AsyncClient, path: str, **query: str) -> list[Object]:
+    """All objects of a list."""
+    return list((await client.send(requests.get(path, **query)))["items"])
 
 
-async def patch(client: httpx.AsyncClient, path: str, body: Object, kind: str = MERGE) -> Object | None:
-    """PATCH; None when the object is gone. Raises httpx.HTTPStatusError for other refusals."""
-    response = await client.patch(path, content=json.dumps(body), headers={"Content-Type": kind})
-    if response.status_code in {404, 409}:
-        return None
-    result: Object = response.raise_for_status().json()
-    return result
-
-
-async def get(client: httpx.AsyncClient, path: str) -> Object | None:
+async def get(client: AsyncClient, path: str) -> Object | None:
     """GET; None when there is no such object."""
-    response = await client.get(path)
-    if response.status_code == 404:
-        return None
-    result: Object = response.raise_for_status().json()
-    return result
+    return await _unless(client, requests.get(path), _GONE)
 
 
-async def delete_now(client: httpx.AsyncClient, path: str, uid: str) -> None:
+async def patch(client: AsyncClient, path: str, body: Object, kind: str = requests.MERGE_PATCH) -> Object | None:
+    """PATCH; None when the object is gone. Raises: TRANSPORT_ERRORS for other refusals."""
+    return await _unless(client, requests.patch(path, body, kind), _GONE, _CONFLICT)
+
+
+async def delete(client: AsyncClient, path: str) -> None:
+    """Remove an object, in its own time; one that is gone, or was changed meanwhile, is left for the next look."""
+    await _unless(client, requests.delete(path), _GONE, _CONFLICT)
+
+
+async def delete_now(client: AsyncClient, path: str, uid: str) -> None:
     """Remove an object at once, provided that it is still the one with this uid."""
-    body = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
-    response = await client.request(
-        "DELETE", path, content=json.dumps(body), headers={"Content-Type": "application/json"}
-    )
-    if response.status_code not in {404, 409}:
-        response.raise_for_status()
+    await _unless(client, requests.delete(path, grace_s=0, uid=uid), _GONE, _CONFLICT)
 
 
-async def post(client: httpx.AsyncClient, path: str, body: Object) -> Object:
-    response = await client.post(path, json=body)
-    result: Object = response.raise_for_status().json()
-    return result
+async def post(client: AsyncClient, path: str, body: Object) -> Object:
+    return await client.send(requests.create(path, body))
 
 
-async def ensure(client: httpx.AsyncClient, path: str, body: Object) -> None:
-    """POST something that may be there from an earlier start. Raises httpx.HTTPStatusError for other refusals."""
-    response = await client.post(path, json=body)
-    if response.status_code != 409:
-        response.raise_for_status()
+async def ensure(client: AsyncClient, path: str, body: Object) -> Object | None:
+    """POST something that may be there from an earlier start; None when it is. Raises: TRANSPORT_ERRORS for other
+    refusals."""
+    return await _unless(client, requests.create(path, body), _CONFLICT)
+
+
+async def _unless(client: AsyncClient, request: requests.Request, *statuses: int) -> Object | None:
+    """The answer, or None for a refusal with one of the statuses."""
+    try:
+        return await client.send(request)
+    except ApiError as error:
+        if error.status not in statuses:
+            raise
+        return None
 
 
 async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]) -> None:

@@ -147,32 +147,39 @@ class Container:
     async def _watch_over(self) -> None:
         """Startup probe first, then readiness and liveness side by side."""
         startup = self.spec.get("startupProbe")
-        if startup and not await probes.until_passed(startup, lambda: self._probe(startup)):
-            self._unhealthy("Startup")
+        if startup and not await probes.until_passed(startup, lambda: self._probe("Startup", startup)):
+            self._end_unhealthy("startup")
             return
         self.state.started = True
         readiness, liveness = self.spec.get("readinessProbe"), self.spec.get("livenessProbe")
         if readiness:
-            self._follow(readiness, self._set_ready, passing=False)
+            self._follow("Readiness", readiness, self._set_ready, passing=False)
         else:
             self._set_ready(ready=True)
         if liveness:
-            self._follow(liveness, lambda alive: None if alive else self._unhealthy("Liveness"), passing=True)
+            self._follow("Liveness", liveness, self._end_if_dead, passing=True)
         self.changed()
 
-    def _follow(self, probe: Object, report: Callable[[bool], None], *, passing: bool) -> None:
-        follow = probes.follow(probe, lambda: self._probe(probe), report, passing=passing)
+    def _follow(self, which: str, probe: Object, report: Callable[[bool], None], *, passing: bool) -> None:
+        follow = probes.follow(probe, lambda: self._probe(which, probe), report, passing=passing)
         self.tasks.append(asyncio.ensure_future(follow))
 
-    async def _probe(self, probe: Object) -> bool:
-        return await probes.check(probe, self.spec, self.address, self.execute)
+    async def _probe(self, which: str, probe: Object) -> bool:
+        result = await probes.check(probe, self.spec, self.address, self.execute)
+        if not result.ok and not self.stopping:
+            self.report("Warning", "Unhealthy", f"{which} probe failed: {result.output}")
+        return result.ok
 
     def _set_ready(self, ready: bool) -> None:  # noqa: FBT001 (a callback's argument)
         self.state.ready = ready
         self.changed()
 
-    def _unhealthy(self, which: str) -> None:
-        self.report("Warning", "Unhealthy", f"{which} probe failed; container {self.state.name} will be restarted")
+    def _end_if_dead(self, alive: bool) -> None:  # noqa: FBT001 (a callback's argument)
+        if not alive:
+            self._end_unhealthy("liveness")
+
+    def _end_unhealthy(self, which: str) -> None:
+        self.report("Normal", "Killing", f"Container {self.state.name} failed {which} probe, will be restarted")
         self.tasks.append(asyncio.ensure_future(self._end(self.grace_s)))
 
     async def stop(self, grace_s: float) -> None:

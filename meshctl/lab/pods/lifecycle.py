@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
 from botocore.exceptions import BotoCoreError
 
 from meshctl.lab import images
 from meshctl.lab.pods import api, environment, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -31,7 +32,7 @@ class Place:
 
     root: Path
     cluster: api.Cluster
-    client: httpx.AsyncClient
+    client: AsyncClient
     folder: Path
     address: str
     loopback: str
@@ -204,7 +205,7 @@ class PodRun:
         body = status.pod_status(self.pod, self.inits, self.mains, address=self.place.address)
         body = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": body}
         try:
-            result = await api.patch(self.place.client, f"{self.path}/status", body, api.STRATEGIC)
+            result = await api.patch(self.place.client, f"{self.path}/status", body, requests.STRATEGIC_PATCH)
         except api.TRANSPORT_ERRORS as error:
             log.warning("status of %s: %r", self.path, error)
             return False

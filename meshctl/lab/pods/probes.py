@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -45,30 +46,61 @@ def port_number(port: int | str, container: Object) -> int:
     return int(numbers_by_name[port])
 
 
-async def check(probe: Object, container: Object, address: str, execute: Exec) -> bool:
-    """One probe, bounded by its timeoutSeconds."""
+@dataclass(frozen=True)
+class Result:
+    """`output`: the answer in the kubelet's words, where it is not a good one."""
+
+    ok: bool
+    output: str = ""
+
+
+async def check(probe: Object, container: Object, address: str, execute: Exec) -> Result:
+    """One probe, bounded by its timeoutSeconds. Source of the outputs: kubernetes/pkg/probe (1.34)."""
     timeout_s = float(probe.get("timeoutSeconds", 1))
     try:
         if "exec" in probe:
-            return await execute(probe["exec"]["command"], timeout_s) == 0
+            code = await execute(probe["exec"]["command"], timeout_s)
+            return Result(code == 0, f"command ended with exit code {code}")
         if "httpGet" in probe:
             return await _http(probe["httpGet"], container, address, timeout_s)
         if "tcpSocket" in probe:
-            port = port_number(probe["tcpSocket"]["port"], container)
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
-            writer.close()
-        return False  # gRPC: no image of the lab speaks it, so nothing would answer
-    except (OSError, TimeoutError, KeyError, httpx.HTTPError):
-        return False
+            return await _tcp(address, port_number(probe["tcpSocket"]["port"], container), timeout_s)
+        if "grpc" in probe:
+            return await _grpc(probe["grpc"], address, timeout_s)
+    except (OSError, TimeoutError, KeyError, httpx.HTTPError) as error:
+        return Result(ok=False, output=str(error) or type(error).__name__)
+    return Result(ok=False, output="missing probe handler")
 
 
-async def _http(get: Object, container: Object, address: str, timeout_s: float) -> bool:
+async def _http(get: Object, container: Object, address: str, timeout_s: float) -> Result:
     url = f"{get.get('scheme', 'HTTP').lower()}://{address}:{port_number(get['port'], container)}{get.get('path', '/')}"
     headers = {each["name"]: each["value"] for each in get.get("httpHeaders", [])}
     # a kubelet does not verify the certificate of what it probes either (Kubernetes docs, "HTTP probes")
     async with httpx.AsyncClient(verify=False, trust_env=False, timeout=timeout_s) as client:
-        response = await client.get(url, headers=headers)
-    return 200 <= response.status_code < 400
+        try:
+            status = (await client.get(url, headers=headers)).status_code
+        except httpx.HTTPError as error:
+            return Result(ok=False, output=f'Get "{url}": {error or type(error).__name__}')
+    return Result(200 <= status < 400, f"HTTP probe failed with statuscode: {status}")
+
+
+async def _tcp(address: str, port: int, timeout_s: float) -> Result:
+    """A connection that is taken counts; the kubelet does not wait for what becomes of it."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
+    except (OSError, TimeoutError) as error:
+        why = os.strerror(error.errno) if error.errno else "i/o timeout"
+        return Result(ok=False, output=f"dial tcp {address}:{port}: {why}")
+    writer.close()
+    return Result(ok=True)
+
+
+async def _grpc(question: Object, address: str, timeout_s: float) -> Result:
+    from meshctl.clients import grpc_health  # grpc takes memory and half a second: only where a pod speaks it
+
+    target, service = f"{address}:{question['port']}", question.get("service") or ""
+    status = await asyncio.to_thread(grpc_health.check, target, timeout_s=timeout_s, service=service)
+    return Result(status == grpc_health.SERVING, f'service unhealthy (responded with "{status}")')
 
 
 async def until_passed(probe: Object, once: Callable[[], Awaitable[bool]]) -> bool:

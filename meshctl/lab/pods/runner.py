@@ -7,11 +7,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.lab import images
 from meshctl.lab.pods import addresses, api, lifetime, names
 from meshctl.lab.pods.lifecycle import Place, PodRun
+from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -52,7 +51,7 @@ class Runner:
             await asyncio.gather(*(self.runs.pop(uid).leave() for uid in leaving))  # the pods go on in the next run
             await client.aclose()
 
-    async def follow_pods(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+    async def follow_pods(self, cluster: api.Cluster, client: AsyncClient) -> None:
         async for event in api.watch(client, "/api/v1/pods"):
             if event.kind == "SYNCED":
                 present = {pod["metadata"]["uid"] for pod in event.objects}
@@ -66,7 +65,7 @@ class Runner:
             else:
                 self.see(cluster, client, event.object)
 
-    def see(self, cluster: api.Cluster, client: httpx.AsyncClient, pod: Object) -> None:
+    def see(self, cluster: api.Cluster, client: AsyncClient, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
         if uid in self.runs:
             self.runs[uid].update(pod)
@@ -86,7 +85,7 @@ class Runner:
         self.runs[uid] = PodRun(pod, Place(self.root, cluster, client, folder, address, loopback))
         log.info("pod %s/%s of %s at %s", pod["metadata"]["namespace"], pod["metadata"]["name"], cluster.name, loopback)
 
-    async def _remove(self, client: httpx.AsyncClient, pod: Object) -> None:
+    async def _remove(self, client: AsyncClient, pod: Object) -> None:
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
         try:
             await api.delete_now(client, path, pod["metadata"]["uid"])
@@ -101,7 +100,7 @@ class Runner:
         if run:
             await run.leave()
 
-    async def follow_nodes(self, cluster: api.Cluster, client: httpx.AsyncClient) -> None:
+    async def follow_nodes(self, cluster: api.Cluster, client: AsyncClient) -> None:
         """A node that vanishes takes its pods along, without a signal to them."""
         async for event in api.watch(client, "/api/v1/nodes"):
             if event.kind == "SYNCED":

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
-
 from meshctl.lab.pods import api, environment
+from meshwire.kubernetes.async_client import AsyncClient
 
 Object = dict[str, Any]
 TOKEN_LIFETIME_S = 3600
@@ -28,7 +27,7 @@ class Place:
 
     root: Path
     folder: Path
-    client: httpx.AsyncClient
+    client: AsyncClient
 
 
 async def prepare(pod: Object, place: Place, data: environment.Data) -> dict[str, Path]:

@@ -11,13 +11,15 @@ from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.gateway import PendingChanges
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
+from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, State, StepContext, alive
-from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.deployment import Endpoint
 from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
+from meshctl.render import probes
 from meshctl.render.pods import grace_s
 
-_READY_S = 3600  # images and weights of a large model
+_READY_MARGIN_S = 1200  # beyond what `up` waits for a pod: images and weights of a large model
 _PROBE_S = 600
 _STOP_MARGIN_S = 120  # added to the longest grace period of the workloads that the step waits for
 FINISHING = "meshctl migrations finish"
@@ -51,8 +53,14 @@ def verify_up(context: StepContext) -> dict[str, Any]:
     hint = f"`meshctl status {context.deployment.environment}` shows why"
     passed_over: set[str] = set()
     ready = f"{names} to be ready in {context.deployment.environment}"
-    context.wait_until(ready, lambda: _not_ready(context, passed_over), _READY_S, hint)
+    context.wait_until(ready, lambda: _not_ready(context, passed_over), _ready_limit_s(context), hint)
     return {"ready": {name: len(_ready_pods(context, name)) for name in sorted(context.step.workloads)}}
+
+
+def _ready_limit_s(context: StepContext) -> int:
+    """As long as the slowest of the step's workloads may take to start, and a margin."""
+    workloads = [context.deployment.workload(name) for name in context.step.workloads]
+    return max(map(probes.ready_s, workloads), default=0) + _READY_MARGIN_S
 
 
 def _observe_deployed(context: StepContext) -> Observation:
@@ -318,35 +326,25 @@ def _keeps_data(context: StepContext) -> bool:
 
 
 def verify_probe(context: StepContext) -> dict[str, Any]:
-    """The health path, then one request as a user would send it, both at the target's own address."""
+    """The health check, then one request as a user would send it, both at the target's own address."""
     answers: dict[str, Any] = {}
     for endpoint in endpoints(context):
-        health = health_path(context.deployment, endpoint)
-        if health:
-            healthy = partial(_unhealthy_answer, context, endpoint, health, 400)
-            context.wait_until(f"{endpoint.host} to be healthy", healthy, _PROBE_S)
-        answering = partial(_unhealthy_answer, context, endpoint, "/", 500)
-        context.wait_until(f"an answer of {endpoint.host}", answering, _PROBE_S)
-        answers[endpoint.name] = {"health": health, "canary": "/"}
+        for question in canary.questions(context.deployment, endpoint):
+            answering = partial(canary.unhealthy_answer, context, endpoint, question)
+            context.wait_until(f"an answer of {endpoint.host}", answering, _PROBE_S, _probe_hint(context, endpoint))
+        answers[endpoint.name] = canary.record(context.deployment, endpoint)
     return {"answered": answers}
+
+
+def _probe_hint(context: StepContext, endpoint: Endpoint) -> str:
+    return (
+        f"`meshctl status {context.deployment.environment}` shows the pods of {endpoint.workload}; `health` of the "
+        "workload says how it is asked. `meshctl migrations resume` asks again"
+    )
 
 
 def endpoints(context: StepContext) -> list[Endpoint]:
     return [e for e in context.deployment.endpoints if e.name in context.step.endpoints]
-
-
-def health_path(deployment: Deployment, endpoint: Endpoint) -> str:
-    """The path of the health check if it is on the endpoint's port; "" otherwise."""
-    health = deployment.workload(endpoint.workload).health
-    return health.path if health is not None and health.port == endpoint.port else ""
-
-
-def _unhealthy_answer(context: StepContext, endpoint: Endpoint, path: str, below: int) -> str:
-    address = context.gateway.addresses(context.deployment).get(endpoint.name, "")
-    if not address:
-        return f"{endpoint.name} has no address yet"
-    status = context.gateway.probe(context.deployment, endpoint, address, path)
-    return "" if 0 < status < below else f"{path} at {address}: {status or 'no answer'}"
 
 
 def act_observe(context: StepContext) -> dict[str, Any]:
@@ -377,10 +375,8 @@ def _problem(context: StepContext) -> str:
 
 def _unhealthy(context: StepContext) -> str:
     for endpoint in endpoints(context):
-        path = health_path(context.deployment, endpoint)
-        problem = (
-            _unhealthy_answer(context, endpoint, path, 400) if path else _unhealthy_answer(context, endpoint, "/", 500)
-        )
+        question = next(canary.questions(context.deployment, endpoint))
+        problem = canary.unhealthy_answer(context, endpoint, question)
         if problem:
             return problem
     return ""

@@ -223,8 +223,8 @@ def _leftover(history: History) -> str:
     source, target = history.plan.source.environment, history.plan.target.environment
     destroyed = history.done.get("finish/source")
     if destroyed is not None and destroyed.data.get("data_kept") and history.plan.moves:
-        kept = "the rest of its object storage" if history.deletion_begun else "its object storage"
-        return f"{source} keeps {kept}: `meshctl destroy {source} --allow-data-loss` deletes it"
+        what_stays = "the rest of its object storage" if history.deletion_begun else "its object storage"
+        return f"{source} keeps {what_stays}: `meshctl destroy {source} --allow-data-loss` deletes it"
     if history.target_lost:
         return f"`meshctl destroy {target}` removes the rest of {target}; add `--forget-cluster` if its cluster is gone"
     if history.outcome == "rolled-back" and history.began("provision/target"):
@@ -267,5 +267,5 @@ def finish_question(history: History) -> str:
         return f"end the migration ({source} was given up, so nothing of it is destroyed)?"
     if history.deletion_begun:
         return f"destroy {source} (the rest of its buckets is kept; `--delete-source-data` has already begun)?"
-    kept = ", ".join(move.store for move in history.plan.moves)
-    return f"destroy {source} (its buckets are kept: {kept})?" if kept else f"destroy {source}?"
+    kept_stores = ", ".join(move.store for move in history.plan.moves)
+    return f"destroy {source} (its buckets are kept: {kept_stores})?" if kept_stores else f"destroy {source}?"

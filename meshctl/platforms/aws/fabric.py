@@ -31,8 +31,8 @@ def efa_interfaces(rdma: Rdma) -> tuple[NetworkInterface, ...]:
     kind: Literal["efa", "interface"] = "efa" if rdma.primary_efa else "interface"
     primary = NetworkInterface(network_card_index=0, device_index=0, interface_type=kind)
     device = 1 if rdma.primary_efa else 0
-    others = (
+    other_interfaces = (
         NetworkInterface(network_card_index=card, device_index=device, interface_type="efa-only")
         for card in range(max(first, 1), last + 1)
     )
-    return (primary, *others)
+    return (primary, *other_interfaces)

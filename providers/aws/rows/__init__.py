@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.aws.rows import ec2, ec2_compute, efs, eks, fsx, iam, logs, route53, s3, security_group_rules
+from providers.aws.rows import ec2, ec2_compute, efs, eks, eks_access, fsx, iam, logs, route53, s3, security_group_rules
 from providers.aws.rows_engine.row import Row
 
 ALL: tuple[Row, ...] = (
@@ -11,6 +11,7 @@ ALL: tuple[Row, ...] = (
     *security_group_rules.ROWS,
     *iam.ROWS,
     *eks.ROWS,
+    *eks_access.ROWS,
     *logs.ROWS,
     *s3.ROWS,
     *fsx.ROWS,

@@ -9,6 +9,7 @@ import pytest
 
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
 from meshctl.changes.fields import FieldChange, fields
+from meshctl.model import pod_files
 from meshwire.marks import UNKNOWN_STRING
 
 JOB = "kubernetes:batch/v1:Job"
@@ -67,7 +68,6 @@ def test_bookkeeping_is_not_shown(type_: str, path: str) -> None:
         (STATEFUL_SET, "spec.replicas", "replicas"),
         (DEPLOYMENT, "spec.template.spec.containers[0].resources.limits.memory", "resources.limits.memory"),
         (DEPLOYMENT, 'spec.template.metadata.labels["team"]', "label team"),
-        (DEPLOYMENT, "spec.template.spec.containers[0].readinessProbe.httpGet.path", "health"),
         (DEPLOYMENT, "spec.template.spec.terminationGracePeriodSeconds", "grace in seconds"),
         (SECRET, 'data[".dockerconfigjson"]', "credentials of the registry"),
         (SECRET, "data.HF_TOKEN", "secret HF_TOKEN"),
@@ -92,6 +92,40 @@ def test_arguments_are_one_thing() -> None:
     assert words(DEPLOYMENT, f"{base}[1]", f"{base}[2]", old=old, new=new) == [
         'args ["--a", "1"] -> ["--a", "2", "--b"]'
     ]
+
+
+def probed(path: str = "/health", *, live: str = "", startup: int = 360, port: int = 8000) -> dict[str, Any]:
+    def get(at: str) -> dict[str, Any]:
+        return {"httpGet": {"path": at, "port": port, "scheme": "HTTP"}}
+
+    return pod(
+        readinessProbe=get(path),
+        livenessProbe=get(live or path),
+        startupProbe={**get(path), "failureThreshold": startup, "periodSeconds": 5},
+    )
+
+
+PROBES = [f"spec.template.spec.containers[0].{which}Probe" for which in ("readiness", "liveness", "startup")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (pod(), probed(), ["health none -> http /health on 8000"]),
+        (probed(), pod(), ["health http /health on 8000 -> none"]),
+        (pod(), probed(startup=1440), ["health none -> http /health on 8000", "health.startup none -> 2h"]),
+        (probed(), probed(startup=1440), ["health.startup 30m -> 2h"]),
+        (probed(), probed(live="/live"), ["health.live none -> /live"]),
+        (
+            probed(),
+            pod(readinessProbe={"grpc": {"port": 50051}}, startupProbe={"failureThreshold": 360, "periodSeconds": 5}),
+            ["health http /health on 8000 -> grpc on 50051"],
+        ),
+        (pod(), pod(readinessProbe={"tcpSocket": {"port": 22}}), ["health none -> tcp on 22"]),
+    ],
+)
+def test_probes_are_told_in_the_words_of_health(old: dict[str, Any], new: dict[str, Any], says: list[str]) -> None:
+    assert words(DEPLOYMENT, *PROBES, old=old, new=new) == says
 
 
 def test_volumes_are_named_and_said_in_words() -> None:
@@ -121,9 +155,9 @@ def test_a_policy_is_told_by_what_comes_and_goes() -> None:
 
 
 def test_what_has_no_short_value_only_comes_goes_or_changes() -> None:
-    assert FieldChange("health", None, {"httpGet": {}}).text() == "health comes"
-    assert FieldChange("health", {"httpGet": {}}, None).text() == "health goes"
-    assert FieldChange("health", {"a": 1}, {"a": 2}).text() == "health changes"
+    assert FieldChange("lifecycle", None, {"exec": {}}).text() == "lifecycle comes"
+    assert FieldChange("lifecycle", {"exec": {}}, None).text() == "lifecycle goes"
+    assert FieldChange("lifecycle", {"a": 1}, {"a": 2}).text() == "lifecycle changes"
     assert FieldChange("secret A", "[secret]", "[secret]").text() == "secret A changes"
     assert FieldChange("secret A", None, "[secret]").text() == "secret A comes"
 
@@ -142,6 +176,84 @@ def test_several_objects_that_change_alike_are_one_field_and_nothing_but_bookkee
     hidden = step("kubernetes:core/v1:Service", 'metadata.annotations["pulumi.com/skipAwait"]')
     text = plan_text(grouped(hidden))
     assert "~ workload/chat  1 resource to update" in text
+
+
+def as_user(**context: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"securityContext": {"fsGroup": 1000, **context}, "containers": [{}]}}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        (as_user(runAsUser=1000, runAsGroup=1000, runAsNonRoot=True), as_user(runAsUser=0), "user 1000 -> root"),
+        (as_user(runAsUser=0), as_user(), "user root -> image"),
+        (as_user(), as_user(runAsUser=999), "user image -> 999"),
+    ],
+)
+def test_who_a_pod_runs_as_is_said_once_and_as_in_the_mesh(old: Any, new: Any, text: str) -> None:
+    path = "spec.template.spec.securityContext"
+    paths = (f"{path}.runAsUser", f"{path}.runAsGroup", f"{path}.runAsNonRoot")
+    assert words(DEPLOYMENT, *paths, old=old, new=new) == [text]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ({"capabilities": {"drop": ["ALL"]}}, None, "capabilities none -> the runtime's own"),
+        (
+            {"capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK"]}},
+            {"capabilities": {"add": ["IPC_LOCK"]}},
+            "capabilities IPC_LOCK -> the runtime's own and IPC_LOCK",
+        ),
+    ],
+)
+def test_what_a_container_may_do_is_in_words(old: Any, new: Any, text: str) -> None:
+    path = "spec.template.spec.containers[0].securityContext"
+    before, after = pod(securityContext=old), pod(**({"securityContext": new} if new else {}))
+    assert words(DEPLOYMENT, path, old=before, new=after) == [text]
+
+
+FILES = "kubernetes:core/v1:ConfigMap"
+PROMPT_KEY = pod_files.key_of("/prompt.yaml")
+TOKEN_KEY = pod_files.key_of("/run/secrets/hf")
+MOUNTS = [
+    {"name": "0-files", "mountPath": "/prompt.yaml", "subPath": PROMPT_KEY},
+    {"name": "0-secret-files", "mountPath": "/run/secrets/hf", "subPath": TOKEN_KEY},
+    {"name": "cache", "mountPath": "/cache"},
+]
+
+
+def test_a_file_with_another_text_is_called_by_its_path() -> None:
+    old, new = {"data": {PROMPT_KEY: "be kind"}}, {"data": {PROMPT_KEY: "be mild"}}
+    assert words(FILES, f'data["{PROMPT_KEY}"]', old=old, new=new) == ["file /prompt.yaml changes"]
+
+
+def test_a_secret_that_is_a_file_is_called_by_its_path_and_never_shown() -> None:
+    old, new = {"stringData": {TOKEN_KEY: "hf_old"}}, {"stringData": {TOKEN_KEY: "[secret]"}}
+    (change,) = fields(step(SECRET, f'stringData["{TOKEN_KEY}"]', old=old, new=new))
+    assert change.text() == "secret /run/secrets/hf changes"
+    assert "hf_old" not in repr(change)
+    masked = {"stringData": "[secret]"}
+    assert words(SECRET, f'stringData["{TOKEN_KEY}"]', old=masked, new=masked) == ["secret /run/secrets/hf changes"]
+
+
+def test_a_file_that_comes_or_goes_is_said_once() -> None:
+    """With the pods that mount it, not with the ConfigMap or the Secret that holds it."""
+    path = "spec.template.spec.containers[0].volumeMounts"
+    come = words(DEPLOYMENT, path, old=pod(), new=pod(volumeMounts=MOUNTS))
+    assert come == ["mount cache none -> /cache", "file /prompt.yaml comes", "secret /run/secrets/hf comes"]
+    assert words(DEPLOYMENT, path, old=pod(volumeMounts=MOUNTS[:2]), new=pod()) == [
+        "file /prompt.yaml goes",
+        "secret /run/secrets/hf goes",
+    ]
+    assert words(FILES, f'data["{PROMPT_KEY}"]', new={"data": {PROMPT_KEY: "be kind"}}) == []
+    volumes = {"spec": {"template": {"spec": {"volumes": [{"name": "0-files", "configMap": {"name": "chat-files"}}]}}}}
+    assert words(DEPLOYMENT, "spec.template.spec.volumes", new=volumes) == []
+
+
+def test_a_changed_file_rolls_out() -> None:
+    path = 'spec.template.metadata.annotations["meshctl.dev/files-revision"]'
+    assert words(DEPLOYMENT, path) == ["rolls out the pods that read them"]
 
 
 def test_texts_are_shown_as_the_mesh_has_them() -> None:

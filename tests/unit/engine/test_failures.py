@@ -25,6 +25,11 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
     [
         ("Back-off pulling image: ImagePullBackOff", "ImagePull"),
         ("container trainer: CrashLoopBackOff (exit code 1)", "CrashLoop"),
+        (
+            "Deployment n/chat failed: exceeded its progress deadline [code=ProgressDeadlineExceeded]; pod chat-1: the "
+            "health check does not pass yet; the last answer was: connection refused [code=HealthCheck]",
+            "HealthCheck",
+        ),
         ("0/6 nodes are available: insufficient nvidia.com/gpu", "Unschedulable"),
         (
             "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support "

@@ -6,11 +6,7 @@ import base64
 from types import SimpleNamespace
 from typing import Any, cast
 
-import httpx2
 import pytest
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod, Secret
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
@@ -20,6 +16,7 @@ from meshctl.errors import UnreachableError
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.deployments import deployment
+from tests.unit.fake_cluster import FakeClient, client_of
 
 LABELS = {"app.kubernetes.io/name": "pretrain", "app.kubernetes.io/managed-by": "meshctl"}
 BACKOFF = {
@@ -31,7 +28,7 @@ BACKOFF = {
 
 
 def job(*conditions: dict[str, Any]) -> Any:
-    return Job.from_dict({"metadata": {"name": "pretrain", "labels": LABELS}, "status": {"conditions": [*conditions]}})
+    return {"metadata": {"name": "pretrain", "labels": LABELS}, "status": {"conditions": [*conditions]}}
 
 
 def pod(name: str, at: str, said: str) -> Any:
@@ -44,13 +41,11 @@ def pod(name: str, at: str, said: str) -> Any:
         "imageID": "",
         "state": {"terminated": ended},
     }
-    return Pod.from_dict(
-        {
-            "metadata": {"name": name, "labels": LABELS},
-            "spec": {"containers": []},
-            "status": {"phase": "Failed", "containerStatuses": [status]},
-        }
-    )
+    return {
+        "metadata": {"name": name, "labels": LABELS},
+        "spec": {"containers": []},
+        "status": {"phase": "Failed", "containerStatuses": [status]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,20 +65,13 @@ def test_conditions_say_how_a_job_ended(kinds: list[str], ended: str) -> None:
     assert job_states.job_state(job(*({"type": kind, "status": "False"} for kind in kinds))).ended == ""
 
 
-class Client:
-    def __init__(self, *found: Any) -> None:
-        self.found = found
-
-    def list(self, kind: Any, **_: Any) -> list[Any]:
-        return [item for item in self.found if isinstance(item, kind)]
-
-
 def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = (
         pod("pretrain-1-b", "2026-11-28T10:00:00Z", "early"),
         pod("pretrain-0-a", "2026-11-28T10:05:00Z", "no data"),
     )
-    monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), late, early))
+    cluster = FakeClient({"jobs": [job(BACKOFF)], "pods": [late, early]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
     found = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert found.why == (
         "BackoffLimitExceeded: Job has reached the specified backoff limit; "
@@ -93,25 +81,21 @@ def test_a_failed_job_has_the_last_words_of_its_last_pod(monkeypatch: pytest.Mon
 
 def secret(value: str) -> Any:
     data = {"TOKEN": base64.b64encode(value.encode()).decode()}
-    return Secret.from_dict({"metadata": {"name": "pretrain-secrets", "labels": LABELS}, "data": data})
+    return {"metadata": {"name": "pretrain-secrets", "labels": LABELS}, "data": data}
 
 
 def test_last_words_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
-    monkeypatch.setattr(ClusterAccess, "client", lambda _: Client(job(BACKOFF), found, secret("hf_abcdefgh")))
+    cluster = FakeClient({"jobs": [job(BACKOFF)], "pods": [found], "secrets": [secret("hf_abcdefgh")]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
     told = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.last_words == "pretrain-0-a: main ended with exit code 1: 401: no access for [secret]"
 
 
 def test_who_may_not_see_the_secrets_is_not_told_what_may_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Restricted(Client):
-        def list(self, kind: Any, **options: Any) -> list[Any]:
-            if kind is Secret:
-                raise ApiError(response=httpx2.Response(403, json={"code": 403, "message": "forbidden"}))
-            return super().list(kind, **options)
-
     found = pod("pretrain-0-a", "2026-11-28T10:05:00Z", "401: no access for hf_abcdefgh")
-    monkeypatch.setattr(ClusterAccess, "client", lambda _: Restricted(job(BACKOFF), found))
+    cluster = FakeClient({"jobs": [job(BACKOFF)], "pods": [found]}, refused={"secrets": 403})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
     told = job_states.jobs_in_cluster(ClusterAccess("cw"), "llm-prod")["pretrain"]
     assert told.why == "BackoffLimitExceeded: Job has reached the specified backoff limit"
 

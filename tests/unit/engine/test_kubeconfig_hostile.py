@@ -89,7 +89,7 @@ def test_any_value_in_any_place(tmp_path: Path, path: tuple[Any, ...]) -> None:
     for value in (*HOSTILE, GONE):
         file.write_text(yaml.safe_dump(changed(path, value)))
         with suppress(MeshError):
-            ClusterAccess("dc1", str(file)).client()
+            ClusterAccess("dc1", str(file)).client().close()
         with suppress(ProviderError):
             connect(str(file))
 

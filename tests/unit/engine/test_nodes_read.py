@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from lightkube.models.core_v1 import NodeCondition, NodeSpec, NodeStatus
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Node
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.observed import ObservedNode
+from tests.unit.fake_cluster import FakeClient, client_of
 
 
 def read(monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], allocatable: dict[str, str]) -> ObservedNode:
-    ready = [NodeCondition(status="True", type="Ready")]
-    status = NodeStatus(capacity=allocatable, allocatable=allocatable, conditions=ready)
-    node = Node(metadata=ObjectMeta(name="n", labels=labels), spec=NodeSpec(), status=status)
-    client = SimpleNamespace(list=lambda kind: [node] if kind is Node else [])
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: client)
+    ready = [{"status": "True", "type": "Ready"}]
+    status = {"capacity": allocatable, "allocatable": allocatable, "conditions": ready}
+    cluster = FakeClient({"nodes": [{"metadata": {"name": "n", "labels": labels}, "spec": {}, "status": status}]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
     (found,) = clusters.facts(ClusterAccess("dc1")).nodes
     return found
 
@@ -40,14 +35,13 @@ def test_the_accelerators_of_a_node_are_read(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    status = NodeStatus(
-        capacity={"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "8"},
-        allocatable={"cpu": "15890m", "memory": "62Gi", "nvidia.com/gpu": "7"},
-        conditions=[NodeCondition(status="True", type="Ready")],
-    )
-    node = Node(metadata=ObjectMeta(name="n", labels={}), spec=NodeSpec(), status=status)
-    client = SimpleNamespace(list=lambda kind: [node] if kind is Node else [])
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: client)
+    status = {
+        "capacity": {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "8"},
+        "allocatable": {"cpu": "15890m", "memory": "62Gi", "nvidia.com/gpu": "7"},
+        "conditions": [{"status": "True", "type": "Ready"}],
+    }
+    cluster = FakeClient({"nodes": [{"metadata": {"name": "n"}, "spec": {}, "status": status}]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
     (found,) = clusters.facts(ClusterAccess("dc1")).nodes
     assert (found.cpu_cores, found.memory_gib) == (16, 64)
     assert (found.allocatable_cpu, found.allocatable_memory_gib) == (15.89, 62)

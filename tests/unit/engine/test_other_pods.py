@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
-import httpx2
 import pytest
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Node, Pod
 
 from meshctl.clients import clusters, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError
 from meshctl.model.observed import Facts, ObservedNode, Requests
+from tests.unit.fake_cluster import FakeClient, client_of
 
 FACTS = Facts(nodes=tuple(ObservedNode(name=name, cpu_cores=8, memory_gib=32) for name in ("n1", "n2")))
 
@@ -30,8 +27,7 @@ def container(**requests: str) -> dict[str, Any]:
 
 
 def taken(monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> dict[str, Requests]:
-    client = SimpleNamespace(list=lambda kind, **_: [Pod.from_dict(each) for each in found])
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: client)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({"pods": list(found)})))
     seen = other_pods.counted(FACTS, ClusterAccess("dc1"), "m")
     assert seen.pods_are_seen
     return {node.name: node.taken for node in seen.nodes}
@@ -76,15 +72,11 @@ def test_init_containers_count_where_they_ask_for_more_and_sidecars_always(monke
 
 
 def refusing(status: int) -> Any:
-    def refuse(_kind: Any, **_more: Any) -> None:
-        body = {"kind": "Status", "code": status, "message": "pods is forbidden"}
-        raise ApiError(response=httpx2.Response(status, json=body, request=httpx2.Request("GET", "https://x/pods")))
-
-    return SimpleNamespace(list=refuse)
+    return client_of(FakeClient({}, refused={"pods": status}))
 
 
 def test_without_the_right_to_list_pods_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: refusing(403))
+    monkeypatch.setattr(ClusterAccess, "client", refusing(403))
     seen = other_pods.counted(FACTS, ClusterAccess("dc1"), "m")
     assert not seen.pods_are_seen
     assert seen.nodes == FACTS.nodes
@@ -93,7 +85,7 @@ def test_without_the_right_to_list_pods_a_note_says_so(monkeypatch: pytest.Monke
 
 
 def test_another_refusal_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: refusing(401))
+    monkeypatch.setattr(ClusterAccess, "client", refusing(401))
     with pytest.raises(CredentialsError):
         other_pods.counted(FACTS, ClusterAccess("dc1"), "m")
 
@@ -102,8 +94,6 @@ def test_taints_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     taints = [{"key": "team", "value": "vision", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}]
     capacity = {"cpu": "8", "memory": "32Gi"}
     document = {"metadata": {"name": "n"}, "spec": {"taints": taints}, "status": {"capacity": capacity}}
-    node = Node.from_dict(document)
-    client = SimpleNamespace(list=lambda kind: [node] if kind.__name__ == "Node" else [])
-    monkeypatch.setattr(ClusterAccess, "client", lambda self: client)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({"nodes": [document]})))
     (found,) = clusters.facts(ClusterAccess("dc1")).nodes
     assert [str(taint) for taint in found.taints] == ["team=vision:NoSchedule", "a:NoExecute"]

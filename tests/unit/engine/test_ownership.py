@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from pulumi import automation
 
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict
@@ -17,6 +18,7 @@ from meshctl.engine.workspace import EngineStack
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Cluster, Deployment
 from tests.unit.deployments import deployment
+from tests.unit.fake_cluster import FakeClient, client_of
 from tests.unit.states import NOTHING, state
 
 CHAT = "workload/chat:deployment"
@@ -39,7 +41,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(live_objects, "read", read)
     monkeypatch.setattr(live_objects, "autoscalers", lambda *_: {})
-    monkeypatch.setattr("meshctl.clients.cluster_access.ClusterAccess.client", lambda _: None)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({})))
     return names
 
 

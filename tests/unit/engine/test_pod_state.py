@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-import httpx2
 import pytest
-from lightkube.core.exceptions import ApiError
-from lightkube.resources.core_v1 import Node, Pod
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.clusters import pod_state
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.objects import Pod
+from meshwire.kubernetes.resources import Resource
+from tests.unit.fake_cluster import FakeClient, client_of
 
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}
@@ -21,9 +22,7 @@ COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
 
 def as_pod(fields: dict[str, Any]) -> Pod:
-    made = Pod.from_dict(fields)
-    assert isinstance(made, Pod)
-    return made
+    return cast("Pod", fields)
 
 
 def pod(state: dict[str, Any], last: dict[str, Any], **status: Any) -> Pod:
@@ -63,31 +62,75 @@ def on_node(name: str, *, stopping: bool) -> Pod:
     return as_pod({"metadata": {"name": f"on-{name}", **stamp}, "spec": spec, "status": status})
 
 
-def node(name: str, ready: str) -> Node:
-    fields = {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
-    made = Node.from_dict(fields)
-    assert isinstance(made, Node)
-    return made
+def node(name: str, ready: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
 
 
-class Cluster:
+class OneByOne(FakeClient):
     """A cluster's API that shows some nodes, and no list of them: that is not everybody's to see."""
 
-    def get(self, kind: type, name: str) -> Any:
-        ready = {"well": "True", "silent": "Unknown", "ill": "False"}
-        if name in ready:
-            return node(name, ready[name])
-        code = 403 if name == "hidden" else 404
-        answer = httpx2.Response(code, json={"code": code, "message": name}, request=httpx2.Request("GET", "http://x"))
-        raise ApiError(response=answer)
+    def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
+        if name == "hidden":
+            raise ApiError(403, name)
+        return super().get(resource, name)
 
 
 def test_of_a_node_that_does_not_answer_nobody_can_say_what_runs_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterAccess, "client", lambda _: Cluster())
-    found = clusters.lost_nodes(ClusterAccess("cw", "", "cw"), ["well", "silent", "ill", "gone", "hidden"])
-    assert found == {"silent", "ill", "gone", "hidden"}
+    cluster = OneByOne({"nodes": [node("well", "True"), node("silent", "Unknown"), node("ill", "False")]})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(cluster))
+    lost = clusters.lost_nodes(ClusterAccess("cw", "", "cw"), ["well", "silent", "ill", "gone", "hidden"])
+    assert lost == {"silent", "ill", "gone", "hidden"}
+    assert cluster.is_closed
 
 
 def test_a_pod_that_was_told_to_end_is_stopping() -> None:
     """Kubernetes leaves its phase at Running: the node's kubelet alone could say that it ended."""
     assert [clusters.pod_state(on_node("n", stopping=stopping)).stopping for stopping in (True, False)] == [True, False]
+
+
+class Unready(FakeClient):
+    """Lists one pod, which has a health check and is not ready, and its events. `refuses`: events may not be read."""
+
+    def __init__(self, *events: dict[str, Any], last: dict[str, Any] | None = None, refuses: bool = False) -> None:
+        container = {"name": "main", "startupProbe": {"grpc": {"port": 50051}}}
+        status = {
+            "name": "main", "image": "x", "imageID": "", "ready": False, "restartCount": 1, "state": {"running": {}},
+            "lastState": last or {},
+        }  # fmt: skip
+        pod = {
+            "metadata": {"name": "chat-0", "namespace": "demo", "uid": "u-1"},
+            "spec": {"containers": [container]},
+            "status": {"phase": "Running", "containerStatuses": [status]},
+        }
+        super().__init__({"pods": [pod], "events": list(events)}, {"events": 403} if refuses else {})
+
+    def list_objects(self, resource: Resource[Any], **options: Any) -> list[Any]:
+        assert resource.plural != "events" or options["fields"] == {"involvedObject.uid": "u-1"}
+        return super().list_objects(resource, **options)
+
+
+def reason(client: Unready) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClusterAccess, "client", client_of(client))
+        (state,) = clusters.pods(ClusterAccess("cw", "", "cw"), "demo")
+    return state.reason
+
+
+FAILS = {"reason": "Unhealthy", "message": 'Startup probe failed: service unhealthy (responded with "NOT_SERVING")'}
+KILLS = {"reason": "Killing", "message": "Container main failed startup probe, will be restarted"}
+ANSWER = 'the last answer was: service unhealthy (responded with "NOT_SERVING")'
+
+
+def test_a_pod_that_is_not_ready_tells_the_last_answer_of_its_health_check() -> None:
+    assert reason(Unready(FAILS)) == f"the health check does not pass yet; {ANSWER}"
+    assert reason(Unready()) == ""
+    assert reason(Unready(FAILS, refuses=True)) == ""
+
+
+def test_a_pod_that_was_ended_for_its_health_tells_what_to_do() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    assert reason(Unready(FAILS, last=ended)) == "main ended with exit code 137"
+    assert reason(Unready(FAILS, KILLS, last=ended)) == (
+        f"the health check did not pass within `health.startup`, so the container is started again; {ANSWER}; if a "
+        "start takes longer, raise `health.startup`"
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from meshctl.clients import scheduling
 from meshctl.clients.clusters import pod_state
 from meshctl.engine.failures import failure_of, without_code
+from meshwire.kubernetes.objects import Condition
 
 URN = "urn:pulumi:dc1::llm-prod::kubernetes:apps/v1:Deployment::workload/chat:deployment"
 VICTIMS = "No preemption victims found for incoming pod"
@@ -99,12 +98,8 @@ def test_a_taint_of_kubernetes_itself_is_not_to_be_tolerated() -> None:
 
 
 def test_status_and_the_progress_of_up_use_the_same_words() -> None:
-    condition = SimpleNamespace(type="PodScheduled", status="False", message=FULL, reason="Unschedulable")
-    status = SimpleNamespace(
-        phase="Pending", conditions=[condition], initContainerStatuses=None, containerStatuses=None
-    )
-    metadata = SimpleNamespace(name="p", labels={}, deletionTimestamp=None)
-    state = pod_state(SimpleNamespace(metadata=metadata, spec=None, status=status))
+    condition: Condition = {"type": "PodScheduled", "status": "False", "message": FULL, "reason": "Unschedulable"}
+    state = pod_state({"metadata": {"name": "p"}, "status": {"phase": "Pending", "conditions": [condition]}})
     assert state.reason == scheduling.in_words(FULL) == "no node takes it: 2 nodes have too little nvidia.com/gpu free"
     assert without_code(f"0 of 1; pod p: {FULL} [code=Unschedulable]") == f"0 of 1; pod p: {state.reason}"
 

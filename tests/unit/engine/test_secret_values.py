@@ -115,3 +115,18 @@ def test_all_values_of_a_workload_fit_into_one_secret(monkeypatch: pytest.Monkey
     secret_values.collect(with_secrets(**{f"TOKEN_{number}": "token" for number in range(8)}), environments())
     refused = refusal(environments(), **{f"TOKEN_{number}": "token" for number in range(9)})
     assert refused.what == "the secrets of chat are too long"
+
+
+def test_a_file_holds_a_secret_that_is_too_long_for_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_files(count: int) -> Deployment:
+        made = with_secrets()
+        files = {f"/run/secrets/{number}": "token" for number in range(count)}
+        return made.model_copy(
+            update={"workloads": (made.workload("chat").model_copy(update={"secret_files": files}),)}
+        )
+
+    monkeypatch.setenv("TOKEN", "x" * 131072)
+    assert "`secrets: {/run/secrets/token: token}`" in refusal(environments(), TOKEN="token").hint
+    assert len(secret_values.collect(with_files(8), environments())["secret.token"]) == 131072
+    with pytest.raises(UsageError, match="the secrets of chat are too long"):
+        secret_values.collect(with_files(9), environments())

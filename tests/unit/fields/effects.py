@@ -29,8 +29,8 @@ def loaded(mesh: Document, environments: Document, folder: Path) -> tuple[Mesh, 
     for name, document in (("mesh", mesh), ("environments", environments)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     read = load(folder / "mesh.yaml", folder / "environments.yaml")
-    if read[1].mistakes:
-        raise DiagnosticsError(read[1].mistakes)
+    if read[0].mistakes or read[1].mistakes:
+        raise DiagnosticsError([*read[0].mistakes, *read[1].mistakes])
     return read
 
 

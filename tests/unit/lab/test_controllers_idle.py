@@ -14,10 +14,12 @@ import pytest
 from meshctl.lab.controllers import coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
+from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.target import Target
 
 CLUSTER = api.Cluster("cw", "", "", "coreweave", "US-EAST-04A")
 QUIET_S = 0.8  # in which a controller that polls would have asked several times
-Play = Callable[[Lab, httpx.AsyncClient], Awaitable[None]]
+Play = Callable[[Lab, AsyncClient], Awaitable[None]]
 
 
 class FakeApi:
@@ -27,7 +29,7 @@ class FakeApi:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {}
         self.asked: list[str] = []
         self.watches: dict[str, list[asyncio.Queue[dict[str, Any]]]] = {}
-        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url="http://api")
+        self.client = AsyncClient(Target("http://api"), transport=httpx.MockTransport(self.answer))
 
     def put(self, path: str, item: dict[str, Any]) -> None:
         self.objects.setdefault(path, {})[item["metadata"]["name"]] = item
@@ -68,19 +70,19 @@ async def settled(fake: FakeApi) -> int:
     pytest.fail(f"never quiet; asked last: {fake.asked[-6:]}")
 
 
-def play_onprem(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+def play_onprem(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return onprem.play(lab, CLUSTER, client, lambda: None)
 
 
-def play_coreweave(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+def play_coreweave(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return coreweave.play(lab, CLUSTER, client, lambda: None)
 
 
-def play_eks(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+def play_eks(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return eks.play(lab, CLUSTER, client, lambda: None)
 
 
-def play_volumes(lab: Lab, client: httpx.AsyncClient) -> Awaitable[None]:
+def play_volumes(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return volumes.play(lab, CLUSTER, client)
 
 

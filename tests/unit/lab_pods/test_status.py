@@ -64,8 +64,8 @@ def test_a_probe_that_nothing_could_answer_fails() -> None:
     async def execute(_argv: list[str], _timeout_s: float) -> int:
         return 0
 
-    assert asyncio.run(probes.check({"exec": {"command": ["true"]}}, {}, "127.0.0.1", execute))
-    assert not asyncio.run(probes.check({"grpc": {"port": 9000}}, {}, "127.0.0.1", execute))
+    assert asyncio.run(probes.check({"exec": {"command": ["true"]}}, {}, "127.0.0.1", execute)).ok
+    assert not asyncio.run(probes.check({"grpc": {"port": 1}}, {}, "127.0.0.1", execute)).ok
 
 
 def test_a_pod_keeps_its_address_over_a_restart_of_the_runner(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def problems(
     Path("mesh.yaml").write_bytes(mesh if isinstance(mesh, bytes) else mesh.encode())
     Path("environments.yaml").write_text(environments, encoding="utf-8")
     try:
-        _, read = load(Path("mesh.yaml"), Path("environments.yaml"))
+        read = load(Path("mesh.yaml"), Path("environments.yaml"))
     except DiagnosticsError as error:
         return [str(diagnostic) for diagnostic in error.diagnostics]
-    return [str(diagnostic) for diagnostic in read.mistakes]
+    return [str(diagnostic) for files in read for diagnostic in files.mistakes]
 
 
 def test_the_example_is_valid() -> None:
@@ -246,6 +246,54 @@ def test_a_state_backend_is_a_url_of_a_known_kind(
 WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {http: 80}, %s}\n"
 
 
+_AT = "workloads.w.health"
+# what users of other tools write, and the one line that says what to write here: its column, key and message
+HEALTH = [
+    ("{tcp: http}", f'59: {_AT}: unknown key "tcp"; write {{port: http, protocol: tcp}}'),
+    ("{grpc: http}", f'59: {_AT}: unknown key "grpc"; write {{port: http, protocol: grpc}}'),
+    ("/health", f'67: {_AT}: expected a mapping, got "/health"; write {{port: NAME, path: /health}}'),
+    ("http", f'67: {_AT}: expected a mapping, got "http"; write {{port: http}}'),
+    (
+        "{httpGet: {path: /ok, port: http, scheme: HTTPS}}",
+        f'59: {_AT}: unknown key "httpGet"; write {{port: http, path: /ok, protocol: https}}',
+    ),
+    ("{tcpSocket: {port: 80}}", f'59: {_AT}: unknown key "tcpSocket"; write {{port: NAME}}'),
+    ("{port: http, path: /, scheme: HTTPS}", f'59: {_AT}: unknown key "scheme"; write `protocol: https`'),
+    (
+        "{port: http, failureThreshold: 90}",
+        f'59: {_AT}: unknown key "failureThreshold"; meshctl sets the times between checks itself; '
+        "`startup: 2h` says how long a start may take",
+    ),
+    (
+        "{port: http, exec: {command: [a]}}",
+        f'59: {_AT}: unknown key "exec"; a command can\'t be asked for health; name a port: {{port: NAME}}, with '
+        "`path` if it speaks HTTP",
+    ),
+    (
+        "{port: http, protocol: udp}",
+        f'90: {_AT}.protocol: expected one of http, https, grpc, tcp; got "udp"',
+    ),
+    (
+        "{port: http, protocol: tcp, path: /}",
+        f'101: {_AT}.path: "path" is only for http and https: with tcp a connection counts; leave it or the protocol '
+        "out",
+    ),
+    (
+        "{port: http, protocol: grpc, live: /}",
+        f'102: {_AT}.live: "live" is only for http and https: by gRPC the standard health service is asked; leave it '
+        "out",
+    ),
+    ("{port: http, live: /l}", f'86: {_AT}.live: needs a "path" beside it, which says when requests may come'),
+    ("{port: http, startup: 48h}", f'89: {_AT}.startup: "48h" is more than a start may take: at most 24h'),
+    (
+        "{port: http, startup: 2 hours}",
+        f'89: {_AT}.startup: unknown unit "hours" in "2 hours"; write it like 2h or 90m',
+    ),
+    ("{port: http, startup: 7200}", f"89: {_AT}.startup: 7200 has no unit; write it like 2h or 90m"),
+    ("{port: http, path: health}", f'86: {_AT}.path: "health" does not begin with "/"; write it like /health'),
+]
+
+
 @pytest.mark.parametrize(
     ("mesh", "says"),
     [
@@ -261,6 +309,7 @@ WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {ht
             MESH + WORKLOADS % "health: {path: /, port: 80}",
             "8:83: workloads.w.health.port: expected the name of one of the workload's ports, got 80",
         ),
+        *((MESH + WORKLOADS % f"health: {health}", f"8:{says}") for health, says in HEALTH),
         (
             MESH + WORKLOADS % "replicas: 1" + "endpoints:\n  e: {host: a.example.com, workload: w, port: 80}\n",
             "10:47: endpoints.e.port: expected the name of one of the workload's ports, got 80",

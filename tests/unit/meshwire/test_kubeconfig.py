@@ -18,6 +18,8 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError
 from meshwire import kubeconfig as kubeconfig_of_both
 from meshwire.kubeconfig_files import check_files
+from meshwire.kubernetes.credentials import Credentials
+from meshwire.kubernetes.target import Trust, target
 from providers.kubernetes import kubeconfig as of_provider
 from providers.plugin.provider import ProviderError
 
@@ -47,19 +49,17 @@ def meshctl_chooses(given: str, context: str = "") -> tuple[str, str]:
         client = ClusterAccess("dc1", given, context).client()
     except CredentialsError as error:
         return "refused", error.why
-    headers = client._client._client.build_request("GET", "/", headers={}).headers
-    auth = client._client._client.auth
-    token = next(auth.auth_flow(client._client._client.build_request("GET", "/"))).headers if auth else headers
-    return str(client._client._client.base_url), token.get("Authorization", "")
+    with client:
+        return client.target.server, Credentials(client.target.user).header()
 
 
 def provider_chooses(given: str, context: str = "") -> tuple[str, str]:
     """(server, token) as the provider would use them, or ("refused", why)."""
     try:
-        config = of_provider.load(given, context=context, cluster="")
+        chosen = of_provider.load(given, context=context, cluster="")
     except ProviderError as error:
         return "refused", str(error).removesuffix(" [code=Kubeconfig]")
-    return config.cluster.server, of_provider.Credentials(config.user).header() or ""
+    return chosen.server, Credentials(chosen.user).header()
 
 
 def both(given: str, context: str = "") -> tuple[str, str]:
@@ -144,13 +144,12 @@ def test_a_file_that_holds_no_certificate_is_named_before_anything_is_asked(
 
 
 def test_data_in_a_kubeconfig_wins_over_a_file(tmp_path: Path) -> None:
-    """As for client-go. lightkube reads the file of a certificate authority, which both sides did."""
+    """As for client-go. Both sides read the file of a certificate authority once."""
     content = kubeconfig("a", current="a")
     content["clusters"][0]["cluster"] |= {"certificate-authority": "gone", "certificate-authority-data": "eA=="}
     chosen = kubeconfig_of_both.choose(written(tmp_path / "config", content))
-    config = chosen.config()
     check_files(chosen)
-    assert (config.cluster.certificate_auth, config.cluster.certificate_auth_data) == (None, "eA==")
+    assert target(chosen).trust == Trust(authority_data="eA==")
 
 
 def test_an_empty_path_names_no_file(tmp_path: Path) -> None:

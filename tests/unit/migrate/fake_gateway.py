@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshctl.changes.losses import Loss
+from meshctl.clients.health_checks import Answer, Question
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
@@ -118,6 +119,7 @@ class FakeGateway:
     destroyed_by: list[str] = field(default_factory=list)  # the commands
     partly_there: set[str] = field(default_factory=set)  # environments whose destroy has begun and not finished
     healthy: bool = True
+    questions: list[Question] = field(default_factory=list)  # what endpoints were asked
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration has run again
     outdated: PendingChanges = field(default_factory=PendingChanges)  # what an `up` of the source would change
@@ -323,10 +325,12 @@ class FakeGateway:
     def resolve_dns(self, host: str) -> Sequence[str]:
         return [self.dns[host]]
 
-    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, path: str) -> int:
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
+        self.questions.append(question)
         if not self.healthy and deployment.environment == "west":
-            return 503
-        return 200 if self.running(deployment.environment, endpoint.workload) else 0
+            return Answer(ok=False, text=f"GET http://{address}{question.path}: status 503")
+        runs = self.running(deployment.environment, endpoint.workload)
+        return Answer(runs, f"connection to {address}: {'accepted' if runs else 'refused'}")
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         name = deployment.environment

@@ -63,7 +63,7 @@ def test_an_up_without_an_answer_has_not_looked() -> None:
 @pytest.mark.parametrize("given", ["127.0.0.1", "10.0.0.2:", "10.0.0.2:53o", "10.0.0.2:0", "ns1.example.com:53", ":53"])
 def test_a_malformed_dns_server_is_told_before_anything_begins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DNS_SERVER, given)
-    with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} names no DNS server"):
+    with pytest.raises(UsageError, match=f"{DNS_SERVER}={given} is not the address of a DNS server"):
         build_gateway(project(Session()))
     with pytest.raises(UsageError):
         resolve("chat.example.com")

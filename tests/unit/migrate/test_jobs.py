@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshctl.clients.health_checks import Answer
 from meshctl.errors import MigrationError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.journal.journal import open_journal
@@ -129,7 +130,7 @@ def test_a_job_that_fails_while_the_target_is_watched_runs_again_with_the_next_r
     gateway, migrations = begun()
     probe = gateway.probe
 
-    def fail_once_the_names_have_moved(*asked: Any) -> int:
+    def fail_once_the_names_have_moved(*asked: Any) -> Answer:
         if gateway.names["chat"].environment == "west" and not gateway.run_again:
             gateway.job_states["west", "pretrain"] = FAILED
         return probe(*asked)

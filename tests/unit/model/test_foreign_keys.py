@@ -38,7 +38,13 @@ def workload(keys: str) -> str:
             'workloads.w.resources.gpu: unknown key "gpu"; write `accelerators: 1`',
         ),
         (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; not in this version: a pod has one'),
-        (workload("livenessProbe: {}"), 'workloads.w.livenessProbe: unknown key "livenessProbe"; write `health: {path'),
+        (workload("securityContext: {}"), 'workloads.w.securityContext: unknown key "securityContext"; write `user: r'),
+        (
+            workload("configMaps: {}"),
+            'workloads.w.configMaps: unknown key "configMaps"; write `files: {/etc/app.yaml: ',
+        ),
+        (workload("files: [a]"), "workloads.w.files: expected a mapping like {/etc/app.yaml: app.yaml}, got a list"),
+        (workload("livenessProbe: {}"), 'workloads.w.livenessProbe: unknown key "livenessProbe"; write `health: {port'),
         (workload("ports: [8000]"), "workloads.w.ports: expected a mapping like {http: 8000}, got a list"),
         (workload("env: [{name: A}]"), "workloads.w.env: expected a mapping like {LOG_LEVEL: info}, got a list"),
         (

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from meshwire.kubernetes import errors
 from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
 from providers.plugin.provider import Kind, ProviderError
@@ -198,7 +199,7 @@ def test_several_kubeconfigs_are_one_and_the_first_wins(tmp_path: Path) -> None:
     first.write_text(cluster("https://first"))
     second.write_text(cluster("https://second").replace('"name": "x"', '"name": "y"'))
     loaded = kubeconfig.load(f"{first}:{second}", context="y", cluster="")
-    assert loaded.cluster.server == "https://first"
+    assert loaded.server == "https://first"
     assert loaded.namespace == "team"
     with pytest.raises(ProviderError, match='has no context "z"; it has x, y'):
         kubeconfig.load(f"{first}:{second}", context="z", cluster="")
@@ -272,6 +273,48 @@ def test_a_crashing_container_is_told_alike_all_along_with_what_it_said_last() -
     assert told == {"pod p: container c: CrashLoopBackOff: exit code 1: OSError: no weights [code=CrashLoopBackOff]"}
 
 
+FAILS = {"reason": "Unhealthy", "message": "Startup probe failed: HTTP probe failed with statuscode: 503"}
+KILLS = {"reason": "Killing", "message": "Container c failed startup probe, will be restarted"}
+
+
+def unready(**container: Any) -> dict[str, Any]:
+    """A pod with a health check that runs and is not ready."""
+    not_ready = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "c is not ready"}
+    status = {"phase": "Running", "conditions": [not_ready], "containerStatuses": [container] if container else []}
+    spec = {"containers": [{"name": "c", "startupProbe": {"tcpSocket": {"port": 80}}}]}
+    return {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec, "status": status}
+
+
+def test_a_pod_that_is_not_ready_says_what_its_health_check_was_answered() -> None:
+    assert readiness.pod_troubles(unready()) == ["pod p: c is not ready [code=ContainersNotReady]"]
+    assert readiness.pod_troubles(unready(), [FAILS]) == [
+        "pod p: the health check does not pass yet; the last answer was: HTTP probe failed with statuscode: 503 "
+        "[code=HealthCheck]"
+    ]
+
+
+def test_a_container_that_the_kubelet_ended_for_its_health_did_not_crash() -> None:
+    pod = unready(**crashed(ready=False))
+    crash = ["pod p: container c: CrashLoopBackOff: exit code 3 [code=CrashLoopBackOff]"]
+    assert readiness.pod_troubles(pod, [FAILS]) == crash  # refused while it was gone
+    assert readiness.pod_troubles(pod, [FAILS, KILLS]) == [
+        "pod p: the health check did not pass within `health.startup`, so the container is started again; the last "
+        "answer was: HTTP probe failed with statuscode: 503 [code=HealthCheck]"
+    ]
+
+
+def test_a_wait_reads_the_events_of_pods_whose_health_is_asked_for() -> None:
+    cluster = Cluster()
+    cluster.objects |= {"Pod": [unready()], "Event": [FAILS]}
+    live = {"metadata": {"name": "d", "namespace": "n"}, "spec": {}, "status": {}}
+    waiter = waiting.Waiter(cast("Any", cluster), threading.Event())
+    outcome = waiter.until_ready(objects.Gvk("apps", "v1", "Deployment"), live, timeout_s=0, status=lambda _: None)
+    assert outcome.reasons[1:] == (
+        "pod p: the health check does not pass yet; the last answer was: HTTP probe failed with statuscode: 503 "
+        "[code=HealthCheck]",
+    )
+
+
 def test_a_stateful_set_counts_pods_that_stay_up() -> None:
     status = {"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 1}
     assert readiness.stateful_set(workload(status)).ready
@@ -295,7 +338,7 @@ class Cluster:
         return self.objects[gvk.kind]
 
     def get(self, *_: Any) -> dict[str, Any]:
-        raise ApiError(404, {"message": "not found"})
+        raise ApiError(errors.ApiError(404, "not found"))
 
 
 def test_a_wait_says_what_holds_the_claims_of_its_pods() -> None:

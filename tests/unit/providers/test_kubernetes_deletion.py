@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from meshwire.kubernetes import errors
 from providers.kubernetes import apply, diffing, objects, readiness, waiting
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.provider import KubernetesProvider
@@ -56,7 +57,7 @@ class Cluster:
     def get(self, *_: Any) -> Object:
         self._look()
         if self.there is None:
-            raise ApiError(404, {"reason": "NotFound", "message": "not found"})
+            raise ApiError(errors.ApiError(404, "not found", reason="NotFound"))
         return self.there
 
     def create(self, _gvk: objects.Gvk, asked: Object, **_: Any) -> Object:
@@ -64,7 +65,7 @@ class Cluster:
         if self.there is not None:
             deleting = "object is being deleted: " if self.gone_at_s >= 0 else ""
             message = f'{deleting}jobs.batch "pretrain" already exists'
-            raise ApiError(409, {"reason": "AlreadyExists", "message": message})
+            raise ApiError(errors.ApiError(409, message, reason="AlreadyExists"))
         meta = {**asked["metadata"], "uid": f"made at {self.clock.now_s}"}
         self.there = {**asked, "metadata": meta}
         return self.there
@@ -93,7 +94,7 @@ def provider_of(cluster: Cluster) -> KubernetesProvider:
     found = KubernetesProvider()
     found.cancelled = cast("Any", cluster.clock)
     api = cast("Any", cluster)
-    found._session = Session(api, waiting.Waiter(api, cast("Any", cluster.clock)), "default")
+    found._cluster._session = Session(api, waiting.Waiter(api, cast("Any", cluster.clock)), "default")
     return found
 
 

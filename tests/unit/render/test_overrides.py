@@ -85,6 +85,39 @@ def test_fields_of_the_pod_are_merged_and_said_to_be_not_portable(tmp_path: Path
     assert note.startswith("workload/web: containers, hostNetwork, securityContext of its pods are set by env")
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "hostNetwork: true",
+        "hostPID: true",
+        "hostIPC: true",
+        "securityContext: {runAsUser: 0}",
+        "volumes: [{name: host, hostPath: {path: /opt}}]",
+        'containers: [{name: proxy, image: "acme/proxy:1"}]',
+        'initContainers: [{name: first, image: "acme/first:1"}]',
+    ],
+)
+def test_the_namespace_admits_what_is_set_of_pods_and_says_why(tmp_path: Path, field: str) -> None:
+    name = field.split(":")[0]
+    overrides = f"workloads: {{web: {{pod: {{{field}}}}}}}"
+    metadata = manifests(tmp_path, overrides)["platform:namespace"]["metadata"]
+    assert metadata["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    assert metadata["annotations"]["meshctl.dev/pod-security-reason"] == (
+        f"environments.yaml sets fields of these pods that the levels restrict: web ({name})"
+    )
+    assert (
+        "the namespace m enforces the Pod Security level privileged instead of restricted: `pod` of"
+        f" web ({name}) in environments.yaml needs that"
+    ) in resolution(tmp_path, overrides).notes
+
+
+@pytest.mark.parametrize("field", ["hostNetwork: false", "schedulerName: mine", "dnsPolicy: Default"])
+def test_the_namespace_stays_restricted_with_other_fields_of_pods(tmp_path: Path, field: str) -> None:
+    metadata = manifests(tmp_path, f"workloads: {{web: {{pod: {{{field}}}}}}}")["platform:namespace"]["metadata"]
+    assert metadata["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert "annotations" not in metadata
+
+
 def test_without_a_word_nothing_changes(tmp_path: Path) -> None:
     assert manifests(tmp_path, "images: {}") == manifests(tmp_path, "workloads: {}")
 

@@ -10,6 +10,7 @@ from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
 from meshctl.deploy.guards import given_fabrics
+from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts
 from meshctl.model.stack_state import STACK_TYPE, StackState
@@ -151,7 +152,7 @@ def test_efa_on_a_given_cluster_is_what_the_aws_platform_renders() -> None:
     assert (fabric_of(given).kind, fabric_of(given).env) == ("efa", fabric_of(own).env)
     assert fabric_of(given).env["FI_PROVIDER"] == "efa"
     workload, pool = given.workloads[0], given.pools[0]
-    assert not pods.locks_memory(workload, pool)
+    assert not pod_users.locks_memory(workload, pool)
     assert pods.memory_volumes(workload, pool) == pods.memory_volumes(own.workloads[0], own.pools[0])
 
 
@@ -247,12 +248,12 @@ def test_pods_that_are_up_keep_their_one_device_until_the_file_asks_for_more() -
     node = offers("nvidia.com/hostdev", 8)
     now = made(None, **node)
     state = up(now, resource_count=1)
-    assert limits(given_fabrics.kept(now, state))["nvidia.com/hostdev"] == "1"
+    assert limits(given_fabrics.with_running_fabrics(now, state))["nvidia.com/hostdev"] == "1"
     (told,) = given_fabrics.notes(now, state)
     assert "pods keep 1 of the 8 nvidia.com/hostdev of a node" in told
     assert "write `fabric: {count: 8}` into environments.e" in told
     asked = made({"count": 8}, **node)
-    assert given_fabrics.kept(asked, state) is asked
+    assert given_fabrics.with_running_fabrics(asked, state) is asked
     assert given_fabrics.notes(asked, state) == ()
 
 
@@ -260,18 +261,18 @@ def test_efa_that_is_up_as_infiniband_stays_so_until_the_file_says_efa() -> None
     node = offers(EFA, 32, huge_pages_mib=10256)
     now = made({"env": {"NCCL_DEBUG": "INFO"}}, **node)
     state = up(now, kind="infiniband", resource_count=1, env={}, huge_pages_mib=None)
-    kept = given_fabrics.kept(now, state)
+    kept = given_fabrics.with_running_fabrics(now, state)
     assert fabric_of(kept).env == {"NCCL_DEBUG": "INFO"}
     assert limits(kept) == {"nvidia.com/gpu": "8", EFA: "1"}
-    assert pods.locks_memory(kept.workloads[0], kept.pools[0])
+    assert pod_users.locks_memory(kept.workloads[0], kept.pools[0])
     assert "write `fabric: {kind: efa}`" in given_fabrics.notes(now, state)[0]
     asked = made({"kind": "efa"}, **node)
-    assert given_fabrics.kept(asked, state) is asked
+    assert given_fabrics.with_running_fabrics(asked, state) is asked
 
 
 def test_what_is_new_has_all_devices() -> None:
     now = made(None, **offers("nvidia.com/hostdev", 8))
-    assert given_fabrics.kept(now, states.NOTHING) is now
-    assert given_fabrics.kept(now, up(now)) is now  # it came up with all of them
+    assert given_fabrics.with_running_fabrics(now, states.NOTHING) is now
+    assert given_fabrics.with_running_fabrics(now, up(now)) is now  # it came up with all of them
     other_nodes = up(now.model_copy(update={"pools": (now.pools[0].model_copy(update={"machine": "gpu-node-l4"}),)}))
-    assert given_fabrics.kept(now, other_nodes) is now
+    assert given_fabrics.with_running_fabrics(now, other_nodes) is now

@@ -62,6 +62,11 @@ def test_a_port_below_1024_is_noted(environment: dict[str, Any]) -> None:
     assert "containerd from 2.0 on does, containerd 1.x and CRI-O only when" in note
 
 
+@pytest.mark.parametrize(("user", "count"), [("root", 0), ("image", 0), (1001, 1)])
+def test_who_has_what_the_runtime_gives_may_listen_below_1024(user: str | int, count: int) -> None:
+    assert len(notes(DC, ports={"http": 80}, user=user)) - len(notes(DC, user=user)) == count
+
+
 def test_an_endpoint_needs_a_controller_where_the_platform_brings_none() -> None:
     (note,) = notes(DC, endpoint=True, ports={"http": 8080})
     assert (

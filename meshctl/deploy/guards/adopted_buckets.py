@@ -1,0 +1,48 @@
+"""Buckets that environments.yaml adopts: they exist, and they are not the environment's own. EDGE.
+
+Called by `preconditions` before each plan and `up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.resource_types import BUCKET
+from meshctl.model.stack_state import StackState
+from meshctl.objects import listing, object_access
+from meshctl.objects.listing import NoBucketError
+
+
+def check_not_own(deployment: Deployment, state: StackState) -> None:
+    """An own bucket that became an adopted one would leave the stack, and would be deleted with it.
+
+    Raises: UsageError.
+    """
+    own = {str(bucket.inputs.get("Bucket")): bucket.subject for bucket in state.of_type(BUCKET)}
+    for store in _adopted(deployment):
+        if store.bucket in own:
+            raise UsageError(
+                f"{deployment.environment}: the bucket {store.bucket} can't be adopted",
+                why=f"meshctl made it for {own[store.bucket]} of this environment, and would delete its own bucket",
+                hint=f"remove storage.{store.name} from the environment in environments.yaml",
+            )
+
+
+def check_reachable(deployment: Deployment) -> None:
+    """Raises: UsageError when an adopted bucket does not exist; CredentialsError, UnreachableError, MeshError when it
+    can't be listed."""
+    for store in _adopted(deployment):
+        try:
+            listing.check_reachable(object_access.access(store))
+        except NoBucketError as error:
+            raise UsageError(
+                f"{deployment.environment}: the bucket {store.bucket} of storage/{store.name} does not exist",
+                why="environments.yaml names it as an existing one, which meshctl uses and never creates",
+                hint=f"make it, correct its name, or remove storage.{store.name} from the environment",
+            ) from error
+
+
+def _adopted(deployment: Deployment) -> Iterable[ObjectStore]:
+    return (store for store in deployment.object_stores if store.is_adopted)

@@ -1,0 +1,17 @@
+"""Pods that are up keep what a newer meshctl, or what comes beside them, would decide otherwise. PURE.
+
+Called by `session`, `environment_program` and for migrations. A pod that changes is replaced, and a job runs anew; that
+needs a change of what the files say about it.
+"""
+
+from __future__ import annotations
+
+from meshctl.deploy.guards import given_fabrics
+from meshctl.model import pod_users
+from meshctl.model.deployment import Deployment
+from meshctl.model.stack_state import StackState
+
+
+def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
+    """The deployment with the fabrics and users of the pods that are up, where the files ask for no others."""
+    return pod_users.as_it_is_up(given_fabrics.with_running_fabrics(deployment, state), state.deployment)

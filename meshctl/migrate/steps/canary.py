@@ -1,0 +1,45 @@
+"""What an endpoint is asked before names lead to it and while it is watched, in the words of `health`. EDGE: through
+the `Gateway` alone.
+
+Called by the steps in `environment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshctl.clients.health_checks import Question
+from meshctl.migrate.steps.context import StepContext
+from meshctl.model.deployment import Deployment, Endpoint
+
+_REDIRECTS_END = 400  # a kubelet takes a redirect for health, too
+
+
+def questions(deployment: Deployment, endpoint: Endpoint) -> Iterator[Question]:
+    """The question for its health, then one as a user would ask it. Where health is not asked on the endpoint's own
+    port, nobody knows what is spoken there."""
+    health = deployment.workload(endpoint.workload).health
+    if health is None or health.port != endpoint.port:
+        yield Question("any")
+        return
+    if health.protocol in ("grpc", "tcp"):
+        yield Question(health.protocol)
+        return
+    yield Question(health.protocol, health.path, below=_REDIRECTS_END)
+    yield Question(health.protocol)
+
+
+def record(deployment: Deployment, endpoint: Endpoint) -> dict[str, str]:
+    """What was asked, for the journal: the health path, and what stood for a user's request. Programs read it."""
+    *health, last = questions(deployment, endpoint)
+    by_http = last.protocol not in ("grpc", "tcp")
+    return {"health": health[0].path if health else "", "canary": last.path if by_http else last.protocol}
+
+
+def unhealthy_answer(context: StepContext, endpoint: Endpoint, question: Question) -> str:
+    """What was asked and what came back, where that is not good; "" where it is."""
+    address = context.gateway.addresses(context.deployment).get(endpoint.name, "")
+    if not address:
+        return f"{endpoint.name} has no address yet"
+    answer = context.gateway.probe(context.deployment, endpoint, address, question)
+    return "" if answer.ok else answer.text

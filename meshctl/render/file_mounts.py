@@ -1,0 +1,64 @@
+"""`files` of a workload and those of its `secrets` that are files: volumes, and what tells the pods of a change. PURE.
+
+Called by `pods`, `platform` and `work`. Each file is mounted alone, so that it may stand anywhere beside what the image
+has. The kubelet doesn't renew such a mount in a pod that runs: another text makes other pods, by an annotation. Of a
+secret's text no annotation is made; its revisions are counted as those of variables are (ADR 0015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from meshctl.model import object_names, pod_files
+from meshctl.model.deployment import Workload
+
+REVISION: Final = "meshctl.dev/files-revision"
+_SECRET_MODE: Final = 0o440  # root's, and the group's that the pod's user is in
+
+
+def secret_entries(workload: Workload) -> dict[str, str]:
+    """The keys of the workload's Secret, variables and files, each with the name of the late value that it holds."""
+    by_variable = sorted(workload.secrets.items())
+    by_key = sorted((pod_files.key_of(path), name) for path, name in workload.secret_files.items())
+    return {key: f"secret.{name}" for key, name in (*by_variable, *by_key)}
+
+
+def volumes(workload: Workload) -> list[dict[str, Any]]:
+    needed: list[dict[str, Any]] = []
+    if workload.files:
+        needed.append(
+            {"name": pod_files.FILES_VOLUME, "configMap": {"name": object_names.workload_files(workload.name)}}
+        )
+    if workload.secret_files:
+        keys = sorted(map(pod_files.key_of, workload.secret_files))
+        secret = {
+            "secretName": object_names.workload_secret(workload.name),
+            "defaultMode": _SECRET_MODE,
+            "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
+        }
+        needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
+    return needed
+
+
+def volume_mounts(workload: Workload) -> list[dict[str, Any]]:
+    files = [_mount(pod_files.FILES_VOLUME, path) for path in sorted(workload.files)]
+    return [*files, *(_mount(pod_files.SECRETS_VOLUME, path) for path in sorted(workload.secret_files))]
+
+
+def _mount(volume: str, path: str) -> dict[str, Any]:
+    return {"name": volume, "mountPath": path, "subPath": pod_files.key_of(path), "readOnly": True}
+
+
+def pod_annotations(workload: Workload) -> dict[str, str]:
+    """Of the pods."""
+    return {REVISION: pod_files.revision_of(workload.files)} if workload.files else {}
+
+
+def work(template: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a job's pod template says what it runs: the texts of its files, and where it finds those of secrets."""
+    mounts = container.get("volumeMounts") or ()
+    return {
+        "files": ((template.get("metadata") or {}).get("annotations") or {}).get(REVISION),
+        "secret_files": sorted(each["mountPath"] for each in mounts if each["name"] == pod_files.SECRETS_VOLUME),
+    }

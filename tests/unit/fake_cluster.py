@@ -1,0 +1,41 @@
+"""A client of a cluster that has some objects, for tests of what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from meshctl.clients.cluster_access import ClusterAccess
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.resources import Resource
+
+
+class FakeClient:
+    """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused."""
+
+    def __init__(self, objects: Mapping[str, list[dict[str, Any]]], refused: Mapping[str, int] | None = None) -> None:
+        self.objects = objects
+        self.refused = refused or {}
+        self.is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed = True
+
+    def list_objects(self, resource: Resource[Any], **_: Any) -> list[Any]:
+        if status := self.refused.get(resource.plural):
+            raise ApiError(status, "forbidden")
+        return list(self.objects.get(resource.plural, ()))
+
+    def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
+        for item in self.list_objects(resource):
+            if item["metadata"]["name"] == name:
+                return item
+        raise ApiError(404, f'{resource.plural} "{name}" not found')
+
+
+def client_of(client: Any) -> Callable[[ClusterAccess], Any]:
+    """To be set as `ClusterAccess.client`."""
+    return lambda _: client
