@@ -96,11 +96,13 @@ def joined(alternatives: Alternatives, gaps: Sequence[Gap], wanted_words: str) -
     return Gap(subject=gaps[0].subject, wanted=wanted_words, best=best, hint=hint)
 
 
-def note(pool: str, alternatives: Alternatives, taken: Requirement) -> list[str]:
-    """Said where the pool doesn't get what it prefers."""
-    before = alternatives[: alternatives.index(taken)]
-    if not before:
+def note(pool: str, alternatives: Alternatives, *, is_up: bool = False) -> list[str]:
+    """Said where the pool doesn't get what it prefers. `alternatives`: up to the one that is taken; `is_up`: the pool
+    has nodes of that one already."""
+    if len(alternatives) == 1:  # without accelerators, too, which have no label
         return []
-    return [
-        f"pool {pool}: {label(taken)} is taken, as this environment does not have {' or '.join(map(label, before))}"
-    ]
+    *preferred, taken = map(label, alternatives)
+    names = " or ".join(preferred)
+    if is_up:
+        return [f"pool {pool}: it stays on its nodes with {taken}, whether or not there are nodes with {names} by now"]
+    return [f"pool {pool}: {taken} is taken, as this environment does not have {names}"]

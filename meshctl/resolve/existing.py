@@ -20,8 +20,6 @@ from meshctl.resolve.machines import Requirement
 from meshctl.resolve.occupied import Occupied
 
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
-
-
 ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until its nodes are known
 
 
@@ -35,12 +33,14 @@ class Wanted:
 
 @dataclass
 class Chosen:
-    """By pool: its `nodes`, in name order, which of the alternatives they are for, and which nodes are `rejected`."""
+    """By pool: its `nodes`, in name order, which of the alternatives they are for, and which nodes are `rejected`.
+    `notes`: on pools that don't get the alternative that they prefer."""
 
     nodes: dict[str, tuple[ObservedNode, ...]] = field(default_factory=dict)
     requirements: dict[str, Requirement] = field(default_factory=dict)
     rejected: dict[str, tuple[Rejected, ...]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,9 @@ def choose(
         )
         if enough is None:
             chosen.gaps.append(_gap(facts, mesh, pool, count, list(zip(candidates[pool], picks, strict=True))))
+            continue
+        has_nodes_of_it = order[0] == enough and picks[enough].own > 0
+        chosen.notes += alternatives.note(pool, wanted[pool].alternatives[: enough + 1], is_up=has_nodes_of_it)
     return chosen
 
 
@@ -131,7 +134,7 @@ def _number_of_nodes(candidates: list[_Candidates]) -> int:
 
 
 def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], pool_labels: Mapping[str, str]) -> _Picked:
-    """`taken`: nodes that other pools have got; `held`: which pool a node is labelled for."""
+    """`taken`: nodes that other pools have got; `pool_labels`: which pool a node is labelled for."""
     free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
     own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
     return _Picked(_pick(free, own, count, candidates.requirement), len(own))

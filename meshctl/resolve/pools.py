@@ -65,7 +65,7 @@ def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer
         made = _pool_of_machine(name, mesh, environment, offer, choice, requirement, target, mixed=mixed)
         pools.made.append(made)
         pools.gaps.extend(offer.pool_gaps(made))
-        pools.notes.extend(alternatives.note(name, listed, requirement))
+        pools.notes.extend(alternatives.note(name, listed[: listed.index(requirement) + 1]))
     return pools
 
 
@@ -151,9 +151,7 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
         chosen = existing.choose(facts, mesh.name, wanted, partial(_tolerations, environment))
-        pools.notes.extend(facts.notes)
-        for name, requirement in chosen.requirements.items():
-            pools.notes.extend(alternatives.note(name, wanted[name].alternatives, requirement))
+        pools.notes.extend([*facts.notes, *chosen.notes])
     pools.gaps, pools.rejected = [*_unsupported(listed), *chosen.gaps], chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen) for name in mesh.pools]
     declared = registry.platform(environment.provider).fabric.declared(environment)

@@ -105,13 +105,22 @@ def test_a_pool_stays_on_the_alternative_whose_nodes_it_has() -> None:
     own = of_model("NVIDIA-A100-SXM4-80GB", "a1", "a2", labels={"meshctl.dev/mesh": "m", "meshctl.dev/pool": "p"})
     found = asked(L4_OR_A100, DC, Facts(nodes=(*own, *L4S)))
     assert names(found) == ("a1", "a2")
+    stays = "pool p: it stays on its nodes with 4 x A100, whether or not there are nodes with 8 x L4 by now"
+    assert [note for note in found.notes if note.startswith("pool p: ")] == [stays]
 
 
 def test_too_few_nodes_for_each_alternative() -> None:
-    told = gap(asked(L4_OR_A100, DC, Facts(nodes=(A100S[0], L4S[0]))), "pool/p")
+    found = asked(L4_OR_A100, DC, Facts(nodes=(A100S[0], L4S[0])))
+    told = gap(found, "pool/p")
     assert told.wanted.startswith("2 nodes with 8 x L4, or 4 x A100, or 2 x A100 (74.5 GiB per GPU); with amd64")
     assert told.best.startswith("for 8 x L4: 1 nodes: l1; for 4 x A100: 1 nodes: a1; for 2 x A100 (74.5 GiB per GPU):")
     assert told.hint == "lower the pool's nodes, add nodes to the cluster, or free some from another pool"
+
+
+def test_a_pool_with_a_gap_has_taken_nothing() -> None:
+    found = asked(L4_OR_A100, DC, Facts(nodes=A100S[:1]))
+    assert gap(found, "pool/p").best.startswith("for 8 x L4: nothing; for 4 x A100: 1 nodes: a1;")
+    assert not [note for note in found.notes if "is taken" in note]
 
 
 def test_memory_without_a_model_takes_nodes_of_one_model() -> None:
@@ -136,6 +145,7 @@ def test_memory_without_a_model_may_be_of_any_vendor_that_taints_its_nodes() -> 
     taint = {"key": "amd.com/gpu", "value": "", "effect": "NoSchedule"}
     amd = of_model("AMD_Instinct_MI300X_OAM", "m1", "m2", memory_gib=192, gpu_resource="amd.com/gpu", taints=(taint,))
     assert pool(asked(ANY_80GB, DC, Facts(nodes=amd))).gpu_resource == "amd.com/gpu"
+    assert names(asked({"model": ["H100", "MI300X"], "count": 8}, DC, Facts(nodes=amd))) == ("m1", "m2")
 
 
 def test_offline_it_is_the_first_alternative_that_pods_can_ask_for() -> None:
