@@ -72,10 +72,10 @@ class Changes:
 
 @dataclass
 class Mesh(Project):
-    def known(self, environment: str) -> str:
+    def checked_name(self, environment: str) -> str:
         return environment
 
-    checked_or_deployed_name = known
+    checked_or_deployed_name = checked_name
 
     def deployment(self, environment: str) -> Deployment:
         return deployment(environment)

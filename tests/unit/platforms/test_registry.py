@@ -316,7 +316,7 @@ def test_doctor_shows_every_platform() -> None:
 
 
 def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "found", lambda: registry.Installed())
+    monkeypatch.setattr(registry, "installed", lambda: registry.Installed())
     with pytest.raises(PlatformError, match="meshctl's own platforms are not installed") as caught:
         registry.platforms()
     assert "install meshctl anew" in caught.value.hint
