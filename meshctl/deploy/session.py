@@ -20,7 +20,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import drift_check, early_context, plans, preview, rewritten
+from meshctl.deploy import drift_check, early_context, own_credentials, plans, preview, rewritten
 from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
@@ -89,6 +89,7 @@ class Session:
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this installation
         os.environ["PATH"] = workspace.path_with_meshctl()
+        own_credentials.make_in_process()
         secret_variables.withdraw(self.environments.secret_variables)
 
     @property
