@@ -182,8 +182,8 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
     if not training and "nodes" in workload and "kind" in workload:
-        message = "only training runs on several nodes as one; `replicas` are independent pods. A replica of several nodes"
-        yield (*at, "nodes"), f"{message} is not in this version"
+        message = "only training runs on several nodes as one; `replicas` are independent pods. A replica of several"
+        yield (*at, "nodes"), f"{message} nodes is not in this version"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
 
