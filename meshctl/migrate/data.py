@@ -19,8 +19,8 @@ from meshctl.objects.seeded import ETags
 class Data(Protocol):
     """Each call takes functions that return credentials, because credentials may expire during a long copy."""
 
-    def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
-        """The sizes of a store on both sides, for the plan."""
+    def facts(self, store: str, source: Access, target: Access, *, is_target_adopted: bool) -> StoreFacts:
+        """The sizes of a store on both sides, for the plan. `is_target_adopted`: as for `store_facts.facts`."""
 
     def copy(
         self,
@@ -52,8 +52,8 @@ class Data(Protocol):
 class S3Data:
     """Between S3 stores. All data goes through this machine."""
 
-    def facts(self, store: str, source: Access, target: Access) -> StoreFacts:
-        return store_facts.facts(store, source(), target())
+    def facts(self, store: str, source: Access, target: Access, *, is_target_adopted: bool) -> StoreFacts:
+        return store_facts.facts(store, source(), target(), is_target_adopted=is_target_adopted)
 
     def copy(
         self,

@@ -33,13 +33,21 @@ def target_losses(history: History) -> tuple[Loss, ...]:
 
 
 def replaced_at_target(plan: MigrationPlan) -> tuple[Loss, ...]:
-    """The objects at the target that are not at the source: the sync makes the buckets equal and deletes them."""
-    why = f"{plan.source.environment} does not have them, and the copy makes the buckets equal"
+    """The objects at the target that the copy deletes, since it makes the buckets equal, or overwrites in an adopted
+    bucket, in which it deletes none."""
+    deleted = f"{plan.source.environment} does not have them, and the copy makes the buckets equal"
+    overwritten = f"{plan.source.environment} has other content under their keys, and the copy overwrites them"
     return tuple(
-        Loss(f"storage/{m.store}", "bucket", f"bucket {bucket}", pluralize(m.foreign_objects, "object"), why)
-        for m in plan.moves
-        for bucket in (plan.target.object_store(m.store).bucket,)
-        if m.foreign_objects
+        Loss(
+            f"storage/{move.store}",
+            "bucket",
+            f"bucket {store.bucket}",
+            pluralize(move.foreign_objects, "object"),
+            overwritten if store.is_adopted else deleted,
+        )
+        for move in plan.moves
+        for store in (plan.target.object_store(move.store),)
+        if move.foreign_objects
     )
 
 

@@ -113,8 +113,11 @@ class Migrations:
             if store.ephemeral or store.name not in target_stores:
                 continue
             source_access = partial(self.gateway.object_access, store)
-            target_access = partial(self.gateway.object_access, target_stores[store.name])
-            facts.append(self.data.facts(store.name, source_access, target_access))
+            target_store = target_stores[store.name]
+            target_access = partial(self.gateway.object_access, target_store)
+            facts.append(
+                self.data.facts(store.name, source_access, target_access, is_target_adopted=target_store.is_adopted)
+            )
         return tuple(facts)
 
     def start(self, plan: MigrationPlan) -> str:

@@ -118,7 +118,7 @@ def _adopted(place: Place, name: str, carried: Stored | Gap) -> Stored | Gap:
 
 def adoption_notes(stores: Iterable[ObjectStore]) -> list[str]:
     """What is used and left to its owner."""
-    promise = "is used; meshctl never creates, changes or deletes it"
+    promise = "is used; meshctl never creates or deletes it, nor objects in it that a migration has not copied"
     return [
         f"storage/{store.name}: the existing bucket {store.bucket} {promise}" for store in stores if store.is_adopted
     ]

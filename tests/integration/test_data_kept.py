@@ -100,7 +100,7 @@ def test_buckets_alone_leave_everything_else_as_it_is(mesh: RunningLab) -> None:
     declare(mesh, VOLUMES)  # no bucket at all: it is not "everything"
     refused = mesh.meshctl("--output", "json", *only, check=False)
     assert refused.returncode == 64
-    assert json.loads(refused.stdout)["error"]["what"] == "small has no object storage"
+    assert json.loads(refused.stdout)["error"]["what"] == "small has no object storage of its own in dc1"
     for more in (("--allow-data-loss",), ("--plan", "saved.json")):
         assert mesh.meshctl(*only, *more, check=False).returncode == 64
     assert buckets(mesh, "dc1") == before

@@ -31,17 +31,32 @@ def check_not_own(deployment: Deployment, state: StackState) -> None:
 
 
 def check_reachable(deployment: Deployment) -> None:
-    """Raises: UsageError when an adopted bucket does not exist; CredentialsError, UnreachableError, MeshError when it
-    can't be listed."""
+    """Raises: UsageError when an adopted bucket does not exist, or is one that meshctl made for an environment;
+    CredentialsError, UnreachableError, MeshError when it can't be listed."""
     for store in _adopted(deployment):
         try:
             listing.check_reachable(object_access.access(store))
+            _refuse_made_by_meshctl(deployment, store)
         except NoBucketError as error:
             raise UsageError(
                 f"{deployment.environment}: the bucket {store.bucket} of storage/{store.name} does not exist",
                 why="environments.yaml names it as an existing one, which meshctl uses and never creates",
                 hint=f"make it, correct its name, or remove storage.{store.name} from the environment",
             ) from error
+
+
+def _refuse_made_by_meshctl(deployment: Deployment, store: ObjectStore) -> None:
+    """An environment deletes the buckets that it made, whoever else uses them. Its tag says so, where a store has
+    tags."""
+    urn = object_access.owner_urn(store)
+    if urn:
+        environment, _, rest = urn.removeprefix("urn:pulumi:").partition("::")
+        mesh = rest.partition("::")[0]
+        raise UsageError(
+            f"{deployment.environment}: the bucket {store.bucket} can't be adopted for storage/{store.name}",
+            why=f"meshctl made it for {environment} of the mesh {mesh}, and deletes it with that environment",
+            hint=f"remove storage.{store.name} from {deployment.environment}: `meshctl migrate` copies the data",
+        )
 
 
 def _adopted(deployment: Deployment) -> Iterable[ObjectStore]:

@@ -138,7 +138,8 @@ def plan_migration(
         *_volume_gaps(source, target),
         *_store_gaps(source, target),
         *_workload_gaps(source, target),
-        *_foreign_gaps(source, facts, options),
+        *_shared_gaps(source, target, facts),
+        *_foreign_gaps(source, target, facts, options),
     )
     if gaps:
         raise InfeasibleError(
@@ -267,12 +268,47 @@ def _workload_gaps(source: Deployment, target: Deployment) -> list[Gap]:
     return [*workloads, *endpoints]
 
 
-def _foreign_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> list[Gap]:
-    """Refuses a target store with objects that the source does not have: the sync would delete them."""
+def _shared_gaps(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...]) -> list[Gap]:
+    """Refuses one bucket for both sides unless both have adopted it: the side that made it deletes it at its end."""
+    makers = {
+        fact.store: next((each.environment for each in (source, target) if _owns(each, fact.store)), "")
+        for fact in facts
+        if fact.shared
+    }
+    return [
+        Gap(
+            subject=f"storage/{store}",
+            wanted=f"a bucket in {target.environment} that outlives {source.environment}",
+            best=f"both use one bucket, which meshctl made for {maker} and deletes with it",
+            hint=f"remove storage.{store} from the environment that adopts it: its data is then copied",
+        )
+        for store, maker in makers.items()
+        if maker
+    ]
+
+
+def _owns(deployment: Deployment, store: str) -> bool:
+    return not deployment.object_store(store).is_adopted
+
+
+def _foreign_gaps(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> list[Gap]:
+    """Refuses a target store whose objects the copy would delete, or overwrite with other content."""
     if options.replace_target_data:
         return []
+    overwritten = [fact for fact in facts if fact.foreign_objects and not _owns(target, fact.store)]
+    gaps = [
+        Gap(
+            subject=f"storage/{fact.store}",
+            wanted="an adopted bucket without other objects under the same keys",
+            best=f"{pluralize(fact.foreign_objects, 'object')} in {target.object_store(fact.store).bucket} would be "
+            "overwritten with other content",
+            hint="copy what you need elsewhere, or name another bucket; --replace-target-data overwrites them",
+        )
+        for fact in overwritten
+    ]
+    facts = tuple(fact for fact in facts if fact not in overwritten)
     ephemeral = {s.name for s in source.object_stores if s.ephemeral}
-    return [
+    return gaps + [
         Gap(
             subject=f"storage/{fact.store}",
             wanted="a target store without other objects",

@@ -6,6 +6,7 @@ Called by `meshctl.migrate.data`.
 from __future__ import annotations
 
 import math
+from urllib.parse import urlsplit
 
 from meshctl.migrate.planning.plan import StoreFacts
 from meshctl.objects.keys import check_copyable
@@ -21,13 +22,17 @@ from meshctl.objects.listing import (
     url,
 )
 from meshctl.objects.store import ObjectAccess
+from meshctl.objects.verify import proves_equal
 
 
-def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
-    """Raises: MigrationError if the source has keys that can't be copied, or if a store can't be listed."""
+def facts(store: str, source: ObjectAccess, target: ObjectAccess, *, is_target_adopted: bool = False) -> StoreFacts:
+    """`is_target_adopted`: the target's bucket is somebody else's. Objects there that the source does not have are left
+    alone, and those that would be overwritten with other content count as foreign.
+
+    Raises: MigrationError if the source has keys that can't be copied, or if a store can't be listed.
+    """
     at_source = list_objects(source)
-    location = (source.endpoint, source.bucket, key_prefix(source))
-    if location == (target.endpoint, target.bucket, key_prefix(target)):
+    if _location(source) == _location(target):
         return StoreFacts(store=store, objects=len(at_source), total_bytes=_total(at_source), shared=True)
     check_copyable(url(source), at_source)
     at_target = list_if_bucket_exists(target)
@@ -37,8 +42,21 @@ def facts(store: str, source: ObjectAccess, target: ObjectAccess) -> StoreFacts:
         total_bytes=_total(at_source),
         target_objects=len(at_target),
         read_bytes=sum(item.size for item in at_source.values() if not _gets_equal_etag(item)),
-        foreign_objects=len(at_target.keys() - at_source.keys()),
+        foreign_objects=len(
+            _overwritten(at_source, at_target) if is_target_adopted else at_target.keys() - at_source.keys()
+        ),
     )
+
+
+def _location(access: ObjectAccess) -> tuple[str, int, str, str]:
+    """Where the objects are; two spellings of one endpoint are one place."""
+    endpoint = urlsplit(access.endpoint)
+    port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
+    return (endpoint.hostname or "", port, access.bucket, key_prefix(access))
+
+
+def _overwritten(source: Listing, target: Listing) -> list[str]:
+    return [key for key, item in target.items() if key in source and not proves_equal(source[key], item)]
 
 
 def _gets_equal_etag(item: Item) -> bool:

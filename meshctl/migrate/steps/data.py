@@ -24,8 +24,9 @@ def act_seed(context: StepContext) -> dict[str, Any]:
 
 
 def act_copy(context: StepContext) -> dict[str, Any]:
-    """The last copy, with deletions. Metadata is compared only for objects written since the seed began: the seed has
-    compared the others.
+    """The last copy, with deletions, except in an adopted bucket, which may hold objects of other people.
+
+    Metadata is compared only for objects written since the seed began: the seed has compared the others.
     """
     store = context.step.store
     seeds = (r.at for r in context.history.records if (r.step, r.kind) == (f"seed/{store}", "intent"))
@@ -34,8 +35,21 @@ def act_copy(context: StepContext) -> dict[str, Any]:
     seeded_etags = seed.data.get("etags", {}) if seed is not None else {}  # older versions did not record them
     check = f"verify/{store}"
     return _counts(
-        _copied(context, "source", "target", delete=True, since_s=since_s, seeded_etags=seeded_etags, check=check)
+        _copied(
+            context,
+            "source",
+            "target",
+            delete=not _is_target_adopted(context),
+            since_s=since_s,
+            seeded_etags=seeded_etags,
+            check=check,
+        )
     )
+
+
+def _is_target_adopted(context: StepContext) -> bool:
+    """Whether the target's bucket is somebody else's: it may hold more than the mesh's objects."""
+    return context.plan.target.object_store(context.step.store).is_adopted
 
 
 def act_copy_back(context: StepContext) -> dict[str, Any]:
@@ -101,11 +115,13 @@ def act_settle(context: StepContext) -> dict[str, Any]:
 
 
 def act_compare(context: StepContext) -> dict[str, Any]:
-    """Raises: ParityError unless source and target are equal. Only warm workloads start at the target before."""
+    """Raises: ParityError unless source and target are equal; an adopted bucket may have more objects. Only warm
+    workloads start at the target before."""
     source, target = context.access("source", context.step.store), context.access("target", context.step.store)
     comparison = context.data.compare(source, target, deep=_deep(context), on_read=context.on_copied, stop=context.stop)
-    if not comparison.equal:
-        raise _different(context, comparison.missing, comparison.extra, comparison.differing)
+    extra = () if _is_target_adopted(context) else comparison.extra
+    if comparison.missing or extra or comparison.differing:
+        raise _different(context, comparison.missing, extra, comparison.differing)
     return comparison.document()
 
 

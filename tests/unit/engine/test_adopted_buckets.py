@@ -79,9 +79,9 @@ def test_it_is_used_and_said_and_not_declared(tmp_path: Path, environment: str) 
     declared = stacks.buckets.names(made)
     assert "storage/logs:bucket" in declared
     assert "storage/weights:bucket" not in declared
-    assert (
-        "storage/weights: the existing bucket acme-weights is used; meshctl never creates, changes or deletes it"
-        in resolution(tmp_path, ADOPTING, environment).notes
+    (note,) = [note for note in resolution(tmp_path, ADOPTING, environment).notes if note.startswith("storage/")]
+    assert note.startswith(
+        "storage/weights: the existing bucket acme-weights is used; meshctl never creates or deletes"
     )
 
 
@@ -153,6 +153,11 @@ def test_it_must_exist(tmp_path: Path, s3: str) -> None:
     )
     client.create_bucket(Bucket="acme-weights")
     adopted_buckets.check_reachable(made)
+    urn = "urn:pulumi:aws-east::other::meshaws:s3:Bucket::storage/weights:bucket"
+    client.put_bucket_tagging(Bucket="acme-weights", Tagging={"TagSet": [{"Key": "meshctl:urn", "Value": urn}]})
+    with pytest.raises(UsageError, match="the bucket acme-weights can't be adopted") as caught:
+        adopted_buckets.check_reachable(made)
+    assert caught.value.why == "meshctl made it for aws-east of the mesh other, and deletes it with that environment"
 
 
 @pytest.mark.parametrize(

@@ -363,15 +363,25 @@ class FakeGateway:
         self.tick()
 
     # Data ----------------------------------------------------------------------------------------------------------
-    def facts(self, store: str, source: Callable[[], ObjectAccess], target: Callable[[], ObjectAccess]) -> StoreFacts:
+    def facts(
+        self,
+        store: str,
+        source: Callable[[], ObjectAccess],
+        target: Callable[[], ObjectAccess],
+        *,
+        is_target_adopted: bool,
+    ) -> StoreFacts:
         at_source = self.buckets[source().bucket]
         at_target = self.buckets.get(target().bucket, {})
+        overwritten = {key for key, content in at_target.items() if key in at_source and at_source[key] != content}
+        if source().bucket == target().bucket:
+            return StoreFacts(store=store, objects=len(at_source), total_bytes=0, shared=True)
         return StoreFacts(
             store=store,
             objects=len(at_source),
             total_bytes=sum(map(len, at_source.values())),
             target_objects=len(at_target),
-            foreign_objects=len(at_target.keys() - at_source.keys()),
+            foreign_objects=len(overwritten if is_target_adopted else at_target.keys() - at_source.keys()),
         )
 
     def copy(

@@ -128,10 +128,18 @@ def test_what_the_file_says_counts_once_up_has_asked(file: dict[str, object]) ->
     assert "in mesh.yaml;" not in hint
 
 
+def with_adopted_checkpoints(made: Deployment) -> Deployment:
+    adopted = {"bucket": "east-checkpoints", "is_adopted": True}
+    stores = tuple(
+        store.model_copy(update=adopted) if store.name == "checkpoints" else store for store in made.object_stores
+    )
+    return made.model_copy(update={"object_stores": stores})
+
+
 def test_ephemeral_and_shared_storage_is_named_as_not_moved() -> None:
-    source = deployment("east", ephemeral_weights=True)
+    source, target = (with_adopted_checkpoints(deployment(name, ephemeral_weights=True)) for name in ("east", "west"))
     facts = (StoreFacts(store="checkpoints", objects=1, total_bytes=1, shared=True),)
-    migration_plan = plan_migration(source, deployment("west"), facts, Options())
+    migration_plan = plan_migration(source, target, facts, Options())
     assert migration_plan.moves == ()
     assert migration_plan.stays == ("weights: ephemeral", "checkpoints: both environments use s3://east-checkpoints")
     assert not [step for step in forward(migration_plan) if step.phase in ("seed", "sync", "verify")]
