@@ -164,11 +164,11 @@ def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mes
     declare(mesh, VOLUMES)
     mesh.meshctl("up", "dc1", "--yes")
     hint = refused_migration(mesh)["hint"]
-    assert hint.startswith("dc1 keeps all of it")
+    assert hint.startswith("nothing in dc1 was changed")
     up, migrate = re.findall(r"`meshctl ([^`]+)`", hint)
 
     declare(mesh, VOLUMES.replace("1GiB}", "1GiB, ephemeral: true}"))
-    assert "what is deployed in dc1 counts" in refused_migration(mesh)["hint"]
+    assert "dc1 still has the data" in refused_migration(mesh)["hint"]
     plan = mesh.meshctl("plan", "dc1").stdout
     assert "~ storage/disk    ephemeral from now on" in plan
     assert "~ storage/shared  ephemeral from now on" in plan

@@ -223,7 +223,9 @@ def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals, request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have had it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     (tmp_path / "mesh.yaml").write_text(MESH)
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     stopped: list[int] = []
