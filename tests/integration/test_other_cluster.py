@@ -171,7 +171,7 @@ def test_a_cluster_that_is_there_is_not_forgotten(mesh: RunningLab) -> None:
     forget = ("up", "cw", "--yes", "--forget-cluster")
     assert error(mesh, *forget)["code"] == "protected"
     refused = error(mesh, *forget, "--confirm", "cw", KUBECONFIG=mesh.env["KUBECONFIG"])
-    assert (refused["code"], "still there" in refused["what"]) == ("usage", True)
+    assert (refused["code"], "still exists" in refused["what"]) == ("usage", True)
 
 
 def test_what_was_in_a_cluster_that_is_gone_is_made_anew_and_buckets_stay(mesh: RunningLab) -> None:
