@@ -14,7 +14,7 @@ from typing import Any
 
 from meshctl.changes import probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import pod_files
+from meshctl.model import pod_files, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -27,7 +27,6 @@ EPHEMERAL = "ephemeral"
 ROLL_OUT = "revision of secrets"
 FILES_ROLL_OUT = "revision of files"
 ROLL_OUTS = (ROLL_OUT, FILES_ROLL_OUT)
-_NETWORKS = "k8s.v1.cni.cncf.io/networks"
 ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
@@ -349,7 +348,7 @@ def _term(step: Step, path: str) -> str:
     if claim:
         name = value_at(step.new, f"{claim[0]}.metadata.name") or value_at(step.old, f"{claim[0]}.metadata.name")
         return f"size of {name}" if path.endswith("requests.storage") else f"volumes of {name}"
-    if _NETWORKS in path:
+    if pod_networks.ANNOTATION in path:
         return "fabric.networks"
     label = _LABEL.search(path)
     if label and step.type.startswith((_KUBERNETES, *_label_types())):

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
+from meshctl.model import image_names, pod_networks, pod_overrides
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.deployment import Toleration
 from meshctl.model.mesh import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Section, Text
@@ -30,6 +31,10 @@ def _variable(text: str) -> str:
 
 
 Prices = dict[Text, UsdPerHour]
+_Mirrors = dict[
+    Annotated[str, AfterValidator(image_names.checked_beginning)],
+    Annotated[str, AfterValidator(image_names.checked_place)],
+]
 
 
 class Kubeconfig(Section):
@@ -51,13 +56,6 @@ class ObjectStorage(Section):
 class StorageClasses(Section):
     filesystem: Text | None = None
     block: Text | None = None
-
-
-def _network(text: str) -> str:
-    # As Multus reads an entry of the annotation (k8snetworkplumbingwg/multus-cni, parsePodNetworkObjectText)
-    if not re.fullmatch(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(@[^\s/,@]{1,15})?", text):
-        raise ValueError(f'"{text}" is not a NetworkAttachmentDefinition: write NAME, NAMESPACE/NAME or NAME@INTERFACE')
-    return text
 
 
 class FabricSettings(Section):
@@ -91,37 +89,18 @@ def _label_value(text: str) -> str:
     return text
 
 
-def _pod(fields: dict[str, Any]) -> dict[str, Any]:
-    for field in fields:
-        if field in _OWN_POD_FIELDS:
-            raise ValueError(f'"{field}" is set by meshctl; {_OWN_POD_FIELDS[field]}')
-    containers = fields.get("containers", [])
-    for container in containers if isinstance(containers, list) else []:
-        if isinstance(container, Mapping) and container.get("name") == "main":
-            taken = sorted(_OWN_CONTAINER_FIELDS & container.keys())
-            if taken:
-                raise ValueError(f'"{taken[0]}" of the container main is set by meshctl; write it in the workload')
-    return fields
-
-
 _OWN_PREFIXES = ("meshctl.dev", "app.kubernetes.io", "batch.kubernetes.io", "pulumi.com")
-_OWN_POD_FIELDS = {
-    "restartPolicy": "it follows from the workload's `kind`",
-    "serviceAccountName": "each workload has an account of its own",
-    "subdomain": "the pods of a gang find each other by it",
-    "terminationGracePeriodSeconds": "write `checkpoint.grace` in the workload",
-}
-_OWN_CONTAINER_FIELDS = {"args", "command", "env", "image", "ports", "workingDir"}
 _LabelKey = Annotated[str, AfterValidator(_label_key)]
+_Annotations = Annotated[dict[_LabelKey, Argument], AfterValidator(pod_networks.checked)]
 
 
 class WorkloadOverrides(Section):
     """What holds for one workload in one environment only. `pod` is merged into the spec of its pods."""
 
     labels: dict[_LabelKey, Annotated[str, AfterValidator(_label_value)]] = Field(default_factory=dict)
-    annotations: dict[_LabelKey, Argument] = Field(default_factory=dict)
+    annotations: _Annotations = Field(default_factory=dict)
     env: dict[EnvName, Argument] = Field(default_factory=dict)
-    pod: Annotated[dict[str, Any], AfterValidator(_pod)] = Field(default_factory=dict)
+    pod: Annotated[dict[str, Any], AfterValidator(pod_overrides.checked)] = Field(default_factory=dict)
 
 
 class FabricOptions(FabricSettings):
@@ -135,7 +114,7 @@ class FabricOptions(FabricSettings):
     kind: Literal["infiniband", "roce", "efa"] | None = None
     resource: Text | None = None
     count: Annotated[int, Field(ge=1)] | None = None
-    networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
+    networks: tuple[Annotated[str, AfterValidator(pod_networks.checked_name)], ...] | None = None
 
 
 def _bucket_name(text: str) -> str:
@@ -158,7 +137,8 @@ class PlatformEnvironment(Section, EnvironmentSection):
     prices: Prices = Field(default_factory=dict)
     storage: dict[Text, ExistingStorage] = Field(default_factory=dict)
     workloads: dict[Text, WorkloadOverrides] = Field(default_factory=dict)  # "*" holds for all
-    images: dict[Text, Text] = Field(default_factory=dict)  # the beginning of images' names -> where they are here
+    # the beginning of images' names -> where they are here
+    images: Annotated[_Mirrors, AfterValidator(image_names.checked)] = Field(default_factory=dict)
     fabric: FabricSettings = FabricSettings()
 
     @classmethod

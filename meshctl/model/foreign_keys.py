@@ -18,9 +18,20 @@ _HEALTH = (
     "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
 )
 _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerate what these are tainted with"
+
+
+def _in_environment(entry: str) -> str:
+    """Where an entry is written that holds in one environment only."""
+    return f"in environments.yaml under the environment's name: `workloads: {{NAME: {{{entry}}}}}`"
+
+
+_ANNOTATIONS = f"write them {_in_environment('annotations: {KEY: TEXT}')}"
 _SCALING = f"{_NOT_YET}: `replicas` is a number"
 _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
-_SIDECAR = f"{_NOT_YET}: a pod has one container; run the second program as a workload of its own"
+_SIDECAR = (
+    "run the second program as a workload of its own, or add a container for one environment, "
+    + _in_environment("pod: {containers: [{name: proxy, image: 'acme/proxy:1'}]}")
+)
 _VOLUMES = "declare it under `storage` of the mesh, and mount it: `mounts: {NAME: {path: /data}}`"
 _ACCOUNT = "each workload has a service account of its own, which may use the buckets that it mounts, and nothing else"
 _FILES = "write `files: {/etc/app.yaml: app.yaml}`: a path in the pods, and a file beside mesh.yaml"
@@ -50,9 +61,9 @@ _COUNT_OF_NODES = "write `nodes: N`, or `nodes: {min: N, max: M}`"
 _OF_WORKLOAD = {
     "accelerator": _ACCELERATORS_OF_POD,
     "accelerators": _ACCELERATORS_OF_POD,
-    "affinity": _PLACED_BY_POOL,
+    "affinity": f"{_PLACED_BY_POOL}; more is written {_in_environment('pod: {affinity: {…}}')}",
     "after": _ORDER,
-    "annotations": _NOT_YET,
+    "annotations": _ANNOTATIONS,
     "autoscale": _SCALING,
     "autoscaling": _SCALING,
     "backoffLimit": _RETRIES,
@@ -75,10 +86,16 @@ _OF_WORKLOAD = {
     "group": _GANG,
     "healthcheck": _HEALTH,
     "hostIPC": _SHM,
-    "hostNetwork": "not needed: pods get the devices of their pool's `fabric`",
+    "hostNetwork": (
+        "for RDMA not needed, as pods get the devices of their pool's `fabric`; otherwise write it "
+        + _in_environment("pod: {hostNetwork: true}")
+    ),
     "imagePullPolicy": _PULL,
     "initContainers": _INIT,
-    "labels": "labels of the mesh (`labels` at its top) are on all that belongs to it; a workload has none of its own",
+    "labels": (
+        "labels of the mesh (`labels` at its top) are on all that belongs to it; those of one workload are written "
+        + _in_environment("labels: {KEY: VALUE}")
+    ),
     "leader": _GANG,
     "lifecycle": "not needed: a service's pod gets requests for 10 s after its end was asked for, then SIGTERM",
     "limits": _RESOURCES,
@@ -88,9 +105,9 @@ _OF_WORKLOAD = {
     "memory": _RESOURCES,
     "minReplicas": _SCALING,
     "monitoring": _METRICS,
-    "nodeSelector": _PLACED_BY_POOL,
+    "nodeSelector": f"{_PLACED_BY_POOL}; more is written {_in_environment('pod: {nodeSelector: {KEY: VALUE}}')}",
     "parallelism": "write `replicas: N`: all pods of a batch job run at once",
-    "podAnnotations": _NOT_YET,
+    "podAnnotations": _ANNOTATIONS,
     "podMonitor": _METRICS,
     "priority": _PRIORITY,
     "priorityClassName": _PRIORITY,
@@ -101,7 +118,7 @@ _OF_WORKLOAD = {
     "restart": _RETRIES,
     "restartPolicy": _RETRIES,
     "run": 'write `command: [sh, -c, "…"]`',
-    "runtimeClassName": _PLACED_BY_POOL,
+    "runtimeClassName": f"write it {_in_environment('pod: {runtimeClassName: CLASS}')}",
     "scale": _SCALING,
     "schedule": f"{_NOT_YET}: a batch job runs once; start it by `meshctl restart NAME` from a scheduler of yours",
     "securityContext": _USER,
@@ -117,7 +134,9 @@ _OF_WORKLOAD = {
     "strategy": "not needed: pods are replaced one after the other",
     "terminationGracePeriod": _GRACE,
     "terminationGracePeriodSeconds": _GRACE,
-    "tolerations": _PLACED_BY_POOL,
+    "tolerations": (
+        f"{_PLACED_BY_POOL}; more are written " + _in_environment("pod: {tolerations: [{key: KEY, operator: Exists}]}")
+    ),
     "topologySpreadConstraints": "not needed: pods are spread over nodes and zones",
     "updateStrategy": "not needed: pods are replaced one after the other",
     "volumeMounts": "write `mounts: {NAME: {path: /data}}` for an entry of `storage`",

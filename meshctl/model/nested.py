@@ -1,27 +1,42 @@
-"""Merges nested values, as Kubernetes merges a patch into an object. PURE. Called by `resolve` and `render`."""
+"""Merges nested values, as Kubernetes merges a patch into a pod. PURE. Called by `resolve` and `render`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+# Lists whose entries are told apart by another key than their name: a volume may be mounted at several paths
+_IDENTITIES: Final = {"volumeMounts": "mountPath"}
+# Lists whose entries belong to no other one: each allows something more
+_APPENDED: Final = ("tolerations",)
 
 
-def merged(base: Any, overrides: Any) -> Any:
-    """Mappings are merged key by key, and lists whose entries have names by name; anything else is replaced."""
+def merged(base: Any, overrides: Any, field: str = "") -> Any:
+    """Mappings are merged key by key, and lists whose entries have names by name; tolerations are added; anything else
+    is replaced. `field`: the key that both are the value of."""
     if isinstance(base, Mapping) and isinstance(overrides, Mapping):
-        return {key: merged(base[key], overrides[key]) if key in overrides else base[key] for key in base} | {
+        return {key: merged(base[key], overrides[key], key) if key in overrides else base[key] for key in base} | {
             key: value for key, value in overrides.items() if key not in base
         }
-    old, new = _by_name(base), _by_name(overrides)
-    if old is None or new is None:
+    if isinstance(base, list) and isinstance(overrides, list):
+        return _merged_lists(base, overrides, field)
+    return overrides
+
+
+def _merged_lists(base: list[Any], overrides: list[Any], field: str) -> list[Any]:
+    identity = _IDENTITIES.get(field, "name")
+    is_named = all(isinstance(entry, Mapping) and identity in entry for entry in (*base, *overrides))
+    if field in _APPENDED or (is_named and not (_is_unique(base, identity) and _is_unique(overrides, identity))):
+        return [*base, *(entry for entry in overrides if entry not in base)]
+    if not is_named:
         return overrides
-    return [merged(entry, new.get(name, {})) for name, entry in old.items()] + [
-        entry for name, entry in new.items() if name not in old
+    new = {entry[identity]: entry for entry in overrides}
+    names = {entry[identity] for entry in base}
+    return [merged(entry, new.get(entry[identity], {})) for entry in base] + [
+        entry for name, entry in new.items() if name not in names
     ]
 
 
-def _by_name(entries: Any) -> dict[str, Any] | None:
-    """The entries of a list by their names; None for what is no list of named entries."""
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and "name" in entry for entry in entries):
-        return None
-    return {str(entry["name"]): entry for entry in entries}
+def _is_unique(entries: list[Any], identity: str) -> bool:
+    """Whether no two of the entries have the same name."""
+    return len({str(entry[identity]) for entry in entries}) == len(entries)

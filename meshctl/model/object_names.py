@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
+BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
+STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 
 class Named(NamedTuple):

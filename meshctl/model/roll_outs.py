@@ -23,6 +23,15 @@ def keeps_volumes(workload: Workload) -> bool:
     return any(mount.kind == "block" and not mount.ephemeral for mount in workload.mounts)
 
 
+def uses_node_ports(workload: Workload) -> bool:
+    """Whether a pod has ports of its node, which its successor on that node can't have before it has ended."""
+    containers = [*workload.pod.get("containers", []), *workload.pod.get("initContainers", [])]
+    ports = [port for container in containers for port in container.get("ports", [])]
+    if workload.pod.get("hostNetwork") is True:
+        return bool(workload.ports or ports)
+    return any("hostPort" in port for port in ports)
+
+
 def note(workload: Workload, pool: Pool) -> str:
     """What a user should know of a roll-out that leaves the workload without a pod; "" where there is none."""
     if workload.is_job or workload.replicas != 1:
@@ -30,6 +39,10 @@ def note(workload: Workload, pool: Pool) -> str:
     without = f"workload/{workload.name}: each roll-out leaves it without a pod until the new one is ready"
     if keeps_volumes(workload):
         return f"{without}, as the one volume goes from the old pod to the new one"
+    if uses_node_ports(workload):
+        return (
+            f"{without}, as `pod` in environments.yaml gives it ports of its node, which the old pod has until it ends"
+        )
     if starts_new_first(workload, pool):
         return ""
     return (

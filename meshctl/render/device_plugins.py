@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshctl.model import own_images
 from meshctl.model.deployment import Deployment
 from meshctl.render import overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
-GPU_IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
-# the chart's own default, whatever the region: the registry serves all of them
-EFA_IMAGE = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
 _KUBELET_SOCKETS = "/var/lib/kubelet/device-plugins"
 
 
@@ -28,9 +26,10 @@ def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if gpu:
         # a node whose GPU is broken must not take the plugin down on the others' schedule
         env = [{"name": "FAIL_ON_INIT_ERROR", "value": "false"}]
-        plugins.append(_plugin(deployment, "gpu", GPU_IMAGE, gpu, [_KUBELET_SOCKETS], env))
+        plugins.append(_plugin(deployment, "gpu", own_images.GPU_PLUGIN, gpu, [_KUBELET_SOCKETS], env))
     if efa:
-        plugins.append(_plugin(deployment, "efa", EFA_IMAGE, efa, [_KUBELET_SOCKETS, "/dev/infiniband"], []))
+        host_paths = [_KUBELET_SOCKETS, "/dev/infiniband"]
+        plugins.append(_plugin(deployment, "efa", own_images.EFA_PLUGIN, efa, host_paths, []))
     return tuple(plugins)
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshctl.model import object_names
+from meshctl.model import object_names, own_images
 from meshctl.model.deployment import Deployment, Mount, ObjectStore, Workload
 from meshctl.platforms import registry
 from meshctl.render import literal
 
 SECRET = object_names.OBJECT_STORAGE_SECRET
-STAGING_IMAGE = "rclone/rclone:1.75"
 CONFIG = "object-storage"  # the name of a ConfigMap
 CONFIG_FILE = "aws-config"
 _CONFIG_FOLDER = "/etc/meshctl"
@@ -110,7 +109,7 @@ def from_secret(secret: str, key: str) -> dict[str, Any]:
 
 
 def is_staged(mount: Mount) -> bool:
-    return mount.kind == "object" and mount.read_only
+    return own_images.is_staged(mount)
 
 
 def staging(deployment: Deployment, workload: Workload, mount: Mount) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def staging(deployment: Deployment, workload: Workload, mount: Mount) -> dict[st
     entries = [{"name": name, **value} for name, value in sorted(settings.items())]
     env = {entry["name"]: entry for entry in (*entries, *variables(deployment, workload))}
     return {
-        "name": f"stage-{store.name}",
+        "name": f"{object_names.STAGE}{store.name}",
         "args": ["stage", *(literal.written(text, (), env) for text in (source, mount.path, store.url))],
         "path": mount.path,
         "volume": store.name,

@@ -6,12 +6,12 @@ one place for what is true in one environment only; nothing of it is portable, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from meshctl.model import image_names, pod_networks
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.nested import merged
-
-_DEFAULT_REGISTRY = "docker.io"
 
 
 def applied(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
@@ -22,27 +22,31 @@ def applied(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
     own = {"metadata": {"labels": manifest["metadata"]["labels"]}}
     own_in_template = {"metadata": {"labels": template["metadata"]["labels"]}}
     labels: dict[str, Any] = {"metadata": {"labels": dict(workload.labels)}} if workload.labels else {}
-    annotations = {"metadata": {"annotations": dict(workload.annotations)}} if workload.annotations else {}
+    annotations = _annotations(template, workload)
     changed_template = merged(
-        merged(merged(merged(template, labels), annotations), {"spec": workload.pod}), own_in_template
+        merged(merged(merged(template, labels), annotations), {"spec": _pod(workload)}), own_in_template
     )
     changed = merged(merged(manifest, labels), own)
     return {**changed, "spec": {**manifest["spec"], "template": changed_template}}
 
 
+def _annotations(template: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
+    """Those of the workload, its networks behind the ones of the pool's fabric."""
+    if not workload.annotations:
+        return {}
+    annotations = dict(workload.annotations)
+    of_fabric = template["metadata"].get("annotations", {}).get(pod_networks.ANNOTATION)
+    if of_fabric and pod_networks.ANNOTATION in annotations:
+        annotations[pod_networks.ANNOTATION] = pod_networks.joined(of_fabric, annotations[pod_networks.ANNOTATION])
+    return {"metadata": {"annotations": annotations}}
+
+
+def _pod(workload: Workload) -> dict[str, Any]:
+    """In the network of its node a pod finds no Service by name, unless it is told to ask the cluster's DNS."""
+    dns = {"dnsPolicy": "ClusterFirstWithHostNet"} if workload.pod.get("hostNetwork") is True else {}
+    return {**dns, **workload.pod}
+
+
 def image_here(deployment: Deployment, image: str) -> str:
     """The image at the mirror that the environment names for its registry, or for the longest beginning of its name."""
-    full_name = _with_registry(image)
-    beginnings = [start for start in deployment.images if full_name.startswith(f"{start}/")]
-    if not beginnings:
-        return image
-    start = max(beginnings, key=len)
-    return deployment.images[start] + full_name.removeprefix(start)
-
-
-def _with_registry(image: str) -> str:
-    """`redis:7` is docker.io/library/redis:7, as container runtimes read it."""
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return image
-    return f"{_DEFAULT_REGISTRY}/{image}" if slash else f"{_DEFAULT_REGISTRY}/library/{image}"
+    return image_names.mirrored(image, deployment.images)

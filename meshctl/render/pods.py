@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from meshctl.model import object_names, pod_users, pod_variables
+from meshctl.model import object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.render import (
@@ -23,10 +23,8 @@ from meshctl.render import (
     registries,
 )
 
-BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
-NETWORKS = "k8s.v1.cni.cncf.io/networks"  # k8snetworkplumbingwg, Kubernetes Network CRD de-facto standard
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
@@ -51,7 +49,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         },
         "selector": selector(deployment, workload),
         "image": overrides.image_here(deployment, workload.image),
-        "staging_image": overrides.image_here(deployment, object_storage.STAGING_IMAGE),
+        "staging_image": overrides.image_here(deployment, own_images.STAGING),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
@@ -136,7 +134,7 @@ def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
     """On pods, jobs' as well: the networks of the fabric, which Multus attaches a pod to when it starts."""
     if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
         return {}
-    return {NETWORKS: ", ".join(pool.fabric.networks)}
+    return {pod_networks.ANNOTATION: ", ".join(pool.fabric.networks)}
 
 
 def revision_of(secret: str) -> str:
@@ -234,7 +232,10 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
 def before_steps(deployment: Deployment, workload: Workload, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Init containers with the variables and mounts of the workload's container, in their order. `own`: the variables
     of that container."""
-    return [_before_step(deployment, step, f"{BEFORE}{number}", own) for number, step in enumerate(workload.before, 1)]
+    return [
+        _before_step(deployment, step, f"{object_names.BEFORE}{number}", own)
+        for number, step in enumerate(workload.before, 1)
+    ]
 
 
 def _before_step(deployment: Deployment, step: Before, name: str, own: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, file_mounts, platform, pods, rewriting
+from meshctl.render import container_fields, file_mounts, platform, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -63,7 +64,9 @@ def only_rewritten(old: Spec, new: Spec) -> bool:
 
 def _steps_before(spec: Spec) -> list[tuple[Any, ...]]:
     steps = [
-        each for each in spec["template"]["spec"].get("initContainers") or () if each["name"].startswith(pods.BEFORE)
+        each
+        for each in spec["template"]["spec"].get("initContainers") or ()
+        if each["name"].startswith(object_names.BEFORE)
     ]
     return [(step.get("image"), step.get("command"), step.get("args")) for step in steps]
 

@@ -16,7 +16,16 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
-from meshctl.resolve import allocatable, endpoint_notes, pools, roll_outs, storage, workload_notes, workloads
+from meshctl.resolve import (
+    allocatable,
+    endpoint_notes,
+    mirror_notes,
+    pools,
+    roll_outs,
+    storage,
+    workload_notes,
+    workloads,
+)
 
 
 def resolve(
@@ -176,4 +185,4 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
-    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment))
+    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))

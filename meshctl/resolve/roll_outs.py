@@ -3,7 +3,8 @@
 Called by `meshctl.resolve`, once everything is known to fit; rendered as `maxSurge` and `maxUnavailable`. A pod that
 finds no place is waited for until the roll-out fails, and may push jobs out meanwhile: one more is started only where
 it certainly fits beside all pods of the pool, those of jobs among them, on the nodes that the pool starts with. One
-`up` may roll several workloads, so that each of these pods has a place of its own.
+`up` may roll several workloads, so that each of these pods has a place of its own. Where pods have ports of their
+nodes, one always ends first.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _starting_new_first(members: list[Workload], home: Home) -> set[str]:
     nodes = _certain(home)
     chosen: set[str] = set()
     for workload in sorted(members, key=lambda workload: workload.replicas > 1):
-        if workload.is_job or roll_outs.keeps_volumes(workload):
+        if workload.is_job or roll_outs.keeps_volumes(workload) or roll_outs.uses_node_ports(workload):
             continue
         wants = pods_of(workload, home.pool).wants
         if has_place(wants, tuple(pods), nodes):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from meshctl.model import pod_users
+from meshctl.model import image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.platforms import registry
 
@@ -24,7 +24,7 @@ def notes(
 ) -> Iterator[str]:
     """Of one workload on the platform `provider`. `endpoints`: all of the mesh; `mirrors`: beginnings of images' names
     that are pulled from elsewhere here."""
-    if not any(workload.image.startswith(f"{start}/") for start in mirrors):
+    if image_names.beginning_of(workload.image, mirrors) is None:
         yield from _registry_notes(provider, workload)
     yield from _reference_notes(workload)
     for name, port in sorted(workload.ports.items()):

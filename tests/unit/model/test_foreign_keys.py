@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load_mesh
 from meshctl.model import foreign_keys
+from meshctl.model.environment import WorkloadOverrides
 from meshctl.model.mesh import Mesh
 
 HEAD = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\n"
@@ -37,7 +39,7 @@ def workload(keys: str) -> str:
             workload("resources: {gpu: 1}"),
             'workloads.w.resources.gpu: unknown key "gpu"; write `accelerators: 1`',
         ),
-        (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; not in this version: a pod has one'),
+        (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; run the second program as'),
         (workload("securityContext: {}"), 'workloads.w.securityContext: unknown key "securityContext"; write `user: r'),
         (
             workload("configMaps: {}"),
@@ -102,6 +104,31 @@ def test_a_mistyped_key_is_still_guessed(tmp_path: Path) -> None:
     assert messages(tmp_path, workload("imagePullSecret: [a]")) == [
         'workloads.w.imagePullSecret: unknown key "imagePullSecret"; did you mean "imagePullSecrets"?'
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("annotations", "annotations: {KEY: TEXT}"),
+        ("podAnnotations", "annotations: {KEY: TEXT}"),
+        ("labels", "labels: {KEY: VALUE}"),
+        ("hostNetwork", "pod: {hostNetwork: true}"),
+        ("sidecars", "pod: {containers: [{name: proxy, image: 'acme/proxy:1'}]}"),
+        ("containers", "pod: {containers: [{name: proxy, image: 'acme/proxy:1'}]}"),
+        ("affinity", "pod: {affinity: {…}}"),
+        ("nodeSelector", "pod: {nodeSelector: {KEY: VALUE}}"),
+        ("tolerations", "pod: {tolerations: [{key: KEY, operator: Exists}]}"),
+        ("runtimeClassName", "pod: {runtimeClassName: CLASS}"),
+    ],
+)
+def test_what_only_one_environment_has_is_written_there(tmp_path: Path, key: str, place: str) -> None:
+    (message,) = messages(tmp_path, workload(f"{key}: {{}}"))
+    assert message.startswith(f'workloads.w.{key}: unknown key "{key}"; ')
+    assert message.endswith(f"in environments.yaml under the environment's name: `workloads: {{NAME: {{{place}}}}}`")
+    assert "not in this version" not in message
+    line = message.split("`")[-2]
+    entry = yaml.safe_load(line)["workloads"]["NAME"]
+    assert WorkloadOverrides.model_validate(entry) if "…" not in line else entry
 
 
 def keys_at(section: foreign_keys.Path) -> set[str]:

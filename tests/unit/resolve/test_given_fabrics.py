@@ -10,7 +10,7 @@ from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
 from meshctl.deploy.guards import given_fabrics
-from meshctl.model import pod_users
+from meshctl.model import pod_networks, pod_users
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts
 from meshctl.model.stack_state import STACK_TYPE, StackState
@@ -216,8 +216,9 @@ def test_efa_pods_of_a_given_cluster_run_as_those_of_the_aws_platform() -> None:
 
 
 def test_a_plan_calls_the_networks_as_the_file_does() -> None:
-    annotations = f'spec.template.metadata.annotations["{pods.NETWORKS}"]'
-    old, new = ({"spec": {"template": {"metadata": {"annotations": {pods.NETWORKS: net}}}}} for net in ("a", "a, b"))
+    annotations = f'spec.template.metadata.annotations["{pod_networks.ANNOTATION}"]'
+    metadata = [{"annotations": {pod_networks.ANNOTATION: networks}} for networks in ("a", "a, b")]
+    old, new = ({"spec": {"template": {"metadata": each}}} for each in metadata)
     step = Step("urn", "kubernetes:apps/v1:Deployment", "update", old, new, (PropertyChange(annotations),))
     assert [change.text() for change in fields(step)] == ["fabric.networks a -> a, b"]
 

@@ -1,0 +1,31 @@
+"""The images that meshctl itself has pulled, beside those of the mesh. PURE.
+
+Rendered by `meshctl.render`; listed by `meshctl.resolve` for the notes on mirrors.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.model.deployment import Deployment, Mount
+from meshctl.platforms import registry
+
+STAGING: Final = "rclone/rclone:1.75"
+GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
+# the chart's own default, whatever the region: the registry serves all of them
+EFA_PLUGIN: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
+
+
+def of(deployment: Deployment) -> tuple[str, ...]:
+    """Those that the deployment needs."""
+    is_staging = any(is_staged(mount) for workload in deployment.workloads for mount in workload.mounts)
+    has_plugins = registry.platform(deployment.provider).nodes.has_device_plugins
+    has_gpus = any(pool.gpus_per_node for pool in deployment.pools)
+    has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
+    needed = {STAGING: is_staging, GPU_PLUGIN: has_gpus and not has_plugins, EFA_PLUGIN: has_efa and not has_plugins}
+    return tuple(image for image, is_needed in needed.items() if is_needed)
+
+
+def is_staged(mount: Mount) -> bool:
+    """Whether objects are copied to the node's disk before the workload starts."""
+    return mount.kind == "object" and mount.read_only
