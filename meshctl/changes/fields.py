@@ -86,6 +86,7 @@ _TERMS = {
     ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/port"]'): "metrics port",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/path"]'): "metrics path",
+    ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/scheme"]'): "metrics scheme",
 }
 _HIDDEN = re.compile(
     r'(^|\.|\["?)__'  # bookkeeping of the kubernetes plugin

@@ -253,6 +253,7 @@ class Workload(Value):
     user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
     root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
     env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
+    override_env: tuple[str, ...] = added_later(())  # the names of those that environments.yaml sets
     # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
     labels: dict[str, str] = added_later({})
     annotations: dict[str, str] = added_later({})

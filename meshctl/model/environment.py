@@ -27,6 +27,15 @@ def _variable(text: str) -> str:
     # As Kubernetes checks the names of a container's variables (validation.IsRelaxedEnvVarName)
     if not re.fullmatch(r"[ -<>-~]+", text):
         raise ValueError(f'"{text}" is not a name for an environment variable: ASCII letters, digits and signs but "="')
+    if text.startswith("MESH_"):
+        raise ValueError(f'"{text}": names that start with MESH_ are set by meshctl')
+    return text
+
+
+def _extended_resource(text: str) -> str:
+    # As Kubernetes checks the names of extended resources (validation.IsExtendedResourceName, IsQualifiedName)
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
+        raise ValueError(f'"{text}" is not an extended resource like rdma/hca')
     return text
 
 
@@ -112,7 +121,7 @@ class FabricOptions(FabricSettings):
     """
 
     kind: Literal["infiniband", "roce", "efa"] | None = None
-    resource: Text | None = None
+    resource: Annotated[str, AfterValidator(_extended_resource)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
     networks: tuple[Annotated[str, AfterValidator(pod_networks.checked_name)], ...] | None = None
 

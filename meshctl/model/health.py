@@ -138,6 +138,8 @@ def problems(health: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, f'"{key}" is only for http and https: with tcp a connection counts; leave it or the protocol out'
     if "live" in health and "path" not in health and protocol in (None, *_HTTP):
         yield "live", 'needs a "path" beside it, which says when requests may come'
+    elif "path" not in health and protocol in _HTTP:
+        yield "protocol", f'"protocol: {protocol}" needs a "path"; for a connection leave the protocol out'
 
 
 def resolved(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,18 +8,19 @@ them. See `literal`. That this version writes the same text in another way is no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from meshctl.model import pod_variables
 from meshctl.render import container_fields, literal
 
+MAIN: Final = "main"  # the name of the container that runs the workload's image
 Spec = Mapping[str, Any]  # of a Job, a Deployment or a StatefulSet
 _FIRST_SET_WHERE_NAMED = pod_variables.where_named("training") | pod_variables.where_named("batch")
 
 
 def main_container(spec: Spec) -> Mapping[str, Any]:
     containers = spec["template"]["spec"]["containers"]
-    main: Mapping[str, Any] = next(each for each in containers if each["name"] == "main")
+    main: Mapping[str, Any] = next(each for each in containers if each["name"] == MAIN)
     return main
 
 

@@ -34,7 +34,7 @@ class Wanted:
 @dataclass
 class Chosen:
     """By pool: its `nodes`, in name order, which of the alternatives they are for, and which nodes are `rejected`.
-    `notes`: on pools that don't get the alternative that they prefer."""
+    `notes`: on pools that don't get the alternative that they prefer, and on their nodes that have got a taint."""
 
     nodes: dict[str, tuple[ObservedNode, ...]] = field(default_factory=dict)
     requirements: dict[str, Requirement] = field(default_factory=dict)
@@ -108,6 +108,7 @@ def choose(
         if enough is None:
             chosen.gaps.append(_gap(facts, mesh, pool, count, list(zip(candidates[pool], picks, strict=True))))
             continue
+        chosen.notes += occupied.notes(pool, picks[enough].nodes, tolerations(wanted[pool].alternatives[enough]))
         has_nodes_of_it = order[0] == enough and picks[enough].own > 0
         chosen.notes += alternatives.note(pool, wanted[pool].alternatives[: enough + 1], is_up=has_nodes_of_it)
     return chosen
@@ -124,7 +125,7 @@ def _candidates(
         requirement,
         tuple(node for node in fitting if not reasons[node.name]),
         {name: why for name, why in sorted(reasons.items()) if why},
-        occupied.grouped((node for node in fitting if reasons[node.name]), tolerations),
+        occupied.grouped((node for node in fitting if reasons[node.name]), pool, tolerations),
     )
 
 

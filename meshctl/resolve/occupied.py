@@ -5,13 +5,19 @@ Called by `meshctl.resolve.existing` for each node that a pool could have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from meshctl.model.deployment import POOL_LABEL, Taint
 from meshctl.model.observed import ObservedNode
 from meshctl.model.tolerations import Rendered, keeping_out
 from meshctl.words import pluralize
+
+# Taints that Kubernetes sets and takes away itself: a toleration would put pods on nodes that can't serve them.
+# https://kubernetes.io/docs/reference/labels-annotations-taints/
+_SET_BY_KUBERNETES: Final = "node.kubernetes.io/"
+_CORDONED: Final = f"{_SET_BY_KUBERNETES}unschedulable"
 
 
 @dataclass
@@ -32,13 +38,7 @@ class Occupied:
 
     @property
     def hints(self) -> list[str]:
-        hints = []
-        if self.tainted:
-            keys = sorted({taint_key(taint) for taints in self.tainted for taint in taints})
-            hints.append(
-                "remove the taint, or let the mesh's pods tolerate it, in the environment of environments.yaml:"
-                f" `tolerations: [{', '.join(keys)}]`"
-            )
+        hints = _taint_hints(self.tainted)
         if self.used:
             seen = f"kubectl get pods -A -o wide --field-selector spec.nodeName={self.used[0]}"
             hints.append(f"`{seen}` shows the pods of others")
@@ -50,7 +50,7 @@ def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus:
 
     A node that the pool has already stays with it: what others have of it is missing when pods are pluralize.
     """
-    taints = keeping_out(node.taints, tolerations)
+    taints = _keeping_off(node, pool, tolerations)
     if taints:
         return f"has {_taint_texts(taints)}"
     if node.labels.get(POOL_LABEL) != pool and node.gpu_count - node.taken.gpus < gpus:
@@ -58,11 +58,25 @@ def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus:
     return ""
 
 
-def grouped(nodes: Iterable[ObservedNode], tolerations: Iterable[Rendered]) -> Occupied:
-    """`nodes`: those for which there is a `reason`."""
-    occupied = Occupied()
+def notes(pool: str, nodes: Iterable[ObservedNode], tolerations: Iterable[Rendered]) -> list[str]:
+    """On nodes that the pool has already and that have got a taint since."""
+    texts = []
+    all_tolerations = list(tolerations)
     for node in nodes:
-        taints = keeping_out(node.taints, tolerations)
+        taints = keeping_out(node.taints, all_tolerations)
+        if taints:
+            texts.append(
+                f"pool/{pool}: its node {node.name} has {_taint_texts(taints)}: the pods that run there stay, but no"
+                f" new ones start there; {'; or '.join(_taint_hints({taints: [node.name]}))}"
+            )
+    return texts
+
+
+def grouped(nodes: Iterable[ObservedNode], pool: str, tolerations: Iterable[Rendered]) -> Occupied:
+    """`nodes`: those for which there is a `reason`."""
+    occupied, all_tolerations = Occupied(), list(tolerations)
+    for node in nodes:
+        taints = _keeping_off(node, pool, all_tolerations)
         if taints:
             occupied.tainted.setdefault(taints, []).append(node.name)
         else:
@@ -80,6 +94,34 @@ def crowding(node: ObservedNode) -> float:
 def taint_key(taint: Taint) -> str:
     """A taint as the toleration that environments.yaml wants: `{key: team, value: vision}`."""
     return f"{{key: {taint.key}{f', value: {taint.value}' if taint.value else ''}}}"
+
+
+def _keeping_off(node: ObservedNode, pool: str, tolerations: Iterable[Rendered]) -> tuple[Taint, ...]:
+    """The taints for which the pool can't have a node. Pods that run there already stay in spite of NoSchedule."""
+    taints = keeping_out(node.taints, tolerations)
+    has_it_already = node.labels.get(POOL_LABEL) == pool
+    return tuple(taint for taint in taints if taint.effect == "NoExecute") if has_it_already else taints
+
+
+def _taint_hints(nodes_by_taints: Mapping[tuple[Taint, ...], list[str]]) -> list[str]:
+    first_nodes: dict[Taint, str] = {}
+    for taints, names in nodes_by_taints.items():
+        for taint in taints:
+            first_nodes.setdefault(taint, names[0])
+    hints, tolerable = [], set()
+    for taint, node in first_nodes.items():
+        if taint.key == _CORDONED:
+            hints.append(f"`kubectl uncordon {node}` makes it schedulable again")
+        elif taint.key.startswith(_SET_BY_KUBERNETES):
+            hints.append(f"`kubectl describe node {node}` shows why Kubernetes keeps pods off it")
+        else:
+            tolerable.add(taint_key(taint))
+    if tolerable:
+        hints.append(
+            "remove the taint, or let the mesh's pods tolerate it, in the environment of environments.yaml:"
+            f" `tolerations: [{', '.join(sorted(tolerable))}]`"
+        )
+    return list(dict.fromkeys(hints))
 
 
 def _taint_texts(taints: tuple[Taint, ...]) -> str:

@@ -24,8 +24,9 @@ def notes(
 ) -> Iterator[str]:
     """Of one workload on the platform `provider`. `endpoints`: all of the mesh; `mirrors`: beginnings of images' names
     that are pulled from elsewhere here."""
-    if image_names.beginning_of(workload.image, mirrors) is None:
-        yield from _registry_notes(provider, workload)
+    for image in dict.fromkeys([workload.image, *(step.image for step in workload.before)]):
+        if image_names.beginning_of(image, mirrors) is None:
+            yield from _registry_notes(provider, workload, image)
     yield from _reference_notes(workload)
     for name, port in sorted(workload.ports.items()):
         if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
@@ -47,9 +48,7 @@ def notes(
 
 def _reference_notes(workload: Workload) -> Iterator[str]:
     """In a manifest of Kubernetes these would be replaced, and older versions of meshctl left that to it."""
-    texts = (*workload.command, *workload.args, *workload.env.values())
-    written = {name for text in texts for name in _KUBERNETES_REFERENCE.findall(text)}
-    names = sorted(written & {*workload.env, *workload.secrets})
+    names = sorted(_references(workload))
     if names:
         listed = ", ".join(f"$({name})" for name in names)
         yield (
@@ -58,13 +57,26 @@ def _reference_notes(workload: Workload) -> Iterator[str]:
         )
 
 
-def _registry_notes(provider: str, workload: Workload) -> Iterator[str]:
+def _references(workload: Workload) -> set[str]:
+    """The names in `$(NAME)` of the workload's texts and of those of its steps, where they name a variable."""
+    own = {*workload.env, *workload.secrets}
+    names = own & _names_in(*workload.command, *workload.args, *workload.env.values())
+    for step in workload.before:
+        names |= {*own, *step.env} & _names_in(*step.command, *step.args, *step.env.values())
+    return names
+
+
+def _names_in(*texts: str) -> set[str]:
+    return {name for text in texts for name in _KUBERNETES_REFERENCE.findall(text)}
+
+
+def _registry_notes(provider: str, workload: Workload, image: str) -> Iterator[str]:
     for platform in registry.platforms():
-        needs = platform.environment.own_registry(workload.image) if platform.name != provider else ""
+        needs = platform.environment.own_registry(image) if platform.name != provider else ""
         if needs and workload.image_pull_secrets:
-            yield f"workload/{workload.name}: {workload.image}: {needs}"
+            yield f"workload/{workload.name}: {image}: {needs}"
         elif needs:
             yield (
-                f"workload/{workload.name}: {workload.image}: nodes that are not of the platform {platform.name} can't"
+                f"workload/{workload.name}: {image}: nodes that are not of the platform {platform.name} can't"
                 f" pull it without imagePullSecrets; and {needs}"
             )

@@ -46,7 +46,8 @@ def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Wor
         for key in ("env", "labels", "annotations"):
             changes[key] |= getattr(entry, key)
         changes["pod"] = merged(changes["pod"], entry.pod)
-    return workload.model_copy(update=changes)
+    override_env = tuple(sorted({name for entry in entries for name in entry.env}))
+    return workload.model_copy(update={**changes, "override_env": override_env})
 
 
 def notes(workloads: Iterable[Workload]) -> list[str]:

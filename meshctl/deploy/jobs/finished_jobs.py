@@ -48,7 +48,7 @@ def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment
         for name, ended_in in deployed.marks.items()
         if name in wanted
         and before[name].get("suspend")
-        and work.same_work(before[name], wanted[name], _own_variables(deployed, deployment, name))
+        and work.same_work(before[name], wanted[name], deployed.workload(name), deployment.workload(name))
     }
     return deployment.finished({**deployment.marks, **valid})
 
@@ -97,7 +97,7 @@ def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str,
     outdated = {}
     for name, spec in work.job_specs(deployment).items():
         differing = [key for key in work.differing(specs.get(name, spec), spec) if key != _IN_PLACE]
-        if differing and work.same_work(specs[name], spec, _own_variables(deployed, deployment, name)):
+        if differing and work.same_work(specs[name], spec, _workload(deployed, name), deployment.workload(name)):
             outdated[name] = tuple(f"spec.{key}" for key in differing)
     return outdated
 
@@ -109,10 +109,6 @@ def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
         if not (job.is_deleted_for_replacement or job.is_to_be_deleted):
             specs[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
     return {name: spec for name, spec in specs.items() if spec}
-
-
-def _own_variables(before: Deployment | None, after: Deployment, name: str) -> frozenset[str]:
-    return work.variables(_workload(before, name)) | work.variables(_workload(after, name))
 
 
 def _workload(deployment: Deployment | None, name: str) -> Workload | None:

@@ -28,16 +28,9 @@ def finished_jobs(source: Deployment, target: Deployment, states: Mapping[str, J
 
 def jobs_with_equal_work(one: Deployment, other: Deployment, names: Iterable[str]) -> frozenset[str]:
     """Those of the jobs that do the same work in both environments: same image, command, and so on."""
-    candidates = list(names)
-    if not candidates:
-        return frozenset()
-    specs = work.job_specs(one), work.job_specs(other)
-    in_both = [name for name in candidates if all(name in by_name for by_name in specs)]
-    return frozenset(name for name in in_both if work.same_work(specs[0][name], specs[1][name], _own(one, other, name)))
-
-
-def _own(one: Deployment, other: Deployment, name: str) -> frozenset[str]:
-    return work.variables(one.workload(name)) | work.variables(other.workload(name))
+    jobs = [{workload.name for workload in deployment.workloads if workload.is_job} for deployment in (one, other)]
+    in_both = jobs[0] & jobs[1]
+    return frozenset(name for name in names if name in in_both and work.same_in_both(one, other, name))
 
 
 def notes(source: Deployment, target: Deployment, states: Mapping[str, JobState]) -> list[str]:

@@ -284,6 +284,13 @@ HEALTH = [
         "out",
     ),
     ("{port: http, live: /l}", f'86: {_AT}.live: needs a "path" beside it, which says when requests may come'),
+    *(
+        (
+            f"{{port: http, protocol: {protocol}}}",
+            f'90: {_AT}.protocol: "protocol: {protocol}" needs a "path"; for a connection leave the protocol out',
+        )
+        for protocol in ("http", "https")
+    ),
     ("{port: http, startup: 48h}", f'89: {_AT}.startup: "48h" is more than a start may take: at most 24h'),
     (
         "{port: http, startup: 2 hours}",

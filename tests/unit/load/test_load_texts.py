@@ -33,9 +33,10 @@ environments:
 """
 
 
-def problems(folder: Path, where: str, kind: str = "service", env: str = "{}") -> list[str]:
+def problems(folder: Path, where: str, kind: str = "service", env: str = "{}", fabric: str = "{env: ENV}") -> list[str]:
     (folder / "mesh.yaml").write_text(MESH.replace("KIND", kind).replace("WHERE", where), encoding="utf-8")
-    (folder / "environments.yaml").write_text(ENVIRONMENTS.replace("ENV", env), encoding="utf-8")
+    environments = ENVIRONMENTS.replace("{env: ENV}", fabric).replace("ENV", env)
+    (folder / "environments.yaml").write_text(environments, encoding="utf-8")
     try:
         load(folder / "mesh.yaml", folder / "environments.yaml")
     except DiagnosticsError as error:
@@ -161,3 +162,20 @@ def test_the_mesh_alone_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(MESH.replace("KIND", "service").replace("WHERE", "args: ['$(MESH_NODES)']"))
     with pytest.raises(DiagnosticsError, match="1 problem"):
         load_mesh(tmp_path / "mesh.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fabric", "problem"),
+    [
+        ("{env: {MESH_POOL: x}}", 'fabric.env.MESH_POOL: "MESH_POOL": names that start with MESH_ are set by meshctl'),
+        ("{resource: rdma}", 'fabric.resource: "rdma" is not an extended resource like rdma/hca'),
+        ('{resource: "rdma/h ca"}', 'fabric.resource: "rdma/h ca" is not an extended resource like rdma/hca'),
+    ],
+)
+def test_a_fabric_can_only_name_what_kubernetes_has(tmp_path: Path, fabric: str, problem: str) -> None:
+    (line,) = problems(tmp_path, "", fabric=fabric)
+    assert line.endswith(problem)
+
+
+def test_a_fabric_may_name_any_extended_resource(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", fabric="{resource: a-b.example.com/rdma_Shared.1}") == []

@@ -64,9 +64,5 @@ def test_variables_of_a_step_win_over_those_of_the_workload() -> None:
 def test_a_finished_job_whose_steps_change_does_other_work() -> None:
     before = sample("aws")
     job = next(each.name for each in before.workloads if each.is_job)
-    old, same, new = (
-        work.job_specs(deployment)[job]
-        for deployment in (before, with_steps(before, job), with_steps(before, job, STEPS[0]))
-    )
-    assert work.same_work(old, same, frozenset())
-    assert not work.same_work(old, new, frozenset())
+    assert work.same_in_both(before, with_steps(before, job), job)
+    assert not work.same_in_both(before, with_steps(before, job, STEPS[0]), job)

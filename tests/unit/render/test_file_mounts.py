@@ -78,8 +78,7 @@ def test_a_pod_without_files_is_what_it_was() -> None:
 
 
 def same_work(before: Deployment, after: Deployment) -> bool:
-    old, new = (work.job_specs(made)["pretrain"] for made in (before, after))
-    return work.same_work(old, new, frozenset())
+    return work.same_in_both(before, after, "pretrain")
 
 
 def test_a_finished_job_runs_again_with_other_files() -> None:

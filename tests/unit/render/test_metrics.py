@@ -9,7 +9,7 @@ import pytest
 from meshctl import render
 from meshctl.changes.fields import fields
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model.deployment import Deployment, Metrics
+from meshctl.model.deployment import Deployment, Health, Metrics
 from tests.unit.render.sample import sample
 
 
@@ -43,9 +43,30 @@ def test_pods_carry_the_annotations_that_collectors_look_for(provider: Any) -> N
     assert [pod_metadata(after, each) for each in others] == [pod_metadata(before, each) for each in others]
 
 
+@pytest.mark.parametrize(
+    ("metrics_port", "protocol", "scheme"),
+    [("http", "https", "https"), ("http", "http", None), ("admin", "https", None)],
+)
+def test_metrics_on_the_port_that_answers_health_by_https_are_read_by_https(
+    metrics_port: str, protocol: Any, scheme: str | None
+) -> None:
+    given = sample("aws")
+    name = next(each.name for each in given.workloads if not each.is_job)
+    health = Health(path="/health", port="http", protocol=protocol)
+    fields = {
+        "ports": {"http": 8080, "admin": 9090},
+        "health": health,
+        "metrics": Metrics(port=metrics_port, path="/m"),
+    }
+    workloads = tuple(w.model_copy(update=fields) if w.name == name else w for w in given.workloads)
+    annotations = pod_metadata(given.model_copy(update={"workloads": workloads}), name)["annotations"]
+    assert annotations.get("prometheus.io/scheme") == scheme
+
+
 def test_a_plan_calls_them_metrics() -> None:
     def template(port: str) -> dict[str, Any]:
         annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": port, "prometheus.io/path": "/metrics"}
+        annotations["prometheus.io/scheme"] = "https"
         return {"spec": {"template": {"metadata": {"annotations": annotations}}}}
 
     bare: dict[str, Any] = {"spec": {"template": {"metadata": {}}}}
@@ -54,4 +75,5 @@ def test_a_plan_calls_them_metrics() -> None:
     assert [change.text() for change in fields(step)] == [
         "metrics path none -> /metrics",
         "metrics port none -> 9000",
+        "metrics scheme none -> https",
     ]

@@ -101,3 +101,16 @@ def test_a_plan_notes_it_for_the_workloads_that_it_changes() -> None:
     found = plans.plan_of_preview(given, [step("chat", "same"), step("pretrain", "update")], None, ())
     assert [note[:17] for note in found.notes] == ["workload/pretrain"]
     assert plans.plan_of_preview(given, [step("chat", "same"), step("chat", "delete")], None, ()).notes == ()
+
+
+def test_images_and_texts_of_steps_before_count_too() -> None:
+    registry = ECR.partition("/")[0]
+    step: dict[str, Any] = {"image": ECR}
+    (note,) = notes(CW, before=[step, step])
+    assert f"{ECR}: nodes that are not of the platform aws can't pull it" in note
+    assert len(notes(CW, image=ECR, before=[step])) == 1
+    assert notes({**DC, "images": {registry: "mirror.dc.example"}}, before=[step]) == []
+    step = {"image": "a/b:1", "args": ["$(OWN) $(STEP)"], "env": {"STEP": "1", "COPY": "$(STEP)"}}
+    (note,) = notes(DC, env={"OWN": "1"}, before=[step])
+    assert note.startswith("workload/front: $(OWN), $(STEP) in its texts stay as written")
+    assert notes(DC, args=["$(STEP)"], before=[{"image": "a/b:1", "env": {"STEP": "1"}}]) == []

@@ -139,3 +139,39 @@ def test_a_roll_out_counts_pods_of_others_too() -> None:
 def test_what_could_not_be_looked_at_is_noted() -> None:
     seen = Facts(nodes=(node("c1"),), notes=("pods of others are not counted",))
     assert "pods of others are not counted" in resolved({"p": {"nodes": 1}}, DC, seen).notes
+
+
+OWN = {"meshctl.dev/mesh": "m", "meshctl.dev/pool": "p"}
+CORDONED = Taint(key="node.kubernetes.io/unschedulable", value="", effect="NoSchedule")
+
+
+def test_a_node_that_a_pool_has_stays_with_it_when_it_gets_a_taint_and_a_note_says_so() -> None:
+    seen = facts(gpu_node("g1", labels=OWN, taints=(CORDONED, VISION)), gpu_node("g2"), gpu_node("g3"))
+    resolution = resolved({"p": H100}, DC, seen)
+    assert resolution.deployment is not None
+    assert resolution.pools[0].node_names == ("g1", "g2")
+    assert (
+        "pool/p: its node g1 has the taints node.kubernetes.io/unschedulable:NoSchedule, team=vision:NoSchedule: the"
+        " pods that run there stay, but no new ones start there; `kubectl uncordon g1` makes it schedulable again; or"
+        " remove the taint, or let the mesh's pods tolerate it, in the environment of environments.yaml:"
+        " `tolerations: [{key: team, value: vision}]`"
+    ) in resolution.notes
+    tolerated = resolved({"p": H100}, TOLERATING, facts(*(gpu_node(n, labels=OWN, taints=(VISION,)) for n in "ab")))
+    assert not any("taint" in note for note in tolerated.notes)
+
+
+def test_a_taint_that_ends_pods_takes_a_node_from_its_pool() -> None:
+    ending = VISION.model_copy(update={"effect": "NoExecute"})
+    seen = facts(gpu_node("g1", labels=OWN, taints=(ending,)), gpu_node("g2"), gpu_node("g3"))
+    assert resolved({"p": H100}, DC, seen).pools[0].node_names == ("g2", "g3")
+    both = facts(gpu_node("g1", labels=OWN, taints=(ending, CORDONED)))
+    assert gap(resolved({"p": H100}, DC, both), "pool/p").best.endswith("(1 node has the taint team=vision:NoExecute)")
+
+
+def test_no_toleration_is_offered_for_a_taint_that_kubernetes_sets() -> None:
+    disk = CORDONED.model_copy(update={"key": "node.kubernetes.io/disk-pressure"})
+    shortage = gap(resolved({"p": H100}, DC, facts(gpu_node("g1", taints=(CORDONED,)))), "pool/p")
+    assert shortage.hint.startswith("`kubectl uncordon g1` makes it schedulable again; or ")
+    shortage = gap(resolved({"p": H100}, DC, facts(gpu_node("g1", taints=(disk,)))), "pool/p")
+    assert shortage.hint.startswith("`kubectl describe node g1` shows why Kubernetes keeps pods off it; or ")
+    assert "tolerat" not in shortage.hint
