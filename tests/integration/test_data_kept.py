@@ -64,6 +64,13 @@ def put(here: RunningLab, profile: str, key: str = "model") -> tuple[Any, str]:
     return client, bucket
 
 
+def remove_bucket(client: Any, bucket: str) -> None:
+    """Made by the test itself; the lab's other tests count all buckets."""
+    for item in client.list_objects_v2(Bucket=bucket).get("Contents", []):
+        client.delete_object(Bucket=bucket, Key=item["Key"])
+    client.delete_bucket(Bucket=bucket)
+
+
 def error(here: RunningLab, *arguments: str) -> dict[str, Any]:
     failed = here.meshctl("--output", "json", *arguments, check=False)
     assert failed.returncode == 1, failed.stdout
@@ -188,11 +195,15 @@ def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mes
     assert "shared" not in refused["what"]
 
 
-def test_an_adopted_bucket_outlives_every_environment_that_uses_it(mesh: RunningLab) -> None:
+def test_an_adopted_bucket_outlives_every_environment_that_uses_it(
+    mesh: RunningLab, request: pytest.FixtureRequest
+) -> None:
     """Up, moved from one adopted bucket into another, finished, destroyed: its objects are as they were."""
     source, target = mesh.boto3("s3", "dc1"), mesh.boto3("s3", "coreweave")
     source.create_bucket(Bucket="acme-weights")
     target.create_bucket(Bucket="acme-weights-cw")
+    request.addfinalizer(lambda: remove_bucket(source, "acme-weights"))
+    request.addfinalizer(lambda: remove_bucket(target, "acme-weights-cw"))
     source.put_object(Bucket="acme-weights", Key="model", Body=b"of somebody else")
     file = mesh.folder / "environments.yaml"
     text = file.read_text()
