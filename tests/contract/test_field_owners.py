@@ -154,7 +154,7 @@ def test_an_autoscaler_keeps_its_replicas_until_the_workload_is_paused(environme
     found = environment.look(deployment)
     assert [decision.forecast for decision in found.decisions] == [
         "workload/chat: .spec.replicas of deployment chat is 3, set by the autoscaler chat: `up` does not set the"
-        " mesh's 2, as the autoscaler chat scales it"
+        " mesh's 2, because the autoscaler chat scales it"
     ]
     assert found.kept_values(preview=False) == {render.kept_value_name("workload/chat:deployment", "spec.replicas"): 3}
     paused = deployment.paused(frozenset({"chat"}))
