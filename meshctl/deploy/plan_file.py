@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from meshctl import atomic_write
 from meshctl.changes import Plan
 from meshctl.errors import FileError, StalePlanError, UnreadableError, UsageError
-from meshctl.model.deployment import Value
 from meshctl.model.persisted import OWN, Format, stamp_of
+from meshctl.model.value import Value
 
 _INTERFACE: Final = 1  # the version of the JSON that `meshctl plan` prints, which a saved plan contains
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from meshctl.model.deployment import Taint, Value
+from meshctl.model.deployment import Taint
+from meshctl.model.value import Value
 
 
 class Requests(Value):

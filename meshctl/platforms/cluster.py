@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.environment import FabricOptions, GivenClusterEnvironment, Kubeconfig
-from meshctl.model.mesh import Text
+from meshctl.model.key_values import Text
 from meshctl.platforms import given
 from meshctl.platforms.interface import (
     Egress,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from meshctl.catalog import Catalog, ListPrice, Machine, vendors
+from meshctl.model import key_values
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Market, Rejected
 from meshctl.model.references import suggestion
@@ -117,7 +118,7 @@ def same_model(wanted: str, model: str, memory_gib: float) -> bool:
 
 @lru_cache(maxsize=4096)
 def _words(model: str) -> frozenset[str]:
-    return vendors.model_words(model) - mesh_model.MAKERS
+    return vendors.model_words(model) - key_values.MAKERS
 
 
 @lru_cache(maxsize=8192)

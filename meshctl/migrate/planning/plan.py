@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.rates import COPY_RATE
-from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Value, Workload
+from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.units import format_gib
+from meshctl.model.value import Value
 from meshctl.platforms import registry
 from meshctl.words import pluralize
 

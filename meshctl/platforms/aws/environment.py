@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from meshctl.model.addresses import AwsRegion, AwsZone
 from meshctl.model.environment import PlatformEnvironment, Prices
-from meshctl.model.mesh import Section, Text
+from meshctl.model.key_values import Text
+from meshctl.model.mesh import Section
 from meshctl.model.references import Problem, missing
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.model.deployment import Deployment, Value
+from meshctl.model.deployment import Deployment
+from meshctl.model.value import Value
 from tests.unit.render.sample import sample
 
 # By the name of the class: the keys that every release has written. Not to be extended: see `added_later` in

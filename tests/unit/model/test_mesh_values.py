@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model import references
-from meshctl.model.mesh import AbsolutePath, DnsLabel, Host, Image, User, WorkingDir
+from meshctl.model.key_values import AbsolutePath, DnsLabel, Host, Image, User, WorkingDir
 from meshctl.platforms.aws.environment import AccountId
 
 

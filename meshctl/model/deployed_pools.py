@@ -1,0 +1,110 @@
+"""Pools as `resolve` placed them on an environment's machines, with their fabric. PURE.
+
+Read through `meshctl.model.deployment`, of which they are a part.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from meshctl.model.value import Price, Value, added_later
+
+# Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
+MESH_LABEL: Final = "meshctl.dev/mesh"
+POOL_LABEL: Final = "meshctl.dev/pool"
+
+# Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
+AWS_ROOT_VOLUME_GIB: Final = 200
+
+
+Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
+FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
+
+
+class Rejected(Value):
+    machine: str
+    reason: str
+
+
+class NetworkInterface(Value):
+    """One network interface of a launch template: EC2's own terms."""
+
+    network_card_index: int
+    device_index: int
+    interface_type: Literal["interface", "efa", "efa-only"]
+
+
+class Fabric(Value):
+    """How a pool's fabric looks in this environment."""
+
+    name: str  # the mesh's fabric
+    kind: FabricKind
+    bandwidth_gbps: float
+    placement: Literal["cluster", "spread", "any"]
+    resource: str = ""  # extended resource a pod asks for: vpc.amazonaws.com/efa, rdma/ib
+    resource_count: int = 0  # per pod that takes the whole node
+    env: dict[str, str] = {}  # NCCL, UCX, libfabric settings for its containers
+    interfaces: tuple[NetworkInterface, ...] = ()  # AWS only
+    networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
+    huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
+    # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
+    is_declared: bool = added_later(False)
+
+
+class Taint(Value):
+    key: str
+    value: str
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
+
+    def __str__(self) -> str:
+        return f"{self.key}{'=' * bool(self.value)}{self.value}:{self.effect}"
+
+
+class Toleration(Value):
+    """A taint that pods may ignore. Without `value`, whatever it says; without `effect`, whatever it does."""
+
+    key: str
+    value: str | None = None
+    effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
+
+
+class Pool(Value):
+    """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
+
+    name: str
+    role: str
+    machine: str  # EC2 instance type, CoreWeave instanceType, or a description of the hardware found
+    market: Market
+    nodes_min: int
+    nodes_max: int
+    nodes: int  # asked for now: the minimum where the mesh gives a range
+    gpu_model: str = ""
+    gpus_per_node: int = 0
+    gpu_memory_gib: float = 0
+    gpu_resource: str = added_later("nvidia.com/gpu")  # the extended resource of its accelerators
+    cpu_cores: int
+    memory_gib: float
+    scratch_gb: float = 0
+    disk_gib: float = 0  # per node, for images and what pods write; 0 = not known
+    arch: Literal["amd64", "arm64"] = "amd64"
+    zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
+    reservation: str = ""  # capacity reservation or capacity block to target
+    ami_type: str = ""  # EKS only
+    fabric: Fabric | None = None
+    labels: dict[str, str] = {}
+    taints: tuple[Taint, ...] = ()
+    tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
+    node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
+    rejected: tuple[Rejected, ...] = ()
+    alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
+    price: Price
+
+    def fabric_devices(self, accelerators: int) -> int:
+        """How many of the fabric's devices a pod asks for: all on a whole node, else in proportion to its GPUs."""
+        if self.fabric is None or not self.fabric.resource or not accelerators or not self.gpus_per_node:
+            return 0
+        return max(1, self.fabric.resource_count * min(accelerators, self.gpus_per_node) // self.gpus_per_node)
+
+    def is_filled_by(self, accelerators: int) -> bool:
+        """Whether a pod with so many accelerators takes all of a node."""
+        return self.gpus_per_node > 0 and accelerators >= self.gpus_per_node

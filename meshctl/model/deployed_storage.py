@@ -1,0 +1,56 @@
+"""Storage as `resolve` placed it: buckets, file systems, block volumes. PURE.
+
+Read through `meshctl.model.deployment`, of which it is a part.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from meshctl.model.value import Price, Value, added_later
+
+
+class ObjectStore(Value):
+    """A bucket. Pods that mount it get `url` as MESH_<NAME>_URL."""
+
+    name: str
+    bucket: str
+    prefix: str = ""
+    size_gib: float
+    endpoint: str = ""  # "" = the AWS endpoint of the region
+    region: str
+    profile: str = ""  # AWS profile of the operator's machine that may use it; "" = the default credentials
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    pod_endpoint: str = ""  # what pods use when that differs (CoreWeave's LOTA cache)
+    ephemeral: bool = False
+    is_adopted: bool = added_later(False)  # a bucket of somebody else: never created, changed or deleted by meshctl
+    price: Price
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+class FileSystem(Value):
+    """A shared file system: `service` says what carries it here."""
+
+    name: str
+    service: Literal["fsx-lustre", "efs", "storage-class"]
+    size_gib: int  # rounded up to what the service sells
+    throughput_mbps: float = 0  # MB/s wanted
+    per_unit_throughput: int = 0  # FSx: MB/s per TiB
+    deployment_type: str = ""  # FSx: PERSISTENT_2, ...
+    zone: str = ""
+    storage_class: str = ""
+    ephemeral: bool = False
+    price: Price
+
+
+class Block(Value):
+    """Block storage: one claim for each pod that mounts it."""
+
+    name: str
+    size_gib: int
+    storage_class: str
+    ephemeral: bool = False
+    price: Price

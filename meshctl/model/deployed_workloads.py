@@ -1,0 +1,113 @@
+"""Workloads as they run in one environment. PURE.
+
+Read through `meshctl.model.deployment`, of which they are a part.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from meshctl.model.health import STARTUP_S, Protocol
+from meshctl.model.value import Value, added_later
+
+WorkloadKind = Literal["inference", "training", "service", "batch"]
+User = int | Literal["image", "root"]
+
+
+class Mount(Value):
+    """`object` + read_only: staged into the path before the container starts. `object` writable: by its URL only.
+    `local`: a folder of the node's own disk, which is empty when the pod starts and holds at most `local_gib`."""
+
+    storage: str
+    kind: Literal["object", "filesystem", "block", "local"]
+    path: str
+    read_only: bool = False
+    ephemeral: bool = False  # scratch: neither moved nor shared between environments
+    local_gib: float = added_later(0)
+
+
+class Health(Value):
+    """How a workload is asked. `path` and `live` only by HTTP; `live` "" = liveness is asked as readiness is."""
+
+    path: str = ""
+    port: str
+    protocol: Protocol = added_later("http")
+    live: str = added_later("")
+    startup_s: int = added_later(STARTUP_S)
+
+
+class Metrics(Value):
+    port: str
+    path: str
+
+
+class Before(Value):
+    """A step that must end well before a pod's container starts. `env` comes on top of the workload's."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+
+
+class Checkpoint(Value):
+    storage: str
+    signal: str = "SIGTERM"
+    grace_s: int = 120
+
+
+class Workload(Value):
+    """What runs. `replicas` counts pods: nodes of a gang for training."""
+
+    name: str
+    kind: WorkloadKind
+    pool: str
+    replicas: int
+    image: str
+    image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = added_later("")  # "" = the image's
+    user: User | None = added_later(None)  # None = the mesh names none: see `pod_users`
+    root_for_files: bool = added_later(False)  # it shares a file system with pods that must be root
+    env: dict[str, str] = {}  # the user's, of mesh.yaml and of environments.yaml
+    override_env: tuple[str, ...] = added_later(())  # the names of those that environments.yaml sets
+    # of this environment alone: on the workload and its pods; on its pods; merged into the spec of its pods
+    labels: dict[str, str] = added_later({})
+    annotations: dict[str, str] = added_later({})
+    pod: dict[str, Any] = added_later({})
+    before: tuple[Before, ...] = added_later(())
+    secrets: dict[str, str] = {}  # env name -> secret name
+    files: dict[str, str] = added_later({})  # path in the pod -> text
+    secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
+    accelerators: int = 0
+    cpu: float = 0
+    memory_gib: float = 0
+    ports: dict[str, int] = {}
+    health: Health | None = None
+    metrics: Metrics | None = added_later(None)
+    mounts: tuple[Mount, ...] = ()
+    staged_gib: float = 0  # local disk that one pod's staged and local mounts take
+    checkpoint: Checkpoint | None = None
+    paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
+    # a job that ran to its end in that environment: declared here, and not run again until asked
+    finished_in: str = added_later("")
+    # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
+    # or end one
+    roll_out: Literal["", "new-first", "old-first"] = added_later("")
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it runs to an end of its own, as a Kubernetes Job."""
+        return self.kind in ("training", "batch")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is to have pods."""
+        return not self.paused and not self.finished_in
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change moved data: then it can't run in two environments at once."""
+        shared = (mount for mount in self.mounts if not mount.ephemeral)
+        return any(not mount.read_only for mount in shared) or self.checkpoint is not None
