@@ -195,7 +195,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[pool.gpu_resource] = str(workload.accelerators)
+        devices[pool.device_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)

@@ -31,7 +31,7 @@ def test_the_accelerators_of_a_node_are_read(monkeypatch: pytest.MonkeyPatch) ->
     found = read(monkeypatch, labels, {"cpu": "16", "memory": "64Gi", "amd.com/gpu": "8"})
     assert (found.gpu_model, found.gpu_count, found.gpu_resource) == ("AMD_Instinct_MI300X_OAM", 8, "amd.com/gpu")
     sliced = {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "0", "nvidia.com/mig-1g.5gb": "56"}
-    assert read(monkeypatch, {}, sliced).gpu_parts == ("nvidia.com/mig-1g.5gb",)
+    assert read(monkeypatch, {}, sliced).gpu_parts == {"nvidia.com/mig-1g.5gb": 56}
 
 
 def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ OTHER_VALUES: dict[str, Any] = {
     "labels": {"team": "vision"},
     "pools.*.accelerator.*.model": ["H200"],
     "pools.*.accelerator.*.memory": "200GB",
+    "pools.*.accelerator.*.share": "mig-3g.71gb",
     "pools.*.cpu.cores": 500,
     "pools.*.cpu.memory": "100TiB",
     "pools.*.scratch": "900TB",
