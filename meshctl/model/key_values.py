@@ -9,6 +9,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from meshctl.model import pod_files
 from meshctl.model.health import UrlPath
@@ -148,6 +149,16 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _number_or_all(value: object) -> object:
+    if value == "all":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticKnownError("int_type")
+    if value < 0:
+        raise PydanticKnownError("greater_than_equal", {"ge": 0})
+    return value
+
+
 def node_range(value: object) -> object:
     if not isinstance(value, int) or isinstance(value, bool):
         return value
@@ -205,6 +216,7 @@ User = Annotated[
     BeforeValidator(_user),
 ]
 Count = Annotated[int, Field(strict=True, ge=1)]
+NumberOrAll = Annotated[Annotated[int, Field(ge=0)] | Literal["all"], BeforeValidator(_number_or_all)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Models = Annotated[
     tuple[Annotated[Text, AfterValidator(_model_name)], ...],

@@ -38,6 +38,7 @@ from meshctl.model.key_values import (
     Labels,
     MeshName,
     Models,
+    NumberOrAll,
     Port,
     PortName,
     PortReference,
@@ -168,9 +169,9 @@ class Storage(Section):
 
 
 class Resources(Section):
-    """Per pod."""
+    """Per pod. All accelerators: those of a node, whichever the pool has got."""
 
-    accelerators: Annotated[int, Field(strict=True, ge=0)] = 0
+    accelerators: NumberOrAll = 0
     cpu: Cores | None = None
     memory_gib: Gib | None = Field(None, alias="memory")
 

@@ -24,6 +24,7 @@ from meshctl.resolve import (
     roll_outs,
     storage,
     workload_notes,
+    whole_nodes,
     workloads,
 )
 
@@ -43,7 +44,7 @@ def resolve(
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh, environment)
+    carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))

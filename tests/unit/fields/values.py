@@ -40,6 +40,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.before.*.env": {"STEP": "two"},
     "workloads.*.secrets": {"HF_TOKEN": "other-token"},
     "workloads.*.files": {"/etc/app/mesh.yaml": "mesh.yaml"},
+    "workloads.*.resources.accelerators": 4,
     "workloads.*.resources.cpu": 2,
     "workloads.*.resources.memory": "3GiB",
     "workloads.*.ports": {"http": 8001, "metrics": 9001},
