@@ -65,12 +65,13 @@ class StorageClass(Value):
 
 
 class Facts(Value):
-    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan."""
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `served_apis`: which of
+    `meshctl.model.served_apis` it knows. `notes`: what could not be looked at, for the plan."""
 
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
+    served_apis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -17,6 +17,7 @@ from meshctl.render import file_mounts, object_storage, overrides, pod_security,
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
+from meshctl.render.pod_monitors import pod_monitors
 
 NAMESPACE = "platform:namespace"
 REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are, counted from 1
@@ -200,7 +201,9 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
     with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+    services = _services(deployment, workload, with_needs)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, with_needs, *services, *_budget(deployment, workload), *monitors]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:

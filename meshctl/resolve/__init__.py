@@ -20,11 +20,12 @@ from meshctl.resolve import (
     allocatable,
     endpoint_notes,
     mirror_notes,
+    monitors,
     pools,
     roll_outs,
     storage,
-    workload_notes,
     whole_nodes,
+    workload_notes,
     workloads,
 )
 
@@ -45,6 +46,7 @@ def resolve(
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
+    carried = monitors.with_monitors(carried, facts)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
