@@ -15,9 +15,10 @@ from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
 from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
-from meshctl.render.templates import render
 from meshctl.render.pod_monitors import pod_monitors
+from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
 REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are, counted from 1
@@ -39,6 +40,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:
