@@ -22,6 +22,7 @@ from meshctl.resolve import (
     mirror_notes,
     monitors,
     pools,
+    racks,
     roll_outs,
     storage,
     whole_nodes,
@@ -76,6 +77,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
+            *(racks.notes(deployment, catalog, facts) if deployment else ()),
             *(
                 note
                 for each in carried

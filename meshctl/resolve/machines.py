@@ -296,6 +296,12 @@ def _say(text: str) -> _Hint:
     return lambda _machines, _want: text
 
 
+def _rack_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
+    sizes = {each.rack_nodes for each in machines if each.rack_nodes and any(_answers(each, n) for n in want.names)}
+    listed = " or ".join(str(size) for size in sorted(sizes))
+    return f"set nodes to a multiple of the rack ({listed}), whose nodes share NVLink"
+
+
 def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     other = "amd64" if want.arch == "arm64" else "arm64"
     of_arch = [machine for machine in machines if machine.arch == want.arch]
@@ -323,7 +329,7 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_placement, _nothing, _say("set the fabric's placement to any")),
     (_zone, _nothing, _say("choose another region, or name an accelerator model that this one has")),
     (_capacity, _nothing, _say("change the pool's capacity (on-demand, spot, reserved)")),
-    (_rack, _nothing, _say("set nodes to a multiple of the rack")),
+    (_rack, _nothing, _rack_hint),
 )
 
 
