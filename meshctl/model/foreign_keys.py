@@ -226,6 +226,7 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
 }
 
 _VALUES: Mapping[Path, Mapping[str, str]] = {
+    ("workloads", "*", "replicas"): {"0": "leave the workload out where it is to have no pods"},
     ("storage", "*", "kind"): {
         "bucket": "object",
         "disk": "block",

@@ -29,7 +29,7 @@ _PATH = r"^/[^:]+$"
 _TAKEN_PATHS = {
     "/proc": "the kernel's own",
     "/sys": "the kernel's own",
-    "/dev/shm": "shared memory is mounted there",  # noqa: S108
+    "/dev/shm": "shared memory is mounted there; leave this mount out",  # noqa: S108
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
@@ -177,7 +177,8 @@ def _model_name(text: str) -> str:
 
 def _port_reference(value: object) -> object:
     if isinstance(value, int | float):
-        raise ValueError(f"expected the name of one of the workload's ports, got {value}")
+        message = f"expected the name of one of the workload's ports, got {value}"
+        raise ValueError(f"{message}; write the name that `ports` gives it")
     return value
 
 
