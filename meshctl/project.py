@@ -70,10 +70,12 @@ class Project:
     def resolution(self, environment: str) -> Resolution:
         """Resolve the mesh for an environment; for existing nodes, with the facts that their cluster reports."""
         declared = self.environments.environments[self.checked_name(environment)]
-        nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
+        platform = registry.platform(declared.provider)
+        nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
-        self.session.remarks[environment] = facts.notes if facts is not None else ()
+        remarks = (*facts.notes, *platform.words.notes(declared)) if facts is not None else ()
+        self.session.remarks[environment] = remarks
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def access(self, environment: str) -> ClusterAccess | None:

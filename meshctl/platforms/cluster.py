@@ -65,6 +65,15 @@ def _onprem_gaps(environment: OnpremEnvironment) -> list[Gap]:
     return [Gap(subject="environment", wanted="a cluster on SSH hosts", best="an existing cluster", hint=hint)]
 
 
+def _onprem_notes(environment: OnpremEnvironment) -> tuple[str, ...]:
+    if environment.inventory is None or environment.kubernetes is None:
+        return ()
+    return (
+        f"inventory {environment.inventory} is not read, as SSH hosts are not supported yet: the mesh runs on the"
+        " cluster that `kubernetes` names; leave `inventory` out",
+    )
+
+
 _WORDS: Final = Words(
     gaps=lambda _environment: [],
     notes=lambda _environment: (),
@@ -120,5 +129,8 @@ KUBERNETES: Final = Platform(
 )
 
 ONPREM: Final = replace(
-    KUBERNETES, name="onprem", environment=OnpremEnvironment, words=replace(_WORDS, gaps=_onprem_gaps)
+    KUBERNETES,
+    name="onprem",
+    environment=OnpremEnvironment,
+    words=replace(_WORDS, gaps=_onprem_gaps, notes=_onprem_notes),
 )
