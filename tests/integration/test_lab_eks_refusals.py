@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.deploy.guards import preflight
 from meshctl.lab.aws.quotas import VPCS
-from tests.integration.lab_aws_server import Aws, make_cluster
+from tests.integration.lab_aws_server import KEY, Aws, make_cluster
+from tests.unit.resolve.test_resolve_rules import AWS, resolved
 from tests.waiting import wait_until
 
 P5 = "p5.48xlarge"
@@ -216,6 +218,21 @@ class TestLater:
         assert addon()["status"] == "DEGRADED"
         aws.nodes(c1__train=2, c1__web=2)
         wait_until(lambda: addon()["status"] == "ACTIVE")
+
+
+def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    found = resolved({"serve": {"nodes": 2, "accelerator": {"model": "H200", "count": 8}}}, AWS).deployment
+    assert found is not None
+    raised(aws, *P_QUOTA, 192)
+    made = preflight.ask(found, None)
+    assert made.zones == {"serve": ("us-east-1a",)}  # the other zone of the two has no p5en
+    assert [(gap.subject, gap.best) for gap in made.gaps] == [("quota/L-417A185B", "the account may run 192")]
+    assert made.notes == ()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
+    assert "no usable credentials" in preflight.ask(found, None).notes[0]
 
 
 def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:
