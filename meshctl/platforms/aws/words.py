@@ -41,6 +41,8 @@ FAILURE_HINTS: Final = {
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
+    "Unauthorized": "if `aws sts get-caller-identity` works, its principal has no access entry in the cluster: somebody"
+    " who has one adds it to `kubernetes.admins` of the environment and runs `up`; if not, renew the credentials",
     "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
     " not, mostly a quota of Elastic Load Balancing or no free addresses in the public subnets",
 }

@@ -46,6 +46,12 @@ def test_a_zone_without_the_machine_has_a_hint() -> None:
     assert "differs from account to account" in failure.hint
 
 
+def test_a_401_of_an_eks_cluster_may_be_a_missing_access_entry() -> None:
+    """finding A2"""
+    assert "`kubernetes.admins`" in failure_of(URN, "Unauthorized [code=Unauthorized]", "aws").hint
+    assert "aws sso login" in failure_of(URN, "Unauthorized [code=Unauthorized]", "coreweave").hint
+
+
 @pytest.mark.parametrize("code", ["AddressLimitExceeded", "VpcLimitExceeded", "NatGatewayLimitExceeded"])
 def test_quotas_of_the_network_have_a_hint(code: str) -> None:
     assert "Service Quotas" in failure_of(URN, f"The maximum number has been reached. [code={code}]", "aws").hint
