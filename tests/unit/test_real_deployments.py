@@ -24,7 +24,6 @@ from meshctl.render import platform_objects
 from meshctl.resolve import resolve
 from tests.real_deployments import ENVIRONMENTS, FOLDER, GAPS, NAMES
 
-DOCS = Path(__file__).parents[2] / "docs"
 AWS, CW, DC1 = ENVIRONMENTS
 Object = dict[str, Any]
 
@@ -121,8 +120,8 @@ def rendered(name: str, environment: str) -> Rendered:
 
 
 def test_every_mesh_has_its_row_in_the_table() -> None:
-    page = (DOCS / "real-deployments.md").read_text(encoding="utf-8")
-    assert [name for name in NAMES if f"(../examples/real/{name}/mesh.yaml)" not in page] == []
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"| [{name}]({name}/mesh.yaml) |" not in page] == []
     assert len(NAMES) == 14
 
 
