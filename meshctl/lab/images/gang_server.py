@@ -1,11 +1,11 @@
-"""What the lab runs for a model that needs several nodes: rank 0 serves while all other ranks are connected to it. EDGE.
+"""What the lab runs for a model on several nodes: rank 0 serves while all other ranks are connected to it. EDGE.
 
 Started by `meshctl.lab.pods` in place of `ghcr.io/acme/gang-server`. It reads MESH_RANK, MESH_NODES and MESH_LEADER as
-launchers do. Each rank but the first connects to the leader, and waits for it as long as it takes. The leader answers as
-`openai_server` does, with 503 until all have come.
+launchers do. Each rank but the first connects to the leader, and waits for it as long as it takes. The leader answers
+as `openai_server` does, with 503 until all have come.
 
-As with NCCL, nobody survives the loss of another: the leader ends with 1 when a rank is gone, and a rank when the leader
-is. SIGTERM: the leader answers for DRAIN_SECONDS more; the others end at once, with 0.
+As with NCCL, nobody survives the loss of another: the leader ends with 1 when a rank is gone, and a rank when the
+leader is. SIGTERM: the leader answers for DRAIN_SECONDS more; the others end at once, with 0.
 """
 
 from __future__ import annotations
