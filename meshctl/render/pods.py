@@ -38,7 +38,7 @@ def pod_values(
     """The values of `pod.yaml.j2` for one workload. `group_env`: the variables that the pods of a group have on top."""
     pool = deployment.pool(workload.pool)
     user = pod_users.of(workload, pool)
-    env = environment(deployment, workload, pool, group_env or {})
+    env = environment(deployment, workload, pool, group_env)
     to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
@@ -228,7 +228,7 @@ def _bytes(gib: float) -> str:
 
 
 def environment(
-    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]]
+    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
@@ -240,7 +240,7 @@ def environment(
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
     entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
-    entries |= _mesh_env(deployment, workload, pool, group_env)
+    entries |= _mesh_env(deployment, workload, pool, group_env or {})
     return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 
