@@ -17,7 +17,14 @@ from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
 from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES
+from meshwire.kubernetes.resources import (
+    LEADER_WORKER_SETS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+    STORAGE_CLASSES,
+)
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -49,11 +56,12 @@ def uid(cluster: ClusterAccess) -> str:
 
 
 def facts(cluster: ClusterAccess) -> Facts:
-    """Nodes and storage classes of an existing cluster."""
+    """Nodes and storage classes of an existing cluster, and whether it knows LeaderWorkerSets."""
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-    return Facts(nodes=nodes, storage_classes=classes)
+        has_group_controller = client.serves(LEADER_WORKER_SETS.api_version)
+    return Facts(nodes=nodes, storage_classes=classes, has_group_controller=has_group_controller)
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:

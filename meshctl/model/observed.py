@@ -63,12 +63,13 @@ class StorageClass(Value):
 
 
 class Facts(Value):
-    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan."""
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `has_group_controller`:
+    whether it knows groups of pods (LeaderWorkerSets). `notes`: what could not be looked at, for the plan."""
 
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
+    has_group_controller: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -19,7 +19,7 @@ from meshwire.kubernetes import connecting, requests
 from meshwire.kubernetes.credentials import Credentials
 from meshwire.kubernetes.errors import ApiError, NoAnswerError
 from meshwire.kubernetes.requests import Json, Request
-from meshwire.kubernetes.resources import Resource
+from meshwire.kubernetes.resources import Resource, group_path
 from meshwire.kubernetes.target import Target
 
 T = TypeVar("T")
@@ -76,6 +76,16 @@ class Client:
 
     def get(self, resource: Resource[T], name: str, *, namespace: str = "") -> T:
         return cast("T", self.send(requests.get(resource.path(namespace, name))))
+
+    def serves(self, api_version: str) -> bool:
+        """Whether the API server knows this group and version; whoever may log in may ask."""
+        try:
+            self.send(requests.get(group_path(api_version)))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
 
     def list_objects(
         self,

@@ -46,3 +46,9 @@ def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -
     assert (found.cpu_cores, found.memory_gib) == (16, 64)
     assert (found.allocatable_cpu, found.allocatable_memory_gib) == (15.89, 62)
     assert found.gpu_count == 7
+
+
+@pytest.mark.parametrize("served", [(), ("leaderworkerset.x-k8s.io/v1",)])
+def test_it_is_read_whether_the_cluster_knows_groups(monkeypatch: pytest.MonkeyPatch, served: tuple[str, ...]) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=served)))
+    assert clusters.facts(ClusterAccess("dc1")).has_group_controller == bool(served)
