@@ -181,9 +181,11 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     training = workload.get("kind") == "training"
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
-    if not training and "nodes" in workload and "kind" in workload:
-        message = "only training runs on several nodes as one; `replicas` are independent pods. A replica of several"
-        yield (*at, "nodes"), f"{message} nodes is not in this version"
+    if workload.get("kind") == "batch" and "nodes" in workload:
+        message = (
+            'a batch job has "replicas", pods that know nothing of each other, not "nodes"; for one job on several'
+        )
+        yield (*at, "nodes"), f"{message} nodes write `kind: training`"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
 

@@ -155,7 +155,7 @@ def workload_status(
 ) -> WorkloadStatus:
     """The status of one workload, from the pods of its environment and, if it is a job, the state of the job."""
     workload = deployment.workload(name)
-    wanted = workload.replicas if workload.runs else 0
+    wanted = workload.pods if workload.runs else 0
     ended = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
