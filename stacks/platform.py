@@ -118,12 +118,13 @@ def _declare(
     claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
-        needs = [declared[name] for name in item.depends_on]
+        needs = [declared[name] for name in (*item.depends_on, *_rolled_before(item, late))]
         opts = pulumi.ResourceOptions(
             provider=provider,
             # what depends on another object waits for `depends_on` through it
             depends_on=needs or list(depends_on),
             ignore_changes=list(item.ignore_changes),
+            replace_on_changes=list(item.replace_on),
             custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
@@ -133,6 +134,12 @@ def _declare(
         )
         declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)
     return declared
+
+
+def _rolled_before(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> list[str]:
+    """What is rolled out before it. A first start waits for nobody: only what is up stands in for what goes."""
+    is_up = {name for name in (item.name, *item.after) if render.up_name(name) in late}
+    return [name for name in item.after if name in is_up] if item.name in is_up else []
 
 
 def _delete_s(item: PlatformObject) -> int:

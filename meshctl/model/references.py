@@ -182,10 +182,8 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
     if workload.get("kind") == "batch" and "nodes" in workload:
-        message = (
-            'a batch job has "replicas", pods that know nothing of each other, not "nodes"; for one job on several'
-        )
-        yield (*at, "nodes"), f"{message} nodes write `kind: training`"
+        message = 'a batch job has "replicas", which know nothing of each other, not "nodes"'
+        yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
 

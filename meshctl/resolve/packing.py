@@ -71,13 +71,8 @@ def beside_everywhere(pods: tuple[Pods, ...], nodes: Nodes) -> tuple[tuple[Pods,
     """The pods without those that stand on every node, and what these leave; all of both where they don't fit."""
     number = sum(count for _, count in nodes)
     everywhere = tuple(kind for kind in pods if kind.most_on_node and kind.count == kind.most_on_node * number)
-    left = tuple(
-        (
-            tuple(has - sum(kind.most_on_node * kind.wants[i] for kind in everywhere) for i, has in enumerate(free)),
-            count,
-        )
-        for free, count in nodes
-    )
+    taken = [sum(kind.most_on_node * kind.wants[i] for kind in everywhere) for i in range(len(nodes[0][0]))]
+    left = tuple((tuple(has - less for has, less in zip(free, taken, strict=True)), count) for free, count in nodes)
     if not everywhere or min(min(free) for free, _ in left) < 0:
         return pods, nodes
     return tuple(kind for kind in pods if kind not in everywhere), left
