@@ -57,7 +57,10 @@ def resolve(
         *workloads.gaps(carried, made.made, usable),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
+    has_groups = facts is not None and facts.has_group_controller and any(each.is_grouped for each in carried)
+    deployment = (
+        None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
+    )
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
@@ -92,6 +95,8 @@ def _deployment(
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
+    *,
+    has_group_controller: bool,
 ) -> Deployment:
     cluster = registry.platform(environment.provider).cluster
     deployment = Deployment(
@@ -109,6 +114,7 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        has_group_controller=has_group_controller,
         images=environment.images,
     )
     return pod_users.with_one_user(deployment)
