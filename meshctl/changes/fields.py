@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import groups, probe_words, security
+from meshctl.changes import group_words, leader_worker_sets, probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import pod_files, pod_networks
+from meshctl.model import pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -79,9 +79,10 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
-    (groups.LEADER_WORKER_SET, "spec.replicas"): "replicas",
-    (groups.LEADER_WORKER_SET, groups.SIZE): "nodes",
+    (leader_worker_sets.LEADER_WORKER_SET, "spec.replicas"): "replicas",
+    (leader_worker_sets.LEADER_WORKER_SET, leader_worker_sets.SIZE): "nodes",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
+    ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
@@ -162,7 +163,7 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
     changes: list[FieldChange] = []
-    for view in groups.views(step):
+    for view in leader_worker_sets.views(step):
         for change in view.properties:
             for part in _parts(view, change):
                 changes += [field for field in _of(view, part) if field not in changes]
@@ -218,6 +219,9 @@ def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | Non
 
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
+    size = group_words.size(change.path, *(value_at(inputs, "spec") for inputs in (step.old, step.new)))
+    if size is not None:
+        return [FieldChange(*size)]
     for path, (term, in_words) in _IN_WORDS.items():
         if change.path == path or change.path.startswith(f"{path}."):
             old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from meshctl.changes.groups import GROUPS, LEADER_WORKER_SET
+from meshctl.changes.leader_worker_sets import GROUPS, LEADER_WORKER_SET
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment
@@ -27,4 +27,5 @@ def notes(deployment: Deployment, steps: Iterable[Step]) -> list[str]:
 
 def _is_concerned(step: Step) -> bool:
     changes = any(change.path.startswith(_CONCERNED) for change in step.properties)
-    return step.type in _SERVERS and step.action == "update" and changes
+    # groups are made anew, what else serves is changed in place
+    return step.type in _SERVERS and step.action in ("update", "replace") and changes

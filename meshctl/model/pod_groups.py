@@ -16,6 +16,11 @@ from typing import Any, Final
 
 GROUP_LABEL: Final = "meshctl.dev/group"  # on each pod: the number of its group
 ROLE_LABEL: Final = "meshctl.dev/role"
+SET_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"  # on pods of StatefulSets, by Kubernetes: their number
+# by the controller of LeaderWorkerSets (sigs.k8s.io/lws, api/leaderworkerset/v1)
+LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+LWS_RANK: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LWS_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"  # another one for each group
 LEADER: Final = "leader"
 WORKER: Final = "worker"
 KINDS: Final = ("inference", "service")  # of workloads that can have groups
@@ -24,8 +29,16 @@ KINDS: Final = ("inference", "service")  # of workloads that can have groups
 def is_grouped(workload: Mapping[str, Any]) -> bool:
     """Whether an entry under `workloads` of a parsed file, of whatever shape, asks for groups."""
     nodes = workload.get("nodes")
-    is_number = isinstance(nodes, int) and not isinstance(nodes, bool)
-    return workload.get("kind") in KINDS and is_number and nodes > 1
+    return workload.get("kind") in KINDS and isinstance(nodes, int) and nodes > 1
+
+
+def place_of(labels: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """The group and the rank of a pod with these labels; None for what is in no group."""
+    group = labels.get(GROUP_LABEL, labels.get(LWS_GROUP, ""))
+    rank = "0" if labels.get(ROLE_LABEL) == LEADER else labels.get(LWS_RANK, labels.get(SET_INDEX_LABEL, ""))
+    if not group.isdecimal():
+        return None, None
+    return int(group), int(rank) if rank.isdecimal() else None
 
 
 def leader_set(workload: str, group: int) -> str:

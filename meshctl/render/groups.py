@@ -21,7 +21,7 @@ from meshctl.render import leader_worker_sets, overrides, pods, probes
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
-_RANK_OF_SET: Final = "metadata.labels['apps.kubernetes.io/pod-index']"
+_RANK_OF_SET: Final = f"metadata.labels['{pod_groups.SET_INDEX_LABEL}']"
 _END_S: Final = 30  # for a worker to end after its leader has ended
 
 

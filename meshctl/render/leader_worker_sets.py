@@ -21,9 +21,6 @@ from meshctl.render import overrides, pods, probes
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
-GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"  # set by the controller on each pod, as all of these
-WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
-GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"
 _TEMPLATES: Final = ("leaderTemplate", "workerTemplate")
 
 
@@ -51,21 +48,11 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
         "worker_labels": {**worker["pod_labels"], pod_groups.ROLE_LABEL: pod_groups.WORKER},
         "worker_annotations": worker["annotations"],
         "worker_stop_sleep_s": worker["stop_sleep_s"],
-        "affinity": _apart(deployment, workload),
+        "spread_by": [pod_groups.LWS_GROUP_KEY],
     }
     (manifest,) = render("platform/leader-worker-set.yaml.j2", ("LeaderWorkerSet",), values)
     name = f"workload/{workload.name}:leader-worker-set"
     return PlatformObject(name, _with_overrides(manifest, workload), wait=not workload.paused)
-
-
-def _apart(deployment: Deployment, workload: Workload) -> dict[str, Any]:
-    """Affinity: each pod of a group on a node of its own."""
-    term = {
-        "topologyKey": "kubernetes.io/hostname",
-        "labelSelector": {"matchLabels": pods.selector(deployment, workload)},
-        "matchLabelKeys": [GROUP_KEY],
-    }
-    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _group_env(workload: Workload) -> dict[str, dict[str, Any]]:
@@ -73,10 +60,10 @@ def _group_env(workload: Workload) -> dict[str, dict[str, Any]]:
     hosts = [f"{group}.{group}", *(f"{group}-{rank}.{group}" for rank in range(1, workload.nodes_per_replica))]
     return {
         pod_variables.NODES: {"value": str(workload.nodes_per_replica)},
-        pod_variables.RANK: pods.from_field(f"metadata.labels['{WORKER_INDEX}']"),
+        pod_variables.RANK: pods.from_field(f"metadata.labels['{pod_groups.LWS_RANK}']"),
         pod_variables.LEADER: {"value": hosts[0]},
         pod_variables.HOSTS: {"value": ",".join(hosts)},
-        pod_variables.REPLICA: pods.from_field(f"metadata.labels['{GROUP_INDEX}']"),
+        pod_variables.REPLICA: pods.from_field(f"metadata.labels['{pod_groups.LWS_GROUP}']"),
     }
 
 

@@ -59,7 +59,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
-        "affinity": {},
+        "spread_by": [],  # labels: only pods with the same values of them are spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,

@@ -108,12 +108,11 @@ def test_texts_of_users_may_refer_to_them() -> None:
     assert {entry["name"]: entry.get("value") for entry in before["env"]}["RANK"] == "$(MESH_RANK)"
 
 
-def test_the_pods_of_a_group_stand_on_nodes_of_their_own() -> None:
-    (term,) = template(LLAMA, "worker")["spec"]["affinity"]["podAntiAffinity"][
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ]
-    assert term["topologyKey"] == "kubernetes.io/hostname"
-    assert term["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-key"]
+def test_the_pods_of_a_group_are_spread_over_nodes_and_not_over_zones() -> None:
+    (constraint,) = template(LLAMA, "worker")["spec"]["topologySpreadConstraints"]
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    assert constraint["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-key"]
+    assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
 
 
 def test_a_paused_set_has_no_groups_and_nobody_waits_for_it() -> None:
@@ -126,7 +125,7 @@ def test_what_is_true_in_one_environment_only_is_true_of_all_pods() -> None:
         update={
             "labels": {"squad": "nlp"},
             "annotations": {"a": "b"},
-            "pod": {"runtimeClassName": "nvidia", "affinity": {"nodeAffinity": {}}},
+            "pod": {"runtimeClassName": "nvidia"},
         }
     )
     made = group_set(with_controller(workload)).manifest
@@ -137,7 +136,6 @@ def test_what_is_true_in_one_environment_only_is_true_of_all_pods() -> None:
         assert of_pod["metadata"]["labels"]["meshctl.dev/role"] == name
         assert of_pod["metadata"]["annotations"]["a"] == "b"
         assert of_pod["spec"]["runtimeClassName"] == "nvidia"
-        assert "podAntiAffinity" in of_pod["spec"]["affinity"]
 
 
 def test_groups_that_keep_volumes_are_written_out() -> None:
