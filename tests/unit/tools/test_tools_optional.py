@@ -70,7 +70,12 @@ def test_another_release_is_refused(module: Path, tmp_path: Path) -> None:
 
 def test_setup_gets_it_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(tools, "ensure", lambda names, *_, **__: asked.extend(names) or dict.fromkeys(names, Path("p")))
+
+    def ensure(names: list[str], *_: object, build: bool) -> dict[str, Path]:
+        asked.extend(names)
+        return dict.fromkeys(names, Path("p"))
+
+    monkeypatch.setattr(tools, "ensure", ensure)
     assert CliRunner().invoke(app, ["setup"]).exit_code == 0
     assert NAME not in asked
     assert {"pulumi", "kubectl"} <= set(asked)
