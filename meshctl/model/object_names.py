@@ -14,6 +14,7 @@ from meshctl.model import pod_groups
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number has no nodes, which is said elsewhere
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
+GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 

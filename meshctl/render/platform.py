@@ -16,7 +16,9 @@ from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
 from meshctl.render import file_mounts, groups, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
@@ -39,6 +41,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:
@@ -200,7 +203,9 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
-    return [*objects, *running, *_services(deployment, workload, running), *_budget(deployment, workload)]
+    services = _services(deployment, workload, running)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -309,7 +314,8 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
     needs = tuple(item.name for item in running if item.name not in groups.workers(workload))
     return [*objects, *_load_balancers(deployment, workload, needs)]
 

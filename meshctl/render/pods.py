@@ -38,7 +38,7 @@ def pod_values(
     """The values of `pod.yaml.j2` for one workload. `group_env`: the variables that the pods of a group have on top."""
     pool = deployment.pool(workload.pool)
     user = pod_users.of(workload, pool)
-    env = environment(deployment, workload, pool, group_env or {})
+    env = environment(deployment, workload, pool, group_env)
     to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
@@ -134,11 +134,11 @@ def scrape_annotations(workload: Workload) -> dict[str, str]:
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(workload.ports[workload.metrics.port]),
         "prometheus.io/path": workload.metrics.path,
-        **({"prometheus.io/scheme": "https"} if _speaks_https(workload, workload.metrics.port) else {}),
+        **({"prometheus.io/scheme": "https"} if speaks_https(workload, workload.metrics.port) else {}),
     }
 
 
-def _speaks_https(workload: Workload, port: str) -> bool:
+def speaks_https(workload: Workload, port: str) -> bool:
     """As far as the mesh says: of the port that is asked for health."""
     health = workload.health
     return health is not None and health.port == port and health.protocol == "https"
@@ -202,7 +202,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[pool.gpu_resource] = str(workload.accelerators)
+        devices[pool.device_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)
@@ -229,7 +229,7 @@ def _bytes(gib: float) -> str:
 
 
 def environment(
-    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]]
+    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
@@ -241,7 +241,7 @@ def environment(
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
     entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
-    entries |= _mesh_env(deployment, workload, pool, group_env)
+    entries |= _mesh_env(deployment, workload, pool, group_env or {})
     return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 

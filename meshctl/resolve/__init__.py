@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
-from meshctl.model import pod_users
+from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
@@ -21,9 +21,12 @@ from meshctl.resolve import (
     endpoint_notes,
     group_notes,
     mirror_notes,
+    monitors,
     pools,
+    racks,
     roll_outs,
     storage,
+    whole_nodes,
     workload_notes,
     workloads,
 )
@@ -44,7 +47,8 @@ def resolve(
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh, environment)
+    carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
+    carried = monitors.with_monitors(carried, facts)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -58,7 +62,8 @@ def resolve(
         *workloads.gaps(carried, made.made, usable),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    has_groups = facts is not None and facts.has_group_controller and any(each.is_grouped for each in carried)
+    is_kept = facts is not None and served_apis.LEADER_WORKER_SET in facts.served_apis
+    has_groups = is_kept and any(each.is_grouped for each in carried)
     deployment = (
         None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
     )
@@ -77,6 +82,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
+            *(racks.notes(deployment, catalog, facts) if deployment else ()),
             *(
                 note
                 for each in carried

@@ -77,16 +77,6 @@ class Client:
     def get(self, resource: Resource[T], name: str, *, namespace: str = "") -> T:
         return cast("T", self.send(requests.get(resource.path(namespace, name))))
 
-    def serves(self, api_version: str) -> bool:
-        """Whether the API server knows this group and version; whoever may log in may ask."""
-        try:
-            self.send(requests.get(group_path(api_version)))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return False
-        return True
-
     def list_objects(
         self,
         resource: Resource[T],
@@ -114,6 +104,11 @@ class Client:
             token = str((answer.get("metadata") or {}).get("continue") or "")
             if not token:
                 return items
+
+    def kinds(self, api_version: str) -> frozenset[str]:
+        """The kinds of objects of a group and version. One that the server does not know is an ApiError with 404."""
+        listed = self.send(requests.get(group_path(api_version))).get("resources") or []
+        return frozenset(str(each.get("kind")) for each in listed)
 
     def patch(
         self,

@@ -49,12 +49,21 @@ environments:
 dns: {provider: route53, zone: example.com, ttl: 2s}
 """
 LEADERS = {"llama-0-0", "llama-1-0"}
+# as many pods as nodes, which the simulator plays: each is ready at once, and gone at once
+FULL = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: gangs
+pools:
+  web: {{role: general, nodes: 4, cpu: {{cores: 4}}}}
+workloads:
+  llama: {{kind: inference, pool: web, {size}, image: "acme/llama:{tag}", resources: {{cpu: 3}}, ports: {{http: 8000}}}}
+"""
 
 
 @pytest.fixture
 def gangs(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
     here = lab.at(tmp_path)
-    (tmp_path / "mesh.yaml").write_text(MESH)
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     yield here
     here.meshctl("migrations", "finish", "--yes", timeout_s=400, check=False)  # while it is open, `destroy` is refused
@@ -72,9 +81,15 @@ def groups(here: RunningLab, environment: str) -> tuple[int, int]:
     return workload["groups_ready"], workload["ready"]
 
 
+def listed(here: RunningLab) -> dict[str, dict[str, Any]]:
+    """The pods at cw, by name."""
+    items = json.loads(here.kubectl("cw", "get", "pods", "-n", "gangs", "-o", "json"))["items"]
+    return {pod["metadata"]["name"]: pod for pod in items}
+
+
 def pods(here: RunningLab) -> dict[str, dict[str, Any]]:
-    listed = json.loads(here.kubectl("cw", "get", "pods", "-n", "gangs", "-o", "json"))["items"]
-    return {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0] for pod in listed}
+    """The state of each pod's container."""
+    return {name: pod["status"]["containerStatuses"][0] for name, pod in listed(here).items()}
 
 
 def answering(address: str) -> str:
@@ -87,6 +102,7 @@ def answering(address: str) -> str:
 
 
 def test_groups_move_under_load_and_come_back_as_a_whole(gangs: RunningLab) -> None:
+    (gangs.folder / "mesh.yaml").write_text(MESH)
     gangs.meshctl("up", "aws-east", "--yes", timeout_s=600)
     assert groups(gangs, "aws-east") == (2, 4)
     dns_server = gangs.env["MESHCTL_DNS_SERVER"]
@@ -120,3 +136,29 @@ def a_lost_rank_takes_its_group_and_no_other(gangs: RunningLab, address: str) ->
     for pod in ("llama-1-0", "llama-1-workers-1"):
         assert after[pod]["restartCount"] == before[pod]["restartCount"]
     wait_until(lambda: {answering(address) for _ in range(30)} == LEADERS)
+
+
+def test_full_nodes_get_groups_which_are_rolled_one_after_the_other(gangs: RunningLab) -> None:
+    mesh = gangs.folder / "mesh.yaml"
+    mesh.write_text(FULL.format(size="replicas: 4", tag=1))
+    gangs.meshctl("up", "cw", "--yes")
+    mesh.write_text(FULL.format(size="replicas: 2, nodes: 2", tag=1))
+    notes = gangs.json("plan", "cw")["notes"]
+    assert any("its single pods end before its groups of 2 pods start" in note for note in notes)
+    gangs.meshctl("up", "cw", "--yes")
+    assert groups(gangs, "cw") == (2, 4)
+    assert gangs.json("plan", "cw")["changes"] == []
+
+    mesh.write_text(FULL.format(size="replicas: 2, nodes: 2", tag=2))
+    gangs.meshctl("up", "cw", "--yes")
+    assert groups(gangs, "cw") == (2, 4)
+    started = {name: pod["metadata"]["creationTimestamp"] for name, pod in listed(gangs).items()}
+    first = max(started["llama-0-0"], started["llama-0-workers-1"])
+    second = min(started["llama-1-0"], started["llama-1-workers-1"])
+    assert first < second  # a leader without `health` counts once it has run for ten seconds
+    assert {pod["spec"]["containers"][0]["image"] for pod in listed(gangs).values()} == {"acme/llama:2"}
+
+    gangs.meshctl("restart", "llama")
+    again = {name: pod["metadata"]["creationTimestamp"] for name, pod in listed(gangs).items()}
+    assert all(again[name] > started[name] for name in started)
+    assert gangs.json("plan", "cw")["changes"] == []

@@ -12,7 +12,7 @@ from meshwire.kubernetes.resources import Resource
 
 class FakeClient:
     """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused.
-    `served`: groups and versions beyond those of every cluster."""
+    `served`: APIs beyond those of every cluster."""
 
     def __init__(
         self,
@@ -36,8 +36,13 @@ class FakeClient:
             raise ApiError(status, "forbidden")
         return list(self.objects.get(resource.plural, ()))
 
-    def serves(self, api_version: str) -> bool:
-        return api_version in self.served
+    def kinds(self, api_version: str) -> frozenset[str]:
+        if status := self.refused.get(api_version):
+            raise ApiError(status, "forbidden")
+        kinds = frozenset(each.rpartition("/")[2] for each in self.served if each.startswith(f"{api_version}/"))
+        if not kinds:
+            raise ApiError(404, "the server could not find the requested resource")
+        return kinds
 
     def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
         for item in self.list_objects(resource):

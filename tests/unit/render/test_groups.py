@@ -80,6 +80,7 @@ def test_a_pod_is_found_by_name_before_it_is_ready() -> None:
     assert pods["publishNotReadyAddresses"] is True
     assert pods["clusterIP"] == "None"
     assert "meshctl.dev/role" not in pods["selector"]
+    assert "ports" not in pods
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

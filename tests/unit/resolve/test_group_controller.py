@@ -9,6 +9,7 @@ import pytest
 from meshctl.deploy.guards import running_pods
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import Facts
+from meshctl.model.served_apis import LEADER_WORKER_SET
 from meshctl.model.stack_state import StackOutputs, StackState
 from tests.unit.resolve.test_resolve_fit import service
 from tests.unit.resolve.test_resolve_rules import DC, H100, gpu_node, resolved
@@ -18,7 +19,8 @@ AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-eas
 
 def deployed(*, has_controller: bool, names: tuple[str, ...] = ("llama",), nodes: int = 2) -> Deployment:
     nodes_of_site = tuple(gpu_node(f"g{number}") for number in range(1, 7))
-    facts = Facts(nodes=nodes_of_site, has_group_controller=has_controller)
+    served = (LEADER_WORKER_SET,) if has_controller else ()
+    facts = Facts(nodes=nodes_of_site, served_apis=served)
     workloads = {name: {**service(kind="inference", accelerators=8), "nodes": nodes} for name in names}
     resolution = resolved({"p": {**H100, "nodes": 4}}, DC, facts, workloads=workloads)
     assert resolution.deployment is not None, resolution.gaps
