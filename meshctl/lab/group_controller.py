@@ -32,6 +32,7 @@ DEFINITION: Final = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _PATHS = {"MutatingWebhookConfiguration": "mutating", "ValidatingWebhookConfiguration": "validating"}
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESTART_S = 1.0
 _ANSWER_S = 60.0
 _LOOK_AGAIN_S = 0.1
@@ -45,7 +46,7 @@ def port_name(cluster: str) -> str:
 async def run(lab: Lab, cluster: api.Cluster, client: AsyncClient, ready: Callable[[], None]) -> None:
     """Keep the controller running, for ever. `ready` is called once its kind is served and its webhooks answer."""
     port: int = lab.read()["ports"][port_name(cluster.name)]
-    for document in yaml.safe_load_all(tools.file_beside(PROGRAM, DEFINITION).read_text()):
+    for document in _documents(DEFINITION):
         await api.ensure(client, _DEFINITIONS, document)
     config = _configure(lab, cluster.name, port)
     command = [str(tools.find(PROGRAM)), "--config", str(config), "--kubeconfig", cluster.kubeconfig]
@@ -118,8 +119,13 @@ async def _declare_webhooks(lab: Lab, client: AsyncClient, name: str, port: int)
 def webhooks(port: int, authority: bytes) -> list[dict[str, Any]]:
     """The module's webhook configurations with its own patches (only pods of LeaderWorkerSets are asked for), at this
     port instead of a Service."""
-    documents = list(yaml.safe_load_all(tools.file_beside(PROGRAM, "manifests.yaml").read_text()))
-    return [_at(port, authority, _patched(document)) for document in documents if document]
+    return [_at(port, authority, _patched(document)) for document in _documents("manifests.yaml")]
+
+
+def _documents(file: str) -> list[dict[str, Any]]:
+    """The objects of a file beside the program. The definition has 16,000 lines: seconds for the parser in Python."""
+    text = tools.file_beside(PROGRAM, file).read_text()
+    return [document for document in yaml.load_all(text, _Loader) if document]
 
 
 def _patched(document: dict[str, Any]) -> dict[str, Any]:
