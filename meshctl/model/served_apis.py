@@ -10,4 +10,7 @@ from typing import Final
 # Prometheus operator: which pods are scraped
 POD_MONITOR: Final = "monitoring.coreos.com/v1/PodMonitor"
 
-ASKED_FOR: Final = (POD_MONITOR,)
+# its controller keeps groups of pods
+LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
+
+ASKED_FOR: Final = (POD_MONITOR, LEADER_WORKER_SET)

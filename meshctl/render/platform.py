@@ -312,11 +312,11 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
+    if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
         ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
-    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    needs = tuple(item.name for item in running if item.name not in groups.workers(workload))
     return [*objects, *_load_balancers(deployment, workload, needs)]
 
 

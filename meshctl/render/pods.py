@@ -59,6 +59,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
+        "spread_by": [],  # labels: only pods with the same values of them are spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,
@@ -367,6 +368,11 @@ def lasting_blocks(deployment: Deployment, workload: Workload) -> list[Block]:
 def is_stateful(deployment: Deployment, workload: Workload) -> bool:
     """Whether each pod keeps a block of its own: then a Deployment won't do."""
     return workload.kind in ("inference", "service") and bool(lasting_blocks(deployment, workload))
+
+
+def without_requests(workload: Workload) -> Workload:
+    """The workload as its workers have it: nobody but the other pods of the group asks them."""
+    return workload.model_copy(update={"ports": {}, "health": None, "metrics": None})
 
 
 def grace_s(workload: Workload) -> int:

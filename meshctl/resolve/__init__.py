@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
-from meshctl.model import pod_users
+from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
@@ -62,7 +62,11 @@ def resolve(
         *workloads.gaps(carried, made.made, usable),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
+    is_kept = facts is not None and served_apis.LEADER_WORKER_SET in facts.served_apis
+    has_groups = is_kept and any(each.is_grouped for each in carried)
+    deployment = (
+        None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
+    )
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
@@ -98,6 +102,8 @@ def _deployment(
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
+    *,
+    has_group_controller: bool,
 ) -> Deployment:
     cluster = registry.platform(environment.provider).cluster
     deployment = Deployment(
@@ -115,6 +121,7 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        has_group_controller=has_group_controller,
         images=environment.images,
     )
     return pod_users.with_one_user(deployment)
