@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, other_pods
+from meshctl.clients import clusters, existing_claims, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
@@ -20,6 +20,7 @@ from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.model.observed import Facts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, resolve
@@ -73,8 +74,16 @@ class Project:
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        facts = self._with_existing_claims(environment, facts)
         self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def _with_existing_claims(self, environment: str, facts: Facts | None) -> Facts | None:
+        """The facts with the claims that the environment adopts; the cluster is asked only where it adopts some."""
+        storage = self.environments.environments[environment].storage
+        names = frozenset(existing.claim for existing in storage.values() if existing.claim is not None)
+        access = self.access(environment) if names else None
+        return existing_claims.added(facts or Facts(), access, self.mesh.name, names) if access is not None else facts
 
     def access(self, environment: str) -> ClusterAccess | None:
         """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""

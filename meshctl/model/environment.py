@@ -133,10 +133,35 @@ def _bucket_name(text: str) -> str:
     return text
 
 
-class ExistingStorage(Section):
-    """Storage that exists already: used, and never created, changed or deleted by meshctl."""
+def _claim_name(text: str) -> str:
+    if len(text) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text):
+        raise ValueError(
+            f'"{text}" is not the name of a PersistentVolumeClaim; write it without a namespace: it must be in the'
+            " mesh's own, since pods can't mount claims of another"
+        )
+    return text
 
-    bucket: Annotated[str, AfterValidator(_bucket_name)]
+
+def _nfs_export(text: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):/[^\s,]*", text):
+        raise ValueError(f'"{text}" is not an NFS export like nfs.example.com:/export')
+    return text
+
+
+def _mount_option(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.=:/-]+", text):
+        raise ValueError(f'"{text}" is not a mount option like nfsvers=4.1')
+    return text
+
+
+class ExistingStorage(Section):
+    """Storage that exists already: used, and never created, changed or deleted by meshctl. It is one of a bucket, a
+    claim in the mesh's namespace, and an NFS export, which `references` checks."""
+
+    bucket: Annotated[str, AfterValidator(_bucket_name)] | None = None
+    claim: Annotated[str, AfterValidator(_claim_name)] | None = None
+    nfs: Annotated[str, AfterValidator(_nfs_export)] | None = None
+    mount_options: tuple[Annotated[str, AfterValidator(_mount_option)], ...] = ()
 
 
 class PlatformEnvironment(Section, EnvironmentSection):

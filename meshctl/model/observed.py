@@ -62,10 +62,28 @@ class StorageClass(Value):
     default: bool = False
 
 
-class Facts(Value):
-    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan."""
+class ObservedClaim(Value):
+    """A PersistentVolumeClaim. `size_gib`: of its volume, or what it asks for while it has none. `binds_late`: its
+    class gives it a volume when the first pod comes."""
 
+    name: str
+    namespace: str
+    phase: str
+    access_modes: tuple[str, ...] = ()
+    size_gib: float = 0
+    volume_mode: str = "Filesystem"
+    binds_late: bool = False
+    is_leaving: bool = False
+    is_made_by_meshctl: bool = False  # for an environment, with which it is deleted
+
+
+class Facts(Value):
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `claims`: those with the
+    names that environments.yaml adopts, in whatever namespace; `claims_are_seen`: whether they were asked for. `notes`:
+    what could not be looked at, for the plan."""
+
+    claims: tuple[ObservedClaim, ...] = ()
+    claims_are_seen: bool = False
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False

@@ -20,7 +20,8 @@ class PlatformObject:
 
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
-    property paths that somebody else may change.
+    property paths that somebody else may change. `retain`: whether the object outlives its declaration, so that a
+    `destroy` leaves it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class PlatformObject:
     patch: bool = False
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    retain: bool = False
 
     @property
     def subject(self) -> str:

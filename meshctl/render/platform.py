@@ -11,9 +11,18 @@ from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
-from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import (
+    file_mounts,
+    file_systems,
+    object_storage,
+    overrides,
+    pod_security,
+    pods,
+    probes,
+    registries,
+)
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -39,7 +48,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     for system in deployment.file_systems:
-        objects += _file_system(deployment, system)
+        objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     _check_names(objects)
@@ -75,8 +84,7 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
     }
     expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
     namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
-    # waited for, so that `destroy` ends when the namespace and all in it are gone
-    objects = [PlatformObject(NAMESPACE, namespace, wait=True)]
+    objects = [_namespace(deployment, namespace)]
     for manifest in more_objects:
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ServiceAccount":
@@ -85,6 +93,16 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
             kind = name.removeprefix(f"{deployment.mesh}-")
             objects.append(PlatformObject(f"platform:priority-{kind}", manifest))
     return objects
+
+
+def _namespace(deployment: Deployment, manifest: dict[str, Any]) -> PlatformObject:
+    """The namespace, which takes all in it with it when it is deleted: one that holds adopted claims stays. Of one that
+    somebody else made, only a label is ours."""
+    if deployment.namespace_is_given:
+        values = {"name": deployment.namespace, "environment": deployment.environment}
+        return PlatformObject(NAMESPACE, _one("namespace-label", "Namespace", values), patch=True)
+    # waited for, so that `destroy` ends when the namespace and all in it are gone
+    return PlatformObject(NAMESPACE, manifest, wait=True, retain=bool(deployment.adopted_claims))
 
 
 def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
@@ -146,7 +164,7 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     made = registry.platform(deployment.provider).storage.made_classes
     if made is None:
         return []
-    names = sorted({block.storage_class for block in deployment.blocks})
+    names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
         "provisioner": made.provisioner,
@@ -154,30 +172,6 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     }
     manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
-
-
-def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
-    static = system.service != "storage-class"
-    values = {
-        "name": system.name,
-        "namespace": deployment.namespace,
-        "labels": pods.common_labels(deployment),
-        "service": system.service,
-        "size": f"{system.size_gib}Gi",
-        "volume": f"{deployment.mesh}-{system.name}" if static else "",
-        "storage_class": "" if static else system.storage_class,
-    }
-    kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
-    *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
-    volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
-    # volumes made before had neither, and can't be given them: the API server allows no change
-    never_changed = ("spec.accessModes", "spec.csi.fsType")
-    objects = [PlatformObject(volume_name, volume, ignore_changes=never_changed) for volume in volumes]
-    needs = (NAMESPACE, *(item.name for item in objects))
-    # where a class binds only when the first pod comes, the provider does not wait for it
-    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
-    fixed = ("spec.resources.requests.storage",) if static else ()
-    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs, ignore_changes=fixed)]
 
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -189,7 +183,11 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         f"platform:priority-{workload.kind}",
         *(item.name for item in objects),
         *map(registries.logical_name, workload.image_pull_secrets),
-        *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
+        *(
+            file_systems.claim(system)
+            for system in deployment.file_systems
+            if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
+        ),
     ]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):

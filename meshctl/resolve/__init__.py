@@ -19,6 +19,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    existing_storage,
     mirror_notes,
     pools,
     roll_outs,
@@ -48,6 +49,7 @@ def resolve(
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
+    carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
@@ -111,6 +113,7 @@ def _deployment(
         endpoints=_endpoints(mesh),
         images=environment.images,
     )
+    deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})
     return pod_users.with_one_user(deployment)
 
 

@@ -220,7 +220,11 @@ def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
     """Kubernetes makes a claim for each pod of a StatefulSet, and for none of a Job."""
-    lasting = [mount.storage for mount in workload.mounts if mount.kind == "block" and not mount.ephemeral]
+    lasting = [
+        mount.storage
+        for mount in workload.mounts
+        if mount.kind == "block" and not (mount.ephemeral or mount.is_adopted)
+    ]
     if workload.kind not in ("training", "batch") or workload.replicas < 2 or not lasting:
         return None
     return Gap(
