@@ -207,7 +207,7 @@ items:
   metadata: {{name: acme-files, namespace: small}}
   spec: {{accessModes: [ReadWriteMany], storageClassName: {storage_class}, resources: {{requests: {{storage: 1Gi}}}}}}
 """
-CLASSES = {"dc1": "nfs", "coreweave": "shared-vast"}
+CLASSES = {"dc1": "nfs", "cw": "shared-vast"}
 SHARED = """\
   shared: {kind: filesystem, size: 1GiB, ephemeral: true}
   disk: {kind: block, size: 1GiB, ephemeral: true}
