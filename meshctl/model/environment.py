@@ -6,6 +6,7 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Union
@@ -19,6 +20,7 @@ from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider
 from meshctl.model.deployment import Toleration
 from meshctl.model.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
 from meshctl.model.mesh import Section
+from meshctl.model.nested import merged
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -40,6 +42,7 @@ def _extended_resource(text: str) -> str:
     return text
 
 
+ALL = "*"  # under `workloads`: every workload
 Prices = dict[Text, UsdPerHour]
 _Mirrors = dict[
     Annotated[str, AfterValidator(image_names.checked_beginning)],
@@ -189,6 +192,14 @@ class PlatformEnvironment(Section, EnvironmentSection):
     def pod_tolerations(self) -> tuple[Toleration, ...]:
         """What all pods tolerate beside what meshctl has them tolerate."""
         return ()
+
+    def overrides_of(self, workload: str) -> list[WorkloadOverrides]:
+        """What is said of all workloads, and then of this one, which wins."""
+        return [self.workloads[name] for name in (ALL, workload) if name in self.workloads]
+
+    def pod_fields(self, workload: str) -> dict[str, Any]:
+        """The fields that are merged into the spec of the workload's pods."""
+        return functools.reduce(merged, (each.pod for each in self.overrides_of(workload)), {})
 
     @classmethod
     def own_registry(cls, image: str) -> str:
