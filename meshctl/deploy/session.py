@@ -29,6 +29,7 @@ from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,
     given_fabrics,
+    pod_fields,
     preconditions,
     protection,
     running_pods,
@@ -170,6 +171,8 @@ class Session:
         with suppress(CredentialsError, UnreachableError):
             left = owned.result().resources_with_left_fields
             preconditions.check_change(deployment, state, self.environments, left)
+            if cluster is not None:
+                pod_fields.check(deployment, state)
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
@@ -213,6 +216,8 @@ class Session:
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = drift_check.read_ownership(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.resources_with_left_fields)
+        if self.command == "up":  # a migration must be able to stop what is up, and to go back to it
+            pod_fields.check(deployment, state)
         owned.refuse(self.command)
         checks_drift = self.refresh and bool(state.resources)
         drift = drift_check.refresh_state(run, deployment, state, owned) if checks_drift else DriftCheck()

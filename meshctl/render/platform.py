@@ -196,9 +196,18 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
+    runs = _runs(deployment, workload)
     with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
     return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+
+
+def _runs(deployment: Deployment, workload: Workload) -> PlatformObject:
+    return job(deployment, workload) if workload.is_job else server(deployment, workload)
+
+
+def workload_manifest(deployment: Deployment, workload: Workload) -> dict[str, Any]:
+    """What the workload's pods are made from: a Deployment, a StatefulSet or a Job."""
+    return _runs(deployment, workload).manifest
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
