@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, existing_claims, other_pods
+from meshctl.clients import clusters, existing_claims, existing_file_systems, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
@@ -74,7 +74,7 @@ class Project:
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
-        facts = self._with_existing_claims(environment, facts)
+        facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
         self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
@@ -84,6 +84,16 @@ class Project:
         names = frozenset(existing.claim for existing in storage.values() if existing.claim is not None)
         access = self.access(environment) if names else None
         return existing_claims.added(facts or Facts(), access, self.mesh.name, names) if access is not None else facts
+
+    def _with_existing_file_systems(self, environment: str, facts: Facts | None) -> Facts | None:
+        """The facts with the file systems that the environment adopts by their ids, where they have some."""
+        declared = self.environments.environments[environment]
+        ids = frozenset(each.file_system for each in declared.storage.values() if each.file_system is not None)
+        made = registry.platform(declared.provider).cluster.made
+        if not ids or made is None or not declared.has_file_system_ids:
+            return facts
+        observed = existing_file_systems.observed(made.profile(declared), declared.region or "", ids)
+        return (facts or Facts()).model_copy(update={"file_systems": observed})
 
     def access(self, environment: str) -> ClusterAccess | None:
         """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""

@@ -39,6 +39,14 @@ class NfsExport(Value):
     mount_options: tuple[str, ...] = ()
 
 
+class ExistingFileSystem(Value):
+    """A file system of a cloud that somebody else made: by its id, and by what a volume for it is mounted with."""
+
+    id: str
+    dns_name: str = ""  # Lustre
+    mount_name: str = ""  # Lustre
+
+
 class FileSystem(Value):
     """A shared file system: `service` says what carries it here."""
 
@@ -53,6 +61,7 @@ class FileSystem(Value):
     ephemeral: bool = False
     existing_claim: str = added_later("")  # "claim": one of somebody else; never created, resized or deleted by meshctl
     nfs: NfsExport | None = added_later(None)  # "nfs"
+    existing: ExistingFileSystem | None = added_later(None)  # one that the service has already
     price: Price
 
     @property
@@ -63,7 +72,7 @@ class FileSystem(Value):
     @property
     def is_adopted(self) -> bool:
         """Whether the files are somebody else's: meshctl uses them, and deletes none of them."""
-        return bool(self.existing_claim) or self.nfs is not None
+        return bool(self.existing_claim or self.nfs or self.existing)
 
 
 class Block(Value):

@@ -24,7 +24,7 @@ from meshctl.model.deployed_pools import (
     Taint,
     Toleration,
 )
-from meshctl.model.deployed_storage import Block, FileSystem, NfsExport, ObjectStore
+from meshctl.model.deployed_storage import Block, ExistingFileSystem, FileSystem, NfsExport, ObjectStore
 from meshctl.model.deployed_workloads import Before, Checkpoint, Health, Metrics, Mount, Workload, WorkloadKind
 from meshctl.model.value import Price, Value, added_later
 
@@ -40,6 +40,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "Endpoint",
+    "ExistingFileSystem",
     "Fabric",
     "FabricKind",
     "FileSystem",

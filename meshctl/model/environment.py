@@ -157,14 +157,21 @@ def _mount_option(text: str) -> str:
     return text
 
 
+def _file_system_id(text: str) -> str:
+    if not re.fullmatch(r"fs-[0-9a-f]{8,40}", text):
+        raise ValueError(f'"{text}" is not the id of a file system like fs-0123456789abcdef0')
+    return text
+
+
 class ExistingStorage(Section):
     """Storage that exists already: used, and never created, changed or deleted by meshctl. It is one of a bucket, a
-    claim in the mesh's namespace, and an NFS export, which `references` checks."""
+    claim in the mesh's namespace, an NFS export, and a file system of a cloud, which `references` checks."""
 
     bucket: Annotated[str, AfterValidator(_bucket_name)] | None = None
     claim: Annotated[str, AfterValidator(_claim_name)] | None = None
     nfs: Annotated[str, AfterValidator(_nfs_export)] | None = None
     mount_options: tuple[Annotated[str, AfterValidator(_mount_option)], ...] = ()
+    file_system: Annotated[str, AfterValidator(_file_system_id)] | None = None
 
 
 class PlatformEnvironment(Section, EnvironmentSection):
@@ -178,6 +185,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
     # the beginning of images' names -> where they are here
     images: Annotated[_Mirrors, AfterValidator(image_names.checked)] = Field(default_factory=dict)
     fabric: FabricSettings = FabricSettings()
+
+    @property
+    def has_file_system_ids(self) -> bool:
+        """Whether file systems of the platform have ids, by which it can be asked about them."""
+        return False
 
     @classmethod
     def problems(

@@ -133,7 +133,7 @@ def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
             problems.extend(missing(at, "storage", storage, declared))
             kind = declared.get(storage, {}).get("kind")
             problems.extend((at, message) for message in _existing_problems(existing, kind))
-            for key in ("bucket", "claim"):
+            for key in ("bucket", "claim", "fileSystem"):
                 value = existing.get(key)
                 if isinstance(value, str) and users.setdefault((key, value), storage) != storage:
                     problems.append(((*at, key), f'"{value}" is used for storage {users[key, value]}, too'))
@@ -145,6 +145,7 @@ _EXISTING = {
     "bucket": ("a bucket", ("object",)),
     "claim": ("a claim", ("filesystem", "block")),
     "nfs": ("an NFS export", ("filesystem",)),
+    "fileSystem": ("a file system", ("filesystem",)),
 }
 
 

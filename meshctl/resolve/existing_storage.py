@@ -20,7 +20,7 @@ from meshctl.words import pluralize
 _MANY: Final = "ReadWriteMany"
 _MANY_READ: Final = "ReadOnlyMany"
 _ONE_POD: Final = "ReadWriteOncePod"
-_PAID_BY_OWNER: Final = "it exists already: what it costs is its owner's business"
+PAID_BY_OWNER: Final = "it exists already: what it costs is its owner's business"
 _ROUNDING_GIB: Final = 0.001
 
 
@@ -59,7 +59,7 @@ def claimed(
             best, hint = fault
             return _gap(mesh, name, claim, best, hint)
     size = math.ceil(storage.size_gib)
-    price = Price(subject=f"storage/{name}", usd_per_hour=None, source=_PAID_BY_OWNER)
+    price = Price(subject=f"storage/{name}", usd_per_hour=None, source=PAID_BY_OWNER)
     if storage.kind == "block":
         return Block(
             name=name, size_gib=size, storage_class="", ephemeral=storage.ephemeral, existing_claim=claim, price=price
@@ -153,7 +153,7 @@ def exported(name: str, storage: mesh_model.Storage, export: str, mount_options:
         size_gib=math.ceil(storage.size_gib),
         ephemeral=storage.ephemeral,
         nfs=NfsExport(server=server.strip("[]"), path=f"/{path}", mount_options=mount_options),
-        price=Price(subject=f"storage/{name}", usd_per_hour=None, source=_PAID_BY_OWNER),
+        price=Price(subject=f"storage/{name}", usd_per_hour=None, source=PAID_BY_OWNER),
     )
 
 
@@ -206,5 +206,10 @@ def notes(file_systems: Iterable[FileSystem], blocks: Iterable[Block]) -> list[s
                 f"storage/{each.name}: adopted: the NFS export {each.nfs.server}:{each.nfs.path} is used; meshctl makes"
                 " the volume and the claim for it, and never changes what is in it; its server must let the nodes and"
                 " the user of the pods write"
+            )
+        elif isinstance(each, FileSystem) and each.existing is not None:
+            texts.append(
+                f"storage/{each.name}: adopted: the existing file system {each.existing.id} is used; meshctl makes what"
+                " leads to it, and never changes, tags, resizes or deletes it"
             )
     return texts

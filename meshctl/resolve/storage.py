@@ -21,7 +21,7 @@ from meshctl.model.deployment import Block, FileSystem, Gap, ObjectStore, Price
 from meshctl.model.observed import Facts
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform, StoreHost
-from meshctl.resolve import existing_storage, prices
+from meshctl.resolve import existing_file_systems, existing_storage, prices
 
 Addressing = Literal["auto", "path", "virtual"]
 
@@ -125,6 +125,11 @@ def _existing(place: Place, name: str, storage: mesh_model.Storage) -> Stored | 
     if existing.nfs is not None:
         system = existing_storage.exported(name, storage, existing.nfs, existing.mount_options)
         return Stored(system, f"adopted: NFS export {existing.nfs}")
+    if existing.file_system is not None:
+        if not place.environment.has_file_system_ids:
+            return existing_file_systems.not_here(name, existing.file_system)
+        adopted = existing_file_systems.adopted(name, storage, existing.file_system, place.facts)
+        return adopted if isinstance(adopted, Gap) else Stored(*adopted)
     return None
 
 

@@ -90,6 +90,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.storage.*.bucket": "other-weights",
     "environments.*.storage.*.claim": "other-files",
     "environments.*.storage.*.nfs": "nfs.acme.example:/other",
+    "environments.*.storage.*.fileSystem": "fs-0fedcba9876543210",
     "environments.*.storage.*.mountOptions": ["soft"],
     "environments.*.workloads.*.labels": {"cost-centre": "b"},
     "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
