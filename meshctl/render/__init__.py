@@ -5,7 +5,7 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     load_balancer(workload, …)      the name of the object that gives the workload's endpoints their address
     node_objects(deployment)        what makes or marks its nodes, by the platform
-    workload_manifest(workload, …)  the Deployment, StatefulSet or Job of one workload
+    workload_manifests(…, workload) what the pods of one workload are made from
     secrets(deployment)             the Secrets among them, and which late values they hold
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
@@ -15,12 +15,13 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
     held <logical name> <path>                   the live value of a field that another program owns, and that stays
+    up <logical name>                      set where the object is up already, for `PlatformObject.after`
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
-from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names
+from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names, up_name
 from meshctl.render.platform import (
     ENDPOINT,
     REVISION,
@@ -28,7 +29,7 @@ from meshctl.render.platform import (
     node_objects,
     platform_objects,
     secrets,
-    workload_manifest,
+    workload_manifests,
 )
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "node_objects",
     "platform_objects",
     "secrets",
-    "workload_manifest",
+    "up_name",
+    "workload_manifests",
 ]

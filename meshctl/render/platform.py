@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
@@ -16,6 +17,8 @@ from meshctl.platforms import registry
 from meshctl.render import (
     file_mounts,
     file_systems,
+    groups,
+    namespaces,
     object_storage,
     overrides,
     pod_security,
@@ -24,7 +27,9 @@ from meshctl.render import (
     registries,
 )
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
@@ -47,6 +52,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:
@@ -83,8 +89,8 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
         "priorities": [_priority(deployment, kind) for kind in kinds],
     }
     expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
-    namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
-    objects = [_namespace(deployment, namespace)]
+    own_namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
+    objects = [namespaces.namespace(deployment, NAMESPACE, own_namespace)]
     for manifest in more_objects:
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ServiceAccount":
@@ -93,16 +99,6 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
             kind = name.removeprefix(f"{deployment.mesh}-")
             objects.append(PlatformObject(f"platform:priority-{kind}", manifest))
     return objects
-
-
-def _namespace(deployment: Deployment, manifest: dict[str, Any]) -> PlatformObject:
-    """The namespace, which takes all in it with it when it is deleted: one that holds adopted claims stays. Of one that
-    somebody else made, only a label is ours."""
-    if deployment.namespace_is_given:
-        values = {"name": deployment.namespace, "environment": deployment.environment}
-        return PlatformObject(NAMESPACE, _one("namespace-label", "Namespace", values), patch=True)
-    # waited for, so that `destroy` ends when the namespace and all in it are gone
-    return PlatformObject(NAMESPACE, manifest, wait=True, retain=bool(deployment.adopted_claims))
 
 
 def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
@@ -195,19 +191,24 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         needs += [OBJECT_STORAGE_CONFIG] if object_storage.needs_config(deployment) else []
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
-        needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = _runs(deployment, workload)
-    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+        names = {block.storage_class for block in blocks if not block.is_adopted}
+        needs += [f"platform:storage-class-{name}" for name in sorted(names)]
+    running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
+    services = _services(deployment, workload, running)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
 
 
-def _runs(deployment: Deployment, workload: Workload) -> PlatformObject:
-    return job(deployment, workload) if workload.is_job else server(deployment, workload)
+def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    if workload.is_grouped:
+        return groups.group_objects(deployment, workload)
+    return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
-def workload_manifest(deployment: Deployment, workload: Workload) -> dict[str, Any]:
-    """What the workload's pods are made from: a Deployment, a StatefulSet or a Job."""
-    return _runs(deployment, workload).manifest
+def workload_manifests(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
+    """What the workload's pods are made from: a Deployment, a StatefulSet, a Job, or those of its groups."""
+    return [item.manifest for item in _running(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -268,6 +269,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        "set_name": workload.name,
+        "set_labels": pods.selector(deployment, workload),
+        "first_ordinal": 0,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
@@ -297,20 +301,22 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
-def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if runs.kind == "StatefulSet":
+    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    return [*objects, *_load_balancers(deployment, workload, runs)]
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
+    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    return [*objects, *_load_balancers(deployment, workload, needs)]
 
 
-def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
     """One for the workload's public endpoints and one for its internal ones, as far as it has such.
 
     An address that is reached from outside never turns into one that is not, as no platform can change that of a load
@@ -331,7 +337,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
             object_names.endpoint_service(workload.name, is_internal=is_internal),
             "load-balancer",
             ports,
-            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
         )
@@ -362,7 +368,7 @@ def _service(
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "selector": pods.selector(deployment, workload),
+        "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),

@@ -64,8 +64,17 @@ def _unknown_fields(client: Client, deployment: Deployment, workload: Workload) 
 def _refused_fields(client: Client, deployment: Deployment, workload: Workload) -> list[str]:
     """By a dry run, which changes nothing. The API server reads the object before it looks whether there is one of that
     name, or a namespace for it: any other answer is left to the preview."""
-    manifest = render.workload_manifest(deployment, workload)
-    path = _RESOURCES[manifest["kind"]].path(deployment.namespace)
+    manifests = render.workload_manifests(deployment, workload)
+    fields = (
+        _refused_fields_of(client, deployment.namespace, manifest)
+        for manifest in manifests
+        if manifest["kind"] in _RESOURCES
+    )
+    return list(dict.fromkeys(field for each in fields for field in each))
+
+
+def _refused_fields_of(client: Client, namespace: str, manifest: Mapping[str, Any]) -> list[str]:
+    path = _RESOURCES[manifest["kind"]].path(namespace)
     query = {**requests.writing(dry_run=True), **_STRICT}
     try:
         client.send(requests.create(path, _without_late_values(manifest), **query))
