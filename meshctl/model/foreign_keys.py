@@ -55,8 +55,8 @@ _ACCESS = "write `access: internal` or `access: public`, for some networks alone
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = (
-    "name a bucket in environments.yaml, `storage: {NAME: {bucket: BUCKET}}`; file systems and claims that exist are "
-    f"{_NOT_YET}"
+    "name what exists in environments.yaml: `storage: {NAME: {bucket: BUCKET}}`, `{NAME: {claim: CLAIM}}`,"
+    " `{NAME: {nfs: HOST:/EXPORT}}` or `{NAME: {fileSystem: fs-…}}`"
 )
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"

@@ -320,7 +320,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
         elif mount.kind == "local":
             all_volumes.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
-            all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
+            claim = _claim_of_file_system(deployment, mount.storage)
+            all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": claim}})
         elif mount.kind == "block":
             all_volumes += _block_volume(deployment, workload, mount)
     return all_volumes
@@ -336,8 +337,14 @@ def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     return shared
 
 
+def _claim_of_file_system(deployment: Deployment, name: str) -> str:
+    return next(system.claim for system in deployment.file_systems if system.name == name)
+
+
 def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> list[dict[str, Any]]:
     block = block_of(deployment, mount.storage)
+    if block.is_adopted:
+        return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": block.existing_claim}}]
     if block.ephemeral:  # lives and dies with its pod
         claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
@@ -360,9 +367,9 @@ def claim_spec(block: Block) -> dict[str, Any]:
 
 
 def lasting_blocks(deployment: Deployment, workload: Workload) -> list[Block]:
-    """The blocks that outlive the workload's pods."""
+    """The blocks that outlive the workload's pods, and that are made for each of them."""
     blocks = [block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
-    return [block for block in blocks if not block.ephemeral]
+    return [block for block in blocks if not (block.ephemeral or block.is_adopted)]
 
 
 def is_stateful(deployment: Deployment, workload: Workload) -> bool:

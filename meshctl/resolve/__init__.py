@@ -19,6 +19,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    existing_storage,
     group_notes,
     mirror_notes,
     monitors,
@@ -53,6 +54,7 @@ def resolve(
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
+    carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
@@ -124,6 +126,7 @@ def _deployment(
         has_group_controller=has_group_controller,
         images=environment.images,
     )
+    deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})
     return pod_users.with_one_user(deployment)
 
 

@@ -80,16 +80,17 @@ def hardware_name(model: str, share: str = "") -> str:
 
 
 def choose(
-    facts: Facts, mesh: str, wanted: Mapping[str, Wanted], tolerations: Callable[[Requirement], list[Rendered]]
+    facts: Facts, mesh: str, wanted: Mapping[str, Wanted], tolerations: Callable[[str, Requirement], list[Rendered]]
 ) -> Chosen:
     """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
 
     Nodes that carry the label of another mesh are left to it. A pool gets the first of its alternatives for which there
-    are enough nodes; one whose nodes it has already comes before all. `tolerations`: of the pods, by what they want.
+    are enough nodes; one whose nodes it has already comes before all. `tolerations`: of a pool's pods, by what they
+    want.
     """
     chosen = Chosen()
     candidates = {
-        pool: [_candidates(facts, mesh, pool, each, tolerations(each)) for each in want.alternatives]
+        pool: [_candidates(facts, mesh, pool, each, tolerations(pool, each)) for each in want.alternatives]
         for pool, want in wanted.items()
     }
     pool_labels = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
@@ -109,7 +110,7 @@ def choose(
         if enough is None:
             chosen.gaps.append(_gap(facts, mesh, pool, count, list(zip(candidates[pool], picks, strict=True))))
             continue
-        chosen.notes += occupied.notes(pool, picks[enough].nodes, tolerations(wanted[pool].alternatives[enough]))
+        chosen.notes += occupied.notes(pool, picks[enough].nodes, tolerations(pool, wanted[pool].alternatives[enough]))
         has_nodes_of_it = order[0] == enough and picks[enough].own > 0
         chosen.notes += alternatives.note(pool, wanted[pool].alternatives[: enough + 1], is_up=has_nodes_of_it)
     return chosen
