@@ -13,7 +13,16 @@ from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import (
+    compute_domains,
+    file_mounts,
+    object_storage,
+    overrides,
+    pod_security,
+    pods,
+    probes,
+    registries,
+)
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
@@ -186,6 +195,7 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += _block_claims(deployment, workload)
+    objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
@@ -291,7 +301,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": workload.name if workload.kind == "training" else "",
     }
     # not waited for: a job is done when its work is
-    manifest = overrides.applied(_one("job", "Job", values), workload)
+    made = compute_domains.with_channel(_one("job", "Job", values), deployment, workload)
+    manifest = overrides.applied(made, workload)
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 

@@ -59,6 +59,7 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
+        *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
@@ -77,7 +78,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
-            *(racks.notes(deployment, catalog, facts) if deployment else ()),
+            *racks.notes(carried, made.made, platform.name, catalog, facts),
             *(
                 note
                 for each in carried
