@@ -85,7 +85,7 @@ _WORDS: Final = Words(
 )
 
 KUBERNETES: Final = Platform(
-    interface=1,
+    interface=2,
     name="kubernetes",
     environment=KubernetesEnvironment,
     cluster=given.CLUSTER,
@@ -125,6 +125,7 @@ KUBERNETES: Final = Platform(
     load_balancers=LoadBalancers(public={}, internal={}),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
+    preflight=None,
     declare=given.declare,
 )
 

@@ -76,6 +76,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.capacity.blocks.*.zone": "us-east-1b",
     "environments.*.kubernetes.version": "1.34",
     "environments.*.kubernetes.publicAccessCidrs": ["203.0.113.0/24"],
+    "environments.*.kubernetes.admins": ["arn:aws:iam::123456789012:role/platform"],
     "environments.*.kubernetes.kubeconfig": "other-kubeconfig",
     "environments.*.kubernetes.context": "other",
     "environments.*.objectStorage.endpoint": "https://s3.other.example",
