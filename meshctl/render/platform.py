@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
@@ -16,6 +17,7 @@ from meshctl.platforms import registry
 from meshctl.render import (
     compute_domains,
     file_mounts,
+    groups,
     object_storage,
     overrides,
     pod_security,
@@ -23,6 +25,7 @@ from meshctl.render import (
     probes,
     registries,
 )
+from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
@@ -194,7 +197,7 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
-    objects += _block_claims(deployment, workload)
+    objects += block_claims(deployment, workload, NAMESPACE)
     objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
     needs = [
         NAMESPACE,
@@ -211,11 +214,17 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    services = _services(deployment, workload, with_needs)
+    running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
+    services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    return [*objects, with_needs, *services, *_budget(deployment, workload), *monitors]
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+
+
+def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    if workload.is_grouped:
+        return groups.group_objects(deployment, workload)
+    return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -238,30 +247,6 @@ def _workload_files(deployment: Deployment, workload: Workload) -> list[Platform
     return [PlatformObject(f"workload/{workload.name}:files", manifest, depends_on=(NAMESPACE,))]
 
 
-def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """One claim for each lasting block of a job. A job of several pods can't have a lasting one for each."""
-    if pods.is_stateful(deployment, workload):
-        return []
-    objects = []
-    for block in pods.lasting_blocks(deployment, workload):
-        if workload.replicas > 1:
-            raise MeshError(
-                f"workload {workload.name} can't keep the block storage {block.name}",
-                why=f"it is a {workload.kind} job of {workload.replicas} pods; Kubernetes gives jobs no claim per pod",
-                hint=f"use `kind: filesystem` for storage.{block.name}; or `ephemeral: true` if it may be lost",
-            )
-        values = {
-            "name": object_names.job_claim(workload.name, block.name),
-            "namespace": deployment.namespace,
-            "labels": pods.labels(deployment, workload),
-            "claim": pods.claim_spec(block),
-        }
-        manifest = _one("block-claim", "PersistentVolumeClaim", values)
-        name = f"storage/{block.name}:claim-{workload.name}"
-        objects.append(PlatformObject(name, manifest, wait=True, depends_on=(NAMESPACE,)))
-    return objects
-
-
 def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     """The Deployment or StatefulSet of an inference or service workload, without what it depends on."""
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
@@ -276,6 +261,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        "set_name": workload.name,
+        "set_labels": pods.selector(deployment, workload),
+        "first_ordinal": 0,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
@@ -306,20 +294,22 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
-def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if runs.kind == "StatefulSet":
+    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    return [*objects, *_load_balancers(deployment, workload, runs)]
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
+    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    return [*objects, *_load_balancers(deployment, workload, needs)]
 
 
-def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
     """One for the workload's public endpoints and one for its internal ones, as far as it has such.
 
     An address that is reached from outside never turns into one that is not, as no platform can change that of a load
@@ -340,7 +330,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
             object_names.endpoint_service(workload.name, is_internal=is_internal),
             "load-balancer",
             ports,
-            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
         )
@@ -371,7 +361,7 @@ def _service(
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "selector": pods.selector(deployment, workload),
+        "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),

@@ -17,6 +17,10 @@ from meshctl.model.served_apis import COMPUTE_DOMAIN
 from meshctl.platforms import registry
 from meshctl.resolve.machines import same_model
 
+_OWN_CLAIM = (
+    "a ComputeDomain of yours can be named in environments.yaml, `pod: {resourceClaims: [{name: nvlink,"
+    " resourceClaimTemplateName: NAME}], containers: [{name: main, resources: {claims: [{name: nvlink}]}}]}`"
+)
 _LEAVE_OUT = "leave `nvlink` out of the fabric: NCCL then uses the network between nodes"
 
 
@@ -33,27 +37,36 @@ def gaps(
     for workload in workloads:
         if workload.pool in asking and nvlink.is_gang(workload):
             yield from _too_large(workload, asking[workload.pool], provider, catalog, facts)
+        elif workload.pool in asking and workload.is_grouped and workload.accelerators:
+            yield Gap(
+                subject=f"workload/{workload.name}",
+                wanted="NVLink between the nodes of a replica",
+                best="it is for training in this version",
+                hint=f"{_LEAVE_OUT}; {_OWN_CLAIM}",
+            )
 
 
 def notes(
     workloads: Iterable[Workload], pools: Iterable[Pool], provider: str, catalog: Catalog, facts: Facts | None
 ) -> Iterator[str]:
     by_name = {pool.name: pool for pool in pools}
-    for workload in filter(nvlink.is_gang, workloads):
+    for workload in workloads:
         pool = by_name.get(workload.pool)
-        if pool is None or not _is_of_a_rack(pool, provider, catalog):
+        is_gang = nvlink.is_gang(workload)
+        if pool is None or not (is_gang or (workload.is_grouped and workload.accelerators)):
             continue
-        if nvlink.is_asked_for(pool):
-            if facts is None:
-                yield (
-                    f"workload/{workload.name}: NVLink between its nodes takes NVIDIA's DRA driver in the cluster,"
-                    " whose ComputeDomain is looked for at `plan`"
-                )
-        elif "resourceClaims" not in workload.pod:
+        if not _is_of_a_rack(pool, provider, catalog) or "resourceClaims" in workload.pod:
+            continue
+        if not nvlink.is_asked_for(pool):
+            way_out = "`nvlink: rack` in the pool's fabric gives them one" if is_gang else _OWN_CLAIM
             yield (
                 f"workload/{workload.name}: the nodes of a rack share NVLink, which its pods don't use without an IMEX"
-                " channel: NCCL takes the network between nodes. Where the cluster has NVIDIA's DRA driver,"
-                " `nvlink: rack` in the pool's fabric gives them one"
+                f" channel: NCCL takes the network between nodes. Where the cluster has NVIDIA's DRA driver, {way_out}"
+            )
+        elif facts is None:
+            yield (
+                f"workload/{workload.name}: NVLink between its nodes takes NVIDIA's DRA driver in the cluster,"
+                " whose ComputeDomain is looked for at `plan`"
             )
 
 

@@ -27,6 +27,7 @@ class Image:
 KNOWN: tuple[Image, ...] = (
     Image("vllm/vllm-openai:*", module="meshctl.lab.images.openai_server"),
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
+    Image("ghcr.io/acme/gang-server:*", module="meshctl.lab.images.gang_server"),
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer"),
     Image("rclone/rclone:*", program="rclone"),
 )
@@ -37,8 +38,12 @@ REGEX = (
     + "|".join(re.escape(image.pattern.split(":")[0]) for image in KNOWN)
     + f")(:|@|$)|:{MISSING_TAG}$"
 )
-# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`
-JQ_ALL_KNOWN = f'.spec.containers | map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
+# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`. Of all containers, as the runner looks
+# at them: a pod with one that the lab can't run is simulated as a whole.
+JQ_ALL_KNOWN = (
+    "[.spec.initContainers[]?, .spec.containers[]] | "
+    f'map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
+)
 
 
 def runnable(image: str) -> Image | None:

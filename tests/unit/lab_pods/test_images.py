@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from meshctl.lab import images
 from meshctl.lab.images import openai_server
+from meshctl.lab.pods import runner
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,7 @@ from meshctl.lab.images import openai_server
         ("docker.io/vllm/vllm-openai:v0.11.0", "meshctl.lab.images.openai_server"),
         ("ghcr.io/acme/train:1.4", "meshctl.lab.images.trainer"),
         ("ghcr.io/acme/grpc-server:1", "meshctl.lab.images.grpc_server"),
+        ("ghcr.io/acme/gang-server:1.0", "meshctl.lab.images.gang_server"),
         ("ghcr.io/acme/train", "meshctl.lab.images.trainer"),
         ("nginx:1.29", None),
         ("ghcr.io/acme/train-other:1", None),
@@ -61,3 +64,34 @@ def test_nothing_is_healthy_before_the_weights_are_read() -> None:
     assert openai_server.respond("/health", b"", loaded)[0] == 200
     assert openai_server.respond("/v1/models", b"", loaded)[1]["data"][0]["bytes"] == 3
     assert openai_server.respond("/v1/completions", b"{", loaded)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        (["serve", "acme/llama", "--tensor-parallel-size", "8"], "acme/llama"),
+        (["/m", "--port", "1"], "/m"),
+        (["--seed", "1", "s3://b/m"], "s3://b/m"),
+        (["--tensor-parallel-size", "8"], "/models"),
+        ([], "/models"),
+    ],
+)
+def test_the_model_of_the_arguments(arguments: list[str], model: str) -> None:
+    assert openai_server.model_of(arguments) == model
+
+
+def test_the_name_of_a_model_hub_stands_for_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert openai_server.load("acme/llama").files == 1
+    assert openai_server.load("acme/llama").sha256 != openai_server.load("acme/other").sha256
+    for missing in ("/nowhere/llama", "acme/llama/v1"):
+        with pytest.raises(FileNotFoundError):
+            openai_server.load(missing)
+
+
+def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:
+    """Else a pod with a known image and a step of an unknown one before it is nobody's, and stays Pending."""
+    known, unknown = "vllm/vllm-openai:v0.11.0", "python:3.11-slim"
+    pod = {"spec": {"nodeName": "n", "initContainers": [{"image": unknown}], "containers": [{"image": known}]}}
+    assert not runner.is_ours(pod)
+    assert images.JQ_ALL_KNOWN.startswith("[.spec.initContainers[]?, .spec.containers[]] | ")

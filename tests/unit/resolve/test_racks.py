@@ -79,6 +79,17 @@ def test_nodes_that_share_no_nvlink_and_single_pods_have_no_such_note() -> None:
     assert channel_notes(placed(18, RACKS, ranks=1)) == []
 
 
+def test_a_group_of_pods_on_racks_is_told_how_to_name_a_claim() -> None:
+    group = {**gang(9)["t"], "kind": "inference", "replicas": 2}
+    (note,) = channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": group}))
+    assert "a ComputeDomain of yours can be named in environments.yaml" in note
+    single = {**group, "nodes": 1, "replicas": 18}
+    assert channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": single})) == []
+    asking = {"p": {**GB200, "nodes": 18, "fabric": "f"}}
+    missing = gap(resolved(asking, RACKS, fabrics={"f": NVLINK}, workloads={"t": group}), "workload/t")
+    assert missing.best == "it is for training in this version"
+
+
 # NVLink between the nodes of a gang
 
 
