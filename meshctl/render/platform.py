@@ -15,10 +15,16 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+<<<<<<< HEAD
     file_mounts,
     file_systems,
     groups,
     namespaces,
+=======
+    compute_domains,
+    file_mounts,
+    groups,
+>>>>>>> devices
     object_storage,
     overrides,
     pod_security,
@@ -26,6 +32,10 @@ from meshctl.render import (
     probes,
     registries,
 )
+<<<<<<< HEAD
+=======
+from meshctl.render.block_claims import block_claims
+>>>>>>> devices
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
@@ -172,7 +182,8 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
-    objects += _block_claims(deployment, workload)
+    objects += block_claims(deployment, workload, NAMESPACE)
+    objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
@@ -231,30 +242,6 @@ def _workload_files(deployment: Deployment, workload: Workload) -> list[Platform
     return [PlatformObject(f"workload/{workload.name}:files", manifest, depends_on=(NAMESPACE,))]
 
 
-def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """One claim for each lasting block of a job. A job of several pods can't have a lasting one for each."""
-    if pods.is_stateful(deployment, workload):
-        return []
-    objects = []
-    for block in pods.lasting_blocks(deployment, workload):
-        if workload.replicas > 1:
-            raise MeshError(
-                f"workload {workload.name} can't keep the block storage {block.name}",
-                why=f"it is a {workload.kind} job of {workload.replicas} pods; Kubernetes gives jobs no claim per pod",
-                hint=f"use `kind: filesystem` for storage.{block.name}; or `ephemeral: true` if it may be lost",
-            )
-        values = {
-            "name": object_names.job_claim(workload.name, block.name),
-            "namespace": deployment.namespace,
-            "labels": pods.labels(deployment, workload),
-            "claim": pods.claim_spec(block),
-        }
-        manifest = _one("block-claim", "PersistentVolumeClaim", values)
-        name = f"storage/{block.name}:claim-{workload.name}"
-        objects.append(PlatformObject(name, manifest, wait=True, depends_on=(NAMESPACE,)))
-    return objects
-
-
 def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     """The Deployment or StatefulSet of an inference or service workload, without what it depends on."""
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
@@ -297,7 +284,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": workload.name if workload.kind == "training" else "",
     }
     # not waited for: a job is done when its work is
-    manifest = overrides.applied(_one("job", "Job", values), workload)
+    made = compute_domains.with_channel(_one("job", "Job", values), deployment, workload)
+    manifest = overrides.applied(made, workload)
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 

@@ -62,6 +62,7 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
+        *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
     is_kept = facts is not None and served_apis.LEADER_WORKER_SET in facts.served_apis
@@ -84,7 +85,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
-            *(racks.notes(deployment, catalog, facts) if deployment else ()),
+            *racks.notes(carried, made.made, platform.name, catalog, facts),
             *(
                 note
                 for each in carried

@@ -152,20 +152,14 @@ def _pick(
     any_model = requirement.gpus and not requirement.models
     models = dict.fromkeys(node.gpu_model for node in free) if any_model else requirement.models
     groups = [[node for node in free if _answers(node, model)] for model in models] or [free]
-    if requirement.placement == "cluster":
-        groups = [nodes for group in groups for nodes in (*_by_nvlink_domain(group), group)]
+    if requirement.placement == "cluster" or requirement.nvlink:
+        groups = [nodes for group in groups for nodes in (*racks.by_nvlink_domain(group), group)]
     groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
     groups += _by_resource(free) if requirement.gpus else [free]
     if requirement.share:  # some nodes have a resource for it, and some show slices as GPUs
         groups = [nodes for group in groups for nodes in _by_resource(group)]
     picked = next((group for group in groups if len(group) >= count), groups[-1]) if len(own) < count else free
     return tuple(sorted(picked[:count], key=lambda node: node.name))
-
-
-def _by_nvlink_domain(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
-    """Nodes of a rack, say: those that share NVLink."""
-    domains = sorted({node.labels[racks.NVLINK_DOMAIN] for node in nodes if racks.NVLINK_DOMAIN in node.labels})
-    return [[node for node in nodes if node.labels.get(racks.NVLINK_DOMAIN) == domain] for domain in domains]
 
 
 def _by_resource(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:

@@ -249,7 +249,14 @@ def _pool_of_nodes(
 def _machine_fabric(
     name: str | None, mesh: mesh_model.Mesh, environment: PlatformEnvironment, machine: Machine
 ) -> Fabric | None:
-    return fabric.of_machine(name, mesh.fabrics[name], machine, environment.fabric.env) if name else None
+    if not name:
+        return None
+    wanted = mesh.fabrics[name]
+    return _with_nvlink(fabric.of_machine(name, wanted, machine, environment.fabric.env), wanted)
+
+
+def _with_nvlink(made: Fabric, wanted: mesh_model.Fabric) -> Fabric:
+    return made.model_copy(update={"nvlink": wanted.nvlink}) if wanted.nvlink else made
 
 
 def _cluster_fabric(
@@ -259,4 +266,8 @@ def _cluster_fabric(
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
     declared = registry.platform(environment.provider).fabric.declared(environment)
-    return given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes) if name else None
+    return (
+        _with_nvlink(given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes), mesh.fabrics[name])
+        if name
+        else None
+    )
