@@ -26,12 +26,13 @@ Report = Callable[[str, str, str], None]  # (event type, reason, message)
 
 @dataclass(frozen=True)
 class Program:
-    """What to execute: `mounts` are (source, path inside, read only)."""
+    """What to execute: `mounts` are (source, path inside, read only); `empty` are folders of this start alone."""
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
     mounts: list[tuple[str, str, bool]]
+    empty: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -91,6 +92,7 @@ class Container:
                 hostname=self.program.env["HOSTNAME"],
                 root=str(self.folder / "root"),
                 mounts=self.program.mounts,
+                empty=self.program.empty,
             )
         self.process = process
         try:

