@@ -13,17 +13,24 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from meshctl.lab.images.gang_launch import Launch
 
 RETRY_S: Final = 0.2
-LEAVE_S: Final = 60.0  # how long a rank that is done waits for the others, as torchrun's exit barrier
+LEAVE_S: Final = 60.0  # how long rank 0, when it is done, waits for the others, as torchrun's exit barrier
 
 
 class GangError(Exception):
     """The gang did not come together, or lost one of its ranks."""
+
+
+class Watcher(Protocol):
+    """Who is told of the other ranks, each time with a reason in words."""
+
+    def lost(self, reason: str) -> None: ...
+
+    def left(self, reason: str) -> None: ...
 
 
 class Store:
@@ -63,8 +70,10 @@ class Store:
                 _say(connection, {"refused": refusal})
                 return
             rank = int(first["rank"])
-            while _read(lines).get("done"):
-                self._leave(rank)
+            last = _read(lines)
+            if last.get("done"):
+                self._leave(rank, is_told=bool(last.get("told")))
+                _read(lines)  # until it has gone
             self._lost(rank)
 
     def _join(self, first: dict[str, Any], connection: socket.socket) -> str:
@@ -82,9 +91,11 @@ class Store:
                 self._tell({"go": True})
         return ""
 
-    def _leave(self, rank: int) -> None:
+    def _leave(self, rank: int, *, is_told: bool) -> None:
         with self.lock:
             self.done.add(rank)
+            if is_told:
+                self._tell({"left": rank})
             if len(self.done) == self.ranks:
                 self._tell({"released": True})
 
@@ -135,18 +146,18 @@ class Member:
             f"within {timeout_s:g} s: {last}"
         )
 
-    def watch(self, lost: Callable[[str], None]) -> None:
-        """Call `lost` when another rank is gone, or the store, before everybody is done."""
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` when another rank has left, or is gone, or the store, before everybody is done."""
         if self.connection:
             self.connection.settimeout(None)
-            threading.Thread(target=self._watch, args=(lost,), daemon=True).start()
+            threading.Thread(target=self._watch, args=(watcher,), daemon=True).start()
 
-    def leave(self) -> None:
-        """Say that this rank is done. Rank 0, which keeps the store, waits for the others."""
+    def leave(self, *, is_told: bool) -> None:
+        """Say that this rank is done: by itself, when rank 0 waits for the others, or since it was told to end."""
         self.is_done = True
         if self.connection:
-            _say(self.connection, {"done": True})
-            if self.launch.rank == 0:
+            _say(self.connection, {"done": True, "told": is_told})
+            if self.launch.rank == 0 and not is_told:
                 self.released.wait(LEAVE_S)
 
     def close(self) -> None:
@@ -162,15 +173,17 @@ class Member:
         _say(self.connection, {"rank": launch.rank, "ranks": launch.ranks})
         self.lines = self.connection.makefile("r")
 
-    def _watch(self, lost: Callable[[str], None]) -> None:
-        message = _read(self.lines)
+    def _watch(self, watcher: Watcher) -> None:
+        lines = self.lines
+        message = _read(lines)
+        while "left" in message:
+            watcher.left(f"rank {message['left']} was told to end")
+            message = _read(lines)
         self.released.set()
         if message.get("released") or self.is_done:
             return
-        if "lost" in message:
-            lost(f"rank {message['lost']} is gone")
-        else:
-            lost("rank 0, which keeps the store, is gone")
+        lost = f"rank {message['lost']}" if "lost" in message else "rank 0, which keeps the store,"
+        watcher.lost(f"{lost} is gone")
 
 
 def _read(lines: Any) -> dict[str, Any]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+import psutil
 import pytest
 
-from meshctl.lab.images import gang
+from meshctl.lab.images import commands, gang
 from meshctl.lab.images.gang_launch import Launch, read
-from tests.waiting import wait_until
+from tests.waiting import end, wait_until
 
 TORCHRUN = "torchrun --nnodes=2 --node-rank=1 --master-addr=pretrain-0.pretrain --nproc-per-node=8 train.py --nnodes 7"
 
@@ -48,6 +53,64 @@ def test_a_rank_beyond_its_gang_is_refused() -> None:
         read(["torchrun", "--nnodes", "2", "--node-rank", "2", "x.py"], {})
 
 
+class Rank:
+    """A launcher as a process, with a trainer that has no store and makes a step each 10 ms."""
+
+    def __init__(self, rank: int, port: int, folder: Path, *words: str) -> None:
+        launcher = ["torchrun", "--nnodes=2", f"--node-rank={rank}", f"--master-port={port}", "train.py", *words]
+        command = [sys.executable, "-m", commands.__name__, *launcher, "--step-seconds", "0.01"]
+        self.log = folder / f"{port}-{rank}.log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MESH_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def has_said(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+
+@pytest.fixture
+def ranks(tmp_path: Path) -> Iterator[Callable[..., list[Rank]]]:
+    started: list[Rank] = []
+
+    def start(*words: str) -> list[Rank]:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        gang_of_two = [Rank(rank, port, tmp_path, *words) for rank in (0, 1)]
+        started.extend(gang_of_two)
+        return gang_of_two
+
+    yield start
+    for rank in started:
+        end(rank.process)
+
+
+def test_a_gang_trains_to_its_end(ranks: Callable[..., list[Rank]]) -> None:
+    started = ranks("--steps", "3")
+    assert [rank.process.wait(60) for rank in started] == [0, 0]
+    assert all(rank.has_said("all 2 ranks have joined") and rank.has_said("finished at step 3") for rank in started)
+
+
+def test_a_rank_that_is_killed_ends_the_other_and_one_that_is_told_to_end_does_not(
+    ranks: Callable[..., list[Rank]],
+) -> None:
+    first, second = ranks()
+    wait_until(lambda: first.has_said("\nstep 3\n") and second.has_said("\nstep 3\n"))
+    second.process.terminate()
+    assert second.process.wait(60) == 0
+    assert second.has_said("stopped at step")
+    assert first.process.poll() is None, "it is about to be told, too"
+    first.process.terminate()
+    assert first.process.wait(60) == 0
+    first, second = ranks()
+    wait_until(lambda: first.has_said("\nstep 3\n") and second.has_said("\nstep 3\n"))
+    children = psutil.Process(second.process.pid).children()
+    second.process.kill()
+    for child in children:
+        child.kill()
+    assert first.process.wait(60) == 1
+    assert first.has_said("rank 1 is gone: this rank ends, too")
+
+
 @pytest.fixture
 def store() -> Iterator[gang.Store]:
     made = gang.Store(2, "127.0.0.1", 0)
@@ -66,6 +129,20 @@ def member(store: gang.Store) -> Iterator[Callable[[int], gang.Member]]:
     yield make
     for each in made:
         each.close()
+
+
+@dataclass
+class Reasons:
+    """What a rank hears of the others."""
+
+    gone: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+    def lost(self, reason: str) -> None:
+        self.gone.append(reason)
+
+    def left(self, reason: str) -> None:
+        self.ended.append(reason)
 
 
 def joining(member: gang.Member) -> threading.Thread:
@@ -102,11 +179,11 @@ def test_a_rank_that_dies_ends_the_others(store: gang.Store, member: Callable[[i
     waiting = joining(first)
     second.join(30)
     waiting.join(30)
-    reasons: list[str] = []
-    first.watch(reasons.append)
+    reasons = Reasons()
+    first.watch(reasons)
     second.close()
-    wait_until(lambda: reasons)
-    assert reasons == ["rank 1 is gone"]
+    wait_until(lambda: reasons.gone)
+    assert reasons.gone == ["rank 1 is gone"]
 
 
 def test_ranks_that_are_done_end_nobody(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
@@ -114,15 +191,28 @@ def test_ranks_that_are_done_end_nobody(store: gang.Store, member: Callable[[int
     waiting = joining(first)
     second.join(30)
     waiting.join(30)
-    reasons: list[str] = []
-    first.watch(reasons.append)
-    second.watch(reasons.append)
-    second.leave()
+    reasons = Reasons()
+    first.watch(reasons)
+    second.watch(reasons)
+    second.leave(is_told=False)
     wait_until(lambda: 1 in store.done)
     second.close()
-    first.leave()
+    first.leave(is_told=False)
     assert first.released.is_set()
-    assert reasons == []
+    assert (reasons.gone, reasons.ended) == ([], [])
+
+
+def test_a_rank_that_is_told_to_end_is_not_dead(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
+    first, second = member(0), member(1)
+    waiting = joining(first)
+    second.join(30)
+    waiting.join(30)
+    reasons = Reasons()
+    first.watch(reasons)
+    second.leave(is_told=True)
+    second.close()
+    wait_until(lambda: reasons.ended)
+    assert (reasons.gone, reasons.ended) == ([], ["rank 1 was told to end"])
 
 
 def test_ranks_that_expect_another_gang_are_refused(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
