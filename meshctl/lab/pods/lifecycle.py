@@ -24,6 +24,7 @@ from meshwire.kubernetes.async_client import AsyncClient
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
 RETRY_S = 0.5
+SCRATCH = ("/tmp",)  # noqa: S108 (where scripts of such images put what they fetch and make)
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
 
 
@@ -167,8 +168,9 @@ class PodRun:
         mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
         mounts += self._commands(spec["name"], image)
         argv = images.argv(image, command, args, sys.executable)
-        empty = [image.folder] if image.folder else []
-        return Program(argv, values, spec.get("workingDir") or image.folder or "/", mounts, empty)
+        folder = spec.get("workingDir") or image.folder or "/"
+        empty = (image.folder,) if image.folder else ()
+        return Program(argv, values, folder, mounts, empty, SCRATCH if image.commands else ())
 
     def _commands(self, container: str, image: images.Image) -> list[tuple[str, str, bool]]:
         """The image's own programs, where a shell finds them."""

@@ -20,6 +20,7 @@ def started(
     *mounts: tuple[Path, str, bool],
     argv: tuple[str, ...] = ("/bin/pwd",),
     empty: tuple[str, ...] = (),
+    scratch: tuple[str, ...] = (),
 ) -> Any:
     spec = {
         "argv": argv,
@@ -30,6 +31,7 @@ def started(
         "root": str(folder / "root"),
         "mounts": [[str(source), path, read_only] for source, path, read_only in mounts],
         "empty": empty,
+        "scratch": scratch,
     }
     file = folder / "spec.json"
     file.write_text(json.dumps(spec))
@@ -71,3 +73,12 @@ def test_a_folder_of_the_image_is_empty_at_every_start_unless_something_is_mount
     volume.mkdir()
     assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == ""
     assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == "kept\n"
+
+
+def test_what_is_written_to_a_scratch_folder_of_the_machine_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "kept").write_text("")
+    script = ("/bin/sh", "-c", f"cd {tmp_path}/scratch; mkdir made; ls")
+    for _ in range(2):
+        found = started(tmp_path, "/", argv=script, scratch=(f"{tmp_path}/scratch",))
+        assert (found.stdout, found.stderr) == ("kept\nmade\n", "")
