@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
+from meshctl.model import served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
@@ -49,11 +50,23 @@ def uid(cluster: ClusterAccess) -> str:
 
 
 def facts(cluster: ClusterAccess) -> Facts:
-    """Nodes and storage classes of an existing cluster."""
+    """Nodes and storage classes of an existing cluster, and which APIs it serves beside those of every cluster."""
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-    return Facts(nodes=nodes, storage_classes=classes)
+        served = tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
+    return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
+
+
+def _is_served(client: Client, api: str) -> bool:
+    """`api`: `group/version/Kind`. A user whom nobody let ask (403) is taken to be in a cluster without it."""
+    api_version, _, kind = api.rpartition("/")
+    try:
+        return kind in client.kinds(api_version)
+    except ApiError as error:
+        if error.status in (403, 404):
+            return False
+        raise
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:

@@ -37,8 +37,11 @@ class Health(Value):
 
 
 class Metrics(Value):
+    """`pod_monitor`: whether the cluster's Prometheus operator is told of the pods."""
+
     port: str
     path: str
+    pod_monitor: bool = added_later(False)
 
 
 class Before(Value):

@@ -102,6 +102,7 @@ class Cluster(Value):
     version: str = ""  # EKS
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
+    admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""
 

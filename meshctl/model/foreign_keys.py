@@ -13,6 +13,7 @@ Path = tuple[str | int, ...]
 _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
+_GPUS = "write `accelerators: 1`, or `accelerators: all` for those of a whole node"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
 _HEALTH = (
     "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
@@ -198,10 +199,10 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
     },
     ("workloads", "*"): _OF_WORKLOAD,
     ("workloads", "*", "resources"): {
-        "gpu": "write `accelerators: 1`",
-        "gpus": "write `accelerators: 1`",
+        "gpu": _GPUS,
+        "gpus": _GPUS,
         "limits": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
-        "nvidia.com/gpu": "write `accelerators: 1`",
+        "nvidia.com/gpu": _GPUS,
         "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
     },
     ("workloads", "*", "mounts", "*"): {
@@ -225,6 +226,7 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
 }
 
 _VALUES: Mapping[Path, Mapping[str, str]] = {
+    ("workloads", "*", "replicas"): {"0": "leave the workload out where it is to have no pods"},
     ("storage", "*", "kind"): {
         "bucket": "object",
         "disk": "block",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
+GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 

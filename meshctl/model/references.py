@@ -164,6 +164,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        yield from _all_of_none(mesh, workload, at)
         yield from _closed_to_user(workload, at)
         yield from _file_paths(workload, at)
         ports = _mapping(workload.get("ports"))
@@ -186,6 +187,14 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
         yield (*at, "nodes"), f"{message} nodes is not in this version"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
+
+
+def _all_of_none(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    pool = _mapping(_mapping(mesh.get("pools")).get(str(workload.get("pool"))))
+    section, key = "resources", "accelerators"
+    if _mapping(workload.get(section)).get(key) == "all" and pool and "accelerator" not in pool:
+        message = f'the nodes of pool "{workload["pool"]}" have none; give it an `accelerator`, or leave this out'
+        yield (*at, section, key), message
 
 
 def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:

@@ -15,7 +15,9 @@ from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
 from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
@@ -38,6 +40,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:
@@ -200,7 +203,9 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
     with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+    services = _services(deployment, workload, with_needs)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, with_needs, *services, *_budget(deployment, workload), *monitors]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:

@@ -127,11 +127,11 @@ def scrape_annotations(workload: Workload) -> dict[str, str]:
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(workload.ports[workload.metrics.port]),
         "prometheus.io/path": workload.metrics.path,
-        **({"prometheus.io/scheme": "https"} if _speaks_https(workload, workload.metrics.port) else {}),
+        **({"prometheus.io/scheme": "https"} if speaks_https(workload, workload.metrics.port) else {}),
     }
 
 
-def _speaks_https(workload: Workload, port: str) -> bool:
+def speaks_https(workload: Workload, port: str) -> bool:
     """As far as the mesh says: of the port that is asked for health."""
     health = workload.health
     return health is not None and health.port == port and health.protocol == "https"
@@ -195,7 +195,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[pool.gpu_resource] = str(workload.accelerators)
+        devices[pool.device_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)

@@ -20,9 +20,12 @@ from meshctl.resolve import (
     allocatable,
     endpoint_notes,
     mirror_notes,
+    monitors,
     pools,
+    racks,
     roll_outs,
     storage,
+    whole_nodes,
     workload_notes,
     workloads,
 )
@@ -43,7 +46,8 @@ def resolve(
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = workloads.resolve(mesh, environment)
+    carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
+    carried = monitors.with_monitors(carried, facts)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -73,6 +77,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
+            *(racks.notes(deployment, catalog, facts) if deployment else ()),
             *(
                 note
                 for each in carried

@@ -102,7 +102,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
-        accelerators=resources.accelerators,
+        accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
         health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,

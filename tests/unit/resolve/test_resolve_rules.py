@@ -474,6 +474,13 @@ def test_offline_an_existing_cluster_is_taken_to_have_storage_classes() -> None:
     assert gap(resolved({"p": {"nodes": 1}}, hosts, storage=storage), "storage/disk").best == "no storage class for it"
 
 
+def test_hosts_beside_a_cluster_are_noted_as_not_read() -> None:
+    both = resolved({"p": {"nodes": 1}}, {**DC, "inventory": "hosts.yaml"})
+    assert both.deployment is not None
+    assert [note for note in both.notes if note.startswith("inventory hosts.yaml is not read")]
+    assert not [note for note in resolved({"p": {"nodes": 1}}, DC).notes if "inventory" in note]
+
+
 def test_a_cluster_without_the_class_says_which_it_has() -> None:
     environment = {key: value for key, value in copy.deepcopy(DC).items() if key != "storageClasses"}
     storage = {"fs": {"kind": "filesystem", "size": "1TiB"}, "disk": {"kind": "block", "size": "1GiB"}}
