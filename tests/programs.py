@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from meshctl.lab.images import language_model, redis_server
@@ -12,3 +14,11 @@ needs_programs = pytest.mark.skipif(
 needs_redis = pytest.mark.skipif(
     not redis_server.find(), reason="the extra lab-programs is not installed; `nox -s programs` has it"
 )
+
+
+def ask_redis(address: str, port: int, command: str) -> str:
+    """The server's answer to an inline command: a status, or the value of a text. Raises: OSError."""
+    with socket.create_connection((address, port), 10) as connection, connection.makefile("rb") as answer:
+        connection.sendall(f"{command}\r\n".encode())
+        line = answer.readline().strip()
+        return (answer.readline() if line.startswith(b"$") and line != b"$-1" else line).decode().strip()

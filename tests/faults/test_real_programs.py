@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from meshctl.lab.load import Load
 from meshctl.lab.pods import addresses
 from tests.faults.moved_mesh import ENVIRONMENTS
 from tests.lab_fixture import RunningLab
-from tests.programs import needs_programs, needs_redis
+from tests.programs import ask_redis, needs_programs, needs_redis
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
@@ -150,11 +149,7 @@ def redis_pod(here: RunningLab) -> dict[str, Any]:
 
 
 def redis(here: RunningLab, pod: dict[str, Any], command: str) -> str:
-    address = addresses.read(here.lab.root)[pod["status"]["podIP"]]
-    with socket.create_connection((address, 6379), 10) as connection, connection.makefile("rb") as answer:
-        connection.sendall(f"{command}\r\n".encode())
-        line = answer.readline().strip()
-        return (answer.readline() if line.startswith(b"$") and line != b"$-1" else line).decode().strip()
+    return ask_redis(addresses.read(here.lab.root)[pod["status"]["podIP"]], 6379, command)
 
 
 @needs_redis
