@@ -38,12 +38,14 @@ LAUNCHERS = ("torchrun", "accelerate")
 _INSTALLERS = ("apt-get", "conda", "git", "hf", "huggingface-cli", "pip", "pip3", "uv")
 _PYTHON = ("python", "python3")
 _TORCH = (*LAUNCHERS, *_PYTHON, *_INSTALLERS)
+_VLLM = ("vllm", *_PYTHON, *_INSTALLERS)
 _INFERENCE = "meshctl.lab.images.openai_server"
 _NIM = ("--lab-server", "nim")
 _REDIS = "meshctl.lab.images.redis_server"
 _OF_REDIS = (Image("redis:*", module=_REDIS, folder="/data"), Image("valkey/valkey:*", module=_REDIS, folder="/data"))
 KNOWN: tuple[Image, ...] = (
-    Image("vllm/vllm-openai:*", module=_INFERENCE, commands=("vllm", *_PYTHON, *_INSTALLERS)),
+    Image("vllm/vllm-openai:*", module=_INFERENCE, commands=_VLLM),
+    Image("ghcr.io/coreweave/ml-containers/vllm-tensorizer:*", module=_INFERENCE, commands=_VLLM),
     Image(
         "lmsysorg/sglang:*",
         module=_INFERENCE,
