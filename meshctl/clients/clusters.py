@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
-from meshctl.model import served_apis
+from meshctl.model import pod_groups, served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
@@ -182,9 +182,11 @@ def pod_state(pod: objects.Pod) -> PodState:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
+    labels = metadata.get("labels") or {}
+    group, rank = pod_groups.place_of(labels)
     return PodState(
         name=metadata.get("name", ""),
-        workload=(metadata.get("labels") or {}).get("app.kubernetes.io/name", ""),
+        workload=labels.get("app.kubernetes.io/name", ""),
         phase=status.get("phase") or "Unknown",
         ready=conditions.get("Ready", {}).get("status") == "True",
         node=spec.get("nodeName") or "",
@@ -192,6 +194,9 @@ def pod_state(pod: objects.Pod) -> PodState:
         reason=reason,
         stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
+        uid=metadata.get("uid", ""),
+        group=group,
+        rank=rank,
     )
 
 

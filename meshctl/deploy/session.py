@@ -27,6 +27,7 @@ from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
+    changed_groups,
     cluster_identity,
     given_fabrics,
     preconditions,
@@ -251,6 +252,7 @@ class Session:
             raise protection.refused_by_up(deployment.environment, lost)
         run.empty_on_delete(protection.bucket_urns(lost))
         volume_sizes.grow(deployment, state)
+        changed_groups.end_old(deployment, state)
         owned.take_over(self.on_progress)
         deployment = finished_jobs.with_finished_marks(deployment, state) if keep_marks else deployment
         unchanged = self._unchanged_jobs(deployment, state)

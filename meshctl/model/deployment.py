@@ -122,6 +122,8 @@ class Deployment(Value):
     blocks: tuple[Block, ...] = ()
     workloads: tuple[Workload, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    # whether the cluster has a controller for groups of pods (LeaderWorkerSet), which then keeps them
+    has_group_controller: bool = added_later(False)
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
 

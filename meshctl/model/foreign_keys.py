@@ -44,7 +44,10 @@ _ORDER = f"{_NOT_YET}: all workloads are started together; wait in `command` for
 _GRACE = (
     "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
 )
-_GANG = f"{_NOT_YET} for inference: only `kind: training` runs on several `nodes` as one"
+_GANG = (
+    "write `nodes: N`: each of the `replicas` is then a group of N pods, whose rank 0 has the ports and the health; all"
+    " have MESH_RANK, MESH_NODES and MESH_LEADER, see docs/container.md"
+)
 _RETRIES = "not needed: a failed pod of a job is started again, three times for each of its pods"
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
 _EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask for credentials"

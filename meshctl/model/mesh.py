@@ -218,7 +218,8 @@ class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
     text `Mesh.text` has.
 
-    `replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
+    `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
+    `nodes` counts the gang (all or none)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text

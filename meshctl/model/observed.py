@@ -91,6 +91,9 @@ class PodState:
     reason: str = ""
     stopping: bool = False
     grace_s: int = 0  # how long it may take to end; 0: not known
+    uid: str = ""
+    group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
+    rank: int | None = None
 
 
 @dataclass(frozen=True)

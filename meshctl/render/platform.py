@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import file_mounts, groups, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
@@ -201,11 +202,17 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    services = _services(deployment, workload, with_needs)
+    running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
+    services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    return [*objects, with_needs, *services, *_budget(deployment, workload), *monitors]
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+
+
+def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    if workload.is_grouped:
+        return groups.group_objects(deployment, workload)
+    return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -266,6 +273,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        "set_name": workload.name,
+        "set_labels": pods.selector(deployment, workload),
+        "first_ordinal": 0,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
@@ -295,20 +305,22 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
-def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if runs.kind == "StatefulSet":
+    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    return [*objects, *_load_balancers(deployment, workload, runs)]
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
+    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    return [*objects, *_load_balancers(deployment, workload, needs)]
 
 
-def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
     """One for the workload's public endpoints and one for its internal ones, as far as it has such.
 
     An address that is reached from outside never turns into one that is not, as no platform can change that of a load
@@ -329,7 +341,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
             object_names.endpoint_service(workload.name, is_internal=is_internal),
             "load-balancer",
             ports,
-            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
         )
@@ -360,7 +372,7 @@ def _service(
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "selector": pods.selector(deployment, workload),
+        "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),

@@ -19,6 +19,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    group_notes,
     mirror_notes,
     monitors,
     pools,
@@ -190,4 +191,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
+    notes += group_notes.notes(deployment)
     return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))

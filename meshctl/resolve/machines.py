@@ -234,10 +234,20 @@ def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
     return f"{machine.scratch_gb:g} GB local NVMe, wanted {want.scratch_gb:g} GB" if short else ""
 
 
+def _refused_rdma(machine: Machine) -> str:
+    """Why meshctl can't use the RDMA of the machine; "" where it can."""
+    rdma = machine.rdma
+    if rdma is None:
+        return ""
+    if rdma.kind == "efa" and rdma.efa_cards is None:
+        return "which of its network cards carry EFA is not known"
+    return _offer(machine).refused_rdma.get(rdma.kind, "")
+
+
 def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
     if want.rdma and machine.rdma is None:
         return "no RDMA"
-    refused = _offer(machine).refused_rdma.get(machine.rdma.kind, "") if want.rdma and machine.rdma is not None else ""
+    refused = _refused_rdma(machine) if want.rdma else ""
     if refused:
         return refused
     if not want.bandwidth_gbps:

@@ -42,7 +42,7 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Ca
 def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:
     assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
-    mixed = any(not pool.accelerators for pool in mesh.pools.values())
+    mixed = any(not pool.accelerators and pool.nodes.min for pool in mesh.pools.values())
     rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
         target = assigned.pools.get(name)
@@ -116,7 +116,7 @@ def _pool_of_machine(
         ami_type=offer.image(machine),
         fabric=_machine_fabric(pool.fabric, mesh, environment, machine),
         labels=_labels(mesh, name),
-        # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
+        # Without plain nodes the cluster's own add-ons need the GPU nodes too; a pool that may be empty has none.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
         tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),

@@ -22,8 +22,10 @@ NVLINK_DOMAIN: Final = "nvidia.com/gpu.clique"  # of nodes: which of them share 
 def notes(deployment: Deployment, catalog: Catalog, facts: Facts | None) -> Iterator[str]:
     """`facts`: the nodes of an existing cluster, where it was asked."""
     for workload in deployment.workloads:
-        is_gang = workload.kind == "training" and workload.replicas > 1 and workload.accelerators > 0
-        if not is_gang or not _is_of_a_rack(deployment.pool(workload.pool), deployment.provider, catalog):
+        is_gang = (workload.kind == "training" and workload.replicas > 1) or workload.is_grouped
+        if not (is_gang and workload.accelerators):
+            continue
+        if not _is_of_a_rack(deployment.pool(workload.pool), deployment.provider, catalog):
             continue
         domains = _domains(deployment.pool(workload.pool), facts)
         if len(domains) > 1:

@@ -61,6 +61,7 @@ KNOWN: tuple[Image, ...] = (
     Image("nvcr.io/nim/openai/*:*", module=_INFERENCE, words=_NIM),
     Image("nvcr.io/nim/qwen/*:*", module=_INFERENCE, words=_NIM),
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
+    Image("ghcr.io/acme/gang-server:*", module="meshctl.lab.images.gang_server"),
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer", commands=_TORCH),
     Image("nvcr.io/nvidia/pytorch:*", commands=_TORCH),
     Image("pytorch/pytorch:*", commands=_TORCH),

@@ -17,6 +17,7 @@ REDIS = "meshctl.lab.images.redis_server" if redis_server.find() else None
         ("docker.io/vllm/vllm-openai:v0.11.0", "meshctl.lab.images.openai_server"),
         ("ghcr.io/acme/train:1.4", "meshctl.lab.images.trainer"),
         ("ghcr.io/acme/grpc-server:1", "meshctl.lab.images.grpc_server"),
+        ("ghcr.io/acme/gang-server:1.0", "meshctl.lab.images.gang_server"),
         ("ghcr.io/acme/train", "meshctl.lab.images.trainer"),
         ("ghcr.io/coreweave/ml-containers/vllm-tensorizer:8552fbc-v0.10.0", "meshctl.lab.images.openai_server"),
         ("lmsysorg/sglang:latest", "meshctl.lab.images.openai_server"),

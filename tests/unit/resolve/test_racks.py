@@ -51,6 +51,13 @@ def test_a_gang_on_racks_is_told_that_it_has_no_channel_and_how_to_get_one() -> 
     assert "`workloads: {t: {pod: {resourceClaims: [{name: nvlink, resourceClaimTemplateName: NAME}]" in note
 
 
+def test_a_group_of_pods_on_racks_is_told_so_as_well() -> None:
+    group = {**gang(9)["t"], "kind": "inference", "replicas": 2}
+    assert len(channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": group}))) == 1
+    single = {**group, "nodes": 1, "replicas": 18}
+    assert channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": single})) == []
+
+
 def test_the_way_out_works() -> None:
     resolution = placed(18, {**RACKS, "workloads": {"t": {"pod": CLAIM}}})
     assert channel_notes(resolution) == []

@@ -126,6 +126,16 @@ def test_lustre_waits_for_the_rule_that_fsx_asks_for_and_for_no_cluster(monitor:
     assert "cluster:eks" not in waits["storage/shared:ingress-itself"] | waits["storage/shared:lustre"]
 
 
+def test_a_pool_without_machines_holds_up_only_what_runs_on_it(monitor: Monitor) -> None:
+    """finding A7"""
+    waits = monitor.waits_for
+    groups = {f"pool/{pool}:nodegroup" for pool in ("train", "serve", "web")}
+    for name in ("platform:namespace", "cluster:addon-coredns"):
+        assert waits[name] & groups == {"pool/web:nodegroup"}, name
+    assert waits["workload/chat:deployment"] & groups == {"pool/serve:nodegroup"}
+    assert waits["workload/pretrain:job"] & groups == {"pool/train:nodegroup"}
+
+
 def test_no_way_to_a_file_system_goes_before_the_last_pod(monitor: Monitor) -> None:
     ways = {name for name in monitor.waits_for if name.endswith(":ingress") or ":mount-target-" in name}
     assert len(ways) == 4  # two rules, and EFS in two zones
