@@ -99,13 +99,22 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], arguments: Arguments) -> None:
+    def __init__(self, address: tuple[str, int], arguments: Arguments | None = None) -> None:
         super().__init__(address, Handler)
-        self.arguments = arguments
+        self.arguments = arguments or inference_arguments.read(inference_arguments.VLLM, [], {})
         self.loaded: Loaded | None = None
         self.draining = threading.Event()
         self.in_flight = 0  # requests, and connections on which none was answered yet
         self.counter = threading.Lock()
+
+    @property
+    def weights(self) -> Weights | None:
+        return self.loaded.weights if self.loaded else None
+
+    @weights.setter
+    def weights(self, weights: Weights | None) -> None:
+        """Serve them without a model that could run them."""
+        self.loaded = Loaded(self.arguments, weights, StandIn(weights), where()) if weights else None
 
     def count(self, change: int) -> None:
         with self.counter:

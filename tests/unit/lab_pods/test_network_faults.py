@@ -16,8 +16,7 @@ import dns.rcode
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from meshctl.lab.images import inference_arguments
-from meshctl.lab.images.inference_answers import Loaded, StandIn, Weights
+from meshctl.lab.images.inference_answers import Weights
 from meshctl.lab.images.openai_server import Server, drain
 from meshctl.lab.network import dns_server, zones
 from meshctl.lab.network.balancers import Balancers, ClusterState
@@ -118,16 +117,9 @@ def test_endpoints_stay_while_the_table_of_addresses_can_not_be_read(
     assert balancers.endpoints(state, "default/chat", "") == [("127.64.0.3", 8000)]
 
 
-def loaded_server() -> Server:
-    arguments = inference_arguments.read(inference_arguments.VLLM, [], {})
-    server = Server(("127.0.0.1", 0), arguments)
-    weights = Weights("/m", "ab" * 32, 3, 1)
-    server.loaded = Loaded(arguments, weights, StandIn(weights), {})
-    return server
-
-
 def test_a_server_that_ends_serves_the_connections_that_it_has_not_seen_yet() -> None:
-    server = loaded_server()
+    server = Server(("127.0.0.1", 0))
+    server.weights = Weights("/m", "ab" * 32, 3, 1)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     serving.start()
     server.shutdown()  # from here on nobody takes connections but the kernel
@@ -146,7 +138,8 @@ def test_a_server_that_ends_serves_the_connections_that_it_has_not_seen_yet() ->
 
 
 def test_a_server_does_not_wait_for_connections_that_only_stay_open() -> None:
-    server: Any = loaded_server()
+    server: Any = Server(("127.0.0.1", 0))
+    server.weights = Weights("/m", "ab" * 32, 3, 1)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     serving.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
