@@ -6,6 +6,7 @@ import pytest
 
 from meshctl.lab import images
 from meshctl.lab.images import redis_server
+from meshctl.lab.pods import runner
 
 REDIS = "meshctl.lab.images.redis_server" if redis_server.find() else None
 
@@ -107,3 +108,11 @@ def test_a_real_program_takes_the_containers_args() -> None:
     assert images.argv(image, [], ["copy", "a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["rclone", "copy"], ["a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["sleep", "1"], [], "py") == ["sleep", "1"]
+
+
+def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:
+    """Else a pod with a known image and a step of an unknown one before it is nobody's, and stays Pending."""
+    known, unknown = "vllm/vllm-openai:v0.11.0", "python:3.11-slim"
+    pod = {"spec": {"nodeName": "n", "initContainers": [{"image": unknown}], "containers": [{"image": known}]}}
+    assert not runner.is_ours(pod)
+    assert images.JQ_ALL_KNOWN.startswith("[.spec.initContainers[]?, .spec.containers[]] | ")

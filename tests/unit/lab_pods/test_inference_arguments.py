@@ -15,6 +15,7 @@ NEMOTRON = "nvcr.io/nim/nvidia/llama-3.3-nemotron-super-49b-v1.5:1.14.0"
         (VLLM, "--model /m --port 8080 --tensor-parallel-size 8", {}, "/m", 8080, False),
         (VLLM, "--model=/m --host=0.0.0.0", {}, "/m", 8000, False),
         (VLLM, "serve deepseek-ai/DeepSeek-R1 --tensor-parallel-size=8", {}, "deepseek-ai/DeepSeek-R1", 8000, False),
+        (VLLM, "--tensor-parallel-size 8", {}, "/models", 8000, False),
         (VLLM, "--trust-remote-code s3://b/m", {}, "s3://b/m", 8000, False),
         (VLLM, "/m --host 127.0.0.1", {}, "/m", 8000, True),
         (VLLM, "", {}, "/models", 8000, False),

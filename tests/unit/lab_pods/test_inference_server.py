@@ -147,8 +147,9 @@ def test_the_name_of_a_hubs_model_is_no_folder_that_is_missing(tmp_path: Path) -
     assert language_model.is_hub_name("meta-llama/Llama-3.1-8B-Instruct")
     assert not language_model.is_hub_name("/models/llama")
     assert openai_server.load("meta-llama/Llama-3.1-8B-Instruct").files == 1
-    with pytest.raises(FileNotFoundError, match="no weights at"):
-        openai_server.load(str(tmp_path))
+    for missing in (str(tmp_path), "acme/llama/v1"):
+        with pytest.raises(FileNotFoundError, match="no weights at"):
+            openai_server.load(missing)
 
 
 def test_weights_that_are_no_language_model_are_only_read(tmp_path: Path) -> None:
