@@ -1,4 +1,5 @@
-"""What an inference server answers: the OpenAI API, and what vLLM, SGLang, TGI and NIM have beside it. PURE.
+"""What an inference server answers: the OpenAI API, and what vLLM, SGLang, TGI and NIM have beside it. PURE, but that
+it waits where a request asks for a long answer.
 
 Called by `openai_server` for each request. Who writes the text is a `TextModel`: a real one (`language_model`), or
 `StandIn`, which says which weights it has.
