@@ -61,6 +61,7 @@ def lab_down(ctx: typer.Context) -> None:
 @lab_app.command("status")
 def lab_status(ctx: typer.Context) -> None:
     """Show which parts of the lab run, why others do not, and where they listen."""
+    from meshctl.lab import programs
     from meshctl.lab.parts import document, lines, states
     from meshctl.lab.state import Lab, default_root
 
@@ -69,7 +70,7 @@ def lab_status(ctx: typer.Context) -> None:
     parts = states(lab)
     ports = lab.read()["ports"] if parts else {}
     if context.output == "json":
-        context.print_json({"root": str(lab.root), **document(parts), "ports": ports})
+        context.print_json({"root": str(lab.root), **document(parts), "ports": ports, "programs": programs.played()})
         return
     if not parts:
         context.print("no lab here")
@@ -78,6 +79,8 @@ def lab_status(ctx: typer.Context) -> None:
             context.print(f"  {line}")
     for name, port in ports.items():
         context.print(f"  127.0.0.1:{port}  {name}")
+    for name, what in programs.played().items():
+        context.print(f"  {name}: {what}")
     if any(not state.up for state in parts):
         context.say("hint: `meshctl lab up` starts the parts that have stopped")
 
