@@ -65,6 +65,8 @@ workloads:
     image: acme/llama:{tag}
     resources: {{accelerators: 8}}
     ports: {{http: 8000}}
+endpoints:
+  llama: {{host: llama.example.com, workload: llama, port: http, access: public}}
 """
 
 
@@ -156,9 +158,12 @@ def test_full_nodes_get_groups_which_are_rolled_one_after_the_other(gangs: Runni
     assert groups(gangs, "cw") == (2, 4)
     assert gangs.json("plan", "cw")["changes"] == []
 
+    balancer = ("get", "service", "llama-public", "-n", "gangs", "-o", "jsonpath={.metadata.uid}")
+    before = gangs.kubectl("cw", *balancer)
     mesh.write_text(FULL.format(size=GROUPS, tag=2))
     gangs.meshctl("up", "cw", "--yes")
     assert groups(gangs, "cw") == (2, 4)
+    assert gangs.kubectl("cw", *balancer) == before
     started = {name: pod["metadata"]["creationTimestamp"] for name, pod in listed(gangs).items()}
     first = max(started["llama-0-0"], started["llama-0-workers-1"])
     second = min(started["llama-1-0"], started["llama-1-workers-1"])
