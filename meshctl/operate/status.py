@@ -14,7 +14,7 @@ from typing import Any
 from meshctl.clients import clusters
 from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs import job_states
+from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
@@ -36,8 +36,8 @@ class PoolStatus:
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """`done` counts a job's pods that have succeeded; `reason` says why a job failed, or why a pod isn't ready. `job`:
-    complete | failed | finished in ENV | "" while it may still run."""
+    """`done` counts a job's pods that have succeeded; `reason` says why a job failed or has not started, or why a pod
+    isn't ready. `job`: complete | failed | waiting | finished in ENV | "" while it may still run."""
 
     name: str
     kind: str
@@ -111,11 +111,15 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
-    workloads = tuple(workload_status(deployment, w.name, pods, ends.get(w.name)) for w in deployment.workloads)
+    waiting = held_jobs.waiting_jobs(deployment, ends, pods)
+    workloads = tuple(
+        workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
+        for w in deployment.workloads
+    )
     short = (
         bool(unfinished)
         or any(p.ready < p.wanted for p in pools)
-        or any(w.ready + w.done < w.wanted or w.job == "failed" for w in workloads)
+        or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
 
@@ -151,12 +155,13 @@ def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
 
 
 def workload_status(
-    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None
+    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None, waits_for: str = ""
 ) -> WorkloadStatus:
-    """The status of one workload, from the pods of its environment and, if it is a job, the state of the job."""
+    """The status of one workload, from the pods of its environment and, if it is a job, the state of the job.
+    `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet."""
     workload = deployment.workload(name)
     wanted = workload.replicas if workload.runs else 0
-    ended = job.ended if job is not None and workload.runs else ""
+    ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
     done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
@@ -166,6 +171,8 @@ def workload_status(
     ]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
+    if waits_for:
+        ended, reasons = "waiting", [waits_for]
     return WorkloadStatus(
         name=name,
         kind=workload.kind,

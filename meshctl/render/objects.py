@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_UID = "uid of "
+
 
 @dataclass(frozen=True)
 class LateValue:
@@ -20,7 +22,8 @@ class PlatformObject:
 
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
-    property paths that somebody else may change.
+    property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
+    of one that exists keep their live values until it is replaced.
     """
 
     name: str
@@ -29,6 +32,7 @@ class PlatformObject:
     patch: bool = False
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -49,6 +53,16 @@ def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[st
     """Which of the late values stay at an object's fields: their names and the fields' paths."""
     begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
+
+
+def uid_name(name: str) -> str:
+    """The late value that is the UID of the object with this logical name."""
+    return f"{_UID}{name}"
+
+
+def whose_uid(late_name: str) -> str:
+    """The logical name of the object whose UID the late value is; "" for any other value."""
+    return late_name.removeprefix(_UID) if late_name.startswith(_UID) else ""
 
 
 def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import object_names, pod_files, pod_users, roll_outs
+from meshctl.model import job_order, object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import file_mounts, job_release, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -42,6 +43,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
+    for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
+        objects += job_release.objects(deployment, workload)
     _check_names(objects)
     return tuple(objects)
 
@@ -199,7 +202,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
     runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
+    with_needs = replace(runs, depends_on=tuple(needs))
     return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
 
 
@@ -278,7 +281,9 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
-        "paused": not workload.runs,
+        "is_suspended": not workload.runs or job_order.is_held(deployment, workload),
+        "job_annotations": job_release.order_annotations(deployment, workload),
+        "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
         # one lost node fails the whole gang at once: three such losses
         "backoff_limit": 3 * workload.replicas,
         "signal_exit_codes": sorted(128 + number for number in signals),
@@ -287,7 +292,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # not waited for: a job is done when its work is
     manifest = overrides.applied(_one("job", "Job", values), workload)
-    return PlatformObject(f"workload/{workload.name}:job", manifest)
+    left = ("spec.suspend",) if job_order.is_held(deployment, workload) else ()
+    return PlatformObject(f"workload/{workload.name}:job", manifest, left=left)
 
 
 def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:

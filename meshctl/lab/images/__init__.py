@@ -17,11 +17,13 @@ SHELLS = {"sh", "bash", "dash"}
 
 @dataclass(frozen=True)
 class Image:
-    """`module`: a Python module that stands for the image; `program`: a real program on the pod's PATH instead."""
+    """`module`: a Python module that stands for the image; `program`: a real program on the pod's PATH instead;
+    `is_tool`: the program is one of `meshctl.tools`."""
 
     pattern: str
     module: str = ""
     program: str = ""
+    is_tool: bool = False
 
 
 KNOWN: tuple[Image, ...] = (
@@ -29,6 +31,7 @@ KNOWN: tuple[Image, ...] = (
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer"),
     Image("rclone/rclone:*", program="rclone"),
+    Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
 )
 
 REGISTRY = re.compile(r"^(docker\.io/|index\.docker\.io/)")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from meshctl.deploy.guards.protection import refused_by_migration_destroy
+from meshctl.deploy.jobs import held_jobs
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.gateway import PendingChanges
 from meshctl.migrate.planning import jobs
@@ -120,10 +121,11 @@ def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
     """The first of the step's workloads (without `but`) that has too few ready pods, in words; "" if there is none."""
     deployment = context.deployment
     names = [name for name in sorted(context.step.workloads) if name not in but and deployment.workload(name).runs]
-    completed: frozenset[str] = frozenset()  # jobs whose pods may already be deleted
+    without_pods: frozenset[str] = frozenset()  # jobs whose pods may already be deleted, or that wait for others
     if _any_job(context, names):
-        completed = jobs.completed_jobs(deployment, context.gateway.jobs(deployment))
-    for name in (name for name in names if name not in completed):
+        states = context.gateway.jobs(deployment)
+        without_pods = jobs.completed_jobs(deployment, states) | held_jobs.waiting_jobs(deployment, states).keys()
+    for name in (name for name in names if name not in without_pods):
         replicas = deployment.workload(name).replicas
         ready = len(_ready_pods(context, name))
         if ready < replicas:
