@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, other_pods
+from meshctl.clients import clusters, kueue, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
+from meshctl.model.observed import Facts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, resolve
@@ -72,9 +73,14 @@ class Project:
         declared = self.environments.environments[self.checked_name(environment)]
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
-        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        facts = self._facts(access, declared) if access is not None else None
         self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
+        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
+        queues = {override.queue for override in declared.workloads.values() if override.queue}
+        return kueue.with_queues(facts, access, self.mesh.name, queues)
 
     def access(self, environment: str) -> ClusterAccess | None:
         """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""

@@ -63,12 +63,13 @@ class StorageClass(Value):
 
 
 class Facts(Value):
-    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan."""
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `has_kueue`: None where
+    nobody asked. `notes`: what could not be looked at or is missing, for the plan."""
 
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
+    has_kueue: bool | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -7,11 +7,12 @@ Called by `cli.status`. An API that does not answer is reported as an error, nev
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters
+from meshctl.clients import clusters, kueue
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_jobs, job_states
@@ -108,10 +109,10 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
+        waiting = _waiting_jobs(access, deployment, ends, pods)
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
-    waiting = held_jobs.waiting_jobs(deployment, ends, pods)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -122,6 +123,20 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+
+
+def _waiting_jobs(
+    access: ClusterAccess, deployment: Deployment, jobs: Mapping[str, JobState], pods: list[observed.PodState]
+) -> dict[str, str]:
+    """What the jobs wait for that nothing has started yet. Kueue is asked only where one waits in a queue of it."""
+    waiting = held_jobs.waiting_jobs(deployment, jobs, pods)
+    if not any(deployment.workload(name).queue for name in waiting):
+        return waiting
+    if not kueue.is_installed(access):
+        queued = {name: kueue.NOT_INSTALLED for name in waiting}
+    else:
+        queued = kueue.reasons(access, deployment.namespace)
+    return held_jobs.waiting_jobs(deployment, jobs, pods, queued)
 
 
 def collect_all(session: Session, environments: Iterable[str]) -> list[EnvironmentStatus]:

@@ -21,6 +21,7 @@ from meshctl.resolve import (
     endpoint_notes,
     mirror_notes,
     pools,
+    queues,
     roll_outs,
     storage,
     workload_notes,
@@ -55,6 +56,7 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
+        *queues.gaps(carried, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
     deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
@@ -80,6 +82,7 @@ def resolve(
             ),
             *endpoint_notes.notes(platform.name, _endpoints(mesh)),
             *workloads.notes(carried),
+            *queues.notes(carried, is_made=platform.cluster.made is not None),
             *platform.words.notes(environment),
         ),
     )

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from meshctl import tools
 from meshctl.lab import images
 from meshctl.lab.images import openai_server
+from meshctl.lab.pods import lifecycle
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,15 @@ def test_a_real_program_takes_the_containers_args() -> None:
     assert images.argv(image, [], ["copy", "a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["rclone", "copy"], ["a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["sleep", "1"], [], "py") == ["sleep", "1"]
+
+
+def test_kubectl_runs_for_real_without_the_home_of_the_machines_user() -> None:
+    image = images.runnable("registry.k8s.io/kubectl:v1.33.5")
+    assert image is not None
+    assert images.argv(image, [], ["wait", "job/a"], "py") == ["kubectl", "wait", "job/a"]
+    own = lifecycle._home_and_path(image)
+    assert own["PATH"].split(":")[0] == str(tools.find("kubectl").parent)
+    assert own["HOME"] == "/nonexistent"  # a kubeconfig there would be taken for the pod's
 
 
 def test_nothing_is_healthy_before_the_weights_are_read() -> None:
