@@ -6,6 +6,7 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from meshctl.clients import accelerators, health_events, scheduling
@@ -179,7 +180,13 @@ def pod_state(pod: objects.Pod) -> PodState:
         reason=reason,
         stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
+        killed_at=_seconds(metadata.get("deletionTimestamp") or ""),
     )
+
+
+def _seconds(timestamp: str) -> float:
+    """Since 1970; 0 for no time."""
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0
 
 
 def container_statuses(pod: objects.Pod) -> list[objects.ContainerStatus]:

@@ -133,7 +133,7 @@ def _waiting_jobs(
     if not any(deployment.workload(name).queue for name in waiting):
         return waiting
     if not kueue.is_installed(access):
-        queued = {name: kueue.NOT_INSTALLED for name in waiting}
+        queued = dict.fromkeys(waiting, kueue.NOT_INSTALLED)
     else:
         queued = kueue.reasons(access, deployment.namespace)
     return held_jobs.waiting_jobs(deployment, jobs, pods, queued)

@@ -55,7 +55,9 @@ def test_a_queue_that_is_missing_is_named_with_what_makes_it(monkeypatch: pytest
     assert found.has_kueue is True
     (note,) = found.notes
     assert note.startswith('the namespace llm-prod has no LocalQueue "research" of Kueue')
-    assert "{apiVersion: kueue.x-k8s.io/v1beta2, kind: LocalQueue, metadata: {name: research, namespace: llm-prod}" in note
+    assert (
+        "{apiVersion: kueue.x-k8s.io/v1beta2, kind: LocalQueue, metadata: {name: research, namespace: llm-prod}" in note
+    )
 
 
 def test_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
