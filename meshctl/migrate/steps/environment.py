@@ -162,7 +162,7 @@ def _until_ended(context: StepContext, names: frozenset[str]) -> None:
     """
     declared_s = [grace_s(context.deployment.workload(name)) for name in names]
     own_s = [pod.grace_s for name in names for pod in _alive(context, name)]
-    watch = GraceWatch()
+    watch = GraceWatch(POLL_S)
     try:
         context.wait_until(
             "the pods to end",

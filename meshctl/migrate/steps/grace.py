@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from meshctl.migrate.steps.context import POLL_S
 from meshctl.model.observed import PodState
 
 
 @dataclass
 class GraceWatch:
-    """The pods that ran at the last look before their grace was over, by name: how long it was."""
+    """`exhausted`: the pods that ran at the last look before their grace was over, by name: how long it was. `poll_s`:
+    how far looks are apart."""
 
+    poll_s: float
     exhausted: dict[str, int] = field(default_factory=dict)
 
     def look(self, pods: Iterable[PodState], now: float) -> None:
-        """`pods`: those that have not ended at the time `now`. Looks are `POLL_S` apart."""
+        """`pods`: those that have not ended at the time `now`."""
         for pod in pods:
-            if pod.killed_at and now + POLL_S >= pod.killed_at:
+            if pod.killed_at and now + self.poll_s >= pod.killed_at:
                 self.exhausted[pod.name] = pod.grace_s
 
     def messages(self) -> list[str]:
