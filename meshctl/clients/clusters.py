@@ -168,7 +168,8 @@ def pod_state(pod: objects.Pod) -> PodState:
     conditions = {condition.get("type"): condition for condition in status.get("conditions") or []}
     reason = next(filter(None, map(_container_reason, containers)), "")
     scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
+    waits = scheduled.get("status") == "False"
+    if waits:
         reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
     return PodState(
         name=metadata.get("name", ""),
@@ -180,6 +181,7 @@ def pod_state(pod: objects.Pod) -> PodState:
         reason=reason,
         stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
+        short_of=scheduling.lacking(scheduled.get("message") or "") if waits else (),
         killed_at=_seconds(metadata.get("deletionTimestamp") or ""),
     )
 

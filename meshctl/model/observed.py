@@ -89,6 +89,7 @@ class PodState:
     reason: str = ""
     stopping: bool = False
     grace_s: int = 0  # how long it may take to end; 0: not known
+    short_of: tuple[str, ...] = ()  # the resources for which it finds no node
     killed_at: float = 0  # when its grace is over, in seconds since 1970; 0: it is not to end
 
 

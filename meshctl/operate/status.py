@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters, kueue
+from meshctl.clients import clusters, holders, kueue
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
@@ -103,7 +103,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     try:
         cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
-        pods = clusters.pods(access, deployment.namespace)
+        pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
         ends = (
             job_states.jobs_in_cluster(access, deployment.namespace)
             if any(w.is_job for w in deployment.workloads)
