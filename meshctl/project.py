@@ -13,6 +13,7 @@ from functools import cached_property
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.clients import clusters, kueue, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.guards import preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
@@ -71,16 +72,37 @@ class Project:
     def resolution(self, environment: str) -> Resolution:
         """Resolve the mesh for an environment; for existing nodes, with the facts that their cluster reports."""
         declared = self.environments.environments[self.checked_name(environment)]
-        nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
+        platform = registry.platform(declared.provider)
+        nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = self._facts(access, declared) if access is not None else None
-        self.session.remarks[environment] = facts.notes if facts is not None else ()
+        remarks = (*facts.notes, *platform.words.notes(declared)) if facts is not None else ()
+        self.session.remarks[environment] = remarks
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
     def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
         queues = {override.queue for override in declared.workloads.values() if override.queue}
         return kueue.with_queues(facts, access, self.mesh.name, queues)
+
+    def online_resolution(self, environment: str) -> Resolution:
+        """As `resolution`, after the platform was asked whether it has what an `up` would add.
+
+        Raises: as `resolution` and `Session.state`.
+        """
+        resolution = self.resolution(environment)
+        if resolution.deployment is None:
+            return resolution
+        findings = preflight.ask(resolution.deployment, self.session.state(environment).deployment)
+        placed = findings.placed(resolution.deployment)
+        return resolution.model_copy(
+            update={
+                "deployment": None if findings.gaps else placed,
+                "gaps": (*resolution.gaps, *findings.gaps),
+                "pools": placed.pools,
+                "notes": (*resolution.notes, *findings.notes),
+            }
+        )
 
     def access(self, environment: str) -> ClusterAccess | None:
         """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""

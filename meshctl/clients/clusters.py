@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
+from meshctl.model import pod_groups, served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
@@ -50,11 +51,23 @@ def uid(cluster: ClusterAccess) -> str:
 
 
 def facts(cluster: ClusterAccess) -> Facts:
-    """Nodes and storage classes of an existing cluster."""
+    """Nodes and storage classes of an existing cluster, and which APIs it serves beside those of every cluster."""
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-    return Facts(nodes=nodes, storage_classes=classes)
+        served = tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
+    return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
+
+
+def _is_served(client: Client, api: str) -> bool:
+    """`api`: `group/version/Kind`. A user whom nobody let ask (403) is taken to be in a cluster without it."""
+    api_version, _, kind = api.rpartition("/")
+    try:
+        return kind in client.kinds(api_version)
+    except ApiError as error:
+        if error.status in (403, 404):
+            return False
+        raise
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
@@ -171,9 +184,11 @@ def pod_state(pod: objects.Pod) -> PodState:
     waits = scheduled.get("status") == "False"
     if waits:
         reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
+    labels = metadata.get("labels") or {}
+    group, rank = pod_groups.place_of(labels)
     return PodState(
         name=metadata.get("name", ""),
-        workload=(metadata.get("labels") or {}).get("app.kubernetes.io/name", ""),
+        workload=labels.get("app.kubernetes.io/name", ""),
         phase=status.get("phase") or "Unknown",
         ready=conditions.get("Ready", {}).get("status") == "True",
         node=spec.get("nodeName") or "",
@@ -183,6 +198,9 @@ def pod_state(pod: objects.Pod) -> PodState:
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
         short_of=scheduling.lacking(scheduled.get("message") or "") if waits else (),
         killed_at=_seconds(metadata.get("deletionTimestamp") or ""),
+        uid=metadata.get("uid", ""),
+        group=group,
+        rank=rank,
     )
 
 

@@ -15,12 +15,21 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
     held <logical name> <path>                   the live value of a field that another program owns, and that stays
     uid of <logical name>                        the UID of another object of the same deployment
+    up <logical name>                      set where the object is up already, for `PlatformObject.after`
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
-from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names, whose_uid
+from meshctl.render.objects import (
+    LateValue,
+    PlatformObject,
+    kept_value_name,
+    kept_value_paths,
+    late_names,
+    up_name,
+    whose_uid,
+)
 from meshctl.render.platform import ENDPOINT, REVISION, load_balancer, node_objects, platform_objects, secrets
 
 __all__ = [
@@ -35,5 +44,6 @@ __all__ = [
     "node_objects",
     "platform_objects",
     "secrets",
+    "up_name",
     "whose_uid",
 ]

@@ -23,7 +23,8 @@ class PlatformObject:
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
     property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
-    of one that exists keep their live values until it is replaced.
+    of one that exists keep their live values until it is replaced. `replace_on`: property paths whose change has it
+    made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up.
     """
 
     name: str
@@ -33,6 +34,8 @@ class PlatformObject:
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    replace_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -63,6 +66,11 @@ def uid_name(name: str) -> str:
 def whose_uid(late_name: str) -> str:
     """The logical name of the object whose UID the late value is; "" for any other value."""
     return late_name.removeprefix(_UID) if late_name.startswith(_UID) else ""
+
+
+def up_name(name: str) -> str:
+    """The late value by which a run says that the object of this logical name is up already."""
+    return f"up {name}"
 
 
 def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:

@@ -5,18 +5,30 @@ Called by `stacks.platform`. Order of the result: what others stand on comes fir
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model import job_order, object_names, pod_files, pod_users, roll_outs
+from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, job_release, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import (
+    file_mounts,
+    groups,
+    job_release,
+    jobs,
+    object_storage,
+    overrides,
+    pod_security,
+    pods,
+    probes,
+    registries,
+)
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
@@ -39,6 +51,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
         objects += _file_system(deployment, system)
     for workload in deployment.workloads:
@@ -201,9 +214,17 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    with_needs = replace(runs, depends_on=tuple(needs))
-    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+    running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
+    services = _services(deployment, workload, running)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+
+
+def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    if workload.is_grouped:
+        return groups.group_objects(deployment, workload)
+    return [jobs.job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -264,6 +285,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        "set_name": workload.name,
+        "set_labels": pods.selector(deployment, workload),
+        "first_ordinal": 0,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
@@ -274,42 +298,22 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
 
 
-def job(deployment: Deployment, workload: Workload) -> PlatformObject:
-    """The Job of a training or batch workload, without what it depends on."""
-    signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
-    values = {
-        **pods.pod_values(deployment, workload),
-        "namespace": deployment.namespace,
-        "pods": workload.replicas,
-        "is_suspended": not workload.runs or job_order.is_held(deployment, workload),
-        "job_annotations": job_release.order_annotations(deployment, workload),
-        "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
-        # one lost node fails the whole gang at once: three such losses
-        "backoff_limit": 3 * workload.replicas,
-        "signal_exit_codes": sorted(128 + number for number in signals),
-        "restart_policy": "Never",
-        "subdomain": workload.name if workload.kind == "training" else "",
-    }
-    # not waited for: a job is done when its work is
-    manifest = overrides.applied(_one("job", "Job", values), workload)
-    left = ("spec.suspend",) if job_order.is_held(deployment, workload) else ()
-    return PlatformObject(f"workload/{workload.name}:job", manifest, left=left)
-
-
-def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if runs.kind == "StatefulSet":
+    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    return [*objects, *_load_balancers(deployment, workload, runs)]
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
+    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    return [*objects, *_load_balancers(deployment, workload, needs)]
 
 
-def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
     """One for the workload's public endpoints and one for its internal ones, as far as it has such.
 
     An address that is reached from outside never turns into one that is not, as no platform can change that of a load
@@ -330,7 +334,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
             object_names.endpoint_service(workload.name, is_internal=is_internal),
             "load-balancer",
             ports,
-            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
         )
@@ -361,7 +365,7 @@ def _service(
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "selector": pods.selector(deployment, workload),
+        "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),

@@ -78,6 +78,14 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
     return group
 
 
+def system_pool(deployment: Deployment) -> Pool:
+    """The pool whose nodes DNS and the add-ons' controllers run on, which tolerate no taint. All else waits for it, and
+    for no other: a pool for which there are no machines then holds up only what runs on it."""
+    usable = [pool for pool in deployment.pools if not pool.taints and pool.nodes]
+    plain = [pool for pool in usable if not pool.gpus_per_node]
+    return next(iter([*plain, *usable, *deployment.pools]))
+
+
 def declare_pool(
     deployment: Deployment, pool: Pool, network: Network, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
 ) -> AwsResource:

@@ -127,12 +127,12 @@ def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
         states = context.gateway.jobs(deployment)
         without_pods = jobs.completed_jobs(deployment, states) | held_jobs.waiting_jobs(deployment, states).keys()
     for name in (name for name in names if name not in without_pods):
-        replicas = deployment.workload(name).replicas
+        wanted = deployment.workload(name).pods
         ready = len(_ready_pods(context, name))
-        if ready < replicas:
+        if ready < wanted:
             pods = context.gateway.pods(deployment, name)
             reason = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
-            return f"{name} has {ready} of {replicas} pods ready{reason}"
+            return f"{name} has {ready} of {wanted} pods ready{reason}"
     return ""
 
 
