@@ -41,8 +41,12 @@ REGEX = (
     + "|".join(re.escape(image.pattern.split(":")[0]) for image in KNOWN)
     + f")(:|@|$)|:{MISSING_TAG}$"
 )
-# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`
-JQ_ALL_KNOWN = f'.spec.containers | map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
+# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`. Of all containers, as the runner looks
+# at them: a pod with one that the lab can't run is simulated as a whole.
+JQ_ALL_KNOWN = (
+    "[.spec.initContainers[]?, .spec.containers[]] | "
+    f'map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
+)
 
 
 def runnable(image: str) -> Image | None:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from typing import Any, cast
 
 DRAIN_S = 3.0
 FINISH_S = 20.0
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # organisation/model, unless there is such a folder
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,13 @@ class Weights:
 
 
 def load(model: str) -> Weights:
-    """Read all of the model's files. Raises FileNotFoundError when there are none."""
+    """Read all of the model's files; of a model hub, which the lab has not, the name stands for them.
+
+    Raises: FileNotFoundError when there are none.
+    """
+    if HUB_NAME.fullmatch(model) and not Path(model).exists():
+        data = model.encode()
+        return Weights(model=model, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), files=1)
     digest, size_bytes, files = hashlib.sha256(), 0, 0
     for name, data in _s3_files(model) if model.startswith("s3://") else _local_files(Path(model)):
         digest.update(name.encode() + b"\0" + data)
@@ -194,12 +202,20 @@ def drain(server: Server, drain_s: float) -> None:
         time.sleep(0.02)
 
 
+def model_of(rest: list[str]) -> str:
+    """The model by the arguments that have no `--model` among them: the first one, also of `vllm serve MODEL`."""
+    words = rest[1:] if rest[:1] == ["serve"] else rest
+    if words and not words[0].startswith("-"):
+        return words[0]
+    return next((each for each in words if each.startswith(("/", "s3://"))), "/models")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="openai_server", allow_abbrev=False)
     parser.add_argument("--model")
     parser.add_argument("--port", type=int, default=8000)
     options, rest = parser.parse_known_args()
-    model = options.model or next((each for each in rest if each.startswith(("/", "s3://"))), "/models")
+    model = options.model or model_of(rest)
     server = Server((os.environ.get("POD_ADDRESS", "127.0.0.1"), options.port))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from meshctl import tools
 from meshctl.lab import images
 from meshctl.lab.images import openai_server
-from meshctl.lab.pods import lifecycle
+from meshctl.lab.pods import lifecycle, runner
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,34 @@ def test_nothing_is_healthy_before_the_weights_are_read() -> None:
     assert openai_server.respond("/health", b"", loaded)[0] == 200
     assert openai_server.respond("/v1/models", b"", loaded)[1]["data"][0]["bytes"] == 3
     assert openai_server.respond("/v1/completions", b"{", loaded)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        (["serve", "acme/llama", "--tensor-parallel-size", "8"], "acme/llama"),
+        (["/m", "--port", "1"], "/m"),
+        (["--seed", "1", "s3://b/m"], "s3://b/m"),
+        (["--tensor-parallel-size", "8"], "/models"),
+        ([], "/models"),
+    ],
+)
+def test_the_model_of_the_arguments(arguments: list[str], model: str) -> None:
+    assert openai_server.model_of(arguments) == model
+
+
+def test_the_name_of_a_model_hub_stands_for_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert openai_server.load("acme/llama").files == 1
+    assert openai_server.load("acme/llama").sha256 != openai_server.load("acme/other").sha256
+    for missing in ("/nowhere/llama", "acme/llama/v1"):
+        with pytest.raises(FileNotFoundError):
+            openai_server.load(missing)
+
+
+def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:
+    """Else a pod with a known image and a step of an unknown one before it is nobody's, and stays Pending."""
+    known, unknown = "vllm/vllm-openai:v0.11.0", "python:3.11-slim"
+    pod = {"spec": {"nodeName": "n", "initContainers": [{"image": unknown}], "containers": [{"image": known}]}}
+    assert not runner.is_ours(pod)
+    assert images.JQ_ALL_KNOWN.startswith("[.spec.initContainers[]?, .spec.containers[]] | ")

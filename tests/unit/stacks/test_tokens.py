@@ -21,7 +21,9 @@ from meshctl.load import load
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.checks import input_names
+from stacks.aws import pools
 from tests.unit.event_loops import event_loops
+from tests.unit.render.sample import sample
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 ADMIN = "arn:aws:iam::123456789012:role/platform"
@@ -134,6 +136,25 @@ def test_a_pool_without_machines_holds_up_only_what_runs_on_it(monitor: Monitor)
         assert waits[name] & groups == {"pool/web:nodegroup"}, name
     assert waits["workload/chat:deployment"] & groups == {"pool/serve:nodegroup"}
     assert waits["workload/pretrain:job"] & groups == {"pool/train:nodegroup"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "batches"),
+    [
+        (1, {"maxUnavailable": 1}, 1),
+        (10, {"maxUnavailable": 1}, 10),
+        (11, {"maxUnavailablePercentage": 10}, 11),
+        (64, {"maxUnavailablePercentage": 10}, 11),
+        (500, {"maxUnavailablePercentage": 10}, 10),
+    ],
+)
+def test_a_large_pool_is_updated_by_shares_with_a_deadline_to_fit(
+    nodes: int, wanted: dict[str, int], batches: int
+) -> None:
+    """finding A9"""
+    pool = sample("aws").pools[0].model_copy(update={"nodes_max": nodes})
+    assert pools.at_once(pool) == wanted
+    assert pools.deadline_s(pool) == 3600 + batches * 1200
 
 
 def test_no_way_to_a_file_system_goes_before_the_last_pod(monitor: Monitor) -> None:
