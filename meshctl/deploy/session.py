@@ -296,10 +296,12 @@ class Session:
             return outputs, current.result() if current else {}
 
     def _unchanged_jobs(self, deployment: Deployment, state: StackState) -> UnchangedJobs:
-        """The finished jobs that a run must not run again. The cluster is asked only where its answer matters."""
-        return finished_jobs.unchanged_jobs(
+        """The jobs that a run must leave unchanged, wholly or in part. The cluster is asked only where its answer
+        matters."""
+        unchanged = finished_jobs.unchanged_jobs(
             deployment, state, lambda: job_states.jobs_of_deployment(deployment, state.outputs)
         )
+        return held_jobs.with_queues_of_jobs(unchanged, deployment, state)
 
     def rerun_job(self, deployment: Deployment, workload: str) -> None:
         """Run a job again: delete its Job, wait for its pods to end, and create it anew with the current values of the

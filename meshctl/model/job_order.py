@@ -76,7 +76,10 @@ def problems(workloads: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
         at: tuple[str | int, ...] = ("workloads", name, "after")
         kind = workload.get("kind")
         if after[name] and kind is not None and kind not in JOB_KINDS:
-            yield at, f"only jobs (training, batch) come after others; a {kind} workload starts at once and stays up"
+            yield (
+                at,
+                f"only jobs (training, batch) come after others; leave it out: a workload of kind {kind} starts at once",
+            )
             continue
         for index, other in enumerate(after[name]):
             yield from _of_one(name, other, workloads, after, (*at, index))

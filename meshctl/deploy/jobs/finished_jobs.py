@@ -116,12 +116,23 @@ def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str,
 
 def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
     """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
-    specs = {}
+    specs = {name: inputs.get("spec") or {} for name, inputs in _inputs_in_state(state).items()}
+    return {name: spec for name, spec in specs.items() if spec}
+
+
+def labels_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+    """The labels of the Jobs in the state, by workload; of the same Jobs as `_specs_in_state`."""
+    inputs_by_workload = _inputs_in_state(state)
+    return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
+
+
+def _inputs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+    inputs_by_workload = {}
     for job in state.of_type(_JOB):
         is_current = not (job.is_deleted_for_replacement or job.is_to_be_deleted)
         if is_current and job.name == f"{job.subject}:job":  # not the release of a job
-            specs[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
-    return {name: spec for name, spec in specs.items() if spec}
+            inputs_by_workload[job.subject.removeprefix("workload/")] = job.inputs
+    return inputs_by_workload
 
 
 def _workload(deployment: Deployment | None, name: str) -> Workload | None:

@@ -18,8 +18,10 @@ from meshctl.model import job_order, object_names
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
+from meshctl.render import job_release
 
 _SUSPEND: Final = "spec.suspend"
+_QUEUE: Final = f'metadata.labels["{job_order.QUEUE_LABEL}"]'
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -35,6 +37,39 @@ def values_that_stay(
         if workload.is_job and (workload.name in replaced or not job_order.is_held(deployment, workload))
     }
     return {name: value for name, value in kept_values.items() if name not in started}
+
+
+def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state: StackState) -> UnchangedJobs:
+    """Jobs that a run leaves unchanged, and those whose queue it does: Kueue refuses another queue for a job that has
+    started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts."""
+    labels = finished_jobs.labels_in_state(state)
+    replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
+    moved = [
+        workload.name
+        for workload in deployment.workloads
+        if workload.is_job
+        and workload.runs
+        and workload.name not in replaced
+        and _had_started(workload.name, state)
+        and labels[workload.name].get(job_order.QUEUE_LABEL, "") != _queue_label(deployment, workload)
+    ]
+    paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
+    notes = [
+        f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
+        f" `meshctl restart {name} --env {deployment.environment}` runs it again in the one of environments.yaml"
+        for name in moved
+    ]
+    return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
+
+
+def _had_started(name: str, state: StackState) -> bool:
+    """Whether the last run was to start it: Kueue takes any change of the queue of a Job that was paused."""
+    deployed = state.deployment.workloads if state.deployment is not None else ()
+    return any(workload.name == name and workload.runs for workload in deployed)
+
+
+def _queue_label(deployment: Deployment, workload: Workload) -> str:
+    return job_release.queue_labels(deployment, workload).get(job_order.QUEUE_LABEL, "")
 
 
 def waiting_jobs(

@@ -184,3 +184,31 @@ def test_a_queue_is_named() -> None:
     said = {"pretrain": "couldn't assign flavors"}
     (words,) = held_jobs.waiting_jobs(made, {"pretrain": WAITING}, queued=said).values()
     assert words == "waits in the queue genai of Kueue: couldn't assign flavors"
+
+
+QUEUE = 'metadata.labels["kueue.x-k8s.io/queue-name"]'
+
+
+def queued(queue: str) -> Deployment:
+    return changed(dc1(), after=(), queue=queue)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "genai"), ("genai", "other"), ("genai", "")])
+def test_a_job_that_has_started_stays_in_its_queue(before: str, after: str) -> None:
+    """Kueue would refuse the change, and with it the whole `up`."""
+    found = held_jobs.with_queues_of_jobs(UnchangedJobs(), queued(after), state(queued(before)))
+    assert found.paths == {"pretrain": (QUEUE,)}
+    (note,) = found.notes
+    assert "`meshctl restart pretrain --env dc1`" in note
+
+
+def test_a_job_that_is_made_anew_or_starts_after_a_pause_gets_its_queue() -> None:
+    anew = changed(queued("genai"), image="acme/train:2")
+    paused = queued("genai").paused(frozenset({"pretrain"}))
+    for wanted, before in (
+        (anew, state(queued(""))),
+        (queued("genai"), state(paused)),
+        (paused, state(queued("genai"))),
+        (queued("genai"), state(queued("genai"))),
+    ):
+        assert held_jobs.with_queues_of_jobs(UnchangedJobs(), wanted, before) == UnchangedJobs()
