@@ -78,7 +78,7 @@ def problems(workloads: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
         if after[name] and kind is not None and kind not in JOB_KINDS:
             yield (
                 at,
-                f"only jobs (training, batch) come after others; leave it out: a workload of kind {kind} starts at once",
+                "only jobs (training, batch) come after others; leave it out, as what is no job starts at once",
             )
             continue
         for index, other in enumerate(after[name]):

@@ -10,7 +10,7 @@ import signal
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import job_release, overrides, pods
+from meshctl.render import compute_domains, job_release, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -33,5 +33,6 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # not waited for: a job is done when its work is
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
+    made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
     left = ("spec.suspend",) if job_order.is_held(deployment, workload) else ()
-    return PlatformObject(f"workload/{workload.name}:job", overrides.applied(manifest, workload), left=left)
+    return PlatformObject(f"workload/{workload.name}:job", made, left=left)

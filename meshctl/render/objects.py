@@ -24,7 +24,8 @@ class PlatformObject:
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
     property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
     of one that exists keep their live values until it is replaced. `replace_on`: property paths whose change has it
-    made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up.
+    made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up. `retain`:
+    whether the object outlives its declaration, so that a `destroy` leaves it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class PlatformObject:
     left: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    retain: bool = False
 
     @property
     def subject(self) -> str:

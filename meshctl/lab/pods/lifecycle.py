@@ -18,12 +18,14 @@ from meshctl import tools
 from meshctl.lab import images
 from meshctl.lab.pods import api, environment, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
+from meshctl.lab.state import write_whole
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
 RETRY_S = 0.5
+SCRATCH = ("/tmp",)  # noqa: S108 (where scripts of such images put what they fetch and make)
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
 
 
@@ -43,7 +45,7 @@ def _home_and_path(image: images.Image) -> dict[str, str]:
     """An image with one program of our tools has no home: what this machine's user has there is not for the pod."""
     if image.is_tool:
         return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
-    return {"HOME": "/root", "PATH": PATH}
+    return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}
 
 
 class PodRun:
@@ -167,13 +169,24 @@ class PodRun:
             **environment.of_api_server(self.place.client.target.server),
         }
         given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
-        values = own | aws | given | {"POD_ADDRESS": self.place.loopback}
+        values = own | aws | given | {"POD_ADDRESS": self.place.loopback, "LAB_IMAGE": spec["image"]}
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]
         mounts = volumes.mounts(spec, folders, values)
         mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
+        mounts += self._commands(spec["name"], image)
         argv = images.argv(image, command, args, sys.executable)
-        return Program(argv, values, spec.get("workingDir") or "/", mounts)
+        folder = spec.get("workingDir") or image.folder or "/"
+        empty = (image.folder,) if image.folder else ()
+        return Program(argv, values, folder, mounts, empty, SCRATCH if image.commands else ())
+
+    def _commands(self, container: str, image: images.Image) -> list[tuple[str, str, bool]]:
+        """The image's own programs, where a shell finds them."""
+        scripts = images.scripts(image, sys.executable)
+        folder = self.place.folder / "commands" / container
+        for name, text in scripts.items():
+            write_whole(folder / name, text, 0o755)
+        return [(str(folder), images.FOLDER, True)] if scripts else []
 
     def report(self, kind: str, reason: str, message: str) -> None:
         """Post an Event; the same one at most every 30 s."""
