@@ -19,7 +19,6 @@ import yaml
 from meshctl.catalog import load_catalog
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load
-from meshctl.model import pod_groups
 from meshctl.model.deployment import Resolution
 from meshctl.render import platform_objects
 from meshctl.resolve import resolve
@@ -148,8 +147,6 @@ def test_a_machine_that_nobody_has_is_refused_by_its_name(environment: str) -> N
     assert gap.hint.startswith("the catalog here has A100, ")
 
 
-LLAMA, LLAMA_WORKERS = pod_groups.leader_set("llama", 0), pod_groups.worker_set("llama", 0)
-DECODE = pod_groups.leader_set("decode", 0)
 RAG_NAMES = [("nim-llm", 8000), ("embedding-ms", 8000), ("ranking-ms", 8000), ("milvus", 19530), ("milvus-etcd", 2379),
              ("minio", 9000), ("redis", 6379), ("rag-server", 8081), ("ingestor-server", 8082)]  # fmt: skip
 
@@ -170,23 +167,26 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
      lambda r: r.variables("vllm-basic").items() >= {"NCCL_IB_HCA": "ibp", "NVIDIA_IMEX_CHANNELS": "0"}.items()),
     ("vllm-deepseek", (AWS, DC1), "no settings of CoreWeave", lambda r: "NCCL_IB_HCA" not in r.variables("vllm-basic")),
     ("vllm-405b", (AWS,), "all EFA devices, and huge pages",
-     lambda r: r.limits(LLAMA).items() >= {"vpc.amazonaws.com/efa": "32", "hugepages-2Mi": "5120Mi"}.items()),
-    ("vllm-405b", (CW, DC1), "InfiniBand", lambda r: r.limits(LLAMA_WORKERS)["rdma/ib"] == "1"),
-    ("vllm-405b", ENVIRONMENTS, "each worker joins its own leader",
-     lambda r: [r.variables(pod_groups.worker_set("llama", group))["MESH_LEADER"] for group in (0, 1)]
-     == [f"{pod_groups.pod('llama', group, 0)}.llama-pods" for group in (0, 1)]),
-    ("vllm-405b", ENVIRONMENTS, "800 GiB of the node's disk for each pod",
-     lambda r: r.limits(LLAMA).get("ephemeral-storage") is None
-     and r.container(LLAMA)["resources"]["requests"]["ephemeral-storage"] == "800Gi"),
-    ("vllm-405b", ENVIRONMENTS, "the leaders' health by a connection, and none of the workers",
-     lambda r: r.container(LLAMA)["readinessProbe"]["tcpSocket"] == {"port": 8080}
-     and "readinessProbe" not in r.container(LLAMA_WORKERS)),
-    ("vllm-405b", ENVIRONMENTS, "a worker finds its leader before that is ready",
+     lambda r: r.limits("llama-0").items() >= {"vpc.amazonaws.com/efa": "32", "hugepages-2Mi": "5120Mi"}.items()),
+    ("vllm-405b", (CW, DC1), "InfiniBand", lambda r: r.limits("llama-1-workers")["rdma/ib"] == "1"),
+    ("vllm-405b", ENVIRONMENTS, "each worker joins the leader of its own group",
+     lambda r: [r.variables(f"llama-{group}-workers")["MESH_LEADER"] for group in range(2)]
+     == ["llama-0-0.llama-pods", "llama-1-0.llama-pods"]),
+    ("vllm-405b", ENVIRONMENTS, "a leader is found before it is ready",
      lambda r: r.named("Service", "llama-pods")["spec"]["publishNotReadyAddresses"] is True),
+    ("vllm-405b", ENVIRONMENTS, "one name leads to the leaders of both groups",
+     lambda r: r.named("Service", "llama-internal")["spec"]["selector"]
+     == {"app.kubernetes.io/instance": "vllm-lws", "app.kubernetes.io/name": "llama", "meshctl.dev/role": "leader"}),
+    ("vllm-405b", ENVIRONMENTS, "leaders alone are asked, by a connection",
+     lambda r: r.container("llama-0")["readinessProbe"]["tcpSocket"] == {"port": 8080}
+     and "readinessProbe" not in r.container("llama-0-workers")),
+    ("vllm-405b", ENVIRONMENTS, "800 GiB of the node's disk for each pod",
+     lambda r: [r.container(f"llama-{pod}")["resources"]["requests"]["ephemeral-storage"] for pod in ("0", "1-workers")]
+     == ["800Gi", "800Gi"]),
     ("sglang", ENVIRONMENTS, "the endpoint leads to rank 0 alone",
-     lambda r: r.named("Service", "sglang-internal")["spec"]["selector"][pod_groups.ROLE_LABEL] == "leader"),
+     lambda r: r.named("Service", "sglang-internal")["spec"]["selector"]["meshctl.dev/role"] == "leader"),
     ("sglang", ENVIRONMENTS, "memory shared by its processes",
-     lambda r: "/dev/shm" in r.mounted(pod_groups.leader_set("sglang", 0))),  # noqa: S108 (of the container)
+     lambda r: "/dev/shm" in r.mounted("sglang-0-workers")),  # noqa: S108 (of the container)
     ("nim-70b", ENVIRONMENTS, "a roll-out on full GPUs ends one pod first", lambda r: r.surge("llama-70b") == (0, 1)),
     ("nim-70b", ENVIRONMENTS, "ready and live are asked apart",
      lambda r: [r.container("llama-70b")[f"{probe}Probe"]["httpGet"]["path"] for probe in ("readiness", "liveness")]
@@ -250,16 +250,18 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
     ("cosmos3", ENVIRONMENTS, "the server is up when its port accepts",
      lambda r: r.container("serve")["readinessProbe"]["tcpSocket"] == {"port": 8000}),
     ("deepseek-roce", (DC1,), "the RoCE network",
-     lambda r: r.template(DECODE)["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "roce-p2"
-     and r.limits(DECODE)["rdma/roce_gdr"] == "1" and r.variables(DECODE)["NCCL_SOCKET_IFNAME"] == "net1"),
+     lambda r: r.template("decode-0")["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "roce-p2"
+     and r.limits("decode-0")["rdma/roce_gdr"] == "1" and r.variables("decode-0")["NCCL_SOCKET_IFNAME"] == "net1"),
     ("deepseek-roce", (AWS, CW), "the platform's own interface",
-     lambda r: r.variables(DECODE)["NCCL_SOCKET_IFNAME"] in ("^docker,lo,veth", "eth0")),
+     lambda r: r.variables("decode-0")["NCCL_SOCKET_IFNAME"] in ("^docker,lo,veth", "eth0")),
     ("deepseek-roce", ENVIRONMENTS, "the pod's own address",
-     lambda r: [each["valueFrom"]["fieldRef"]["fieldPath"] for each in r.container(DECODE)["env"]
+     lambda r: [each["valueFrom"]["fieldRef"]["fieldPath"] for each in r.container("decode-0")["env"]
                 if each["name"] == "MESH_ADDRESS"] == ["status.podIP"]),
     ("deepseek-roce", ENVIRONMENTS, "asked by HTTPS, within 80 minutes",
-     lambda r: r.container(DECODE)["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
-     and r.starts_within_s(DECODE) == 80 * 60),
+     lambda r: r.container("decode-0")["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
+     and r.starts_within_s("decode-0") == 80 * 60),
+    ("deepseek-roce", ENVIRONMENTS, "two nodes for each half",
+     lambda r: [r.variables(f"{half}-0-workers")["MESH_NODES"] for half in ("decode", "prefill")] == ["2", "2"]),
     ("rccl-tests", (DC1,), "AMD's GPUs", lambda r: r.limits("rccl-tests")["amd.com/gpu"] == "8"),
     ("rccl-tests", (DC1,), "a folder of the node, and its network",
      lambda r: "/mnt/lib" in r.mounted("rccl-tests") and r.pod("rccl-tests")["hostNetwork"] is True),
