@@ -62,11 +62,13 @@ def _text(deployment: Deployment, pool: str, state: PodState, nodes: Iterable[No
 
 def _of_resource(resource: str, nodes: Sequence[Node], pods: Iterable[Pod], namespace: str) -> str:
     total = sum(quantity(str(node.get("status", {}).get("allocatable", {}).get(resource, "0"))) for node in nodes)
-    held: Counter[str] = Counter()
+    milli_by_holder: Counter[str] = Counter()
     for pod in pods:
-        held[_holder(pod, namespace)] += other_pods.requests(pod.get("spec", {}))[resource]
-    listed = [f"{name} {_amount(resource, milli / 1000)}" for name, milli in held.most_common(_MOST) if milli]
-    others = sum(1 for milli in held.values() if milli) - len(listed)
+        milli_by_holder[_holder(pod, namespace)] += other_pods.requests(pod.get("spec", {}))[resource]
+    listed = [
+        f"{name} {_amount(resource, milli / 1000)}" for name, milli in milli_by_holder.most_common(_MOST) if milli
+    ]
+    others = sum(1 for milli in milli_by_holder.values() if milli) - len(listed)
     listed += [f"{pluralize(others, 'other')} the rest"] if others > 0 else []
     holders = f", of which {', '.join(listed)}" if listed else ", of which nobody holds any"
     return f"{_amount(resource, total)} {resource} on {pluralize(len(nodes), 'node')}{holders}"

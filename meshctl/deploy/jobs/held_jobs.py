@@ -83,10 +83,10 @@ def waiting_jobs(
     `pods`: those of the mesh, among which are the pods of releases; `queued`: what Kueue says of jobs, by workload.
     """
     own_pods = list(pods)
-    held = [workload for workload in deployment.workloads if job_order.is_held(deployment, workload)]
+    not_started_by_up = [workload for workload in deployment.workloads if job_order.is_held(deployment, workload)]
     return {
         workload.name: _what_it_waits_for(deployment, workload, jobs, own_pods, queued)
-        for workload in held
+        for workload in not_started_by_up
         if workload.name in jobs and jobs[workload.name].suspended
     }
 
