@@ -48,11 +48,10 @@ class EngineGateway:
         self._refreshed: set[str] = set()  # environments whose state an `up` of this command has refreshed
         self._clusters: dict[str, ClusterAccess] = {}  # cached, because exporting the state for each poll would be slow
 
-    def deployment(self, environment: str) -> Deployment:
+    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
         state = self._session.state(environment)
-        return running_pods.with_running_pods(
-            upgrade.with_running_version(self._project.deployment(environment), state), state
-        )
+        deployment = self._project.deployment(environment, moved_from=moved_from)
+        return running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         plan = self._session.plan(deployment)

@@ -67,8 +67,9 @@ Access = Literal["", "public", "internal"]
 
 
 class Endpoint(Value):
-    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say,
-    which is public. `cidrs`: the only networks that reach it; none = all of them."""
+    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say
+    it, which is public where it is up: see `deploy.guards.access_default`. `cidrs`: the only networks that reach it;
+    none = all of them."""
 
     name: str
     host: str

@@ -311,7 +311,7 @@ def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
                 path,
                 (
                     f'endpoint "{other}" of this workload has other `cidrs`, and both have one load balancer;'
-                    " write the same `cidrs` into both"
+                    f" write the same `cidrs` into both{'' if 'access' in endpoint else ', or `access: internal`'}"
                 ),
             )
 

@@ -78,7 +78,7 @@ def resolve(
                 for each in carried
                 for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
             ),
-            *endpoint_notes.notes(platform.name, _endpoints(mesh)),
+            *endpoint_notes.notes_of_mesh(platform.name, _endpoints(mesh)),
             *workloads.notes(carried),
             *platform.words.notes(environment),
         ),
