@@ -1,8 +1,8 @@
 """What the lab runs for an inference image: a small OpenAI-style server with real weights on disk or in S3. EDGE.
 
 Started by `meshctl.lab.pods` in place of `vllm/vllm-openai`. `/health` is 200 once the weights are read; `/v1/models`
-says which bytes were loaded and where it runs. SIGTERM: it goes on answering for DRAIN_SECONDS, finishes what is in
-flight and exits with 0.
+says which bytes were loaded and where it runs. With vLLM's `--ssl-certfile` and `--ssl-keyfile` it speaks HTTPS.
+SIGTERM: it goes on answering for DRAIN_SECONDS, finishes what is in flight and exits with 0.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -59,13 +60,14 @@ def _s3_files(url: str) -> Any:
 
 
 class Server(ThreadingHTTPServer):
-    """State shared by the requests: `weights` is None until loaded."""
+    """State shared by the requests: `weights` is None until loaded. `tls`: None for plain HTTP."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         super().__init__(address, Handler)
+        self.tls = tls
         self.weights: Weights | None = None
         self.draining = threading.Event()
         self.in_flight = 0  # requests, and connections on which none was answered yet
@@ -78,6 +80,22 @@ class Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         self.count(1)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread, so that a slow handshake keeps nobody waiting."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(Handler.timeout)
+        try:
+            encrypted = self.tls.wrap_socket(request, server_side=True)
+        except OSError:  # a probe that only connects, or a client that goes
+            self.count(-1)
+            return
+        try:
+            super().finish_request(encrypted, client_address)
+        finally:
+            self.shutdown_request(encrypted)  # the caller's socket is an empty shell now
 
     def take_waiting(self) -> None:
         """Serve the connections that the kernel has taken for us, then take no more: a client whose connection is
@@ -198,9 +216,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="openai_server", allow_abbrev=False)
     parser.add_argument("--model")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--ssl-certfile")
+    parser.add_argument("--ssl-keyfile")
     options, rest = parser.parse_known_args()
     model = options.model or next((each for each in rest if each.startswith(("/", "s3://"))), "/models")
-    server = Server((os.environ.get("POD_ADDRESS", "127.0.0.1"), options.port))
+    tls = None
+    if options.ssl_certfile:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.ssl_certfile, options.ssl_keyfile)
+    server = Server((os.environ.get("POD_ADDRESS", "127.0.0.1"), options.port), tls)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
