@@ -75,6 +75,8 @@ class Project:
         nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        if facts is not None and access is not None and _wants_certificates(self.mesh):
+            facts = facts.model_copy(update={"makes_certificates": clusters.makes_certificates(access)})
         self.session.remarks[environment] = facts.notes if facts is not None else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
 
@@ -133,6 +135,10 @@ class Project:
         if cluster is None or not same_provider or not cluster.account(declared):
             return deployment  # bucket names don't depend on the account, so they are the resolved ones
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
+
+
+def _wants_certificates(mesh: Mesh) -> bool:
+    return any(endpoint.tls is not None and endpoint.tls.secret is None for endpoint in mesh.endpoints.values())
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

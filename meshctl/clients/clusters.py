@@ -15,9 +15,9 @@ from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
-from meshwire.kubernetes import objects
+from meshwire.kubernetes import objects, requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES
+from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES, group_path
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -54,6 +54,18 @@ def facts(cluster: ClusterAccess) -> Facts:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
     return Facts(nodes=nodes, storage_classes=classes)
+
+
+def makes_certificates(cluster: ClusterAccess) -> bool:
+    """Whether cert-manager's Certificates are served. Raises: as `facts`."""
+    with cluster.connected() as client:
+        try:
+            client.send(requests.get(group_path("cert-manager.io/v1")))
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+    return True
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:

@@ -130,9 +130,8 @@ class EngineGateway:
         return resolve(host)
 
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
-        port = deployment.workload(endpoint.workload).ports[endpoint.port]
         try:
-            place = Place(address_of(address), port, endpoint.host)
+            place = Place(address_of(address), deployment.listening_port(endpoint), endpoint.host)
         except UnreachableError as error:
             return Answer(ok=False, text=error.what)
         return health_checks.ask(question, place)

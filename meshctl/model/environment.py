@@ -127,6 +127,12 @@ class FabricOptions(FabricSettings):
     networks: tuple[Annotated[str, AfterValidator(pod_networks.checked_name)], ...] | None = None
 
 
+def _issuer_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
+        raise ValueError(f'"{text}" is not the name of a ClusterIssuer like letsencrypt')
+    return text
+
+
 def _bucket_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
         raise ValueError(f'"{text}" is not the name of a bucket; write it without s3:// and without a path')
@@ -137,6 +143,12 @@ class ExistingStorage(Section):
     """Storage that exists already: used, and never created, changed or deleted by meshctl."""
 
     bucket: Annotated[str, AfterValidator(_bucket_name)]
+
+
+class Certificates(Section):
+    """Who makes certificates: a ClusterIssuer of cert-manager, which is there already."""
+
+    cluster_issuer: Annotated[str, AfterValidator(_issuer_name)]
 
 
 class PlatformEnvironment(Section, EnvironmentSection):
@@ -165,6 +177,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         """What all pods tolerate beside what meshctl has them tolerate."""
         return ()
 
+    @property
+    def certificate_issuer(self) -> str | None:
+        """The ClusterIssuer of certificates; "" where the file may name one and does not, None where none can be."""
+        return None
+
     @classmethod
     def own_registry(cls, image: str) -> str:
         """Of an image in a private registry of the platform, which its own nodes pull without `imagePullSecrets`: what
@@ -181,10 +198,15 @@ class GivenClusterEnvironment(PlatformEnvironment):
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
     tolerations: tuple[TolerationOption, ...] = ()
+    certificates: Certificates | None = None
 
     @property
     def pod_tolerations(self) -> tuple[Toleration, ...]:
         return tuple(Toleration(**each.model_dump(exclude_none=True)) for each in self.tolerations)
+
+    @property
+    def certificate_issuer(self) -> str | None:
+        return self.certificates.cluster_issuer if self.certificates is not None else ""
 
 
 class UnusableEnvironment(PlatformEnvironment):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from meshctl.model import gateways
+
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
@@ -29,6 +31,11 @@ def workload_secret(workload: str) -> str:
 def workload_files(workload: str) -> str:
     """The ConfigMap of its files."""
     return f"{workload}-files"
+
+
+def certificate(workload: str) -> str:
+    """A gateway's Certificate, and the Secret that cert-manager keeps it in."""
+    return f"{workload}-certificate"
 
 
 def registry_secret(secret: str) -> str:
@@ -65,21 +72,36 @@ def pod_claim(workload: str, block: str, pod: int) -> str:
 
 
 def objects(mesh: dict[str, Any]) -> Iterator[Named]:
-    """The Services, Secrets and PersistentVolumeClaims of a mesh; of the claims of several pods, the first."""
+    """The ServiceAccounts, Services, Secrets and PersistentVolumeClaims of a mesh; of the claims of several pods, the
+    first."""
     stores = _mappings(mesh.get("storage"))
     for name, store in stores.items():
         if store.get("kind") == "filesystem":
             yield Named(("storage", name), "PersistentVolumeClaim", name)
-    endpoints = _mappings(mesh.get("endpoints")).values()
-    balancers = {(str(each.get("workload")), each.get("access") == "internal") for each in endpoints}
+    endpoints = _mappings(mesh.get("endpoints"))
+    plain = [each for each in endpoints.values() if not gateways.needs_gateway(each)]
+    balancers = {(str(each.get("workload")), each.get("access") == "internal") for each in plain}
     lasting = {name for name, store in stores.items() if store.get("kind") == "block" and not store.get("ephemeral")}
     workloads = _mappings(mesh.get("workloads"))
     yield from _registry_secrets(workloads)
     for name, workload in workloads.items():
+        yield Named(("workloads", name), "ServiceAccount", name)
         yield from _of_workload(name, workload, lasting)
         for is_internal in (False, True):
             if (name, is_internal) in balancers:
                 yield Named(("workloads", name), "Service", endpoint_service(name, is_internal=is_internal))
+    for name, endpoint in endpoints.items():
+        if gateways.needs_gateway(endpoint):
+            yield from _of_gateway(name, is_internal=endpoint.get("access") == "internal")
+
+
+def _of_gateway(endpoint: str, *, is_internal: bool) -> Iterator[Named]:
+    at, name = ("endpoints", endpoint), gateways.name_of(endpoint)
+    yield Named(at, "ServiceAccount", name)
+    yield Named(at, "Service", name)
+    yield Named(at, "Service", endpoint_service(name, is_internal=is_internal))
+    yield Named(at, "Secret", workload_secret(name))
+    yield Named(at, "Secret", certificate(name))
 
 
 def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:

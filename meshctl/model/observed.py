@@ -64,12 +64,13 @@ class StorageClass(Value):
 
 class Facts(Value):
     """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan."""
+    looked at, for the plan. `makes_certificates`: whether it serves cert-manager's Certificates; None: nobody asked."""
 
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
     notes: tuple[str, ...] = ()
+    makes_certificates: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import certificates, file_mounts, object_storage, overrides, pod_security, pods, probes, registries
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
@@ -182,7 +182,7 @@ def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObj
 
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
-    objects += _block_claims(deployment, workload)
+    objects += [*_block_claims(deployment, workload), *certificates.certificate(deployment, workload, needs=NAMESPACE)]
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
@@ -191,6 +191,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         *map(registries.logical_name, workload.image_pull_secrets),
         *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
     ]
+    needs += [name for target in workload.forwards_to for name in _answering(deployment, deployment.workload(target))]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
@@ -201,6 +202,12 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
     with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
     return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+
+
+def _answering(deployment: Deployment, workload: Workload) -> tuple[str, str]:
+    """What a gateway needs of a workload that it leads to: its pods, and its name in the cluster's DNS, without which
+    nginx does not start."""
+    return f"workload/{workload.name}:service", server(deployment, workload).name
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -314,8 +321,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
         endpoints = [e for e in deployment.endpoints if e.workload == workload.name and e.is_internal == is_internal]
         if not endpoints:
             continue
-        named = {endpoint.port for endpoint in endpoints}
-        ports = {port: number for port, number in workload.ports.items() if port in named}
+        ports = {endpoint.port: deployment.listening_port(endpoint) for endpoint in endpoints}
         annotations = balancers.internal if is_internal else balancers.public
         yield _service(
             deployment,

@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "StatefulSet": ("apps/v1", "spec"),
     "DaemonSet": ("apps/v1", "spec"),
     "Job": ("batch/v1", "spec"),
+    "Certificate": ("cert-manager.io/v1", "spec"),
     "PodDisruptionBudget": ("policy/v1", "spec"),
     "PriorityClass": ("scheduling.k8s.io/v1", "value", "preemptionPolicy", "globalDefault", "description"),
     "StorageClass": (

@@ -12,11 +12,12 @@ import threading
 from pathlib import Path
 
 from meshctl.lab import token_webhook
-from meshctl.lab.controllers import coreweave, eks, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, write_whole
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
+GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before
 
 
 async def serve(lab: Lab) -> None:
@@ -25,6 +26,8 @@ async def serve(lab: Lab) -> None:
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
+            if cluster.provider in GIVEN:
+                tasks.create_task(cert_manager.play(lab, client))
 
     task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -28,6 +28,7 @@ KNOWN: tuple[Image, ...] = (
     Image("vllm/vllm-openai:*", module="meshctl.lab.images.openai_server"),
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer"),
+    Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
     Image("rclone/rclone:*", program="rclone"),
 )
 

@@ -136,6 +136,13 @@ def test_a_plan_says_what_a_change_of_access_does() -> None:
     assert "and the internal one is removed" in text
 
 
+def test_a_plan_says_that_an_endpoint_leads_to_another_workload_with_another_address() -> None:
+    before, after = with_endpoints(chat={}), with_endpoints(chat={"workload": "chat-gateway"})
+    (text,) = endpoint_access.notes(before, after)
+    assert text.startswith("endpoint/chat: leads to chat-gateway and no longer to chat: it gets another load balancer")
+    assert endpoint_access.addresses_after(before, after, {"chat": "192.0.2.1"}) == {"chat": "known after up"}
+
+
 def test_the_address_of_an_endpoint_whose_access_changes_is_not_known_before_the_end() -> None:
     before, after = with_endpoints(chat={}, other={}), with_endpoints(chat=INTERNAL, other={})
     addresses = {"chat": "192.0.2.1", "other": "192.0.2.1"}
