@@ -111,6 +111,7 @@ def tell(story: Story) -> None:
     story.environment |= lab_environment(story)
     story.chapter("Where can the mesh run, and for how much?")
     story.meshctl("check")
+    raise_quotas(story)
     weights = bring_up(story)
     step = look_around(story, weights)
     move(story, weights, step)
@@ -122,6 +123,19 @@ def lab_environment(story: Story) -> dict[str, str]:
     exports = story.meshctl("lab", "env", quiet=True)
     pairs = [line.removeprefix("export ").split("=", 1) for line in exports.splitlines() if line.startswith("export ")]
     return {name: value.strip("'\"") for name, value in pairs}
+
+
+def raise_quotas(story: Story) -> None:
+    """A new account of AWS may run no P instance and five vCPUs of all else; the lab's is one."""
+    story.chapter("A new AWS account may run no GPU machine: ask for the vCPUs that the mesh needs")
+    quotas = aws(story, "service-quotas")
+    for code, vcpus in {"L-417A185B": 1152, "L-1216C47A": 64}.items():
+        name = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["QuotaName"]
+        print(
+            f"  $ aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
+            f"--desired-value {vcpus}    # {name}"
+        )
+        quotas.request_service_quota_increase(ServiceCode="ec2", QuotaCode=code, DesiredValue=vcpus)
 
 
 def bring_up(story: Story) -> str:

@@ -14,7 +14,7 @@ from meshctl.catalog import Catalog, load_catalog
 from meshctl.clients import clusters, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
-from meshctl.deploy.guards import access_default
+from meshctl.deploy.guards import access_default, preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
@@ -72,13 +72,32 @@ class Project:
     def resolution(self, environment: str) -> Resolution:
         """Resolve the mesh for an environment; for existing nodes, with the facts that their cluster reports."""
         declared = self.environments.environments[self.checked_name(environment)]
-        nodes_are_given = registry.platform(declared.provider).nodes.made_of is None
+        platform = registry.platform(declared.provider)
+        nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
-        if facts is not None and access is not None and _wants_certificates(self.mesh):
-            facts = facts.model_copy(update={"makes_certificates": clusters.makes_certificates(access)})
-        self.session.remarks[environment] = facts.notes if facts is not None else ()
+        remarks = (*facts.notes, *platform.words.notes(declared)) if facts is not None else ()
+        self.session.remarks[environment] = remarks
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def online_resolution(self, environment: str) -> Resolution:
+        """As `resolution`, after the platform was asked whether it has what an `up` would add.
+
+        Raises: as `resolution` and `Session.state`.
+        """
+        resolution = self.resolution(environment)
+        if resolution.deployment is None:
+            return resolution
+        findings = preflight.ask(resolution.deployment, self.session.state(environment).deployment)
+        placed = findings.placed(resolution.deployment)
+        return resolution.model_copy(
+            update={
+                "deployment": None if findings.gaps else placed,
+                "gaps": (*resolution.gaps, *findings.gaps),
+                "pools": placed.pools,
+                "notes": (*resolution.notes, *findings.notes),
+            }
+        )
 
     def access(self, environment: str) -> ClusterAccess | None:
         """The existing cluster that environments.yaml names; None where meshctl makes it, and where it names none."""
@@ -135,10 +154,6 @@ class Project:
         if cluster is None or not same_provider or not cluster.account(declared):
             return deployment  # bucket names don't depend on the account, so they are the resolved ones
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
-
-
-def _wants_certificates(mesh: Mesh) -> bool:
-    return any(endpoint.tls is not None and endpoint.tls.secret is None for endpoint in mesh.endpoints.values())
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

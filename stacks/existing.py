@@ -33,7 +33,8 @@ def declare(
         deployment,
         provider=provider,
         late=late,
-        depends_on=[*nodes, *buckets.values()],
+        depends_on=list(buckets.values()),
+        pools=nodes,
         ready_timeout_s=ready_timeout_s,
         staying=staying,
     )

@@ -54,6 +54,7 @@ def declare(
     provider: pulumi.ProviderResource,
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource] = (),
+    pools: Mapping[str, Sequence[pulumi.Resource]] | None = None,
     ready_timeout_s: int = 0,
     staying: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pulumi.Output[str]]:
@@ -63,14 +64,16 @@ def declare(
     workload, the properties of its Job that stay as they are, whatever is declared here.
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
-    before the first object, and outlives the last.
+    before the first object, and outlives the last. `pools`: by the name of a pool, what makes its nodes; a workload
+    waits for its own pool alone, so that one for which there are no machines holds up nothing else.
     """
     objects = [_left_alone(item, staying or {}) for item in render.platform_objects(deployment)]
     late = {**late, ENDPOINT: _endpoint(deployment, late)}
     missing = [name for name in render.late_names(objects) if name not in late]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
-    declared = _declare(objects, provider, late, depends_on, ready_timeout_s)
+    of_workloads = {f"workload/{each.name}": (pools or {}).get(each.pool, ()) for each in deployment.workloads}
+    declared = _declare(objects, provider, late, depends_on, ready_timeout_s, of_workloads)
     balancers = {
         endpoint.name: declared[render.load_balancer(endpoint.workload, is_internal=endpoint.is_internal)]
         for endpoint in deployment.endpoints
@@ -89,9 +92,14 @@ def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> 
     return given.apply(lambda endpoint: endpoint or f"https://s3.{region}.amazonaws.com")
 
 
-def declare_nodes(deployment: Deployment, *, provider: pulumi.ProviderResource) -> list[pulumi.Resource]:
-    """What makes or marks the nodes of the pools inside the cluster, as the platform has it."""
-    return list(_declare(render.node_objects(deployment), provider, {}, ()).values())
+def declare_nodes(deployment: Deployment, *, provider: pulumi.ProviderResource) -> dict[str, list[pulumi.Resource]]:
+    """What makes or marks the nodes of the pools inside the cluster, as the platform has it, by pool."""
+    objects = render.node_objects(deployment)
+    declared = _declare(objects, provider, {}, ())
+    by_pool: dict[str, list[pulumi.Resource]] = {}
+    for item in objects:
+        by_pool.setdefault(item.subject.removeprefix("pool/"), []).append(declared[item.name])
+    return by_pool
 
 
 def address(status: Any) -> str:
@@ -113,17 +121,19 @@ def _declare(
     late: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource],
     ready_timeout_s: int = 0,
+    of_subjects: Mapping[str, Sequence[pulumi.Resource]] | None = None,
 ) -> dict[str, KubernetesObject]:
     longest_s = max(map(_delete_s, objects), default=_DELETE_S)
     claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
-        needs = [declared[name] for name in item.depends_on]
+        needs = [declared[name] for name in (*item.depends_on, *_rolled_before(item, late))]
         opts = pulumi.ResourceOptions(
             provider=provider,
             # what depends on another object waits for `depends_on` through it
-            depends_on=needs or list(depends_on),
+            depends_on=[*(needs or depends_on), *(of_subjects or {}).get(item.subject, ())],
             ignore_changes=list(item.ignore_changes),
+            replace_on_changes=list(item.replace_on),
             custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
@@ -133,6 +143,12 @@ def _declare(
         )
         declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)
     return declared
+
+
+def _rolled_before(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> list[str]:
+    """What is rolled out before it. A first start waits for nobody: only what is up stands in for what goes."""
+    is_up = {name for name in (item.name, *item.after) if render.up_name(name) in late}
+    return [name for name in item.after if name in is_up] if item.name in is_up else []
 
 
 def _delete_s(item: PlatformObject) -> int:

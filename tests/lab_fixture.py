@@ -20,6 +20,7 @@ import pytest
 
 from meshctl import tools
 from meshctl.lab import environment
+from meshctl.lab.aws import quotas
 from meshctl.lab.state import Lab
 from tests.preloaded import CommandLine
 from tests.waiting import COMMAND_S
@@ -106,10 +107,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory, command_lines: CommandLine) ->
         return
     root = tmp_path_factory.mktemp("lab") / "root"
     command_line(root, "up")
+    raise_quotas(root)
     try:
         yield RunningLab(Lab(root), folder, command_lines)
     finally:
         command_line(root, "down")
+
+
+def raise_quotas(root: Path) -> None:
+    """The lab's AWS account may have whatever tests ask for. What it refuses is tested by `test_lab_eks_refusals`."""
+    (root / "quotas.json").write_text(json.dumps(dict.fromkeys(quotas.ALL, 1_000_000)))
 
 
 def command_line(root: Path, *arguments: str, json_output: bool = False) -> str:

@@ -43,6 +43,7 @@ class Rdma:
     resource_count: int
     efa_cards: tuple[int, int] | None  # first and last network card that carries EFA
     primary_efa: bool  # whether network card 0 carries EFA
+    rdma_read: bool  # whether the adapters can read the memory of other nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +220,5 @@ def _rdma(row: dict[str, Any]) -> Rdma:
         resource_count=row.get("resource_count", 0),
         efa_cards=(cards[0], cards[1]) if cards else None,
         primary_efa=row.get("primary", False),
+        rdma_read=row.get("rdma_read", True),
     )

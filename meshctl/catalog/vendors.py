@@ -38,6 +38,7 @@ class Vendor:
     part_words: frozenset[str]
     whole: tuple[WholeLabel, ...]
     parts: tuple[str, ...]
+    slices: str
     user_note: str
 
     def makes(self, model: str) -> bool:
@@ -68,7 +69,9 @@ def of_model(model: str) -> Vendor:
 
 
 def of_resource(resource: str) -> Vendor:
-    return next((vendor for vendor in supported() if vendor.resource == resource), vendors()[0])
+    """Of whole accelerators or of parts."""
+    makers = (each for each in supported() if each.resource == resource or resource.startswith(each.parts))
+    return next(makers, vendors()[0])
 
 
 def _vendor(name: str, row: Mapping[str, Any]) -> Vendor:
@@ -83,5 +86,6 @@ def _vendor(name: str, row: Mapping[str, Any]) -> Vendor:
             WholeLabel(each["label"], tuple(each["values"]), each.get("word", "")) for each in row.get("whole", ())
         ),
         parts=tuple(row.get("parts", ())),
+        slices=row.get("slices", ""),
         user_note=row.get("user_note", ""),
     )

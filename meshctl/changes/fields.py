@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import probe_words, security
+from meshctl.changes import group_words, probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import pod_files, pod_networks
+from meshctl.model import pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -80,6 +80,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
+    ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
@@ -215,6 +216,9 @@ def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | Non
 
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
+    size = group_words.size(change.path, *(value_at(inputs, "spec") for inputs in (step.old, step.new)))
+    if size is not None:
+        return [FieldChange(*size)]
     for path, (term, in_words) in _IN_WORDS.items():
         if change.path == path or change.path.startswith(f"{path}."):
             old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))

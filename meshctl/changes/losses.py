@@ -215,7 +215,8 @@ def _claims_of_state(own: Mapping[str, Resource], sets: Iterable[Resource]) -> I
     for stateful_set in sets:
         inputs = stateful_set.inputs
         for claim in inputs["spec"].get("volumeClaimTemplates") or ():
-            for pod in range(int(inputs["spec"].get("replicas") or 1)):
+            first = int((inputs["spec"].get("ordinals") or {}).get("start") or 0)
+            for pod in range(first, first + int(inputs["spec"].get("replicas") or 1)):
                 name = f"{claim['metadata']['name']}-{inputs['metadata']['name']}-{pod}"
                 yield Volume(name, size=str(claim["spec"]["resources"]["requests"]["storage"]))
 

@@ -26,4 +26,5 @@ def notes(deployment: Deployment, steps: Iterable[Step]) -> list[str]:
 
 def _is_concerned(step: Step) -> bool:
     changes = any(change.path.startswith(_CONCERNED) for change in step.properties)
-    return step.type in _SERVERS and step.action == "update" and changes
+    # groups are made anew, what else serves is changed in place
+    return step.type in _SERVERS and step.action in ("update", "replace") and changes

@@ -1,4 +1,5 @@
-"""`meshctl check`: can each environment carry the mesh? Offline. No logic: see `resolve` and `resolve.report`."""
+"""`meshctl check`: can each environment carry the mesh? Offline, or asking the platforms first. No logic: see
+`resolve`, `resolve.report` and `project`."""
 
 from __future__ import annotations
 
@@ -22,8 +23,15 @@ def check(
     environments: Annotated[
         list[str] | None, typer.Argument(help="Environments to check; without any, all.", metavar="ENV")
     ] = None,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Ask the platforms first: zones, quotas, reservations; nodes of existing clusters.",
+        ),
+    ] = False,
 ) -> None:
-    """Check offline whether each environment can carry the mesh: placement, gaps and cost side by side."""
+    """Check whether each environment can carry the mesh: placement, gaps and cost side by side."""
     # pydantic and the catalog: not for `meshctl --help`
     from meshctl.catalog import load_catalog
     from meshctl.resolve import checked_name, report, resolve
@@ -39,8 +47,8 @@ def check(
 
     def resolutions() -> Iterator[Resolution]:
         nonlocal infeasible
-        for name in names:
-            resolution = resolve(mesh, declared, name, catalog)
+        made = _online(context, names) if online else (resolve(mesh, declared, name, catalog) for name in names)
+        for resolution in made:
             infeasible |= resolution.deployment is None
             yield resolution
 
@@ -52,3 +60,11 @@ def check(
         sys.stdout.write(piece)
     if infeasible:
         raise typer.Exit(_INFEASIBLE)
+
+
+def _online(context: Context, names: list[str]) -> Iterator[Resolution]:
+    from meshctl.cli.opened import opened  # with the engine: not for a check offline
+
+    with opened(context, "check") as project:
+        for name in names:
+            yield project.online_resolution(name)

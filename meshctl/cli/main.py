@@ -12,14 +12,15 @@ import sys
 import traceback
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import exceptions
 
 from meshctl import __version__, secret_variables
+from meshctl.cli import error_reports
 from meshctl.cli.check import check
-from meshctl.cli.context import Context, discard, say
+from meshctl.cli.context import Context, discard
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
 from meshctl.cli.exit_handling import Commands, Group, file_error, flushed
@@ -33,7 +34,6 @@ from meshctl.cli.status import status
 from meshctl.cli.streams import open_streams
 from meshctl.cli.up import destroy, up
 from meshctl.errors import FileError, InterruptedByUserError, MeshError, UsageError
-from meshctl.printable import one_line
 
 app = typer.Typer(
     name="meshctl",
@@ -154,16 +154,8 @@ def _report(error: MeshError, *, as_json: bool, debug: bool) -> int:
     """Three lines at most (what, why, hint), or one JSON object."""
     if debug:
         traceback.print_exception(error)
-    if as_json and _echoed(_document(error)):
-        return error.exit_code
-    diagnostics = getattr(error, "diagnostics", ())
-    for diagnostic in diagnostics:
-        say(str(diagnostic))
-    say(one_line(f"error: {error.what}"))
-    if error.why:
-        say(one_line(f"  why: {error.why}"))
-    if error.hint:
-        say(one_line(f"  hint: {error.hint}"))
+    if not (as_json and _echoed(_document(error))):
+        error_reports.show(error)
     return error.exit_code
 
 
@@ -178,17 +170,9 @@ def _echoed(text: str) -> bool:
 
 
 def _document(error: MeshError) -> str:
-    import dataclasses
     import json
 
-    document: dict[str, Any] = {"code": error.code, "what": error.what, "why": error.why, "hint": error.hint}
-    document["exit_code"] = error.exit_code
-    for name in ("diagnostics", "failures", "fields"):
-        if hasattr(error, name):
-            document[name] = [dataclasses.asdict(item) for item in getattr(error, name)]
-    if hasattr(error, "gaps"):
-        document["gaps"] = [gap.model_dump() for gap in error.gaps]
-    return json.dumps({"meshctl": 1, "error": document}, indent=2)
+    return json.dumps({"meshctl": 1, "error": error_reports.document(error)}, indent=2)
 
 
 if __name__ == "__main__":

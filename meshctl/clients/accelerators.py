@@ -17,24 +17,25 @@ from meshctl.clients.quantities import quantity
 
 @dataclass(frozen=True, slots=True)
 class Accelerators:
-    """`count` of them are for pods, under the name `resource`. `parts`: resources by which parts are offered."""
+    """`count` of them are for pods, under the name `resource`. `parts`: resources by which parts are offered, and how
+    many."""
 
     model: str
     count: int
     memory_gib: float
     resource: str
-    parts: tuple[str, ...]
+    parts: dict[str, int]
 
 
 def of_node(labels: Mapping[str, str], allocatable: Mapping[str, str]) -> Accelerators:
     vendor = _vendor(labels, allocatable)
-    parts = (name for name, count in allocatable.items() if name.startswith(vendor.parts) and quantity(count) > 0)
+    parts = {name: int(quantity(count)) for name, count in allocatable.items() if name.startswith(vendor.parts)}
     return Accelerators(
         model=_first(labels, vendor.product_labels),
         count=int(quantity(allocatable.get(vendor.resource, "0"))),
         memory_gib=_gib(_first(labels, vendor.memory_labels)),
         resource=vendor.resource,
-        parts=tuple(sorted(parts)),
+        parts={name: count for name, count in sorted(parts.items()) if count > 0},
     )
 
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
 _DOWN = (502, 503, 504)  # what a balancer says when no API server is behind it
+# an EKS cluster says no more than 401 to a principal that has no access entry in it
+_UNAUTHORIZED = (
+    "renew the credentials; where they are valid, the cluster does not let their user in: of an EKS cluster made by"
+    " meshctl somebody who gets in adds the principal to `kubernetes.admins` and runs `up`"
+)
 _BUSY = (408, 429, 500)  # what an API server says that has too much to do, or whose etcd has
 
 
@@ -84,7 +89,7 @@ def translate_errors(cluster: str) -> Iterator[None]:
 
 def _refused(cluster: str, error: ApiError) -> MeshError:
     if error.status in (401, 403):
-        hint = "renew the credentials" if error.status == 401 else "the user lacks the right that the message names"
+        hint = _UNAUTHORIZED if error.status == 401 else "the user lacks the right that the message names"
         return CredentialsError(f"{cluster}: the API server refused", why=str(error), hint=hint)
     if error.status in _BUSY:
         return BusyError(

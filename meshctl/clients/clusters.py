@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
+from meshctl.model import pod_groups, served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
-from meshwire.kubernetes import objects, requests
+from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES, group_path
+from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -49,23 +50,23 @@ def uid(cluster: ClusterAccess) -> str:
 
 
 def facts(cluster: ClusterAccess) -> Facts:
-    """Nodes and storage classes of an existing cluster."""
+    """Nodes and storage classes of an existing cluster, and which APIs it serves beside those of every cluster."""
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-    return Facts(nodes=nodes, storage_classes=classes)
+        served = tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
+    return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
 
 
-def makes_certificates(cluster: ClusterAccess) -> bool:
-    """Whether cert-manager's Certificates are served. Raises: as `facts`."""
-    with cluster.connected() as client:
-        try:
-            client.send(requests.get(group_path("cert-manager.io/v1")))
-        except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-    return True
+def _is_served(client: Client, api: str) -> bool:
+    """`api`: `group/version/Kind`. A user whom nobody let ask (403) is taken to be in a cluster without it."""
+    api_version, _, kind = api.rpartition("/")
+    try:
+        return kind in client.kinds(api_version)
+    except ApiError as error:
+        if error.status in (403, 404):
+            return False
+        raise
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
@@ -181,9 +182,11 @@ def pod_state(pod: objects.Pod) -> PodState:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
+    labels = metadata.get("labels") or {}
+    group, rank = pod_groups.place_of(labels)
     return PodState(
         name=metadata.get("name", ""),
-        workload=(metadata.get("labels") or {}).get("app.kubernetes.io/name", ""),
+        workload=labels.get("app.kubernetes.io/name", ""),
         phase=status.get("phase") or "Unknown",
         ready=conditions.get("Ready", {}).get("status") == "True",
         node=spec.get("nodeName") or "",
@@ -191,6 +194,9 @@ def pod_state(pod: objects.Pod) -> PodState:
         reason=reason,
         stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
+        uid=metadata.get("uid", ""),
+        group=group,
+        rank=rank,
     )
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from meshctl.catalog import vendors
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.observed import Facts, Requests
@@ -97,4 +98,12 @@ def _amounts(listed: Mapping[str, str] | None) -> _Amounts:
 
 def _as_requests(total: _Amounts, pods: int) -> Requests:
     gpus = sum(amount for name, amount in total.items() if name.endswith(_GPU))
-    return Requests(cpu=total["cpu"] / 1000, memory_gib=total["memory"] / 1000 / _GIB, gpus=gpus // 1000, pods=pods)
+    beginnings = tuple(beginning for vendor in vendors.supported() for beginning in vendor.parts)
+    parts = {name: amount // 1000 for name, amount in total.items() if name.startswith(beginnings)}
+    return Requests(
+        cpu=total["cpu"] / 1000,
+        memory_gib=total["memory"] / 1000 / _GIB,
+        gpus=gpus // 1000,
+        gpu_parts=parts,
+        pods=pods,
+    )

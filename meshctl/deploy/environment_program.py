@@ -10,6 +10,7 @@ from typing import Any
 
 import pulumi
 
+from meshctl import render
 from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
@@ -33,6 +34,7 @@ def declare_environment(
     """Declare all resources of `deployment`. The arguments are as for `Session._environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
     deferred |= kept_values
+    deferred |= {render.up_name(resource.name): True for resource in state.resources}
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
     declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from meshctl.changes import Change, Plan, endpoint_access, group, roll_outs, storage
+from meshctl.changes import Change, Plan, changed_groups, endpoint_access, group, roll_outs, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
@@ -21,6 +22,10 @@ _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed out
 _OTHER_PROFILE = (
     "drift was not checked: AWS refuses the profile of the last `up`, and environments.yaml names another one, which"
     " the next `up` will use"
+)
+_GPU_METRICS = (
+    "GPU nodes get NVIDIA's DCGM exporter, by which Prometheus sees their GPUs, as new environments have it from the"
+    " start; no pod of the mesh changes"
 )
 _UNCHECKED = "the cluster does not exist yet: Kubernetes objects are shown as declared, not checked by its API server"
 
@@ -42,8 +47,12 @@ def plan_of_preview(
     notes = [*more_notes, *storage.notes(steps), *roll_outs.notes(deployment, steps)]
     notes += _of_changed_workloads(deployment, steps)
     notes += endpoint_access.notes(before, deployment)
+    notes += changed_groups.notes(before, deployment)
     notes += endpoint_notes.notes(deployment.provider, deployment.endpoints)
-    if any(step.op == "create" and step.type in registry.cluster_types() for step in steps):
+    created = [step for step in steps if step.op == "create"]
+    if before is not None and any(step.urn.endswith(f"::{object_names.GPU_METRICS}") for step in created):
+        notes.append(_GPU_METRICS)
+    if any(step.type in registry.cluster_types() for step in created):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, dns_changes, notes, losses, drift)
 

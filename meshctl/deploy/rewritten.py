@@ -21,7 +21,7 @@ def notes(deployment: Deployment, state: StackState) -> list[str]:
     saved_specs = {resource.name: resource.inputs.get("spec") or {} for resource in state.of_type(*_SERVERS)}
     all_notes = []
     for workload in deployment.workloads:
-        if workload.is_job or not saved_specs:
+        if workload.is_job or workload.is_grouped or not saved_specs:
             continue
         item = platform.server(deployment, workload)
         texts = (

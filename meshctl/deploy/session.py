@@ -27,9 +27,11 @@ from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
+    changed_groups,
     cluster_identity,
     given_fabrics,
     preconditions,
+    preflight,
     protection,
     running_pods,
     volume_sizes,
@@ -51,6 +53,7 @@ from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import DeployState
+from meshctl.model.questions import Findings
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from stacks.edge import DnsRecord
 
@@ -86,6 +89,8 @@ class Session:
     # the mesh does not say
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
+    # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
+    _findings: dict[str, Findings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this installation
@@ -116,15 +121,19 @@ class Session:
             lambda: state.result(),
             lambda: owned.result().kept_values(preview=True),
             lambda: unchanged.result(),
+            placed=lambda: asked.result().placed(deployment),
             quiet=True,  # a preview is over before anybody could read its progress
         )
-        with ThreadPoolExecutor(max_workers=7) as pool:
+        with ThreadPoolExecutor(max_workers=8) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
-            running = pool.submit(lambda: running_pods.with_running_pods(deployment, state.result()))
+            asked = pool.submit(lambda: self._ask_platform(deployment, state.result()))
+            running = pool.submit(
+                lambda: running_pods.with_running_pods(asked.result().placed(deployment), state.result())
+            )
             owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), self.take_over))
             unchanged = pool.submit(lambda: self._unchanged_jobs(running.result(), state.result()))
             dns_records = pool.submit(self._dns_records_after, state)
-            allowed = pool.submit(lambda: self._check_plan(running.result(), state.result(), cluster, owned))
+            allowed = pool.submit(lambda: self._check_plan(running.result(), state.result(), cluster, owned, asked))
             drift = pool.submit(
                 lambda: (
                     drift_check.detect_drift(run, running.result(), state.result(), owned.result(), allowed.result)
@@ -144,6 +153,7 @@ class Session:
             owned.result().refuse(self.command)
         notes = (
             *self.remarks.get(deployment.environment, ()),
+            *asked.result().notes,
             *given_fabrics.notes(deployment, state.result()),
             *rewritten.notes(running.result(), state.result()),
             *pod_users.notes(running.result()),
@@ -159,9 +169,15 @@ class Session:
         return self.dns_records.current()
 
     def _check_plan(
-        self, deployment: Deployment, state: StackState, cluster: str | None, owned: Future[Ownership]
+        self,
+        deployment: Deployment,
+        state: StackState,
+        cluster: str | None,
+        owned: Future[Ownership],
+        asked: Future[Findings],
     ) -> None:
-        """Check that the state is of the same cluster, region and account. `cluster`: as for `_environment_run`.
+        """Check that the state is of the same cluster, region and account, and that the platform has what the run would
+        add. `cluster`: as for `_environment_run`.
 
         Runs in parallel with the preview, whose program waits for the state but not for this. Without AWS credentials
         only the region is compared.
@@ -171,6 +187,13 @@ class Session:
         with suppress(CredentialsError, UnreachableError):
             left = owned.result().resources_with_left_fields
             preconditions.check_change(deployment, state, self.environments, left)
+        preflight.refuse(deployment, asked.result())
+
+    def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
+        """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
+        if deployment.digest not in self._findings:
+            self._findings[deployment.digest] = preflight.ask(deployment, state.deployment)
+        return self._findings[deployment.digest]
 
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
@@ -194,7 +217,8 @@ class Session:
         `keep_marks`: jobs that a migration marked as finished elsewhere stay marked; without it, only those that
         `deployment` marks.
 
-        Raises: ProtectedDataError (storage with data would go; nothing was done), OwnedFieldsError (fields of other
+        Raises: ProtectedDataError (storage with data would go; nothing was done), InfeasibleError (the platform lacks
+        what the run would add; nothing was done), OwnedFieldsError (fields of other
         programs; nothing was done), UsageError (the environment is in another region, account or cluster; nothing was
         done), ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
         InterruptedByUserError.
@@ -206,15 +230,19 @@ class Session:
             lambda: state,
             lambda: owned.kept_values(preview=False),
             lambda: unchanged,
+            placed=lambda: placed,
             keep_marks=keep_marks,
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
+        asked = self._ask_platform(deployment, state)
+        placed = deployment = asked.placed(deployment)
         fabric_notes = given_fabrics.notes(deployment, state)
         deployment = running_pods.with_running_pods(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = drift_check.read_ownership(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.resources_with_left_fields)
         owned.refuse(self.command)
+        preflight.refuse(deployment, asked)
         checks_drift = self.refresh and bool(state.resources)
         drift = drift_check.refresh_state(run, deployment, state, owned) if checks_drift else DriftCheck()
         if drift.drift or drift.cluster_is_gone or pending.is_interrupted(state):
@@ -225,6 +253,7 @@ class Session:
             raise protection.refused_by_up(deployment.environment, lost)
         run.empty_on_delete(protection.bucket_urns(lost))
         volume_sizes.grow(deployment, state)
+        changed_groups.end_old(deployment, state)
         owned.take_over(self.on_progress)
         deployment = finished_jobs.with_finished_marks(deployment, state) if keep_marks else deployment
         unchanged = self._unchanged_jobs(deployment, state)
@@ -277,7 +306,9 @@ class Session:
         Raises: UsageError when the workload has no Job yet, and as `up`.
         """
         cluster = cluster_identity.declared_cluster_uid(deployment)
-        run = self._environment_run(deployment, cluster, lambda: state, dict, UnchangedJobs, keep_marks=False)
+        run = self._environment_run(
+            deployment, cluster, lambda: state, dict, UnchangedJobs, placed=lambda: deployment, keep_marks=False
+        )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         run.rerun_job(job_reruns.job_rerun(workload, deployment, state), state=state)
@@ -371,14 +402,16 @@ class Session:
         kept_values: Callable[[], Mapping[str, Any]],
         unchanged_jobs: Callable[[], UnchangedJobs],
         *,
+        placed: Callable[[], Deployment],
         keep_marks: bool = True,
         quiet: bool = False,
     ) -> StackRun:
         """A run that declares the whole environment.
 
         `cluster`: the UID of an existing cluster, to be recorded in the state; "" where meshctl makes the cluster, and
-        None for a preview whose cluster doesn't answer. `keep_marks`: as for `up`. `state`, `kept_values` (see
-        `Ownership.kept_values`) and `unchanged_jobs` are called by the program while the engine runs, so that reading
+        None for a preview whose cluster doesn't answer. `keep_marks`: as for `up`. `placed`: the deployment with its
+        pools in the zones that have their machines. It, `state`, `kept_values` (see `Ownership.kept_values`) and
+        `unchanged_jobs` are called by the program while the engine runs, so that reading
         them and starting the engine overlap.
         """
         secrets = secret_values.collect(deployment, self.environments)
@@ -387,7 +420,7 @@ class Session:
             if self.check is not None:
                 run.run_check(self.check)
             declare_environment(
-                deployment,
+                placed(),
                 state(),
                 secrets,
                 kept_values(),

@@ -7,6 +7,7 @@ each code.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from meshctl.changes.steps import resource_name, subject_of
 from meshctl.clients import certificates, scheduling
@@ -32,6 +33,8 @@ _CREDENTIALS = (
 # The hint for each code. Codes of one platform's APIs are in its own `words.failure_hints`.
 HINTS = {
     "Capacity": _CAPACITY,
+    "NotOffered": "take the zone out of the environment's `zones` if nothing is up there, or ask for another machine: "
+    "which zones have which type differs from account to account",
     "BucketAlreadyOwnedByYou": "this mesh did not make the bucket: give the mesh another name, or remove the bucket"
     " if nobody needs its content",
     "BucketAlreadyExists": "bucket names are global, and somebody else owns this one: give the mesh another name",
@@ -97,6 +100,7 @@ PASSING_CODES = frozenset(
 )
 _GENERIC = {"Timeout", "NotReady"}
 _CODES_BY_TEXT = (
+    ("NotOffered", re.compile(r"is not supported in your requested Availability Zone")),
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
     ("BeingDeleted", re.compile(r"object is being deleted")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
@@ -151,14 +155,24 @@ def failure_of(urn: str, message: str, platform: str = "") -> ResourceFailure:
     code = from_text or next(iter([*codes, *all_codes]), "")
     if code == "Unreachable" and certificates.REFUSED.search(message):
         code = "Certificate"
+    if code not in HINTS:
+        code = _code_within(message, platform) or code
     text = " ".join(_PLUGIN_ADVICE.sub("", without_code(message)).split())
     scheduler = scheduling.hint(message) if code == "Unschedulable" else ""
     return ResourceFailure(subject_of(urn), urn, text, code, scheduler or _hint(code, platform))
 
 
+def _code_within(message: str, platform: str) -> str:
+    """The code that an API passes on from another one in its text; "" where there is none that we have a hint for."""
+    return next((code for code in _own_hints(platform) if re.search(rf"(?<![\w.]){re.escape(code)}\b", message)), "")
+
+
 def _hint(code: str, platform: str) -> str:
-    own = registry.platform(platform).words.failure_hints if platform else {}
-    return own.get(code) or HINTS.get(code, "")
+    return _own_hints(platform).get(code) or HINTS.get(code, "")
+
+
+def _own_hints(platform: str) -> Mapping[str, str]:
+    return registry.platform(platform).words.failure_hints if platform else {}
 
 
 def error_of(

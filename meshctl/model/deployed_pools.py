@@ -82,6 +82,10 @@ class Pool(Value):
     gpus_per_node: int = 0
     gpu_memory_gib: float = 0
     gpu_resource: str = added_later("nvidia.com/gpu")  # the extended resource of its accelerators
+    # the slice of an accelerator that counts as one here, "" for whole ones; and its own resource, "" where nodes show
+    # slices by `gpu_resource`
+    share: str = added_later("")
+    share_resource: str = added_later("")
     cpu_cores: int
     memory_gib: float
     scratch_gb: float = 0
@@ -98,6 +102,11 @@ class Pool(Value):
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
     price: Price
+
+    @property
+    def device_resource(self) -> str:
+        """What pods ask for."""
+        return self.share_resource or self.gpu_resource
 
     def fabric_devices(self, accelerators: int) -> int:
         """How many of the fabric's devices a pod asks for: all on a whole node, else in proportion to its GPUs."""

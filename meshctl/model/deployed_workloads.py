@@ -37,8 +37,11 @@ class Health(Value):
 
 
 class Metrics(Value):
+    """`pod_monitor`: whether the cluster's Prometheus operator is told of the pods."""
+
     port: str
     path: str
+    pod_monitor: bool = added_later(False)
 
 
 class Before(Value):
@@ -64,12 +67,14 @@ class Checkpoint(Value):
 
 
 class Workload(Value):
-    """What runs. `replicas` counts pods: nodes of a gang for training."""
+    """What runs. `replicas` counts what can stand in for each other: pods of a service, groups of pods where
+    `nodes_per_replica` is more than 1. For training it counts the nodes of the gang."""
 
     name: str
     kind: WorkloadKind
     pool: str
     replicas: int
+    nodes_per_replica: int = added_later(1)  # more than 1: each replica is a group of so many pods, whose rank 0 serves
     image: str
     image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
     command: tuple[str, ...] = ()
@@ -109,6 +114,16 @@ class Workload(Value):
     def is_job(self) -> bool:
         """Whether it runs to an end of its own, as a Kubernetes Job."""
         return self.kind in ("training", "batch")
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether each replica is a group of several pods."""
+        return self.nodes_per_replica > 1
+
+    @property
+    def pods(self) -> int:
+        """All of its pods."""
+        return self.replicas * self.nodes_per_replica
 
     @property
     def runs(self) -> bool:

@@ -116,6 +116,7 @@ class Cluster(Value):
     version: str = ""  # EKS
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
+    admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""
 
@@ -135,6 +136,8 @@ class Deployment(Value):
     blocks: tuple[Block, ...] = ()
     workloads: tuple[Workload, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    # whether the cluster has a controller for groups of pods (LeaderWorkerSet), which then keeps them
+    has_group_controller: bool = added_later(False)
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
 

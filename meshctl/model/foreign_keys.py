@@ -13,6 +13,7 @@ Path = tuple[str | int, ...]
 _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
+_GPUS = "write `accelerators: 1`, or `accelerators: all` for those of a whole node"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
 _HEALTH = (
     "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
@@ -43,7 +44,10 @@ _ORDER = f"{_NOT_YET}: all workloads are started together; wait in `command` for
 _GRACE = (
     "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
 )
-_GANG = f"{_NOT_YET} for inference: only `kind: training` runs on several `nodes` as one"
+_GANG = (
+    "write `nodes: N`: each of the `replicas` is then a group of N pods, whose rank 0 has the ports and the health; all"
+    " have MESH_RANK, MESH_NODES and MESH_LEADER, see docs/container.md"
+)
 _RETRIES = "not needed: a failed pod of a job is started again, three times for each of its pods"
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
 _EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask for credentials"
@@ -199,10 +203,10 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
     },
     ("workloads", "*"): _OF_WORKLOAD,
     ("workloads", "*", "resources"): {
-        "gpu": "write `accelerators: 1`",
-        "gpus": "write `accelerators: 1`",
+        "gpu": _GPUS,
+        "gpus": _GPUS,
         "limits": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
-        "nvidia.com/gpu": "write `accelerators: 1`",
+        "nvidia.com/gpu": _GPUS,
         "requests": "write `accelerators`, `cpu` and `memory` here: memory is request and limit, cpu a request",
     },
     ("workloads", "*", "mounts", "*"): {
@@ -229,6 +233,7 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
 }
 
 _VALUES: Mapping[Path, Mapping[str, str]] = {
+    ("workloads", "*", "replicas"): {"0": "leave the workload out where it is to have no pods"},
     ("storage", "*", "kind"): {
         "bucket": "object",
         "disk": "block",

@@ -9,6 +9,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from meshctl.model import pod_files
 from meshctl.model.health import UrlPath
@@ -28,7 +29,7 @@ _PATH = r"^/[^:]+$"
 _TAKEN_PATHS = {
     "/proc": "the kernel's own",
     "/sys": "the kernel's own",
-    "/dev/shm": "shared memory is mounted there",  # noqa: S108
+    "/dev/shm": "shared memory is mounted there; leave this mount out",  # noqa: S108
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
@@ -148,6 +149,16 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _number_or_all(value: object) -> object:
+    if value == "all":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticKnownError("int_type")
+    if value < 0:
+        raise PydanticKnownError("greater_than_equal", {"ge": 0})
+    return value
+
+
 def node_range(value: object) -> object:
     if not isinstance(value, int) or isinstance(value, bool):
         return value
@@ -166,7 +177,8 @@ def _model_name(text: str) -> str:
 
 def _port_reference(value: object) -> object:
     if isinstance(value, int | float):
-        raise ValueError(f"expected the name of one of the workload's ports, got {value}")
+        message = f"expected the name of one of the workload's ports, got {value}"
+        raise ValueError(f"{message}; write the name that `ports` gives it")
     return value
 
 
@@ -205,6 +217,7 @@ User = Annotated[
     BeforeValidator(_user),
 ]
 Count = Annotated[int, Field(strict=True, ge=1)]
+NumberOrAll = Annotated[Annotated[int, Field(ge=0)] | Literal["all"], BeforeValidator(_number_or_all)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Models = Annotated[
     tuple[Annotated[Text, AfterValidator(_model_name)], ...],

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
+from meshctl.model import mig_profiles
 from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
@@ -38,6 +39,7 @@ from meshctl.model.key_values import (
     Labels,
     MeshName,
     Models,
+    NumberOrAll,
     Port,
     PortName,
     PortReference,
@@ -84,21 +86,36 @@ Nodes = Annotated[
 
 
 class Accelerator(Section):
-    """Per node. `model` is in order of preference; without it, `memory` says which accelerators will do."""
+    """Per node. `model` is in order of preference; without it, `memory` or `share` says which accelerators will do.
+    `share`: a MIG slice; then `count` counts slices."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["model"]}, {"required": ["memory"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [key]} for key in ("model", "memory", "share")]}
+    )
 
     count: Count
     memory_gib: Gib | None = Field(None, alias="memory")
-    model: Models | None = Field(None, validate_default=True)  # after `memory`, which its validator asks for
+    share: mig_profiles.Share | None = None
+    model: Models | None = Field(None, validate_default=True)  # after the keys that its validator asks for
+
+    @field_validator("share")
+    @classmethod
+    def _has_its_memory(cls, share: str | None, info: ValidationInfo) -> str | None:
+        if share is not None and info.data.get("memory_gib") is not None:
+            raise ValueError(f"{share} says how much memory the slice has: leave `memory` out")
+        return share
 
     @field_validator("model")
     @classmethod
     def _says_which(cls, model: Models | None, info: ValidationInfo) -> Models | None:
-        if model is None and info.data.get("memory_gib", 0) is None:  # a memory that can't be read has its own message
+        # a value that can't be read is missing in `data`, and has its own message
+        memory_gib, share = info.data.get("memory_gib", 0), info.data.get("share", "")
+        if model is None and memory_gib is None and share is None:
             raise ValueError(
                 "which accelerator? write {model: H100, count: 8}, or {memory: 80GB, count: 8} for any with that memory"
             )
+        for name in model or () if share else ():
+            mig_profiles.checked(share, name)
         return model
 
 
@@ -153,9 +170,9 @@ class Storage(Section):
 
 
 class Resources(Section):
-    """Per pod."""
+    """Per pod. All accelerators: those of a node, whichever the pool has got."""
 
-    accelerators: Annotated[int, Field(strict=True, ge=0)] = 0
+    accelerators: NumberOrAll = 0
     cpu: Cores | None = None
     memory_gib: Gib | None = Field(None, alias="memory")
 
@@ -202,7 +219,8 @@ class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
     text `Mesh.text` has.
 
-    `replicas` counts pods of inference, service and batch; `nodes` the gang of a training job (all or none)."""
+    `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
+    `nodes` counts the gang (all or none)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text

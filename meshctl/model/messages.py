@@ -101,7 +101,9 @@ def _message(detail: ErrorDetails, path: Path) -> str:
     if kind in ("string_too_short", "too_short"):
         return "must not be empty"
     if kind in ("greater_than_equal", "greater_than"):
-        return f"must be at least {context.get('ge', context.get('gt'))}, got {value}"
+        advice = foreign_keys.value_advice(path, str(value))
+        least = f"must be at least {context.get('ge', context.get('gt'))}, got {value}"
+        return f"{least}; {advice}" if advice else least
     if kind in ("less_than_equal", "less_than"):
         return f"must be at most {context.get('le', context.get('lt'))}, got {value}"
     return detail["msg"]

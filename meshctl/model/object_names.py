@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from meshctl.model import gateways
+from meshctl.model import gateways, pod_groups
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
+_MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number has no nodes, which is said elsewhere
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
+GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 
@@ -72,8 +74,8 @@ def pod_claim(workload: str, block: str, pod: int) -> str:
 
 
 def objects(mesh: dict[str, Any]) -> Iterator[Named]:
-    """The ServiceAccounts, Services, Secrets and PersistentVolumeClaims of a mesh; of the claims of several pods, the
-    first."""
+    """The ServiceAccounts, Services, Secrets, StatefulSets and PersistentVolumeClaims of a mesh; of the claims of
+    several pods, the first; of groups, all that there are."""
     stores = _mappings(mesh.get("storage"))
     for name, store in stores.items():
         if store.get("kind") == "filesystem":
@@ -121,6 +123,11 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):
         yield Named(at, "Secret", workload_secret(name))
+    if pod_groups.is_grouped(workload):
+        yield from _of_groups(name, workload, lasting_mounts)
+        return
+    if serves and lasting_mounts:
+        yield Named(at, "StatefulSet", name)
     for block in lasting_mounts:
         claim = pod_claim(name, block, 0) if serves else job_claim(name, block)
         yield Named((*at, "mounts", block), "PersistentVolumeClaim", claim)
@@ -128,6 +135,21 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
         yield Named(at, "Service", name)
     if serves and lasting_mounts:
         yield Named(at, "Service", pods_service(name))
+
+
+def _of_groups(name: str, workload: dict[str, Any], lasting_mounts: list[str]) -> Iterator[Named]:
+    at = ("workloads", name)
+    replicas = workload.get("replicas", 1)
+    for group in range(min(replicas, _MOST_GROUPS) if isinstance(replicas, int) else 1):
+        leader, workers = pod_groups.leader_set(name, group), pod_groups.worker_set(name, group)
+        yield Named(at, "StatefulSet", leader)
+        yield Named(at, "StatefulSet", workers)
+        for block in lasting_mounts:
+            for set_name, first in ((leader, 0), (workers, 1)):
+                yield Named((*at, "mounts", block), "PersistentVolumeClaim", pod_claim(set_name, block, first))
+    if workload.get("ports"):
+        yield Named(at, "Service", name)
+    yield Named(at, "Service", pods_service(name))
 
 
 def _mappings(value: object) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ class Requests(Value):
     cpu: float = 0
     memory_gib: float = 0
     gpus: int = 0
+    gpu_parts: dict[str, int] = Field(default_factory=dict)  # by the resource of parts of accelerators
     pods: int = 0
 
 
@@ -36,7 +37,8 @@ class ObservedNode(Value):
     gpu_count: int = 0
     gpu_memory_gib: float = 0
     gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
-    gpu_parts: tuple[str, ...] = ()  # resources by which it offers parts of accelerators
+    # the resources by which it offers parts of accelerators, and how many
+    gpu_parts: dict[str, int] = Field(default_factory=dict)
     cpu_cores: int
     memory_gib: float
     allocatable_cpu: float = 0
@@ -63,14 +65,14 @@ class StorageClass(Value):
 
 
 class Facts(Value):
-    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `notes`: what could not be
-    looked at, for the plan. `makes_certificates`: whether it serves cert-manager's Certificates; None: nobody asked."""
+    """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `served_apis`: which of
+    `meshctl.model.served_apis` it knows. `notes`: what could not be looked at, for the plan."""
 
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
+    served_apis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    makes_certificates: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ class PodState:
     reason: str = ""
     stopping: bool = False
     grace_s: int = 0  # how long it may take to end; 0: not known
+    uid: str = ""
+    group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
+    rank: int | None = None
 
 
 @dataclass(frozen=True)

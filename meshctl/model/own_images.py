@@ -15,6 +15,10 @@ GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
 # the chart's own default, whatever the region: the registry serves all of them
 EFA_PLUGIN: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
 
+# The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
+DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
+_NVIDIA: Final = "nvidia.com/gpu"
+
 
 def of(deployment: Deployment) -> tuple[str, ...]:
     """Those that the deployment needs."""
@@ -22,8 +26,20 @@ def of(deployment: Deployment) -> tuple[str, ...]:
     has_plugins = registry.platform(deployment.provider).nodes.has_device_plugins
     has_gpus = any(pool.gpus_per_node for pool in deployment.pools)
     has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
-    needed = {STAGING: is_staging, GPU_PLUGIN: has_gpus and not has_plugins, EFA_PLUGIN: has_efa and not has_plugins}
+    needed = {
+        STAGING: is_staging,
+        GPU_PLUGIN: has_gpus and not has_plugins,
+        DCGM_EXPORTER: bool(measured_pools(deployment)),
+        EFA_PLUGIN: has_efa and not has_plugins,
+    }
     return tuple(image for image, is_needed in needed.items() if is_needed)
+
+
+def measured_pools(deployment: Deployment) -> tuple[str, ...]:
+    """Whose nodes have NVIDIA's GPUs, and nobody but meshctl to install what measures them."""
+    if registry.platform(deployment.provider).nodes.has_device_plugins:
+        return ()
+    return tuple(pool.name for pool in deployment.pools if pool.gpus_per_node and pool.gpu_resource == _NVIDIA)
 
 
 def is_staged(mount: Mount) -> bool:

@@ -111,9 +111,16 @@ def _check_main(fields: Mapping[str, Any]) -> None:
         if container["name"] != _MAIN:
             continue
         own = sorted(_OWN_FIELDS_OF_MAIN & container.keys())
+        if set(own) == {"resources"} and _asks_for_claims_alone(container[own[0]]):
+            own = []
         if own:
             raise ValueError(f'"{own[0]}" of the container main is set by meshctl; write it in the workload')
         _check_user(container, "the container main")
+
+
+def _asks_for_claims_alone(resources: Any) -> bool:
+    """Claims of dynamic resource allocation, which a mesh has no words for."""
+    return isinstance(resources, Mapping) and resources.keys() == {"claims"} and isinstance(resources["claims"], list)
 
 
 def _check_node_selector(fields: Mapping[str, Any]) -> None:

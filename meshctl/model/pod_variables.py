@@ -23,12 +23,14 @@ LEADER: Final = "MESH_LEADER"
 HOSTS: Final = "MESH_HOSTS"
 ACCELERATORS: Final = "MESH_ACCELERATORS"
 ADDRESS: Final = "MESH_ADDRESS"
+REPLICA: Final = "MESH_REPLICA"
 
 OF_EVERY_POD: Final = frozenset({ENVIRONMENT, POOL, ACCELERATORS, ADDRESS})
 _OF_KIND: Final = {
     "training": frozenset({NODES, RANK, LEADER, HOSTS}),
     "batch": frozenset({NODES, RANK}),
 }
+OF_GROUPS: Final = frozenset({NODES, RANK, LEADER, HOSTS, REPLICA})
 # Set only in the pods of a workload that names them: a new variable would roll out all that is up.
 _WHERE_NAMED: Final = frozenset({ACCELERATORS, ADDRESS, HOSTS})
 _WHERE_NAMED_IN_BATCH: Final = frozenset({NODES, RANK})
@@ -42,13 +44,17 @@ def url_of(store: str) -> str:
     return f"{PREFIX}{re.sub(r'[^A-Za-z0-9]', '_', store).upper()}_URL"
 
 
-def names(kind: str, object_stores: Iterable[str]) -> frozenset[str]:
-    """The variables that a workload of this kind can refer to. `object_stores`: those that it mounts."""
-    return OF_EVERY_POD | _OF_KIND.get(kind, frozenset()) | {url_of(store) for store in object_stores}
+def names(kind: str, object_stores: Iterable[str], *, is_grouped: bool = False) -> frozenset[str]:
+    """The variables that a workload of this kind can refer to. `object_stores`: those that it mounts; `is_grouped`:
+    whether its replicas are groups of pods."""
+    of_kind = OF_GROUPS if is_grouped else _OF_KIND.get(kind, frozenset())
+    return OF_EVERY_POD | of_kind | {url_of(store) for store in object_stores}
 
 
-def where_named(kind: str) -> frozenset[str]:
+def where_named(kind: str, *, is_grouped: bool = False) -> frozenset[str]:
     """Those that only the pods of a workload have whose texts name them."""
+    if is_grouped:
+        return _WHERE_NAMED - OF_GROUPS
     return _WHERE_NAMED | _WHERE_NAMED_IN_BATCH if kind == "batch" else _WHERE_NAMED
 
 

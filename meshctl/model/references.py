@@ -55,7 +55,8 @@ def check_jobs(data: object) -> list[Problem]:
 def _no_health(kind: str) -> str:
     return (
         f"a {kind} job has no health: nobody sends it requests, and a pod of it runs until its program ends, which is"
-        " how it is known to be alive. Remove `health`, or use `kind: service` for what answers requests"
+        " how it is known to be alive. Remove `health`, or use `kind: service` for what answers requests;"
+        " it can have `nodes`, too"
     )
 
 
@@ -63,7 +64,7 @@ def _no_endpoint(name: str, kind: str) -> str:
     pods = "rank of the gang" if kind == "training" else "pod of the job"
     message = (
         f'"{name}" is a {kind} job: its endpoint would send requests to every {pods}. Remove the endpoint, or use'
-        " `kind: service` for what answers requests"
+        " `kind: service` for what answers requests, which can have `nodes`, too"
     )
     return f"{message}; inside the mesh rank 0 is reached at {name}-0.{name}" if kind == "training" else message
 
@@ -164,6 +165,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), _mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        yield from _all_of_none(mesh, workload, at)
         yield from _closed_to_user(workload, at)
         yield from _file_paths(workload, at)
         ports = _mapping(workload.get("ports"))
@@ -181,11 +183,19 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     training = workload.get("kind") == "training"
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
-    if not training and "nodes" in workload and "kind" in workload:
-        message = "only training runs on several nodes as one; `replicas` are independent pods. A replica of several"
-        yield (*at, "nodes"), f"{message} nodes is not in this version"
+    if workload.get("kind") == "batch" and "nodes" in workload:
+        message = 'a batch job has "replicas", which know nothing of each other, not "nodes"'
+        yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
+
+
+def _all_of_none(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    pool = _mapping(_mapping(mesh.get("pools")).get(str(workload.get("pool"))))
+    section, key = "resources", "accelerators"
+    if _mapping(workload.get(section)).get(key) == "all" and pool and "accelerator" not in pool:
+        message = f'the nodes of pool "{workload["pool"]}" have none; give it an `accelerator`, or leave this out'
+        yield (*at, section, key), message
 
 
 def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:

@@ -36,6 +36,11 @@ def note(workload: Workload, pool: Pool) -> str:
     """What a user should know of a roll-out that leaves the workload without a pod; "" where there is none."""
     if workload.is_job or workload.replicas != 1:
         return ""
+    if workload.is_grouped:
+        return (
+            f"workload/{workload.name}: each roll-out leaves it without a group until the new one is ready, as a group"
+            " goes before its successor comes; `replicas: 2` keeps one up"
+        )
     without = f"workload/{workload.name}: each roll-out leaves it without a pod until the new one is ready"
     if keeps_volumes(workload):
         return f"{without}, as the one volume goes from the old pod to the new one"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from meshctl.model import pod_variables
+from meshctl.model import pod_groups, pod_variables
 from meshctl.model.references import Path, Problem, suggestion
 from meshwire.marks import UNKNOWN_STRING
 
@@ -56,7 +56,8 @@ def _stores(mesh: Mapping[str, Any]) -> set[str]:
 def _variables(workload: Mapping[str, Any], stores: Collection[str]) -> tuple[frozenset[str], str]:
     """Those that the workload's pods have, and what these pods are called."""
     kind, mounts = workload.get("kind"), _mapping(workload.get("mounts"))
-    names = pod_variables.names(str(kind), (name for name in mounts if name in stores))
+    is_grouped = pod_groups.is_grouped(workload)
+    names = pod_variables.names(str(kind), (name for name in mounts if name in stores), is_grouped=is_grouped)
     return names, f"the pods of this {kind} workload"
 
 

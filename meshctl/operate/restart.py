@@ -18,7 +18,7 @@ from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.operate import rollouts
+from meshctl.operate import group_restarts, rollouts
 from meshctl.render import probes
 
 
@@ -101,6 +101,10 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
     without_a_pod = roll_outs.note(workload, deployment.pool(workload.pool))
     if without_a_pod:
         say(without_a_pod)
+    if workload.is_grouped:
+        limit_s = timeout_s or probes.ready_s(workload)
+        group_restarts.restart(access, deployment.namespace, workload, timeout_s=limit_s, say=say)
+        return f"all groups of {name} are restarted in {environment}"
     rollouts.roll(access, deployment.namespace, name)
     limit_s = timeout_s or probes.rollout_s(workload)
     rollouts.wait(access, deployment.namespace, name, timeout_s=limit_s, say=say)

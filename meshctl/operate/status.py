@@ -22,6 +22,7 @@ from meshctl.model import observed
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
+from meshctl.operate import group_status
 from meshctl.platforms import registry
 from meshctl.printable import one_line
 
@@ -37,7 +38,8 @@ class PoolStatus:
 @dataclass(frozen=True)
 class WorkloadStatus:
     """`done` counts a job's pods that have succeeded; `reason` says why a job failed, or why a pod isn't ready. `job`:
-    complete | failed | finished in ENV | "" while it may still run."""
+    complete | failed | finished in ENV | "" while it may still run. `groups`: how many there should be of a workload
+    whose replicas are groups of pods; 0 of any other."""
 
     name: str
     kind: str
@@ -47,6 +49,8 @@ class WorkloadStatus:
     restarts: int
     reason: str
     job: str = ""
+    groups: int = 0
+    groups_ready: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def workload_status(
 ) -> WorkloadStatus:
     """The status of one workload, from the pods of its environment and, if it is a job, the state of the job."""
     workload = deployment.workload(name)
-    wanted = workload.replicas if workload.runs else 0
+    wanted = workload.pods if workload.runs else 0
     ended = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
@@ -166,6 +170,9 @@ def workload_status(
     ]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
+    is_grouped = workload.is_grouped and workload.runs
+    if is_grouped:
+        reasons = group_status.reasons(workload, own_pods)
     return WorkloadStatus(
         name=name,
         kind=workload.kind,
@@ -175,6 +182,8 @@ def workload_status(
         restarts=sum(pod.restarts for pod in own_pods),
         reason=next(iter(reasons), ""),
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
+        groups=workload.replicas if is_grouped else 0,
+        groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
     )
 
 
@@ -199,7 +208,7 @@ def status_text(status: EnvironmentStatus) -> str:
     width = max((len(name) for name in names), default=0)
     lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
     for workload in status.workloads:
-        line = f"  workload  {workload.name:<{width}}  {workload.ready}/{workload.wanted} ready"
+        line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""
         line += f", {workload.restarts} restarts" if workload.restarts else ""
         line += f", {workload.job}" if workload.job.startswith("finished") else ""
@@ -207,6 +216,12 @@ def status_text(status: EnvironmentStatus) -> str:
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _readiness(workload: WorkloadStatus) -> str:
+    if not workload.groups:
+        return f"{workload.ready}/{workload.wanted} ready"
+    return f"{workload.groups_ready}/{workload.groups} groups ready, {workload.ready}/{workload.wanted} pods"
 
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:

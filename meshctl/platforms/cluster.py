@@ -65,6 +65,15 @@ def _onprem_gaps(environment: OnpremEnvironment) -> list[Gap]:
     return [Gap(subject="environment", wanted="a cluster on SSH hosts", best="an existing cluster", hint=hint)]
 
 
+def _onprem_notes(environment: OnpremEnvironment) -> tuple[str, ...]:
+    if environment.inventory is None or environment.kubernetes is None:
+        return ()
+    return (
+        f"inventory {environment.inventory} is not read, as SSH hosts are not supported yet: the mesh runs on the"
+        " cluster that `kubernetes` names; leave `inventory` out",
+    )
+
+
 _WORDS: Final = Words(
     gaps=lambda _environment: [],
     notes=lambda _environment: (),
@@ -76,7 +85,7 @@ _WORDS: Final = Words(
 )
 
 KUBERNETES: Final = Platform(
-    interface=1,
+    interface=2,
     name="kubernetes",
     environment=KubernetesEnvironment,
     cluster=given.CLUSTER,
@@ -116,9 +125,13 @@ KUBERNETES: Final = Platform(
     load_balancers=LoadBalancers(public={}, internal={}),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
+    preflight=None,
     declare=given.declare,
 )
 
 ONPREM: Final = replace(
-    KUBERNETES, name="onprem", environment=OnpremEnvironment, words=replace(_WORDS, gaps=_onprem_gaps)
+    KUBERNETES,
+    name="onprem",
+    environment=OnpremEnvironment,
+    words=replace(_WORDS, gaps=_onprem_gaps, notes=_onprem_notes),
 )

@@ -110,7 +110,7 @@ def _reserved(label: str) -> bool:
 
 
 PLATFORM: Final = Platform(
-    interface=1,
+    interface=2,
     name=_NAME,
     environment=CoreweaveEnvironment,
     cluster=given.CLUSTER,
@@ -181,5 +181,6 @@ PLATFORM: Final = Platform(
         long_terms={},
         label_types=(),
     ),
+    preflight=None,
     declare=given.declare,
 )

@@ -21,12 +21,13 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model import deployment as model
     from meshctl.model import mesh as mesh_model
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
+    from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
 
 # Counts the changes of this interface that a platform's module must follow. A platform names the one it was made for.
-INTERFACE = 1
+INTERFACE = 2
 
 
 class EnvironmentSection:
@@ -287,6 +288,19 @@ class Words(Part):
     label_types: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Preflight(Part):
+    """What the platform is asked before anything is made, and what its answers mean.
+
+    Both get the deployment that is wanted and the one that is up, None where there is none. `questions`: calls of its
+    API that change nothing; none where the run adds nothing. `findings`: of the answers by the questions' names, from
+    which those may be missing that nobody got.
+    """
+
+    questions: Callable[[model.Deployment, model.Deployment | None], tuple[ApiQuestion, ...]]
+    findings: Callable[[model.Deployment, model.Deployment | None, Mapping[str, ApiAnswer]], Findings]
+
+
 class Declare(Protocol):
     """Declares the whole environment inside a Pulumi program, and exports its outputs."""
 
@@ -306,6 +320,7 @@ class Platform(Part):
     """One platform. `name` is what `provider:` says in environments.yaml, and the name of its entry point.
 
     `interface`: the version of the interface that it was made for. `environment`: the section of environments.yaml.
+    `preflight`: None where the platform has nothing to ask.
     """
 
     interface: int
@@ -319,6 +334,7 @@ class Platform(Part):
     load_balancers: LoadBalancers
     egress: Egress
     words: Words
+    preflight: Preflight | None
     declare: Declare
 
     def __repr__(self) -> str:

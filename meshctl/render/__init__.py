@@ -14,12 +14,13 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
     held <logical name> <path>                   the live value of a field that another program owns, and that stays
+    up <logical name>                      set where the object is up already, for `PlatformObject.after`
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
-from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names
+from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names, up_name
 from meshctl.render.platform import ENDPOINT, REVISION, load_balancer, node_objects, platform_objects, secrets
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "node_objects",
     "platform_objects",
     "secrets",
+    "up_name",
 ]

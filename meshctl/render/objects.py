@@ -20,7 +20,8 @@ class PlatformObject:
 
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
-    property paths that somebody else may change.
+    property paths that somebody else may change. `replace_on`: property paths whose change has it made anew; `after`:
+    logical names of objects whose roll-out ends before its own begins, where it is up.
     """
 
     name: str
@@ -29,6 +30,8 @@ class PlatformObject:
     patch: bool = False
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    replace_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -49,6 +52,11 @@ def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[st
     """Which of the late values stay at an object's fields: their names and the fields' paths."""
     begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
+
+
+def up_name(name: str) -> str:
+    """The late value by which a run says that the object of this logical name is up already."""
+    return f"up {name}"
 
 
 def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:

@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
-from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
-from meshctl.render import certificates, file_mounts, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import (
+    certificates,
+    file_mounts,
+    file_systems,
+    groups,
+    object_storage,
+    overrides,
+    pod_security,
+    pods,
+    probes,
+    registries,
+)
 from meshctl.render.device_plugins import device_plugin_objects
+from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
 NAMESPACE = "platform:namespace"
@@ -38,8 +52,9 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
+    objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
-        objects += _file_system(deployment, system)
+        objects += file_systems.file_system(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     _check_names(objects)
@@ -156,30 +171,6 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
 
 
-def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
-    static = system.service != "storage-class"
-    values = {
-        "name": system.name,
-        "namespace": deployment.namespace,
-        "labels": pods.common_labels(deployment),
-        "service": system.service,
-        "size": f"{system.size_gib}Gi",
-        "volume": f"{deployment.mesh}-{system.name}" if static else "",
-        "storage_class": "" if static else system.storage_class,
-    }
-    kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
-    *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
-    volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
-    # volumes made before had neither, and can't be given them: the API server allows no change
-    never_changed = ("spec.accessModes", "spec.csi.fsType")
-    objects = [PlatformObject(volume_name, volume, ignore_changes=never_changed) for volume in volumes]
-    needs = (NAMESPACE, *(item.name for item in objects))
-    # where a class binds only when the first pod comes, the provider does not wait for it
-    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
-    fixed = ("spec.resources.requests.storage",) if static else ()
-    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs, ignore_changes=fixed)]
-
-
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += [*_block_claims(deployment, workload), *certificates.certificate(deployment, workload, needs=NAMESPACE)]
@@ -199,15 +190,28 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
         needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
-    runs = job(deployment, workload) if workload.is_job else server(deployment, workload)
-    with_needs = PlatformObject(runs.name, runs.manifest, wait=runs.wait, depends_on=tuple(needs))
-    return [*objects, with_needs, *_services(deployment, workload, with_needs), *_budget(deployment, workload)]
+    running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
+    services = _services(deployment, workload, running)
+    monitors = pod_monitors(deployment, workload, NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
 
 
-def _answering(deployment: Deployment, workload: Workload) -> tuple[str, str]:
-    """What a gateway needs of a workload that it leads to: its pods, and its name in the cluster's DNS, without which
-    nginx does not start."""
-    return f"workload/{workload.name}:service", server(deployment, workload).name
+def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    if workload.is_grouped:
+        return groups.group_objects(deployment, workload)
+    return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
+
+
+def _answering(deployment: Deployment, workload: Workload) -> tuple[str, ...]:
+    """What a gateway needs of a workload that it leads to: its name in the cluster's DNS, without which nginx does not
+    start, and its pods."""
+    return f"workload/{workload.name}:service", *_serving(workload, _running(deployment, workload))
+
+
+def _serving(workload: Workload, running: list[PlatformObject]) -> tuple[str, ...]:
+    """What has the pods that get requests."""
+    return groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -268,6 +272,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
         "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        "set_name": workload.name,
+        "set_labels": pods.selector(deployment, workload),
+        "first_ordinal": 0,
         "headless": object_names.pods_service(workload.name),
         "claims": [{"name": block.name, "spec": pods.claim_spec(block)} for block in lasting],
         "restart_policy": "",
@@ -297,20 +304,21 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
-def _services(deployment: Deployment, workload: Workload, runs: PlatformObject) -> list[PlatformObject]:
+def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if runs.kind == "StatefulSet":
+    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        objects.append(_service(deployment, workload, "pods", pods_name, "headless", workload.ports, ()))
-    return [*objects, *_load_balancers(deployment, workload, runs)]
+        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
+    return [*objects, *_load_balancers(deployment, workload, _serving(workload, running))]
 
 
-def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformObject) -> Iterator[PlatformObject]:
+def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
     """One for the workload's public endpoints and one for its internal ones, as far as it has such.
 
     An address that is reached from outside never turns into one that is not, as no platform can change that of a load
@@ -330,7 +338,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, runs: PlatformOb
             object_names.endpoint_service(workload.name, is_internal=is_internal),
             "load-balancer",
             ports,
-            (runs.name,),  # after the pods: its wait ends when it has an address and somebody to send requests to
+            needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
         )
@@ -361,7 +369,7 @@ def _service(
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "selector": pods.selector(deployment, workload),
+        "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),

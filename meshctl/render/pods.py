@@ -7,7 +7,8 @@ container (docs: "What a container can rely on"), made concrete for one environm
 from __future__ import annotations
 
 import signal
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from meshctl.model import object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
@@ -24,16 +25,20 @@ from meshctl.render import (
 )
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
+# how long requests keep coming to a pod that leaves: until every load balancer has heard of it
+LEAVING_S: Final = 10
 HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
 
-def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
-    """The values of `pod.yaml.j2` for one workload."""
+def pod_values(
+    deployment: Deployment, workload: Workload, group_env: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The values of `pod.yaml.j2` for one workload. `group_env`: the variables that the pods of a group have on top."""
     pool = deployment.pool(workload.pool)
     user = pod_users.of(workload, pool)
-    env = environment(deployment, workload, pool)
+    env = environment(deployment, workload, pool, group_env)
     to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
         "name": workload.name,
@@ -83,6 +88,7 @@ def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
+        "stop_sleep_s": LEAVING_S if workload.ports and not workload.is_job else 0,
     }
 
 
@@ -127,11 +133,11 @@ def scrape_annotations(workload: Workload) -> dict[str, str]:
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(workload.ports[workload.metrics.port]),
         "prometheus.io/path": workload.metrics.path,
-        **({"prometheus.io/scheme": "https"} if _speaks_https(workload, workload.metrics.port) else {}),
+        **({"prometheus.io/scheme": "https"} if speaks_https(workload, workload.metrics.port) else {}),
     }
 
 
-def _speaks_https(workload: Workload, port: str) -> bool:
+def speaks_https(workload: Workload, port: str) -> bool:
     """As far as the mesh says: of the port that is asked for health."""
     health = workload.health
     return health is not None and health.port == port and health.protocol == "https"
@@ -195,7 +201,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
     devices: dict[str, str] = {}
     if workload.accelerators:
-        devices[pool.gpu_resource] = str(workload.accelerators)
+        devices[pool.device_resource] = str(workload.accelerators)
     if fabric_count(workload, pool) and pool.fabric is not None:
         devices[pool.fabric.resource] = str(fabric_count(workload, pool))
     hugepages = _hugepages_mib(workload, pool)
@@ -221,7 +227,9 @@ def _bytes(gib: float) -> str:
     return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
 
 
-def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+def environment(
+    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
     own = pod_security.variables(pod_users.of(workload, pool))
@@ -232,7 +240,7 @@ def environment(deployment: Deployment, workload: Workload, pool: Pool) -> list[
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
     entries |= {name: {"value": value} for name, value in workload.env.items()}
     entries |= {name: object_storage.from_secret(own_secret, name) for name in workload.secrets}
-    entries |= _mesh_env(deployment, workload, pool)
+    entries |= _mesh_env(deployment, workload, pool, group_env or {})
     return literal.variables(entries, texts={*fabric_env, *workload.env})
 
 
@@ -261,25 +269,27 @@ def _fabric_env(workload: Workload, pool: Pool) -> dict[str, str]:
     return pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
 
 
-def _mesh_env(deployment: Deployment, workload: Workload, pool: Pool) -> dict[str, dict[str, Any]]:
+def _mesh_env(
+    deployment: Deployment, workload: Workload, pool: Pool, group_env: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     values = {pod_variables.ENVIRONMENT: deployment.environment, pod_variables.POOL: workload.pool}
     for store in object_storage.mounted_stores(deployment, workload):
         values[pod_variables.url_of(store.name)] = store.url
     values[pod_variables.ACCELERATORS] = str(workload.accelerators)
     entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in values.items()}
-    entries[pod_variables.ADDRESS] = _from_field("status.podIP")
-    if workload.is_job:
-        entries |= _job_env(workload)
+    entries[pod_variables.ADDRESS] = from_field("status.podIP")
+    entries |= _job_env(workload) if workload.is_job else group_env
     steps = [text for step in workload.before for text in (*step.command, *step.args, *step.env.values())]
     texts = (*workload.command, *workload.args, *workload.env.values(), *_fabric_env(workload, pool).values(), *steps)
-    left_out = pod_variables.where_named(workload.kind) - pod_variables.mesh_variables_in(texts)
+    where_named = pod_variables.where_named(workload.kind, is_grouped=workload.is_grouped)
+    left_out = where_named - pod_variables.mesh_variables_in(texts)
     return {name: entry for name, entry in entries.items() if name not in left_out}
 
 
 def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {
         pod_variables.NODES: {"value": str(workload.replicas)},
-        pod_variables.RANK: _from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
+        pod_variables.RANK: from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
     }
     if workload.kind == "training":
         hosts = [f"{workload.name}-{rank}.{workload.name}" for rank in range(workload.replicas)]
@@ -288,7 +298,7 @@ def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _from_field(path: str) -> dict[str, Any]:
+def from_field(path: str) -> dict[str, Any]:
     return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 

@@ -20,10 +20,14 @@ from meshctl.resolve import (
     allocatable,
     endpoint_notes,
     gateways,
+    group_notes,
     mirror_notes,
+    monitors,
     pools,
+    racks,
     roll_outs,
     storage,
+    whole_nodes,
     workload_notes,
     workloads,
 )
@@ -44,7 +48,9 @@ def resolve(
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
-    carried = (*workloads.resolve(mesh, environment), *gateways.workloads(mesh, environment))
+    carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
+    carried = monitors.with_monitors(carried, facts)
+    carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -75,6 +81,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
+            *(racks.notes(deployment, catalog, facts) if deployment else ()),
             *(
                 note
                 for each in carried
@@ -173,4 +180,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
+    notes += group_notes.notes(deployment)
     return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))

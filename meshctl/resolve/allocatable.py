@@ -15,6 +15,7 @@ from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Pool
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.platforms import registry
+from meshctl.resolve import slices
 
 # kube-reserved of the EKS images: of the first core, the second, the third and fourth, and of all others. Taken for
 # CoreWeave too, which publishes none. Source: awslabs/amazon-eks-ami (nodeadm); eksctl, nodebootstrap/reserved.go.
@@ -57,7 +58,8 @@ class Usable:
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:
     """`facts`: the nodes of an existing cluster, where it was asked."""
-    nodes = [node for node in (facts.nodes if facts else ()) if node.name in pool.node_names]
+    own = [node for node in (facts.nodes if facts else ()) if node.name in pool.node_names]
+    nodes = slices.counted_as(own, pool.share)
     if nodes:
         return Usable(
             min(node.allocatable_cpu or node.cpu_cores for node in nodes),

@@ -28,10 +28,13 @@ def of_pool(pool: mesh_model.Pool, fabric: mesh_model.Fabric | None, market: Mar
 def askable(alternatives: Alternatives) -> Alternatives:
     """Those of which pods can ask for at least one model."""
     return tuple(
-        each
-        for each in alternatives
-        if not each.models or any(vendors.of_model(model).resource for model in each.models)
+        each for each in alternatives if not each.models or any(_is_askable(model, each.share) for model in each.models)
     )
+
+
+def _is_askable(model: str, share: str) -> bool:
+    vendor = vendors.of_model(model)
+    return bool(vendor.slices if share else vendor.resource)
 
 
 @lru_cache(maxsize=8192)

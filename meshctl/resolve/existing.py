@@ -14,7 +14,7 @@ from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.tolerations import Rendered
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import alternatives, occupied, slices
+from meshctl.resolve import alternatives, occupied, racks, slices
 from meshctl.resolve.alternatives import Alternatives
 from meshctl.resolve.machines import Requirement
 from meshctl.resolve.occupied import Occupied
@@ -71,11 +71,12 @@ def model_of(requirement: Requirement, nodes: tuple[ObservedNode, ...]) -> str:
     return next(answered, requirement.models[0] if requirement.models else "")
 
 
-def hardware_name(model: str) -> str:
-    """The name by which environments.yaml prices hardware: `gpu-node-h100`, `cpu-node`."""
+def hardware_name(model: str, share: str = "") -> str:
+    """The name by which environments.yaml prices hardware: `gpu-node-h100`, `gpu-node-a100-mig-3g.20gb`, `cpu-node`."""
+    part = f"-{share}" if share else ""
     if model == ANY_MODEL:
-        return "gpu-node"
-    return f"gpu-node-{model.lower().replace(' ', '-')}" if model else "cpu-node"
+        return f"gpu-node{part}"
+    return f"gpu-node-{model.lower().replace(' ', '-')}{part}" if model else "cpu-node"
 
 
 def choose(
@@ -117,8 +118,9 @@ def choose(
 def _candidates(
     facts: Facts, mesh: str, pool: str, requirement: Requirement, tolerations: list[Rendered]
 ) -> _Candidates:
-    reasons = {node.name: _taken(node, mesh) or _unfit(node, requirement) for node in facts.nodes}
-    fitting = [node for node in facts.nodes if not reasons[node.name]]
+    nodes = slices.counted_as(facts.nodes, requirement.share)
+    reasons = {node.name: _taken(node, mesh) or _unfit(node, requirement) for node in nodes}
+    fitting = [node for node in nodes if not reasons[node.name]]
     for node in fitting:
         reasons[node.name] = occupied.reason(node, pool, tolerations, requirement.gpus)
     return _Candidates(
@@ -149,14 +151,24 @@ def _pick(
     any_model = requirement.gpus and not requirement.models
     models = dict.fromkeys(node.gpu_model for node in free) if any_model else requirement.models
     groups = [[node for node in free if _answers(node, model)] for model in models] or [free]
+    if requirement.placement == "cluster":
+        groups = [nodes for group in groups for nodes in (*_by_nvlink_domain(group), group)]
     groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
-    groups += _by_vendor(free) if requirement.gpus else [free]
+    groups += _by_resource(free) if requirement.gpus else [free]
+    if requirement.share:  # some nodes have a resource for it, and some show slices as GPUs
+        groups = [nodes for group in groups for nodes in _by_resource(group)]
     picked = next((group for group in groups if len(group) >= count), groups[-1]) if len(own) < count else free
     return tuple(sorted(picked[:count], key=lambda node: node.name))
 
 
-def _by_vendor(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
-    """Mixtures of models, each of one vendor: a pool's pods ask for one resource. The largest is the last."""
+def _by_nvlink_domain(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
+    """Nodes of a rack, say: those that share NVLink."""
+    domains = sorted({node.labels[racks.NVLINK_DOMAIN] for node in nodes if racks.NVLINK_DOMAIN in node.labels})
+    return [[node for node in nodes if node.labels.get(racks.NVLINK_DOMAIN) == domain] for domain in domains]
+
+
+def _by_resource(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
+    """Mixtures of models, each of one resource, as a pool's pods ask for one. The largest is the last."""
     resources = dict.fromkeys(node.gpu_resource for node in nodes)
     mixtures = [[node for node in nodes if node.gpu_resource == resource] for resource in resources]
     return sorted(mixtures, key=len) or [[]]
@@ -165,7 +177,7 @@ def _by_vendor(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
 def _elsewhere(facts: Facts, mesh: str, requirement: Requirement) -> str:
     """The nodes that would fit and serve another mesh: `g2, g3 serve mesh other`."""
     owners: dict[str, list[str]] = {}
-    for node in sorted(facts.nodes, key=lambda node: node.name):
+    for node in sorted(slices.counted_as(facts.nodes, requirement.share), key=lambda node: node.name):
         if _taken(node, mesh) and not _unfit(node, requirement):
             owners.setdefault(node.labels[MESH_LABEL], []).append(node.name)
     texts = (f"{', '.join(n)} serve{'s' * (len(n) == 1)} mesh {owner}" for owner, n in sorted(owners.items()))
@@ -209,7 +221,8 @@ def _rank(
 ) -> tuple[bool, int, int, int, float, float, str]:
     """Own nodes first, then the preferred model, the smallest that fits, and that with the fewest pods of others."""
     preference = next((i for i, model in enumerate(requirement.names) if _answers(node, model)), 0)
-    size = node.gpu_count, node.cpu_cores, node.memory_gib
+    # a node with slices is not for pods without accelerators, where there is another
+    size = node.gpu_count or len(node.gpu_parts), node.cpu_cores, node.memory_gib
     return not sticky, preference, *size, occupied.crowding(node), node.name
 
 
@@ -235,9 +248,11 @@ def _unfit(node: ObservedNode, want: Requirement) -> str:
 
 def _shortcomings(node: ObservedNode, want: Requirement) -> Iterator[str]:
     """Of a node with the wanted accelerator: all of them, as whoever mends one wants to know of the next."""
-    if node.gpu_count < want.gpus:
+    if node.gpu_count < want.gpus and want.share:
+        yield f"{node.gpu_count} x {want.share}, wanted {want.gpus}{slices.offered(node)}"
+    elif node.gpu_count < want.gpus:
         yield f"{node.gpu_count} x {node.gpu_model}, wanted {want.gpus}{slices.offered(node)}"
-    if want.gpus and not want.models and not node.gpu_memory_gib:
+    if want.gpu_memory_gib and not want.models and not node.gpu_memory_gib:
         yield f"memory per GPU not known, wanted {format_in_gib(want.gpu_memory_gib)}"
     if 0 < node.gpu_memory_gib < want.gpu_memory_gib * _HEADROOM:
         yield f"{format_in_gib(node.gpu_memory_gib)} per GPU, wanted {format_in_gib(want.gpu_memory_gib)}"

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from meshctl.model import gateways as gateway_words
 from meshctl.model import mesh as mesh_model
+from meshctl.model import served_apis
 from meshctl.model.deployment import Certificate, Endpoint, Gap, Health, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import Facts
@@ -75,7 +76,7 @@ def _why_no_certificate(environment: PlatformEnvironment, facts: Facts | None) -
         return f"on {environment.provider} certificates are not made in this version"
     if not issuer:
         return "environments.yaml names nobody who makes certificates"
-    if facts is not None and facts.makes_certificates is False:
+    if facts is not None and served_apis.CERTIFICATE not in facts.served_apis:
         return "the cluster does not serve cert-manager.io/v1"
     return ""
 

@@ -79,7 +79,15 @@ def is_shared(resource: str, nodes: Iterable[ObservedNode]) -> bool:
 
 def settings(resource: str, count: int) -> Mapping[str, str]:
     """The settings of the platform whose devices these are, as where it makes the nodes itself."""
-    rdma = Rdma(kind="efa", adapters=count, resource=resource, resource_count=count, efa_cards=None, primary_efa=False)
+    rdma = Rdma(
+        kind="efa",
+        adapters=count,
+        resource=resource,
+        resource_count=count,
+        efa_cards=None,
+        primary_efa=False,
+        rdma_read=count > 1,  # all machines with several can; of those with one, g4dn and g5 can't
+    )
     makers = (platform for platform in registry.platforms() if resource in platform.fabric.resources)
     return next((platform.fabric.settings(rdma) for platform in makers), {})
 

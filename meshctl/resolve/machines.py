@@ -44,6 +44,7 @@ class Requirement:
     placement: str
     market: Market
     rack_nodes: int  # how many nodes are asked for, which only machines sold in racks care about
+    share: str = ""  # the slice that counts as one accelerator; "" for whole ones
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,6 +59,8 @@ class Requirement:
     @property
     def accelerator_parts(self) -> list[str]:
         what = f"{self.gpus} x {self.accelerator}" if self.models else f"{self.gpus} accelerators of any model"
+        if self.share:
+            what = f"{self.gpus} x {self.share}" + (f" of {self.accelerator}" if self.models else "")
         parts = [what] if self.gpus else []
         return parts + ([f"{format_in_gib(self.gpu_memory_gib)} per GPU"] if self.gpu_memory_gib else [])
 
@@ -100,6 +103,7 @@ def requirement_of(
         placement=fabric.placement if fabric else "any",
         market=market,
         rack_nodes=pool.nodes.min,
+        share=(accelerator.share or "") if accelerator else "",
     )
 
 
@@ -190,8 +194,20 @@ def _accelerator(machine: Machine, _region: str, want: Requirement) -> str:
     return f"only {machine.gpu_fraction:g} of a {machine.gpu_model}" if machine.gpu_fraction < 1 else ""
 
 
+def _share(_machine: Machine, _region: str, want: Requirement) -> str:
+    return f"nodes of it have whole accelerators, wanted {want.share}" if want.share else ""
+
+
+def _share_hint(_machines: tuple[Machine, ...], want: Requirement) -> str:
+    return (
+        f"the nodes that meshctl makes are not divided: NVIDIA's GPU operator does that, with its MIG manager. Run this"
+        f" pool on an existing cluster whose nodes have {want.share}, or name whole accelerators as an alternative:"
+        f" accelerator: [{{share: {want.share}, count: {want.gpus}}}, {{model: {want.names[0] or 'A100'}, count: 1}}]"
+    )
+
+
 def _accelerator_count(machine: Machine, _region: str, want: Requirement) -> str:
-    short = machine.gpu_count < want.gpus
+    short = machine.gpu_count < want.gpus and not want.share
     return f"{machine.gpu_count} x {machine.gpu_model}, wanted {want.gpus}" if short else ""
 
 
@@ -218,10 +234,20 @@ def _scratch(machine: Machine, _region: str, want: Requirement) -> str:
     return f"{machine.scratch_gb:g} GB local NVMe, wanted {want.scratch_gb:g} GB" if short else ""
 
 
+def _refused_rdma(machine: Machine) -> str:
+    """Why meshctl can't use the RDMA of the machine; "" where it can."""
+    rdma = machine.rdma
+    if rdma is None:
+        return ""
+    if rdma.kind == "efa" and rdma.efa_cards is None:
+        return "which of its network cards carry EFA is not known"
+    return _offer(machine).refused_rdma.get(rdma.kind, "")
+
+
 def _fabric(machine: Machine, _region: str, want: Requirement) -> str:
     if want.rdma and machine.rdma is None:
         return "no RDMA"
-    refused = _offer(machine).refused_rdma.get(machine.rdma.kind, "") if want.rdma and machine.rdma is not None else ""
+    refused = _refused_rdma(machine) if want.rdma else ""
     if refused:
         return refused
     if not want.bandwidth_gbps:
@@ -280,6 +306,12 @@ def _say(text: str) -> _Hint:
     return lambda _machines, _want: text
 
 
+def _rack_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
+    sizes = {each.rack_nodes for each in machines if each.rack_nodes and any(_answers(each, n) for n in want.names)}
+    listed = " or ".join(str(size) for size in sorted(sizes))
+    return f"set nodes to a multiple of the rack ({listed}), whose nodes share NVLink"
+
+
 def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     other = "amd64" if want.arch == "arm64" else "arm64"
     of_arch = [machine for machine in machines if machine.arch == want.arch]
@@ -296,6 +328,7 @@ def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
 # first reason is of this check, and the hint for it.
 _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_accelerator, _nothing, _say("name another accelerator model too: model: [A, B] is in order of preference")),
+    (_share, _nothing, _share_hint),
     (_accelerator_count, lambda m, _: m.gpu_count, _say("ask for fewer accelerators per node and more nodes")),
     (_accelerator_memory, lambda m, _: m.gpu_memory_gib, _say("ask for less accelerator memory, or another model")),
     (_memory, lambda m, _: m.memory_gib, _say("lower cpu.memory")),
@@ -306,7 +339,7 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_placement, _nothing, _say("set the fabric's placement to any")),
     (_zone, _nothing, _say("choose another region, or name an accelerator model that this one has")),
     (_capacity, _nothing, _say("change the pool's capacity (on-demand, spot, reserved)")),
-    (_rack, _nothing, _say("set nodes to a multiple of the rack")),
+    (_rack, _nothing, _rack_hint),
 )
 
 

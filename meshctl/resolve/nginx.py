@@ -32,7 +32,7 @@ class Settings:
 # the container's. Bodies pass as they come, both ways: a stream of events is no good in pieces of a buffer.
 _BEFORE: Final = f"""\
 worker_processes 2;
-error_log /dev/stderr warn;
+error_log stderr warn;
 pid /tmp/nginx.pid;
 events {{
   worker_connections 8192;

@@ -25,11 +25,15 @@ _STEPS: Final = 20  # of the step functions below; finer ones tell apart pods of
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """The equal pods of one workload. `apart`: at most one of them on a node."""
+    """The equal pods of one workload. `most_on_node`: at most so many of them on a node; 0 = as many as fit.
+
+    Of groups whose pods stand on a node each, that is the number of groups: pods that are put on nodes in the order of
+    their groups, again and again, then never meet one of their own.
+    """
 
     count: int
     wants: Amounts
-    apart: bool = False
+    most_on_node: int = 0
 
     def fit_on(self, free: Amounts) -> int:
         """How many of them fit where so much is free; all of them where nothing is known that could be too little."""
@@ -38,7 +42,7 @@ class Pods:
             (max(math.floor(has / want + _TOLERANCE), 0) for has, want in pairs if want and has != math.inf),
             default=self.count,
         )
-        return min(most, 1) if self.apart else most
+        return min(most, self.most_on_node) if self.most_on_node else most
 
 
 @lru_cache(maxsize=8192)
@@ -66,11 +70,9 @@ def placeable(pods: tuple[Pods, ...], nodes: Nodes) -> int:
 def beside_everywhere(pods: tuple[Pods, ...], nodes: Nodes) -> tuple[tuple[Pods, ...], Nodes]:
     """The pods without those that stand on every node, and what these leave; all of both where they don't fit."""
     number = sum(count for _, count in nodes)
-    everywhere = tuple(kind for kind in pods if kind.apart and kind.count == number)
-    left = tuple(
-        (tuple(has - sum(kind.wants[i] for kind in everywhere) for i, has in enumerate(free)), count)
-        for free, count in nodes
-    )
+    everywhere = tuple(kind for kind in pods if kind.most_on_node and kind.count == kind.most_on_node * number)
+    taken = [sum(kind.most_on_node * kind.wants[i] for kind in everywhere) for i in range(len(nodes[0][0]))]
+    left = tuple((tuple(has - less for has, less in zip(free, taken, strict=True)), count) for free, count in nodes)
     if not everywhere or min(min(free) for free, _ in left) < 0:
         return pods, nodes
     return tuple(kind for kind in pods if kind not in everywhere), left
@@ -97,7 +99,7 @@ def _placed(order: tuple[Pods, ...], nodes: Nodes, *, even: bool) -> int:
     number = sum(count for _, count in nodes)
     for kind in order:
         left = kind.count
-        if even and not kind.apart:
+        if even and not kind.most_on_node:
             groups, left = _put(kind, left, math.ceil(left / number), groups)
         groups, left = _put(kind, left, left, groups)
         placed += kind.count - left

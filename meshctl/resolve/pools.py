@@ -20,7 +20,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve import alternatives, existing, fabric, given_fabric, machines, prices
+from meshctl.resolve import alternatives, existing, fabric, given_fabric, machines, prices, slices
 from meshctl.resolve.capacity import Assigned, Reserved
 
 
@@ -42,7 +42,7 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Ca
 def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:
     assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
-    mixed = any(not pool.accelerators for pool in mesh.pools.values())
+    mixed = any(not pool.accelerators and pool.nodes.min for pool in mesh.pools.values())
     rates = tuple(environment.prices.items())
     for name, pool in mesh.pools.items():
         target = assigned.pools.get(name)
@@ -116,7 +116,7 @@ def _pool_of_machine(
         ami_type=offer.image(machine),
         fabric=_machine_fabric(pool.fabric, mesh, environment, machine),
         labels=_labels(mesh, name),
-        # Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too.
+        # Without plain nodes the cluster's own add-ons need the GPU nodes too; a pool that may be empty has none.
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
         tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),
@@ -177,6 +177,9 @@ def _unsupported(listed: Mapping[str, alternatives.Alternatives]) -> list[Gap]:
         wanted = f"{' or '.join(models)} of {' or '.join(sorted(makers))}"
         hint = "name an accelerator of one of these makers too: model: [A, B] is in order of preference"
         best = f"on existing clusters, pods can ask for accelerators of {resources}"
+        shares = [requirement.share for requirement in each if requirement.share]
+        if shares and any(vendors.of_model(model).resource for model in models):
+            best = f"{shares[0]} is a slice of NVIDIA's accelerators, which these are not"
         gaps.append(Gap(subject=f"pool/{name}", wanted=wanted, best=best, hint=hint))
     return gaps
 
@@ -208,7 +211,9 @@ def _pool_of_nodes(
     """A pool of the nodes chosen: what all of them have. Without nodes: what the mesh asks for."""
     pool, nodes, requirement = mesh.pools[name], chosen.nodes.get(name, ()), chosen.requirements[name]
     model = existing.model_of(requirement, nodes)
-    hardware = existing.hardware_name(model)
+    hardware = existing.hardware_name(model, requirement.share)
+    resource = nodes[0].gpu_resource if nodes else slices.resource_of(model, requirement.share)
+    whole_resource = vendors.of_resource(resource).resource
     return Pool(
         name=name,
         role=pool.role,
@@ -220,7 +225,9 @@ def _pool_of_nodes(
         gpu_model=model,
         gpus_per_node=min((node.gpu_count for node in nodes), default=requirement.gpus),
         gpu_memory_gib=requirement.gpu_memory_gib,
-        gpu_resource=nodes[0].gpu_resource if nodes else vendors.of_model(model).resource,
+        gpu_resource=whole_resource,
+        share=requirement.share,
+        share_resource=resource if resource != whole_resource else "",
         cpu_cores=min((node.cpu_cores for node in nodes), default=pool.cpu.cores or 0),
         memory_gib=min((node.memory_gib for node in nodes), default=pool.cpu.memory_gib or 0),
         scratch_gb=pool.scratch_gb or 0,

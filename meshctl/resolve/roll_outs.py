@@ -37,7 +37,7 @@ def decided(
 
 
 def _with_rule(workload: Workload, pool: Pool, new_first: set[str]) -> Workload:
-    if workload.is_job or roll_outs.keeps_volumes(workload):
+    if workload.is_job or workload.is_grouped or roll_outs.keeps_volumes(workload):
         return workload
     is_new_first = workload.name in new_first
     if is_new_first == roll_outs.older_rule(workload, pool):
@@ -52,7 +52,9 @@ def _starting_new_first(members: list[Workload], home: Home) -> set[str]:
     nodes = _certain(home)
     chosen: set[str] = set()
     for workload in sorted(members, key=lambda workload: workload.replicas > 1):
-        if workload.is_job or roll_outs.keeps_volumes(workload) or roll_outs.uses_node_ports(workload):
+        if workload.is_job or workload.is_grouped or roll_outs.keeps_volumes(workload):
+            continue
+        if roll_outs.uses_node_ports(workload):
             continue
         wants = pods_of(workload, home.pool).wants
         if has_place(wants, tuple(pods), nodes):

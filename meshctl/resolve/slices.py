@@ -1,23 +1,55 @@
 """Parts of accelerators (MIG slices, shared GPUs, partitions), which never count as whole ones. PURE.
 
-Called by `meshctl.resolve.existing`. A mesh can ask for parts by their name (`model: A100-MIG-1g.5gb`, `H100-SHARED`);
-its counts are then of parts.
+Called by `meshctl.resolve.existing`. A mesh can ask for parts by their name (`share: mig-1g.5gb`, or
+`model: A100-MIG-1g.5gb`, `H100-SHARED`); its counts are then of parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from meshctl.catalog import vendors
 from meshctl.model.deployment import Gap
 from meshctl.model.observed import ObservedNode
 from meshctl.resolve.machines import Requirement, same_model
 
+_MIG_MARK: Final = "-MIG-"  # in the product's name, before the profile, with the strategy `single`
+
 
 def answers(node: ObservedNode, model: str) -> bool:
     """Whether the node's accelerators are of this model, and parts only where it names them."""
     words = _part_words(node)
     return _is_of_model(node, model, words) and words <= vendors.model_words(model)
+
+
+def counted_as(nodes: Iterable[ObservedNode], share: str) -> tuple[ObservedNode, ...]:
+    """The nodes with this slice in the place of whole accelerators; as they are where `share` is "".
+
+    With the strategy `mixed` of NVIDIA's device plugin each slice has a resource of its own; with `single` all of a
+    node's are of one kind, `nvidia.com/gpu`, and the name of the product says which.
+    """
+    return tuple(_counted_as(node, share) for node in nodes) if share else tuple(nodes)
+
+
+def _counted_as(node: ObservedNode, share: str) -> ObservedNode:
+    vendor = vendors.of_resource(node.gpu_resource)
+    resource = f"{vendor.slices}{share}"
+    product, mark, part = node.gpu_model.partition(_MIG_MARK)
+    is_shared_out = node.labels.get(f"{resource}.sharing-strategy", "none") != "none"
+    count = node.gpu_parts.get(resource, 0) if vendor.slices and not is_shared_out else 0
+    if count:
+        taken = node.taken.model_copy(update={"gpus": node.taken.gpu_parts.get(resource, 0)})
+        return node.model_copy(update={"gpu_resource": resource, "gpu_count": count, "taken": taken})
+    if mark and f"mig-{part}".lower() == share:
+        return node.model_copy(update={"gpu_model": product})
+    return node.model_copy(update={"gpu_model": product, "gpu_count": 0})
+
+
+def resource_of(model: str, share: str) -> str:
+    """What pods ask for of nodes that nobody has looked at: that they have slices of several kinds is the rule."""
+    vendor = vendors.of_model(model)
+    return f"{vendor.slices}{share}" if share and vendor.slices else vendor.resource
 
 
 def why_not(node: ObservedNode, wanted: Requirement) -> str:
@@ -35,6 +67,8 @@ def offered(node: ObservedNode) -> str:
 
 def explained(gap: Gap, nodes: Iterable[ObservedNode], wanted: Requirement) -> Gap:
     """The gap of a pool that has too few nodes, with those that would count if their accelerators were whole."""
+    if wanted.share:
+        return _other_slices(gap, counted_as(nodes, wanted.share), wanted)
     divided = sorted((node for node in nodes if _is_divided(node, wanted)), key=lambda node: node.name)
     if not divided:
         return gap
@@ -44,12 +78,43 @@ def explained(gap: Gap, nodes: Iterable[ObservedNode], wanted: Requirement) -> G
     is_named = words and not words <= vendors.model_words(first.gpu_model)
     model = f"{first.gpu_model}-{'-'.join(sorted(words))}" if is_named else first.gpu_model
     way_out = f", or ask for the parts by their name: `model: {model}`, of which `count` then counts" if words else ""
+    way_out = way_out or _by_share(first)
     return gap.model_copy(
         update={
             "best": f"{gap.best}; not counted, as their devices are parts of accelerators: {names}"
             f" ({', '.join((*_signs(first), *first.gpu_parts))})",
             "hint": f"{gap.hint}; give these nodes whole accelerators again{way_out}",
         }
+    )
+
+
+def _by_share(node: ObservedNode) -> str:
+    """How a mesh asks for what a node offers under names of its own; "" where it can't."""
+    beginning = vendors.of_resource(node.gpu_resource).slices
+    shares = [name.removeprefix(beginning) for name in node.gpu_parts if name.startswith(f"{beginning}mig-")]
+    if beginning and shares:
+        return f", or ask for the slices by their name: `share: {shares[0]}`, of which `count` then counts"
+    if any(name.endswith(".shared") for name in node.gpu_parts):
+        return (
+            ", or have the device plugin call shares as it calls whole ones (`renameByDefault: false`), and ask for"
+            f" `model: {node.gpu_model}-SHARED`"
+        )
+    return ""
+
+
+def _other_slices(gap: Gap, nodes: Iterable[ObservedNode], wanted: Requirement) -> Gap:
+    """The gap of a pool that wants slices, with the nodes whose accelerators are of the model and divided otherwise, or
+    not at all. `nodes`: as counted in these slices."""
+    of_model = [node for node in nodes if any(answers(node, model) for model in wanted.names)]
+    too_few = sorted((node for node in of_model if node.gpu_count < wanted.gpus), key=lambda node: node.name)
+    if not too_few:
+        return gap
+    rows = [f"{node.name} {node.gpu_count} x {wanted.share}{offered(node)}" for node in too_few]
+    label = f"kubectl label node {too_few[0].name} nvidia.com/mig.config=all-{wanted.share.removeprefix('mig-')}"
+    way_out = f"have NVIDIA's MIG manager divide the nodes, as with `{label} --overwrite`"
+    other = _by_share(too_few[0]) if too_few[0].gpu_parts else ""
+    return gap.model_copy(
+        update={"best": f"{gap.best}; nodes with too few: {', '.join(rows)}", "hint": f"{gap.hint}; {way_out}{other}"}
     )
 
 

@@ -61,10 +61,15 @@ def notes(workloads: Iterable[Workload]) -> list[str]:
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
-    """Pods: the gang's nodes for training (by default all of its pool), else replicas (by default one)."""
+    """The gang's nodes for training (by default all of its pool), else replicas (by default one): pods, or groups."""
     if workload.kind == "training":
         return workload.nodes or max(mesh.pools[workload.pool].nodes.min, 1)
     return workload.replicas or 1
+
+
+def nodes_per_replica(workload: mesh_model.Workload) -> int:
+    """How many pods a replica has: those of a group, which only what serves has."""
+    return workload.nodes or 1 if workload.kind in ("inference", "service") else 1
 
 
 def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
@@ -72,7 +77,7 @@ def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
     counts: dict[str, int] = {}
     for workload in mesh.workloads.values():
         for storage in workload.mounts:
-            counts[storage] = counts.get(storage, 0) + replicas_of(mesh, workload)
+            counts[storage] = counts.get(storage, 0) + replicas_of(mesh, workload) * nodes_per_replica(workload)
     return counts
 
 
@@ -102,7 +107,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
-        accelerators=resources.accelerators,
+        nodes_per_replica=nodes_per_replica(workload),
+        accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,
         health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,
@@ -197,7 +203,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        if workload.replicas > home.places(pods_of(workload, home.pool)):
+        if workload.pods > home.places(pods_of(workload, home.pool)):
             all_gaps.append(_too_many(workload, home))
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
@@ -284,7 +290,14 @@ def _no_room(workload: Workload, home: Home) -> Gap:
 def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
-    return packing.Pods(workload.replicas, wants, apart=workload.kind == "training")
+    return packing.Pods(workload.pods, wants, _most_on_node(workload))
+
+
+def _most_on_node(workload: Workload) -> int:
+    """Pods of a gang stand on a node each, and so do those of each group."""
+    if workload.kind == "training":
+        return 1
+    return workload.replicas if workload.is_grouped else 0
 
 
 def _too_many(workload: Workload, home: Home) -> Gap:
@@ -292,14 +305,22 @@ def _too_many(workload: Workload, home: Home) -> Gap:
     tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
-    why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.apart else ""
+    why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.most_on_node else ""
     return Gap(
         subject=f"workload/{workload.name}",
-        wanted=f"{workload.replicas} pods on pool {pool.name}",
+        wanted=f"{_counted(workload)} on pool {pool.name}",
         best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}"
         f"{home.pods_of_others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
+
+
+def _counted(workload: Workload) -> str:
+    """`2 pods`, or `2 groups of 2 pods, each pod of a group on a node of its own`."""
+    if not workload.is_grouped:
+        return f"{workload.replicas} pods"
+    groups = f"{pluralize(workload.replicas, 'group')} of {workload.nodes_per_replica} pods"
+    return f"{groups}, the pods of a group on a node each,"
 
 
 # What pods share of a node, in the order of `pods_of`, and how each is written.
@@ -338,10 +359,8 @@ def _listed(members: list[Workload], pool: Pool) -> str:
             pods_of(workload, pool).wants, _TOLD[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
-        each = " each" * (workload.replicas > 1)
-        parts.append(
-            f"{pluralize(workload.replicas, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else "")
-        )
+        each = " each" * (workload.pods > 1)
+        parts.append(f"{pluralize(workload.pods, 'pod')} of {workload.name}" + (f" ({sizes}{each})" if sizes else ""))
     return " and ".join(parts)
 
 

@@ -19,7 +19,7 @@ from meshwire.kubernetes import connecting, requests
 from meshwire.kubernetes.credentials import Credentials
 from meshwire.kubernetes.errors import ApiError, NoAnswerError
 from meshwire.kubernetes.requests import Json, Request
-from meshwire.kubernetes.resources import Resource
+from meshwire.kubernetes.resources import Resource, group_path
 from meshwire.kubernetes.target import Target
 
 T = TypeVar("T")
@@ -104,6 +104,11 @@ class Client:
             token = str((answer.get("metadata") or {}).get("continue") or "")
             if not token:
                 return items
+
+    def kinds(self, api_version: str) -> frozenset[str]:
+        """The kinds of objects of a group and version. One that the server does not know is an ApiError with 404."""
+        listed = self.send(requests.get(group_path(api_version))).get("resources") or []
+        return frozenset(str(each.get("kind")) for each in listed)
 
     def patch(
         self,

@@ -28,5 +28,10 @@ def managed_policy(deployment: Deployment, name: str) -> str:
     return f"arn:{partition(deployment.region)}:iam::aws:policy/{name}"
 
 
+def cluster_admin_policy(deployment: Deployment) -> str:
+    """The access policy of EKS that lets a principal do everything in a cluster."""
+    return f"arn:{partition(deployment.region)}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+
+
 def bucket(deployment: Deployment, name: str) -> str:
     return f"arn:{partition(deployment.region)}:s3:::{name}"

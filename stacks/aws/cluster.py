@@ -117,6 +117,33 @@ def _control_plane(
     )
 
 
+def declare_admins(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
+    """Access entries of those who administer the cluster. Whoever made the cluster has one that EKS made."""
+    return [_admin(deployment, eks, principal, aws) for principal in deployment.cluster.admins]
+
+
+def _admin(deployment: Deployment, eks: Eks, principal: str, aws: AwsProvider) -> AwsResource:
+    name = f"{principal.rpartition('/')[2]}-{hashlib.sha256(principal.encode()).hexdigest()[:8]}"
+    entry = AwsResource.declare(
+        "eks:AccessEntry",
+        f"cluster:admin-{name}",
+        {"clusterName": eks.name, "principalArn": principal},
+        outputs=["principalArn"],
+        provider=aws,
+    )
+    return AwsResource.declare(
+        "eks:AccessPolicyAssociation",
+        f"cluster:admin-policy-{name}",
+        {
+            "clusterName": eks.name,
+            "principalArn": entry.get("principalArn"),
+            "policyArn": arns.cluster_admin_policy(deployment),
+            "accessScope": {"type": "cluster"},
+        },
+        provider=aws,
+    )
+
+
 def endpoint_access(deployment: Deployment) -> dict[str, Any]:
     """From where the API server can be reached: always from inside the VPC. Without networks, which EKS refuses as an
     empty list, not from outside."""

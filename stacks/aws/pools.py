@@ -7,6 +7,7 @@ docs/architecture.md ("AWS facts").
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
@@ -14,6 +15,10 @@ from stacks.aws.cluster import Eks, version_left_alone
 from stacks.aws.network import Network, name_tags
 from stacks.resources import AwsProvider, AwsResource, identity_tags
 
+_ONE_BY_ONE = 10  # nodes at most; a larger pool is updated by shares
+_SHARE_PERCENT = 10
+_START_S = 3600
+_BATCH_S = 1200
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
 _CAPACITY_TYPES = {
     "on-demand": "ON_DEMAND",
@@ -78,6 +83,14 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
     return group
 
 
+def system_pool(deployment: Deployment) -> Pool:
+    """The pool whose nodes DNS and the add-ons' controllers run on, which tolerate no taint. All else waits for it, and
+    for no other: a pool for which there are no machines then holds up only what runs on it."""
+    usable = [pool for pool in deployment.pools if not pool.taints and pool.nodes]
+    plain = [pool for pool in usable if not pool.gpus_per_node]
+    return next(iter([*plain, *usable, *deployment.pools]))
+
+
 def declare_pool(
     deployment: Deployment, pool: Pool, network: Network, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
 ) -> AwsResource:
@@ -99,7 +112,7 @@ def declare_pool(
             "capacityType": _CAPACITY_TYPES[pool.market],
             # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)
             "scalingConfig": {"minSize": pool.nodes_min, "maxSize": pool.nodes_max, "desiredSize": pool.nodes},
-            "updateConfig": {"maxUnavailable": 1, "updateStrategy": _update_strategy(pool)},
+            "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
             "launchTemplate": {
@@ -111,8 +124,20 @@ def declare_pool(
         provider=aws,
         depends_on=[*eks.before_nodes, *network.routes],
         ignore_changes=version_left_alone(deployment, "version"),
-        timeout_s=3600,
+        timeout_s=deadline_s(pool),
     )
+
+
+def at_once(pool: Pool) -> dict[str, int]:
+    """How many nodes an update may take at once: one by one it would take days for a large pool (a GPU node is drained,
+    ended, launched and joined in ten to twenty minutes)."""
+    return {"maxUnavailable": 1} if pool.nodes_max <= _ONE_BY_ONE else {"maxUnavailablePercentage": _SHARE_PERCENT}
+
+
+def deadline_s(pool: Pool) -> int:
+    """For a node group to be made, or for all of its nodes to be updated in their batches."""
+    size = 1 if pool.nodes_max <= _ONE_BY_ONE else max(1, pool.nodes_max * _SHARE_PERCENT // 100)
+    return _START_S + math.ceil(pool.nodes_max / size) * _BATCH_S
 
 
 def _update_strategy(pool: Pool) -> str:

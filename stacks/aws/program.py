@@ -30,9 +30,13 @@ def declare(
     aws = AwsProvider("aws", region=deployment.region, profile=deployment.profile, tags=aws_tags(deployment))
     net = network.declare_network(deployment, deployment.network, aws)
     eks = cluster.declare_cluster(deployment, net, aws)
+    admins = cluster.declare_admins(deployment, eks, aws)
     fabric_group = pools.declare_fabric_group(deployment, net, aws)
-    node_groups = [pools.declare_pool(deployment, pool, net, eks, fabric_group, aws) for pool in deployment.pools]
-    addons = cluster.declare_addons(deployment, eks, node_groups, aws)
+    node_groups = {
+        pool.name: pools.declare_pool(deployment, pool, net, eks, fabric_group, aws) for pool in deployment.pools
+    }
+    system = node_groups[pools.system_pool(deployment).name]
+    addons = cluster.declare_addons(deployment, eks, [system], aws)
     file_systems = storage.declare_file_systems(deployment, net, eks, aws)
     buckets = declare_buckets(deployment)
     identities = storage.declare_bucket_access(deployment, eks, aws)
@@ -41,7 +45,9 @@ def declare(
         deployment,
         provider=kubernetes_provider,
         late={**late, **file_systems.late},
-        depends_on=[*node_groups, *addons, *identities, *buckets.values(), *file_systems.ways],
+        # a destroy takes the rights of those who run it away last
+        depends_on=[system, *addons, *identities, *buckets.values(), *file_systems.ways, *admins],
+        pools={name: [group] for name, group in node_groups.items()},
         ready_timeout_s=ready_timeout_s,
         staying=staying,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from meshctl.lab import environment, up
 from meshctl.lab.state import Lab
 from tests.bench.samples import MESHCTL, Ended, run
+from tests.lab_fixture import raise_quotas
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "llm-prod"
@@ -83,7 +84,9 @@ class Bench:
 
 
 def start_lab(bench: Bench, lab: Lab) -> Ended:
-    return run([*MESHCTL, "lab", "up"], cwd=bench.folder, env={**bench.base_env, "MESHCTL_LAB_ROOT": str(lab.root)})
+    ended = run([*MESHCTL, "lab", "up"], cwd=bench.folder, env={**bench.base_env, "MESHCTL_LAB_ROOT": str(lab.root)})
+    raise_quotas(lab.root)
+    return ended
 
 
 @contextmanager

@@ -156,12 +156,12 @@ def test_a_node_group_without_capacity_says_so_and_is_made_anew(
     def no_capacity(client: Any, call: Any, params: Any) -> Any:
         answer = send(client, call, params)
         if call.operation == "DescribeNodegroup" and not full:
-            issue = {"code": "InsufficientInstanceCapacity", "message": "We have no p5.48xlarge", "resourceIds": []}
+            issue = {"code": "AsgInstanceLaunchFailures", "message": "We have no p5.48xlarge", "resourceIds": []}
             answer["nodegroup"] |= {"status": "CREATE_FAILED", "health": {"issues": [issue]}}
         return answer
 
     monkeypatch.setattr(Caller, "_send", staticmethod(no_capacity))
-    with pytest.raises(automation.CommandError, match=r"no p5\.48xlarge \[code=InsufficientInstanceCapacity\]"):
+    with pytest.raises(automation.CommandError, match=r"no p5\.48xlarge \[code=AsgInstanceLaunchFailures\]"):
         engine.stack.up()
     assert engine.outputs("train")["status"] == "CREATE_FAILED"
     full.append("capacity came")

@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from meshctl.lab.network.ports import free_ports
+from tests.lab_fixture import raise_quotas
 from tests.waiting import end, wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
@@ -100,6 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 @pytest.fixture
 def aws(server: Aws) -> Iterator[Aws]:
     offer_control_plane(server.root)
+    raise_quotas(server.root)
     yield server
     for name in ("faults.json", "nodes.json"):
         (server.root / name).unlink(missing_ok=True)

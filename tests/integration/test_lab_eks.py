@@ -147,12 +147,12 @@ class TestNodegroups:
 
     def test_no_capacity(self, aws: Aws) -> None:
         network, eks = make_cluster(aws), aws.client("eks")
-        fault = {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "no p5"}
+        fault = {"operation": "CreateNodegroup", "error": "NodeCreationFailure", "message": "no node joined"}
         aws.faults(fault | {"async": True})
         self.make(aws, network)
         wait_until(lambda: self.status(aws) == "CREATE_FAILED")
         issue = eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["health"]["issues"][0]
-        assert (issue["code"], issue["message"]) == ("InsufficientInstanceCapacity", "no p5")
+        assert (issue["code"], issue["message"]) == ("NodeCreationFailure", "no node joined")
 
     def test_nodes_go_to_the_version_of_the_cluster_only_when_asked(self, aws: Aws) -> None:
         network, eks = make_cluster(aws, version="1.33"), aws.client("eks")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
+from meshctl.model import pod_groups
 from meshctl.model.deployment import Deployment, Provider
 from meshctl.render import LateValue, PlatformObject
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
@@ -108,7 +109,7 @@ def admitted(plane: ControlPlane, deployment: Deployment) -> list[dict[str, Any]
     """The pods that the controllers made of all objects; fails with the reasons where one is refused."""
     for item in render.platform_objects(deployment):
         apply(plane, item)
-    wanted = sum(workload.replicas for workload in deployment.workloads)
+    wanted = sum(workload.pods for workload in deployment.workloads)
     space = f"/api/v1/namespaces/{deployment.namespace}"
 
     def pods() -> list[dict[str, Any]]:
@@ -124,6 +125,19 @@ def admitted(plane: ControlPlane, deployment: Deployment) -> list[dict[str, Any]
 
 def of(pods: list[dict[str, Any]], workload: str) -> list[dict[str, Any]]:
     return [pod for pod in pods if pod["metadata"]["labels"]["app.kubernetes.io/name"] == workload]
+
+
+@pytest.mark.lab
+def test_the_controllers_number_the_pods_of_groups(plane: ControlPlane) -> None:
+    deployment = sample("aws").model_copy(update={"mesh": "llm-groups"})
+    fields = {"nodes_per_replica": 3}
+    workloads = tuple(w.model_copy(update=fields) if w.name == "chat" else w for w in deployment.workloads)
+    found = of(admitted(plane, deployment.model_copy(update={"workloads": workloads})), "chat")
+    places = {pod["metadata"]["name"]: pod_groups.place_of(pod["metadata"]["labels"]) for pod in found}
+    assert places == {pod_groups.pod("chat", group, rank): (group, rank) for group in range(2) for rank in range(3)}
+    for pod in found:
+        assert pod["spec"]["hostname"] == pod["metadata"]["name"]
+        assert pod["spec"]["subdomain"] == "chat-pods"
 
 
 @pytest.mark.lab

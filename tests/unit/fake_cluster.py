@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 from meshctl.clients.cluster_access import ClusterAccess
@@ -11,11 +11,18 @@ from meshwire.kubernetes.resources import Resource
 
 
 class FakeClient:
-    """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused."""
+    """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused.
+    `served`: APIs beyond those of every cluster."""
 
-    def __init__(self, objects: Mapping[str, list[dict[str, Any]]], refused: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        objects: Mapping[str, list[dict[str, Any]]],
+        refused: Mapping[str, int] | None = None,
+        served: Collection[str] = (),
+    ) -> None:
         self.objects = objects
         self.refused = refused or {}
+        self.served = served
         self.is_closed = False
 
     def __enter__(self) -> Self:
@@ -28,6 +35,14 @@ class FakeClient:
         if status := self.refused.get(resource.plural):
             raise ApiError(status, "forbidden")
         return list(self.objects.get(resource.plural, ()))
+
+    def kinds(self, api_version: str) -> frozenset[str]:
+        if status := self.refused.get(api_version):
+            raise ApiError(status, "forbidden")
+        kinds = frozenset(each.rpartition("/")[2] for each in self.served if each.startswith(f"{api_version}/"))
+        if not kinds:
+            raise ApiError(404, "the server could not find the requested resource")
+        return kinds
 
     def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
         for item in self.list_objects(resource):

@@ -12,7 +12,6 @@ from meshctl.errors import InfeasibleError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.project import Project
-from meshwire.kubernetes.errors import ApiError
 from tests.unit.fake_cluster import FakeClient, client_of
 
 MESH = {
@@ -71,34 +70,3 @@ def test_without_the_right_to_list_pods_the_plan_is_told_so(monkeypatch: pytest.
     made = project()
     assert made.deployment("dc").pools[0].node_names == ("g1",)
     assert "pods of others are not counted" in made.session.remarks["dc"][0]
-
-
-class Serving(FakeClient):
-    """A cluster that has cert-manager, or answers the question for it with a status."""
-
-    def __init__(self, status: int = 0) -> None:
-        super().__init__({"nodes": [node()]})
-        self.status = status
-
-    def send(self, request: Any) -> Any:
-        assert request.path == "/apis/cert-manager.io/v1"
-        if self.status:
-            raise ApiError(self.status, "the server could not find the requested resource")
-        return {}
-
-
-def test_only_where_a_certificate_is_wanted_the_cluster_is_asked_who_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterAccess, "client", client_of(Serving(500)))
-    assert project().resolution("dc").gaps == ()
-    made = project()
-    workload = {"kind": "service", "pool": "p", "image": "a/b:1", "ports": {"http": 80}}
-    endpoint = {"host": "a.example.com", "workload": "w", "port": "http", "tls": True}
-    made.mesh = Mesh.model_validate({**MESH, "workloads": {"w": workload}, "endpoints": {"e": endpoint}})
-    dc = {**cast("Any", ENVIRONMENTS["environments"])["dc"], "certificates": {"clusterIssuer": "letsencrypt"}}
-    dns = {"provider": "route53", "zone": "example.com"}
-    made.environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"dc": dc}, "dns": dns})
-    monkeypatch.setattr(ClusterAccess, "client", client_of(Serving(404)))
-    (gap,) = made.resolution("dc").gaps
-    assert gap.best == "the cluster does not serve cert-manager.io/v1"
-    monkeypatch.setattr(ClusterAccess, "client", client_of(Serving()))
-    assert made.resolution("dc").gaps == ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from meshctl.catalog import Machine, Rdma, machines_of, storage_prices_of
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.environment import GivenClusterEnvironment, Kubeconfig
+from meshctl.model.questions import Findings
 from meshctl.platforms import given
 from meshctl.platforms.interface import (
     Egress,
@@ -21,6 +22,7 @@ from meshctl.platforms.interface import (
     Nodes,
     ObjectStores,
     Platform,
+    Preflight,
     Storage,
     StoreHost,
     Words,
@@ -74,7 +76,7 @@ def _fabric_settings(rdma: Rdma) -> dict[str, str]:
 
 
 PLATFORM: Final = Platform(
-    interface=1,
+    interface=2,
     name="acme",
     environment=AcmeEnvironment,
     cluster=given.CLUSTER,
@@ -133,5 +135,6 @@ PLATFORM: Final = Platform(
         long_terms={},
         label_types=(),
     ),
+    preflight=Preflight(questions=lambda _wanted, _up: (), findings=lambda _wanted, _up, _answers: Findings()),
     declare=given.declare,
 )

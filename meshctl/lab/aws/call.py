@@ -18,7 +18,12 @@ from moto.core.routing import NotFound, get_service_router
 from moto.core.utils import get_service_model
 
 # Names in signatures that differ from botocore's names of the services.
-SIGNED_AS = {"elasticfilesystem": "efs", "monitoring": "cloudwatch", "elasticloadbalancing": "elbv2"}
+SIGNED_AS = {
+    "elasticfilesystem": "efs",
+    "monitoring": "cloudwatch",
+    "elasticloadbalancing": "elbv2",
+    "servicequotas": "service-quotas",
+}
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
 QUERY_CREDENTIAL = re.compile(r"([^/]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
 BUCKET_HOST = re.compile(

@@ -17,8 +17,10 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generate_route_id
 
+from meshctl.lab.aws import quotas
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service
 
 # CreateTags, which is moto's, takes ids that it knows the prefix of.
@@ -60,7 +62,8 @@ class Ec2(Service):
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, account: Quotas) -> None:
+        self.account = account
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
         self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
 
@@ -196,9 +199,18 @@ class Ec2(Service):
     # ---- before moto: what stops a deletion, what it would forget ---------------------------------------------------
 
     def before(self, call: Call) -> None:
+        self._check_quota(call)
         guard = GUARDS.get(call.operation)
         if guard is not None:
             guard(backend_of(call.region), self.given(call))
+
+    def _check_quota(self, call: Call) -> None:
+        """Raises: ApiError when the account may have no more ("Error codes for the Amazon EC2 API")."""
+        backend = backend_of(call.region)
+        if call.operation == "AllocateAddress" and len(backend.addresses) >= self.account.value(quotas.ADDRESSES):
+            raise ApiError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+        if call.operation == "CreateVpc" and len(backend.vpcs) >= self.account.value(quotas.VPCS):
+            raise ApiError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 
 
 def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None:  # noqa: A002

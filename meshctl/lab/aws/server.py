@@ -23,6 +23,7 @@ from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service
 
@@ -38,8 +39,16 @@ class LabApi:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.credentials = Credentials(root)
         self.faults = Faults(root)
-        self.eks = Eks(root, self.credentials, self.faults)
-        self.services: dict[str, Service] = {"ec2": Ec2(), "eks": self.eks, "fsx": Fsx(), "route53": Route53()}
+        quotas = Quotas(root)
+        ec2 = Ec2(quotas)
+        self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
+        self.services: dict[str, Service] = {
+            "ec2": ec2,
+            "eks": self.eks,
+            "fsx": Fsx(),
+            "route53": Route53(),
+            "service-quotas": ServiceQuotas(quotas),
+        }
         self.lock = threading.RLock()
         zones.create()
 

@@ -27,6 +27,7 @@ class Image:
 KNOWN: tuple[Image, ...] = (
     Image("vllm/vllm-openai:*", module="meshctl.lab.images.openai_server"),
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
+    Image("ghcr.io/acme/gang-server:*", module="meshctl.lab.images.gang_server"),
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer"),
     Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
     Image("rclone/rclone:*", program="rclone"),

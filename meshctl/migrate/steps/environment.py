@@ -124,12 +124,12 @@ def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
     if _any_job(context, names):
         completed = jobs.completed_jobs(deployment, context.gateway.jobs(deployment))
     for name in (name for name in names if name not in completed):
-        replicas = deployment.workload(name).replicas
+        wanted = deployment.workload(name).pods
         ready = len(_ready_pods(context, name))
-        if ready < replicas:
+        if ready < wanted:
             pods = context.gateway.pods(deployment, name)
             reason = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
-            return f"{name} has {ready} of {replicas} pods ready{reason}"
+            return f"{name} has {ready} of {wanted} pods ready{reason}"
     return ""
 
 

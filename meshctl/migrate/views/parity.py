@@ -36,7 +36,7 @@ def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
     for old in source.workloads:
         new = by_name[old.name]
         rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
-        rows.append(_row(f"workload/{old.name}", "pods", str(old.replicas), str(new.replicas)))
+        rows.append(_row(f"workload/{old.name}", "pods", str(old.pods), str(new.pods)))
     return rows
 
 

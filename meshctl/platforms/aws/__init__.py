@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
-from meshctl.platforms.aws import capacity, cluster, fabric, pools, storage, words
+from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
@@ -25,6 +25,7 @@ from meshctl.platforms.interface import (
     Nodes,
     ObjectStores,
     Platform,
+    Preflight,
     Storage,
     Words,
 )
@@ -40,6 +41,10 @@ _ROWS: Final = resources.files("meshctl.catalog")
 
 def _machines() -> tuple[Machine, ...]:
     return machines_of(_NAME, _ROWS.joinpath("aws.yaml"))
+
+
+def _change(wanted: Deployment, up: Deployment | None) -> preflight.Change:
+    return preflight.Change(wanted, up, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -65,7 +70,7 @@ def _declare(
 
 
 PLATFORM: Final = Platform(
-    interface=1,
+    interface=2,
     name=_NAME,
     environment=AwsEnvironment,
     cluster=Cluster(
@@ -148,6 +153,10 @@ PLATFORM: Final = Platform(
         terms=words.TERMS,
         long_terms=words.LONG_TERMS,
         label_types=(words.NODE_GROUP,),
+    ),
+    preflight=Preflight(
+        questions=lambda wanted, up: preflight.questions(_change(wanted, up)),
+        findings=lambda wanted, up, answers: preflight.findings(_change(wanted, up), answers),
     ),
     declare=_declare,
 )

@@ -25,6 +25,7 @@ def describe(mesh: Mesh, name: str, environment: AwsEnvironment) -> Cluster:
         version=eks.version or DEFAULT_EKS_VERSION,
         version_asked=bool(eks.version),
         public_access_cidrs=eks.public_access_cidrs,
+        admins=tuple(dict.fromkeys(eks.admins)),
     )
 
 

@@ -42,6 +42,14 @@ def _public_cidr(text: str) -> str:
     return str(network)
 
 
+def _principal(text: str) -> str:
+    if re.fullmatch(r"arn:aws[a-z-]*:sts::[0-9]{12}:assumed-role/.+", text):
+        raise ValueError(f'"{text}" is a session of a role; write the role: arn:aws:iam::ACCOUNT:role/NAME')
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+", text):
+        raise ValueError(f'"{text}" is not an IAM role or user like arn:aws:iam::123456789012:role/platform')
+    return text
+
+
 def _reservation(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
@@ -58,6 +66,7 @@ _TwelveDigits = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 AccountId = Annotated[_TwelveDigits, BeforeValidator(_account, json_schema_input_type=_TwelveDigits)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicCidr = Annotated[str, AfterValidator(_public_cidr)]
+Principal = Annotated[str, AfterValidator(_principal)]
 EVERYWHERE = "0.0.0.0/0"
 
 # Private repositories of ECR, by IPv4, dual-stack and FIPS endpoints (Amazon ECR user guide, "Private registries" and
@@ -118,10 +127,12 @@ class Network(Section):
 
 
 class EksOptions(Section):
-    """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody."""
+    """`public_access_cidrs`: who may reach the API server from outside the VPC; with none, nobody. `admins`: ARNs of
+    IAM roles and users that administer the cluster, beside whoever made it."""
 
     version: Annotated[str, Field(pattern=r"^1\.[0-9]+$")] | None = None
     public_access_cidrs: tuple[PublicCidr, ...] = (EVERYWHERE,)
+    admins: tuple[Principal, ...] = ()
 
 
 class AwsEnvironment(PlatformEnvironment):

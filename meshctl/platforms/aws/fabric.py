@@ -11,11 +11,15 @@ from meshctl.catalog import Rdma
 from meshctl.model.deployment import NetworkInterface
 
 # Source: aws-ofi-nccl and awslabs/awsome-distributed-training (2026-06-01).
-_SETTINGS: Final = {"FI_PROVIDER": "efa", "FI_EFA_USE_DEVICE_RDMA": "1", "NCCL_SOCKET_IFNAME": "^docker,lo,veth"}
+_SETTINGS: Final = {"FI_PROVIDER": "efa", "NCCL_SOCKET_IFNAME": "^docker,lo,veth"}
+# Since 1.18 libfabric uses RDMA by itself where it can (awsome-distributed-training, efa-cheatsheet). Where the adapter
+# can't, it ends a program that asks for it (prov/efa/src/rdm/efa_rdm_util.c). Pods that are up have the variable, and
+# would be replaced for nothing without it.
+_WITH_RDMA: Final = {"FI_EFA_USE_DEVICE_RDMA": "1"}
 
 
-def settings(_rdma: Rdma) -> dict[str, str]:
-    return dict(_SETTINGS)
+def settings(rdma: Rdma) -> dict[str, str]:
+    return {**_SETTINGS, **(_WITH_RDMA if rdma.rdma_read else {})}
 
 
 def efa_interfaces(rdma: Rdma) -> tuple[NetworkInterface, ...]:

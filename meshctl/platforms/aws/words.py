@@ -22,11 +22,27 @@ CAPACITY: Final = (
     "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
 )
 _QUOTA: Final = "raise the quota (Service Quotas, ec2: see `meshctl check -v` for the vCPUs needed), or lower `nodes`"
+_NETWORK_QUOTA: Final = "raise the quota in Service Quotas, or remove what nobody needs any more; then run `up` again"
+_RESERVATION: Final = (
+    "`aws ec2 describe-capacity-reservations` shows type, zone, state and free count of it: correct `capacity` in"
+    " environments.yaml, or run `up` again once the reservation is active"
+)
+# EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
+    "AddressLimitExceeded": f"each zone takes an Elastic IP for its NAT gateway: {_NETWORK_QUOTA}",
+    "VpcLimitExceeded": _NETWORK_QUOTA,
+    "NatGatewayLimitExceeded": _NETWORK_QUOTA,
+    "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
+    " more nodes, or lower `nodes`",
+    "InvalidCapacityReservationId.NotFound": _RESERVATION,
+    "InvalidCapacityReservationState": _RESERVATION,
+    "ReservationCapacityExceeded": _RESERVATION,
+    "Unauthorized": "if `aws sts get-caller-identity` works, its principal has no access entry in the cluster: somebody"
+    " who has one adds it to `kubernetes.admins` of the environment and runs `up`; if not, renew the credentials",
     "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
     " not, mostly a quota of Elastic Load Balancing or no free addresses in the public subnets",
 }

@@ -21,6 +21,43 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("InsufficientInstanceCapacity - We currently do not have sufficient p5.48xlarge capacity", "reserve"),
+        ("VcpuLimitExceeded - You have requested more vCPU capacity than your current limit of 0", "raise the quota"),
+        ("ReservationCapacityExceeded - The requested reservation does not have", "describe-capacity-reservations"),
+        ("InvalidCapacityReservationId.NotFound - The capacity reservation", "describe-capacity-reservations"),
+    ],
+)
+def test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on(reason: str, hint: str) -> None:
+    """finding A5, in the form of eksctl issue 4732"""
+    text = f"Could not launch On-Demand Instances. {reason}. Launching EC2 instance failed."
+    failure = failure_of(URN, f"{text} [code=AsgInstanceLaunchFailures]", "aws")
+    assert failure.code == reason.partition(" ")[0]
+    assert hint in failure.hint
+    assert failure.message == text
+
+
+def test_a_zone_without_the_machine_has_a_hint() -> None:
+    """finding A1"""
+    text = "Your requested instance type (p5en.48xlarge) is not supported in your requested Availability Zone (x)."
+    failure = failure_of(URN, f"{text} [code=InvalidRequestException]", "aws")
+    assert failure.code == "NotOffered"
+    assert "differs from account to account" in failure.hint
+
+
+def test_a_401_of_an_eks_cluster_may_be_a_missing_access_entry() -> None:
+    """finding A2"""
+    assert "`kubernetes.admins`" in failure_of(URN, "Unauthorized [code=Unauthorized]", "aws").hint
+    assert "aws sso login" in failure_of(URN, "Unauthorized [code=Unauthorized]", "coreweave").hint
+
+
+@pytest.mark.parametrize("code", ["AddressLimitExceeded", "VpcLimitExceeded", "NatGatewayLimitExceeded"])
+def test_quotas_of_the_network_have_a_hint(code: str) -> None:
+    assert "Service Quotas" in failure_of(URN, f"The maximum number has been reached. [code={code}]", "aws").hint
+
+
+@pytest.mark.parametrize(
     ("message", "code"),
     [
         ("Back-off pulling image: ImagePullBackOff", "ImagePull"),

@@ -58,6 +58,7 @@ def test_what_is_declared_is_what_is_up(before: int, tmp_path: Path, monkeypatch
     outputs = {"deployment": with_devices(before).model_dump(mode="json")}
     state = states.state({"urn": "s", "type": STACK_TYPE, "outputs": outputs})
     session = Session(tmp_path, "llm-prod", ENVIRONMENTS)
-    session._environment_run(with_devices(8), "uid", lambda: state, dict, UnchangedJobs)
+    wanted = with_devices(8)
+    session._environment_run(wanted, "uid", lambda: state, dict, UnchangedJobs, placed=lambda: wanted)
     programs[0]()
     assert devices(declared[0]) == before

@@ -7,6 +7,7 @@ import pytest
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.observed import ObservedNode
+from meshctl.model.served_apis import CERTIFICATE, POD_MONITOR
 from tests.unit.fake_cluster import FakeClient, client_of
 
 
@@ -31,7 +32,7 @@ def test_the_accelerators_of_a_node_are_read(monkeypatch: pytest.MonkeyPatch) ->
     found = read(monkeypatch, labels, {"cpu": "16", "memory": "64Gi", "amd.com/gpu": "8"})
     assert (found.gpu_model, found.gpu_count, found.gpu_resource) == ("AMD_Instinct_MI300X_OAM", 8, "amd.com/gpu")
     sliced = {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "0", "nvidia.com/mig-1g.5gb": "56"}
-    assert read(monkeypatch, {}, sliced).gpu_parts == ("nvidia.com/mig-1g.5gb",)
+    assert read(monkeypatch, {}, sliced).gpu_parts == {"nvidia.com/mig-1g.5gb": 56}
 
 
 def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +47,20 @@ def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -
     assert (found.cpu_cores, found.memory_gib) == (16, 64)
     assert (found.allocatable_cpu, found.allocatable_memory_gib) == (15.89, 62)
     assert found.gpu_count == 7
+
+
+@pytest.mark.parametrize(
+    ("served", "refused", "seen"),
+    [
+        ((), {}, ()),
+        (("monitoring.coreos.com/v1/ServiceMonitor",), {}, ()),
+        ((POD_MONITOR, "monitoring.coreos.com/v1/ServiceMonitor"), {}, (POD_MONITOR,)),
+        ((CERTIFICATE, "cert-manager.io/v1/Issuer"), {}, (CERTIFICATE,)),
+        ((POD_MONITOR,), {"monitoring.coreos.com/v1": 403}, ()),
+    ],
+)
+def test_it_is_read_which_apis_a_cluster_serves(
+    monkeypatch: pytest.MonkeyPatch, served: tuple[str, ...], refused: dict[str, int], seen: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, refused, served)))
+    assert clusters.facts(ClusterAccess("dc1")).served_apis == seen

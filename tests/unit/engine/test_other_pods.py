@@ -42,6 +42,13 @@ def test_pods_of_others_are_counted_by_node(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+def test_slices_are_counted_by_their_name_and_not_as_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = container(**{"nvidia.com_mig-1g.5gb": "3"})
+    assert taken(monkeypatch, pod("a", containers=[slices]))["n1"] == Requests(
+        gpu_parts={"nvidia.com/mig-1g.5gb": 3}, pods=1
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [

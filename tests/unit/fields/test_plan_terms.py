@@ -27,6 +27,7 @@ CALLED = {
     "workloads.*.pool": "nodeSelector",
     "workloads.*.checkpoint.signal": "stop command",
     "workloads.*.checkpoint.grace": "grace in seconds",
+    "workloads.*.nodes": "pods that get requests",
     "workloads.*.before.*.image": "init container before-1",
     "workloads.*.before.*.command": "init container before-1",
     "workloads.*.before.*.args": "init container before-1",

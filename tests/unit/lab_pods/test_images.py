@@ -15,6 +15,7 @@ from meshctl.lab.images import openai_server
         ("docker.io/vllm/vllm-openai:v0.11.0", "meshctl.lab.images.openai_server"),
         ("ghcr.io/acme/train:1.4", "meshctl.lab.images.trainer"),
         ("ghcr.io/acme/grpc-server:1", "meshctl.lab.images.grpc_server"),
+        ("ghcr.io/acme/gang-server:1.0", "meshctl.lab.images.gang_server"),
         ("ghcr.io/acme/train", "meshctl.lab.images.trainer"),
         ("nginx:1.29", None),
         ("ghcr.io/acme/train-other:1", None),

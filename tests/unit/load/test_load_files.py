@@ -248,6 +248,7 @@ WORKLOADS = "workloads:\n  w:\n    {kind: service, pool: p, image: i, ports: {ht
 
 _AT = "workloads.w.health"
 # what users of other tools write, and the one line that says what to write here: its column, key and message
+PORT_BY_NUMBER = "expected the name of one of the workload's ports, got 80; write the name that `ports` gives it"
 HEALTH = [
     ("{tcp: http}", f'59: {_AT}: unknown key "tcp"; write {{port: http, protocol: tcp}}'),
     ("{grpc: http}", f'59: {_AT}: unknown key "grpc"; write {{port: http, protocol: grpc}}'),
@@ -314,12 +315,12 @@ HEALTH = [
         ),
         (
             MESH + WORKLOADS % "health: {path: /, port: 80}",
-            "8:83: workloads.w.health.port: expected the name of one of the workload's ports, got 80",
+            f"8:83: workloads.w.health.port: {PORT_BY_NUMBER}",
         ),
         *((MESH + WORKLOADS % f"health: {health}", f"8:{says}") for health, says in HEALTH),
         (
             MESH + WORKLOADS % "replicas: 1" + "endpoints:\n  e: {host: a.example.com, workload: w, port: 80}\n",
-            "10:47: endpoints.e.port: expected the name of one of the workload's ports, got 80",
+            f"10:47: endpoints.e.port: {PORT_BY_NUMBER}",
         ),
         (MESH + "labels: {a: !!binary aGk=}\n", '6:13: labels.a: the tag "tag:yaml.org,2002:binary" is not used here'),
         (MESH + WORKLOADS % 'env: {A: "x\\0y"}', "8:68: workloads.w.env.A: can't hold a NUL character"),

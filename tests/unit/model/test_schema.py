@@ -25,7 +25,8 @@ def test_an_accelerator_is_a_section_or_a_list_and_says_which() -> None:
     assert one == {"$ref": "#/$defs/Accelerator"}
     assert several == {"items": one, "minItems": 1, "type": "array"}
     assert sections["Accelerator"]["required"] == ["count"]
-    assert sections["Accelerator"]["anyOf"] == [{"required": ["model"]}, {"required": ["memory"]}]
+    assert sections["Accelerator"]["anyOf"] == [{"required": [key]} for key in ("model", "memory", "share")]
+    assert sections["Accelerator"]["properties"]["share"]["anyOf"][0]["pattern"].startswith("^mig-")
 
 
 def test_environments_are_told_apart_by_provider() -> None:

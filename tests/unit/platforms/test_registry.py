@@ -91,7 +91,7 @@ def test_a_part_that_is_left_out_is_named(tmp_path: Path, constructor: str, part
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("interface=1", "interface=2", "it was made for version 2 of the platform interface, and this is version 1"),
+        ("interface=2", "interface=3", "it was made for version 3 of the platform interface, and this is version 2"),
         ('name="acme"', 'name="other"', 'its entry point is called "acme" and the platform itself "other"'),
         (
             "from typing import",
@@ -245,7 +245,7 @@ def test_names_of_meshctl_itself_are_never_taken_away(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[None]:
-    source = SOURCE.read_text().replace("interface=1", "interface=2")
+    source = SOURCE.read_text().replace("interface=2", "interface=3")
     with installed(install(tmp_path / "site", source=source)):
         yield
 
@@ -268,8 +268,8 @@ def test_an_environment_on_a_broken_platform_is_a_mistake_at_its_place(tmp_path:
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.line, diagnostic.path) == (4, "environments.a.provider")
     assert diagnostic.message == (
-        'the platform "acme" of platform-acme 1.0 can\'t be used: it was made for version 2 of the platform interface,'
-        " and this is version 1"
+        'the platform "acme" of platform-acme 1.0 can\'t be used: it was made for version 3 of the platform interface,'
+        " and this is version 2"
     )
 
 
@@ -312,7 +312,7 @@ def test_doctor_shows_every_platform() -> None:
     assert list(shown)[: len(OWN)] == OWN
     assert {shown[name].state for name in OWN} == {"ok"}
     assert (shown["acme"].state, shown["acme"].source) == ("optional", "platform-acme 1.0")
-    assert "made for version 2" in shown["acme"].detail
+    assert "made for version 3" in shown["acme"].detail
 
 
 def test_an_installation_from_before_the_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

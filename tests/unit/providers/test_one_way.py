@@ -13,11 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.eks.state import Cluster
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.quotas import Quotas
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.aws.provider import AwsProvider
 from providers.plugin.provider import Diff, Found, Kind
@@ -114,7 +116,7 @@ def lustre() -> Bench:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Bench:
-    eks = Eks(tmp_path, Credentials(tmp_path), Faults(tmp_path))
+    eks = Eks(tmp_path, Credentials(tmp_path), Faults(tmp_path), Ec2(Quotas(tmp_path)), Quotas(tmp_path))
     described = copy.deepcopy(EKS) | {
         "arn": "a",
         "status": "ACTIVE",

@@ -10,7 +10,10 @@ from meshctl import render
 from meshctl.changes.fields import fields
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.deployment import Deployment, Health, Metrics
+from meshctl.model.observed import Facts
+from meshctl.model.served_apis import POD_MONITOR
 from tests.unit.render.sample import sample
+from tests.unit.resolve.test_resolve_rules import DC, node, resolved
 
 
 def pod_metadata(deployment: Deployment, workload: str) -> dict[str, Any]:
@@ -77,3 +80,49 @@ def test_a_plan_calls_them_metrics() -> None:
         "metrics port none -> 9000",
         "metrics scheme none -> https",
     ]
+
+
+# PodMonitors, where the cluster was seen to know them
+
+SERVED = Facts(nodes=(node("n1"),), served_apis=(POD_MONITOR,))
+SERVING = {"kind": "inference", "pool": "p", "image": "i", "ports": {"http": 8000, "numbers": 9000}}
+
+
+def objects_of(facts: Facts | None, **workload: Any) -> dict[str, dict[str, Any]]:
+    resolution = resolved({"p": {"nodes": 1}}, DC, facts, workloads={"w": {**SERVING, **workload}})
+    assert resolution.deployment is not None, resolution.gaps
+    return {item.name: item.manifest for item in render.platform_objects(resolution.deployment)}
+
+
+def test_a_cluster_that_knows_pod_monitors_gets_one_and_nothing_else_changes() -> None:
+    metrics = {"port": "numbers", "path": "/stats"}
+    before = objects_of(Facts(nodes=SERVED.nodes), metrics=metrics)
+    after = objects_of(SERVED, metrics=metrics)
+    monitor = after.pop("workload/w:pod-monitor")
+    assert after == before
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": "numbers", "path": "/stats"}
+    template = after["workload/w:deployment"]["spec"]["template"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+
+
+def test_metrics_by_https_are_scraped_by_https() -> None:
+    health = {"path": "/health", "port": "http", "protocol": "https"}
+    monitor = objects_of(SERVED, metrics={"port": "http"}, health=health)["workload/w:pod-monitor"]
+    assert monitor["spec"]["podMetricsEndpoints"][0]["scheme"] == "https"
+
+
+def test_without_metrics_or_offline_there_is_no_pod_monitor() -> None:
+    assert "workload/w:pod-monitor" not in objects_of(SERVED)
+    assert "workload/w:pod-monitor" not in objects_of(None, metrics={"port": "http"})
+
+
+def test_a_pod_monitor_has_the_labels_that_the_environment_gives_its_workload() -> None:
+    environment = {**DC, "workloads": {"w": {"labels": {"release": "prometheus"}}}}
+    workloads = {"w": {**SERVING, "metrics": {"port": "http"}}}
+    deployment = resolved({"p": {"nodes": 1}}, environment, SERVED, workloads=workloads).deployment
+    assert deployment is not None
+    monitor = next(item for item in render.platform_objects(deployment) if item.kind == "PodMonitor")
+    assert monitor.manifest["metadata"]["labels"]["release"] == "prometheus"

@@ -87,7 +87,7 @@ def test_parts_with_resources_of_their_own_are_told() -> None:
     facts = two(labels, {"nvidia.com/gpu": "0", "nvidia.com/mig-1g.5gb": "56", "nvidia.com/mig-3g.20gb": "0"})
     told = pool_gap(asked("A100", facts))
     assert told.best.endswith("g1, g2 (nvidia.com/mig-1g.5gb)")
-    assert "by their name" not in told.hint
+    assert "`share: mig-1g.5gb`" in told.hint
     some = two(labels, {"nvidia.com/gpu": "4", "nvidia.com/mig-1g.5gb": "28"})
     assert pool(asked("A100", some, count=4)).gpus_per_node == 4
 

@@ -15,6 +15,7 @@ from meshctl.load import load
 from meshctl.migrate.steps import canary
 from meshctl.model.deployment import Deployment, Endpoint, Resolution
 from meshctl.model.observed import Facts
+from meshctl.model.served_apis import CERTIFICATE
 from meshctl.resolve import nginx, resolve
 
 MESH = """\
@@ -170,12 +171,18 @@ def test_a_certificate_of_the_platform_is_a_gap_where_nobody_makes_it(tmp_path: 
             "write `tls: {secret: NAME}` in",
         ),
         ("cw", None, "environments.yaml names nobody", "`certificates: {clusterIssuer: letsencrypt}`"),
-        ("issuing", Facts(makes_certificates=False), "does not serve cert-manager.io/v1", "install cert-manager"),
+        ("issuing", Facts(), "does not serve cert-manager.io/v1", "install cert-manager"),
     ):
         gaps = resolution(tmp_path, f"{ROUTES}, tls: true", environment, facts=facts).gaps
         (gap,) = (gap for gap in gaps if gap.subject == "endpoint/api")
         assert best in gap.best
         assert hint in gap.hint
+
+
+def test_where_the_cluster_serves_certificates_there_is_no_gap(tmp_path: Path) -> None:
+    facts = Facts(served_apis=(CERTIFICATE,))
+    gaps = resolution(tmp_path, f"{ROUTES}, tls: true", "issuing", facts=facts).gaps
+    assert "endpoint/api" not in {gap.subject for gap in gaps}
 
 
 def test_a_certificate_of_the_platform_is_waited_for_and_read_anew_for_each_connection(tmp_path: Path) -> None:

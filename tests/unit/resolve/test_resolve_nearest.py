@@ -62,6 +62,7 @@ def test_all_reasons_against_a_machine_are_told_at_once() -> None:
     told = gap(found, "pool/p")
     machine, _, reasons = told.best.partition(": ")
     assert reasons.split("; ") == [
+        "which of its network cards carry EFA is not known",
         "no placement group with strategy cluster",
         "not sold as on-demand (only capacity-block)",
         "sold in racks of 18 nodes, wanted 2",

@@ -240,6 +240,43 @@ def test_rdma_on_coreweave_is_one_boolean_resource() -> None:
     assert fabric.env["UCX_NET_DEVICES"].count("ibp") == 8
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "is_asked_for"),
+    [({"model": "A10G", "count": 8}, False), ({"model": "L40S", "count": 8}, True), (H100["accelerator"], True)],
+)
+def test_a_device_that_can_not_read_remote_memory_is_not_asked_to(accelerator: Any, is_asked_for: bool) -> None:
+    """finding A4: libfabric ends the program on g5 and g4dn"""
+    pools = {"p": {"nodes": 2, "accelerator": accelerator, "fabric": "f"}}
+    made = resolved(pools, AWS, fabrics={"f": {"kind": "rdma"}}).deployment
+    assert made is not None
+    fabric = made.pool("p").fabric
+    assert fabric is not None
+    assert fabric.env["FI_PROVIDER"] == "efa"
+    assert ("FI_EFA_USE_DEVICE_RDMA" in fabric.env) == is_asked_for
+
+
+def test_a_machine_whose_efa_cards_are_not_known_has_no_fabric() -> None:
+    """finding A14"""
+    pools = {"p": {**GB200, "nodes": 18, "fabric": "f", "capacity": "reserved"}}
+    environment = {**AWS, "capacity": {"blocks": ["cr-1"]}}
+    found = resolved(pools, environment, fabrics={"f": {"kind": "rdma"}})
+    assert found.deployment is None
+    reasons = {each.machine: each.reason for each in found.rejected["p"]}
+    assert reasons["p6e-gb200.36xlarge"] == "which of its network cards carry EFA is not known"
+
+
+def test_gpu_nodes_carry_no_taint_beside_a_cpu_pool_that_may_be_empty() -> None:
+    """finding A11: DNS would have no node"""
+    pools = {"gpu": H100, "web": {"nodes": {"min": 0, "max": 2}, "cpu": {"cores": 4}}}
+    made = resolved(pools, AWS).deployment
+    assert made is not None
+    assert made.pool("gpu").taints == ()
+    pools["web"] = {"nodes": 1, "cpu": {"cores": 4}}
+    made = resolved(pools, AWS).deployment
+    assert made is not None
+    assert made.pool("gpu").taints
+
+
 def test_reservations_go_to_reserved_pools() -> None:
     pools = {"a": {**H100, "capacity": "reserved"}, "b": {**H100, "capacity": "reserved"}, "c": H100}
     capacity = {"reservations": [{"id": "cr-b", "pool": "b", "zone": "us-east-1b"}], "blocks": ["cr-block"]}
@@ -472,6 +509,13 @@ def test_offline_an_existing_cluster_is_taken_to_have_storage_classes() -> None:
     hosts = {**environment, "inventory": "hosts.yaml"}
     del hosts["kubernetes"]
     assert gap(resolved({"p": {"nodes": 1}}, hosts, storage=storage), "storage/disk").best == "no storage class for it"
+
+
+def test_hosts_beside_a_cluster_are_noted_as_not_read() -> None:
+    both = resolved({"p": {"nodes": 1}}, {**DC, "inventory": "hosts.yaml"})
+    assert both.deployment is not None
+    assert [note for note in both.notes if note.startswith("inventory hosts.yaml is not read")]
+    assert not [note for note in resolved({"p": {"nodes": 1}}, DC).notes if "inventory" in note]
 
 
 def test_a_cluster_without_the_class_says_which_it_has() -> None:

@@ -79,7 +79,11 @@ def test_no_pod_that_was_promised_a_place_can_be_shut_out() -> None:
     for _ in range(1500):
         nodes: list[Amounts] = [(chance.randint(2, 6), chance.randint(2, 6))] * chance.randint(1, 3)
         kinds = [
-            Pods(chance.randint(1, 2), (chance.randint(0, 3), chance.randint(0, 3)), apart=chance.random() < 0.2)
+            Pods(
+                chance.randint(1, 2),
+                (chance.randint(0, 3), chance.randint(0, 3)),
+                most_on_node=int(chance.random() < 0.2),
+            )
             for _ in range(chance.randint(1, 2))
         ]
         one_more = (chance.randint(0, 3), chance.randint(1, 3))
@@ -97,7 +101,7 @@ def _placements(kinds: list[Pods], nodes: list[Amounts]) -> Iterator[list[Amount
     pods = [(number, kind) for number, kind in enumerate(kinds) for _ in range(kind.count)]
     for places in itertools.product(range(len(nodes)), repeat=len(pods)):
         left = list(nodes)
-        apart = [(number, place) for (number, kind), place in zip(pods, places, strict=True) if kind.apart]
+        apart = [(number, place) for (number, kind), place in zip(pods, places, strict=True) if kind.most_on_node]
         for (_, kind), place in zip(pods, places, strict=True):
             left[place] = tuple(has - want for has, want in zip(left[place], kind.wants, strict=True))
         if len(set(apart)) == len(apart) and min(map(min, left)) >= 0:

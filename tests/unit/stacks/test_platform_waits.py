@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -35,9 +36,9 @@ class Monitor(MockMonitor):  # type: ignore[misc]  # pulumi.runtime is not typed
         return super().RegisterResource(request)
 
 
-def declared(given: Deployment) -> dict[str, Any]:
+def declared(given: Deployment, more_late: Mapping[str, Any] | None = None) -> dict[str, Any]:
     monitor = Monitor()
-    late = dict.fromkeys(render.late_names(render.platform_objects(given)), "late")
+    late = {**dict.fromkeys(render.late_names(render.platform_objects(given)), "late"), **(more_late or {})}
 
     def program() -> None:
         provider = KubernetesProvider("kubernetes", {}, "4.34.2")

@@ -21,11 +21,12 @@ from meshctl.load import load
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.checks import input_names
+from stacks.aws import pools
 from tests.unit.event_loops import event_loops
+from tests.unit.render.sample import sample
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
-# rows that no stack of this version declares: for meshes to come
-SPARE = {"meshaws:eks:AccessEntry", "meshaws:eks:AccessPolicyAssociation"}
+ADMIN = "arn:aws:iam::123456789012:role/platform"
 LATE = {"secret.hf-token": "x", "revision.chat-secrets": "1"}
 
 
@@ -74,7 +75,8 @@ def monitor() -> Monitor:
     # without throughput, the file system is EFS: both kinds in one run
     lustre = deployment.file_systems[0]
     efs = lustre.model_copy(update={"name": "home", "service": "efs"})
-    deployment = deployment.model_copy(update={"file_systems": (lustre, efs)})
+    cluster = deployment.cluster.model_copy(update={"admins": (ADMIN,)})
+    deployment = deployment.model_copy(update={"file_systems": (lustre, efs), "cluster": cluster})
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
@@ -106,13 +108,53 @@ def test_every_declared_token_and_property_is_a_rows(declared: list[tuple[str, d
 
 
 def test_every_row_is_declared_by_some_stack(declared: list[tuple[str, dict[str, Any]]]) -> None:
-    assert {row.token for row in ALL} - {token for token, _ in declared} == SPARE
+    assert {row.token for row in ALL} == {token for token, _ in declared}
+
+
+def test_administrators_get_in_before_the_platform_comes_and_leave_after_it(monitor: Monitor) -> None:
+    """finding A2"""
+    inputs = dict(monitor.mocks.declared)
+    assert inputs["meshaws:eks:AccessEntry"]["principalArn"] == ADMIN
+    association = inputs["meshaws:eks:AccessPolicyAssociation"]
+    assert association["policyArn"] == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+    assert association["accessScope"] == {"type": "cluster"}
+    [name] = [each for each in monitor.waits_for if each.startswith("cluster:admin-policy-")]
+    assert name in monitor.waits_for["platform:namespace"]
 
 
 def test_lustre_waits_for_the_rule_that_fsx_asks_for_and_for_no_cluster(monitor: Monitor) -> None:
     waits = monitor.waits_for
     assert "storage/shared:ingress-itself" in waits["storage/shared:lustre"]
     assert "cluster:eks" not in waits["storage/shared:ingress-itself"] | waits["storage/shared:lustre"]
+
+
+def test_a_pool_without_machines_holds_up_only_what_runs_on_it(monitor: Monitor) -> None:
+    """finding A7"""
+    waits = monitor.waits_for
+    groups = {f"pool/{pool}:nodegroup" for pool in ("train", "serve", "web")}
+    for name in ("platform:namespace", "cluster:addon-coredns"):
+        assert waits[name] & groups == {"pool/web:nodegroup"}, name
+    assert waits["workload/chat:deployment"] & groups == {"pool/serve:nodegroup"}
+    assert waits["workload/pretrain:job"] & groups == {"pool/train:nodegroup"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "batches"),
+    [
+        (1, {"maxUnavailable": 1}, 1),
+        (10, {"maxUnavailable": 1}, 10),
+        (11, {"maxUnavailablePercentage": 10}, 11),
+        (64, {"maxUnavailablePercentage": 10}, 11),
+        (500, {"maxUnavailablePercentage": 10}, 10),
+    ],
+)
+def test_a_large_pool_is_updated_by_shares_with_a_deadline_to_fit(
+    nodes: int, wanted: dict[str, int], batches: int
+) -> None:
+    """finding A9"""
+    pool = sample("aws").pools[0].model_copy(update={"nodes_max": nodes})
+    assert pools.at_once(pool) == wanted
+    assert pools.deadline_s(pool) == 3600 + batches * 1200
 
 
 def test_no_way_to_a_file_system_goes_before_the_last_pod(monitor: Monitor) -> None:

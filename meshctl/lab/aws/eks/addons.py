@@ -32,6 +32,8 @@ VERSIONS = {
     "vpc-cni": "v1.20.4-eksbuild.1",
 }
 
+_DAEMON_SETS_ALONE = ("eks-node-monitoring-agent", "eks-pod-identity-agent", "kube-proxy", "vpc-cni")
+
 
 class Addons(Base):
     def create_addon(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +56,9 @@ class Addons(Base):
             "podIdentityAssociations": [],
         }
         described |= {key: given[key] for key in ("serviceAccountRoleArn", "configurationValues") if key in given}
-        cluster.addons[name] = Addon(described, soon(), self.failing("CreateAddon"))
+        cluster.addons[name] = Addon(
+            described, soon(), self.failing("CreateAddon"), needs_no_node=name in _DAEMON_SETS_ALONE
+        )
         return {"addon": described}
 
     def describe_addon(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from typing import Any
@@ -22,6 +21,8 @@ from meshctl.lab.aws.errors import ApiError
 
 CREATE_S = 1.5
 DEFAULT_VERSION = "1.35"
+# Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
+VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
 AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -34,7 +35,7 @@ class Clusters(Base):
             raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}", clusterName=name)
         require_role(given["roleArn"])
         version = given.get("version", DEFAULT_VERSION)
-        if not re.fullmatch(r"1\.\d+", version):
+        if version not in VERSIONS:
             raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}", clusterName=name)
         network = _network(call.region, given["resourcesVpcConfig"])
         network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
@@ -89,7 +90,7 @@ class Clusters(Base):
         old, new = cluster.described["version"], given["version"]
         if old == new:
             raise ApiError("InvalidParameterException", "Cluster is already at the desired configuration")
-        if not re.fullmatch(r"1\.\d+", new) or int(new[2:]) != int(old[2:]) + 1:
+        if new not in VERSIONS or int(new[2:]) != int(old[2:]) + 1:
             raise ApiError(
                 "InvalidParameterException", f"Unsupported Kubernetes minor version update from {old} to {new}"
             )

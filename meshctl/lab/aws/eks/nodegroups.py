@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from meshctl.lab.aws import instance_types
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
+from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
+from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, now, soon
 from meshctl.lab.aws.errors import ApiError
 
@@ -31,16 +34,62 @@ class Nodegroups(Base):
         types = given.get("instanceTypes", [])
         if types and template.get("InstanceType"):
             raise ApiError(
-                "InvalidParameterException",
-                "Instance types cannot be specified both in the launch template and in the node group",
+                "InvalidRequestException",
+                "Cannot specify instance types in launch template and API request",
             )
         described = _describe(call.region, cluster, given, template)
         described |= {"launchTemplate": chosen} if chosen else {}
         zones = sorted({str(subnet.availability_zone) for subnet in subnets})
-        nodegroup = Nodegroup(described, zones, template, self.failing("CreateNodegroup"), soon())
+        launch = _launch(call.region, described, zones, template)
+        launch_rules.refuse(launch)
+        issues = self._launch_issues(launch, sum(int(subnet.available_ip_address_count) for subnet in subnets))
+        nodegroup = Nodegroup(described, zones, template, issues, soon())
         cluster.nodegroups[name] = nodegroup
         self.write()
         return {"nodegroup": described}
+
+    def _launch_issues(self, launch: Launch, free_addresses: int) -> list[Issue]:
+        """Why the instances of a new node group will not launch: what is on order, or what the account lacks."""
+        fault = self.faults.take("eks", "CreateNodegroup", later=True)
+        if fault is not None:
+            no_capacity = fault.error == "InsufficientInstanceCapacity"
+            return [
+                launch_rules.no_capacity(launch) if no_capacity else {"code": fault.error, "message": fault.message}
+            ]
+        ec2 = backend_of(launch.region)
+        quota = instance_types.vcpu_quota(launch.types[0], spot=launch.spot)
+        issue = launch_rules.launch_issue(
+            launch,
+            security_groups={group.id for groups in ec2.groups.values() for group in groups.values()},
+            free_addresses=free_addresses,
+            reservations=self._reservations(launch.region),
+            vcpus_in_use=self._vcpus_in_use(launch.region, quota),
+            vcpu_quota=self.quotas.value(quota),
+        )
+        return [issue] if issue else []
+
+    def _launches(self, region: str) -> list[Launch]:
+        """What the node groups of the region have launched."""
+        groups = [each for cluster in self.clusters.values() for each in cluster.nodegroups.values()]
+        launches = [_launch(region, each.described, each.zones, each.template) for each in groups if not each.issues]
+        return [launch for launch in launches if all(zone.startswith(region) for zone in launch.zones)]
+
+    def _vcpus_in_use(self, region: str, quota: str) -> int:
+        launches = self._launches(region)
+        return sum(each.vcpus for each in launches if instance_types.vcpu_quota(each.types[0], spot=each.spot) == quota)
+
+    def _reservations(self, region: str) -> dict[str, dict[str, Any]]:
+        """The capacity reservations of the region by id, with what the node groups have left of them."""
+        launches = self._launches(region)
+        return {
+            name: {
+                **reservation,
+                "AvailableInstanceCount": reservation["TotalInstanceCount"]
+                - sum(each.nodes for each in launches if each.reservation_id == name),
+            }
+            for (owner, name), reservation in self.ec2.reservations.items()
+            if owner == region
+        }
 
     def describe_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -115,6 +164,19 @@ class Nodegroups(Base):
         if nodegroup is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {name}.", nodegroupName=name)
         return nodegroup
+
+
+def _launch(region: str, described: dict[str, Any], zones: list[str], template: dict[str, Any]) -> Launch:
+    types = described["instanceTypes"] or [template.get("InstanceType", "t3.medium")]
+    return Launch(
+        region=region,
+        types=tuple(types),
+        zones=tuple(zones),
+        nodes=int(described["scalingConfig"]["desiredSize"]),
+        template=template,
+        ami_type=described["amiType"],
+        spot=described["capacityType"] == "SPOT",
+    )
 
 
 def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:

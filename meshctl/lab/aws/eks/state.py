@@ -32,12 +32,20 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.control_plane import ControlPlane, ControlPlanes
 from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
+from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service
 from meshctl.lab.state import read_json, write_whole
 
 CHANGE_S = 0.5  # how long what needs no nodes takes
+# aws/containers-roadmap issue 1389: coredns on a cluster whose nodes are all tainted
+_NO_REPLICAS = {
+    "code": "InsufficientNumberOfReplicas",
+    "message": "The add-on is unhealthy because it doesn't have the desired number of replicas.",
+    "resourceIds": [],
+}
 
 
 @dataclass
@@ -55,7 +63,7 @@ class Nodegroup:
     described: dict[str, Any]
     zones: list[str]
     template: dict[str, Any]
-    failing: dict[str, Any] | None = None
+    issues: list[dict[str, Any]] = field(default_factory=list)  # why its instances do not launch
     changes_at: float = 0.0
 
 
@@ -64,6 +72,7 @@ class Addon:
     described: dict[str, Any]
     changes_at: float
     failing: dict[str, Any] | None = None
+    needs_no_node: bool = True  # it has DaemonSets alone, which want as many pods as there are nodes
 
 
 @dataclass
@@ -110,10 +119,12 @@ class Base(Service):
     name: ClassVar[str] = "eks"
     invalid: ClassVar[str] = "InvalidParameterException"
 
-    def __init__(self, root: Path, credentials: Credentials, faults: Faults) -> None:
+    def __init__(self, root: Path, credentials: Credentials, faults: Faults, ec2: Ec2, quotas: Quotas) -> None:
         self.root = root
         self.credentials = credentials
         self.faults = faults
+        self.ec2 = ec2
+        self.quotas = quotas
         self.planes = ControlPlanes(root)
         self.clusters: dict[str, Cluster] = {}
         self._written = ""
@@ -189,7 +200,7 @@ class Base(Service):
                 if _settled_nodegroup(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
                     del cluster.nodegroups[nodegroup_name]
             for addon_name, addon in list(cluster.addons.items()):
-                if _settled_addon(addon):
+                if _settled_addon(addon, has_room=addon.needs_no_node or _untainted(name, cluster, ready) > 0):
                     del cluster.addons[addon_name]
             for update in cluster.updates.values():
                 _settle_update(update)
@@ -272,20 +283,29 @@ def _settled_nodegroup(nodegroup: Nodegroup, ready: int) -> bool:
     described = nodegroup.described
     if time.monotonic() < nodegroup.changes_at:
         return False
-    if described["status"] == "CREATING" and nodegroup.failing:
+    if described["status"] == "CREATING" and nodegroup.issues:
         described["status"] = "CREATE_FAILED"
-        described["health"] = {"issues": [{**nodegroup.failing, "resourceIds": described["subnets"]}]}
+        described["health"] = {"issues": [{**issue, "resourceIds": described["subnets"]} for issue in nodegroup.issues]}
     elif described["status"] == "CREATING" and ready >= described["scalingConfig"]["desiredSize"]:
         described["status"] = "ACTIVE"
     return bool(described["status"] == "DELETING" and ready == 0)
 
 
-def _settled_addon(addon: Addon) -> bool:
+def _untainted(name: str, cluster: Cluster, ready: dict[str, int]) -> int:
+    """Ready nodes that take pods without tolerations."""
+    groups = cluster.nodegroups.items()
+    return sum(ready.get(f"{name}/{group}", 0) for group, each in groups if not each.described["taints"])
+
+
+def _settled_addon(addon: Addon, *, has_room: bool) -> bool:
     if time.monotonic() < addon.changes_at:
         return False
-    if addon.described["status"] == "CREATING":
-        addon.described["status"] = "CREATE_FAILED" if addon.failing else "ACTIVE"
-        addon.described["health"] = {"issues": [addon.failing] if addon.failing else []}
+    status = addon.described["status"]
+    if status == "CREATING" and addon.failing:
+        addon.described |= {"status": "CREATE_FAILED", "health": {"issues": [addon.failing]}}
+    elif status in ("CREATING", "ACTIVE", "DEGRADED"):
+        issues = [] if has_room else [_NO_REPLICAS]
+        addon.described |= {"status": "DEGRADED" if issues else "ACTIVE", "health": {"issues": issues}}
     return bool(addon.described["status"] == "DELETING")
 
 
@@ -305,7 +325,7 @@ def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
     target = (template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
     return {
         # where there is no capacity no node comes, not even for a moment
-        "desiredSize": 0 if nodegroup.failing else described["scalingConfig"]["desiredSize"],
+        "desiredSize": 0 if nodegroup.issues else described["scalingConfig"]["desiredSize"],
         "instanceTypes": described["instanceTypes"] or [template.get("InstanceType", "t3.medium")],
         "zones": nodegroup.zones,
         "subnets": described["subnets"],

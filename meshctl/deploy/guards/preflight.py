@@ -1,0 +1,54 @@
+"""Asks the platform, before anything is made, whether it has what the run would add. EDGE (asks the platform's API).
+
+Called by `session` before a preview and an `up`, and for `check --online`. What the platform is asked, and what its
+answers mean, is the platform's own (`meshctl.platforms.interface.Preflight`). Nothing is asked by a run that adds
+nothing.
+"""
+
+from __future__ import annotations
+
+from meshctl.clients import aws_questions
+from meshctl.errors import CredentialsError, InfeasibleError, MeshError
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import Findings
+from meshctl.platforms import registry
+
+
+def ask(deployment: Deployment, up: Deployment | None) -> Findings:
+    """`up`: what the last run declared. Without credentials, or without an answer, nothing is known, which the notes
+    say: a preview needs no credentials, and an `up` without them fails by itself."""
+    preflight = registry.platform(deployment.provider).preflight
+    if preflight is None:
+        return Findings()
+    questions = preflight.questions(deployment, up)
+    if not questions:
+        return Findings()
+    try:
+        answers = aws_questions.ask(questions, profile=deployment.profile, region=deployment.region)
+    except MeshError as error:
+        return Findings(notes=(_unasked(deployment, error),))
+    return preflight.findings(deployment, up, answers)
+
+
+def _unasked(deployment: Deployment, error: MeshError) -> str:
+    kind = "no usable credentials" if isinstance(error, CredentialsError) else str(error)
+    return (
+        f"nobody asked whether {deployment.region} has the machines, quotas and reservations: {kind}; `up` asks before"
+        " it makes anything"
+    )
+
+
+def refuse(deployment: Deployment, findings: Findings) -> None:
+    """Raises: InfeasibleError with every gap."""
+    if not findings.gaps:
+        return
+    first = findings.gaps[0]
+    more = f" (and {len(findings.gaps) - 1} more)" if len(findings.gaps) > 1 else ""
+    lacking = f"{first.subject} wants {first.wanted}; best: {first.best}{more}"
+    raise InfeasibleError(
+        f"{deployment.environment} can't carry the mesh: {lacking}",
+        gaps=findings.gaps,
+        why="; ".join(f"{gap.subject}: {gap.wanted}; best: {gap.best}" for gap in findings.gaps[1:4])
+        or "the platform was asked before anything was made, and nothing was changed",
+        hint=first.hint,
+    )

@@ -1,0 +1,48 @@
+"""What is up stays in its zones, however environments.yaml orders them. PURE.
+
+Called by `running_pods`. The first zone of the list is where a pool or a file system that needs one zone goes, and
+subnets get their addresses in the order of the list. Of what is up, another order would make everything anew.
+"""
+
+from __future__ import annotations
+
+from meshctl.model.deployment import AwsNetwork, Deployment, FileSystem, Pool
+
+
+def with_running_zones(deployment: Deployment, up: Deployment | None) -> Deployment:
+    """The deployment with the zones of what is up, as far as environments.yaml still has them. `up`: what the last run
+    declared."""
+    network = deployment.network
+    if up is None or network is None or up.network is None:
+        return deployment
+    zones = {subnet.zone for subnet in network.subnets}
+    pools_up = {pool.name: pool for pool in up.pools}
+    systems_up = {system.name: system for system in up.file_systems}
+    return deployment.model_copy(
+        update={
+            "network": _network(network, up.network),
+            "pools": tuple(_pool(pool, pools_up.get(pool.name), zones) for pool in deployment.pools),
+            "file_systems": tuple(
+                _file_system(system, systems_up.get(system.name), zones) for system in deployment.file_systems
+            ),
+        }
+    )
+
+
+def _network(network: AwsNetwork, up: AwsNetwork) -> AwsNetwork:
+    same_zones = {subnet.zone for subnet in network.subnets} == {subnet.zone for subnet in up.subnets}
+    return up if same_zones and network.cidr == up.cidr else network
+
+
+def _pool(pool: Pool, up: Pool | None, zones: set[str]) -> Pool:
+    """A node group can't change its zones: another list of them would replace it."""
+    is_same = up is not None and (up.machine, up.reservation) == (pool.machine, pool.reservation)
+    if up is None or not is_same or not up.zones or not set(up.zones) <= zones:
+        return pool
+    one_zone = len(pool.zones) == len(up.zones) == 1
+    return pool.model_copy(update={"zones": up.zones}) if one_zone or set(up.zones) <= set(pool.zones) else pool
+
+
+def _file_system(system: FileSystem, up: FileSystem | None, zones: set[str]) -> FileSystem:
+    is_there = up is not None and up.service == system.service and up.zone in zones
+    return system.model_copy(update={"zone": up.zone}) if up is not None and is_there and system.zone else system

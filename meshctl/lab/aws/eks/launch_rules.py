@@ -1,0 +1,194 @@
+"""What EKS refuses of a node group, and why its instances would not launch. PURE.
+
+Called by `nodegroups`. `refuse` raises what CreateNodegroup answers at once; `launch_issue` is what shows in the node
+group's health a while later, in EKS's own words and codes (`NodegroupIssueCode` of botocore's model).
+
+Sources, by rule:
+    a type that a zone does not have: eksctl issue 6461, aws-samples ec2-spot-workshops issue 154
+    types in the template and in the call: terraform-aws-eks issues 1386 and 1545
+    what a template can't hold: "Customize managed nodes with launch templates", EKS user guide
+    capacity and quotas: eksctl issue 4732, aws/containers-roadmap issue 2204
+    addresses: `InsufficientFreeAddresses` of the EKS API reference, type Issue
+    reservations: "Launch instances into an existing Capacity Reservation", EC2 user guide
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshctl.lab.aws import instance_types
+from meshctl.lab.aws.errors import ApiError
+
+Issue = dict[str, Any]
+Template = Mapping[str, Any]
+
+_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions", "InstanceMarketOptions")
+_EFA_KINDS = ("efa", "efa-only")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a node group wants to launch: `nodes` instances of the first of `types` in `zones`."""
+
+    region: str
+    types: tuple[str, ...]
+    zones: tuple[str, ...]
+    nodes: int
+    template: Template
+    ami_type: str
+    spot: bool = False
+
+    @property
+    def vcpus(self) -> int:
+        return self.nodes * instance_types.vcpus(self.types[0])
+
+    @property
+    def reservation_id(self) -> str:
+        target = (self.template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
+        return str(target.get("CapacityReservationId", ""))
+
+
+def refuse(launch: Launch) -> None:
+    """Raises: ApiError for what CreateNodegroup refuses at once."""
+    unknown = [each for each in launch.types if instance_types.described(each) is None]
+    if unknown:
+        raise ApiError(
+            "InvalidParameterException", f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
+        )
+    _refuse_zones(launch)
+    _refuse_architecture(launch)
+    _refuse_template(launch)
+
+
+def _refuse_zones(launch: Launch) -> None:
+    for instance_type in launch.types:
+        offered = instance_types.zones_of(launch.region, instance_type)
+        missing = sorted(set(launch.zones) - offered)
+        if missing:
+            choosing = f" or choosing {', '.join(sorted(offered))}" if offered else ""
+            raise ApiError(
+                "InvalidRequestException",
+                f"Your requested instance type ({instance_type}) is not supported in your requested Availability Zone"
+                f" ({missing[0]}). Please retry your request by not specifying an Availability Zone{choosing}.",
+            )
+
+
+def _refuse_architecture(launch: Launch) -> None:
+    image = "arm64" if "_ARM_64" in launch.ami_type else "x86_64"
+    if launch.ami_type == "CUSTOM":
+        return
+    unfit = [each for each in launch.types if image not in instance_types.architectures(each)]
+    if unfit:
+        raise ApiError(
+            "InvalidParameterException",
+            f"[{', '.join(unfit)}] instance types are not valid for AMI type {launch.ami_type}",
+        )
+
+
+def _refuse_template(launch: Launch) -> None:
+    interfaces = launch.template.get("NetworkInterfaces") or []
+    forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
+    if any(interface.get("SubnetId") for interface in interfaces):
+        forbidden.append("SubnetId")
+    if forbidden:
+        raise ApiError(
+            "InvalidRequestException", f"Launch template must not specify {', '.join(forbidden)} for managed nodes"
+        )
+    if interfaces and launch.template.get("SecurityGroupIds"):
+        raise ApiError(
+            "InvalidRequestException",
+            "Network interfaces and an instance-level security groups may not be specified on the same request",
+        )
+
+
+def launch_issue(
+    launch: Launch,
+    *,
+    security_groups: Iterable[str],
+    free_addresses: int,
+    reservations: Mapping[str, Mapping[str, Any]],
+    vcpus_in_use: int,
+    vcpu_quota: float,
+) -> Issue | None:
+    """Why the instances will not launch; None where they will.
+
+    `security_groups`: those that exist. `free_addresses`: of the node group's subnets together. `reservations`: of the
+    region, by id. `vcpus_in_use`, `vcpu_quota`: of the account, for this kind of instance.
+    """
+    unknown = sorted(_groups_of(launch.template) - set(security_groups))
+    if unknown:
+        return _issue("Ec2SecurityGroupNotFound", f"The security group '{unknown[0]}' does not exist")
+    if _efa_count(launch.template) > instance_types.efa_interfaces(launch.types[0]):
+        return _issue("Ec2LaunchTemplateInvalidConfiguration", f"EFA interfaces are not supported on {launch.types[0]}")
+    if launch.nodes > free_addresses:
+        return _issue(
+            "InsufficientFreeAddresses",
+            "One or more of the subnets associated with your node group does not have enough available IP addresses"
+            " for new nodes",
+        )
+    if launch.reservation_id:
+        return _reservation_issue(launch, reservations.get(launch.reservation_id))
+    if launch.vcpus + vcpus_in_use > vcpu_quota:
+        return could_not_launch(
+            f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"
+            " allows for the instance bucket that the specified instance type belongs to. Please visit"
+            " http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+            spot=launch.spot,
+        )
+    return None
+
+
+def no_capacity(launch: Launch) -> Issue:
+    """EC2 has no machines of the type at the moment."""
+    zones = ", ".join(launch.zones)
+    return could_not_launch(
+        f"InsufficientInstanceCapacity - We currently do not have sufficient {launch.types[0]} capacity in the"
+        f" Availability Zone you requested ({zones}). Our system will be working on provisioning additional capacity.",
+        spot=launch.spot,
+    )
+
+
+def could_not_launch(reason: str, *, spot: bool = False) -> Issue:
+    kind = "Spot" if spot else "On-Demand"
+    return _issue(
+        "AsgInstanceLaunchFailures", f"Could not launch {kind} Instances. {reason} Launching EC2 instance failed."
+    )
+
+
+def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) -> Issue | None:
+    if reservation is None:
+        return could_not_launch(
+            "InvalidCapacityReservationId.NotFound - The capacity reservation"
+            f" '{launch.reservation_id}' does not exist."
+        )
+    name = f"The capacity reservation '{launch.reservation_id}'"
+    if reservation["State"] != "active":
+        return could_not_launch(f"InvalidCapacityReservationState - {name} is {reservation['State']}.")
+    if reservation["InstanceType"] != launch.types[0] or reservation["AvailabilityZone"] not in launch.zones:
+        return could_not_launch(
+            f"InvalidParameterValue - {name} is for {reservation['InstanceType']} in"
+            f" {reservation['AvailabilityZone']}, which does not match the request."
+        )
+    if reservation["AvailableInstanceCount"] < launch.nodes:
+        return could_not_launch(
+            "ReservationCapacityExceeded - The requested reservation does not have sufficient compatible and available"
+            " capacity for this request."
+        )
+    return None
+
+
+def _groups_of(template: Template) -> set[str]:
+    interfaces = template.get("NetworkInterfaces") or []
+    of_interfaces = {group for interface in interfaces for group in interface.get("Groups") or []}
+    return {*of_interfaces, *(template.get("SecurityGroupIds") or [])}
+
+
+def _efa_count(template: Template) -> int:
+    kinds = [interface.get("InterfaceType") for interface in template.get("NetworkInterfaces") or []]
+    return sum(kind in _EFA_KINDS for kind in kinds)
+
+
+def _issue(code: str, message: str) -> Issue:
+    return {"code": code, "message": message}

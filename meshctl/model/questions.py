@@ -1,0 +1,58 @@
+"""What a platform is asked before anything is made, as data: API calls that only read, their answers, findings. PURE.
+
+A platform says what to ask (`meshctl.platforms.interface.Preflight`), `meshctl.clients` asks it, and the platform turns
+the answers into findings. Called through `meshctl.deploy.guards.preflight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshctl.model.deployment import Deployment, Gap
+
+
+@dataclass(frozen=True)
+class ApiQuestion:
+    """One call that changes nothing. `name`: what the answer is kept under. `service`, `operation`, `arguments`: as
+    boto3 has them ("ec2", "describe_vpcs"). `about`: what is asked, for people ("which zones have which machines")."""
+
+    name: str
+    service: str
+    operation: str
+    about: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ApiAnswer:
+    """What the API said: `content`, all pages together, or the error `code` with which it refused."""
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    message: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.code)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved. `gaps`:
+    what keeps the environment from coming up. `notes`: what a user should know, and what could not be asked."""
+
+    zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def placed(self, deployment: Deployment) -> Deployment:
+        """The deployment with its pools in these zones."""
+        if not self.zones:
+            return deployment
+        pools = (
+            pool.model_copy(update={"zones": self.zones[pool.name]}) if pool.name in self.zones else pool
+            for pool in deployment.pools
+        )
+        return deployment.model_copy(update={"pools": tuple(pools)})

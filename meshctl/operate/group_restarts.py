@@ -1,0 +1,85 @@
+"""Restarts the groups of a workload, one after the other. EDGE. Called by `operate.restart`.
+
+All pods of a group end at once, and their controllers make them anew; the next group ends once they are ready again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.engine import passing
+from meshctl.errors import MeshError, NotReadyError
+from meshctl.model.deployment import Workload
+from meshctl.model.observed import PodState
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.resources import PODS
+
+_POLL_S: Final = 1.0
+
+
+def restart(
+    cluster: ClusterAccess, namespace: str, workload: Workload, *, timeout_s: float, say: Callable[[str], None]
+) -> None:
+    """`timeout_s`: for each group. Raises: NotReadyError, and as `clusters.pods` does."""
+    for group in range(workload.replicas):
+        old = [pod for pod in clusters.pods(cluster, namespace, workload.name) if pod.group == group]
+        _delete(cluster, namespace, old)
+        say(f"group {group} starts again ({group + 1} of {workload.replicas})")
+        _wait(cluster, namespace, workload, group, frozenset(pod.uid for pod in old), timeout_s)
+
+
+def _delete(cluster: ClusterAccess, namespace: str, pods: Iterable[PodState]) -> None:
+    with cluster.connected() as client:
+        for pod in pods:
+            try:
+                client.send(requests.delete(PODS.path(namespace, pod.name), uid=pod.uid))
+            except ApiError as error:
+                if error.status not in (404, 409):  # gone, or made anew in the meantime
+                    raise
+
+
+def _wait(
+    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old: frozenset[str], timeout_s: float
+) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        missing, error = _missing(cluster, namespace, workload, group, old)
+        if not missing:
+            return
+        if time.monotonic() >= deadline:
+            raise NotReadyError(
+                f"{cluster.name}: group {group} of {workload.name} is not back after {timeout_s:g} s",
+                why=missing,
+                hint=f"`meshctl status {cluster.name}` shows its pods; the groups after it were not restarted",
+            ) from error
+        time.sleep(_POLL_S)
+
+
+def _missing(
+    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old: frozenset[str]
+) -> tuple[str, MeshError | None]:
+    """What the group still lacks, in words, and the transient error if the cluster did not answer."""
+    try:
+        pods = clusters.pods(cluster, namespace, workload.name)
+    except MeshError as error:
+        if not passing.may_pass(error):
+            raise
+        return passing.reason(error), error
+    return not_back(workload, group, pods, old), None
+
+
+def not_back(workload: Workload, group: int, pods: Iterable[PodState], old: frozenset[str]) -> str:
+    """What the group still lacks, in words; "" when all of its pods are new and ready. PURE."""
+    new = {pod.rank: pod for pod in pods if pod.group == group and pod.uid not in old}
+    for rank in range(workload.nodes_per_replica):
+        pod = new.get(rank)
+        if pod is None:
+            return f"rank {rank} has no new pod yet"
+        if not pod.ready:
+            return f"rank {rank} is not ready{f': {pod.name}: {pod.reason}' if pod.reason else ''}"
+    return ""

@@ -1,0 +1,122 @@
+"""Replicas of several pods, written out: two StatefulSets for each group, for its leader and for the others. PURE.
+
+Called by `platform` where the cluster has no controller for groups. The leader has the ports and is asked for its
+health; Services reach leaders only. The pods find each other by a headless Service, also before they are ready: a
+leader is ready only once the others have joined it.
+
+A group goes and comes as a whole: a change of its pods makes both StatefulSets anew, and one group is ready again
+before the next one goes. What the form can't do: a pod that ends is started again alone, so that the leader's `health`
+has to notice (`resolve.group_notes` says so).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from meshctl.model import object_names, pod_groups, pod_variables
+from meshctl.model.deployment import Deployment, Workload
+from meshctl.render import overrides, pods, probes
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import render
+
+_RANK_OF_SET: Final = f"metadata.labels['{pod_groups.SET_INDEX_LABEL}']"
+_END_S: Final = 30  # for a worker to end after its leader has ended
+
+
+def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """The StatefulSets of all groups, without what they depend on."""
+    return [
+        _set(deployment, workload, group, is_leader=is_leader)
+        for group in range(workload.replicas)
+        for is_leader in (True, False)
+    ]
+
+
+def leaders(workload: Workload) -> tuple[str, ...]:
+    """The logical names of the leaders' StatefulSets."""
+    return tuple(_logical_name(workload, group, pod_groups.LEADER) for group in range(workload.replicas))
+
+
+def host(workload: Workload, group: int, rank: int) -> str:
+    """The name by which the pods of the workload reach one of them."""
+    return f"{pod_groups.pod(workload.name, group, rank)}.{object_names.pods_service(workload.name)}"
+
+
+def selector_of_requests(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """The labels of the pods that get the workload's requests: all, or the leaders of its groups."""
+    of_leaders = {pod_groups.ROLE_LABEL: pod_groups.LEADER} if workload.is_grouped else {}
+    return {**pods.selector(deployment, workload), **of_leaders}
+
+
+def _logical_name(workload: Workload, group: int, role: str) -> str:
+    return f"workload/{workload.name}:group-{group}-{role}"
+
+
+def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: bool) -> PlatformObject:
+    role = pod_groups.LEADER if is_leader else pod_groups.WORKER
+    member = workload if is_leader else _without_requests(workload)
+    values = {
+        **pods.pod_values(deployment, member, _env(workload, group, is_leader=is_leader)),
+        **_of_set(workload, group, is_leader=is_leader),
+        "namespace": deployment.namespace,
+        "headless": object_names.pods_service(workload.name),
+        "claims": [
+            {"name": block.name, "spec": pods.claim_spec(block)} for block in pods.lasting_blocks(deployment, workload)
+        ],
+        "restart_policy": "",
+        "subdomain": "",
+        "zones": [],  # a group that lies in several zones is slow
+    }
+    of_group = {pod_groups.GROUP_LABEL: str(group)}
+    of_set = {**of_group, pod_groups.ROLE_LABEL: role}
+    for key in ("labels", "pod_labels"):
+        values[key] = {**values[key], **of_set}
+    values["set_labels"] = {**values["selector"], **of_set}
+    values["selector"] = {**values["selector"], **of_group}  # the pods that are to be spread over nodes
+    (manifest,) = render("platform/statefulset.yaml.j2", ("StatefulSet",), values)
+    both = (pod_groups.LEADER, pod_groups.WORKER)
+    return PlatformObject(
+        _logical_name(workload, group, role),
+        overrides.applied(manifest, workload),
+        wait=not workload.paused,
+        replace_on=("spec.template",),
+        after=tuple(_logical_name(workload, group - 1, each) for each in both) if group else (),
+    )
+
+
+def _without_requests(workload: Workload) -> Workload:
+    """The workload as its workers have it: nobody but the other pods of the group asks them."""
+    return workload.model_copy(update={"ports": {}, "health": None, "metrics": None})
+
+
+def _of_set(workload: Workload, group: int, *, is_leader: bool) -> dict[str, Any]:
+    """What leader and workers differ in. Workers end after their leader, which needs them to answer what it has."""
+    if is_leader:
+        return {
+            "set_name": pod_groups.leader_set(workload.name, group),
+            "first_ordinal": 0,
+            "replicas": 0 if workload.paused else 1,
+            "rollout_s": str(probes.ready_s(workload)),
+            "min_ready_s": 0 if workload.health else pods.STEADY_S,
+        }
+    leader_s = pods.grace_s(workload)
+    return {
+        "set_name": pod_groups.worker_set(workload.name, group),
+        "first_ordinal": 1,
+        "replicas": 0 if workload.paused else workload.nodes_per_replica - 1,
+        "rollout_s": str(probes.ready_s(workload)),
+        "min_ready_s": 0,
+        "grace_s": leader_s + _END_S,
+        "stop_sleep_s": leader_s if workload.ports else 0,
+    }
+
+
+def _env(workload: Workload, group: int, *, is_leader: bool) -> dict[str, dict[str, Any]]:
+    hosts = [host(workload, group, rank) for rank in range(workload.nodes_per_replica)]
+    return {
+        pod_variables.NODES: {"value": str(workload.nodes_per_replica)},
+        pod_variables.RANK: {"value": "0"} if is_leader else pods.from_field(_RANK_OF_SET),
+        pod_variables.LEADER: {"value": hosts[0]},
+        pod_variables.HOSTS: {"value": ",".join(hosts)},
+        pod_variables.REPLICA: {"value": str(group)},
+    }

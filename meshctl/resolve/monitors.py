@@ -1,0 +1,24 @@
+"""Whether `metrics` of workloads lead to PodMonitors, beside the annotations that their pods have everywhere. PURE.
+
+Called by `meshctl.resolve`. A PodMonitor is an object of its own: one that comes or goes changes no pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshctl.model.deployment import Workload
+from meshctl.model.observed import Facts
+from meshctl.model.served_apis import POD_MONITOR
+
+
+def with_monitors(workloads: Iterable[Workload], facts: Facts | None) -> tuple[Workload, ...]:
+    """The workloads; those with metrics are monitored where the cluster was seen to know PodMonitors."""
+    if facts is None or POD_MONITOR not in facts.served_apis:
+        return tuple(workloads)
+    return tuple(
+        each.model_copy(update={"metrics": each.metrics.model_copy(update={"pod_monitor": True})})
+        if each.metrics is not None
+        else each
+        for each in workloads
+    )

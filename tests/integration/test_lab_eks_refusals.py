@@ -1,0 +1,249 @@
+"""What AWS refuses or does not launch, the lab's AWS API refuses, too: each rule by a call over HTTP.
+
+Sources of the rules: the modules `launch_rules`, `quotas` and `instance_types` of `meshctl.lab.aws`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from meshctl.deploy.guards import preflight
+from meshctl.lab.aws.quotas import VPCS
+from tests.integration.lab_aws_server import KEY, Aws, make_cluster
+from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.waiting import wait_until
+
+P5 = "p5.48xlarge"
+P_QUOTA = ("ec2", "L-417A185B")
+
+
+@pytest.fixture(autouse=True)
+def quotas(aws: Aws) -> None:
+    """As a new account has them, but for the VPCs and those that a test raises."""
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000}))
+
+
+def raised(aws: Aws, service: str, code: str, value: float) -> None:
+    quotas = aws.client("service-quotas")
+    quotas.request_service_quota_increase(ServiceCode=service, QuotaCode=code, DesiredValue=value)
+    assert quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"] == value
+
+
+def make(aws: Aws, network: dict[str, Any], name: str = "train", **more: Any) -> None:
+    given = {
+        "subnets": network["subnets"],
+        "scalingConfig": {"minSize": 0, "maxSize": 8, "desiredSize": 2},
+        "instanceTypes": ["t3.medium"],
+    }
+    aws.client("eks").create_nodegroup(clusterName="c1", nodegroupName=name, nodeRole=network["role"], **given | more)
+
+
+def refusal(aws: Aws, network: dict[str, Any], **more: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        make(aws, network, **more)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def issue(aws: Aws, name: str = "train") -> tuple[str, str]:
+    """Code and text of what kept the node group's instances from launching."""
+    eks = aws.client("eks")
+
+    def described() -> dict[str, Any]:
+        answer: dict[str, Any] = eks.describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]
+        return answer
+
+    wait_until(lambda: described()["status"] == "CREATE_FAILED")
+    [first] = described()["health"]["issues"]
+    return first["code"], first["message"]
+
+
+def template(aws: Aws, name: str, **data: Any) -> dict[str, str]:
+    ec2 = aws.client("ec2")
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)["LaunchTemplate"]
+    return {"id": made["LaunchTemplateId"], "version": "1"}
+
+
+class TestAtOnce:
+    def test_a_type_that_does_not_exist(self, aws: Aws) -> None:
+        code, text = refusal(aws, make_cluster(aws), instanceTypes=["p99.huge"])
+        assert (code, text) == (
+            "InvalidParameterException",
+            "The following supplied instance types do not exist: [p99.huge]",
+        )
+
+    def test_a_type_that_one_of_the_zones_does_not_have(self, aws: Aws) -> None:
+        """finding A1"""
+        code, text = refusal(aws, make_cluster(aws), instanceTypes=["p6-b200.48xlarge"])
+        assert code == "InvalidRequestException"
+        assert "(p6-b200.48xlarge) is not supported in your requested Availability Zone (us-east-1a)" in text
+
+    @pytest.mark.parametrize("ami", ["AL2023_ARM_64_NVIDIA", "BOTTLEROCKET_ARM_64_NVIDIA"])
+    def test_an_image_of_another_architecture(self, aws: Aws, ami: str) -> None:
+        code, text = refusal(aws, make_cluster(aws), instanceTypes=[P5], amiType=ami)
+        assert (code, text) == (
+            "InvalidParameterException",
+            f"[{P5}] instance types are not valid for AMI type {ami}",
+        )
+
+    def test_what_a_launch_template_of_managed_nodes_can_not_hold(self, aws: Aws) -> None:
+        network = make_cluster(aws)
+        profile = template(aws, "profile", IamInstanceProfile={"Name": "p"})
+        assert refusal(aws, network, launchTemplate=profile)[0] == "InvalidRequestException"
+        subnet = template(aws, "subnet", NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": network["subnets"][0]}])
+        code, text = refusal(aws, network, launchTemplate=subnet)
+        assert (code, text) == (
+            "InvalidRequestException",
+            "Launch template must not specify SubnetId for managed nodes",
+        )
+
+    def test_types_in_the_template_and_in_the_call(self, aws: Aws) -> None:
+        both = template(aws, "both", InstanceType="t3.medium")
+        code, text = refusal(aws, make_cluster(aws), launchTemplate=both)
+        assert (code, text) == (
+            "InvalidRequestException",
+            "Cannot specify instance types in launch template and API request",
+        )
+
+    def test_an_unsupported_version_of_kubernetes(self, aws: Aws) -> None:
+        network = make_cluster(aws)
+        with pytest.raises(ClientError, match=r"unsupported Kubernetes version 1\.99"):
+            aws.client("eks").create_cluster(
+                name="c2",
+                version="1.99",
+                roleArn=network["role"],
+                resourcesVpcConfig={"subnetIds": network["subnets"]},
+            )
+
+
+class TestLater:
+    def test_no_quota_for_accelerated_instances(self, aws: Aws) -> None:
+        """finding A6: a new account may run no P instance; a raised quota is counted in vCPUs of all node groups"""
+        network = make_cluster(aws)
+        make(aws, network, instanceTypes=[P5])
+        code, text = issue(aws)
+        assert code == "AsgInstanceLaunchFailures"
+        assert "VcpuLimitExceeded" in text
+        assert "vCPU limit of 0" in text
+        raised(aws, *P_QUOTA, 3 * 192)
+        make(aws, network, "second", instanceTypes=[P5])
+        make(aws, network, "third", instanceTypes=[P5])
+        assert "vCPU limit of 576" in issue(aws, "third")[1]
+        assert aws.eks_json()["clusters"]["c1"]["nodegroups"]["second"]["desiredSize"] == 2
+
+    def test_no_machines_at_the_moment(self, aws: Aws) -> None:
+        """finding A5: EKS has no code of its own for it"""
+        network = make_cluster(aws)
+        aws.faults({"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "async": True})
+        make(aws, network, instanceTypes=[P5])
+        code, text = issue(aws)
+        assert code == "AsgInstanceLaunchFailures"
+        assert "InsufficientInstanceCapacity - We currently do not have sufficient p5.48xlarge capacity" in text
+
+    def test_a_security_group_that_does_not_exist(self, aws: Aws) -> None:
+        group = template(aws, "group", SecurityGroupIds=["sg-0123456789abcdef0"])
+        make(aws, make_cluster(aws), launchTemplate=group)
+        assert issue(aws) == (
+            "Ec2SecurityGroupNotFound",
+            "The security group 'sg-0123456789abcdef0' does not exist",
+        )
+
+    def test_more_efa_interfaces_than_the_machine_has(self, aws: Aws) -> None:
+        cards = [{"NetworkCardIndex": card, "DeviceIndex": min(card, 1), "InterfaceType": "efa"} for card in range(2)]
+        raised(aws, "ec2", "L-DB2E81BA", 1000)
+        make(
+            aws,
+            make_cluster(aws),
+            instanceTypes=["g5.xlarge"],
+            launchTemplate=template(aws, "efa", NetworkInterfaces=cards),
+        )
+        assert issue(aws)[0] == "Ec2LaunchTemplateInvalidConfiguration"
+
+    def test_a_reservation_that_is_unknown_elsewhere_or_too_small(self, aws: Aws) -> None:
+        """finding A8"""
+        network = make_cluster(aws)
+
+        def group(name: str, reservation: str) -> str:
+            target = {"CapacityReservationTarget": {"CapacityReservationId": reservation}}
+            data = template(aws, name, CapacityReservationSpecification=target)
+            make(aws, network, name, instanceTypes=[P5], launchTemplate=data, subnets=network["subnets"][:1])
+            return issue(aws, name)[1]
+
+        assert "does not exist" in group("unknown", "cr-0123456789abcdef0")
+        ec2 = aws.client("ec2")
+
+        def reservation(instance_type: str, zone: str, count: int) -> str:
+            made = ec2.create_capacity_reservation(
+                InstanceType=instance_type, InstancePlatform="Linux/UNIX", AvailabilityZone=zone, InstanceCount=count
+            )
+            return str(made["CapacityReservation"]["CapacityReservationId"])
+
+        assert "is for p4d.24xlarge in us-east-1a" in group("other", reservation("p4d.24xlarge", "us-east-1a", 2))
+        assert "is for p5.48xlarge in us-east-1b" in group("elsewhere", reservation(P5, "us-east-1b", 2))
+        assert "ReservationCapacityExceeded" in group("small", reservation(P5, "us-east-1a", 1))
+        cancelled = reservation(P5, "us-east-1a", 2)
+        ec2.cancel_capacity_reservation(CapacityReservationId=cancelled)
+        assert "is cancelled" in group("cancelled", cancelled)
+
+    def test_too_few_addresses(self, aws: Aws) -> None:
+        """finding B4"""
+        network, ec2 = make_cluster(aws), aws.client("ec2")
+        small = ec2.create_subnet(VpcId=network["vpc"], CidrBlock="10.0.9.0/28", AvailabilityZone="us-east-1a")
+        scaling = {"minSize": 0, "maxSize": 20, "desiredSize": 12}
+        raised(aws, "ec2", "L-1216C47A", 1000)
+        make(aws, network, subnets=[small["Subnet"]["SubnetId"]], scalingConfig=scaling)
+        assert issue(aws)[0] == "InsufficientFreeAddresses"
+
+    def test_dns_on_a_cluster_without_a_node_that_takes_it(self, aws: Aws) -> None:
+        """finding A11"""
+        network, eks = make_cluster(aws), aws.client("eks")
+        eks.create_addon(clusterName="c1", addonName="coredns")
+
+        def addon() -> dict[str, Any]:
+            answer: dict[str, Any] = eks.describe_addon(clusterName="c1", addonName="coredns")["addon"]
+            return answer
+
+        wait_until(lambda: addon()["status"] == "DEGRADED")
+        assert addon()["health"]["issues"][0]["code"] == "InsufficientNumberOfReplicas"
+        make(aws, network, taints=[{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}])
+        make(aws, network, "web")
+        aws.nodes(c1__train=2)
+        wait_until(
+            lambda: eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["status"] == "ACTIVE"
+        )
+        assert addon()["status"] == "DEGRADED"
+        aws.nodes(c1__train=2, c1__web=2)
+        wait_until(lambda: addon()["status"] == "ACTIVE")
+
+
+def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    found = resolved({"serve": {"nodes": 2, "accelerator": {"model": "H200", "count": 8}}}, AWS).deployment
+    assert found is not None
+    raised(aws, *P_QUOTA, 192)
+    made = preflight.ask(found, None)
+    assert made.zones == {"serve": ("us-east-1a",)}  # the other zone of the two has no p5en
+    assert [(gap.subject, gap.best) for gap in made.gaps] == [("quota/L-417A185B", "the account may run 192")]
+    assert made.notes == ()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
+    assert "no usable credentials" in preflight.ask(found, None).notes[0]
+
+
+def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:
+    """finding A6"""
+    ec2 = aws.client("ec2")
+    (aws.root / "quotas.json").write_text(f'{{"L-F678F1CE": {len(ec2.describe_vpcs()["Vpcs"]) + 1}}}')
+    ec2.create_vpc(CidrBlock="10.1.0.0/16")
+    with pytest.raises(ClientError, match="VpcLimitExceeded"):
+        ec2.create_vpc(CidrBlock="10.2.0.0/16")
+    allocated = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(5)]
+    with pytest.raises(ClientError, match="AddressLimitExceeded"):
+        ec2.allocate_address(Domain="vpc")
+    for address in allocated:
+        ec2.release_address(AllocationId=address)

@@ -1,0 +1,225 @@
+"""AWS is asked before anything is made: what it is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.clients import aws_questions
+from meshctl.deploy.guards import preflight as guard
+from meshctl.deploy.guards.running_zones import with_running_zones
+from meshctl.errors import CredentialsError, InfeasibleError
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import ApiAnswer, Findings
+from meshctl.platforms import registry
+from meshctl.platforms.interface import Preflight
+from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
+
+H100 = {"model": "H100", "count": 8}
+P_QUOTA, STANDARD, ADDRESSES, VPCS = "L-417A185B", "L-1216C47A", "L-0263D0A3", "L-F678F1CE"
+SERVE = {"serve": {"nodes": {"min": 2, "max": 6}, "accelerator": H100}}
+WEB = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
+RESERVATION = "cr-0123"
+
+
+def deployment(pools: dict[str, Any], **environment: Any) -> Deployment:
+    found = resolved(pools, {**AWS, **environment}).deployment
+    assert found is not None
+    return found
+
+
+def questions(wanted: Deployment, up: Deployment | None = None) -> dict[str, str]:
+    """What is asked: the operation by the name of the question."""
+    return {each.name: each.operation for each in _aws().questions(wanted, up)}
+
+
+def findings(wanted: Deployment, up: Deployment | None = None, **answers: ApiAnswer) -> Findings:
+    return _aws().findings(wanted, up, {name.replace("_", "-"): answer for name, answer in answers.items()})
+
+
+def _aws() -> Preflight:
+    aws = registry.platform("aws").preflight
+    assert aws is not None
+    return aws
+
+
+def offered(machine: str, *zones: str) -> ApiAnswer:
+    offerings = [{"InstanceType": machine, "Location": f"us-east-1{zone}"} for zone in zones]
+    return ApiAnswer({"InstanceTypeOfferings": offerings})
+
+
+def quota(value: float) -> ApiAnswer:
+    return ApiAnswer({"Quota": {"QuotaName": "Running On-Demand P instances", "Value": value}})
+
+
+def reservation(**changes: Any) -> ApiAnswer:
+    described = {
+        "InstanceType": "p5.48xlarge",
+        "AvailabilityZone": "us-east-1b",
+        "State": "active",
+        "TotalInstanceCount": 2,
+    }
+    return ApiAnswer({"CapacityReservations": [described | changes]})
+
+
+def test_a_new_environment_asks_about_all_that_it_takes() -> None:
+    assert questions(deployment(SERVE)) == {
+        "offerings": "describe_instance_type_offerings",
+        P_QUOTA: "get_service_quota",
+        "addresses": "describe_addresses",
+        ADDRESSES: "get_service_quota",
+        "vpcs": "describe_vpcs",
+        VPCS: "get_service_quota",
+    }
+
+
+def test_a_run_that_adds_nothing_asks_nothing() -> None:
+    assert questions(deployment(SERVE), deployment(SERVE)) == {}
+    fewer = {"serve": {"nodes": 1, "accelerator": H100}}
+    assert questions(deployment(fewer), deployment(SERVE)) == {}
+
+
+def test_a_pool_that_grows_asks_about_its_quota_alone() -> None:
+    more = {"serve": {"nodes": 4, "accelerator": H100}}
+    assert questions(deployment(more), deployment(SERVE)) == {P_QUOTA: "get_service_quota"}
+
+
+def test_a_pool_goes_where_its_machine_is() -> None:
+    """finding A1: a pool that needs one zone goes to another one, and one in all zones leaves some out"""
+    made = findings(deployment(SERVE), offerings=offered("p5.48xlarge", "b"))
+    assert (made.zones, made.gaps) == ({"serve": ("us-east-1b",)}, ())
+    placed = made.placed(deployment(SERVE))
+    assert placed.pool("serve").zones == ("us-east-1b",)
+    everywhere = findings(deployment(SERVE), offerings=offered("p5.48xlarge", "a", "b"))
+    assert (everywhere.zones, everywhere.gaps) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("zones", "best", "hint"),
+    [
+        ("", "us-east-1 does not have it", "another region"),
+        ("c", "this account has it in us-east-1c", "add us-east-1c to the environment's `zones`"),
+    ],
+)
+def test_no_zone_of_the_environment_has_the_machine(zones: str, best: str, hint: str) -> None:
+    [gap] = findings(deployment(SERVE), offerings=offered("p5.48xlarge", *zones)).gaps
+    assert (gap.subject, gap.wanted, gap.best) == ("pool/serve", "p5.48xlarge in us-east-1a or us-east-1b", best)
+    assert hint in gap.hint
+
+
+def test_a_quota_that_is_too_small_names_the_command_that_raises_it() -> None:
+    """finding A6"""
+    [gap] = findings(deployment(SERVE), L_417A185B=quota(192)).gaps
+    assert gap.wanted == "384 vCPUs of Running On-Demand P instances (pool serve: 2 x 192)"
+    assert gap.best == "the account may run 192"
+    assert "--quota-code L-417A185B --desired-value 384 --region us-east-1" in gap.hint
+
+
+def test_a_quota_that_is_enough_for_now_only_is_a_note() -> None:
+    made = findings(deployment(SERVE), L_417A185B=quota(400))
+    assert made.gaps == ()
+    assert "is 400 vCPUs: enough for now, and too few for all nodes that the mesh allows (1152)" in made.notes[0]
+
+
+def test_spot_and_blocks_count_elsewhere() -> None:
+    spot = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}}
+    assert "L-7212CCBC" in questions(deployment(spot))
+    block = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "reserved"}}
+    asked = questions(deployment(block, capacity={"blocks": [RESERVATION]}))
+    assert asked[RESERVATION] == "describe_capacity_reservations"
+    assert P_QUOTA not in asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "best"),
+    [
+        (ApiAnswer(code="InvalidCapacityReservationId.NotFound"), "it does not exist"),
+        (reservation(InstanceType="p4d.24xlarge"), "it is for p4d.24xlarge"),
+        (reservation(State="expired"), "it is expired"),
+        (reservation(TotalInstanceCount=1), "it has 1"),
+        (reservation(AvailabilityZone="us-east-1f"), "no subnet there"),
+    ],
+)
+def test_a_reservation_that_the_pool_can_not_have(answer: ApiAnswer, best: str) -> None:
+    """finding A8"""
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
+    wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
+    [gap] = findings(wanted, cr_0123=answer).gaps
+    assert (gap.subject, gap.best) == ("capacity/cr-0123", best)
+
+
+def test_a_pool_goes_to_the_zone_of_its_reservation() -> None:
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
+    wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
+    assert findings(wanted, cr_0123=reservation()).zones == {"serve": ("us-east-1b",)}
+
+
+def test_addresses_and_vpcs_are_counted() -> None:
+    used = ApiAnswer({"Addresses": [{}] * 4, "Vpcs": [{}] * 5})
+    made = findings(deployment(WEB), addresses=used, vpcs=used, L_0263D0A3=quota(5), L_F678F1CE=quota(5))
+    assert [(gap.wanted, gap.best) for gap in made.gaps] == [
+        ("2 more Elastic IPs, one for each zone's NAT gateway", "the account has 4 of 5"),
+        ("1 more VPCs", "the account has 5 of 5"),
+    ]
+    room = findings(deployment(WEB), addresses=used, vpcs=used, L_0263D0A3=quota(6), L_F678F1CE=quota(6))
+    assert room.gaps == ()
+
+
+def test_what_may_not_be_asked_is_said() -> None:
+    denied = ApiAnswer(code="AccessDeniedException")
+    made = findings(deployment(SERVE), L_417A185B=denied, offerings=ApiAnswer(code="UnauthorizedOperation"))
+    assert (made.zones, made.gaps) == ({}, ())
+    assert made.notes == (
+        "AWS was not asked about which zones have which machines: it refused the question (UnauthorizedOperation)",
+        "AWS was not asked about the quotas of running instances: it refused the question (AccessDeniedException)",
+    )
+
+
+def test_without_credentials_a_plan_goes_on_and_says_that_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise CredentialsError("no credentials")
+
+    monkeypatch.setattr(aws_questions, "ask", refused)
+    made = guard.ask(deployment(SERVE), None)
+    assert made.gaps == ()
+    assert "no usable credentials" in made.notes[0]
+
+
+def test_a_platform_without_questions_has_no_findings() -> None:
+    existing = resolved(WEB, CW).deployment
+    assert existing is not None
+    assert guard.ask(existing, None) == Findings()
+
+
+def test_gaps_forbid_the_run_before_anything_is_made() -> None:
+    wanted = deployment(SERVE)
+    made = findings(wanted, L_417A185B=quota(0), offerings=offered("p5.48xlarge"))
+    with pytest.raises(InfeasibleError, match=r"pool/serve wants p5\.48xlarge.*\(and 1 more\)") as caught:
+        guard.refuse(wanted, made)
+    assert len(caught.value.gaps) == 2
+    guard.refuse(wanted, Findings())
+
+
+class TestZonesOfWhatIsUp:
+    def test_another_order_of_the_zones_changes_nothing(self) -> None:
+        """public bug 15: the first zone is where a pool that needs one goes"""
+        up = deployment({**SERVE, **WEB})
+        turned = deployment({**SERVE, **WEB}, zones=["us-east-1b", "us-east-1a"])
+        assert turned.pool("serve").zones != up.pool("serve").zones
+        kept = with_running_zones(turned, up)
+        assert kept.network == up.network
+        assert kept.pools == up.pools
+
+    def test_a_pool_stays_in_the_zones_that_its_machine_was_found_in(self) -> None:
+        found = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
+        assert with_running_zones(deployment(WEB), found).pool("web").zones == ("us-east-1b",)
+
+    def test_a_zone_that_is_gone_from_the_file_is_left(self) -> None:
+        up = deployment(WEB, zones=["us-east-1a", "us-east-1c"])
+        assert with_running_zones(deployment(WEB), up).pool("web").zones == ("us-east-1a", "us-east-1b")
+
+    def test_other_machines_go_where_the_file_says(self) -> None:
+        up = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
+        larger = deployment({"web": {"nodes": 2, "cpu": {"cores": 32}}})
+        assert with_running_zones(larger, up).pool("web").zones == ("us-east-1a", "us-east-1b")
