@@ -269,6 +269,10 @@ class _Values:
                 self._report(key_node, path, "a key must be text")
                 continue
             key = str(key_node.value)
+            if key == "<<":
+                self._report(key_node, (*path, key), "YAML 1.2 has no merge keys; write the keys out")
+                self.document.unread.add(path)  # what it was to bring is not missing
+                continue
             if key in made:
                 shown_key = f' "{key}"' if secret_places.is_shown((*path, key)) else ""
                 self._report(key_node, (*path, key), f"duplicate key{shown_key}")

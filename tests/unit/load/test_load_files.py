@@ -55,6 +55,14 @@ def test_a_reference_to_nothing_names_the_nearest(tmp_path: Path, monkeypatch: p
     ]
 
 
+def test_a_merge_key_is_named_and_nothing_is_missed_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = MESH + "  q: &q {nodes: 1, cpu: {cores: 4}}\n  r:\n    <<: *q\n    arch: i386\n"
+    merged, other = problems(tmp_path, monkeypatch, mesh)
+    assert merged == "mesh.yaml:8:5: pools.r.<<: YAML 1.2 has no merge keys; write the keys out"
+    assert other.startswith("mesh.yaml:9:11: pools.r.arch: ")
+    assert problems(tmp_path, monkeypatch, MESH + 'labels: {"<<": a}\n')[0].startswith("mesh.yaml:6:10: labels.<<: ")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
