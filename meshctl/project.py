@@ -13,7 +13,8 @@ from functools import cached_property
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.guards import preflight
+from meshctl.deploy import running_endpoints
+from meshctl.deploy.guards import access_default, preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
@@ -132,9 +133,12 @@ class Project:
             return None
         return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
 
-    def deployment(self, environment: str) -> Deployment:
-        """Raises: InfeasibleError with every gap, and as `Session.check_cluster`, since another cluster may be the
-        cause of the gaps."""
+    def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Deployment:
+        """`moved_from`: what is deployed at the source of a migration, whose endpoints stay as reachable as they are.
+
+        Raises: InfeasibleError with every gap, and as `Session.check_cluster`, since another cluster may be the
+        cause of the gaps; UsageError as `access_default.decided`.
+        """
         resolution = self.resolution(environment)
         if resolution.deployment is None:
             access = self.access(environment)
@@ -149,7 +153,20 @@ class Project:
                 why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
                 hint=first.hint,
             )
-        return self._with_local_facts(resolution.deployment)
+        return self._with_access(self._with_local_facts(resolution.deployment), moved_from)
+
+    def _with_access(self, deployment: Deployment, moved_from: Deployment | None) -> Deployment:
+        """The deployment in which it is decided who reaches each endpoint. What is up is read only where the mesh does
+        not say it."""
+        undecided = access_default.undecided(deployment)
+        if not undecided:
+            return deployment
+        running = running_endpoints.RunningEndpoints(self.session, deployment, moved_from)
+        by_name = {endpoint.name: running.find(endpoint) for endpoint in undecided}
+        decided = access_default.decided(deployment, by_name)
+        notes = access_default.notes(decided, by_name)
+        self.session.remarks[deployment.environment] = (*self.session.remarks.get(deployment.environment, ()), *notes)
+        return decided
 
     def _with_local_facts(self, deployment: Deployment) -> Deployment:
         """The deployment with facts of this machine and of the state: endpoints of AWS profiles, names of buckets.

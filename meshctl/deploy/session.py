@@ -88,7 +88,8 @@ class Session:
     take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
     refresh: bool = True  # whether a plan and an `up` check for drift first
     check: Callable[[], None] | None = None  # raises what forbids an `up`; called while the state is locked
-    # what could not be read when an environment was resolved, by environment: its plan says so
+    # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
+    # the mesh does not say
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
     # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
@@ -277,6 +278,7 @@ class Session:
             lost,
             drifted,
             (
+                *self.remarks.get(deployment.environment, ()),
                 *gone_jobs.notes_on_gone_jobs(drifted, deployment.environment),
                 *unchanged.notes,
                 *fabric_notes,

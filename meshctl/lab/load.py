@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from meshctl.lab.load_failures import Failure, Stalls, kind_of, timed_out
 BODY = {"model": "default", "prompt": "hello", "max_tokens": 8}
 TIMEOUT_S = 35.0
 HEARTBEAT_S = 0.1
+PORTS = {"http": 80, "https": 443}
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Load:
     """Open-loop load: `rate` requests per second whether or not earlier ones have been answered.
 
     `dns_server`: "address:port", "" for the machine's own resolver. `keep_alive` reuses connections to the address that
-    the name has now. `start` returns at once, `stop` waits for what is in flight.
+    the name has now. `authority`: a file with the certificates that may have signed the server's. `start` returns at
+    once, `stop` waits for what is in flight.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Load:
         dns_server: str = "",
         keep_alive: bool = False,
         body: dict[str, Any] | None = None,
+        authority: str = "",
     ) -> None:
         self.url = urlsplit(url)
+        self.verify = ssl.create_default_context(cafile=authority) if authority else True
         self.rate = rate
         self.dns_server = dns_server
         self.keep_alive = keep_alive
@@ -124,7 +129,7 @@ class Load:
         tasks: set[asyncio.Task[None]] = set()
         begun = time.monotonic()
         heartbeat = asyncio.ensure_future(self._heartbeat())
-        async with httpx.AsyncClient(limits=limits, timeout=None, trust_env=False) as client:
+        async with httpx.AsyncClient(limits=limits, timeout=None, trust_env=False, verify=self.verify) as client:
             while not self.stopping.is_set():
                 task = asyncio.ensure_future(self._once(client, resolver))
                 tasks.add(task)
@@ -146,11 +151,12 @@ class Load:
         address = ""
         try:
             answer = await resolver.resolve(self.url.hostname or "", "A")
-            address = f"{answer[0].to_text()}:{self.url.port or 80}"
+            address = f"{answer[0].to_text()}:{self.url.port or PORTS[self.url.scheme]}"
             headers = {"Host": self.url.netloc, "Content-Type": "application/json"}
             url = self.url._replace(netloc=address).geturl()
             async with asyncio.timeout(TIMEOUT_S):
-                response = await client.post(url, content=self.body, headers=headers)
+                name = {"sni_hostname": self.url.hostname or ""}  # what the certificate must be for
+                response = await client.post(url, content=self.body, headers=headers, extensions=name)
             if response.status_code >= 400:
                 self._failed(begun, address, f"HTTP {response.status_code}", response.text[:200])
             else:

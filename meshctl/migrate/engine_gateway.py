@@ -48,11 +48,10 @@ class EngineGateway:
         self._refreshed: set[str] = set()  # environments whose state an `up` of this command has refreshed
         self._clusters: dict[str, ClusterAccess] = {}  # cached, because exporting the state for each poll would be slow
 
-    def deployment(self, environment: str) -> Deployment:
+    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
         state = self._session.state(environment)
-        return running_pods.with_running_pods(
-            upgrade.with_running_version(self._project.deployment(environment), state), state
-        )
+        deployment = self._project.deployment(environment, moved_from=moved_from)
+        return running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         plan = self._session.plan(deployment)
@@ -131,9 +130,8 @@ class EngineGateway:
         return resolve(host)
 
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
-        port = deployment.workload(endpoint.workload).ports[endpoint.port]
         try:
-            place = Place(address_of(address), port, endpoint.host)
+            place = Place(address_of(address), deployment.listening_port(endpoint), endpoint.host)
         except UnreachableError as error:
             return Answer(ok=False, text=error.what)
         return health_checks.ask(question, place)

@@ -49,8 +49,9 @@ class PendingChanges:
 class Gateway(Protocol):
     """The environments of one mesh."""
 
-    def deployment(self, environment: str) -> Deployment:
-        """The mesh resolved for `environment` as its files stand now. Raises: InfeasibleError, UsageError."""
+    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
+        """The mesh resolved for `environment` as its files stand now. Where they don't say who reaches an endpoint, it
+        is reached as at the source, `moved_from`. Raises: InfeasibleError, UsageError."""
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         """What an `up` would change below the workloads, or create again. Changes nothing."""

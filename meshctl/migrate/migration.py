@@ -91,7 +91,7 @@ class Migrations:
                 why="a migration moves what is deployed in its source",
                 hint=f"to start the mesh in {target}: `meshctl up {target}`",
             )
-        target_deployment = self.gateway.deployment(target)
+        target_deployment = self.gateway.deployment(target, source_deployment)
         self.gateway.check_take_over(options.take_over, source_deployment, target_deployment)
         self.gateway.take_over(options.take_over)
         for deployment in (source_deployment, target_deployment):

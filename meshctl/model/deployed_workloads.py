@@ -55,6 +55,13 @@ class Before(Value):
     env: dict[str, str] = {}
 
 
+class Certificate(Value):
+    """A certificate that cert-manager makes for a host and renews. `issuer`: a ClusterIssuer."""
+
+    host: str
+    issuer: str
+
+
 class Checkpoint(Value):
     storage: str
     signal: str = "SIGTERM"
@@ -98,6 +105,8 @@ class Workload(Value):
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     checkpoint: Checkpoint | None = None
+    certificate: Certificate | None = added_later(None)  # of an endpoint's gateway, where the platform makes it
+    forwards_to: tuple[str, ...] = added_later(())  # of an endpoint's gateway: the workloads that its routes lead to
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")

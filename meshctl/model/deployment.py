@@ -25,7 +25,16 @@ from meshctl.model.deployed_pools import (
     Toleration,
 )
 from meshctl.model.deployed_storage import Block, ExistingFileSystem, FileSystem, NfsExport, ObjectStore
-from meshctl.model.deployed_workloads import Before, Checkpoint, Health, Metrics, Mount, Workload, WorkloadKind
+from meshctl.model.deployed_workloads import (
+    Before,
+    Certificate,
+    Checkpoint,
+    Health,
+    Metrics,
+    Mount,
+    Workload,
+    WorkloadKind,
+)
 from meshctl.model.value import Price, Value, added_later
 
 __all__ = [
@@ -36,6 +45,7 @@ __all__ = [
     "AwsNetwork",
     "Before",
     "Block",
+    "Certificate",
     "Checkpoint",
     "Cluster",
     "Deployment",
@@ -69,8 +79,10 @@ Access = Literal["", "public", "internal"]
 
 
 class Endpoint(Value):
-    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say,
-    which is public. `cidrs`: the only networks that reach it; none = all of them."""
+    """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say
+    it, which is public where it is up: see `deploy.guards.access_default`. `cidrs`: the only networks that reach it;
+    none = all of them. Where `routes` or `tls` ask for a gateway, it is the workload: `listens` is then the port of its
+    load balancer, and `paths` are those of its routes."""
 
     name: str
     host: str
@@ -78,6 +90,8 @@ class Endpoint(Value):
     port: str
     access: Access = added_later("")
     cidrs: tuple[str, ...] = added_later(())
+    listens: int = added_later(0)  # 0 = on the number of the workload's port
+    paths: tuple[str, ...] = added_later(())
 
     @property
     def is_internal(self) -> bool:
@@ -180,6 +194,10 @@ class Deployment(Value):
 
     def object_store(self, name: str) -> ObjectStore:
         return next(store for store in self.object_stores if store.name == name)
+
+    def listening_port(self, endpoint: Endpoint) -> int:
+        """The port of the endpoint's load balancer."""
+        return endpoint.listens or self.workload(endpoint.workload).ports[endpoint.port]
 
     def paused(self, names: frozenset[str]) -> Deployment:
         """The same deployment with exactly these workloads paused."""

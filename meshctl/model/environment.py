@@ -139,6 +139,12 @@ class FabricOptions(FabricSettings):
     networks: tuple[Annotated[str, AfterValidator(pod_networks.checked_name)], ...] | None = None
 
 
+def _issuer_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
+        raise ValueError(f'"{text}" is not the name of a ClusterIssuer like letsencrypt')
+    return text
+
+
 def _bucket_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
         raise ValueError(f'"{text}" is not the name of a bucket; write it without s3:// and without a path')
@@ -183,6 +189,12 @@ class ExistingStorage(Section):
     file_system: Annotated[str, AfterValidator(_file_system_id)] | None = None
 
 
+class Certificates(Section):
+    """Who makes certificates: a ClusterIssuer of cert-manager, which is there already."""
+
+    cluster_issuer: Annotated[str, AfterValidator(_issuer_name)]
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
@@ -214,6 +226,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         """What all pods tolerate beside what meshctl has them tolerate."""
         return ()
 
+    @property
+    def certificate_issuer(self) -> str | None:
+        """The ClusterIssuer of certificates; "" where the file may name one and does not, None where none can be."""
+        return None
+
     def overrides_of(self, workload: str) -> list[WorkloadOverrides]:
         """What is said of all workloads, and then of this one, which wins."""
         return [self.workloads[name] for name in (ALL, workload) if name in self.workloads]
@@ -238,10 +255,15 @@ class GivenClusterEnvironment(PlatformEnvironment):
     object_storage: ObjectStorage | None = None
     storage_classes: StorageClasses = StorageClasses()
     tolerations: tuple[TolerationOption, ...] = ()
+    certificates: Certificates | None = None
 
     @property
     def pod_tolerations(self) -> tuple[Toleration, ...]:
         return tuple(Toleration(**each.model_dump(exclude_none=True)) for each in self.tolerations)
+
+    @property
+    def certificate_issuer(self) -> str | None:
+        return self.certificates.cluster_issuer if self.certificates is not None else ""
 
 
 class UnusableEnvironment(PlatformEnvironment):

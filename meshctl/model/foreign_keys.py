@@ -57,7 +57,8 @@ _RETRIES = "not needed: a failed pod of a job is started again, three times for 
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
 _EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask for credentials"
 _ACCESS = "write `access: internal` or `access: public`, for some networks alone with `cidrs: [203.0.113.0/24]`"
-_TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
+_TLS = "write `tls: {secret: NAME}`, with a certificate and its key in that secret; or end TLS in the workload"
+_ROUTES = "write `routes: {/v1/embeddings: embed/http, /: chat/http}` in place of `workload` and `port`"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = (
     "name what exists in environments.yaml: `storage: {NAME: {bucket: BUCKET}}`, `{NAME: {claim: CLAIM}}`,"
@@ -230,11 +231,14 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "domain": "write `host: chat.example.com`",
         "hostname": "write `host: chat.example.com`",
         "internal": _ACCESS,
-        "path": f"{_NOT_YET}: an endpoint leads to one port of one workload, whatever the path",
+        "certificate": _TLS,
+        "path": _ROUTES,
+        "paths": _ROUTES,
         "protocol": _TLS,
         "public": _ACCESS,
+        "rules": _ROUTES,
         "service": "write `workload: NAME`",
-        "tls": _TLS,
+        "ssl": _TLS,
         "visibility": _ACCESS,
     },
 }

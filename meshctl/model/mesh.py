@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
 from meshctl.model import mig_profiles
+from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
     AbsolutePath,
@@ -245,12 +246,22 @@ class Workload(Section):
     checkpoint: Checkpoint | None = None
 
 
+class Tls(Section):
+    """`secret` None: the platform makes the certificate."""
+
+    secret: DnsLabel | None = None
+
+
 class Endpoint(Section):
-    """`access` None: the mesh does not say, and the endpoint is public. `cidrs`: the only networks that reach it."""
+    """A port of a workload, or `routes`: the beginning of a path -> WORKLOAD/PORT. `tls` None: what the workload speaks
+    is passed on. `access` None: the mesh does not say; a new one is internal then. `cidrs`: the only networks that
+    reach it."""
 
     host: Host
-    workload: Text
-    port: PortReference
+    workload: Text | None = None
+    port: PortReference | None = None
+    routes: dict[RoutePath, RouteTarget] | None = None
+    tls: Annotated[Tls | None, TlsForm] = None
     access: Literal["internal", "public"] | None = None
     cidrs: SourceNetworks | None = None
 

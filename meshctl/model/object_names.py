@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from meshctl.model import pod_groups
+from meshctl.model import gateways, pod_groups
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number has no nodes, which is said elsewhere
@@ -33,6 +33,11 @@ def workload_secret(workload: str) -> str:
 def workload_files(workload: str) -> str:
     """The ConfigMap of its files."""
     return f"{workload}-files"
+
+
+def certificate(workload: str) -> str:
+    """A gateway's Certificate, and the Secret that cert-manager keeps it in."""
+    return f"{workload}-certificate"
 
 
 def registry_secret(secret: str) -> str:
@@ -80,16 +85,30 @@ def objects(mesh: dict[str, Any]) -> Iterator[Named]:
     for name, store in stores.items():
         if store.get("kind") == "filesystem":
             yield Named(("storage", name), "PersistentVolumeClaim", name)
-    endpoints = _mappings(mesh.get("endpoints")).values()
-    balancers = {(str(each.get("workload")), each.get("access") == "internal") for each in endpoints}
+    endpoints = _mappings(mesh.get("endpoints"))
+    plain = [each for each in endpoints.values() if not gateways.needs_gateway(each)]
+    balancers = {(str(each.get("workload")), each.get("access") == "internal") for each in plain}
     lasting = {name for name, store in stores.items() if store.get("kind") == "block" and not store.get("ephemeral")}
     workloads = _mappings(mesh.get("workloads"))
     yield from _registry_secrets(workloads)
     for name, workload in workloads.items():
+        yield Named(("workloads", name), "ServiceAccount", name)
         yield from _of_workload(name, workload, lasting)
         for is_internal in (False, True):
             if (name, is_internal) in balancers:
                 yield Named(("workloads", name), "Service", endpoint_service(name, is_internal=is_internal))
+    for name, endpoint in endpoints.items():
+        if gateways.needs_gateway(endpoint):
+            yield from _of_gateway(name, is_internal=endpoint.get("access") == "internal")
+
+
+def _of_gateway(endpoint: str, *, is_internal: bool) -> Iterator[Named]:
+    at, name = ("endpoints", endpoint), gateways.name_of(endpoint)
+    yield Named(at, "ServiceAccount", name)
+    yield Named(at, "Service", name)
+    yield Named(at, "Service", endpoint_service(name, is_internal=is_internal))
+    yield Named(at, "Secret", workload_secret(name))
+    yield Named(at, "Secret", certificate(name))
 
 
 def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:

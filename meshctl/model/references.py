@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshctl.model import gateways, job_order, object_names, pod_users
 from meshctl.model import health as health_words
-from meshctl.model import job_order, object_names, pod_users
 from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
@@ -325,13 +325,21 @@ def _endpoints(mesh: dict[str, Any]) -> Iterator[Problem]:
     workloads = _mapping(mesh.get("workloads"))
     for name, endpoint in _items(mesh, "endpoints"):
         at: Path = ("endpoints", name)
-        yield from missing((*at, "workload"), "workload", endpoint.get("workload"), workloads)
-        workload = workloads.get(endpoint.get("workload", ""))
-        if isinstance(workload, dict):
-            yield from missing((*at, "port"), "port", endpoint.get("port"), _mapping(workload.get("ports")))
+        yield from _port_of((*at, "workload"), (*at, "port"), endpoint.get("workload"), endpoint.get("port"), workloads)
+        for path, target in gateways.targets(endpoint.get("routes")):
+            yield from _port_of((*at, "routes", path), (*at, "routes", path), *gateways.split(target), workloads)
+        yield from (((*at, *path), message) for path, message in gateways.problems(endpoint, workloads))
     hosts = {name: endpoint.get("host") for name, endpoint in _items(mesh, "endpoints")}
     yield from _twice(hosts, ("endpoints",), "host", key="host")
     yield from _source_networks(mesh)
+
+
+def _port_of(at: Path, at_port: Path, name: object, port: object, workloads: dict[str, Any]) -> Iterator[Problem]:
+    """That there is a workload of that name, with a port of that name."""
+    yield from missing(at, "workload", name, workloads)
+    workload = workloads.get(name) if isinstance(name, str) else None
+    if isinstance(workload, dict):
+        yield from missing(at_port, "port", port, _mapping(workload.get("ports")))
 
 
 def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
@@ -346,6 +354,8 @@ def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
         if endpoint.get("access") == "internal":
             continue
         networks = sorted(map(str, cidrs)) if isinstance(cidrs, list) else []
+        if gateways.needs_gateway(endpoint):  # has a load balancer of its own
+            continue
         other, others = first.setdefault(str(endpoint.get("workload")), (name, networks))
         if networks != others:
             path: Path = at if cidrs is not None else ("endpoints", name)
@@ -353,7 +363,7 @@ def _source_networks(mesh: dict[str, Any]) -> Iterator[Problem]:
                 path,
                 (
                     f'endpoint "{other}" of this workload has other `cidrs`, and both have one load balancer;'
-                    " write the same `cidrs` into both"
+                    f" write the same `cidrs` into both{'' if 'access' in endpoint else ', or `access: internal`'}"
                 ),
             )
 

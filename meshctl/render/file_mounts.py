@@ -38,12 +38,23 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
             "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
         }
         needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
+    if workload.certificate is not None:
+        issued = {"secretName": object_names.certificate(workload.name), "defaultMode": _SECRET_MODE}
+        needed.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": issued})
     return needed
 
 
 def volume_mounts(workload: Workload) -> list[dict[str, Any]]:
     files = [_mount(pod_files.FILES_VOLUME, path) for path in sorted(workload.files)]
-    return [*files, *(_mount(pod_files.SECRETS_VOLUME, path) for path in sorted(workload.secret_files))]
+    secrets = [_mount(pod_files.SECRETS_VOLUME, path) for path in sorted(workload.secret_files)]
+    return [*files, *secrets, *_certificate_mounts(workload)]
+
+
+def _certificate_mounts(workload: Workload) -> list[dict[str, Any]]:
+    """The whole folder, unlike files: the kubelet renews it in a pod that runs."""
+    if workload.certificate is None:
+        return []
+    return [{"name": pod_files.CERTIFICATE_VOLUME, "mountPath": pod_files.CERTIFICATE_FOLDER, "readOnly": True}]
 
 
 def _mount(volume: str, path: str) -> dict[str, Any]:

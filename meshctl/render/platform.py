@@ -14,6 +14,7 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+    certificates,
     compute_domains,
     file_mounts,
     file_systems,
@@ -179,6 +180,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += block_claims(deployment, workload, NAMESPACE)
     objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
+    objects += certificates.certificate(deployment, workload, needs=NAMESPACE)
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
@@ -191,6 +193,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
+    needs += [name for target in workload.forwards_to for name in _answering(deployment, deployment.workload(target))]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
@@ -210,6 +213,17 @@ def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]
     if workload.is_grouped:
         return groups.group_objects(deployment, workload)
     return [jobs.job(deployment, workload) if workload.is_job else server(deployment, workload)]
+
+
+def _answering(deployment: Deployment, workload: Workload) -> tuple[str, ...]:
+    """What a gateway needs of a workload that it leads to: its name in the cluster's DNS, without which nginx does not
+    start, and its pods."""
+    return f"workload/{workload.name}:service", *_serving(workload, _running(deployment, workload))
+
+
+def _serving(workload: Workload, running: list[PlatformObject]) -> tuple[str, ...]:
+    """What has the pods that get requests."""
+    return tuple(item.name for item in running if item.name not in groups.workers(workload))
 
 
 def workload_manifests(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
@@ -275,8 +289,7 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         pods_name = object_names.pods_service(name)
         ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
-    needs = tuple(item.name for item in running if item.name not in groups.workers(workload))
-    return [*objects, *_load_balancers(deployment, workload, needs)]
+    return [*objects, *_load_balancers(deployment, workload, _serving(workload, running))]
 
 
 def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
@@ -290,8 +303,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
         endpoints = [e for e in deployment.endpoints if e.workload == workload.name and e.is_internal == is_internal]
         if not endpoints:
             continue
-        named = {endpoint.port for endpoint in endpoints}
-        ports = {port: number for port, number in workload.ports.items() if port in named}
+        ports = {endpoint.port: deployment.listening_port(endpoint) for endpoint in endpoints}
         annotations = balancers.internal if is_internal else balancers.public
         yield _service(
             deployment,

@@ -10,7 +10,7 @@ from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
-from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
+from meshctl.model.deployment import Deployment, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
@@ -20,6 +20,7 @@ from meshctl.resolve import (
     allocatable,
     endpoint_notes,
     existing_storage,
+    gateways,
     group_notes,
     mirror_notes,
     monitors,
@@ -51,6 +52,7 @@ def resolve(
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts)
+    carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -60,6 +62,7 @@ def resolve(
     gaps = [
         *platform.words.gaps(environment),
         *_mesh_gaps(mesh, environments),
+        *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
@@ -91,9 +94,9 @@ def resolve(
             *(
                 note
                 for each in carried
-                for note in workload_notes.notes(platform.name, each, _endpoints(mesh), environment.images)
+                for note in workload_notes.notes(platform.name, each, gateways.endpoints(mesh), environment.images)
             ),
-            *endpoint_notes.notes(platform.name, _endpoints(mesh)),
+            *endpoint_notes.notes_of_mesh(platform.name, gateways.endpoints(mesh)),
             *workloads.notes(carried),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
             *platform.words.notes(environment),
@@ -126,7 +129,7 @@ def _deployment(
         file_systems=tuple(stored.file_systems),
         blocks=tuple(stored.blocks),
         workloads=carried,
-        endpoints=_endpoints(mesh),
+        endpoints=gateways.endpoints(mesh),
         has_group_controller=has_group_controller,
         images=environment.images,
     )
@@ -153,20 +156,6 @@ def checked_name(environments: Environments, name: str) -> str:
     if mistake is not None:
         raise DiagnosticsError([mistake])
     return name
-
-
-def _endpoints(mesh: Mesh) -> tuple[Endpoint, ...]:
-    return tuple(
-        Endpoint(
-            name=name,
-            host=endpoint.host,
-            workload=endpoint.workload,
-            port=endpoint.port,
-            access=endpoint.access or "",
-            cidrs=endpoint.cidrs or (),
-        )
-        for name, endpoint in mesh.endpoints.items()
-    )
 
 
 def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:

@@ -1,6 +1,7 @@
 """Who reaches an endpoint, where that is more than the mesh says or less than it seems. PURE.
 
-Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.plans` for those of a plan.
+Called by `meshctl.resolve` for the notes of `check`, which does not know what is up, and by `meshctl.deploy.plans` for
+those of a plan.
 """
 
 from __future__ import annotations
@@ -14,8 +15,20 @@ from meshctl.platforms import registry
 _OPEN = "nothing in front of it asks for credentials"
 
 
+def notes_of_mesh(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]:
+    """Of endpoints as the mesh has them: without `access`, it depends on what is up."""
+    for endpoint in endpoints:
+        if endpoint.access:
+            yield from notes(provider, (endpoint,))
+        else:
+            yield (
+                f"endpoint/{endpoint.name}: {endpoint.host} is internal where it is new, and stays as it is where it is"
+                " up already, as the mesh does not say who may reach it; write `access: internal` or `access: public`"
+            )
+
+
 def notes(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]:
-    """Of the endpoints of a mesh on the platform `provider`."""
+    """Of the endpoints of a deployment on the platform `provider`, where one without `access` is public."""
     tells_access = registry.platform(provider).load_balancers.tell_access
     for endpoint in endpoints:
         subject = f"endpoint/{endpoint.name}: {endpoint.host}"
@@ -29,11 +42,6 @@ def notes(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]:
 
 
 def _public(endpoint: Endpoint) -> str:
-    if not endpoint.access:
-        return (
-            f"is public, as the mesh does not say who may reach it, and {_OPEN};"
-            " write `access: public` if that is meant, and else `access: internal`"
-        )
     if endpoint.cidrs and EVERYWHERE not in endpoint.cidrs:
         return f"is public for {', '.join(endpoint.cidrs)}, and {_OPEN}"
     return f"is public, and {_OPEN}; `cidrs: [203.0.113.0/24]` would let in this network alone"

@@ -31,11 +31,11 @@ _TOLERANCE: Final = 1e-9  # of a sum of fractions
 def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Workload, ...]:
     """The workloads of the mesh with what the environment says of them."""
     return tuple(
-        _with_overrides(_workload(mesh, name, workload), environment) for name, workload in mesh.workloads.items()
+        with_overrides(_workload(mesh, name, workload), environment) for name, workload in mesh.workloads.items()
     )
 
 
-def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
+def with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
     """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables. A queue for
     all is one for all jobs."""
     entries = environment.overrides_of(workload.name)

@@ -49,7 +49,7 @@ workloads:
     mounts: {{checkpoints: {{path: /ckpt}}}}
     checkpoint: {{storage: checkpoints, signal: SIGTERM, grace: 60s}}
 endpoints:
-  chat: {{host: chat.example.com, workload: chat, port: http}}
+  chat: {{host: chat.example.com, workload: chat, port: http, access: public}}
 """
 ENVIRONMENTS = """\
 apiVersion: meshctl/v1

@@ -39,8 +39,8 @@ workloads:
     command: [sh, -c, "exec rclone serve sftp --user mesh --pass mesh --addr $POD_ADDRESS:2022 /tmp"]
     ports: {ssh: 2022}
 endpoints:
-  embed: {host: embed.example.com, workload: embed, port: grpc}
-  files: {host: files.example.com, workload: files, port: ssh}
+  embed: {host: embed.example.com, workload: embed, port: grpc, access: public}
+  files: {host: files.example.com, workload: files, port: ssh, access: public}
 """
 
 

@@ -45,7 +45,7 @@ workloads:
     health: {path: /health, port: http}
     mounts: {weights: {path: /models, readOnly: true}}
 endpoints:
-  chat: {host: chat.example.com, workload: chat, port: http}
+  chat: {host: chat.example.com, workload: chat, port: http, access: public}
 """
 ENVIRONMENTS = """\
 apiVersion: meshctl/v1

@@ -166,7 +166,7 @@ class Mesh(Project):
 
     checked_or_deployed_name = known
 
-    def deployment(self, environment: str) -> Deployment:
+    def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Deployment:
         return self.file
 
     state_store = None  # no migration is open

@@ -26,6 +26,7 @@ from meshctl.errors import (
     MeshError,
     UsageError,
 )
+from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.project import Project
 from tests.unit.migrate.fake_gateway import deployment
@@ -54,7 +55,7 @@ class Made(Project):
             raise UsageError('no environment named "nowhere"')
         return environment
 
-    def deployment(self, environment: str) -> Any:
+    def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Any:
         if environment in ERRORS and environment != "busy":
             raise ERRORS[environment]
         return deployment(environment)

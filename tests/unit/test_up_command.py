@@ -78,7 +78,7 @@ class Mesh(Project):
 
     checked_or_deployed_name = checked_name
 
-    def deployment(self, environment: str) -> Deployment:
+    def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Deployment:
         return deployment(environment)
 
     def access(self, _: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from meshctl import secret_variables
+from meshctl.deploy.secrets import tls_secrets
 from meshctl.errors import UsageError
 from meshctl.model import texts
 from meshctl.model.deployment import Deployment, Workload
@@ -54,6 +55,8 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
             why="workloads of the mesh need it; meshctl reads values when it uses them, and stores them in no file",
             hint="set the variable, or name another variable or a file under `secrets:` in environments.yaml",
         )
+    for name, gateway in sorted(tls_secrets.names(deployment).items()):
+        tls_secrets.check(name, gateway, values[f"secret.{name}"])
     for name in sorted(registries):
         _check_registry(name, values[f"secret.{name}"])
     for workload in deployment.workloads:

@@ -12,11 +12,12 @@ import threading
 from pathlib import Path
 
 from meshctl.lab import group_controller, token_webhook
-from meshctl.lab.controllers import coreweave, eks, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_whole
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
+GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before
 
 
 async def serve(lab: Lab) -> None:
@@ -28,6 +29,8 @@ async def serve(lab: Lab) -> None:
             if cluster.has_group_controller:
                 run = group_controller.run(lab, cluster, client, lambda: write_whole(has_groups, ""))
                 tasks.create_task(run)
+            if cluster.provider in GIVEN:
+                tasks.create_task(cert_manager.play(lab, client))
 
     task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
     for number in (signal.SIGTERM, signal.SIGINT):

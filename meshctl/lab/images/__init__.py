@@ -67,6 +67,7 @@ KNOWN: tuple[Image, ...] = (
     Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer", commands=_TORCH),
     Image("nvcr.io/nvidia/pytorch:*", commands=_TORCH),
     Image("pytorch/pytorch:*", commands=_TORCH),
+    Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
     Image("rclone/rclone:*", program="rclone"),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),

@@ -50,13 +50,16 @@ _NIM_IMAGE: Final = re.compile(r"^nvcr\.io/nim/(?P<model>[^:@]+)")
 
 @dataclass(frozen=True)
 class Arguments:
-    """`names`: what the model is called in the API. `is_local`: it listens on localhost alone."""
+    """`names`: what the model is called in the API. `is_local`: it listens on localhost alone. `certificate` and `key`:
+    files for HTTPS; "" for HTTP."""
 
     server: Server
     model: str
     names: tuple[str, ...]
     port: int
     is_local: bool
+    certificate: str = ""
+    key: str = ""
 
 
 def read(server: Server, words: Sequence[str], variables: Mapping[str, str], image: str = "") -> Arguments:
@@ -69,7 +72,9 @@ def read(server: Server, words: Sequence[str], variables: Mapping[str, str], ima
     named = given.get("--served-model-name") or _of_variables(server.name_variables, variables).split(",")
     port = _first([given.get("--port")]) or _of_variables(server.port_variables, variables) or str(server.port)
     host = _first([given.get(server.host_option)]) or server.host
-    return Arguments(server, model, tuple(filter(None, named)) or (model,), int(port), host in LOCAL)
+    names = tuple(filter(None, named)) or (model,)
+    certificate, key = _first([given.get("--ssl-certfile")]), _first([given.get("--ssl-keyfile")])
+    return Arguments(server, model, names, int(port), host in LOCAL, certificate, key)
 
 
 def _options(words: Sequence[str]) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import sys
 import tempfile
 import threading
@@ -93,8 +94,17 @@ def _downloaded(url: str, folder: Path) -> str:
     return url
 
 
+def _tls(arguments: Arguments) -> ssl.SSLContext | None:
+    if not arguments.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(arguments.certificate, arguments.key)
+    return context
+
+
 class Server(ThreadingHTTPServer):
-    """State shared by the requests: `loaded` is None until the weights are."""
+    """State shared by the requests: `loaded` is None until the weights are. With a certificate (vLLM's `--ssl-certfile`
+    and `--ssl-keyfile`) it speaks HTTPS."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -102,6 +112,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], arguments: Arguments | None = None) -> None:
         super().__init__(address, Handler)
         self.arguments = arguments or inference_arguments.read(inference_arguments.VLLM, [], {})
+        self.tls = _tls(self.arguments)
         self.loaded: Loaded | None = None
         self.draining = threading.Event()
         self.in_flight = 0  # requests, and connections on which none was answered yet
@@ -123,6 +134,22 @@ class Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         self.count(1)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread, so that a slow handshake keeps nobody waiting."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(Handler.timeout)
+        try:
+            encrypted = self.tls.wrap_socket(request, server_side=True)
+        except OSError:  # a probe that only connects, or a client that goes
+            self.count(-1)
+            return
+        try:
+            super().finish_request(encrypted, client_address)
+        finally:
+            self.shutdown_request(encrypted)  # the caller's socket is an empty shell now
 
     def take_waiting(self) -> None:
         """Serve the connections that the kernel has taken for us, then take no more: a client whose connection is

@@ -396,4 +396,9 @@ def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
             notes.append(f"workload {workload.name} is new: {source.environment} does not have it")
         elif before.image != workload.image:
             notes.append(f"workload {workload.name} gets another image: {before.image} -> {workload.image}")
+    notes += [
+        f"endpoint {endpoint.name} stays public, as in {source.environment}: the mesh does not say who may reach it"
+        for endpoint in target.endpoints
+        if not endpoint.access
+    ]
     return tuple(notes)

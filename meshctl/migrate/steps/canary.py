@@ -16,8 +16,8 @@ _REDIRECTS_END = 400  # a kubelet takes a redirect for health, too
 
 
 def questions(deployment: Deployment, endpoint: Endpoint) -> Iterator[Question]:
-    """The question for its health, then one as a user would ask it. Where health is not asked on the endpoint's own
-    port, nobody knows what is spoken there."""
+    """The question for its health, then one as a user would ask it, for each of its routes. Where health is not asked
+    on the endpoint's own port, nobody knows what is spoken there."""
     health = deployment.workload(endpoint.workload).health
     if health is None or health.port != endpoint.port:
         yield Question("any")
@@ -26,7 +26,8 @@ def questions(deployment: Deployment, endpoint: Endpoint) -> Iterator[Question]:
         yield Question(health.protocol)
         return
     yield Question(health.protocol, health.path, below=_REDIRECTS_END)
-    yield Question(health.protocol)
+    for path in endpoint.paths or ("/",):
+        yield Question(health.protocol, path)
 
 
 def record(deployment: Deployment, endpoint: Endpoint) -> dict[str, str]:

@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
 
+import trustme
+
 from meshctl import secret_variables
 from meshctl.deploy.secrets import secret_values
 from meshctl.deploy.session import Session
 from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
-from meshctl.resolve import report
+from meshctl.model.mesh import Tls
+from meshctl.resolve import gateways, report
 from stacks.edge import DnsRecord
 from tests.unit.fields import effects
 from tests.unit.fields.sample import Read
@@ -71,8 +74,23 @@ def secrets_of_workloads(read: Read) -> object:
         registry = {"auths": {"ghcr.io": {"auth": name}}}
         (read.folder / f"{name}.json").write_text(json.dumps(registry))
     secret_variables.forget()
-    with mock.patch.dict(os.environ, {"HF_TOKEN": "first", "OTHER_TOKEN": "second"}):
+    tokens = {"HF_TOKEN": "first", "OTHER_TOKEN": "second"}
+    with mock.patch.dict(os.environ, {**tokens, "MESHCTL_SECRET_API_CERTIFICATE": _certificate()}):
         return secret_values.collect(_on_aws(read), read.environments)
+
+
+def issuers(read: Read) -> object:
+    """Who makes the certificate of an endpoint with `tls: true`. The sample has none, as AWS has nobody for that."""
+    endpoints = {name: each.model_copy(update={"tls": Tls()}) for name, each in read.mesh.endpoints.items()}
+    mesh = read.mesh.model_copy(update={"endpoints": endpoints})
+    return [gateways.workloads(mesh, environment) for environment in read.environments.environments.values()]
+
+
+@functools.cache
+def _certificate() -> str:
+    made = trustme.CA().issue_cert("api.example.com")
+    text: bytes = made.cert_chain_pems[0].bytes() + made.private_key_pem.bytes()
+    return text.decode()
 
 
 def check_report(read: Read) -> object:
@@ -86,6 +104,9 @@ ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
     "environments.*.<aws>.region": aws_provider,
     "environments.*.<kubernetes>.fabric.kind": check_report,
     "environments.*.<onprem>.fabric.kind": check_report,
+    "environments.*.<coreweave>.certificates.clusterIssuer": issuers,
+    "environments.*.<kubernetes>.certificates.clusterIssuer": issuers,
+    "environments.*.<onprem>.certificates.clusterIssuer": issuers,
     "endpoints.*.host": dns_records,
     "dns.zone": dns_records,
     "dns.ttl": dns_records,

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.controllers import coreweave, eks, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 from meshwire.kubernetes.async_client import AsyncClient
@@ -86,6 +86,10 @@ def play_volumes(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return volumes.play(lab, CLUSTER, client)
 
 
+def play_cert_manager(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return cert_manager.play(lab, client)
+
+
 NODE = {"metadata": {"name": "gpu-0", "labels": {}}, "spec": {}, "status": {}}
 CLASS = {"metadata": {"name": "fast"}, "provisioner": "ebs.csi.aws.com"}
 POOL = {
@@ -94,10 +98,16 @@ POOL = {
 }
 
 
+CERTIFICATE = {
+    "metadata": {"name": "api", "namespace": "m"},
+    "spec": {"secretName": "api", "dnsNames": ["api.example.com"], "issuerRef": {"name": cert_manager.ISSUER}},
+}
+
 CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "onprem": (play_onprem, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
     "coreweave": (play_coreweave, coreweave.POOLS, POOL),
     "eks": (play_eks, "/api/v1/nodes", None),
+    "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),
     "volumes": (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
 }
 

@@ -95,7 +95,7 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
         pools=(pool,),
         object_stores=(store("weights", ephemeral=ephemeral_weights), store("checkpoints")),
         workloads=(chat, pretrain),
-        endpoints=(Endpoint(name="chat", host="chat.example.com", workload="chat", port="http"),),
+        endpoints=(Endpoint(name="chat", host="chat.example.com", workload="chat", port="http", access="public"),),
     )
 
 
@@ -207,7 +207,7 @@ class FakeGateway:
             assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
 
     # Gateway ---------------------------------------------------------------------------------------------------------
-    def deployment(self, environment: str) -> Deployment:
+    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
         return self.declared[environment]
 
     def deployed(self, environment: str) -> Deployment | None:

@@ -22,6 +22,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "AwsNetwork": "cidr subnets",
     "Before": "args command env image",
     "Block": "ephemeral name price size_gib storage_class",
+    "Certificate": "host issuer",
     "Checkpoint": "grace_s signal storage",
     "Cluster": "context kubeconfig name public_access_cidrs version version_asked",
     "Cost": "source subject usd what",

@@ -105,12 +105,18 @@ def test_every_public_endpoint_is_noted_in_check_and_plan() -> None:
     assert [text.partition(": ")[0] for text in texts] == [
         f"endpoint/{n}" for n in ("silent", "outside", "some", "all")
     ]
-    assert "write `access: public` if that is meant, and else `access: internal`" in texts[0]
-    assert "silent.example.com is public" in texts[0]
+    assert "silent.example.com is public, and nothing in front of it asks for credentials" in texts[0]
     assert "`cidrs: [203.0.113.0/24]`" in texts[1]
     assert "public for 198.51.100.0/24, 203.0.113.7/32, and nothing in front of it asks for credentials" in texts[2]
     assert "`cidrs: " in texts[3]
     assert set(texts) <= set(plans.plan_of_preview(made, [], made, ()).notes)
+
+
+def test_check_says_that_an_endpoint_without_access_depends_on_what_is_up() -> None:
+    made = with_endpoints(silent={}, outside=PUBLIC)
+    silent, outside = endpoint_notes.notes_of_mesh(made.provider, made.endpoints)
+    assert "silent.example.com is internal where it is new, and stays as it is where it is up already" in silent
+    assert outside == notes(made)[1]
 
 
 def test_where_the_cluster_decides_who_reaches_an_address_internal_says_so() -> None:
@@ -128,6 +134,13 @@ def test_a_plan_says_what_a_change_of_access_does() -> None:
     (text,) = endpoint_access.notes(with_endpoints(chat=INTERNAL), with_endpoints(chat=PUBLIC))
     assert "becomes public" in text
     assert "and the internal one is removed" in text
+
+
+def test_a_plan_says_that_an_endpoint_leads_to_another_workload_with_another_address() -> None:
+    before, after = with_endpoints(chat={}), with_endpoints(chat={"workload": "chat-gateway"})
+    (text,) = endpoint_access.notes(before, after)
+    assert text.startswith("endpoint/chat: leads to chat-gateway and no longer to chat: it gets another load balancer")
+    assert endpoint_access.addresses_after(before, after, {"chat": "192.0.2.1"}) == {"chat": "known after up"}
 
 
 def test_the_address_of_an_endpoint_whose_access_changes_is_not_known_before_the_end() -> None:
@@ -207,6 +220,8 @@ def test_two_public_endpoints_of_a_workload_have_the_same_networks(tmp_path: Pat
     assert 'endpoint "chat" of this workload has other `cidrs`' in message
     assert refused(tmp_path, public, "access: public, cidrs: [198.51.100.0/24, 203.0.113.0/24]") == []
     assert refused(tmp_path, public, "access: internal") == []
+    (message,) = refused(tmp_path, public, "")
+    assert message.endswith("write the same `cidrs` into both, or `access: internal`")
 
 
 def test_a_workload_may_not_be_called_as_an_internal_load_balancer(tmp_path: Path) -> None:

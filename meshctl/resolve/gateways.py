@@ -1,0 +1,148 @@
+"""The gateways of endpoints with `routes` or `tls`, as workloads, and the endpoints that lead to them. PURE.
+
+Called by `meshctl.resolve`. A gateway is a workload like those of the mesh: what is true of them (security, roll-outs,
+disruption budget, secrets, `status`, `restart`, `migrate`) is true of it. See ADR 0040.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from meshctl.model import gateways as gateway_words
+from meshctl.model import mesh as mesh_model
+from meshctl.model import served_apis
+from meshctl.model.deployment import Certificate, Endpoint, Gap, Health, Workload
+from meshctl.model.environment import PlatformEnvironment
+from meshctl.model.observed import Facts
+from meshctl.resolve import nginx
+from meshctl.resolve.workloads import with_overrides
+
+_CONFIG: Final = "/etc/meshctl-gateway/nginx.conf"
+_REPLICAS: Final = 2
+_CPU: Final = 0.25
+_MEMORY_GIB: Final = 0.25
+_STARTUP_S: Final = 300
+_HTTP: Final = ("http", 8080, 80)  # the port's name, the pods' port, the load balancer's
+_HTTPS: Final = ("https", 8443, 443)
+
+
+def endpoints(mesh: mesh_model.Mesh) -> tuple[Endpoint, ...]:
+    """Every endpoint of the mesh; one with a gateway leads to that."""
+    return tuple(_endpoint(name, endpoint) for name, endpoint in mesh.endpoints.items())
+
+
+def _endpoint(name: str, endpoint: mesh_model.Endpoint) -> Endpoint:
+    made = Endpoint(
+        name=name,
+        host=endpoint.host,
+        workload=endpoint.workload or "",
+        port=endpoint.port or "",
+        access=endpoint.access or "",
+        cidrs=endpoint.cidrs or (),
+    )
+    if not _needs_gateway(endpoint):
+        return made
+    port, _, listens = _port(endpoint)
+    changes = {"workload": gateway_words.name_of(name), "port": port, "listens": listens}
+    return made.model_copy(update={**changes, "paths": tuple(_routes(endpoint))})
+
+
+def workloads(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Workload, ...]:
+    """The gateways. They come after the workloads that they lead to."""
+    return tuple(
+        with_overrides(_gateway(mesh, name, endpoint, environment.certificate_issuer or ""), environment)
+        for name, endpoint in mesh.endpoints.items()
+        if _needs_gateway(endpoint)
+    )
+
+
+def gaps(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None) -> Iterator[Gap]:
+    """Certificates that nobody here makes."""
+    for name, endpoint in mesh.endpoints.items():
+        best = _why_no_certificate(environment, facts) if _is_issued(endpoint) else ""
+        if best:
+            yield Gap(
+                subject=f"endpoint/{name}",
+                wanted=f"a certificate for {endpoint.host}, made by the platform",
+                best=best,
+                hint=_hint(name, environment),
+            )
+
+
+def _why_no_certificate(environment: PlatformEnvironment, facts: Facts | None) -> str:
+    issuer = environment.certificate_issuer
+    if issuer is None:
+        return f"on {environment.provider} certificates are not made in this version"
+    if not issuer:
+        return "environments.yaml names nobody who makes certificates"
+    if facts is not None and served_apis.CERTIFICATE not in facts.served_apis:
+        return "the cluster does not serve cert-manager.io/v1"
+    return ""
+
+
+def _hint(name: str, environment: PlatformEnvironment) -> str:
+    own = f"`tls: {{secret: NAME}}` in endpoints.{name}, with a certificate and its key as the value of that secret"
+    if environment.certificate_issuer is None:
+        return f"write {own}; or end TLS in the workload"
+    return (
+        "install cert-manager (https://cert-manager.io) with a ClusterIssuer that answers by DNS, and name that in"
+        f" environments.yaml: `certificates: {{clusterIssuer: letsencrypt}}`; or write {own}"
+    )
+
+
+def _is_issued(endpoint: mesh_model.Endpoint) -> bool:
+    return endpoint.tls is not None and endpoint.tls.secret is None
+
+
+def _needs_gateway(endpoint: mesh_model.Endpoint) -> bool:
+    return endpoint.routes is not None or endpoint.tls is not None
+
+
+def _protocol(endpoint: mesh_model.Endpoint) -> Literal["http", "https"]:
+    return "http" if endpoint.tls is None else "https"
+
+
+def _port(endpoint: mesh_model.Endpoint) -> tuple[str, int, int]:
+    return _HTTP if endpoint.tls is None else _HTTPS
+
+
+def _routes(endpoint: mesh_model.Endpoint) -> dict[str, str]:
+    """The routes, the one of all other requests first."""
+    routes = endpoint.routes or {"/": f"{endpoint.workload}/{endpoint.port}"}
+    return dict(sorted(routes.items(), key=lambda route: (len(route[0]), route[0])))
+
+
+def _gateway(mesh: mesh_model.Mesh, name: str, endpoint: mesh_model.Endpoint, issuer: str) -> Workload:
+    routes = _routes(endpoint)
+    targets = [gateway_words.split(target) for target in routes.values()]
+    port, number, _ = _port(endpoint)
+    secret = endpoint.tls.secret if endpoint.tls is not None else None
+    urls = {path: _url(mesh, target) for path, target in routes.items()}
+    settings = nginx.Settings(number, urls, "fixed" if secret else "renewed" if endpoint.tls is not None else "")
+    return Workload(
+        name=gateway_words.name_of(name),
+        kind="service",
+        pool=mesh.workloads[targets[0][0]].pool,  # beside what it leads to: there is always a node
+        replicas=_REPLICAS,
+        image=nginx.IMAGE,
+        command=("nginx",),
+        args=("-c", _CONFIG, "-g", "daemon off;"),
+        files={_CONFIG: nginx.config(settings)},
+        secret_files={nginx.CERTIFICATE: secret} if secret else {},
+        certificate=Certificate(host=endpoint.host, issuer=issuer) if _is_issued(endpoint) else None,
+        cpu=_CPU,
+        memory_gib=_MEMORY_GIB,
+        ports={port: number},
+        health=Health(path=nginx.HEALTH_PATH, port=port, protocol=_protocol(endpoint), startup_s=_STARTUP_S),
+        forwards_to=tuple(dict.fromkeys(workload for workload, _ in targets)),
+    )
+
+
+def _url(mesh: mesh_model.Mesh, target: str) -> str:
+    """Where the workload's Service answers. Its protocol is known where its health is asked for on that port."""
+    name, port = gateway_words.split(target)
+    workload = mesh.workloads[name]
+    health = workload.health
+    is_https = health is not None and health.port == port and health.protocol == "https"
+    return f"{'https' if is_https else 'http'}://{name}:{workload.ports[port]}"

@@ -1,0 +1,242 @@
+"""Endpoints with `routes` and `tls`: the gateway that carries them, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl import render
+from meshctl.catalog import load_catalog
+from meshctl.errors import DiagnosticsError
+from meshctl.lab.images import gateway as lab_gateway
+from meshctl.load import load
+from meshctl.migrate.steps import canary
+from meshctl.model.deployment import Deployment, Endpoint, Resolution
+from meshctl.model.observed import Facts
+from meshctl.model.served_apis import CERTIFICATE
+from meshctl.resolve import nginx, resolve
+
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: m
+pools: {web: {nodes: 2, cpu: {cores: 4}}}
+workloads:
+  chat:
+    kind: service
+    pool: web
+    image: "a/b:1"
+    ports: {http: 8000, grpc: 50051}
+    health: {port: grpc, protocol: grpc}
+  embed:
+    kind: inference
+    pool: web
+    image: "a/b:1"
+    ports: {https: 8443}
+    health: {port: https, path: /up, protocol: https}
+  train: {kind: batch, pool: web, image: "a/b:1", ports: {http: 8000}}
+  %s: {kind: service, pool: web, image: "a/b:1"}
+endpoints:
+  api: {host: api.example.com, access: public, %s}
+"""
+FILE = """\
+apiVersion: meshctl/v1
+kind: Environments
+dns: {provider: route53, zone: example.com}
+environments:
+  cw: {provider: coreweave, region: US-EAST-04A, objectStorage: {profile: cw}}
+  issuing:
+    provider: onprem
+    kubernetes: {context: dc1}
+    certificates: {clusterIssuer: letsencrypt}
+  aws: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
+"""
+ROUTES = "routes: {/v1/embeddings: embed/https, /: chat/http}"
+SEALED = f"{ROUTES}, tls: {{secret: api-certificate}}"
+
+
+def resolution(
+    folder: Path, endpoint: str, environment: str = "cw", *, other: str = "other", facts: Facts | None = None
+) -> Resolution:
+    (folder / "mesh.yaml").write_text(MESH % (other, endpoint))
+    (folder / "environments.yaml").write_text(FILE)
+    mesh, environments = load(folder / "mesh.yaml", folder / "environments.yaml")
+    return resolve(mesh, environments, environment, load_catalog(), facts)
+
+
+def deployment(folder: Path, endpoint: str, environment: str = "cw") -> Deployment:
+    made = resolution(folder, endpoint, environment).deployment
+    assert made is not None
+    return made
+
+
+def refused(folder: Path, endpoint: str, other: str = "other") -> list[str]:
+    try:
+        resolution(folder, endpoint, other=other)
+    except DiagnosticsError as error:
+        return [problem.message for problem in error.diagnostics]
+    return []
+
+
+def manifests(made: Deployment) -> dict[str, Any]:
+    return {item.name: item for item in render.platform_objects(made)}
+
+
+def rules(made: Deployment) -> lab_gateway.Rules:
+    (text,) = made.workload("api-gateway").files.values()
+    return lab_gateway.rules(lab_gateway.parse(text))
+
+
+def backend(made: Deployment, path: str) -> str:
+    location = rules(made).location(path)
+    return location.value("proxy_pass") if location is not None else ""
+
+
+@pytest.mark.parametrize("environment", ["cw", "aws"])
+def test_a_gateway_is_two_pods_behind_the_endpoints_load_balancer(tmp_path: Path, environment: str) -> None:
+    objects = manifests(deployment(tmp_path, SEALED, environment))
+    pods = objects["workload/api-gateway:deployment"]
+    assert pods.manifest["spec"]["replicas"] == 2
+    security = pods.manifest["spec"]["template"]["spec"]
+    assert security["securityContext"]["runAsNonRoot"] is True
+    assert security["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert security["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+    assert "workload/api-gateway:disruption-budget" in objects
+    (port,) = objects["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (443, "https")
+    assert {"workload/chat:service", "workload/embed:service"} <= set(pods.depends_on)
+    assert "workload/chat:load-balancer" not in objects
+
+
+def test_without_tls_it_listens_for_http(tmp_path: Path) -> None:
+    made = deployment(tmp_path, ROUTES)
+    (port,) = manifests(made)["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
+    assert port["port"] == 80
+    assert rules(made).certificate == ""
+
+
+def test_the_longest_route_has_the_request_and_whole_parts_of_a_path_count(tmp_path: Path) -> None:
+    made = deployment(tmp_path, SEALED)
+    wanted = {
+        "/": "http://chat:8000",
+        "/v1/chat/completions": "http://chat:8000",
+        "/v1/embeddings": "https://embed:8443",
+        "/v1/embeddings/all": "https://embed:8443",
+        "/v1/embeddingsx": "http://chat:8000",
+        nginx.HEALTH_PATH: "",
+    }
+    assert {path: backend(made, path) for path in wanted} == wanted
+    assert rules(made).certificate == rules(made).key == nginx.CERTIFICATE
+
+
+def test_without_a_route_for_the_rest_it_is_not_found(tmp_path: Path) -> None:
+    assert rules(deployment(tmp_path, "routes: {/v1: chat/http}")).location("/v2") is None
+
+
+def test_answers_pass_unbuffered_and_may_take_long(tmp_path: Path) -> None:
+    (text,) = deployment(tmp_path, SEALED).workload("api-gateway").files.values()
+    for line in ("proxy_buffering off;", "proxy_request_buffering off;", "proxy_read_timeout 3600s;"):
+        assert line in text
+
+
+def test_tls_for_one_port_is_a_gateway_with_one_route(tmp_path: Path) -> None:
+    made = deployment(tmp_path, "workload: chat, port: http, tls: {secret: api-certificate}")
+    assert backend(made, "/anything") == "http://chat:8000"
+
+
+def test_the_canary_asks_each_route(tmp_path: Path) -> None:
+    made = deployment(tmp_path, SEALED)
+    (endpoint,) = made.endpoints
+    asked = [(question.protocol, question.path) for question in canary.questions(made, endpoint)]
+    assert asked == [("https", nginx.HEALTH_PATH), ("https", "/"), ("https", "/v1/embeddings")]
+    assert made.listening_port(endpoint) == 443
+
+
+def test_an_endpoint_without_a_gateway_is_what_it_was(tmp_path: Path) -> None:
+    made = deployment(tmp_path, "workload: chat, port: http")
+    expected = Endpoint(name="api", host="api.example.com", workload="chat", port="http", access="public")
+    assert made.endpoints == (expected,)
+    assert made.listening_port(expected) == 8000
+    assert {workload.name for workload in made.workloads} == {"chat", "embed", "train", "other"}
+
+
+def test_a_certificate_of_the_platform_is_a_gap_where_nobody_makes_it(tmp_path: Path) -> None:
+    for environment, facts, best, hint in (
+        (
+            "aws",
+            None,
+            "on aws certificates are not made in this version",
+            "write `tls: {secret: NAME}` in",
+        ),
+        ("cw", None, "environments.yaml names nobody", "`certificates: {clusterIssuer: letsencrypt}`"),
+        ("issuing", Facts(), "does not serve cert-manager.io/v1", "install cert-manager"),
+    ):
+        gaps = resolution(tmp_path, f"{ROUTES}, tls: true", environment, facts=facts).gaps
+        (gap,) = (gap for gap in gaps if gap.subject == "endpoint/api")
+        assert best in gap.best
+        assert hint in gap.hint
+
+
+def test_where_the_cluster_serves_certificates_there_is_no_gap(tmp_path: Path) -> None:
+    facts = Facts(served_apis=(CERTIFICATE,))
+    gaps = resolution(tmp_path, f"{ROUTES}, tls: true", "issuing", facts=facts).gaps
+    assert "endpoint/api" not in {gap.subject for gap in gaps}
+
+
+def test_a_certificate_of_the_platform_is_waited_for_and_read_anew_for_each_connection(tmp_path: Path) -> None:
+    made = resolution(tmp_path, f"{ROUTES}, tls: true", "issuing").deployment
+    assert made is not None
+    objects = manifests(made)
+    certificate = objects["workload/api-gateway:certificate"]
+    assert certificate.wait
+    assert certificate.manifest["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"
+    assert certificate.manifest["spec"]["dnsNames"] == ["api.example.com"]
+    assert certificate.manifest["spec"]["issuerRef"]["name"] == "letsencrypt"
+    pods = objects["workload/api-gateway:deployment"]
+    assert "workload/api-gateway:certificate" in pods.depends_on
+    spec = pods.manifest["spec"]["template"]["spec"]
+    assert spec["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+    (volume,) = (volume for volume in spec["volumes"] if "secret" in volume)
+    assert volume["secret"]["secretName"] == certificate.manifest["spec"]["secretName"]
+    (mount,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == volume["name"])
+    assert "subPath" not in mount
+    assert rules(made).certificate == f"{mount['mountPath']}/tls.crt"
+    assert rules(made).key == f"{mount['mountPath']}/tls.key"
+    (text,) = made.workload("api-gateway").files.values()
+    assert "ssl_certificate $certificate;" in text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("port: http", 'the required key "workload" is missing; or write `routes: {/: NAME/PORT}`'),
+        ("routes: {/: chat/http}, workload: chat", "either `routes`, or `workload` and `port`"),
+        ("routes: {}", "no routes: write {/: NAME/PORT}"),
+        ("routes: {/: chta/http}", 'no workload named "chta"; did you mean "chat"?'),
+        ("routes: {/: chat/htp}", 'no port named "htp"; did you mean "http"?'),
+        ("routes: {/: chat}", "write it like chat/http"),
+        ("routes: {/a: chat/http, /a/: embed/https}", "/a has the same requests"),
+        ("routes: {v1: chat/http}", 'does not begin with "/"'),
+        ("routes: {/a b: chat/http}", "is not the beginning of a path"),
+        ("routes: {/a/../b: chat/http}", "is not the beginning of a path"),
+        ("routes: {'/a;': chat/http}", "is not the beginning of a path"),
+        ("routes: {/.meshctl/x: chat/http}", "is where the gateway itself answers"),
+        ("routes: {/: train/http}", "is a batch job, which answers no requests"),
+        ("routes: {/: chat/grpc}", "speaks gRPC on its port grpc, which a gateway does not carry in this version"),
+        ("workload: chat, port: grpc, tls: {secret: c}", "speaks gRPC on its port grpc"),
+        ("workload: chat, port: http, tls: false", "without TLS leave this key out"),
+        ("workload: chat, port: http, tls: {}", "write {secret: NAME}, or true"),
+        ("workload: chat, port: http, tls: certificate", "write {secret: NAME}, or true"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_one_line(tmp_path: Path, endpoint: str, message: str) -> None:
+    messages = refused(tmp_path, endpoint)
+    assert len(messages) == 1, messages
+    assert message in messages[0]
+
+
+def test_a_workload_may_not_have_the_gateways_name(tmp_path: Path) -> None:
+    (message,) = refused(tmp_path, ROUTES, other="api-gateway")
+    assert 'would be called "api-gateway"' in message
