@@ -1,9 +1,9 @@
 """Each mesh of examples/real comes up in the lab, on every environment that carries it, and goes without a trace.
 
-The site `dc1` of the lab has H100 nodes only: the nodes of other models are made here, as a site would have them. Most
-images are simulated. Those of inference servers, which the lab runs for real, serve where they can: a mesh whose
-command is a script of the image, or whose weights nobody has put there, gets another name for it by `images` of
-environments.yaml.
+The site `dc1` of the lab has H100 nodes only: the nodes of other models are made here, as a site would have them. Images
+that the lab runs for real serve where they can. A mesh whose command is a script of the image, whose weights nobody has
+put there, or that downloads what it needs, gets another name for its image by `images` of environments.yaml, so that it
+is simulated as all others are.
 
 It runs in `nox -s faults`, as it takes an hour.
 """
