@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, existing_claims, existing_file_systems, other_pods
+from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.session import Session
@@ -19,7 +19,7 @@ from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
-from meshctl.model.environment import Environments
+from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.objects import object_access
@@ -75,13 +75,18 @@ class Project:
         platform = registry.platform(declared.provider)
         nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
-        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
+        facts = self._facts(access, declared) if access is not None else None
         facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
         remarks = facts.notes if facts is not None else ()
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = remarks
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
+        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
+        queues = {override.queue for override in declared.workloads.values() if override.queue}
+        return kueue.with_queues(facts, access, self.mesh.name, queues)
 
     def _with_existing_claims(self, environment: str, facts: Facts | None) -> Facts | None:
         """The facts with the claims that the environment adopts; the cluster is asked only where it adopts some."""

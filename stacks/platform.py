@@ -43,6 +43,11 @@ class KubernetesObject(pulumi.CustomResource):
         status: pulumi.Output[Any] = self.__dict__["status"]
         return status
 
+    @property
+    def uid(self) -> pulumi.Output[str]:
+        metadata: pulumi.Output[Any] = self.__dict__["metadata"]
+        return metadata.apply(lambda values: str((values or {}).get("uid") or ""))
+
     def translate_input_property(self, prop: str) -> str:
         return prop
 
@@ -71,7 +76,7 @@ def declare(
     """
     objects = [_left_alone(item, staying or {}) for item in render.platform_objects(deployment)]
     late = {**late, ENDPOINT: _endpoint(deployment, late)}
-    missing = [name for name in render.late_names(objects) if name not in late]
+    missing = [name for name in render.late_names(objects) if name not in late and not render.whose_uid(name)]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
     of_workloads = {f"workload/{each.name}": (pools or {}).get(each.pool, ()) for each in deployment.workloads}
@@ -144,8 +149,15 @@ def _declare(
             retain_on_delete=True if item.retain else None,
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
-        declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)
+        inputs = _inputs(item, {**late, **_uids(item, declared)})
+        declared[item.name] = KubernetesObject.declare(token(item), item.name, inputs, opts)
     return declared
+
+
+def _uids(item: PlatformObject, declared: Mapping[str, KubernetesObject]) -> dict[str, pulumi.Output[str]]:
+    """The UIDs of other objects that an object names: with a new one of them, it is made anew."""
+    names = render.late_names([item])
+    return {name: declared[owner].uid for name in names if (owner := render.whose_uid(name))}
 
 
 def _rolled_before(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from meshctl.changes import group_words, leader_worker_sets, probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import pod_files, pod_groups, pod_networks
+from meshctl.model import job_order, pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -76,6 +76,8 @@ _TERMS = {
     (RECORD_SET, "ResourceRecords[0].Value"): "address",
     (BUCKET, "ForceDestroy"): EPHEMERAL,
     ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
+    ("kubernetes:batch/v1:Job", f'metadata.annotations["{job_order.ANNOTATION}"]'): "after",
+    ("kubernetes:batch/v1:Job", f'metadata.labels["{job_order.QUEUE_LABEL}"]'): "queue",
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",

@@ -160,7 +160,7 @@ def _outside_change(subject: str, steps: list[Step]) -> Change:
 
 def _name_of_gone(step: Step) -> str:
     name = resource_name(step.urn)
-    runs = step.type == "kubernetes:batch/v1:Job" and not value_at(step.new, "spec.suspend")
+    runs = jobs.is_work(step) and not value_at(step.new, "spec.suspend")
     return f"{name.partition(':')[2] or name}{', which runs again' if runs else ''}"
 
 
@@ -173,7 +173,7 @@ def _order(subject: str) -> tuple[int, str]:
 
 
 def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) -> Change:
-    changed = [field for step in steps if step.action in ("update", "replace") for field in fields(step)]
+    changed = [field for step in steps if _is_told(step) for field in fields(step)]
     paths = {field.path for field in declared}
     shown = _once([*declared, *(field for field in changed if field.path not in paths)])
     actions = {step.action for step in steps if step.action} or {"update"}
@@ -182,6 +182,11 @@ def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) 
         action = "update"  # parts come and go, the subject itself stays
     resources = tuple(ResourceChange(step.urn, step.type, step.action or "same") for step in steps)
     return Change(subject, action, _summary(steps, shown), tuple(shown), resources)
+
+
+def _is_told(step: Step) -> bool:
+    """Whether its fields are shown: those of a job's release follow from the job."""
+    return step.action in ("update", "replace") and not jobs.is_release(step)
 
 
 def _once(changes: list[FieldChange]) -> list[FieldChange]:

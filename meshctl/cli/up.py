@@ -13,6 +13,8 @@ from meshctl.cli.context import Context
 from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from meshctl.changes import Plan
     from meshctl.model.deployment import Deployment
     from meshctl.project import Project
@@ -104,8 +106,10 @@ def up(
         result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if result.failed_jobs is not None and context.output == "json":
         raise result.failed_jobs  # JSON output is a single document: the error
-    _show(context, result.plan, result.addresses)
+    _show(context, result.plan, result.addresses, result.waiting_jobs)
     if context.output != "json":
+        for name, waits_for in result.waiting_jobs.items():
+            context.print(f"  {name}: {waits_for}\n")
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
     if result.failed_jobs is not None:
@@ -181,11 +185,12 @@ def seconds_of(text: str) -> int:
         raise UsageError(f"--timeout {text}: {error}", hint="write it as in --timeout 20m") from error
 
 
-def _show(context: Context, plan: Plan, addresses: dict[str, str]) -> None:
+def _show(context: Context, plan: Plan, addresses: dict[str, str], waiting: Mapping[str, str] | None = None) -> None:
     from meshctl.changes import done_text
 
     if context.output == "json":
-        context.print_json({**plan.document(), "endpoints": addresses})
+        waiting_jobs = {"waiting": dict(waiting)} if waiting else {}
+        context.print_json({**plan.document(), "endpoints": addresses, **waiting_jobs})
     else:
         context.print(done_text(plan))
 

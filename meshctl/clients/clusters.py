@@ -6,6 +6,7 @@ Called by `session` and by the CLI. Only reads; what changes a cluster is declar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from meshctl.clients import accelerators, health_events, scheduling
@@ -180,7 +181,8 @@ def pod_state(pod: objects.Pod) -> PodState:
     conditions = {condition.get("type"): condition for condition in status.get("conditions") or []}
     reason = next(filter(None, map(_container_reason, containers)), "")
     scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
+    waits = scheduled.get("status") == "False"
+    if waits:
         reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
     labels = metadata.get("labels") or {}
     group, rank = pod_groups.place_of(labels)
@@ -194,10 +196,17 @@ def pod_state(pod: objects.Pod) -> PodState:
         reason=reason,
         stopping=bool(metadata.get("deletionTimestamp") and spec.get("nodeName")),
         grace_s=spec.get("terminationGracePeriodSeconds") or 0,
+        short_of=scheduling.lacking(scheduled.get("message") or "") if waits else (),
+        killed_at=_seconds(metadata.get("deletionTimestamp") or ""),
         uid=metadata.get("uid", ""),
         group=group,
         rank=rank,
     )
+
+
+def _seconds(timestamp: str) -> float:
+    """Since 1970; 0 for no time."""
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0
 
 
 def container_statuses(pod: objects.Pod) -> list[objects.ContainerStatus]:

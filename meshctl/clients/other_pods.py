@@ -48,15 +48,16 @@ def _by_node(pods: Iterable[Pod], namespace: str) -> dict[str, Requests]:
     totals: dict[str, _Amounts] = {}
     numbers: Counter[str] = Counter()
     for pod in pods:
-        if _takes_a_place(pod) and not _is_of_mesh(pod, namespace):
+        if takes_a_place(pod) and not _is_of_mesh(pod, namespace):
             spec = pod.get("spec", {})
             node = spec.get("nodeName", "")
-            totals[node] = totals.get(node, Counter()) + _requests(spec)
+            totals[node] = totals.get(node, Counter()) + requests(spec)
             numbers[node] += 1
     return {node: _as_requests(total, numbers[node]) for node, total in totals.items()}
 
 
-def _takes_a_place(pod: Pod) -> bool:
+def takes_a_place(pod: Pod) -> bool:
+    """Whether the scheduler counts it on a node."""
     has_ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
     is_on_a_node = bool(pod.get("spec", {}).get("nodeName"))
     return is_on_a_node and not has_ended and not pod.get("metadata", {}).get("deletionTimestamp")
@@ -68,8 +69,9 @@ def _is_of_mesh(pod: Pod, namespace: str) -> bool:
     return metadata.get("namespace") == namespace and labels.get("app.kubernetes.io/managed-by") == "meshctl"
 
 
-def _requests(spec: PodSpec) -> _Amounts:
-    """What the scheduler counts for a pod: its containers and sidecars, or the largest of what runs before them.
+def requests(spec: PodSpec) -> _Amounts:
+    """What the scheduler counts for a pod, in thousandths: its containers and sidecars, or the largest of what runs
+    before them.
 
     Source: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
     """

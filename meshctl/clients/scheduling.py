@@ -32,7 +32,7 @@ _HELPLESS: Final = "Preemption is not helpful"
 
 _MORE_ROOM: Final = (
     "what runs there takes the rest: raise the pool's `nodes`, lower `replicas`, or end what holds it"
-    " (`kubectl get pods -A -o wide`)"
+    " (`meshctl status` names it)"
 )
 _LARGER: Final = (
     "the nodes have less even when they are empty: lower the workload's `resources`, or ask for larger nodes in its"
@@ -54,6 +54,13 @@ def _words(match: re.Match[str]) -> str:
     parts = _parts(match)
     listed = ", ".join(_node_words(number, reason, match["preemption"] or "") for number, reason in parts)
     return f"no node takes it: {listed}" if parts else match[0]
+
+
+def lacking(text: str) -> tuple[str, ...]:
+    """The resources of which nodes have too little, each once."""
+    match = _MESSAGE.search(text)
+    shortages = [_LACKING.match(reason) for _, reason in (_parts(match) if match else [])]
+    return tuple(dict.fromkeys(each[1] for each in shortages if each))
 
 
 def hint(text: str) -> str:

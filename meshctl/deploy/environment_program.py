@@ -12,7 +12,7 @@ import pulumi
 
 from meshctl import render
 from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
-from meshctl.deploy.jobs import finished_jobs
+from meshctl.deploy.jobs import finished_jobs, held_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.model.deployment import Deployment
@@ -33,12 +33,12 @@ def declare_environment(
 ) -> None:
     """Declare all resources of `deployment`. The arguments are as for `Session._environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
-    deferred |= kept_values
     deferred |= {render.up_name(resource.name): True for resource in state.resources}
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
     declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
     declared = finished_jobs.with_finished_marks(declared, state) if keep_marks else declared
+    deferred |= held_jobs.values_that_stay(kept_values, declared, state, unchanged_jobs)
     uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster
     declare = registry.platform(deployment.provider).declare
     declare(declared, deferred, ready_timeout_s, staying=unchanged_jobs.paths, cluster_uid=uid)

@@ -37,7 +37,7 @@ from meshctl.deploy.guards import (
     running_pods,
     volume_sizes,
 )
-from meshctl.deploy.jobs import finished_jobs, gone_jobs, job_reruns, job_states
+from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.preview import PreviewReads
 from meshctl.deploy.secrets import secret_revisions, secret_values
@@ -63,13 +63,15 @@ from stacks.edge import DnsRecord
 class UpResult:
     """What an `up` did: the addresses by endpoint, all outputs, and the changes as a plan.
 
-    `failed_jobs` is the error with which the command is to end although everything was deployed.
+    `failed_jobs` is the error with which the command is to end although everything was deployed. `waiting_jobs` are up
+    and have not started: what each of them waits for, by workload.
     """
 
     addresses: dict[str, str]
     outputs: StackOutputs
     plan: Plan
     failed_jobs: JobsFailedError | None = None
+    waiting_jobs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -284,8 +286,10 @@ class Session:
         if set_names:
             wanted = records.after_up(deployment, current, outputs.addresses, self.environments.dns)
             self.dns_records.write(wanted, current)
-        failed_jobs = job_states.failure_after_up(deployment, outputs, self.on_progress)
-        return UpResult(outputs.addresses, outputs, plan, failed_jobs)
+        jobs = job_states.jobs_after_up(deployment, outputs, self.on_progress)
+        failed_jobs = job_states.failed_jobs_error(deployment, jobs)
+        waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
+        return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
 
     def _outputs_and_dns_records(
         self, run: StackRun, *, with_records: bool
@@ -297,10 +301,12 @@ class Session:
             return outputs, current.result() if current else {}
 
     def _unchanged_jobs(self, deployment: Deployment, state: StackState) -> UnchangedJobs:
-        """The finished jobs that a run must not run again. The cluster is asked only where its answer matters."""
-        return finished_jobs.unchanged_jobs(
+        """The jobs that a run must leave unchanged, wholly or in part. The cluster is asked only where its answer
+        matters."""
+        unchanged = finished_jobs.unchanged_jobs(
             deployment, state, lambda: job_states.jobs_of_deployment(deployment, state.outputs)
         )
+        return held_jobs.with_queues_of_jobs(unchanged, deployment, state)
 
     def rerun_job(self, deployment: Deployment, workload: str) -> None:
         """Run a job again: delete its Job, wait for its pods to end, and create it anew with the current values of the

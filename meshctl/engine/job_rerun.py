@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class JobRerun:
-    """The URNs of the Job, which is replaced, and of the Secrets, which get their current values."""
+    """The URNs of the Job, which is replaced, of the Secrets, which get their current values, and of the Job that
+    starts it after others, which is made anew for it."""
 
     job: str
     secrets: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()

@@ -141,7 +141,7 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[*rerun.secrets, rerun.job],
+                    target=[*rerun.secrets, rerun.job, *rerun.releases],
                     replace=[rerun.job],
                 )
 

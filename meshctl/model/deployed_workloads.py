@@ -84,6 +84,8 @@ class Workload(Value):
     annotations: dict[str, str] = added_later({})
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
+    after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
+    queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name

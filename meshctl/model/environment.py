@@ -102,18 +102,27 @@ def _label_value(text: str) -> str:
     return text
 
 
+def _queue(text: str) -> str:
+    # As Kubernetes checks the name of a LocalQueue, and Kueue that of the label which names it
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise ValueError(f'"{text}" is not the name of a LocalQueue of Kueue: lower-case letters, digits and "-"')
+    return text
+
+
 _OWN_PREFIXES = ("meshctl.dev", "app.kubernetes.io", "batch.kubernetes.io", "pulumi.com")
 _LabelKey = Annotated[str, AfterValidator(_label_key)]
 _Annotations = Annotated[dict[_LabelKey, Argument], AfterValidator(pod_networks.checked)]
 
 
 class WorkloadOverrides(Section):
-    """What holds for one workload in one environment only. `pod` is merged into the spec of its pods."""
+    """What holds for one workload in one environment only. `pod` is merged into the spec of its pods. `queue`: of
+    Kueue, for jobs."""
 
     labels: dict[_LabelKey, Annotated[str, AfterValidator(_label_value)]] = Field(default_factory=dict)
     annotations: _Annotations = Field(default_factory=dict)
     env: dict[EnvName, Argument] = Field(default_factory=dict)
     pod: Annotated[dict[str, Any], AfterValidator(pod_overrides.checked)] = Field(default_factory=dict)
+    queue: Annotated[str, AfterValidator(_queue)] | None = None
 
 
 class FabricOptions(FabricSettings):

@@ -42,7 +42,10 @@ _USER = "write `user: root`, `user: image` or a number; without it pods run as u
 _SHM = "not needed: pods with accelerators have /dev/shm without the limit of 64 MiB"
 _PULL = "not needed: give a changed image a new tag or digest, and pods are started with it"
 _PRIORITY = f"{_NOT_YET}: it follows from `kind`: inference, service, training, batch"
-_ORDER = f"{_NOT_YET}: all workloads are started together; wait in `command` for what another one makes"
+_ORDER = (
+    "for jobs write `after: [JOB]`, which starts one when others have ended well; servers are all started together, and"
+    " wait in `command` for what another one makes"
+)
 _GRACE = (
     "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
 )
@@ -68,7 +71,6 @@ _OF_WORKLOAD = {
     "accelerator": _ACCELERATORS_OF_POD,
     "accelerators": _ACCELERATORS_OF_POD,
     "affinity": f"{_PLACED_BY_POOL}; more is written {_in_environment('pod: {affinity: {…}}')}",
-    "after": _ORDER,
     "annotations": _ANNOTATIONS,
     "autoscale": _SCALING,
     "autoscaling": _SCALING,
@@ -271,6 +273,7 @@ _VALUES: Mapping[Path, Mapping[str, str]] = {
 _FORMS: Mapping[Path, str] = {
     ("pools", "*", "accelerator"): "{model: H100, count: 8}",
     ("pools", "*", "cpu"): "{cores: 16, memory: 64GiB}",
+    ("workloads", "*", "after"): "[prepdata]",
     ("workloads", "*", "args"): "[--model, /models/llama]",
     ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
     ("workloads", "*", "command"): "[python, serve.py]",

@@ -217,7 +217,7 @@ class Checkpoint(Section):
 
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
-    text `Mesh.text` has.
+    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
     `nodes` counts the gang (all or none)."""
@@ -234,6 +234,7 @@ class Workload(Section):
     user: User | None = None
     env: dict[EnvName, Argument] = {}
     before: tuple[Before, ...] = ()
+    after: tuple[Text, ...] = ()
     secrets: dict[SecretKey, DnsLabel] = {}
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()

@@ -59,6 +59,11 @@ def endpoint_service(workload: str, *, is_internal: bool) -> str:
     return internal_service(workload) if is_internal else public_service(workload)
 
 
+def release(workload: str) -> str:
+    """The Job that starts the workload's own once the jobs before it have ended, its account and its rights."""
+    return f"{workload}-release"
+
+
 def job_claim(workload: str, block: str) -> str:
     return f"{workload}-{block}"
 
@@ -69,8 +74,8 @@ def pod_claim(workload: str, block: str, pod: int) -> str:
 
 
 def objects(mesh: dict[str, Any]) -> Iterator[Named]:
-    """The Services, Secrets, StatefulSets and PersistentVolumeClaims of a mesh; of the claims of several pods, the
-    first; of groups, all that there are."""
+    """The Services, Secrets, StatefulSets, PersistentVolumeClaims and ServiceAccounts of a mesh; of the claims of
+    several pods, the first; of groups, all that there are. Jobs are called as their accounts are."""
     stores = _mappings(mesh.get("storage"))
     for name, store in stores.items():
         if store.get("kind") == "filesystem":
@@ -100,6 +105,9 @@ def _registry_secrets(workloads: dict[str, dict[str, Any]]) -> Iterator[Named]:
 
 def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iterator[Named]:
     at = ("workloads", name)
+    yield Named(at, "ServiceAccount", name)
+    if workload.get("after"):
+        yield Named((*at, "after"), "ServiceAccount", release(name))
     serves = workload.get("kind") in ("inference", "service")
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):

@@ -95,9 +95,10 @@ class ObservedFileSystem(Value):
 
 class Facts(Value):
     """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `served_apis`: which of
-    `meshctl.model.served_apis` it knows. `notes`: what could not be looked at, for the plan. `claims`: those with the
-    names that environments.yaml adopts, in whatever namespace; `claims_are_seen`: whether they were asked for.
-    `file_systems`: those of the ids that environments.yaml adopts, None where nobody looked."""
+    `meshctl.model.served_apis` it knows. `has_kueue`: None where nobody asked. `notes`: what could not be looked at or
+    is missing, for the plan. `claims`: those with the names that environments.yaml adopts, in whatever namespace;
+    `claims_are_seen`: whether they were asked for. `file_systems`: those of the ids that environments.yaml adopts, None
+    where nobody looked."""
 
     file_systems: tuple[ObservedFileSystem, ...] | None = None
     claims: tuple[ObservedClaim, ...] = ()
@@ -105,6 +106,7 @@ class Facts(Value):
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
+    has_kueue: bool | None = None
     served_apis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -125,6 +127,8 @@ class PodState:
     reason: str = ""
     stopping: bool = False
     grace_s: int = 0  # how long it may take to end; 0: not known
+    short_of: tuple[str, ...] = ()  # the resources for which it finds no node
+    killed_at: float = 0  # when its grace is over, in seconds since 1970; 0: it is not to end
     uid: str = ""
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None
@@ -133,12 +137,13 @@ class PodState:
 @dataclass(frozen=True)
 class JobState:
     """One workload's job. `reason`: of a failed one, what Kubernetes says of it; `last_words`: of its last failed
-    pod."""
+    pod. `suspended`: it has not ended and has no pods, as nothing has started it yet, or a migration has paused it."""
 
     workload: str
     ended: Literal["", "complete", "failed"] = ""
     reason: str = ""
     last_words: str = ""
+    suspended: bool = False
 
     @property
     def why(self) -> str:

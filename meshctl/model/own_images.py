@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Mount
 from meshctl.platforms import registry
 
 STAGING: Final = "rclone/rclone:1.75"
+# the Kubernetes project's own image: nothing but kubectl, which is its entry point; without a shell
+RELEASE: Final = "registry.k8s.io/kubectl:v1.33.5"
 GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
 # the chart's own default, whatever the region: the registry serves all of them
 EFA_PLUGIN: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
@@ -23,11 +26,13 @@ _NVIDIA: Final = "nvidia.com/gpu"
 def of(deployment: Deployment) -> tuple[str, ...]:
     """Those that the deployment needs."""
     is_staging = any(is_staged(mount) for workload in deployment.workloads for mount in workload.mounts)
+    has_release = any(job_order.has_release(deployment, workload) for workload in deployment.workloads)
     has_plugins = registry.platform(deployment.provider).nodes.has_device_plugins
     has_gpus = any(pool.gpus_per_node for pool in deployment.pools)
     has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
     needed = {
         STAGING: is_staging,
+        RELEASE: has_release,
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         EFA_PLUGIN: has_efa and not has_plugins,

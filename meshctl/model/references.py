@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meshctl.model import health as health_words
-from meshctl.model import object_names, pod_users
+from meshctl.model import job_order, object_names, pod_users
 from meshctl.platforms import registry
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
-_JOBS = ("training", "batch")  # kinds of workloads that run to an end of their own
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
 
 
@@ -42,11 +41,11 @@ def check_jobs(data: object) -> list[Problem]:
     workloads = _mapping(mesh.get("workloads"))
     problems: list[Problem] = []
     for name, workload in _items(mesh, "workloads"):
-        if workload.get("kind") in _JOBS and workload.get("health") is not None:
+        if workload.get("kind") in job_order.JOB_KINDS and workload.get("health") is not None:
             problems.append((("workloads", name, "health"), _no_health(workload["kind"])))
     for name, endpoint in _items(mesh, "endpoints"):
         target = _mapping(workloads.get(str(endpoint.get("workload"))))
-        if target.get("kind") in _JOBS:
+        if target.get("kind") in job_order.JOB_KINDS:
             message = _no_endpoint(str(endpoint["workload"]), target["kind"])
             problems.append((("endpoints", name, "workload"), message))
     return problems
@@ -120,6 +119,9 @@ def check_overrides(mesh: object, environments: object) -> list[Problem]:
                 secrets = {variable for each in workloads.values() for variable in _mapping(each.get("secrets"))}
             both = sorted(map(str, secrets & _mapping(override.get("env")).keys()))
             problems += [((*at, "env", name), f'"{name}" is a secret of the workload in mesh.yaml') for name in both]
+            kind = workloads.get(workload, {}).get("kind")
+            if "queue" in override and kind is not None and kind not in job_order.JOB_KINDS:
+                problems.append(((*at, "queue"), f"only jobs (training, batch) wait in a queue; this is {kind}"))
     return problems
 
 
@@ -199,6 +201,14 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         both = _mapping(workload.get("env")).keys() & _mapping(workload.get("secrets")).keys()
         for variable in sorted(map(str, both)):
             yield (*at, "secrets", variable), f'"{variable}" is set by env too'
+        yield from _unknown_jobs(mesh, workload, (*at, "after"))
+    yield from job_order.problems(dict(_items(mesh, "workloads")))
+
+
+def _unknown_jobs(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterator[Problem]:
+    names = workload.get("after")
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        yield from missing((*at, index), "workload", name, _mapping(mesh.get("workloads")))
 
 
 def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:

@@ -55,7 +55,7 @@ def has_running_work(session: Session, deployment: Deployment, name: str) -> boo
     if not workload.is_job or not workload.runs:
         return False
     job = job_states.jobs_of_deployment(deployment, session.outputs(deployment.environment)).get(name)
-    return job is not None and not job.ended
+    return job is not None and not job.ended and not job.suspended
 
 
 def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], name: str) -> str:

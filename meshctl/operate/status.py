@@ -7,14 +7,15 @@ Called by `cli.status`. An API that does not answer is reported as an error, nev
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters
+from meshctl.clients import clusters, holders, kueue
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs import job_states
+from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
@@ -37,9 +38,9 @@ class PoolStatus:
 
 @dataclass(frozen=True)
 class WorkloadStatus:
-    """`done` counts a job's pods that have succeeded; `reason` says why a job failed, or why a pod isn't ready. `job`:
-    complete | failed | finished in ENV | "" while it may still run. `groups`: how many there should be of a workload
-    whose replicas are groups of pods; 0 of any other."""
+    """`done` counts a job's pods that have succeeded; `reason` says why a job failed or has not started, or why a pod
+    isn't ready. `job`: complete | failed | waiting | finished in ENV | "" while it may still run. `groups`: how many
+    there should be of a workload whose replicas are groups of pods; 0 of any other."""
 
     name: str
     kind: str
@@ -106,22 +107,40 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     try:
         cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
-        pods = clusters.pods(access, deployment.namespace)
+        pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
         ends = (
             job_states.jobs_in_cluster(access, deployment.namespace)
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
+        waiting = _waiting_jobs(access, deployment, ends, pods)
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
     pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
-    workloads = tuple(workload_status(deployment, w.name, pods, ends.get(w.name)) for w in deployment.workloads)
+    workloads = tuple(
+        workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
+        for w in deployment.workloads
+    )
     short = (
         bool(unfinished)
         or any(p.ready < p.wanted for p in pools)
-        or any(w.ready + w.done < w.wanted or w.job == "failed" for w in workloads)
+        or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+
+
+def _waiting_jobs(
+    access: ClusterAccess, deployment: Deployment, jobs: Mapping[str, JobState], pods: list[observed.PodState]
+) -> dict[str, str]:
+    """What the jobs wait for that nothing has started yet. Kueue is asked only where one waits in a queue of it."""
+    waiting = held_jobs.waiting_jobs(deployment, jobs, pods)
+    if not any(deployment.workload(name).queue for name in waiting):
+        return waiting
+    if not kueue.is_installed(access):
+        queued = dict.fromkeys(waiting, kueue.NOT_INSTALLED)
+    else:
+        queued = kueue.reasons(access, deployment.namespace)
+    return held_jobs.waiting_jobs(deployment, jobs, pods, queued)
 
 
 def collect_all(session: Session, environments: Iterable[str]) -> list[EnvironmentStatus]:
@@ -155,12 +174,13 @@ def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
 
 
 def workload_status(
-    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None
+    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None, waits_for: str = ""
 ) -> WorkloadStatus:
-    """The status of one workload, from the pods of its environment and, if it is a job, the state of the job."""
+    """The status of one workload, from the pods of its environment and, if it is a job, the state of the job.
+    `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet."""
     workload = deployment.workload(name)
     wanted = workload.pods if workload.runs else 0
-    ended = job.ended if job is not None and workload.runs else ""
+    ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
     done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
@@ -170,6 +190,8 @@ def workload_status(
     ]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
+    if waits_for:
+        ended, reasons = "waiting", [waits_for]
     is_grouped = workload.is_grouped and workload.runs
     if is_grouped:
         reasons = group_status.reasons(workload, own_pods)

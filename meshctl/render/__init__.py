@@ -15,13 +15,22 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
     held <logical name> <path>                   the live value of a field that another program owns, and that stays
+    uid of <logical name>                        the UID of another object of the same deployment
     up <logical name>                      set where the object is up already, for `PlatformObject.after`
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
 """
 
 from __future__ import annotations
 
-from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names, up_name
+from meshctl.render.objects import (
+    LateValue,
+    PlatformObject,
+    kept_value_name,
+    kept_value_paths,
+    late_names,
+    up_name,
+    whose_uid,
+)
 from meshctl.render.platform import (
     ENDPOINT,
     REVISION,
@@ -45,5 +54,6 @@ __all__ = [
     "platform_objects",
     "secrets",
     "up_name",
+    "whose_uid",
     "workload_manifests",
 ]

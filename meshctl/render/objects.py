@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_UID = "uid of "
+
 
 @dataclass(frozen=True)
 class LateValue:
@@ -20,9 +22,10 @@ class PlatformObject:
 
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
-    property paths that somebody else may change. `replace_on`: property paths whose change has it made anew; `after`:
-    logical names of objects whose roll-out ends before its own begins, where it is up. `retain`: whether the object
-    outlives its declaration, so that a `destroy` leaves it.
+    property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
+    of one that exists keep their live values until it is replaced. `replace_on`: property paths whose change has it
+    made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up. `retain`:
+    whether the object outlives its declaration, so that a `destroy` leaves it.
     """
 
     name: str
@@ -31,6 +34,7 @@ class PlatformObject:
     patch: bool = False
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     retain: bool = False
@@ -54,6 +58,16 @@ def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[st
     """Which of the late values stay at an object's fields: their names and the fields' paths."""
     begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
+
+
+def uid_name(name: str) -> str:
+    """The late value that is the UID of the object with this logical name."""
+    return f"{_UID}{name}"
+
+
+def whose_uid(late_name: str) -> str:
+    """The logical name of the object whose UID the late value is; "" for any other value."""
+    return late_name.removeprefix(_UID) if late_name.startswith(_UID) else ""
 
 
 def up_name(name: str) -> str:

@@ -5,7 +5,6 @@ Called by `stacks.platform`. Order of the result: what others stand on comes fir
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,8 @@ from meshctl.render import (
     file_mounts,
     file_systems,
     groups,
+    job_release,
+    jobs,
     namespaces,
     object_storage,
     overrides,
@@ -59,6 +60,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
+    for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
+        objects += job_release.objects(deployment, workload)
     _check_names(objects)
     return tuple(objects)
 
@@ -206,7 +209,7 @@ def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]
     """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
     if workload.is_grouped:
         return groups.group_objects(deployment, workload)
-    return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
+    return [jobs.job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
 def workload_manifests(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
@@ -259,26 +262,6 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
     manifest = overrides.applied(_one(template, kind, values), workload)
     return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
-
-
-def job(deployment: Deployment, workload: Workload) -> PlatformObject:
-    """The Job of a training or batch workload, without what it depends on."""
-    signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
-    values = {
-        **pods.pod_values(deployment, workload),
-        "namespace": deployment.namespace,
-        "pods": workload.replicas,
-        "paused": not workload.runs,
-        # one lost node fails the whole gang at once: three such losses
-        "backoff_limit": 3 * workload.replicas,
-        "signal_exit_codes": sorted(128 + number for number in signals),
-        "restart_policy": "Never",
-        "subdomain": workload.name if workload.kind == "training" else "",
-    }
-    # not waited for: a job is done when its work is
-    made = compute_domains.with_channel(_one("job", "Job", values), deployment, workload)
-    manifest = overrides.applied(made, workload)
-    return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
 def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:

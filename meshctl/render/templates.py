@@ -29,6 +29,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     # kind -> apiVersion, and the top-level fields it may have besides apiVersion, kind and metadata
     "Namespace": ("v1",),
     "ServiceAccount": ("v1", "automountServiceAccountToken"),
+    "Role": ("rbac.authorization.k8s.io/v1", "rules"),
+    "RoleBinding": ("rbac.authorization.k8s.io/v1", "roleRef", "subjects"),
     "Secret": ("v1", "type", "stringData"),
     "ConfigMap": ("v1", "data"),
     "Service": ("v1", "spec"),

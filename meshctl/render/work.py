@@ -13,7 +13,7 @@ from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, file_mounts, platform, rewriting
+from meshctl.render import container_fields, file_mounts, jobs, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -24,7 +24,7 @@ Spec = Mapping[str, Any]
 
 def job_specs(deployment: Deployment) -> dict[str, dict[str, Any]]:
     """The `spec` of each workload's Job, by workload."""
-    return {w.name: platform.job(deployment, w).manifest["spec"] for w in deployment.workloads if w.is_job}
+    return {w.name: jobs.job(deployment, w).manifest["spec"] for w in deployment.workloads if w.is_job}
 
 
 def same_in_both(one: Deployment, other: Deployment, name: str) -> bool:
@@ -32,7 +32,7 @@ def same_in_both(one: Deployment, other: Deployment, name: str) -> bool:
     workloads = one.workload(name), other.workload(name)
     left_out = {*workloads[0].override_env, *workloads[1].override_env}
     specs = [
-        platform.job(_as_in_the_mesh(deployment, workload, left_out), _without_overrides(workload, left_out))
+        jobs.job(_as_in_the_mesh(deployment, workload, left_out), _without_overrides(workload, left_out))
         for deployment, workload in zip((one, other), workloads, strict=True)
     ]
     return same_work(specs[0].manifest["spec"], specs[1].manifest["spec"], *workloads)

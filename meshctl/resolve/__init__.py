@@ -24,6 +24,7 @@ from meshctl.resolve import (
     mirror_notes,
     monitors,
     pools,
+    queues,
     racks,
     roll_outs,
     storage,
@@ -62,6 +63,7 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
+        *queues.gaps(carried, facts),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
@@ -93,6 +95,7 @@ def resolve(
             ),
             *endpoint_notes.notes(platform.name, _endpoints(mesh)),
             *workloads.notes(carried),
+            *queues.notes(carried, is_made=platform.cluster.made is not None),
             *platform.words.notes(environment),
         ),
     )

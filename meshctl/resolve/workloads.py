@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model import health as health_words
+from meshctl.model import job_order
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
@@ -35,7 +36,8 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Wo
 
 
 def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
-    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables."""
+    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables. A queue for
+    all is one for all jobs."""
     entries = environment.overrides_of(workload.name)
     if not entries:
         return workload
@@ -45,7 +47,9 @@ def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Wor
             changes[key] |= getattr(entry, key)
     changes["pod"] = environment.pod_fields(workload.name)
     override_env = tuple(sorted({name for entry in entries for name in entry.env}))
-    return workload.model_copy(update={**changes, "override_env": override_env})
+    queues = [entry.queue for entry in entries if entry.queue is not None and workload.is_job]
+    queue = queues[-1] if queues else ""
+    return workload.model_copy(update={**changes, "override_env": override_env, "queue": queue})
 
 
 def notes(workloads: Iterable[Workload]) -> list[str]:
@@ -193,7 +197,8 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
     all_gaps: list[Gap] = []
-    for workload in workloads:
+    all_workloads = tuple(workloads)
+    for workload in all_workloads:
         home = homes.get(workload.pool)
         if home is None:  # has a gap of its own
             continue
@@ -206,19 +211,22 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
-        together = (_crowded(each, homes[name]) for each in _at_once(members))
+        together = (_crowded(each, homes[name]) for each in _at_once(members, all_workloads))
         all_gaps.extend([gap for gap in together if gap][:1])
     return all_gaps
 
 
-def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
+def _at_once(members: list[Workload], all_workloads: Iterable[Workload]) -> Iterator[list[Workload]]:
     """The workloads of a pool that must find room together.
 
     A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
-    end, and beside no other job.
+    end, and beside no other job. Training jobs of which one comes after another are never there together.
     """
-    yield [workload for workload in members if workload.kind != "batch"]
     serving = [workload for workload in members if not workload.is_job]
+    gangs = [workload for workload in members if workload.kind == "training"]
+    groups = job_order.at_the_same_time(gangs, all_workloads) or [[]]
+    for group in groups:
+        yield [workload for workload in members if workload in serving or workload in group]
     yield from ([*serving, workload] for workload in members if workload.kind == "batch")
 
 

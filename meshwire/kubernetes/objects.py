@@ -122,7 +122,12 @@ class JobStatus(TypedDict, total=False):
     conditions: list[Condition]
 
 
+class JobSpec(TypedDict, total=False):
+    suspend: bool
+
+
 class Job(Object, total=False):
+    spec: JobSpec
     status: JobStatus
 
 

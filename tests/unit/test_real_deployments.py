@@ -55,6 +55,14 @@ class Rendered:
         (one,) = [each for each in self.objects if each["kind"] in kinds and each["metadata"]["name"] == name]
         return one
 
+    def waits_for(self, name: str) -> str:
+        """The jobs that a job comes after; "" for one that starts at once."""
+        job = self.workload(name)
+        is_suspended = bool(job["spec"]["suspend"])
+        after = str(job["metadata"].get("annotations", {}).get("meshctl.dev/after", ""))
+        assert is_suspended == bool(after)
+        return after
+
     def template(self, name: str) -> Object:
         template: Object = self.workload(name)["spec"]["template"]
         return template
@@ -214,8 +222,8 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
      == "/local/nccl_trace_rank_"),
     ("megatron", ENVIRONMENTS, "torchrun's options",
      lambda r: r.texts("pretrain")[1:5:3] == ["--nproc_per_node=8", "--master_addr=pretrain-0.pretrain"]),
-    ("megatron", ENVIRONMENTS, "the training waits for its data",
-     lambda r: [each["image"] for each in r.pod("pretrain")["initContainers"]] == ["busybox:1.37"]),
+    ("megatron", ENVIRONMENTS, "each job waits for the one before it, and holds nothing",
+     lambda r: [r.waits_for(name) for name in ("getdata", "prepdata", "pretrain")] == ["", "getdata", "prepdata"]),
     ("megatron", ENVIRONMENTS, "all jobs write the file system as one user",
      lambda r: len({r.user(name) for name in ("getdata", "prepdata", "pretrain")}) == 1),
     ("rag", ENVIRONMENTS, "the prompts at /prompt.yaml",
@@ -238,6 +246,7 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
      lambda r: len({r.user(name) for name in ("prefetch", "sft", "serve")}) == 1),
     ("cosmos3", (CW, DC1), "root may write what another user of the file system made",
      lambda r: all(r.capabilities(name) >= {"DAC_OVERRIDE", "CHOWN"} for name in ("prefetch", "sft", "serve"))),
+    ("cosmos3", ENVIRONMENTS, "the fine-tuning waits for the models", lambda r: r.waits_for("sft") == "prefetch"),
     ("cosmos3", ENVIRONMENTS, "the server is up when its port accepts",
      lambda r: r.container("serve")["readinessProbe"]["tcpSocket"] == {"port": 8000}),
     ("deepseek-roce", (DC1,), "the RoCE network",
@@ -319,10 +328,8 @@ WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
     ("vllm-deepseek", "TLS", "mesh", ("endpoints", "vllm", "tls"), True),
     ("vllm-deepseek", "replicas by load", "mesh", ("workloads", "vllm-basic", "replicas"), {"min": 1, "max": 10}),
     ("nim-70b", "replicas by load", "mesh", ("workloads", "llama-70b", "replicas"), {"min": 1, "max": 4}),
-    ("megatron", "the order of jobs", "mesh", ("workloads", "pretrain", "after"), ["prepdata"]),
     ("rag", "TLS", "mesh", ("endpoints", "ui", "tls"), True),
     ("production-stack", "TLS", "mesh", ("endpoints", "llm", "tls"), True),
-    ("cosmos3", "the order of jobs", "mesh", ("workloads", "sft", "after"), ["prefetch"]),
 ]  # fmt: skip
 
 

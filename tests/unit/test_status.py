@@ -149,3 +149,11 @@ def test_a_state_that_can_not_be_read_is_an_error_where_it_was_asked_for() -> No
 def test_storage_alone_is_told_as_such() -> None:
     found = Saved("storage/weights:bucket", deployment=deployment("aws-east").model_dump(mode="json")).status()
     assert (found.state, found.error) == ("storage", "nothing is up but the object storage: weights")
+
+
+def test_a_job_that_waits_says_for_what_and_is_not_missing() -> None:
+    waits_for = "waits for prepdata, which has not ended yet"
+    found = workload_status(deployment(), "pretrain", [], JobState("pretrain", suspended=True), waits_for)
+    assert (found.job, found.ready, found.wanted, found.reason) == ("waiting", 0, 4, waits_for)
+    text = status_text(EnvironmentStatus("cw", "up", workloads=(found,)))
+    assert text == f"cw: up\n  workload  pretrain  0/4 ready  ({waits_for})\n"

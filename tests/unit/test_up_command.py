@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Changes:
 
     def up(self, *_: Any, **__: Any) -> Any:
         self.made.append("up")
-        return SimpleNamespace(plan=None, addresses={}, failed_jobs=None)
+        return SimpleNamespace(plan=None, addresses={}, failed_jobs=None, waiting_jobs={})
 
     def up_object_storage(self, *_: Any) -> None:
         self.made.append("buckets")
@@ -200,12 +201,26 @@ def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
 
     class Done(Changes):
         def up(self, *_: Any, **__: Any) -> Any:
-            return SimpleNamespace(plan=None, addresses={"chat": "10.0.0.1"}, failed_jobs=failed)
+            return SimpleNamespace(
+                plan=None, addresses={"chat": "10.0.0.1"}, failed_jobs=failed, waiting_jobs={"fit": "waits for prep"}
+            )
 
     monkeypatch.setattr(changes, "done_text", lambda _: "east: up to date\n")
     with pytest.raises(JobsFailedError) as caught:
         run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output=output), plan=None)
     assert caught.value.exit_code == 3
     # in JSON the error is the one document
-    said = "east: up to date\n  chat.example.com -> 10.0.0.1\n" if output == "human" else ""
+    said = "east: up to date\n  fit: waits for prep\n  chat.example.com -> 10.0.0.1\n" if output == "human" else ""
     assert capsys.readouterr().out == said
+
+
+def test_a_job_that_waits_is_up_and_json_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Done(Changes):
+        def up(self, *_: Any, **__: Any) -> Any:
+            plan = SimpleNamespace(document=lambda: {"environment": "east"})
+            return SimpleNamespace(plan=plan, addresses={}, failed_jobs=None, waiting_jobs={"fit": "waits for prep"})
+
+    run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output="json"), plan=None)
+    assert json.loads(capsys.readouterr().out)["waiting"] == {"fit": "waits for prep"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshctl import render
+from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
@@ -62,7 +63,8 @@ class Ownership:
         (`spec.replicas`).
         """
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
-        return [_property_path(conflict) for conflict in left]
+        declared = [path for item in self.expected if item.name == resource for path in item.left]
+        return [*map(_property_path, left), *declared]
 
     def without_left_fields(self, steps: Iterable[Step]) -> list[Step]:
         """The steps of a run without the fields that keep another program's value.
@@ -89,8 +91,19 @@ class Ownership:
         verdicts = (Verdict.LEAVE, Verdict.SET) if preview else (Verdict.LEAVE,)
         conflicts = [decision.conflict for decision in self.decisions if decision.verdict in verdicts]
         return {
-            render.kept_value_name(conflict.resource, _property_path(conflict)): conflict.live for conflict in conflicts
+            **{render.kept_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
+            **self._values_of_new_objects_only,
         }
+
+    @property
+    def _values_of_new_objects_only(self) -> dict[str, Any]:
+        """The live values of fields that are declared for new objects only (`PlatformObject.left`)."""
+        values: dict[str, Any] = {}
+        for item in (each for each in self.expected if each.name in self.live):
+            for path in item.left:
+                live = changes.value_at(self.live[item.name][1], path)
+                values |= {render.kept_value_name(item.name, path): live} if live is not None else {}
+        return values
 
     def take_over(self, on_progress: OnProgress | None) -> None:
         """Remove other owners from the fields that are to be set, so that an apply may change them.
@@ -167,7 +180,8 @@ def _read_cluster(
 
 
 def _conflicts(item: PlatformObject, live: Json, scalers: Mapping[tuple[str, str], str]) -> list[FieldConflict]:
-    conflicts = [c for c in field_conflicts(item.name, item.manifest, live) if not _is_ignored(c, item.ignore_changes)]
+    ignored = (*item.ignore_changes, *item.left)
+    conflicts = [c for c in field_conflicts(item.name, item.manifest, live) if not _is_ignored(c, ignored)]
     is_scaled = item.kind in _SCALED and (item.kind, str(item.manifest["metadata"]["name"])) in scalers
     if is_scaled and all(conflict.path != REPLICAS for conflict in conflicts):
         scaled = autoscaled(item.name, item.manifest, live)

@@ -76,6 +76,18 @@ def unchanged_jobs(
     return UnchangedJobs(paths, (*notes, *(_unchanged_text(name, deployment.environment) for name in sorted(complete))))
 
 
+def replaced_jobs(deployment: Deployment, state: StackState, unchanged: UnchangedJobs) -> frozenset[str]:
+    """The workloads whose Jobs a run creates or makes anew: every change of a Job's spec but for `suspend` does."""
+    specs = _specs_in_state(state)
+    return frozenset(
+        name
+        for name, spec in work.job_specs(deployment).items()
+        if name not in specs
+        or {f"spec.{key}" for key in work.differing(specs[name], spec) if key != _IN_PLACE}
+        - {*unchanged.paths.get(name, ())}
+    )
+
+
 def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The Jobs that differ only in how an older meshctl wrote their texts."""
     specs_in_state = _specs_in_state(state)
@@ -104,11 +116,23 @@ def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str,
 
 def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
     """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
-    specs = {}
-    for job in state.of_type(_JOB):
-        if not (job.is_deleted_for_replacement or job.is_to_be_deleted):
-            specs[job.subject.removeprefix("workload/")] = job.inputs.get("spec") or {}
+    specs = {name: inputs.get("spec") or {} for name, inputs in _inputs_in_state(state).items()}
     return {name: spec for name, spec in specs.items() if spec}
+
+
+def labels_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+    """The labels of the Jobs in the state, by workload; of the same Jobs as `_specs_in_state`."""
+    inputs_by_workload = _inputs_in_state(state)
+    return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
+
+
+def _inputs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+    inputs_by_workload = {}
+    for job in state.of_type(_JOB):
+        is_current = not (job.is_deleted_for_replacement or job.is_to_be_deleted)
+        if is_current and job.name == f"{job.subject}:job":  # not the release of a job
+            inputs_by_workload[job.subject.removeprefix("workload/")] = job.inputs
+    return inputs_by_workload
 
 
 def _workload(deployment: Deployment | None, name: str) -> Workload | None:

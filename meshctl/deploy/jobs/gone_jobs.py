@@ -51,7 +51,7 @@ def drift_with_suspended_jobs(drift: Iterable[Step], marks: Collection[str]) -> 
     suspended = {"spec": {"suspend": True}}
     return tuple(
         replace(step, new=suspended)
-        if step.type == _JOB and step.op == "delete" and _workload(step.urn) in marks
+        if _is_of_workload(step.urn, step.type) and step.op == "delete" and _workload(step.urn) in marks
         else step
         for step in drift
     )
@@ -59,7 +59,8 @@ def drift_with_suspended_jobs(drift: Iterable[Step], marks: Collection[str]) -> 
 
 def notes_on_gone_jobs(drift: Iterable[Step], environment: str) -> tuple[str, ...]:
     """Lines for a plan. `drift`: the result of `drift_with_suspended_jobs`."""
-    finished = [_workload(s.urn) for s in drift if s.type == _JOB and s.op == "delete" and value_at(s.new, _SUSPEND)]
+    gone = [step for step in drift if _is_of_workload(step.urn, step.type) and step.op == "delete"]
+    finished = [_workload(step.urn) for step in gone if value_at(step.new, _SUSPEND)]
     return tuple(
         f"workload/{name} has finished and its Job object is gone: it is not run again; "
         f"`meshctl restart {name} --env {environment}` runs it again"
@@ -79,8 +80,15 @@ def _with_live_status(resource: Resource, live: Mapping[str, Json]) -> Resource:
 
 
 def _is_job(resource: Resource) -> bool:
-    """Whether it is the current Job of its workload, and not one that a killed run has deleted to replace it."""
-    return resource.type == _JOB and not (resource.is_deleted_for_replacement or resource.is_to_be_deleted)
+    """Whether it is the current Job of its workload: not its release, and not one that a killed run has deleted to
+    replace it."""
+    is_current = not (resource.is_deleted_for_replacement or resource.is_to_be_deleted)
+    return _is_of_workload(resource.urn, resource.type) and is_current
+
+
+def _is_of_workload(urn: str, type_: str) -> bool:
+    """Whether it is the Job that does the work of a workload."""
+    return type_ == _JOB and resource_name(urn).endswith(":job")
 
 
 def _is_complete(job: Json) -> bool:

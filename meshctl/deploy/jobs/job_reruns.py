@@ -23,7 +23,9 @@ def job_rerun(workload: str, deployment: Deployment, state: StackState) -> JobRe
         environment = deployment.environment
         raise UsageError(f"{workload} has no job in {environment} yet", hint=f"`meshctl up {environment}` creates it")
     secrets = secrets_of(job, deployment)
-    return JobRerun(urns[job], tuple(urns[name] for name in secrets if name in urns))
+    release = f"workload/{workload}:release"
+    releases = tuple(urns[name] for name in (release,) if name in urns)
+    return JobRerun(urns[job], tuple(urns[name] for name in secrets if name in urns), releases)
 
 
 def secrets_of(logical_name: str, deployment: Deployment) -> tuple[str, ...]:

@@ -51,7 +51,9 @@ def job_state(job: objects.Job) -> JobState:
     if failure is not None:
         reason = ": ".join(part for part in (failure.get("reason"), failure.get("message")) if part)
         return JobState(workload, "failed", reason)
-    return JobState(workload, "complete" if any(kind in true for kind in COMPLETE) else "")
+    if any(kind in true for kind in COMPLETE):
+        return JobState(workload, "complete")
+    return JobState(workload, suspended=bool(job.get("spec", {}).get("suspend")))
 
 
 def _with_last_words(state: JobState, pods: Iterable[objects.Pod], redact: Redact) -> JobState:
@@ -76,20 +78,18 @@ def _ended_at(pod: objects.Pod) -> str:
     return max((state.get("terminated", {}).get("finishedAt") or "" for state in states), default="")
 
 
-def failure_after_up(
-    deployment: Deployment, outputs: StackOutputs, on_progress: OnProgress | None
-) -> JobsFailedError | None:
-    """The error with which an otherwise successful `up` ends, if jobs have failed. A cluster that can't be asked is
-    reported as a progress message."""
+def jobs_after_up(deployment: Deployment, outputs: StackOutputs, on_progress: OnProgress | None) -> dict[str, JobState]:
+    """The jobs at the end of an otherwise successful `up`: some may have failed, others wait. A cluster that can't be
+    asked is reported as a progress message."""
     if not any(workload.is_job and workload.runs for workload in deployment.workloads):
-        return None
+        return {}
     try:
-        return failed_jobs_error(deployment, jobs_of_deployment(deployment, outputs))
+        return jobs_of_deployment(deployment, outputs)
     except MeshError as error:
         message = f"meshctl can't read whether its jobs have failed: {error.what}"
         if on_progress is not None:
             on_progress(Progress(deployment.environment, deployment.environment, "message", message))
-        return None
+        return {}
 
 
 def failed_jobs_error(deployment: Deployment, jobs: Mapping[str, JobState]) -> JobsFailedError | None:

@@ -22,11 +22,13 @@ class Image:
     """`module`: a Python module that stands for the image, with `words` before its options; `program`: a real program
     on the pod's PATH instead; neither: it runs its command as it is. `commands`: programs of the image that the lab
     plays, in shells too (`images.commands`). In `pattern`, a `*` of the name stands for anything but a tag. `folder` is
-    where it starts, and a volume of the image: empty at every start, unless the pod mounts something there."""
+    where it starts, and a volume of the image: empty at every start, unless the pod mounts something there.
+    `is_tool`: the program is one of `meshctl.tools`."""
 
     pattern: str
     module: str = ""
     program: str = ""
+    is_tool: bool = False
     words: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     folder: str = ""
@@ -66,6 +68,7 @@ KNOWN: tuple[Image, ...] = (
     Image("nvcr.io/nvidia/pytorch:*", commands=_TORCH),
     Image("pytorch/pytorch:*", commands=_TORCH),
     Image("rclone/rclone:*", program="rclone"),
+    Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),
 )
 

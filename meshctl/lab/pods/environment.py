@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 Object = dict[str, Any]
 Data = Mapping[
@@ -76,6 +77,13 @@ def variables(container: Object, pod: Object, data: Data) -> dict[str, str]:
         else:
             result[variable["name"]] = expand(variable.get("value", ""), result)
     return result
+
+
+def of_api_server(url: str) -> dict[str, str]:
+    """Where a pod finds the API server, as the kubelet tells every container."""
+    parts = urlsplit(url)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    return {"KUBERNETES_SERVICE_HOST": parts.hostname or "", "KUBERNETES_SERVICE_PORT": str(port)}
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:

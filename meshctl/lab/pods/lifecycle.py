@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError
 
+from meshctl import tools
 from meshctl.lab import images
 from meshctl.lab.pods import api, environment, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
@@ -38,6 +39,13 @@ class Place:
     folder: Path
     address: str
     loopback: str
+
+
+def _home_and_path(image: images.Image) -> dict[str, str]:
+    """An image with one program of our tools has no home: what this machine's user has there is not for the pod."""
+    if image.is_tool:
+        return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
+    return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}
 
 
 class PodRun:
@@ -156,9 +164,9 @@ class PodRun:
         if image is None:
             raise environment.MissingReferenceError(f"the lab can't run image {spec['image']}")
         own = {
-            "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH,
+            **_home_and_path(image),
             "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
-            "HOME": "/root",
+            **environment.of_api_server(self.place.client.target.server),
         }
         given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
         values = own | aws | given | {"POD_ADDRESS": self.place.loopback, "LAB_IMAGE": spec["image"]}

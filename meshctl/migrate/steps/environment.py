@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from meshctl.deploy.guards.protection import refused_by_migration_destroy
+from meshctl.deploy.jobs import held_jobs
 from meshctl.errors import AmbiguousStepError, MigrationError, NotReadyError
 from meshctl.migrate.gateway import PendingChanges
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.plan import read_stores
 from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, State, StepContext, alive
+from meshctl.migrate.steps.grace import GraceWatch
 from meshctl.model.deployment import Endpoint
 from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
@@ -120,10 +122,11 @@ def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
     """The first of the step's workloads (without `but`) that has too few ready pods, in words; "" if there is none."""
     deployment = context.deployment
     names = [name for name in sorted(context.step.workloads) if name not in but and deployment.workload(name).runs]
-    completed: frozenset[str] = frozenset()  # jobs whose pods may already be deleted
+    without_pods: frozenset[str] = frozenset()  # jobs whose pods may already be deleted, or that wait for others
     if _any_job(context, names):
-        completed = jobs.completed_jobs(deployment, context.gateway.jobs(deployment))
-    for name in (name for name in names if name not in completed):
+        states = context.gateway.jobs(deployment)
+        without_pods = jobs.completed_jobs(deployment, states) | held_jobs.waiting_jobs(deployment, states).keys()
+    for name in (name for name in names if name not in without_pods):
         wanted = deployment.workload(name).pods
         ready = len(_ready_pods(context, name))
         if ready < wanted:
@@ -159,10 +162,11 @@ def _until_ended(context: StepContext, names: frozenset[str]) -> None:
     """
     declared_s = [grace_s(context.deployment.workload(name)) for name in names]
     own_s = [pod.grace_s for name in names for pod in _alive(context, name)]
+    watch = GraceWatch(POLL_S)
     try:
         context.wait_until(
             "the pods to end",
-            lambda: _still_running(context, names),
+            lambda: _still_running(context, names, watch),
             max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S,
         )
     except NotReadyError as error:
@@ -180,6 +184,8 @@ def _until_ended(context: StepContext, names: frozenset[str]) -> None:
             why=f"their node is lost, so the cluster of {context.deployment.environment} does not know",
             hint="find out whether the processes have ended",
         ) from error
+    for message in watch.messages():
+        context.say(message)
 
 
 def _alive(context: StepContext, name: str) -> list[Any]:
@@ -250,9 +256,10 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     return {"restarted": sorted(stale)}
 
 
-def _still_running(context: StepContext, names: frozenset[str]) -> str:
-    running = [pod.name for name in sorted(names) for pod in _alive(context, name)]
-    return f"still running: {', '.join(running)}" if running else ""
+def _still_running(context: StepContext, names: frozenset[str], watch: GraceWatch) -> str:
+    running = [pod for name in sorted(names) for pod in _alive(context, name)]
+    watch.look(running, context.gateway.now())
+    return f"still running: {', '.join(pod.name for pod in running)}" if running else ""
 
 
 def _stale_workloads(context: StepContext) -> frozenset[str]:

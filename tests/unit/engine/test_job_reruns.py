@@ -95,6 +95,18 @@ def test_a_secret_that_was_never_made_is_no_target(monkeypatch: pytest.MonkeyPat
     assert names(stack.target) == ["workload/embed:secrets", "workload/embed:job"]
 
 
+def test_what_starts_a_job_after_others_is_made_anew_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The release that has ended was made for the old job, and starts no other one."""
+    given = sample("coreweave")
+    after = {"pretrain": {"after": ("embed",)}}
+    workloads = tuple(w.model_copy(update=after.get(w.name, {})) for w in given.workloads)
+    deployment = given.model_copy(update={"workloads": workloads})
+    stack = restarted("pretrain", deployment, state(deployment), monkeypatch, tmp_path)
+    assert "workload/pretrain:release" in names(stack.target)
+    stack = restarted("embed", deployment, state(deployment), monkeypatch, tmp_path)
+    assert "workload/pretrain:release" not in names(stack.target)
+
+
 def test_a_job_that_was_never_made_is_for_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     deployment = with_secrets()
     with pytest.raises(UsageError, match="embed has no job in"):

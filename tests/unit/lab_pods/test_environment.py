@@ -101,3 +101,14 @@ def test_references_cover_containers_and_volumes() -> None:
     }
     expected = {("Secret", "a"), ("ConfigMap", "b"), ("Secret", "c"), ("ConfigMap", "d"), ("Secret", "e")}
     assert environment.references(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("https://127.0.0.1:34567", "127.0.0.1", "34567"),
+        ("https://api.example.com", "api.example.com", "443"),
+    ],
+)
+def test_a_pod_is_told_where_the_api_server_is(url: str, host: str, port: str) -> None:
+    assert environment.of_api_server(url) == {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from meshctl import tools
 from meshctl.lab import images
 from meshctl.lab.images import redis_server
-from meshctl.lab.pods import runner
+from meshctl.lab.pods import lifecycle, runner
 
 REDIS = "meshctl.lab.images.redis_server" if redis_server.find() else None
 
@@ -108,6 +109,15 @@ def test_a_real_program_takes_the_containers_args() -> None:
     assert images.argv(image, [], ["copy", "a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["rclone", "copy"], ["a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["sleep", "1"], [], "py") == ["sleep", "1"]
+
+
+def test_kubectl_runs_for_real_without_the_home_of_the_machines_user() -> None:
+    image = images.runnable("registry.k8s.io/kubectl:v1.33.5")
+    assert image is not None
+    assert images.argv(image, [], ["wait", "job/a"], "py") == ["kubectl", "wait", "job/a"]
+    own = lifecycle._home_and_path(image)
+    assert own["PATH"].split(":")[0] == str(tools.find("kubectl").parent)
+    assert own["HOME"] == "/nonexistent"  # a kubeconfig there would be taken for the pod's
 
 
 def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:

@@ -169,8 +169,9 @@ class FakeGateway:
         if environment in self.silent:
             return False
         deployed = self.deployments[environment]
-        is_over = self.job_states.get((environment, workload), JobState(workload)).ended
-        runs = deployed is not None and deployed.workload(workload).runs and not is_over
+        state = self.job_states.get((environment, workload), JobState(workload))
+        has_pods = not state.ended and not state.suspended
+        runs = deployed is not None and deployed.workload(workload).runs and has_pods
         return runs or (environment, workload) in self.ending
 
     def tick(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from meshctl.errors import MigrationError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.progress import Event
 from meshctl.model.deployment import Checkpoint, Deployment
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
@@ -32,16 +33,22 @@ class Slow(FakeGateway):
     takes_s: int = 0
     grace_s: int = 0
 
+    told_at: float = 0  # when the last of them was told to end
+
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         before = dict(self.ending)
         made = super().up(deployment, say)
         for key in self.ending.keys() - before.keys():
             if key[1] == self.slow:
                 self.ending[key] = self.takes_s // TICK_S
+                self.told_at = self.clock
         return made
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
-        return [replace(pod, grace_s=self.grace_s) for pod in super().pods(deployment, workload)]
+        is_ending = (deployment.environment, workload) in self.ending
+        killed_at = self.told_at + self.grace_s if is_ending and self.grace_s else 0
+        pods = super().pods(deployment, workload)
+        return [replace(pod, grace_s=self.grace_s, killed_at=killed_at) for pod in pods]
 
 
 def with_grace(grace_s: int) -> dict[str, Deployment]:
@@ -93,3 +100,17 @@ def test_the_wait_has_an_end() -> None:
     gateway = Slow(with_grace(60), slow="pretrain", takes_s=1000).begin()
     with pytest.raises(MigrationError, match="timed out after 180 s waiting for the pods to end"):
         move_and_back(migrations_of(gateway))
+
+
+@pytest.mark.parametrize(("takes_s", "is_killed"), [(60, False), (120, True)])
+def test_a_trainer_that_takes_all_of_its_grace_is_said_to_be_killed(takes_s: int, is_killed: bool) -> None:
+    """One whose save fits into its grace is not; one that ignores its signal always is."""
+    gateway = Slow(with_grace(120), slow="pretrain", takes_s=takes_s, grace_s=120).begin()
+    migrations = migrations_of(gateway)
+    events: list[Event] = []
+    migrations.report = events.append
+    migrations.start(migrations.plan("east", "west", OPTIONS))
+    assert_at(gateway, "west", "east")
+    texts = [event.text for event in events if "took all of its grace of 120 s" in event.text]
+    assert bool(texts) == is_killed
+    assert all(text.startswith("pretrain-") for text in texts)

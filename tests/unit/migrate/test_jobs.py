@@ -16,7 +16,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event
 from meshctl.migrate.views import plan_document, plan_text
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState, PodState
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import OPTIONS, migrations_of
@@ -201,3 +201,23 @@ def test_a_plan_of_before_has_no_finished_jobs() -> None:
     written = migrations.plan("east", "west", OPTIONS).model_dump(mode="json")
     assert "finished_in" not in repr(written)
     assert MigrationPlan.model_validate(written).finished == {}
+
+
+def test_a_job_that_waits_for_another_one_at_the_target_is_not_waited_for() -> None:
+    gateway = FakeGateway()
+    prepare = Workload(name="prepare", kind="batch", pool="gpu", replicas=1, image="acme/prepare:1")
+    for environment, made in gateway.declared.items():
+        workloads = tuple(
+            each.model_copy(update={"after": ("prepare",)}) if each.name == "pretrain" else each
+            for each in made.workloads
+        )
+        gateway.declared[environment] = made.model_copy(update={"workloads": (prepare, *workloads)})
+        gateway.job_states[environment, "pretrain"] = JobState("pretrain", suspended=True)
+    migrations = migrations_of(gateway.begin())
+    began = gateway.clock
+    move(migrations)
+    assert migrations.history()[1].state == "waiting"
+    assert gateway.clock - began < HOUR_S
+    deployed = gateway.deployed("west")
+    assert deployed is not None
+    assert (deployed.marks, deployed.workload("pretrain").runs) == ({}, True)

@@ -150,7 +150,7 @@ def test_names_of_groups_are_those_that_the_mesh_checks() -> None:
     }
     names = {(each.kind, each.name) for each in object_names.objects(mesh)}
     given = grouped(mounts=(Mount(storage="rows", kind="block", path="/rows"),))
-    kinds = ("StatefulSet", "Service", "Secret")
+    kinds = ("StatefulSet", "Service", "Secret", "ServiceAccount")
     rendered = {
         (item.kind, item.manifest["metadata"]["name"]) for item in objects(given).values() if item.kind in kinds
     }

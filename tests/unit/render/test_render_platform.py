@@ -362,7 +362,7 @@ def test_a_mesh_names_its_objects_as_they_are_rendered(environment: str) -> None
     mesh, environments = load(source, folder / "environments.yaml")
     deployment = resolve(mesh, environments, environment, load_catalog()).deployment
     assert deployment is not None
-    kinds = ("Service", "Secret", "PersistentVolumeClaim")
+    kinds = ("Service", "Secret", "PersistentVolumeClaim", "ServiceAccount")
     objects = render.platform_objects(deployment)
     rendered = {(item.kind, item.manifest["metadata"]["name"]) for item in objects if item.kind in kinds}
     of_pods = {

@@ -265,6 +265,26 @@ TWO_NODES = {"p": {**H100, "nodes": 2}}
             {"chat": service(1, accelerators=8), "train": service(2, "training", accelerators=8)},
             "24 accelerators for chat and train together",
         ),
+        # training jobs of which one comes after another are never there together
+        (
+            {"a": service(2, "training", accelerators=8), "b": service(2, "training", accelerators=8)},
+            "32 accelerators for a and b together",
+        ),
+        (
+            {
+                "a": service(2, "training", accelerators=8),
+                "b": {**service(2, "training", accelerators=8), "after": ["a"]},
+            },
+            "",
+        ),
+        (
+            {
+                "a": service(2, "training", accelerators=8),
+                "b": {**service(2, "training", accelerators=8), "after": ["a"]},
+                "c": service(1, "training", accelerators=8),
+            },
+            "24 accelerators for a and c together",
+        ),
     ],
 )
 def test_a_batch_job_is_counted_beside_what_never_ends_and_not_beside_other_jobs(

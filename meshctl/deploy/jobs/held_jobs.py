@@ -1,0 +1,131 @@
+"""Jobs that are created suspended and started by another program: which live values stay, and why they wait. PURE.
+
+Called by `environment_program` before a run declares its resources, and by `status`, `up` and migrations. Once such a
+Job exists, its `spec.suspend` belongs to its release or to Kueue (ADR 0041). Only a Job that is made anew, as every
+change of its work does, is suspended again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from meshctl import render
+from meshctl.deploy.jobs import finished_jobs
+from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.model import job_order, object_names
+from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.observed import JobState, PodState
+from meshctl.model.stack_state import StackState
+from meshctl.render import job_release
+
+_SUSPEND: Final = "spec.suspend"
+_QUEUE: Final = f'metadata.labels["{job_order.QUEUE_LABEL}"]'
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def values_that_stay(
+    kept_values: Mapping[str, Any], deployment: Deployment, state: StackState, unchanged: UnchangedJobs
+) -> dict[str, Any]:
+    """The live values that a run keeps, without `suspend` of the Jobs that it makes anew and of those that it doesn't
+    hold. `deployment`: with the marks of finished jobs, which hold nobody back."""
+    replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
+    started = {
+        render.kept_value_name(f"workload/{workload.name}:job", _SUSPEND)
+        for workload in deployment.workloads
+        if workload.is_job and (workload.name in replaced or not job_order.is_held(deployment, workload))
+    }
+    return {name: value for name, value in kept_values.items() if name not in started}
+
+
+def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state: StackState) -> UnchangedJobs:
+    """Jobs that a run leaves unchanged, and those whose queue it does: Kueue refuses another queue for a job that has
+    started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts."""
+    labels = finished_jobs.labels_in_state(state)
+    replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
+    moved = [
+        workload.name
+        for workload in deployment.workloads
+        if workload.is_job
+        and workload.runs
+        and workload.name not in replaced
+        and _had_started(workload.name, state)
+        and labels[workload.name].get(job_order.QUEUE_LABEL, "") != _queue_label(deployment, workload)
+    ]
+    paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
+    notes = [
+        f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
+        f" `meshctl restart {name} --env {deployment.environment}` runs it again in the one of environments.yaml"
+        for name in moved
+    ]
+    return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
+
+
+def _had_started(name: str, state: StackState) -> bool:
+    """Whether the last run was to start it: Kueue takes any change of the queue of a Job that was paused."""
+    deployed = state.deployment.workloads if state.deployment is not None else ()
+    return any(workload.name == name and workload.runs for workload in deployed)
+
+
+def _queue_label(deployment: Deployment, workload: Workload) -> str:
+    return job_release.queue_labels(deployment, workload).get(job_order.QUEUE_LABEL, "")
+
+
+def waiting_jobs(
+    deployment: Deployment,
+    jobs: Mapping[str, JobState],
+    pods: Iterable[PodState] = (),
+    queued: Mapping[str, str] = _NOTHING,
+) -> dict[str, str]:
+    """The jobs that nothing has started yet, by workload: what each of them waits for.
+
+    `pods`: those of the mesh, among which are the pods of releases; `queued`: what Kueue says of jobs, by workload.
+    """
+    own_pods = list(pods)
+    not_started_by_up = [workload for workload in deployment.workloads if job_order.is_held(deployment, workload)]
+    return {
+        workload.name: _what_it_waits_for(deployment, workload, jobs, own_pods, queued)
+        for workload in not_started_by_up
+        if workload.name in jobs and jobs[workload.name].suspended
+    }
+
+
+def _what_it_waits_for(
+    deployment: Deployment,
+    workload: Workload,
+    jobs: Mapping[str, JobState],
+    pods: list[PodState],
+    queued: Mapping[str, str],
+) -> str:
+    before = [name for name in job_order.unfinished(deployment, workload) if not _is_complete(jobs, name)]
+    if before:
+        parts = [_predecessor_text(name, jobs, deployment.environment) for name in before]
+        return f"waits for {' and '.join(parts)}"
+    if workload.queue:
+        words = queued.get(workload.name, "")
+        return f"waits in the queue {workload.queue} of Kueue" + (f": {words}" if words else "")
+    return _release_text(workload, pods)
+
+
+def _is_complete(jobs: Mapping[str, JobState], name: str) -> bool:
+    return name in jobs and jobs[name].ended == "complete"
+
+
+def _predecessor_text(name: str, jobs: Mapping[str, JobState], environment: str) -> str:
+    job = jobs.get(name)
+    if job is None:
+        return f"{name}, which has no Job: `meshctl up {environment}` creates it"
+    if job.ended == "failed":
+        return f"{name}, which has failed: `meshctl restart {name} --env {environment}` runs it again"
+    return f"{name}, which waits itself" if job.suspended else f"{name}, which has not ended yet"
+
+
+def _release_text(workload: Workload, pods: Iterable[PodState]) -> str:
+    """Of a job whose predecessors have ended: why its release has not started it."""
+    release = object_names.release(workload.name)
+    own = [pod for pod in pods if pod.workload == release and not pod.ready and pod.reason]
+    reason = next((f", {pod.name}: {pod.reason}" for pod in own), "")
+    jobs = " and ".join(workload.after)
+    have = "has" if len(workload.after) == 1 else "have"
+    return f"{jobs} {have} ended, and the job {release} is to start it{reason}"

@@ -1,0 +1,122 @@
+"""The order of jobs: which jobs another one comes after, and what starts a job that is created suspended. PURE.
+
+Read by `references` (what `after` may name), `resolve` (jobs that follow each other never hold nodes at the same time),
+`render` (a held job is created suspended) and by all that say why a job waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from meshctl.model.deployment import Deployment, Workload
+
+JOB_KINDS: Final = ("training", "batch")  # kinds of workloads that run to an end of their own
+ANNOTATION: Final = "meshctl.dev/after"  # on a Job that is held: what it comes after
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def unfinished(deployment: Deployment, workload: Workload) -> tuple[str, ...]:
+    """The jobs that must end well before the workload starts. Those that have ended in another environment, or whose
+    Job is gone since it ended, are not waited for: no Job here says that they have ended."""
+    others = {other.name: other for other in deployment.workloads}
+    return tuple(name for name in workload.after if name in others and not others[name].finished_in)
+
+
+def is_held(deployment: Deployment, workload: Workload) -> bool:
+    """Whether its Job is created suspended and another program starts it: its release, or Kueue."""
+    return workload.is_job and workload.runs and bool(workload.queue or unfinished(deployment, workload))
+
+
+def has_release(deployment: Deployment, workload: Workload) -> bool:
+    """Whether a release in the cluster starts it, or hands it to Kueue, once the jobs before it have ended."""
+    return workload.is_job and workload.runs and bool(unfinished(deployment, workload))
+
+
+def at_the_same_time(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> list[list[Workload]]:
+    """Groups of the members that may run at the same time: no one comes after another one. Each member is in one at
+    least."""
+    listed = list(members)
+    before = {workload.name: _all_before(workload.name, _after_of(all_workloads)) for workload in listed}
+    groups: list[list[Workload]] = []
+    for first in listed:
+        group = [first]
+        for other in listed:
+            is_apart = all(other.name not in before[each.name] | {each.name} for each in group)
+            if is_apart and not before[other.name] & {each.name for each in group}:
+                group.append(other)
+        ordered = [workload for workload in listed if workload in group]
+        if ordered not in groups:
+            groups.append(ordered)
+    return groups
+
+
+def _after_of(workloads: Iterable[Workload]) -> dict[str, tuple[str, ...]]:
+    return {workload.name: workload.after for workload in workloads}
+
+
+def _all_before(name: str, after: Mapping[str, Iterable[str]]) -> set[str]:
+    """The names of all that come before the job, directly or not."""
+    before: set[str] = set()
+    to_visit = list(after.get(name, ()))
+    while to_visit:
+        current = to_visit.pop()
+        if current not in before:
+            before.add(current)
+            to_visit.extend(after.get(current, ()))
+    return before
+
+
+def problems(workloads: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What is wrong with `after` in a mesh as it is written; names of no workload are left to `references`."""
+    after = {name: _names(workload.get("after")) for name, workload in workloads.items()}
+    for name, workload in workloads.items():
+        at: tuple[str | int, ...] = ("workloads", name, "after")
+        kind = workload.get("kind")
+        if after[name] and kind is not None and kind not in JOB_KINDS:
+            yield (
+                at,
+                "only jobs (training, batch) come after others; leave it out, as what is no job starts at once",
+            )
+            continue
+        for index, other in enumerate(after[name]):
+            yield from _of_one(name, other, workloads, after, (*at, index))
+            if other in after[name][:index]:
+                yield (*at, index), f'"{other}" is named twice'
+
+
+def _of_one(
+    name: str,
+    other: str,
+    workloads: Mapping[str, Mapping[str, Any]],
+    after: Mapping[str, list[str]],
+    at: tuple[str | int, ...],
+) -> Iterator[Problem]:
+    kind = workloads[other].get("kind") if other in workloads else None
+    if other == name:
+        yield at, "a job can't come after itself"
+    elif kind is not None and kind not in JOB_KINDS:
+        yield at, f'"{other}" is a {kind} workload, which never ends; only jobs (training, batch) can come before'
+    elif name in _all_before(other, after):
+        circle = " after ".join([name, *_path(other, name, after)])
+        yield at, f"these jobs wait for each other, and none would ever start: {circle}"
+
+
+def _path(start: str, end: str, after: Mapping[str, list[str]]) -> list[str]:
+    """The names on the shortest way from `start` to `end`, both included."""
+    paths = [[start]]
+    seen = {start}
+    for path in paths:
+        if path[-1] == end:
+            return path
+        for name in after.get(path[-1], []):
+            if name not in seen:
+                seen.add(name)
+                paths.append([*path, name])
+    return [start, end]
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list | tuple) else []

@@ -1,0 +1,95 @@
+"""What starts a job that is created suspended: its release in the cluster, or Kueue. PURE.
+
+Called by `platform`. Which jobs are held, and for which others they wait, is decided in `meshctl.model.job_order`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from meshctl.model import job_order, object_names, own_images
+from meshctl.model.deployment import MESH_LABEL, Deployment, Workload
+from meshctl.render import overrides, pods
+from meshctl.render.objects import PlatformObject, uid_name
+from meshctl.render.templates import render
+
+MANAGER = "meshctl-release"  # under which name the release sets a job's fields
+_DETAILS = ("release-account", "release-role", "release-binding", "release")
+
+
+def order_annotations(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """Of a Job that comes after others: which ones, for whoever asks why it is suspended."""
+    is_held = job_order.has_release(deployment, workload)
+    return {job_order.ANNOTATION: ", ".join(workload.after)} if is_held else {}
+
+
+def queue_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
+    """The label that hands a Job to Kueue. A job that waits for others gets it from its release, and one that a
+    migration has paused has none: Kueue would start it again."""
+    is_queued = workload.queue and workload.runs and not job_order.has_release(deployment, workload)
+    return {job_order.QUEUE_LABEL: workload.queue} if is_queued else {}
+
+
+def objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
+    """The release of one workload: its account, rights and Job; nothing for a workload that waits for no job."""
+    if not job_order.has_release(deployment, workload):
+        return []
+    kinds = ("ServiceAccount", "Role", "RoleBinding", "Job")
+    manifests = render("platform/job-release.yaml.j2", kinds, _values(deployment, workload))
+    names = [f"workload/{workload.name}:{detail}" for detail in _DETAILS]
+    jobs = [f"workload/{name}:job" for name in (workload.name, *job_order.unfinished(deployment, workload))]
+    *rights, job = [PlatformObject(name, manifest) for name, manifest in zip(names, manifests, strict=True)]
+    return [
+        *(PlatformObject(each.name, each.manifest, depends_on=("platform:namespace",)) for each in rights),
+        # behind the jobs: it must not see one of them as it was before this run
+        PlatformObject(job.name, job.manifest, depends_on=(*(each.name for each in rights), *jobs)),
+    ]
+
+
+def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
+    before = list(job_order.unfinished(deployment, workload))
+    release = object_names.release(workload.name)
+    namespace = ["--namespace", deployment.namespace]
+    patch = _patch(workload)
+    return {
+        "name": workload.name,
+        "namespace": deployment.namespace,
+        "release": release,
+        "before": before,
+        "labels": {**pods.labels(deployment, workload), "app.kubernetes.io/name": release},
+        "fixed_labels": {**pods.fixed_labels(deployment, workload), "app.kubernetes.io/name": release},
+        "priority_class": pods.priority_class(deployment, workload),
+        "node_selector": {MESH_LABEL: deployment.mesh},
+        "tolerations": _tolerations(deployment),
+        "image": overrides.image_here(deployment, own_images.RELEASE),
+        "wait_args": [
+            "wait",
+            *(f"job/{name}" for name in before),
+            "--for=condition=complete",
+            "--timeout=-1s",
+            *namespace,
+        ],
+        "release_args": ["patch", f"job/{workload.name}", "--type=merge", f"--patch={patch}", *_manager(), *namespace],
+        "job_uid": uid_name(f"workload/{workload.name}:job"),
+    }
+
+
+def _manager() -> list[str]:
+    return [f"--field-manager={MANAGER}"]
+
+
+def _patch(workload: Workload) -> str:
+    """What the release changes of the job that it was made for. In a queue, Kueue decides when the job starts."""
+    metadata: dict[str, Any] = {"uid": "$(JOB_UID)"}
+    if workload.queue:
+        return json.dumps({"metadata": {**metadata, "labels": {job_order.QUEUE_LABEL: workload.queue}}})
+    return json.dumps({"metadata": metadata, "spec": {"suspend": False}})
+
+
+def _tolerations(deployment: Deployment) -> list[dict[str, str]]:
+    """Those of all pools: any node of the mesh will do."""
+    tolerations: list[dict[str, str]] = []
+    for pool in deployment.pools:
+        tolerations += [each for each in pods.tolerations(deployment, pool) if each not in tolerations]
+    return tolerations

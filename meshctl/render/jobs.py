@@ -1,0 +1,38 @@
+"""The Job of a training or batch workload. PURE.
+
+Called by `platform`, and by `work` to tell whether two Jobs do the same. What starts one that is held is made by
+`job_release`.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from meshctl.model import job_order
+from meshctl.model.deployment import Deployment, Workload
+from meshctl.render import compute_domains, job_release, overrides, pods
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import render
+
+
+def job(deployment: Deployment, workload: Workload) -> PlatformObject:
+    """The Job of a training or batch workload, without what it depends on."""
+    signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
+    values = {
+        **pods.pod_values(deployment, workload),
+        "namespace": deployment.namespace,
+        "pods": workload.replicas,
+        "is_suspended": not workload.runs or job_order.is_held(deployment, workload),
+        "job_annotations": job_release.order_annotations(deployment, workload),
+        "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
+        # one lost node fails the whole gang at once: three such losses
+        "backoff_limit": 3 * workload.replicas,
+        "signal_exit_codes": sorted(128 + number for number in signals),
+        "restart_policy": "Never",
+        "subdomain": workload.name if workload.kind == "training" else "",
+    }
+    # not waited for: a job is done when its work is
+    (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
+    made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    left = ("spec.suspend",) if job_order.is_held(deployment, workload) else ()
+    return PlatformObject(f"workload/{workload.name}:job", made, left=left)
