@@ -1,9 +1,9 @@
 """Each mesh of examples/real comes up in the lab, on every environment that carries it, and goes without a trace.
 
-The site `dc1` of the lab has H100 nodes only: the nodes of other models are made here, as a site would have them. Most
-images are simulated. Those of inference servers, which the lab runs for real, serve where they can: a mesh whose
-command is a script of the image, or whose weights nobody has put there, gets another name for it by `images` of
-environments.yaml.
+The site `dc1` of the lab has H100 nodes only: the nodes of other models are made here, as a site would have them.
+Images that the lab runs for real serve where they can. A mesh whose command is a script of the image, whose weights
+nobody has put there, or that downloads what it needs, gets another name for its image by `images` of environments.yaml,
+so that it is simulated as all others are.
 
 It runs in `nox -s faults`, as it takes an hour.
 """
@@ -29,8 +29,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 NOT_RUN = {
     "docker.io/lmsysorg/sglang": "registry.example.com/sglang",
     "docker.io/vllm/vllm-openai": "registry.example.com/vllm-openai",
+    "nvcr.io/nvidia/pytorch": "registry.example.com/pytorch",
 }
-SIMULATED = ("deepseek-roce", "sglang", "vllm-405b")
+SIMULATED = ("deepseek-roce", "gpt-oss-sft", "sglang", "trl-fsdp", "vllm-405b")
 # model -> labels and devices of its nodes, as the vendor's programs report them
 NVIDIA = {"nvidia.com/gpu": "8", "rdma/ib": "63", "rdma/roce_gdr": "63"}
 SITE = {
