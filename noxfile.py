@@ -16,14 +16,14 @@ CODE = ("meshctl", "meshwire", "providers", "stacks", "examples", "tests", "noxf
 PRODUCT = ("meshctl", "meshwire", "providers", "stacks", "examples")
 
 
-def install(session: nox.Session) -> None:
+def install(session: nox.Session, *extras: str) -> None:
     """The locked dependencies, the lab's among them, and meshctl itself."""
     session.run_install(
         "uv",
         "sync",
         "--locked",
         "--quiet",
-        "--extra=lab",
+        *(f"--extra={extra}" for extra in ("lab", *extras)),
         "--no-default-groups",
         "--group=dev",
         env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
@@ -36,6 +36,7 @@ IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
 WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
 ALL_TESTS = (*WITH_LAB, "tests/unit")
+REAL_PROGRAMS = ("tests/faults/test_real_programs.py",)
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -119,7 +120,19 @@ def faults(session: nox.Session) -> None:
     """
     install(session)
     session.run("meshctl", "setup")
+    session.run("meshctl", "setup", "lws-manager")
     pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
+
+
+@nox.session
+def programs(session: nox.Session) -> None:
+    """The lab's real programs, which the other sessions do without: a language model behind an endpoint, and Redis.
+
+    They take 210 MB of disk (the extra `lab-programs`).
+    """
+    install(session, "lab-programs")
+    session.run("meshctl", "setup")
+    pytest(session, "tests/unit/lab_pods", *REAL_PROGRAMS)
 
 
 @nox.session

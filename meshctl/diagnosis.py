@@ -45,7 +45,8 @@ class Finding:
 def diagnose() -> tuple[Finding, ...]:
     """Every finding, in the order in which it is printed."""
     lab = _lab_installed()
-    programs = [_program(name, needed=name in tools.CORE or lab) for name in tools.TOOLS]
+    needed = (*tools.CORE, *tools.LAB) if lab else tools.CORE
+    programs = [_program(name, needed=name in needed) for name in tools.TOOLS]
     wheels = [_wheel_program(name, needed=name == "rclone" or lab) for name in tools.WHEELS]
     python = [_distribution(line, needed="extra ==" not in line or lab) for line in _requirements()]
     return (*programs, *wheels, _go(programs), *python, *_plugins(), *_platforms(), _aws_credentials())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, other_pods
+from meshctl.clients import clusters, existing_claims, existing_file_systems, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.session import Session
@@ -21,6 +21,7 @@ from meshctl.errors import InfeasibleError, UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.model.observed import Facts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, resolve
@@ -75,9 +76,29 @@ class Project:
         nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name) if access is not None else None
-        remarks = (*facts.notes, *platform.words.notes(declared)) if facts is not None else ()
+        facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
+        remarks = facts.notes if facts is not None else ()
+        if access is not None:
+            remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = remarks
         return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+
+    def _with_existing_claims(self, environment: str, facts: Facts | None) -> Facts | None:
+        """The facts with the claims that the environment adopts; the cluster is asked only where it adopts some."""
+        storage = self.environments.environments[environment].storage
+        names = frozenset(existing.claim for existing in storage.values() if existing.claim is not None)
+        access = self.access(environment) if names else None
+        return existing_claims.added(facts or Facts(), access, self.mesh.name, names) if access is not None else facts
+
+    def _with_existing_file_systems(self, environment: str, facts: Facts | None) -> Facts | None:
+        """The facts with the file systems that the environment adopts by their ids, where they have some."""
+        declared = self.environments.environments[environment]
+        ids = frozenset(each.file_system for each in declared.storage.values() if each.file_system is not None)
+        made = registry.platform(declared.provider).cluster.made
+        if not ids or made is None or not declared.has_file_system_ids:
+            return facts
+        observed = existing_file_systems.observed(made.profile(declared), declared.region or "", ids)
+        return (facts or Facts()).model_copy(update={"file_systems": observed})
 
     def online_resolution(self, environment: str) -> Resolution:
         """As `resolution`, after the platform was asked whether it has what an `up` would add.

@@ -20,6 +20,8 @@ from meshctl.render import ENDPOINT, LateValue, PlatformObject
 # leaves the wait for its end alone: both plugins make its successor only once its pods have saved their work.
 _THERE = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
 _UNAWAITED = {"pulumi.com/skipAwait": "true"}
+# A claim stays as long as a pod uses it, and a volume as long as a claim is bound to it: who uses them must go first.
+_HELD = ("PersistentVolume", "PersistentVolumeClaim")
 _DELETE_S = 600  # how long both plugins wait for the end of an object, unless told otherwise
 _DELETE_MARGIN_S = 120  # beyond a grace period
 
@@ -124,7 +126,7 @@ def _declare(
     of_subjects: Mapping[str, Sequence[pulumi.Resource]] | None = None,
 ) -> dict[str, KubernetesObject]:
     longest_s = max(map(_delete_s, objects), default=_DELETE_S)
-    claims = {item.name for item in objects if item.kind == "PersistentVolumeClaim"}
+    held = {item.name for item in objects if item.kind in _HELD}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
         needs = [declared[name] for name in (*item.depends_on, *_rolled_before(item, late))]
@@ -137,8 +139,9 @@ def _declare(
             custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
-            # a claim stays as long as a pod uses it, so the pods must go first
-            replace_with=[declared[name] for name in item.depends_on if name in claims],
+            replace_with=[declared[name] for name in item.depends_on if name in held],
+            # None leaves it to the engine, as it was before an object could be retained
+            retain_on_delete=True if item.retain else None,
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
         declared[item.name] = KubernetesObject.declare(token(item), item.name, _inputs(item, late), opts)

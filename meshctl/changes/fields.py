@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import group_words, probe_words, security
+from meshctl.changes import group_words, leader_worker_sets, probe_words, security
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
@@ -79,6 +79,8 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
+    (leader_worker_sets.LEADER_WORKER_SET, "spec.replicas"): "replicas",
+    (leader_worker_sets.LEADER_WORKER_SET, leader_worker_sets.SIZE): "nodes",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
@@ -161,9 +163,10 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
     changes: list[FieldChange] = []
-    for change in step.properties:
-        for part in _parts(step, change):
-            changes += [field for field in _of(step, part) if field not in changes]
+    for view in leader_worker_sets.views(step):
+        for change in view.properties:
+            for part in _parts(view, change):
+                changes += [field for field in _of(view, part) if field not in changes]
     return changes
 
 

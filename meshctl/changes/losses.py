@@ -14,14 +14,13 @@ from typing import Any, Literal
 
 from meshctl.changes.steps import Step
 from meshctl.model.deployment import Deployment
-from meshctl.model.resource_types import BUCKET
+from meshctl.model.resource_types import BUCKET, NAMESPACE
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.model.units import format_gib
 from meshctl.platforms import registry
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
-_NAMESPACE = "kubernetes:core/v1:Namespace"
 UNSEEN = "its content can't be seen from here"
 
 Kind = Literal["bucket", "file system", "volume"]
@@ -145,7 +144,7 @@ def needs_cluster(state: StackState, old: Deployment | None, outcome: Outcome) -
 
 def _takes_claims() -> tuple[str, ...]:
     """With one of these all claims go."""
-    return (_NAMESPACE, *registry.cluster_types())
+    return (NAMESPACE, *registry.cluster_types())
 
 
 def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Seen) -> tuple[Loss, ...]:
@@ -173,9 +172,12 @@ def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Se
 
 
 def protected(state: StackState, old: Deployment | None) -> Iterator[Resource]:
-    """The resources that belong to nothing that was deployed as `ephemeral`."""
-    ephemeral = {f"storage/{name}" for name, is_ephemeral in (old.ephemeral if old else {}).items() if is_ephemeral}
-    return (resource for resource in state.resources if resource.subject not in ephemeral)
+    """The resources that belong to nothing that was deployed as `ephemeral`, nor to files of somebody else: those stay
+    where they are, whatever becomes of the volume and the claim that led to them."""
+    names = [name for name, is_ephemeral in old.ephemeral.items() if is_ephemeral] if old else []
+    names += [system.name for system in old.file_systems if system.is_adopted] if old else []
+    unprotected = {f"storage/{name}" for name in names}
+    return (resource for resource in state.resources if resource.subject not in unprotected)
 
 
 def _is_touched(resource: Resource, outcome: Outcome) -> bool:
@@ -188,7 +190,11 @@ def _volume_losses(state: StackState, old: Deployment | None, outcome: Outcome, 
     own = {str(claim.inputs["metadata"]["name"]): claim for claim in state.of_type(CLAIM)}
     lasting = {resource.urn for resource in protected_resources}
     sets = [resource for resource in protected_resources if resource.type == STATEFUL_SET]
-    all_go = any(resource.urn in outcome.goes for resource in protected_resources if resource.type in _takes_claims())
+    all_go = any(
+        resource.urn in outcome.goes
+        for resource in protected_resources
+        if resource.type in _takes_claims() and not resource.is_retained
+    )
     for volume in _claims_of_state(own, sets) if seen.volumes is None else seen.volumes:
         resource = own.get(volume.claim)
         if resource is not None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from meshctl.changes.leader_worker_sets import GROUPS, LEADER_WORKER_SET
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment
 
-_SERVERS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
-_CONCERNED: Final = ("spec.template", "spec.strategy")
+_SERVERS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet", LEADER_WORKER_SET)
+_CONCERNED: Final = ("spec.template", "spec.strategy", GROUPS)
 
 
 def notes(deployment: Deployment, steps: Iterable[Step]) -> list[str]:

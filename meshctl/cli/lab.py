@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.errors import UsageError
 
 lab_app = typer.Typer(
     no_args_is_help=True, help="A local twin of every environment, as ordinary processes on loopback."
@@ -14,15 +16,29 @@ lab_app = typer.Typer(
 
 
 @lab_app.command("up")
-def lab_up(ctx: typer.Context) -> None:
+def lab_up(
+    ctx: typer.Context,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group-controller",
+            metavar="CLUSTER",
+            help="Run the controller of LeaderWorkerSets on this cluster (cw, dc1); may be repeated.",
+        ),
+    ] = None,
+) -> None:
     """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""
-    from meshctl.lab import up  # psutil, the clients: not for `meshctl --help`
+    from meshctl.lab import group_controller, up  # psutil, the clients: not for `meshctl --help`
     from meshctl.lab.state import Lab, default_root
 
+    unknown = [name for name in groups or () if name not in group_controller.CLUSTERS]
+    if unknown:
+        clusters = ", ".join(group_controller.CLUSTERS)
+        raise UsageError(f"no cluster {', '.join(unknown)} of the lab can run it", hint=f"choose from: {clusters}")
     context: Context = ctx.obj
     lab = Lab(default_root())
     context.withhold_secrets()
-    started = up.up(lab, context.say)
+    started = up.up(lab, context.say, groups or ())
     if context.output == "json":
         context.print_json({"root": str(lab.root), **started})
     else:
@@ -45,6 +61,7 @@ def lab_down(ctx: typer.Context) -> None:
 @lab_app.command("status")
 def lab_status(ctx: typer.Context) -> None:
     """Show which parts of the lab run, why others do not, and where they listen."""
+    from meshctl.lab import programs
     from meshctl.lab.parts import document, lines, states
     from meshctl.lab.state import Lab, default_root
 
@@ -53,7 +70,7 @@ def lab_status(ctx: typer.Context) -> None:
     parts = states(lab)
     ports = lab.read()["ports"] if parts else {}
     if context.output == "json":
-        context.print_json({"root": str(lab.root), **document(parts), "ports": ports})
+        context.print_json({"root": str(lab.root), **document(parts), "ports": ports, "programs": programs.played()})
         return
     if not parts:
         context.print("no lab here")
@@ -62,6 +79,8 @@ def lab_status(ctx: typer.Context) -> None:
             context.print(f"  {line}")
     for name, port in ports.items():
         context.print(f"  127.0.0.1:{port}  {name}")
+    for name, what in programs.played().items():
+        context.print(f"  {name}: {what}")
     if any(not state.up for state in parts):
         context.say("hint: `meshctl lab up` starts the parts that have stopped")
 

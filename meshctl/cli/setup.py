@@ -13,7 +13,9 @@ from meshctl.errors import UsageError
 
 def setup(
     ctx: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Only these programs.", show_default="all of them")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these programs.", show_default="all but lws-manager")
+    ] = None,
     build: Annotated[
         bool, typer.Option("--build", help="Build missing programs with Go instead of downloading them.")
     ] = False,
@@ -21,14 +23,15 @@ def setup(
     """Download or build the external programs that are missing on this machine.
 
     Official releases are downloaded and verified; programs that can't be downloaded are built with Go, which takes
-    about a quarter of an hour for all on two cores. Deploying needs `meshctl setup pulumi`; the others are for the lab.
+    about a quarter of an hour for all on two cores. Deploying needs `meshctl setup pulumi`; the others are for the lab,
+    and `lws-manager` only for `meshctl lab up --group-controller`.
     """
     unknown = [name for name in names or () if name not in tools.TOOLS]
     if unknown:
         raise UsageError(f"no program named {', '.join(unknown)}", hint=f"choose from: {', '.join(tools.TOOLS)}")
     context: Context = ctx.obj
     context.withhold_secrets()
-    paths = tools.ensure(names or list(tools.TOOLS), context.say, build=build)
+    paths = tools.ensure(names or [*tools.CORE, *tools.LAB], context.say, build=build)
     if context.output == "json":
         context.print_json({"programs": {name: str(path) for name, path in paths.items()}})
     else:

@@ -27,7 +27,7 @@ from meshctl.platforms import registry
 
 _PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
 _SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 (a resource type)
-_WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+_WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "LeaderWorkerSet")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
-from meshctl.resolve import endpoint_notes, workload_notes
+from meshctl.resolve import endpoint_notes, existing_storage, workload_notes
+from meshctl.resolve.storage import adoption_notes
 
 _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed outside meshctl is not shown"
 _OTHER_PROFILE = (
@@ -44,7 +45,8 @@ def plan_of_preview(
     `before`: what is deployed; `dns_changes`: the changes of DNS records; `losses`: the data that it would lose;
     `drift`: what is no longer as the last `up` left it.
     """
-    notes = [*more_notes, *storage.notes(steps), *roll_outs.notes(deployment, steps)]
+    notes = [*more_notes, *_of_adopted_storage(deployment), *storage.notes(steps)]
+    notes += roll_outs.notes(deployment, steps)
     notes += _of_changed_workloads(deployment, steps)
     notes += endpoint_access.notes(before, deployment)
     notes += changed_groups.notes(before, deployment)
@@ -55,6 +57,14 @@ def plan_of_preview(
     if any(step.type in registry.cluster_types() for step in created):
         notes.append(_UNCHECKED)
     return _plan(deployment, steps, before, dns_changes, notes, losses, drift)
+
+
+def _of_adopted_storage(deployment: Deployment) -> tuple[str, ...]:
+    """What is used and belongs to somebody else: no resource stands for it, so that no change would show it."""
+    return (
+        *adoption_notes(deployment.object_stores),
+        *existing_storage.notes(deployment.file_systems, deployment.blocks),
+    )
 
 
 def _of_changed_workloads(deployment: Deployment, steps: Sequence[Step]) -> list[str]:

@@ -30,6 +30,7 @@ from meshctl.deploy.guards import (
     changed_groups,
     cluster_identity,
     given_fabrics,
+    pod_fields,
     preconditions,
     preflight,
     protection,
@@ -186,6 +187,8 @@ class Session:
         with suppress(CredentialsError, UnreachableError):
             left = owned.result().resources_with_left_fields
             preconditions.check_change(deployment, state, self.environments, left)
+            if cluster is not None:
+                pod_fields.check(deployment, state)
         preflight.refuse(deployment, asked.result())
 
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
@@ -240,6 +243,8 @@ class Session:
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
         owned = drift_check.read_ownership(deployment, state, self.take_over)
         preconditions.check_change(deployment, state, self.environments, owned.resources_with_left_fields)
+        if self.command == "up":  # a migration must be able to stop what is up, and to go back to it
+            pod_fields.check(deployment, state)
         owned.refuse(self.command)
         preflight.refuse(deployment, asked)
         checks_drift = self.refresh and bool(state.resources)

@@ -14,8 +14,8 @@ from pathlib import Path
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import kubeconfig
-from meshctl.deploy.guards import cluster_identity, preconditions, protection
+from meshctl.deploy import kubeconfig, volumes_of_pods
+from meshctl.deploy.guards import cluster_identity, namespaces, preconditions, protection
 from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
@@ -103,22 +103,29 @@ class Teardown:
     def _delete_all_but_buckets(
         self, run: StackRun, state: StackState, bucket_urns: frozenset[str], deployment: Deployment
     ) -> None:
+        urns = bucket_urns | namespaces.retained(state)
         in_state = {subject_of(urn).removeprefix("storage/") for urn in bucket_urns}
         names = in_state | protection.orphaned_stores(deployment, state)
         if state.resources:
-            run.retain(bucket_urns)
+            run.retain(urns)
             run.destroy()
+            volumes_of_pods.delete_left(state)
         stores = tuple(store for store in deployment.object_stores if store.name in names)
         if stores:
             self.bring_up_buckets(deployment.model_copy(update={"object_stores": stores}))
 
     def _delete_everything(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
         """Delete all resources. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        if any(resource.is_retained for resource in state.resources):
+        staying = namespaces.retained(state)
+        if any(resource.is_retained and resource.urn not in staying for resource in state.resources):
             # An interrupted `destroy_keeping_data` left resources marked with retainOnDelete: they would stay.
-            run.retain(frozenset())
+            run.retain(staying)
         run.empty_on_delete(protection.bucket_urns(lost))
-        return run.destroy(state=state) if state.resources else Recorder()
+        if not state.resources:
+            return Recorder()
+        record = run.destroy(state=state)
+        volumes_of_pods.delete_left(state)
+        return record
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
         """Drop everything in a cluster that is gone for good from the state. `declared`: the cluster that

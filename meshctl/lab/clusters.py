@@ -291,7 +291,8 @@ def write_user_kubeconfig(lab: Lab) -> None:
     write_whole(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
 
 
-def entry(lab: Lab, plane: Plane) -> dict[str, str]:
-    """What lab.json says of a cluster."""
+def entry(lab: Lab, plane: Plane, *, group_controller: bool = False) -> dict[str, str]:
+    """What lab.json says of a cluster. `group_controller`: it runs that of LeaderWorkerSets."""
     kubeconfig = str(kubeconfig_of(lab, plane))
-    return {"provider": plane.provider, "region": plane.region, "kubeconfig": kubeconfig, "context": ""}
+    values = {"provider": plane.provider, "region": plane.region, "kubeconfig": kubeconfig, "context": ""}
+    return {**values, "group_controller": "yes"} if group_controller else values

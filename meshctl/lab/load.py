@@ -3,7 +3,8 @@
     python -m meshctl.lab.load --url http://chat.example.com/v1/completions --rate 50 --seconds 10 --dns 127.0.0.1:PORT
 
 Used by tests and the demo to see whether a cutover loses requests: nothing is retried, every failure counts, and is
-kept with its kind, its moment and where it went (`load_failures`). Prints JSON.
+kept with its kind, its moment and where it went (`load_failures`). An answer that comes as a stream must have its end.
+Prints JSON.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Load:
             if response.status_code >= 400:
                 self._failed(begun, address, f"HTTP {response.status_code}", response.text[:200])
             else:
-                self.environments[response.json().get("environment", "")] += 1
+                self.environments[environment_of(response)] += 1
         except (httpx.HTTPError, dns.exception.DNSException, OSError, TimeoutError, ValueError) as error:
             self._failed(begun, address, kind_of(error), repr(error)[:200], timed_out=timed_out(error))
         self.latencies.append(time.monotonic() - begun)
@@ -162,6 +163,16 @@ class Load:
         now = time.monotonic()
         stalled_s = self.stalls.within(begun, now)
         self.failures.append(Failure(kind, time.time(), now - begun, address, detail, stalled_s, timed_out))
+
+
+def environment_of(response: httpx.Response) -> str:
+    """Which environment answered. Raises: ValueError for what is no answer, or a stream that has no end."""
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        return str(response.json().get("environment", ""))
+    *parts, last = [each.removeprefix("data: ") for each in response.text.strip().split("\n\n")]
+    if last != "[DONE]" or not parts:
+        raise ValueError(f"a stream of {len(parts)} parts without an end")
+    return str(json.loads(parts[0]).get("environment", ""))
 
 
 PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))

@@ -26,6 +26,12 @@ MARK = "MESHCTL_LAB_PROCESS"
 READY_FOLDER = "ready"  # a file for each cluster whose platform stands, written by the controllers
 
 
+def ready_files(cluster: str) -> tuple[str, str]:
+    """In that folder: says that the cluster's platform stands, and that its controller of groups does, if it has
+    one."""
+    return cluster, f"{cluster}-groups"
+
+
 def default_root() -> Path:
     """`$MESHCTL_LAB_ROOT`, or `.meshctl/lab` in the working folder."""
     return Path(os.environ.get("MESHCTL_LAB_ROOT") or Path.cwd() / ".meshctl" / "lab").absolute()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ import psutil
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import clusters, environment, stores
+from meshctl.lab import clusters, environment, group_controller, stores
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
-from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, wait_ended, write_whole
+from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_whole
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -37,13 +37,17 @@ STARTED = "started"  # a file that says that this lab was up once
 PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.name}" for plane in clusters.PLANES))
 
 
-def up(lab: Lab, say: Say) -> dict[str, Any]:
-    """Start the lab; returns lab.json. Raises: LabError, ToolError."""
+def up(lab: Lab, say: Say, group_controllers: Sequence[str] = ()) -> dict[str, Any]:
+    """Start the lab; returns lab.json. `group_controllers`: the clusters that get the controller of LeaderWorkerSets.
+
+    Raises: LabError, ToolError.
+    """
     with lab.exclusively():
+        _refuse_other_controllers(lab, group_controllers)
         if is_up(lab):
             say(f"the lab is up already ({lab.root})")
             return lab.read()
-        for program in clusters.PROGRAMS:
+        for program in (*clusters.PROGRAMS, *([group_controller.PROGRAM] if group_controllers else ())):
             tools.find(program)  # says at once what is missing
         dead = [state for state in states(lab) if not state.up]
         if _can_be_mended(lab, dead):
@@ -55,7 +59,7 @@ def up(lab: Lab, say: Say) -> dict[str, Any]:
             _clean(lab)
         began = time.monotonic()
         try:
-            _start(lab, _ports(before), say)
+            _start(lab, _ports(before, group_controllers), say, group_controllers)
         except BaseException:
             say("the lab did not start; ending what did")
             _end(lab)
@@ -81,6 +85,19 @@ def is_up(lab: Lab) -> bool:
     return bool(parts) and all(state.up for state in parts)
 
 
+def _refuse_other_controllers(lab: Lab, wanted: Sequence[str]) -> None:
+    """What a lab has beyond the usual parts is decided when it starts."""
+    entries = read_json(lab.file).get("clusters", {})
+    missing = [name for name in wanted if name in entries and not entries[name].get("group_controller")]
+    if missing and (lab.root / STARTED).exists():
+        arguments = " ".join(f"--group-controller {name}" for name in wanted)
+        raise LabError(
+            f"the lab was started without a controller of groups on {', '.join(missing)}",
+            why="that is decided when a lab starts",
+            hint=f"meshctl lab down && meshctl lab up {arguments}",
+        )
+
+
 def _can_be_mended(lab: Lab, dead: list[PartState]) -> bool:
     """Whether what still runs is worth keeping: not where the AWS API ended, which keeps everything in memory."""
     return (lab.root / STARTED).exists() and "aws" not in {state.name for state in dead}
@@ -98,10 +115,11 @@ def _mend(lab: Lab, dead: list[PartState], say: Say) -> None:
     say("the lab is up again")
 
 
-def _ports(before: dict[str, int]) -> dict[str, int]:
+def _ports(before: dict[str, int], group_controllers: Sequence[str]) -> dict[str, int]:
     """Those of the lab that was here, as far as nobody took them."""
-    ports = {name: port for name, port in before.items() if name in PORTS and _can_listen(port)}
-    missing = [name for name in PORTS if name not in ports]
+    names = (*PORTS, *map(group_controller.port_name, group_controllers))
+    ports = {name: port for name, port in before.items() if name in names and _can_listen(port)}
+    missing = [name for name in names if name not in ports]
     return ports | dict(zip(missing, free_ports(len(missing)), strict=True))
 
 
@@ -116,8 +134,11 @@ def _can_listen(port: int) -> bool:
     return True
 
 
-def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
-    entries = {plane.name: clusters.entry(lab, plane) for plane in clusters.PLANES}
+def _start(lab: Lab, ports: dict[str, int], say: Say, group_controllers: Sequence[str]) -> None:
+    entries = {
+        plane.name: clusters.entry(lab, plane, group_controller=plane.name in group_controllers)
+        for plane in clusters.PLANES
+    }
     lab.write({"ports": ports, "clusters": entries})
     lab.logs.mkdir(parents=True)
     environment.write_aws_files(lab, ports)
@@ -133,8 +154,9 @@ def _start(lab: Lab, ports: dict[str, int], say: Say) -> None:
         _wait_answers(lab, name, processes[name], ports)
     say("platforms: nodes, storage classes, custom resources")
     for name in entries:
-        ready = lab.root / READY_FOLDER / name
-        _wait(lab, "controllers", processes["controllers"], ready.exists)
+        platform, groups = ready_files(name)
+        for file in (platform, groups) if name in group_controllers else (platform,):
+            _wait(lab, "controllers", processes["controllers"], (lab.root / READY_FOLDER / file).exists)
     write_whole(lab.root / STARTED, "")
 
 

@@ -32,6 +32,7 @@ class Data(Protocol):
         recopy: Sequence[str],
         since_s: float,
         seeded_etags: ETags,
+        others_until_s: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.CopyResult:
@@ -65,6 +66,7 @@ class S3Data:
         recopy: Sequence[str],
         since_s: float,
         seeded_etags: ETags,
+        others_until_s: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> sync.CopyResult:
@@ -76,6 +78,7 @@ class S3Data:
             recopy=recopy,
             since_s=since_s,
             seeded_etags=seeded_etags,
+            others_until_s=others_until_s,
             on_copied=on_copied,
             stop=stop,
         )

@@ -45,6 +45,7 @@ class Fabric(Value):
     resource_count: int = 0  # per pod that takes the whole node
     env: dict[str, str] = {}  # NCCL, UCX, libfabric settings for its containers
     interfaces: tuple[NetworkInterface, ...] = ()  # AWS only
+    nvlink: Literal["", "rack"] = added_later("")  # "rack": gangs share NVLink between nodes
     networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
     huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
     # environments.yaml says how many devices or that they are EFA: then pods that are up follow it

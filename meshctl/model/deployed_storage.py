@@ -31,11 +31,27 @@ class ObjectStore(Value):
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
 
+class NfsExport(Value):
+    """A folder that an NFS server offers. `mount_options`: as mount takes them; none = the client's defaults."""
+
+    server: str
+    path: str
+    mount_options: tuple[str, ...] = ()
+
+
+class ExistingFileSystem(Value):
+    """A file system of a cloud that somebody else made: by its id, and by what a volume for it is mounted with."""
+
+    id: str
+    dns_name: str = ""  # Lustre
+    mount_name: str = ""  # Lustre
+
+
 class FileSystem(Value):
     """A shared file system: `service` says what carries it here."""
 
     name: str
-    service: Literal["fsx-lustre", "efs", "storage-class"]
+    service: Literal["fsx-lustre", "efs", "storage-class", "claim", "nfs"]
     size_gib: int  # rounded up to what the service sells
     throughput_mbps: float = 0  # MB/s wanted
     per_unit_throughput: int = 0  # FSx: MB/s per TiB
@@ -43,14 +59,32 @@ class FileSystem(Value):
     zone: str = ""
     storage_class: str = ""
     ephemeral: bool = False
+    existing_claim: str = added_later("")  # "claim": one of somebody else; never created, resized or deleted by meshctl
+    nfs: NfsExport | None = added_later(None)  # "nfs"
+    existing: ExistingFileSystem | None = added_later(None)  # one that the service has already
     price: Price
+
+    @property
+    def claim(self) -> str:
+        """The name of the claim that pods mount."""
+        return self.existing_claim or self.name
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the files are somebody else's: meshctl uses them, and deletes none of them."""
+        return bool(self.existing_claim or self.nfs or self.existing)
 
 
 class Block(Value):
-    """Block storage: one claim for each pod that mounts it."""
+    """Block storage: one claim for each pod that mounts it, or one that exists, for all of them."""
 
     name: str
     size_gib: int
     storage_class: str
     ephemeral: bool = False
+    existing_claim: str = added_later("")  # of somebody else; never created, resized or deleted by meshctl
     price: Price
+
+    @property
+    def is_adopted(self) -> bool:
+        return bool(self.existing_claim)

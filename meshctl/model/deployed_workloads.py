@@ -24,6 +24,8 @@ class Mount(Value):
     read_only: bool = False
     ephemeral: bool = False  # scratch: neither moved nor shared between environments
     local_gib: float = added_later(0)
+    is_adopted: bool = added_later(False)  # a claim of somebody else, which all pods that mount it share
+    of_one_node: bool = added_later(False)  # only pods of one node can mount it at a time
 
 
 class Health(Value):

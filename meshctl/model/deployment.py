@@ -24,7 +24,7 @@ from meshctl.model.deployed_pools import (
     Taint,
     Toleration,
 )
-from meshctl.model.deployed_storage import Block, FileSystem, ObjectStore
+from meshctl.model.deployed_storage import Block, ExistingFileSystem, FileSystem, NfsExport, ObjectStore
 from meshctl.model.deployed_workloads import Before, Checkpoint, Health, Metrics, Mount, Workload, WorkloadKind
 from meshctl.model.value import Price, Value, added_later
 
@@ -40,6 +40,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "Endpoint",
+    "ExistingFileSystem",
     "Fabric",
     "FabricKind",
     "FileSystem",
@@ -49,6 +50,7 @@ __all__ = [
     "Metrics",
     "Mount",
     "NetworkInterface",
+    "NfsExport",
     "ObjectStore",
     "Pool",
     "Price",
@@ -126,6 +128,14 @@ class Deployment(Value):
     has_group_controller: bool = added_later(False)
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
+    # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`
+    namespace_is_given: bool = added_later(False)
+
+    @property
+    def adopted_claims(self) -> tuple[str, ...]:
+        """The claims of somebody else in the mesh's namespace, which go when that is deleted."""
+        stores: tuple[FileSystem | Block, ...] = (*self.file_systems, *self.blocks)
+        return tuple(sorted(store.existing_claim for store in stores if store.existing_claim))
 
     @property
     def namespace(self) -> str:

@@ -6,6 +6,7 @@ Made by `meshctl.load`, which also expands the paths in it; read by `meshctl.res
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Union
@@ -19,6 +20,7 @@ from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider
 from meshctl.model.deployment import Toleration
 from meshctl.model.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
 from meshctl.model.mesh import Section
+from meshctl.model.nested import merged
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -40,6 +42,7 @@ def _extended_resource(text: str) -> str:
     return text
 
 
+ALL = "*"  # under `workloads`: every workload
 Prices = dict[Text, UsdPerHour]
 _Mirrors = dict[
     Annotated[str, AfterValidator(image_names.checked_beginning)],
@@ -133,10 +136,42 @@ def _bucket_name(text: str) -> str:
     return text
 
 
-class ExistingStorage(Section):
-    """Storage that exists already: used, and never created, changed or deleted by meshctl."""
+def _claim_name(text: str) -> str:
+    if len(text) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text):
+        raise ValueError(
+            f'"{text}" is not the name of a PersistentVolumeClaim; write it without a namespace: it must be in the'
+            " mesh's own, since pods can't mount claims of another"
+        )
+    return text
 
-    bucket: Annotated[str, AfterValidator(_bucket_name)]
+
+def _nfs_export(text: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):/[^\s,]*", text):
+        raise ValueError(f'"{text}" is not an NFS export like nfs.example.com:/export')
+    return text
+
+
+def _mount_option(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.=:/-]+", text):
+        raise ValueError(f'"{text}" is not a mount option like nfsvers=4.1')
+    return text
+
+
+def _file_system_id(text: str) -> str:
+    if not re.fullmatch(r"fs-[0-9a-f]{8,40}", text):
+        raise ValueError(f'"{text}" is not the id of a file system like fs-0123456789abcdef0')
+    return text
+
+
+class ExistingStorage(Section):
+    """Storage that exists already: used, and never created, changed or deleted by meshctl. It is one of a bucket, a
+    claim in the mesh's namespace, an NFS export, and a file system of a cloud, which `references` checks."""
+
+    bucket: Annotated[str, AfterValidator(_bucket_name)] | None = None
+    claim: Annotated[str, AfterValidator(_claim_name)] | None = None
+    nfs: Annotated[str, AfterValidator(_nfs_export)] | None = None
+    mount_options: tuple[Annotated[str, AfterValidator(_mount_option)], ...] = ()
+    file_system: Annotated[str, AfterValidator(_file_system_id)] | None = None
 
 
 class PlatformEnvironment(Section, EnvironmentSection):
@@ -151,6 +186,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
     images: Annotated[_Mirrors, AfterValidator(image_names.checked)] = Field(default_factory=dict)
     fabric: FabricSettings = FabricSettings()
 
+    @property
+    def has_file_system_ids(self) -> bool:
+        """Whether file systems of the platform have ids, by which it can be asked about them."""
+        return False
+
     @classmethod
     def problems(
         cls, section: Mapping[str, Any], pools: Collection[str] | None
@@ -164,6 +204,14 @@ class PlatformEnvironment(Section, EnvironmentSection):
     def pod_tolerations(self) -> tuple[Toleration, ...]:
         """What all pods tolerate beside what meshctl has them tolerate."""
         return ()
+
+    def overrides_of(self, workload: str) -> list[WorkloadOverrides]:
+        """What is said of all workloads, and then of this one, which wins."""
+        return [self.workloads[name] for name in (ALL, workload) if name in self.workloads]
+
+    def pod_fields(self, workload: str) -> dict[str, Any]:
+        """The fields that are merged into the spec of the workload's pods."""
+        return functools.reduce(merged, (each.pod for each in self.overrides_of(workload)), {})
 
     @classmethod
     def own_registry(cls, image: str) -> str:

@@ -14,6 +14,8 @@ _NOT_YET = "not in this version"
 _ACCELERATORS_OF_POOL = "write `accelerator: {model: H100, count: 8}`"
 _ACCELERATORS_OF_POD = "write `resources: {accelerators: 1}` in the workload"
 _GPUS = "write `accelerators: 1`, or `accelerators: all` for those of a whole node"
+_SLICE = "write `share: mig-3g.40gb`, and in `count` how many of these slices a node has"
+_SLICES = "nvidia.com/mig-"
 _RESOURCES = "write `resources: {cpu: 4, memory: 16GiB, accelerators: 1}`"
 _HEALTH = (
     "write `health: {port: NAME, path: /health}`; startup, readiness and liveness follow from it, see docs/mesh.md"
@@ -55,8 +57,8 @@ _ACCESS = "write `access: internal` or `access: public`, for some networks alone
 _TLS = f"{_NOT_YET}: an endpoint passes TCP on; end TLS in the workload"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = (
-    "name a bucket in environments.yaml, `storage: {NAME: {bucket: BUCKET}}`; file systems and claims that exist are "
-    f"{_NOT_YET}"
+    "name what exists in environments.yaml: `storage: {NAME: {bucket: BUCKET}}`, `{NAME: {claim: CLAIM}}`,"
+    " `{NAME: {nfs: HOST:/EXPORT}}` or `{NAME: {fileSystem: fs-…}}`"
 )
 _CLASS = "name the class in environments.yaml: `storageClasses: {filesystem: …, block: …}`"
 _MACHINE = "say what the nodes must have (`accelerator`, `cpu`); the machine type follows from it in each environment"
@@ -184,7 +186,14 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "spot": "write `capacity: spot`",
         "taints": "not needed: nodes with accelerators get the taint that their platform uses",
     },
-    ("pools", "*", "accelerator"): {"name": "write `model: H100`", "type": "write `model: H100`"},
+    ("pools", "*", "accelerator"): {
+        "mig": _SLICE,
+        "migProfile": _SLICE,
+        "name": "write `model: H100`",
+        "partition": _SLICE,
+        "profile": _SLICE,
+        "type": "write `model: H100`",
+    },
     ("storage", "*"): {
         "accessMode": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
         "accessModes": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
@@ -283,7 +292,11 @@ _MEANT: Mapping[Path, str] = {
 
 def key_advice(path: Path) -> str:
     """What to write instead of the unknown key at the end of the path; empty where nothing is known about it."""
-    return _KEYS.get(_pattern(path[:-1]), {}).get(str(path[-1]), "")
+    section, key = _pattern(path[:-1]), str(path[-1])
+    if section == ("workloads", "*", "resources") and key.startswith(_SLICES):
+        share = key.removeprefix("nvidia.com/")
+        return f"write `accelerators: 1` here, and `share: {share}` in the `accelerator` of the pool"
+    return _KEYS.get(section, {}).get(key, "")
 
 
 def value_advice(path: Path, value: object) -> str:

@@ -151,11 +151,12 @@ class Pool(Section):
 
 
 class Fabric(Section):
-    """`bandwidth_gbps` is the minimum per node."""
+    """`bandwidth_gbps` is the minimum per node. `nvlink: rack`: pods of a gang share NVLink between nodes, too."""
 
     kind: Literal["rdma", "ethernet"]
     bandwidth_gbps: Gbps | None = Field(None, alias="bandwidth")
     placement: Literal["cluster", "spread", "any"] = "any"
+    nvlink: Literal["rack"] | None = None
 
 
 class Storage(Section):

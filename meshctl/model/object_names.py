@@ -125,6 +125,7 @@ def _of_groups(name: str, workload: dict[str, Any], lasting_mounts: list[str]) -
         leader, workers = pod_groups.leader_set(name, group), pod_groups.worker_set(name, group)
         yield Named(at, "StatefulSet", leader)
         yield Named(at, "StatefulSet", workers)
+        yield Named(at, "Service", leader)  # made by the cluster's controller for groups, where there is one
         for block in lasting_mounts:
             for set_name, first in ((leader, 0), (workers, 1)):
                 yield Named((*at, "mounts", block), "PersistentVolumeClaim", pod_claim(set_name, block, first))

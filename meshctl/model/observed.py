@@ -64,10 +64,44 @@ class StorageClass(Value):
     default: bool = False
 
 
+class ObservedClaim(Value):
+    """A PersistentVolumeClaim. `size_gib`: of its volume, or what it asks for while it has none. `binds_late`: its
+    class gives it a volume when the first pod comes."""
+
+    name: str
+    namespace: str
+    phase: str
+    access_modes: tuple[str, ...] = ()
+    size_gib: float = 0
+    volume_mode: str = "Filesystem"
+    binds_late: bool = False
+    is_leaving: bool = False
+    is_made_by_meshctl: bool = False  # for an environment, with which it is deleted
+
+
+class ObservedFileSystem(Value):
+    """A file system of a cloud. `service`: of `FileSystem`, or the service's own word where pods can't mount it.
+    `state`: the service's word; `size_gib`: 0 where it grows by itself. `mount_targets`: id -> the VPC of each way to
+    it."""
+
+    id: str
+    service: str
+    state: str
+    size_gib: int = 0
+    dns_name: str = ""
+    mount_name: str = ""
+    mount_targets: dict[str, str] = Field(default_factory=dict)
+
+
 class Facts(Value):
     """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `served_apis`: which of
-    `meshctl.model.served_apis` it knows. `notes`: what could not be looked at, for the plan."""
+    `meshctl.model.served_apis` it knows. `notes`: what could not be looked at, for the plan. `claims`: those with the
+    names that environments.yaml adopts, in whatever namespace; `claims_are_seen`: whether they were asked for.
+    `file_systems`: those of the ids that environments.yaml adopts, None where nobody looked."""
 
+    file_systems: tuple[ObservedFileSystem, ...] | None = None
+    claims: tuple[ObservedClaim, ...] = ()
+    claims_are_seen: bool = False
     nodes: tuple[ObservedNode, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False

@@ -18,8 +18,9 @@ GROUP_LABEL: Final = "meshctl.dev/group"  # on each pod: the number of its group
 ROLE_LABEL: Final = "meshctl.dev/role"
 SET_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"  # on pods of StatefulSets, by Kubernetes: their number
 # by the controller of LeaderWorkerSets (sigs.k8s.io/lws, api/leaderworkerset/v1)
-_LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
-_LWS_RANK: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+LWS_RANK: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LWS_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"  # another one for each group
 LEADER: Final = "leader"
 WORKER: Final = "worker"
 KINDS: Final = ("inference", "service")  # of workloads that can have groups
@@ -33,8 +34,8 @@ def is_grouped(workload: Mapping[str, Any]) -> bool:
 
 def place_of(labels: Mapping[str, str]) -> tuple[int | None, int | None]:
     """The group and the rank of a pod with these labels; None for what is in no group."""
-    group = labels.get(GROUP_LABEL, labels.get(_LWS_GROUP, ""))
-    rank = "0" if labels.get(ROLE_LABEL) == LEADER else labels.get(_LWS_RANK, labels.get(SET_INDEX_LABEL, ""))
+    group = labels.get(GROUP_LABEL, labels.get(LWS_GROUP, ""))
+    rank = "0" if labels.get(ROLE_LABEL) == LEADER else labels.get(LWS_RANK, labels.get(SET_INDEX_LABEL, ""))
     if not group.isdecimal():
         return None, None
     return int(group), int(rank) if rank.isdecimal() else None

@@ -124,21 +124,43 @@ def check_overrides(mesh: object, environments: object) -> list[Problem]:
 
 
 def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
-    """What environments.yaml says of storage that the mesh doesn't have, or that can't be a bucket."""
+    """What environments.yaml says of storage that the mesh doesn't have, or that can't be what it names."""
     declared = dict(_items(_mapping(mesh), "storage"))
     problems: list[Problem] = []
     for name, environment in _items(_mapping(environments), "environments"):
-        buckets: dict[str, str] = {}
+        users: dict[tuple[str, str], str] = {}  # what exists -> the storage that uses it
         for storage, existing in _items(environment, "storage"):
             at: Path = ("environments", name, "storage", storage)
             problems.extend(missing(at, "storage", storage, declared))
-            kind = declared.get(storage, {}).get("kind", "object")
-            if kind != "object":
-                problems.append((at, f"only storage of kind object can be a bucket that exists; this is {kind}"))
-            bucket = existing.get("bucket")
-            if isinstance(bucket, str) and buckets.setdefault(bucket, storage) != storage:
-                problems.append(((*at, "bucket"), f'"{bucket}" is used for storage {buckets[bucket]}, too'))
+            kind = declared.get(storage, {}).get("kind")
+            problems.extend((at, message) for message in _existing_problems(existing, kind))
+            for key in ("bucket", "claim", "fileSystem"):
+                value = existing.get(key)
+                if isinstance(value, str) and users.setdefault((key, value), storage) != storage:
+                    problems.append(((*at, key), f'"{value}" is used for storage {users[key, value]}, too'))
     return problems
+
+
+# by the key of environments.yaml that names what exists: what that is, and the kinds of storage that it can be
+_EXISTING = {
+    "bucket": ("a bucket", ("object",)),
+    "claim": ("a claim", ("filesystem", "block")),
+    "nfs": ("an NFS export", ("filesystem",)),
+    "fileSystem": ("a file system", ("filesystem",)),
+}
+
+
+def _existing_problems(existing: dict[str, Any], kind: object) -> Iterator[str]:
+    """Of one entry. `kind`: of the mesh's storage; None where it has no such storage, or no kind."""
+    keys = [key for key in _EXISTING if key in existing]
+    if len(keys) != 1:
+        yield f"needs one of {', '.join(_EXISTING)}{', and not more' if keys else ''}"
+        return
+    what, kinds = _EXISTING[keys[0]]
+    if isinstance(kind, str) and kind not in kinds:
+        yield f"only storage of kind {' or '.join(kinds)} can be {what} that exists; this is {kind}"
+    if "mountOptions" in existing and keys[0] != "nfs":
+        yield f"mountOptions are those of an NFS export; {what} has none"
 
 
 def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:

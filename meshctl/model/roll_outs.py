@@ -20,7 +20,13 @@ def starts_new_first(workload: Workload, pool: Pool) -> bool:
 
 def keeps_volumes(workload: Workload) -> bool:
     """Whether each pod has a lasting volume of its own, which it can't share with its successor."""
-    return any(mount.kind == "block" and not mount.ephemeral for mount in workload.mounts)
+    return any(mount.kind == "block" and not (mount.ephemeral or mount.is_adopted) for mount in workload.mounts)
+
+
+def needs_volume_of_one_node(workload: Workload) -> bool:
+    """Whether its pods mount an existing volume that one node has at a time: a new pod may come to another node, and
+    then waits for the end of the old one."""
+    return any(mount.of_one_node for mount in workload.mounts)
 
 
 def uses_node_ports(workload: Workload) -> bool:
@@ -42,7 +48,7 @@ def note(workload: Workload, pool: Pool) -> str:
             " goes before its successor comes; `replicas: 2` keeps one up"
         )
     without = f"workload/{workload.name}: each roll-out leaves it without a pod until the new one is ready"
-    if keeps_volumes(workload):
+    if keeps_volumes(workload) or needs_volume_of_one_node(workload):
         return f"{without}, as the one volume goes from the old pod to the new one"
     if uses_node_ports(workload):
         return (

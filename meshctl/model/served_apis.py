@@ -9,5 +9,9 @@ from typing import Final
 
 # Prometheus operator: which pods are scraped
 POD_MONITOR: Final = "monitoring.coreos.com/v1/PodMonitor"
+# NVIDIA's DRA driver for GPUs: nodes whose pods share NVLink
+COMPUTE_DOMAIN: Final = "resource.nvidia.com/v1beta1/ComputeDomain"
+# its controller keeps groups of pods
+LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
 
-ASKED_FOR: Final = (POD_MONITOR,)
+ASKED_FOR: Final = (POD_MONITOR, COMPUTE_DOMAIN, LEADER_WORKER_SET)

@@ -5,8 +5,8 @@ Rendered by `meshctl.render.pods`; asked by `meshctl.resolve.existing` when node
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from meshctl.model.deployment import Taint, Toleration
 from meshctl.platforms import registry
@@ -48,6 +48,19 @@ def _rendered(toleration: Toleration) -> Rendered:
     return {"key": toleration.key, **means, **({"effect": toleration.effect} if toleration.effect else {})}
 
 
+def of_all_overrides(pods: Iterable[Mapping[str, Any]]) -> list[Rendered]:
+    """The tolerations that the fields of each of these pods have, as environments.yaml writes them. One that ends some
+    time after it has begun counts for none: it lets a pod come to a node, and not stay."""
+    listed = [[_full(each) for each in pod.get("tolerations", ()) if "tolerationSeconds" not in each] for pod in pods]
+    return [each for each in listed[0] if all(each in others for others in listed[1:])] if listed else []
+
+
+def _full(toleration: Mapping[str, Any]) -> Rendered:
+    """With the operator that Kubernetes takes without one; an effect that is empty is any."""
+    given = {"operator": "Equal", **{key: str(value) for key, value in toleration.items()}}
+    return {key: value for key, value in given.items() if value or key == "value"}
+
+
 def keeping_out(taints: Iterable[Taint], tolerations: Iterable[Rendered]) -> tuple[Taint, ...]:
     """The taints that keep pods with these tolerations off a node."""
     all_tolerations = (*tolerations, *_OF_EVERY_POD)
@@ -59,8 +72,9 @@ def keeping_out(taints: Iterable[Taint], tolerations: Iterable[Rendered]) -> tup
 
 
 def _covers(toleration: Rendered, taint: Taint) -> bool:
+    is_of_any_key = not toleration.get("key") and toleration["operator"] == "Exists"
     return (
-        toleration["key"] == taint.key
+        (is_of_any_key or toleration.get("key") == taint.key)
         and toleration.get("effect", taint.effect) == taint.effect
         and (toleration["operator"] == "Exists" or toleration.get("value", "") == taint.value)
     )

@@ -14,6 +14,7 @@ from meshctl.words import pluralize
 
 _MAX_SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PATTERN_SIGNS = frozenset("\\*?[]{}")  # with a meaning in rclone's filters
 # rclone cleans the names in a list of files as if they were paths, and takes these characters for its own escapes
 _NOT_LISTABLE = re.compile(r"//|/$|(^|/)\.\.?(/|$)|[\u201b\uff0e\uff0f]")
 
@@ -39,6 +40,18 @@ def rclone_options(keys: Iterable[str]) -> list[str]:
 def is_listable(key: str) -> bool:
     """Whether rclone accepts the key in a list of files to copy."""
     return not _NOT_LISTABLE.search(key)
+
+
+def exclude_patterns(keys: Iterable[str]) -> list[str]:
+    """The lines of rclone's filters that leave out these keys and no others; but for those with control characters,
+    which its filters can't name."""
+    return [f"/{''.join(map(_escaped, key))}" for key in sorted(keys) if not _CONTROL.search(key)]
+
+
+def _escaped(character: str) -> str:
+    if character in _PATTERN_SIGNS:
+        return f"\\{character}"
+    return f"[{character}]" if character.isspace() else character  # spaces at the end of a line do not count
 
 
 def quoted_sample(keys: Iterable[str]) -> str:

@@ -107,6 +107,12 @@ def keys_with_other_md5(source: Listing, target: Listing) -> list[str]:
     )
 
 
+def of_others(source: Listing, target: Listing, until_s: float) -> frozenset[str]:
+    """The keys at the source that the target lacks, and that were written by `until_s` (by the source's clock), when
+    the migration had compared both: then they are in a bucket that is shared with others, and not of the mesh."""
+    return frozenset(key for key, item in source.items() if key not in target and item.modified <= until_s)
+
+
 def newest(listing: Listing) -> float:
     """When the newest object was written, by the store's clock; 0 for an empty store."""
     return max((item.modified for item in listing.values()), default=0.0)

@@ -31,7 +31,16 @@ from meshctl import tools
 from meshctl.clients import certificates
 from meshctl.errors import MeshError, MigrationError, UnreachableError
 from meshctl.objects import keys, metadata, seeded
-from meshctl.objects.listing import RCLONE_PART, Access, Listing, delete_objects, keys_with_other_md5, list_objects, url
+from meshctl.objects.listing import (
+    RCLONE_PART,
+    Access,
+    Listing,
+    delete_objects,
+    keys_with_other_md5,
+    list_objects,
+    of_others,
+    url,
+)
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.store import ObjectAccess
 from meshctl.words import pluralize
@@ -92,6 +101,7 @@ def copy(
     recopy: Sequence[str] = (),
     since_s: float = 0.0,
     seeded_etags: seeded.ETags | None = None,
+    others_until_s: float = 0.0,
     on_copied: OnCopied | None = None,
     stop: Stop | None = None,
 ) -> CopyResult:
@@ -99,23 +109,25 @@ def copy(
 
     Some objects are copied again although size and time agree: those of `recopy`, and those written since `since_s`
     (seconds since the epoch) of which only content type or metadata changed. Objects in `seeded_etags` whose ETags have
-    not changed since the seed are skipped whatever their time.
+    not changed since the seed are skipped whatever their time. Objects of others are left out: see `listing.of_others`
+    for `others_until_s`.
 
     Raises: MigrationError with rclone's errors after three attempts, or with the keys that were not or can't be copied;
     UnreachableError, NoBucketError, InterruptedByUserError.
     """
-    source_before = list_objects(source())
-    keys.check_copyable(url(source()), source_before)
-    target_before = list_objects(target())
+    source_before, target_before = list_objects(source()), list_objects(target())
+    others = of_others(source_before, target_before, others_until_s)
+    keys.check_copyable(url(source()), source_before.keys() - others)
     options = keys.rclone_options(chain(source_before, target_before))
     unchanged = seeded.keys_unchanged_since_seed(seeded_etags or {}, source_before, target_before)
     run = _Run(source, target, options, on_copied or (lambda *_: None), stop or Stop(), live=live)
     if not live:
         source_before = {}  # only a live copy needs it, and listings are large
     verb = ["sync" if delete else "copy"]
-    if unchanged:
+    left_out = [*(f"/{key}" for key in unchanged), *keys.exclude_patterns(others)]
+    if left_out:
         verb.append("--exclude-from=-")  # rclone does not delete excluded objects either
-    copied = run.run_with_retries(verb, "".join(f"/{key}\n" for key in unchanged).encode())
+    copied = run.run_with_retries(verb, "".join(f"{pattern}\n" for pattern in left_out).encode())
     source_after, target_after = list_objects(source()), list_objects(target())
     if live:
         copied = replace(copied, etags=seeded.proven_etags(source_before, source_after, target_after))

@@ -5,6 +5,7 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     platform_objects(deployment)    everything inside the cluster: namespace, storage, workloads, services
     load_balancer(workload, …)      the name of the object that gives the workload's endpoints their address
     node_objects(deployment)        what makes or marks its nodes, by the platform
+    workload_manifests(…, workload) what the pods of one workload are made from
     secrets(deployment)             the Secrets among them, and which late values they hold
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
@@ -21,7 +22,15 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
 from __future__ import annotations
 
 from meshctl.render.objects import LateValue, PlatformObject, kept_value_name, kept_value_paths, late_names, up_name
-from meshctl.render.platform import ENDPOINT, REVISION, load_balancer, node_objects, platform_objects, secrets
+from meshctl.render.platform import (
+    ENDPOINT,
+    REVISION,
+    load_balancer,
+    node_objects,
+    platform_objects,
+    secrets,
+    workload_manifests,
+)
 
 __all__ = [
     "ENDPOINT",
@@ -36,4 +45,5 @@ __all__ = [
     "platform_objects",
     "secrets",
     "up_name",
+    "workload_manifests",
 ]

@@ -1,6 +1,8 @@
 """Replicas of several pods, written out: two StatefulSets for each group, for its leader and for the others. PURE.
 
-Called by `platform` where the cluster has no controller for groups. The leader has the ports and is asked for its
+Called by `platform`. Where the cluster has a controller for groups, they are a LeaderWorkerSet: `leader_worker_sets`.
+
+The leader has the ports and is asked for its
 health; Services reach leaders only. The pods find each other by a headless Service, also before they are ready: a
 leader is ready only once the others have joined it.
 
@@ -15,7 +17,7 @@ from typing import Any, Final
 
 from meshctl.model import object_names, pod_groups, pod_variables
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import overrides, pods, probes
+from meshctl.render import leader_worker_sets, overrides, pods, probes
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -24,7 +26,9 @@ _END_S: Final = 30  # for a worker to end after its leader has ended
 
 
 def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """The StatefulSets of all groups, without what they depend on."""
+    """What has the pods of all groups, without what it depends on."""
+    if leader_worker_sets.keeps(deployment, workload):
+        return [leader_worker_sets.leader_worker_set(deployment, workload)]
     return [
         _set(deployment, workload, group, is_leader=is_leader)
         for group in range(workload.replicas)
@@ -32,9 +36,11 @@ def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformOb
     ]
 
 
-def leaders(workload: Workload) -> tuple[str, ...]:
-    """The logical names of the leaders' StatefulSets."""
-    return tuple(_logical_name(workload, group, pod_groups.LEADER) for group in range(workload.replicas))
+def workers(workload: Workload) -> frozenset[str]:
+    """The logical names of StatefulSets that no request reaches."""
+    if not workload.is_grouped:
+        return frozenset()
+    return frozenset(_logical_name(workload, group, pod_groups.WORKER) for group in range(workload.replicas))
 
 
 def host(workload: Workload, group: int, rank: int) -> str:
@@ -54,7 +60,7 @@ def _logical_name(workload: Workload, group: int, role: str) -> str:
 
 def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: bool) -> PlatformObject:
     role = pod_groups.LEADER if is_leader else pod_groups.WORKER
-    member = workload if is_leader else _without_requests(workload)
+    member = workload if is_leader else pods.without_requests(workload)
     values = {
         **pods.pod_values(deployment, member, _env(workload, group, is_leader=is_leader)),
         **_of_set(workload, group, is_leader=is_leader),
@@ -82,11 +88,6 @@ def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: b
         replace_on=("spec.template",),
         after=tuple(_logical_name(workload, group - 1, each) for each in both) if group else (),
     )
-
-
-def _without_requests(workload: Workload) -> Workload:
-    """The workload as its workers have it: nobody but the other pods of the group asks them."""
-    return workload.model_copy(update={"ports": {}, "health": None, "metrics": None})
 
 
 def _of_set(workload: Workload, group: int, *, is_leader: bool) -> dict[str, Any]:

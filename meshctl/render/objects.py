@@ -21,7 +21,8 @@ class PlatformObject:
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
     property paths that somebody else may change. `replace_on`: property paths whose change has it made anew; `after`:
-    logical names of objects whose roll-out ends before its own begins, where it is up.
+    logical names of objects whose roll-out ends before its own begins, where it is up. `retain`: whether the object
+    outlives its declaration, so that a `destroy` leaves it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PlatformObject:
     ignore_changes: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    retain: bool = False
 
     @property
     def subject(self) -> str:

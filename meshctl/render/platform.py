@@ -12,9 +12,22 @@ from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model import object_names, pod_files, pod_users, roll_outs
-from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
-from meshctl.render import file_mounts, groups, object_storage, overrides, pod_security, pods, probes, registries
+from meshctl.render import (
+    compute_domains,
+    file_mounts,
+    file_systems,
+    groups,
+    namespaces,
+    object_storage,
+    overrides,
+    pod_security,
+    pods,
+    probes,
+    registries,
+)
+from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
@@ -43,7 +56,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
     for system in deployment.file_systems:
-        objects += _file_system(deployment, system)
+        objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     _check_names(objects)
@@ -78,9 +91,8 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
         "priorities": [_priority(deployment, kind) for kind in kinds],
     }
     expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
-    namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
-    # waited for, so that `destroy` ends when the namespace and all in it are gone
-    objects = [PlatformObject(NAMESPACE, namespace, wait=True)]
+    own_namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
+    objects = [namespaces.namespace(deployment, NAMESPACE, own_namespace)]
     for manifest in more_objects:
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ServiceAccount":
@@ -150,7 +162,7 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     made = registry.platform(deployment.provider).storage.made_classes
     if made is None:
         return []
-    names = sorted({block.storage_class for block in deployment.blocks})
+    names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
         "provisioner": made.provisioner,
@@ -160,40 +172,21 @@ def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
 
 
-def _file_system(deployment: Deployment, system: FileSystem) -> list[PlatformObject]:
-    static = system.service != "storage-class"
-    values = {
-        "name": system.name,
-        "namespace": deployment.namespace,
-        "labels": pods.common_labels(deployment),
-        "service": system.service,
-        "size": f"{system.size_gib}Gi",
-        "volume": f"{deployment.mesh}-{system.name}" if static else "",
-        "storage_class": "" if static else system.storage_class,
-    }
-    kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
-    *volumes, claim = render("platform/filesystem.yaml.j2", kinds, values)
-    volume_name, claim_name = f"storage/{system.name}:volume", f"storage/{system.name}:claim"
-    # volumes made before had neither, and can't be given them: the API server allows no change
-    never_changed = ("spec.accessModes", "spec.csi.fsType")
-    objects = [PlatformObject(volume_name, volume, ignore_changes=never_changed) for volume in volumes]
-    needs = (NAMESPACE, *(item.name for item in objects))
-    # where a class binds only when the first pod comes, the provider does not wait for it
-    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
-    fixed = ("spec.resources.requests.storage",) if static else ()
-    return [*objects, PlatformObject(claim_name, claim, wait=True, depends_on=needs, ignore_changes=fixed)]
-
-
 def _workload_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
-    objects += _block_claims(deployment, workload)
+    objects += block_claims(deployment, workload, NAMESPACE)
+    objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
     needs = [
         NAMESPACE,
         f"workload/{workload.name}:service-account",
         f"platform:priority-{workload.kind}",
         *(item.name for item in objects),
         *map(registries.logical_name, workload.image_pull_secrets),
-        *(f"storage/{mount.storage}:claim" for mount in workload.mounts if mount.kind == "filesystem"),
+        *(
+            file_systems.claim(system)
+            for system in deployment.file_systems
+            if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
+        ),
     ]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
@@ -201,7 +194,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         needs += [OBJECT_STORAGE_CONFIG] if object_storage.needs_config(deployment) else []
     if platform.storage.made_classes is not None:
         blocks = [pods.block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
-        needs += [f"platform:storage-class-{name}" for name in sorted({block.storage_class for block in blocks})]
+        names = {block.storage_class for block in blocks if not block.is_adopted}
+        needs += [f"platform:storage-class-{name}" for name in sorted(names)]
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
@@ -213,6 +207,11 @@ def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]
     if workload.is_grouped:
         return groups.group_objects(deployment, workload)
     return [job(deployment, workload) if workload.is_job else server(deployment, workload)]
+
+
+def workload_manifests(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
+    """What the workload's pods are made from: a Deployment, a StatefulSet, a Job, or those of its groups."""
+    return [item.manifest for item in _running(deployment, workload)]
 
 
 def _workload_secret(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -233,30 +232,6 @@ def _workload_files(deployment: Deployment, workload: Workload) -> list[Platform
     }
     manifest = _one("config-map", "ConfigMap", values)
     return [PlatformObject(f"workload/{workload.name}:files", manifest, depends_on=(NAMESPACE,))]
-
-
-def _block_claims(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """One claim for each lasting block of a job. A job of several pods can't have a lasting one for each."""
-    if pods.is_stateful(deployment, workload):
-        return []
-    objects = []
-    for block in pods.lasting_blocks(deployment, workload):
-        if workload.replicas > 1:
-            raise MeshError(
-                f"workload {workload.name} can't keep the block storage {block.name}",
-                why=f"it is a {workload.kind} job of {workload.replicas} pods; Kubernetes gives jobs no claim per pod",
-                hint=f"use `kind: filesystem` for storage.{block.name}; or `ephemeral: true` if it may be lost",
-            )
-        values = {
-            "name": object_names.job_claim(workload.name, block.name),
-            "namespace": deployment.namespace,
-            "labels": pods.labels(deployment, workload),
-            "claim": pods.claim_spec(block),
-        }
-        manifest = _one("block-claim", "PersistentVolumeClaim", values)
-        name = f"storage/{block.name}:claim-{workload.name}"
-        objects.append(PlatformObject(name, manifest, wait=True, depends_on=(NAMESPACE,)))
-    return objects
 
 
 def server(deployment: Deployment, workload: Workload) -> PlatformObject:
@@ -301,7 +276,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "subdomain": workload.name if workload.kind == "training" else "",
     }
     # not waited for: a job is done when its work is
-    manifest = overrides.applied(_one("job", "Job", values), workload)
+    made = compute_domains.with_channel(_one("job", "Job", values), deployment, workload)
+    manifest = overrides.applied(made, workload)
     return PlatformObject(f"workload/{workload.name}:job", manifest)
 
 
@@ -312,11 +288,11 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
-    if workload.is_grouped or any(item.kind == "StatefulSet" for item in running):
+    if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
         ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
-    needs = groups.leaders(workload) if workload.is_grouped else tuple(item.name for item in running)
+    needs = tuple(item.name for item in running if item.name not in groups.workers(workload))
     return [*objects, *_load_balancers(deployment, workload, needs)]
 
 

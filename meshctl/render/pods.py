@@ -59,6 +59,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
+        "spread_by": [],  # labels: only pods with the same values of them are spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,
@@ -319,7 +320,8 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
         elif mount.kind == "local":
             all_volumes.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
         elif mount.kind == "filesystem":
-            all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": mount.storage}})
+            claim = _claim_of_file_system(deployment, mount.storage)
+            all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": claim}})
         elif mount.kind == "block":
             all_volumes += _block_volume(deployment, workload, mount)
     return all_volumes
@@ -335,8 +337,14 @@ def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     return shared
 
 
+def _claim_of_file_system(deployment: Deployment, name: str) -> str:
+    return next(system.claim for system in deployment.file_systems if system.name == name)
+
+
 def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> list[dict[str, Any]]:
     block = block_of(deployment, mount.storage)
+    if block.is_adopted:
+        return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": block.existing_claim}}]
     if block.ephemeral:  # lives and dies with its pod
         claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
@@ -359,14 +367,19 @@ def claim_spec(block: Block) -> dict[str, Any]:
 
 
 def lasting_blocks(deployment: Deployment, workload: Workload) -> list[Block]:
-    """The blocks that outlive the workload's pods."""
+    """The blocks that outlive the workload's pods, and that are made for each of them."""
     blocks = [block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
-    return [block for block in blocks if not block.ephemeral]
+    return [block for block in blocks if not (block.ephemeral or block.is_adopted)]
 
 
 def is_stateful(deployment: Deployment, workload: Workload) -> bool:
     """Whether each pod keeps a block of its own: then a Deployment won't do."""
     return workload.kind in ("inference", "service") and bool(lasting_blocks(deployment, workload))
+
+
+def without_requests(workload: Workload) -> Workload:
+    """The workload as its workers have it: nobody but the other pods of the group asks them."""
+    return workload.model_copy(update={"ports": {}, "health": None, "metrics": None})
 
 
 def grace_s(workload: Workload) -> int:

@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "Deployment": ("apps/v1", "spec"),
     "StatefulSet": ("apps/v1", "spec"),
     "DaemonSet": ("apps/v1", "spec"),
+    "LeaderWorkerSet": ("leaderworkerset.x-k8s.io/v1", "spec"),
     "Job": ("batch/v1", "spec"),
     "PodDisruptionBudget": ("policy/v1", "spec"),
     "PriorityClass": ("scheduling.k8s.io/v1", "value", "preemptionPolicy", "globalDefault", "description"),

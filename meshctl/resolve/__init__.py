@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
-from meshctl.model import pod_users
+from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
@@ -19,6 +19,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    existing_storage,
     group_notes,
     mirror_notes,
     monitors,
@@ -53,6 +54,7 @@ def resolve(
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
+    carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
@@ -60,9 +62,14 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *workloads.gaps(carried, made.made, usable),
+        *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    deployment = None if gaps else _deployment(mesh, name, environment, made, stored, carried)
+    is_kept = facts is not None and served_apis.LEADER_WORKER_SET in facts.served_apis
+    has_groups = is_kept and any(each.is_grouped for each in carried)
+    deployment = (
+        None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
+    )
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
@@ -78,7 +85,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment),
-            *(racks.notes(deployment, catalog, facts) if deployment else ()),
+            *racks.notes(carried, made.made, platform.name, catalog, facts),
             *(
                 note
                 for each in carried
@@ -98,6 +105,8 @@ def _deployment(
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
+    *,
+    has_group_controller: bool,
 ) -> Deployment:
     cluster = registry.platform(environment.provider).cluster
     deployment = Deployment(
@@ -115,8 +124,10 @@ def _deployment(
         blocks=tuple(stored.blocks),
         workloads=carried,
         endpoints=_endpoints(mesh),
+        has_group_controller=has_group_controller,
         images=environment.images,
     )
+    deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})
     return pod_users.with_one_user(deployment)
 
 

@@ -80,16 +80,17 @@ def hardware_name(model: str, share: str = "") -> str:
 
 
 def choose(
-    facts: Facts, mesh: str, wanted: Mapping[str, Wanted], tolerations: Callable[[Requirement], list[Rendered]]
+    facts: Facts, mesh: str, wanted: Mapping[str, Wanted], tolerations: Callable[[str, Requirement], list[Rendered]]
 ) -> Chosen:
     """Give each pool as many nodes as it asks for; pools with the fewest candidates choose first.
 
     Nodes that carry the label of another mesh are left to it. A pool gets the first of its alternatives for which there
-    are enough nodes; one whose nodes it has already comes before all. `tolerations`: of the pods, by what they want.
+    are enough nodes; one whose nodes it has already comes before all. `tolerations`: of a pool's pods, by what they
+    want.
     """
     chosen = Chosen()
     candidates = {
-        pool: [_candidates(facts, mesh, pool, each, tolerations(each)) for each in want.alternatives]
+        pool: [_candidates(facts, mesh, pool, each, tolerations(pool, each)) for each in want.alternatives]
         for pool, want in wanted.items()
     }
     pool_labels = {node.name: node.labels[POOL_LABEL] for node in facts.nodes if node.labels.get(POOL_LABEL) in wanted}
@@ -109,7 +110,7 @@ def choose(
         if enough is None:
             chosen.gaps.append(_gap(facts, mesh, pool, count, list(zip(candidates[pool], picks, strict=True))))
             continue
-        chosen.notes += occupied.notes(pool, picks[enough].nodes, tolerations(wanted[pool].alternatives[enough]))
+        chosen.notes += occupied.notes(pool, picks[enough].nodes, tolerations(pool, wanted[pool].alternatives[enough]))
         has_nodes_of_it = order[0] == enough and picks[enough].own > 0
         chosen.notes += alternatives.note(pool, wanted[pool].alternatives[: enough + 1], is_up=has_nodes_of_it)
     return chosen
@@ -151,20 +152,14 @@ def _pick(
     any_model = requirement.gpus and not requirement.models
     models = dict.fromkeys(node.gpu_model for node in free) if any_model else requirement.models
     groups = [[node for node in free if _answers(node, model)] for model in models] or [free]
-    if requirement.placement == "cluster":
-        groups = [nodes for group in groups for nodes in (*_by_nvlink_domain(group), group)]
+    if requirement.placement == "cluster" or requirement.nvlink:
+        groups = [nodes for group in groups for nodes in (*racks.by_nvlink_domain(group), group)]
     groups.sort(key=lambda group: -sum(node.name in own for node in group))  # stable: preference decides a tie
     groups += _by_resource(free) if requirement.gpus else [free]
     if requirement.share:  # some nodes have a resource for it, and some show slices as GPUs
         groups = [nodes for group in groups for nodes in _by_resource(group)]
     picked = next((group for group in groups if len(group) >= count), groups[-1]) if len(own) < count else free
     return tuple(sorted(picked[:count], key=lambda node: node.name))
-
-
-def _by_nvlink_domain(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
-    """Nodes of a rack, say: those that share NVLink."""
-    domains = sorted({node.labels[racks.NVLINK_DOMAIN] for node in nodes if racks.NVLINK_DOMAIN in node.labels})
-    return [[node for node in nodes if node.labels.get(racks.NVLINK_DOMAIN) == domain] for domain in domains]
 
 
 def _by_resource(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:

@@ -15,7 +15,7 @@ def notes(deployment: Deployment) -> Iterator[str]:
         return
     for workload in (each for each in deployment.workloads if each.is_grouped):
         text = (
-            f"workload/{workload.name}: the cluster has no controller for groups of pods (LeaderWorkerSet), so a rank"
+            f"workload/{workload.name}: without a controller for groups of pods (LeaderWorkerSet) in the cluster a rank"
             " that ends is started again alone, not with its group: the program must take it up again, or end, too"
         )
         yield text

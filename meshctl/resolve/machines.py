@@ -44,6 +44,7 @@ class Requirement:
     placement: str
     market: Market
     rack_nodes: int  # how many nodes are asked for, which only machines sold in racks care about
+    nvlink: bool = False  # between nodes
     share: str = ""  # the slice that counts as one accelerator; "" for whole ones
 
     @property
@@ -103,6 +104,7 @@ def requirement_of(
         placement=fabric.placement if fabric else "any",
         market=market,
         rack_nodes=pool.nodes.min,
+        nvlink=fabric is not None and fabric.nvlink is not None,
         share=(accelerator.share or "") if accelerator else "",
     )
 

@@ -150,7 +150,7 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
     if facts is None:
         pools.notes.append("nodes are found by their hardware at plan and up; offline they are taken to be there")
     else:
-        chosen = existing.choose(facts, mesh.name, wanted, partial(_tolerations, environment))
+        chosen = existing.choose(facts, mesh.name, wanted, partial(_tolerations, mesh, environment))
         pools.notes.extend([*facts.notes, *chosen.notes])
     pools.gaps, pools.rejected = [*_unsupported(listed), *chosen.gaps], chosen.rejected
     pools.made = [_pool_of_nodes(name, mesh, environment, chosen) for name in mesh.pools]
@@ -190,16 +190,21 @@ def _user_notes(pools: list[Pool]) -> list[str]:
     return [f"pool {name}: {note}" for name, note in noted if note]
 
 
-def _tolerations(environment: PlatformEnvironment, requirement: machines.Requirement) -> list[tolerations.Rendered]:
-    """Of the pods, on whichever of the nodes that a requirement allows they are: by their accelerators' vendors."""
+def _tolerations(
+    mesh: mesh_model.Mesh, environment: PlatformEnvironment, pool: str, requirement: machines.Requirement
+) -> list[tolerations.Rendered]:
+    """Of all pods of a pool, on whichever of the nodes that a requirement allows they are: by their accelerators'
+    vendors, and as far as environments.yaml adds some to the pods of each workload of the pool."""
     makers = [vendors.of_model(model) for model in requirement.models] or vendors.supported()
     resources = [maker.resource for maker in makers if maker.resource] or [vendors.vendors()[0].resource]
     provider, given = environment.provider, environment.pod_tolerations
-    return [
+    made = [
         toleration
         for resource in (dict.fromkeys(resources) if requirement.gpus else [""])
         for toleration in tolerations.of_pods(provider, (), given, gpu_resource=resource)
     ]
+    overrides = [environment.pod_fields(name) for name, each in mesh.workloads.items() if each.pool == pool]
+    return [*made, *tolerations.of_all_overrides(overrides)]
 
 
 def _pool_of_nodes(
@@ -244,7 +249,14 @@ def _pool_of_nodes(
 def _machine_fabric(
     name: str | None, mesh: mesh_model.Mesh, environment: PlatformEnvironment, machine: Machine
 ) -> Fabric | None:
-    return fabric.of_machine(name, mesh.fabrics[name], machine, environment.fabric.env) if name else None
+    if not name:
+        return None
+    wanted = mesh.fabrics[name]
+    return _with_nvlink(fabric.of_machine(name, wanted, machine, environment.fabric.env), wanted)
+
+
+def _with_nvlink(made: Fabric, wanted: mesh_model.Fabric) -> Fabric:
+    return made.model_copy(update={"nvlink": wanted.nvlink}) if wanted.nvlink else made
 
 
 def _cluster_fabric(
@@ -254,4 +266,8 @@ def _cluster_fabric(
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
     declared = registry.platform(environment.provider).fabric.declared(environment)
-    return given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes) if name else None
+    return (
+        _with_nvlink(given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes), mesh.fabrics[name])
+        if name
+        else None
+    )

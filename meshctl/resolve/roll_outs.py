@@ -52,15 +52,22 @@ def _starting_new_first(members: list[Workload], home: Home) -> set[str]:
     nodes = _certain(home)
     chosen: set[str] = set()
     for workload in sorted(members, key=lambda workload: workload.replicas > 1):
-        if workload.is_job or workload.is_grouped or roll_outs.keeps_volumes(workload):
-            continue
-        if roll_outs.uses_node_ports(workload):
+        if workload.is_job or workload.is_grouped or _ends_old_first(workload):
             continue
         wants = pods_of(workload, home.pool).wants
         if has_place(wants, tuple(pods), nodes):
             pods.append(Pods(1, wants))
             chosen.add(workload.name)
     return chosen
+
+
+def _ends_old_first(workload: Workload) -> bool:
+    """Whether an old pod has what the new one needs."""
+    return (
+        roll_outs.keeps_volumes(workload)
+        or roll_outs.needs_volume_of_one_node(workload)
+        or roll_outs.uses_node_ports(workload)
+    )
 
 
 def _certain(home: Home) -> Nodes:

@@ -40,7 +40,11 @@ def _counted_as(node: ObservedNode, share: str) -> ObservedNode:
     count = node.gpu_parts.get(resource, 0) if vendor.slices and not is_shared_out else 0
     if count:
         taken = node.taken.model_copy(update={"gpus": node.taken.gpu_parts.get(resource, 0)})
-        return node.model_copy(update={"gpu_resource": resource, "gpu_count": count, "taken": taken})
+        # that whole accelerators are shared out says nothing of the slices
+        of_whole = {label.label for label in vendor.whole}
+        labels = {label: value for label, value in node.labels.items() if label not in of_whole}
+        slices = {"gpu_resource": resource, "gpu_count": count, "taken": taken, "labels": labels}
+        return node.model_copy(update=slices)
     if mark and f"mig-{part}".lower() == share:
         return node.model_copy(update={"gpu_model": product})
     return node.model_copy(update={"gpu_model": product, "gpu_count": 0})

@@ -21,7 +21,7 @@ from meshctl.model.deployment import Block, FileSystem, Gap, ObjectStore, Price
 from meshctl.model.observed import Facts
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform, StoreHost
-from meshctl.resolve import prices
+from meshctl.resolve import existing_file_systems, existing_storage, prices
 
 Addressing = Literal["auto", "path", "virtual"]
 
@@ -94,17 +94,48 @@ def resolve(place: Place) -> Storages:
         if storage.kind == "local":
             made.words[name] = "the local disk of each pod's node"
             continue
-        carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
-        carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)
-        carried = _adopted(place, name, carried)
+        carried = _existing(place, name, storage)
+        if carried is None:
+            carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
+            carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)
+            carried = _adopted(place, name, carried)
         if isinstance(carried, Gap):
             made.gaps.append(carried)
         else:
             _add(made, name, carried)
     made.notes.extend(adoption_notes(made.object_stores))
+    made.notes.extend(existing_storage.notes(made.file_systems, made.blocks))
     if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
         made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
+    carriers: tuple[FileSystem | Block, ...] = (*made.file_systems, *made.blocks)
+    if place.facts is None and any(each.existing_claim for each in carriers):
+        made.notes.append(
+            "existing claims are looked at at plan and up; offline they are taken to be as the mesh needs"
+        )
     return made
+
+
+def _existing(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap | None:
+    """The claim or the export that environments.yaml names for a file system or a volume; None where it names none."""
+    existing = place.environment.storage.get(name)
+    if existing is None:
+        return None
+    if existing.claim is not None:
+        made = place.platform.cluster.made
+        if made is not None:
+            return existing_storage.claim_in_made_cluster(place.mesh.name, name, existing.claim, made.product)
+        use = existing_storage.use_of(place.mesh, name, place.claims.get(name, 0))
+        carrier = existing_storage.claimed(place.mesh.name, name, storage, existing.claim, use, place.facts)
+        return carrier if isinstance(carrier, Gap) else Stored(carrier, f"adopted: claim {existing.claim}")
+    if existing.nfs is not None:
+        system = existing_storage.exported(name, storage, existing.nfs, existing.mount_options)
+        return Stored(system, f"adopted: NFS export {existing.nfs}")
+    if existing.file_system is not None:
+        if not place.environment.has_file_system_ids:
+            return existing_file_systems.not_here(name, existing.file_system)
+        adopted = existing_file_systems.adopted(name, storage, existing.file_system, place.facts)
+        return adopted if isinstance(adopted, Gap) else Stored(*adopted)
+    return None
 
 
 def _adopted(place: Place, name: str, carried: Stored | Gap) -> Stored | Gap:
@@ -113,14 +144,16 @@ def _adopted(place: Place, name: str, carried: Stored | Gap) -> Stored | Gap:
     if existing is None or isinstance(carried, Gap) or not isinstance(carried.carrier, ObjectStore):
         return carried
     store = carried.carrier.model_copy(update={"bucket": existing.bucket, "is_adopted": True})
-    return Stored(store, f"existing bucket {existing.bucket}")
+    return Stored(store, f"adopted: bucket {existing.bucket}")
 
 
 def adoption_notes(stores: Iterable[ObjectStore]) -> list[str]:
     """What is used and left to its owner."""
     promise = "is used; meshctl never creates or deletes it, nor objects in it that a migration has not copied"
     return [
-        f"storage/{store.name}: the existing bucket {store.bucket} {promise}" for store in stores if store.is_adopted
+        f"storage/{store.name}: adopted: the existing bucket {store.bucket} {promise}"
+        for store in stores
+        if store.is_adopted
     ]
 
 

@@ -15,7 +15,6 @@ from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
-from meshctl.model.nested import merged
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
 from meshctl.resolve import packing
@@ -25,7 +24,6 @@ from meshctl.words import pluralize
 # The kubelet throws out images, and then pods, below 15% and 10% of free disk:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _DISK_USABLE: Final = 0.85
-ALL: Final = "*"  # in environments.yaml: every workload
 _TOLERANCE: Final = 1e-9  # of a sum of fractions
 
 
@@ -38,14 +36,14 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Wo
 
 def _with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
     """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables."""
-    entries = [environment.workloads[name] for name in (ALL, workload.name) if name in environment.workloads]
+    entries = environment.overrides_of(workload.name)
     if not entries:
         return workload
-    changes: dict[str, dict[str, Any]] = {"env": dict(workload.env), "labels": {}, "annotations": {}, "pod": {}}
+    changes: dict[str, dict[str, Any]] = {"env": dict(workload.env), "labels": {}, "annotations": {}}
     for entry in entries:
-        for key in ("env", "labels", "annotations"):
+        for key in changes:
             changes[key] |= getattr(entry, key)
-        changes["pod"] = merged(changes["pod"], entry.pod)
+    changes["pod"] = environment.pod_fields(workload.name)
     override_env = tuple(sorted({name for entry in entries for name in entry.env}))
     return workload.model_copy(update={**changes, "override_env": override_env})
 
@@ -226,7 +224,11 @@ def _at_once(members: list[Workload]) -> Iterator[list[Workload]]:
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
     """Kubernetes makes a claim for each pod of a StatefulSet, and for none of a Job."""
-    lasting = [mount.storage for mount in workload.mounts if mount.kind == "block" and not mount.ephemeral]
+    lasting = [
+        mount.storage
+        for mount in workload.mounts
+        if mount.kind == "block" and not (mount.ephemeral or mount.is_adopted)
+    ]
     if workload.kind not in ("training", "batch") or workload.replicas < 2 or not lasting:
         return None
     return Gap(

@@ -6,7 +6,8 @@ an acceptable version, in the cache, downloaded from the official release, built
 
 Cache: `$MESHCTL_CACHE`, or `~/.cache/meshctl`:
 
-    bin/<name>-<version>/<name>    a whole program, put there by one rename: what is there is complete
+    bin/<name>-<version>/<name>    a whole program, put there by one rename: what is there is complete; beside it the
+                                   files of its module that it needs
     downloads/<name>-<version>/    what a cut download has brought so far; gone once the program is there
     locks/<name>-<version>.lock    held while one is fetched or built; a second `setup` waits for it
     probes.json                    what programs on PATH answered when asked for their version, by path, size and time
@@ -26,9 +27,34 @@ from typing import Literal
 from meshctl.errors import ToolError
 from meshctl.tools.build import Progress, fetch_or_build
 from meshctl.tools.download import downloads
-from meshctl.tools.table import CORE, LAB, TOOLS, WHEELS, Tool, accepted, cache_dir, cached_path, is_program, probe
+from meshctl.tools.table import (
+    CORE,
+    LAB,
+    OPTIONAL,
+    TOOLS,
+    WHEELS,
+    Tool,
+    accepted,
+    cache_dir,
+    cached_path,
+    is_program,
+    probe,
+)
 
-__all__ = ["CORE", "LAB", "TOOLS", "WHEELS", "Located", "Refused", "ensure", "find", "locate", "refusals"]
+__all__ = [
+    "CORE",
+    "LAB",
+    "OPTIONAL",
+    "TOOLS",
+    "WHEELS",
+    "Located",
+    "Refused",
+    "ensure",
+    "file_beside",
+    "find",
+    "locate",
+    "refusals",
+]
 
 
 @dataclass(frozen=True)
@@ -64,8 +90,17 @@ def find(name: str) -> Path:
     raise ToolError(
         f"the program {name} {TOOLS[name].version} is missing",
         why=f"{why} ({refused})" if refused else why,
-        hint="meshctl setup",
+        hint=f"meshctl setup {name}" if name in OPTIONAL else "meshctl setup",
     )
+
+
+def file_beside(name: str, file: str) -> Path:
+    """A file of the program's module, which `setup` put beside it. Raises: ToolError where it is not there."""
+    path = find(name).parent / file
+    if not path.is_file():
+        why = f"there is no {path}"
+        raise ToolError(f"a file of {name} is missing", why=why, hint=f"take {name} off PATH; meshctl setup {name}")
+    return path
 
 
 def locate(name: str) -> Located | None:

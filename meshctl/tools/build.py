@@ -43,6 +43,7 @@ def fetch_or_build(tool: Tool, tell: Progress, downloads: Downloads | None) -> N
             not_downloaded = _download(tool, downloads, partial, tell) if downloads else "--build was given"
             if not_downloaded:
                 _build(tool, partial, tell, not_downloaded)
+            _copy_module_files(tool, target.parent)
             _put(tool, partial, target)
         finally:
             partial.unlink(missing_ok=True)
@@ -68,9 +69,10 @@ def _put(tool: Tool, partial: Path, target: Path) -> None:
     partial.chmod(0o755)
     version = probe(tool, partial)
     if version != tool.version:
+        why = f"it answers {version or 'nothing'} to `{' '.join(tool.version_args)}`"
         raise ToolError(
             f"the new {tool.name} is not version {tool.version}",
-            why=f"it answers {version or 'nothing'} to `{' '.join(tool.version_args)}`",
+            why=why if tool.version_args else f"it is of {tool.module} {version or 'of an unknown version'}",
             hint=f"meshctl setup --build {tool.name}, or put {tool.name} {accepted(tool)} on PATH",
         )
     with partial.open("rb") as file:
@@ -139,6 +141,27 @@ def _follow(tool: Tool, stderr: Iterable[str], tell: Progress, started: float) -
             fetched = f"{modules} modules fetched, " if modules else ""
             tell(f"{tool.name} {tool.version}: {fetched}{packages} packages compiled, {reported_s - started:.0f} s")
     return lines
+
+
+def _copy_module_files(tool: Tool, folder: Path) -> None:
+    """Beside the program: what its module has and the program needs. Before the program, which makes it complete."""
+    if not tool.module_files:
+        return
+    command = [go_program(tool), "list", "-m", "-f", "{{.Dir}}", tool.module]
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    answer = subprocess.run(
+        command, cwd=module_folder(tool), env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    module = answer.stdout.strip()
+    if answer.returncode or not module:
+        raise ToolError(
+            f"the files of {tool.module} are missing",
+            why=answer.stderr.strip() or f"`{' '.join(command)}` names no folder",
+            hint=f"meshctl setup --build {tool.name}",
+        )
+    for name in tool.module_files:
+        content = (Path(module) / name).read_bytes()  # files of Go's module cache are read-only: not copied with modes
+        (folder / Path(name).name).write_bytes(content)
 
 
 def module_folder(tool: Tool) -> Path:

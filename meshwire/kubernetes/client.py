@@ -125,6 +125,10 @@ class Client:
         query = requests.writing(manager=manager, dry_run=dry_run)
         return cast("T", self.send(requests.patch(resource.path(namespace, name), body, kind, **query)))
 
+    def delete(self, resource: Resource[T], name: str, *, namespace: str = "") -> None:
+        """Have an object deleted; it may take its time to go."""
+        self.send(requests.delete(resource.path(namespace, name)))
+
     def send(self, request: Request) -> Json:
         """The answer's object, after as many tries as `Patience` allows."""
         for pause_s in (*self._patience.pauses_s, None):

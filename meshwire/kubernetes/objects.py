@@ -148,12 +148,22 @@ class Service(Object, total=False):
 
 
 class ClaimSpec(TypedDict, total=False):
-    volumeName: str
+    accessModes: list[str]
     resources: ResourceAmounts
+    storageClassName: str
+    volumeMode: str
+    volumeName: str
+
+
+class ClaimStatus(TypedDict, total=False):
+    accessModes: list[str]
+    capacity: dict[str, str]
+    phase: str
 
 
 class Claim(Object, total=False):
     spec: ClaimSpec
+    status: ClaimStatus
 
 
 class CsiSource(TypedDict, total=False):
@@ -170,6 +180,7 @@ class Volume(Object, total=False):
 
 class StorageClass(Object, total=False):
     provisioner: str
+    volumeBindingMode: str
 
 
 class ServerSpec(TypedDict, total=False):

@@ -46,3 +46,4 @@ STORAGE_CLASSES: Final = Resource[objects.StorageClass]("storage.k8s.io/v1", "st
 JOBS: Final = Resource[objects.Job]("batch/v1", "jobs")
 DEPLOYMENTS: Final = Resource[objects.Server]("apps/v1", "deployments")
 STATEFUL_SETS: Final = Resource[objects.Server]("apps/v1", "statefulsets")
+LEADER_WORKER_SETS: Final = Resource[objects.Server]("leaderworkerset.x-k8s.io/v1", "leaderworkersets")

@@ -15,7 +15,7 @@ from providers.kubernetes.readiness import part, timeout_s
 
 DEFAULT_GRACE_S: Final = 30.0  # the API server's own, where a pod names none
 MARGIN_S: Final = 120.0  # beyond the grace period: the kubelet's last report, volumes, garbage collection
-OWNERS_OF_PODS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
+OWNERS_OF_PODS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "LeaderWorkerSet"})
 
 
 def has_pods(obj: Json) -> bool:
@@ -34,7 +34,9 @@ def grace_s(obj: Json) -> float | None:
     if not has_pods(obj):
         return None
     spec = part(obj, "spec")
-    pod = spec if obj.get("kind") == "Pod" else part(part(spec, "template"), "spec")
+    groups = part(spec, "leaderWorkerTemplate")
+    template = part(groups, "workerTemplate") if groups else part(spec, "template")
+    pod = spec if obj.get("kind") == "Pod" else part(template, "spec")
     given = pod.get("terminationGracePeriodSeconds")
     return DEFAULT_GRACE_S if given is None else float(given)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from providers.kubernetes import objects, readiness
+from providers.kubernetes import groups, objects, readiness
 from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
@@ -29,7 +29,7 @@ CLAIM: Final = Gvk("", "v1", "PersistentVolumeClaim")
 VOLUME: Final = Gvk("", "v1", "PersistentVolume")
 POD: Final = Gvk("", "v1", "Pod")
 EVENT: Final = Gvk("", "v1", "Event")
-OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
+OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "LeaderWorkerSet"})
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 Status = Callable[[str], None]
 
@@ -51,7 +51,7 @@ class Waiter:
 
     def verdict(self, gvk: Gvk, live: Json) -> Verdict:
         """Point-in-time readiness; asks for what else it depends on (storage class, endpoints)."""
-        rule = readiness.asked_rule(live) or readiness.RULES.get(str(gvk))
+        rule = groups.rule(gvk, live)
         if rule is None:
             return READY
         outcome = rule(live)
@@ -75,11 +75,14 @@ class Waiter:
         details, look_at = [], time.monotonic() + DETAILS_EVERY_S
         last_text = ""
         pause_s = FIRST_PAUSE_S
+        ready_since: float | None = None
         while True:
             verdict = self.verdict(gvk, last[0])
-            if verdict.ready:
-                return Outcome(last[0])
             late = time.monotonic() >= deadline
+            ready_since = (ready_since or time.monotonic()) if verdict.ready else None
+            ready_for_s = time.monotonic() - ready_since if ready_since is not None else 0.0
+            if verdict.ready and (late or groups.is_settled(last[0], gvk, ready_for_s)):
+                return Outcome(last[0])
             if verdict.failed or late or self._cancelled.is_set():
                 return Outcome(last[0], self._reasons(gvk, last[0], verdict, timed_out=late, timeout_s=timeout_s))
             if time.monotonic() >= look_at:
@@ -190,7 +193,7 @@ class Waiter:
             return []
 
     def _pod_troubles(self, owner: Json) -> list[str]:
-        selector = readiness.selector_text(readiness.part(owner, "spec").get("selector"))
+        selector = groups.selector_of_pods(owner)
         pods = self._api.items(POD, objects.namespace_of(owner), labelSelector=selector)
         pods_with_probes = [pod for pod in pods if readiness.asks_for_health(pod)][:MOST_PODS]
         lines = [

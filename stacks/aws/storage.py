@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.model.deployment import Deployment, ExistingFileSystem, FileSystem, Workload
 from stacks.aws import arns
 from stacks.aws.cluster import Eks, declare_role, trust
 from stacks.aws.network import Network, name_tags
@@ -35,8 +35,15 @@ def declare_file_systems(deployment: Deployment, network: Network, eks: Eks, aws
     for system in deployment.file_systems:
         if system.service not in ("fsx-lustre", "efs"):
             continue
+        if system.existing is not None:
+            made.late |= _late_values_of_existing(system.name, system.existing)
+        if system.existing is not None and system.service == "fsx-lustre":
+            continue  # it has its way from the start, in a subnet and with security groups of its owner's
         group = _group(deployment, system, network, aws)
-        if system.service == "fsx-lustre":
+        if system.existing is not None:
+            made.ways += _mount_targets(system, network, group, system.existing.id, aws)
+            made.ways.append(_opened(system, group, eks, _NFS_PORTS, aws))
+        elif system.service == "fsx-lustre":
             made.late |= _lustre(deployment, system, network, group, aws)
             made.ways.append(_opened(system, group, eks, _LUSTRE_PORTS, aws))
         else:
@@ -98,17 +105,29 @@ def _efs(
         outputs=["FileSystemId"],
         provider=aws,
     )
+    targets = _mount_targets(system, network, group, efs.get("FileSystemId"), aws)
+    return {f"{system.name}.file_system_id": efs.get("FileSystemId")}, targets
+
+
+def _mount_targets(
+    system: FileSystem, network: Network, group: AwsResource, file_system_id: pulumi.Input[str], aws: AwsProvider
+) -> list[AwsResource]:
+    """One in each zone: ways to the file system, which go without a file of it."""
     zones = [subnet.zone for subnet in network.subnets if not subnet.public]
-    targets = [
+    return [
         AwsResource.declare(
             "efs:MountTarget",
             f"storage/{system.name}:mount-target-{zone}",
-            {"FileSystemId": efs.get("FileSystemId"), "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
+            {"FileSystemId": file_system_id, "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
             provider=aws,
         )
         for zone, subnet_id in zip(zones, network.private(), strict=True)
     ]
-    return {f"{system.name}.file_system_id": efs.get("FileSystemId")}, targets
+
+
+def _late_values_of_existing(name: str, existing: ExistingFileSystem) -> dict[str, pulumi.Output[Any]]:
+    values = {"file_system_id": existing.id, "dns_name": existing.dns_name, "mount_name": existing.mount_name}
+    return {f"{name}.{key}": pulumi.Output.from_input(value) for key, value in values.items()}
 
 
 def _group(deployment: Deployment, system: FileSystem, network: Network, aws: AwsProvider) -> AwsResource:

@@ -1,8 +1,9 @@
 """Each mesh of examples/real comes up in the lab, on every environment that carries it, and goes without a trace.
 
 The site `dc1` of the lab has H100 nodes only: the nodes of other models are made here, as a site would have them. Most
-images are simulated. vLLM's, which the lab runs for real, serves where it can: a mesh whose command is a script of the
-image, or whose weights nobody has put there, gets another name for it by `images` of environments.yaml.
+images are simulated. Those of inference servers, which the lab runs for real, serve where they can: a mesh whose
+command is a script of the image, or whose weights nobody has put there, gets another name for it by `images` of
+environments.yaml.
 
 It runs in `nox -s faults`, as it takes an hour.
 """
@@ -25,8 +26,11 @@ from tests.waiting import WAIT_S, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
-NOT_RUN = {"docker.io/vllm/vllm-openai": "registry.example.com/vllm-openai"}
-SIMULATED = ("deepseek-roce", "vllm-405b")
+NOT_RUN = {
+    "docker.io/lmsysorg/sglang": "registry.example.com/sglang",
+    "docker.io/vllm/vllm-openai": "registry.example.com/vllm-openai",
+}
+SIMULATED = ("deepseek-roce", "sglang", "vllm-405b")
 # model -> labels and devices of its nodes, as the vendor's programs report them
 NVIDIA = {"nvidia.com/gpu": "8", "rdma/ib": "63", "rdma/roce_gdr": "63"}
 SITE = {

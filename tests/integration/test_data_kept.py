@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ storage:
 """
 WEIGHTS = "  weights: {kind: object, size: 1GiB}\n"
 EPHEMERAL = "  weights: {kind: object, size: 1GiB, ephemeral: true}\n"
+OURS = "app.kubernetes.io/managed-by=meshctl"
 LOSE = ("--yes", "--allow-data-loss", "--confirm")
 VOLUMES = """\
   shared: {kind: filesystem, size: 1GiB}
@@ -195,31 +197,90 @@ def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mes
     assert "shared" not in refused["what"]
 
 
-def test_an_adopted_bucket_outlives_every_environment_that_uses_it(
-    mesh: RunningLab, request: pytest.FixtureRequest
-) -> None:
-    """Up, moved from one adopted bucket into another, finished, destroyed: its objects are as they were."""
-    source, target = mesh.boto3("s3", "dc1"), mesh.boto3("s3", "coreweave")
-    source.create_bucket(Bucket="acme-weights")
-    target.create_bucket(Bucket="acme-weights-cw")
-    request.addfinalizer(lambda: remove_bucket(source, "acme-weights"))
-    request.addfinalizer(lambda: remove_bucket(target, "acme-weights-cw"))
-    source.put_object(Bucket="acme-weights", Key="model", Body=b"of somebody else")
-    file = mesh.folder / "environments.yaml"
+CLAIM = """\
+apiVersion: v1
+kind: List
+items:
+- {{apiVersion: v1, kind: Namespace, metadata: {{name: small, labels: {{team: vision}}}}}}
+- apiVersion: v1
+  kind: PersistentVolumeClaim
+  metadata: {{name: acme-files, namespace: small}}
+  spec: {{accessModes: [ReadWriteMany], storageClassName: {storage_class}, resources: {{requests: {{storage: 1Gi}}}}}}
+"""
+CLASSES = {"dc1": "nfs", "cw": "shared-vast"}
+SHARED = """\
+  shared: {kind: filesystem, size: 1GiB, ephemeral: true}
+  disk: {kind: block, size: 1GiB, ephemeral: true}
+workloads:
+  site: {kind: service, pool: web, replicas: 1, image: "acme/site:1", mounts: {shared: {path: /s}, weights: {path: /w}}}
+"""
+
+
+def claim_of_others(here: RunningLab, context: str) -> dict[str, Any]:
+    """The claim, as `kubectl` shows it: what tells it and its volume from any other, and how it is."""
+    shown = json.loads(here.kubectl(context, "get", "pvc", "acme-files", "-n", "small", "-o", "json"))
+    return {
+        "uid": shown["metadata"]["uid"],
+        "labels": shown["metadata"].get("labels"),
+        "spec": shown["spec"],
+        "phase": shown["status"]["phase"],
+        "leaves": shown["metadata"].get("deletionTimestamp"),
+    }
+
+
+def make_claim(here: RunningLab, context: str) -> dict[str, Any]:
+    file = here.folder / f"{context}.yaml"
+    file.write_text(CLAIM.format(storage_class=CLASSES[context]))
+    here.kubectl(context, "apply", "-f", str(file))
+    here.kubectl(context, "wait", "pvc/acme-files", "-n", "small", "--for=jsonpath={.status.phase}=Bound")
+    return claim_of_others(here, context)
+
+
+def adopt(here: RunningLab, **storage: str) -> None:
+    """`storage`: by environment, what its section says of the mesh's storage."""
+    file = here.folder / "environments.yaml"
     text = file.read_text()
-    for environment, bucket in (("dc1", "acme-weights"), ("cw", "acme-weights-cw")):
-        adopted = f"  {environment}:\n    storage: {{weights: {{bucket: {bucket}}}}}\n"
+    for environment, existing in storage.items():
+        adopted = f"  {environment}:\n    storage: {existing}\n"
         text = re.sub(rf"^  {environment}:\n", adopted, text, count=1, flags=re.M)
     file.write_text(text)
 
+
+def test_what_is_adopted_outlives_every_environment_that_uses_it(
+    mesh: RunningLab, request: pytest.FixtureRequest
+) -> None:
+    """A bucket and a claim: up, moved from one adopted bucket into another, finished, destroyed: all is as it was."""
+    clients = {"acme-weights": mesh.boto3("s3", "dc1"), "acme-weights-cw": mesh.boto3("s3", "coreweave")}
+    for bucket, client in clients.items():
+        client.create_bucket(Bucket=bucket)
+        request.addfinalizer(partial(remove_bucket, client, bucket))
+    clients["acme-weights"].put_object(Bucket="acme-weights", Key="model", Body=b"of somebody else")
+    claims = {}
+    for context in CLASSES:
+        request.addfinalizer(partial(mesh.kubectl, context, "delete", "namespace", "small"))
+        claims[context] = make_claim(mesh, context)
+    declare(mesh, WEIGHTS + SHARED)
+    adopt(
+        mesh,
+        dc1="{weights: {bucket: acme-weights}, shared: {claim: acme-files}}",
+        cw="{weights: {bucket: acme-weights-cw}, shared: {claim: acme-files}}",
+    )
+
+    plan = mesh.json("plan", "dc1")
+    assert any(note.startswith("storage/shared: adopted: ") for note in plan["notes"])
     mesh.meshctl("up", "dc1", "--yes")
     mesh.meshctl("migrate", "dc1", "cw", "--yes")
     mesh.meshctl("migrations", "finish", "--yes", "--delete-source-data", "--confirm", "dc1")
     mesh.meshctl("destroy", "cw", "--yes")
 
-    objects = {
-        bucket: client.get_object(Bucket=bucket, Key="model")["Body"].read()
-        for client, bucket in ((source, "acme-weights"), (target, "acme-weights-cw"))
-    }
-    assert objects == {"acme-weights": b"of somebody else", "acme-weights-cw": b"of somebody else"}
+    bodies = {name: each.get_object(Bucket=name, Key="model")["Body"].read() for name, each in clients.items()}
+    assert bodies == dict.fromkeys(clients, b"of somebody else")
     assert buckets(mesh, "dc1") == buckets(mesh, "coreweave") == []
+    for context, before in claims.items():
+        assert claim_of_others(mesh, context) == before
+        everything = mesh.kubectl(
+            context, "get", "deploy,svc,sa,secret,cm,pvc", "-n", "small", "-o", "name", "-l", OURS
+        )
+        assert everything == ""
+        namespace = json.loads(mesh.kubectl(context, "get", "namespace", "small", "-o", "json"))
+        assert namespace["metadata"]["labels"] == {"kubernetes.io/metadata.name": "small", "team": "vision"}

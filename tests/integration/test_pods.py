@@ -94,6 +94,44 @@ def test_pods_of_a_gang_find_their_leader_by_name(twin: Twin) -> None:
     twin.kubectl("delete", "pod", "leader", "member")
 
 
+LAUNCH = """\
+set -e
+python -m venv --system-site-packages /tmp/training-of-the-pod
+. /tmp/training-of-the-pod/bin/activate
+pip install trl
+git clone https://github.com/huggingface/trl /tmp/trl-of-the-pod && cd /tmp/trl-of-the-pod
+exec accelerate launch --num_machines $MESH_NODES --machine_rank $JOB_COMPLETION_INDEX \
+  --main_process_ip $MESH_LEADER --main_process_port 29600 trl/scripts/sft.py --model_name m
+"""
+
+
+def gang_of_two(name: str) -> dict[str, Any]:
+    env = [{"name": "MESH_NODES", "value": "2"}, {"name": "MESH_LEADER", "value": f"{name}-0.{name}"}]
+    main = container("nvcr.io/nvidia/pytorch:25.01-py3", command=["bash", "-c", LAUNCH], env=env)
+    spec = {"restartPolicy": "OnFailure", "containers": [main], "subdomain": name}
+    template = {"metadata": {"labels": {"app": name}}, "spec": spec}
+    job = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "template": template}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": job}
+
+
+def test_a_gang_meets_by_its_leaders_name_and_starts_again_when_a_rank_dies(twin: Twin) -> None:
+    """As users start it: a shell that prepares its machine, and a launcher that is told where rank 0 is."""
+    twin.apply(gang_of_two("sft"))
+    pods = twin.ready("app=sft", 2)
+    wait_until(lambda: all("step 3\n" in twin.log(each) for each in pods))
+    for each in pods:
+        assert "meets the others at sft-0.sft:29600\nall 2 ranks have joined" in twin.log(each)
+        assert "the lab fetches nothing: pip install trl" in twin.log(each)
+    assert not list(Path("/", "tmp").glob("*-of-the-pod")), "what a pod makes there stays in the pod"
+    [killed] = [each for each in pods if "rank 1 of 2" in twin.log(each)]
+    pid = json.loads((twin.root / "pods" / killed["metadata"]["uid"] / "main.pid.json").read_text())["pid"]
+    psutil.Process(pid).kill()
+    wait_until(lambda: all(twin.log(each).count("all 2 ranks have joined") == 2 for each in pods))
+    [other] = [each for each in pods if each is not killed]
+    assert "rank 1 is gone: this rank ends, too" in twin.log(other)
+    twin.kubectl("delete", "job", "sft", "--cascade=foreground")
+
+
 def test_a_crashing_container_backs_off_and_counts(twin: Twin) -> None:
     said = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     twin.apply(pod("crash", shell("echo $$ begins; echo no weights; exit 3") | said))

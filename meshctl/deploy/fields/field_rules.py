@@ -23,7 +23,7 @@ REPLICAS = ("f:spec", "f:replicas")
 _SUSPEND = ("f:spec", "f:suspend")
 PARALLELISM = ("f:spec", "f:parallelism")
 _CLAIM_SIZE = ("f:spec", "f:resources", "f:requests", "f:storage")
-_SERVERS = ("Deployment", "StatefulSet")
+_SERVERS = ("Deployment", "StatefulSet", "LeaderWorkerSet")
 
 
 class Verdict(Enum):

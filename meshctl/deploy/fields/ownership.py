@@ -29,7 +29,7 @@ from meshctl.render import PlatformObject
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-_SCALED = ("Deployment", "StatefulSet")
+_SCALED = ("Deployment", "StatefulSet", "LeaderWorkerSet")
 
 
 @dataclass(frozen=True)

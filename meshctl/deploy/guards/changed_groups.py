@@ -1,5 +1,5 @@
-"""Ends the pods of workloads that turn from single pods to groups of pods, or back, before a run makes the new ones.
-EDGE (clusters).
+"""Ends the pods of workloads that turn from single pods to groups of pods, or back, or from one form of groups to the
+other, before a run makes the new ones. EDGE (clusters).
 
 Called by `session` right before the engine runs. The engine makes what is new before it deletes what is old, and waits
 for it: on full nodes it would wait for room that only the end of the old pods gives. It finds what is deleted here as
@@ -8,33 +8,71 @@ gone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from meshctl import render
 from meshctl.changes import changed_groups
+from meshctl.changes.leader_worker_sets import LEADER_WORKER_SET
 from meshctl.clients import clusters
+from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import Resource, StackState
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import DEPLOYMENTS, STATEFUL_SETS
+from meshwire.kubernetes.resources import DEPLOYMENTS, LEADER_WORKER_SETS, STATEFUL_SETS
 
-_RESOURCES = {"kubernetes:apps/v1:Deployment": DEPLOYMENTS, "kubernetes:apps/v1:StatefulSet": STATEFUL_SETS}
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
+
+_RESOURCES = {
+    "kubernetes:apps/v1:Deployment": DEPLOYMENTS,
+    "kubernetes:apps/v1:StatefulSet": STATEFUL_SETS,
+    LEADER_WORKER_SET: LEADER_WORKER_SETS,
+}
+_GONE: Final = 404
+_POLL_S: Final = 1.0
+_LONGEST_END_S: Final = 300.0  # of all groups at once: their grace period is a minute
 
 
 def end_old(deployment: Deployment, state: StackState) -> None:
-    """Raises: as `clusters` does."""
+    """Raises: NotReadyError where the groups of a LeaderWorkerSet do not end; as `clusters` does."""
     old = list(_old(deployment, state))
     if not old:
         return
     with clusters.access(deployment, state.outputs).connected() as client:
         for resource in old:
             path = _RESOURCES[resource.type].path(deployment.namespace, str(resource.inputs["metadata"]["name"]))
+            # what its controller has made of a set has the names of what comes, and goes with it in the foreground
+            is_set = resource.type == LEADER_WORKER_SET
             try:
-                client.send(requests.delete(path, propagation="Background"))
+                client.send(requests.delete(path, propagation="Foreground" if is_set else "Background"))
             except ApiError as error:
-                if error.status != 404:
+                if error.status != _GONE:
                     raise
+            if is_set:
+                _wait_gone(client, path, resource.subject)
+
+
+def _wait_gone(client: Client, path: str, subject: str) -> None:
+    deadline = time.monotonic() + _LONGEST_END_S
+    while _exists(client, path):
+        if time.monotonic() >= deadline:
+            why = f"its LeaderWorkerSet is still there after {_LONGEST_END_S:g} s"
+            hint = "`kubectl get leaderworkersets,pods` in the mesh's namespace shows what remains; then run `up` again"
+            raise NotReadyError(f"the groups of {subject} did not end", why=why, hint=hint)
+        time.sleep(_POLL_S)
+
+
+def _exists(client: Client, path: str) -> bool:
+    try:
+        client.send(requests.get(path))
+    except ApiError as error:
+        if error.status != _GONE:
+            raise
+        return False
+    return True
 
 
 def _old(deployment: Deployment, state: StackState) -> Iterator[Resource]:

@@ -5,7 +5,14 @@ Called by `session`, `bucket_runs` and `teardown`. Each check is in a module of 
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import adopted_buckets, cluster_identity, location, upgrade, volume_sizes
+from meshctl.deploy.guards import (
+    adopted_buckets,
+    adopted_file_systems,
+    cluster_identity,
+    location,
+    upgrade,
+    volume_sizes,
+)
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackState
@@ -13,9 +20,10 @@ from meshctl.platforms import registry
 
 
 def check_change(deployment: Deployment, state: StackState, environments: Environments, left: frozenset[str]) -> None:
-    """Before a preview or an `up`. `left`: see `Ownership.resources_with_left_fields`. Raises: as `location`, `upgrade`
-    and `volume_sizes`."""
+    """Before a preview or an `up`. `left`: see `Ownership.resources_with_left_fields`. Raises: as `location`,
+    `upgrade`, `adopted_file_systems` and `volume_sizes`."""
     check_object_storage(deployment, state, environments)
+    adopted_file_systems.check_reachable(deployment, state)
     volume_sizes.check(deployment, state, left)
 
 
@@ -37,7 +45,8 @@ def check_object_storage(deployment: Deployment, state: StackState, environments
 def check_destroy(environment: str, state: StackState) -> None:
     """Before a `destroy`: the state belongs to the account of the credentials and to the cluster of the kubeconfig.
 
-    Raises: as `location` and `cluster_identity`.
+    Raises: as `location`, `cluster_identity` and `adopted_file_systems`.
     """
     location.check_destroy(environment, state)
     cluster_identity.check_destroy(environment, state)
+    adopted_file_systems.check_destroy(state)

@@ -6,14 +6,15 @@ needs a change of what the files say about it.
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import given_fabrics, running_zones
+from meshctl.deploy.guards import given_fabrics, group_forms, namespaces, running_zones
 from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the fabrics and users of the pods that are up, where the files ask for no others, and with
-    the zones of what is up."""
-    deployment = running_zones.with_running_zones(deployment, state.deployment)
-    return pod_users.as_it_is_up(given_fabrics.with_running_fabrics(deployment, state), state.deployment)
+    """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
+    with the zones of what is up, and in the namespace as the first `up` found or made it."""
+    deployment = namespaces.as_it_is_up(running_zones.with_running_zones(deployment, state.deployment), state)
+    deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
+    return pod_users.as_it_is_up(deployment, state.deployment)

@@ -11,20 +11,23 @@ import sys
 import threading
 from pathlib import Path
 
-from meshctl.lab import token_webhook
+from meshctl.lab import group_controller, token_webhook
 from meshctl.lab.controllers import coreweave, eks, onprem, volumes
 from meshctl.lab.pods import api
-from meshctl.lab.state import READY_FOLDER, Lab, write_whole
+from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_whole
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
 
 
 async def serve(lab: Lab) -> None:
     async def play(cluster: api.Cluster) -> None:
-        ready = lab.root / READY_FOLDER / cluster.name
+        ready, has_groups = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
+            if cluster.has_group_controller:
+                run = group_controller.run(lab, cluster, client, lambda: write_whole(has_groups, ""))
+                tasks.create_task(run)
 
     task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""The container images that the lab runs for real, and what runs in their place. PURE.
+"""The container images that the lab runs for real, and what runs in their place. PURE, but for what is installed.
 
 Read by `meshctl.lab.pods` (what to start) and by the lab's set-up, which tells the simulator to leave such pods alone
 (`JQ_ALL_KNOWN`).
@@ -11,35 +11,78 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from meshctl.lab.images import redis_server
+
 MISSING_TAG = "does-not-exist"  # an image that can't be pulled, to try failures
 SHELLS = {"sh", "bash", "dash"}
 
 
 @dataclass(frozen=True)
 class Image:
-    """`module`: a Python module that stands for the image; `program`: a real program on the pod's PATH instead."""
+    """`module`: a Python module that stands for the image, with `words` before its options; `program`: a real program
+    on the pod's PATH instead; neither: it runs its command as it is. `commands`: programs of the image that the lab
+    plays, in shells too (`images.commands`). In `pattern`, a `*` of the name stands for anything but a tag. `folder` is
+    where it starts, and a volume of the image: empty at every start, unless the pod mounts something there."""
 
     pattern: str
     module: str = ""
     program: str = ""
+    words: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    folder: str = ""
 
 
+FOLDER = "/opt/lab/bin"  # on the PATH of a pod whose image has commands
+COMMANDS = "meshctl.lab.images.commands"
+LAUNCHERS = ("torchrun", "accelerate")
+_INSTALLERS = ("apt-get", "conda", "git", "hf", "huggingface-cli", "pip", "pip3", "uv")
+_PYTHON = ("python", "python3")
+_TORCH = (*LAUNCHERS, *_PYTHON, *_INSTALLERS)
+_VLLM = ("vllm", *_PYTHON, *_INSTALLERS)
+_INFERENCE = "meshctl.lab.images.openai_server"
+_NIM = ("--lab-server", "nim")
+_REDIS = "meshctl.lab.images.redis_server"
+_OF_REDIS = (Image("redis:*", module=_REDIS, folder="/data"), Image("valkey/valkey:*", module=_REDIS, folder="/data"))
 KNOWN: tuple[Image, ...] = (
-    Image("vllm/vllm-openai:*", module="meshctl.lab.images.openai_server"),
+    Image("vllm/vllm-openai:*", module=_INFERENCE, commands=_VLLM),
+    Image("ghcr.io/coreweave/ml-containers/vllm-tensorizer:*", module=_INFERENCE, commands=_VLLM),
+    Image(
+        "lmsysorg/sglang:*",
+        module=_INFERENCE,
+        words=("--lab-server", "sglang"),
+        commands=("sglang", *_PYTHON, *_INSTALLERS),
+    ),
+    Image("ghcr.io/huggingface/text-generation-inference:*", module=_INFERENCE, words=("--lab-server", "tgi")),
+    # the NIMs that write text; those that embed and rank are simulated
+    Image("nvcr.io/nim/deepseek-ai/*:*", module=_INFERENCE, words=_NIM),
+    Image("nvcr.io/nim/meta/*:*", module=_INFERENCE, words=_NIM),
+    Image("nvcr.io/nim/mistralai/*:*", module=_INFERENCE, words=_NIM),
+    Image("nvcr.io/nim/nvidia/llama-*-nemotron-*:*", module=_INFERENCE, words=_NIM),
+    Image("nvcr.io/nim/openai/*:*", module=_INFERENCE, words=_NIM),
+    Image("nvcr.io/nim/qwen/*:*", module=_INFERENCE, words=_NIM),
     Image("ghcr.io/acme/grpc-server:*", module="meshctl.lab.images.grpc_server"),
     Image("ghcr.io/acme/gang-server:*", module="meshctl.lab.images.gang_server"),
-    Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer"),
+    Image("ghcr.io/acme/train:*", module="meshctl.lab.images.trainer", commands=_TORCH),
+    Image("nvcr.io/nvidia/pytorch:*", commands=_TORCH),
+    Image("pytorch/pytorch:*", commands=_TORCH),
     Image("rclone/rclone:*", program="rclone"),
+    *(_OF_REDIS if redis_server.find() else ()),
 )
 
-REGISTRY = re.compile(r"^(docker\.io/|index\.docker\.io/)")
+
+def _expression(pattern: str) -> str:
+    """A pattern's name for the simulator."""
+    return re.escape(pattern.rpartition(":")[0]).replace(r"\*", "[^:@]*")
+
+
+REGISTRY = re.compile(r"^((index\.)?docker\.io/)?(library/)?")
 REGEX = (
-    "^((docker|index\\.docker)\\.io/)?("
-    + "|".join(re.escape(image.pattern.split(":")[0]) for image in KNOWN)
+    "^((docker|index\\.docker)\\.io/)?(library/)?("
+    + "|".join(_expression(image.pattern) for image in KNOWN)
     + f")(:|@|$)|:{MISSING_TAG}$"
 )
-# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`. Of all containers, as the runner looks
-# at them: a pod with one that the lab can't run is simulated as a whole.
+# For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`. Of all containers, as the runner
+# looks at them: a pod with one that the lab can't run is simulated as a whole.
 JQ_ALL_KNOWN = (
     "[.spec.initContainers[]?, .spec.containers[]] | "
     f'map(.image | test("{REGEX.replace(chr(92), chr(92) * 2)}")) | all | tostring'
@@ -69,12 +112,23 @@ def argv(image: Image, command: list[str], args: list[str], python: str) -> list
     module that stands for them; a shell is run as it is.
     """
     words = [*command, *args]
-    if command and PurePosixPath(command[0]).name in SHELLS:
+    name = PurePosixPath(words[0]).name if words else ""
+    if command and name in SHELLS:
         return words
     if image.program:
-        given = command and PurePosixPath(command[0]).name == image.program
+        given = command and name == image.program
         return words if command and not given else [image.program, *(words[1:] if given else words)]
-    return [python, "-m", image.module, *(_options(command) + args)]
+    if name in image.commands and (name in LAUNCHERS or not image.module):
+        return [python, "-m", COMMANDS, name, *words[1:]]
+    if not image.module:
+        return words or ["bash"]
+    return [python, "-m", image.module, *image.words, *_options(command), *args]
+
+
+def scripts(image: Image, python: str) -> dict[str, str]:
+    """The image's `commands` as files of `FOLDER`: name -> text. `python` is the interpreter that runs the lab."""
+    start = f'#!/bin/sh\nexec "{python}" -m {COMMANDS}'
+    return {name: f'{start} {name} "$@"\n' for name in image.commands}
 
 
 def _options(command: list[str]) -> list[str]:

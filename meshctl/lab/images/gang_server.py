@@ -20,6 +20,7 @@ import time
 from typing import Final
 
 from meshctl.lab.images import openai_server
+from meshctl.lab.images.inference_answers import Weights
 
 JOIN_PORT: Final = 29500
 _RETRY_S: Final = 0.3
@@ -43,7 +44,7 @@ class Gang:
     def _set_serving(self) -> None:
         is_whole = len(self._ranks) == self._size - 1
         say(f"{len(self._ranks) + 1} of {self._size} ranks are here")
-        self._server.weights = openai_server.Weights("gang", "", 0, 0) if is_whole else None
+        self._server.weights = Weights("gang", "", 0, 0) if is_whole else None
 
     def join(self, rank: int) -> None:
         with self._lock:

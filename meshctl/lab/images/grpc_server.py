@@ -20,17 +20,21 @@ import grpc
 DRAIN_S: Final = 3.0
 FINISH_S: Final = 20.0
 WHERE: Final = "/acme.Server/Where"  # takes nothing, returns the environment's name as bytes
+_SERVICE: Final = b"acme.Server"
+_ASKED: Final = (b"", bytes((0x0A, len(_SERVICE))) + _SERVICE)  # HealthCheckRequest
 _SERVING: Final = b"\x08\x01"  # HealthCheckResponse
 _NOT_SERVING: Final = b"\x08\x02"
 
 
 class Health:
-    """The state behind `grpc.health.v1.Health/Check`."""
+    """The state behind `grpc.health.v1.Health/Check`: of the whole server, and of the one service that it has."""
 
     def __init__(self) -> None:
         self.serving = False
 
-    def check(self, _request: bytes, _context: Any) -> bytes:
+    def check(self, request: bytes, context: Any) -> bytes:
+        if request not in _ASKED:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return _SERVING if self.serving else _NOT_SERVING
 
 

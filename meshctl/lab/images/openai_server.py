@@ -1,50 +1,43 @@
-"""What the lab runs for an inference image: a small OpenAI-style server with real weights on disk or in S3. EDGE.
+"""What the lab runs for an inference image: an OpenAI-style server with real weights on disk or in S3. EDGE.
 
-Started by `meshctl.lab.pods` in place of `vllm/vllm-openai`. `/health` is 200 once the weights are read; `/v1/models`
-says which bytes were loaded and where it runs. SIGTERM: it goes on answering for DRAIN_SECONDS, finishes what is in
-flight and exits with 0.
+Started by `meshctl.lab.pods` in place of vLLM, SGLang, TGI and NIM (`--lab-server` says which). It is healthy once the
+weights are read; `/v1/models` says which bytes were loaded and where it runs. Weights that are a language model are run
+(`language_model`), others are only read. SIGTERM: it goes on answering for DRAIN_SECONDS, finishes what is in flight
+and exits with 0.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
 import os
-import re
 import signal
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
+from meshctl.lab.images import inference_answers, inference_arguments, language_model
+from meshctl.lab.images.inference_answers import Loaded, Object, RefusedError, StandIn, TextModel, Weights
+from meshctl.lab.images.inference_arguments import Arguments
+
+SERVER_OPTION = "--lab-server"
 DRAIN_S = 3.0
 FINISH_S = 20.0
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # organisation/model, unless there is such a folder
-
-
-@dataclass(frozen=True)
-class Weights:
-    model: str
-    sha256: str  # over each file's name and bytes, in order of name
-    size_bytes: int
-    files: int
 
 
 def load(model: str) -> Weights:
-    """Read all of the model's files; of a model hub, which the lab has not, the name stands for them.
+    """Read all of the model's files. Raises FileNotFoundError when there are none.
 
-    Raises: FileNotFoundError when there are none.
+    The lab reaches no hub: for the name of a hub's model its own language model stands, or nothing but the name.
     """
-    if HUB_NAME.fullmatch(model) and not Path(model).exists():
-        data = model.encode()
-        return Weights(model=model, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), files=1)
     digest, size_bytes, files = hashlib.sha256(), 0, 0
-    for name, data in _s3_files(model) if model.startswith("s3://") else _local_files(Path(model)):
+    for name, data in _files(model):
         digest.update(name.encode() + b"\0" + data)
         size_bytes += len(data)
         files += 1
@@ -53,7 +46,18 @@ def load(model: str) -> Weights:
     return Weights(model=model, sha256=digest.hexdigest(), size_bytes=size_bytes, files=files)
 
 
+def _files(model: str) -> Any:
+    if model.startswith("s3://"):
+        return _s3_files(model)
+    if not language_model.is_hub_name(model):
+        return _local_files(Path(model))
+    file = language_model.file_of(model)
+    return _local_files(file) if file else [(model, b"")]
+
+
 def _local_files(folder: Path) -> Any:
+    if folder.is_file():
+        yield folder.name, folder.read_bytes()
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         yield path.relative_to(folder).as_posix(), path.read_bytes()
 
@@ -66,18 +70,51 @@ def _s3_files(url: str) -> Any:
         yield name, store.get(name) or b""
 
 
+def open_model(weights: Weights) -> TextModel:
+    """What writes the text: llama.cpp where the weights are a model that it can run and it is installed."""
+    model = weights.model
+    with tempfile.TemporaryDirectory() as folder:
+        if model.startswith("s3://") and language_model.is_installed():
+            model = _downloaded(model, Path(folder))
+        file = None if model.startswith("s3://") else language_model.file_of(model)
+        return language_model.LanguageModel(file) if file else StandIn(weights)
+
+
+def _downloaded(url: str, folder: Path) -> str:
+    """The language model of a bucket as a file; the bucket again where it has none."""
+    from meshctl.lab.images import s3
+
+    store = s3.open_store(url)
+    for name in store.names():
+        if name.endswith(".gguf"):
+            file = folder / Path(name).name
+            file.write_bytes(store.get(name) or b"")
+            return str(file)
+    return url
+
+
 class Server(ThreadingHTTPServer):
-    """State shared by the requests: `weights` is None until loaded."""
+    """State shared by the requests: `loaded` is None until the weights are."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], arguments: Arguments | None = None) -> None:
         super().__init__(address, Handler)
-        self.weights: Weights | None = None
+        self.arguments = arguments or inference_arguments.read(inference_arguments.VLLM, [], {})
+        self.loaded: Loaded | None = None
         self.draining = threading.Event()
         self.in_flight = 0  # requests, and connections on which none was answered yet
         self.counter = threading.Lock()
+
+    @property
+    def weights(self) -> Weights | None:
+        return self.loaded.weights if self.loaded else None
+
+    @weights.setter
+    def weights(self, weights: Weights | None) -> None:
+        """Serve them without a model that could run them."""
+        self.loaded = Loaded(self.arguments, weights, StandIn(weights), where()) if weights else None
 
     def count(self, change: int) -> None:
         with self.counter:
@@ -121,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             self.counted = busy
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
-        if not self.path.startswith("/health"):
+        if "/health" not in self.path:
             sys.stdout.write(f"{format % args}\n")
 
     def do_GET(self) -> None:
@@ -132,63 +169,70 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self._count(busy=True)
+        stream = Stream(self)
         try:
-            status, value = respond(self.path.split("?")[0], body, self.state.weights)
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            if self.state.draining.is_set():
-                self.send_header("Connection", "close")
-                self.close_connection = True
-            self.end_headers()
-            self.wfile.write(data)
-            self.wfile.flush()
+            answer = respond(self.command, self.path.split("?")[0], body, self.state, stream)
+            if answer is None:
+                stream.end()
+            else:
+                self.send_json(200, answer)
+        except RefusedError as error:
+            if stream.is_begun:
+                self.close_connection = True  # no end of the stream: whoever reads it sees that it was cut
+            else:
+                self.send_json(error.status, {"error": {"message": str(error), "type": "invalid_request_error"}})
+        except OSError:  # the client went away
+            self.close_connection = True
         finally:
             self._count(busy=False)
 
+    def send_json(self, status: int, value: Object) -> None:
+        data = json.dumps(value).encode()
+        self.send_head(status, "application/json", ("Content-Length", str(len(data))))
+        self.wfile.write(data)
+        self.wfile.flush()
 
-def respond(path: str, body: bytes, weights: Weights | None) -> tuple[int, dict[str, Any]]:
-    """Status and JSON for one request."""
-    if weights is None:
-        return 503, {"error": {"message": "loading weights", "type": "unavailable"}}
-    where = {
-        "environment": os.environ.get("MESH_ENVIRONMENT", ""),
-        "pool": os.environ.get("MESH_POOL", ""),
-        "pod": os.environ.get("HOSTNAME", ""),
-    }
-    if path == "/health":
-        return 200, {"status": "ok"}
-    if path == "/v1/models":
-        model = {
-            "id": weights.model,
-            "object": "model",
-            "sha256": weights.sha256,
-            "bytes": weights.size_bytes,
-            "files": weights.files,
-        }
-        return 200, {"object": "list", "data": [model | where]}
-    if path in {"/v1/completions", "/v1/chat/completions"}:
-        try:
-            request = json.loads(body or b"{}")
-        except ValueError:
-            return 400, {"error": {"message": "not JSON", "type": "invalid_request_error"}}
-        time.sleep(min(float(request.get("lab_seconds", 0)), 30))  # a long answer, to try draining
-        return 200, _completion(path, weights) | where
-    return 404, {"error": {"message": f"no {path}", "type": "not_found"}}
+    def send_head(self, status: int, content_type: str, framing: tuple[str, str]) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header(*framing)
+        if self.state.draining.is_set():
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
 
 
-def _completion(path: str, weights: Weights) -> dict[str, Any]:
-    text = f"weights {weights.sha256[:12]}"
-    chat = path.endswith("/chat/completions")
-    choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-    return {
-        "id": f"cmpl-{time.time_ns()}",
-        "object": "chat.completion" if chat else "text_completion",
-        "model": weights.model,
-        "choices": [{"index": 0, "finish_reason": "stop"} | choice],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
-    }
+class Stream:
+    """Server-sent events: the parts of an answer as they are computed. Nothing is sent before the first of them."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.is_begun = False
+
+    def emit(self, part: Object) -> None:
+        self._send(json.dumps(part))
+
+    def end(self) -> None:
+        if self.handler.state.arguments.server is not inference_arguments.TGI or "/v1/" in self.handler.path:
+            self._send("[DONE]")
+        self._write(b"")
+
+    def _send(self, data: str) -> None:
+        if not self.is_begun:
+            self.is_begun = True
+            self.handler.send_head(200, "text/event-stream", ("Transfer-Encoding", "chunked"))
+        self._write(f"data: {data}\n\n".encode())
+
+    def _write(self, data: bytes) -> None:
+        self.handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.handler.wfile.flush()
+
+
+def respond(method: str, path: str, body: bytes, state: Server, stream: Stream) -> Object | None:
+    """The answer to one request, or None after a stream. Raises: RefusedError."""
+    if state.loaded is None:
+        return inference_answers.before_loading(path, state.arguments)
+    return inference_answers.respond(method, path, body, state.loaded, stream.emit)
 
 
 def drain(server: Server, drain_s: float) -> None:
@@ -202,32 +246,44 @@ def drain(server: Server, drain_s: float) -> None:
         time.sleep(0.02)
 
 
-def model_of(rest: list[str]) -> str:
-    """The model by the arguments that have no `--model` among them: the first one, also of `vllm serve MODEL`."""
-    words = rest[1:] if rest[:1] == ["serve"] else rest
-    if words and not words[0].startswith("-"):
-        return words[0]
-    return next((each for each in words if each.startswith(("/", "s3://"))), "/models")
+def where() -> Object:
+    """Which pod this is, for whoever wants to know who answered."""
+    names = {"environment": "MESH_ENVIRONMENT", "pool": "MESH_POOL", "pod": "HOSTNAME"}
+    return {key: os.environ.get(name, "") for key, name in names.items()}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="openai_server", allow_abbrev=False)
-    parser.add_argument("--model")
-    parser.add_argument("--port", type=int, default=8000)
-    options, rest = parser.parse_known_args()
-    model = options.model or model_of(rest)
-    server = Server((os.environ.get("POD_ADDRESS", "127.0.0.1"), options.port))
+def arguments_of(words: Sequence[str]) -> Arguments:
+    """Those of the server that `--lab-server` names, in front of its own words. Raises: ValueError."""
+    server, own = inference_arguments.VLLM, list(words)
+    if own[:1] == [SERVER_OPTION]:
+        server, own = inference_arguments.SERVERS[own[1]], own[2:]
+    return inference_arguments.read(server, own, os.environ, os.environ.get("LAB_IMAGE", ""))
+
+
+def address_of(arguments: Arguments) -> tuple[str, int]:
+    """Where it listens. Pods share this machine's localhost: one that wants nothing else gets any free port of it."""
+    if arguments.is_local:
+        return "127.0.0.1", 0
+    return os.environ.get("POD_ADDRESS", "127.0.0.1"), arguments.port
+
+
+def main(words: Sequence[str]) -> NoReturn:
+    arguments = arguments_of(words)
+    server = Server(address_of(arguments), arguments)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     serving.start()
-    server.weights = load(model)
-    sys.stdout.write(f"serving {server.weights}\n")
+    weights = load(arguments.model)
+    model = open_model(weights)
+    server.loaded = Loaded(arguments, weights, model, where())
+    sys.stdout.write(f"{type(model).__name__} serves {weights}\n")
     sys.stdout.flush()
     stop.wait()
     drain(server, float(os.environ.get("DRAIN_SECONDS", DRAIN_S)))
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # not through the destructors of a library that computes in threads of its own
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

@@ -36,6 +36,7 @@ class Cluster:
     context: str
     provider: str = ""
     region: str = "us-east-1"
+    has_group_controller: bool = False  # runs the controller of LeaderWorkerSets
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,12 @@ def read_clusters(root: Path) -> dict[str, Cluster]:
         return {}
     return {
         name: Cluster(
-            name, each["kubeconfig"], each.get("context", ""), each.get("provider", ""), each.get("region", "us-east-1")
+            name,
+            each["kubeconfig"],
+            each.get("context", ""),
+            each.get("provider", ""),
+            each.get("region", "us-east-1"),
+            bool(each.get("group_controller")),
         )
         for name, each in clusters.items()
         if Path(each["kubeconfig"]).exists()

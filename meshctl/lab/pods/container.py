@@ -26,12 +26,15 @@ Report = Callable[[str, str, str], None]  # (event type, reason, message)
 
 @dataclass(frozen=True)
 class Program:
-    """What to execute: `mounts` are (source, path inside, read only)."""
+    """What to execute: `mounts` are (source, path inside, read only); `empty` are folders of this start alone,
+    `scratch` those of the machine where nothing that is written stays."""
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
     mounts: list[tuple[str, str, bool]]
+    empty: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
 
 
 @dataclass
@@ -91,6 +94,8 @@ class Container:
                 hostname=self.program.env["HOSTNAME"],
                 root=str(self.folder / "root"),
                 mounts=self.program.mounts,
+                empty=self.program.empty,
+                scratch=self.program.scratch,
             )
         self.process = process
         try:

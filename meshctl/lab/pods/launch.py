@@ -3,7 +3,9 @@
 Started by `meshctl.lab.pods.container`. Standard library only (it runs with `-I -S`, so that it is up in 15 ms).
 The spec: `argv`, `env`, `cwd` (a folder inside, made if there is none), `parent` (process id of the runner),
 `hostname`, `root` (an empty folder), `mounts` ([[source, path, read_only], …]: folder or file of the machine, absolute
-path inside); or, to run one more command in a container that is up, `enter` (process id of its launcher).
+path inside), `empty` (folders inside that are empty at every start), `scratch` (folders that show what the machine has,
+and what is written there is gone at the end); or, to run one more command in a container that is up, `enter` (process
+id of its launcher).
 
 The program is process 1 of a PID namespace, as in a container: signals that it doesn't handle do nothing, and what it
 started ends with it. This process stays beside it, passes SIGTERM on and takes over its exit code (128 + signal).
@@ -118,6 +120,13 @@ class View:
         if read_only:
             mount("none", self.inside(path), flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
+    def empty(self, path: str) -> None:
+        """A folder of this start alone, unless something is mounted there."""
+        path = os.path.realpath(path)
+        if path not in self.placed:
+            self.make(path, is_folder=True)
+            mount("tmpfs", self.inside(path), "tmpfs", MS_NOSUID, "mode=777")
+
     def start_in(self, path: str) -> None:
         """Make the folder where the program starts, if there is none: in the mount that it lies in, else here alone."""
         path = os.path.realpath(path)
@@ -142,14 +151,18 @@ class View:
                 open(self.inside(step), "w").close()
 
 
-def build(root: str, mounts: list[list[str | bool]], cwd: str) -> None:
+def build(root: str, spec: dict[str, Any]) -> None:
     os.makedirs(root, exist_ok=True)
     mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755")
     view = View(root)
     view.open_up("/")
-    for source, path, read_only in sorted(mounts, key=lambda each: str(each[1]).count("/")):
+    for path in spec.get("scratch", []):
+        view.open_up(path)
+    for source, path, read_only in sorted(spec["mounts"], key=lambda each: str(each[1]).count("/")):
         view.place(str(source), str(path), bool(read_only))
-    view.start_in(cwd)
+    for path in spec.get("empty", []):
+        view.empty(path)
+    view.start_in(spec["cwd"])
 
 
 def execute(spec: dict[str, Any]) -> None:
@@ -157,7 +170,7 @@ def execute(spec: dict[str, Any]) -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if "enter" not in spec:
         socket.sethostname(spec["hostname"][:63])
-        build(spec["root"], spec["mounts"], spec["cwd"])
+        build(spec["root"], spec)
         mount("proc", spec["root"] + "/proc", "proc")
         os.chroot(spec["root"])
     os.chdir(spec["cwd"])

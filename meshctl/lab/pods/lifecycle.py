@@ -17,12 +17,14 @@ from botocore.exceptions import BotoCoreError
 from meshctl.lab import images
 from meshctl.lab.pods import api, environment, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
+from meshctl.lab.state import write_whole
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
 RETRY_S = 0.5
+SCRATCH = ("/tmp",)  # noqa: S108 (where scripts of such images put what they fetch and make)
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
 
 
@@ -154,18 +156,29 @@ class PodRun:
         if image is None:
             raise environment.MissingReferenceError(f"the lab can't run image {spec['image']}")
         own = {
-            "PATH": PATH,
+            "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH,
             "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
             "HOME": "/root",
         }
         given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
-        values = own | aws | given | {"POD_ADDRESS": self.place.loopback}
+        values = own | aws | given | {"POD_ADDRESS": self.place.loopback, "LAB_IMAGE": spec["image"]}
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]
         mounts = volumes.mounts(spec, folders, values)
         mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
+        mounts += self._commands(spec["name"], image)
         argv = images.argv(image, command, args, sys.executable)
-        return Program(argv, values, spec.get("workingDir") or "/", mounts)
+        folder = spec.get("workingDir") or image.folder or "/"
+        empty = (image.folder,) if image.folder else ()
+        return Program(argv, values, folder, mounts, empty, SCRATCH if image.commands else ())
+
+    def _commands(self, container: str, image: images.Image) -> list[tuple[str, str, bool]]:
+        """The image's own programs, where a shell finds them."""
+        scripts = images.scripts(image, sys.executable)
+        folder = self.place.folder / "commands" / container
+        for name, text in scripts.items():
+            write_whole(folder / name, text, 0o755)
+        return [(str(folder), images.FOLDER, True)] if scripts else []
 
     def report(self, kind: str, reason: str, message: str) -> None:
         """Post an Event; the same one at most every 30 s."""

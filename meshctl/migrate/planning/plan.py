@@ -199,8 +199,17 @@ def _idle_gaps(source: Deployment) -> list[Gap]:
 def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
     """Refuses file systems and volumes with data, which can't be moved. What is deployed counts: `ephemeral: true` in
     mesh.yaml takes effect only when an `up` has asked the user and given up the data."""
-    systems = [(s.name, f"file system, {format_gib(s.size_gib)}") for s in source.file_systems if not s.ephemeral]
-    blocks = [(b.name, f"block, {format_gib(b.size_gib)} for each pod") for b in source.blocks if not b.ephemeral]
+    adopted, each = "adopted ", " for each pod"
+    systems = [
+        (s.name, f"{adopted * s.is_adopted}file system, {format_gib(s.size_gib)}")
+        for s in source.file_systems
+        if not s.ephemeral
+    ]
+    blocks = [
+        (b.name, f"{adopted * b.is_adopted}block, {format_gib(b.size_gib)}{each * (not b.is_adopted)}")
+        for b in source.blocks
+        if not b.ephemeral
+    ]
     volumes = [*systems, *blocks]
     env = source.environment
     undecided = [name for name, _ in volumes if target.ephemeral.get(name) is False]

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshctl.errors import ParityError
 from meshctl.migrate.steps.context import StepContext
+from meshctl.objects.listing import of_others
 from meshctl.objects.seeded import ETags
 from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import listing_digest
@@ -54,10 +55,24 @@ def _is_target_adopted(context: StepContext) -> bool:
 
 def act_copy_back(context: StepContext) -> dict[str, Any]:
     """Copy what was written at the target back to the source. Metadata is not compared: every object at the target is
-    newer than the source's, so the time does not show which metadata has changed.
+    newer than the source's, so the time does not show which metadata has changed. What others had in an adopted bucket
+    stays there.
     """
     check = f"rollback/verify.{context.step.store}"
-    return _counts(_copied(context, "target", "source", delete=False, since_s=math.inf, check=check))
+    others_until_s = _others_until_s(context)
+    copied = _copied(
+        context, "target", "source", delete=False, since_s=math.inf, check=check, others_until_s=others_until_s
+    )
+    return _counts(copied)
+
+
+def _others_until_s(context: StepContext) -> float:
+    """Until when an object in an adopted target is somebody else's if the source has none of its key: until source and
+    target were compared, before anything of the mesh could write there. 0 for a bucket of the mesh's own."""
+    compared = context.history.done.get(f"verify/{context.step.store}")
+    if compared is None or not _is_target_adopted(context):
+        return 0.0
+    return float(compared.data.get("target", {}).get("newest", 0.0))
 
 
 def _copied(
@@ -70,6 +85,7 @@ def _copied(
     since_s: float = 0.0,
     seeded_etags: ETags | None = None,
     check: str = "",
+    others_until_s: float = 0.0,
 ) -> CopyResult:
     origin_access, to_access = context.access(origin, context.step.store), context.access(to, context.step.store)
     recopy: tuple[str, ...] = ()
@@ -87,6 +103,7 @@ def _copied(
         recopy=recopy,
         since_s=since_s,
         seeded_etags=seeded_etags or {},
+        others_until_s=others_until_s,
         on_copied=context.on_copied,
         stop=context.stop,
     )
@@ -126,11 +143,17 @@ def act_compare(context: StepContext) -> dict[str, Any]:
 
 
 def act_compare_back(context: StepContext) -> dict[str, Any]:
-    """Raises: ParityError unless every object of the target is at the source; the source may have more objects."""
+    """Raises: ParityError unless every object of the target is at the source, but for those of others in an adopted
+    bucket; the source may have more objects."""
     target, source = context.access("target", context.step.store), context.access("source", context.step.store)
     comparison = context.data.compare(target, source, deep=_deep(context), on_read=context.on_copied, stop=context.stop)
-    if comparison.missing or comparison.differing:
-        raise _different(context, comparison.missing, (), comparison.differing)
+    until_s = _others_until_s(context)
+    missing = comparison.missing
+    if missing and until_s:
+        others = of_others(context.data.listing(target), context.data.listing(source), until_s)
+        missing = tuple(key for key in missing if key not in others)
+    if missing or comparison.differing:
+        raise _different(context, missing, (), comparison.differing)
     return comparison.document()
 
 

@@ -74,7 +74,8 @@ def _equivalent(subject: str, what: str, source: str, target: str) -> ParityRow:
 
 
 def _accelerators(pool: Pool) -> str:
-    return f"{pool.nodes} nodes, {pool.gpus_per_node} {pool.gpu_model} each" if pool.gpus_per_node else "none"
+    what = f"{pool.share} of {pool.gpu_model}" if pool.share else pool.gpu_model
+    return f"{pool.nodes} nodes, {pool.gpus_per_node} {what} each" if pool.gpus_per_node else "none"
 
 
 def _fabric(pool: Pool) -> str:

@@ -146,6 +146,10 @@ class AwsEnvironment(PlatformEnvironment):
     kubernetes: EksOptions = EksOptions()
     prices: Prices = Field(default_factory=dict)
 
+    @property
+    def has_file_system_ids(self) -> bool:
+        return True
+
     @classmethod
     def problems(
         cls, section: Mapping[str, Any], pools: Collection[str] | None

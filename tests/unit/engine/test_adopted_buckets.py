@@ -81,7 +81,7 @@ def test_it_is_used_and_said_and_not_declared(tmp_path: Path, environment: str) 
     assert "storage/weights:bucket" not in declared
     (note,) = [note for note in resolution(tmp_path, ADOPTING, environment).notes if note.startswith("storage/")]
     assert note.startswith(
-        "storage/weights: the existing bucket acme-weights is used; meshctl never creates or deletes"
+        "storage/weights: adopted: the existing bucket acme-weights is used; meshctl never creates or deletes"
     )
 
 
@@ -183,7 +183,7 @@ def test_it_must_exist(tmp_path: Path, s3: str) -> None:
             "environments.east.storage.logs.bucket",
             '"acme" is used for storage weights, too',
         ),
-        ("{weights: {}}", "environments.east.storage.weights", 'missing key "bucket"'),
+        ("{weights: {}}", "environments.east.storage.weights", "needs one of bucket, claim, nfs"),
     ],
 )
 def test_what_cant_be_adopted_is_said(tmp_path: Path, storage: str, path: str, message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.observed import ObservedNode
-from meshctl.model.served_apis import POD_MONITOR
+from meshctl.model.served_apis import LEADER_WORKER_SET, POD_MONITOR
 from tests.unit.fake_cluster import FakeClient, client_of
 
 
@@ -56,6 +56,7 @@ def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -
         (("monitoring.coreos.com/v1/ServiceMonitor",), {}, ()),
         ((POD_MONITOR, "monitoring.coreos.com/v1/ServiceMonitor"), {}, (POD_MONITOR,)),
         ((POD_MONITOR,), {"monitoring.coreos.com/v1": 403}, ()),
+        ((LEADER_WORKER_SET, POD_MONITOR), {}, (POD_MONITOR, LEADER_WORKER_SET)),
     ],
 )
 def test_it_is_read_which_apis_a_cluster_serves(

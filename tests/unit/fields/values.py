@@ -91,6 +91,10 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.fabric.env": {"NCCL_DEBUG": "INFO"},
     "environments.*.inventory": REMOVED,  # SSH hosts are not supported yet, whatever the file is called
     "environments.*.storage.*.bucket": "other-weights",
+    "environments.*.storage.*.claim": "other-files",
+    "environments.*.storage.*.nfs": "nfs.acme.example:/other",
+    "environments.*.storage.*.fileSystem": "fs-0fedcba9876543210",
+    "environments.*.storage.*.mountOptions": ["soft"],
     "environments.*.workloads.*.labels": {"cost-centre": "b"},
     "environments.*.workloads.*.annotations": {"k8s.v1.cni.cncf.io/networks": "roce-p3"},
     "environments.*.workloads.*.env": {"NCCL_SOCKET_IFNAME": "net2"},

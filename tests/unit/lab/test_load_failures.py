@@ -148,6 +148,31 @@ def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
     loop.close()
 
 
+class Streaming(Refusing):
+    """Answers in parts; without `[DONE]` at the end, as a server that was killed, below `/cut`."""
+
+    def do_POST(self) -> None:
+        end = "" if self.path == "/cut" else "data: [DONE]\n\n"
+        body = f'data: {{"environment": "cw"}}\n\n{end}'.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_stream_counts_once_it_has_its_end() -> None:
+    with naming() as dns_server, serving(Streaming) as port:
+        url = f"http://chat.example.com:{port}"
+        whole = Load(f"{url}/", rate=50, dns_server=dns_server).start()
+        cut = Load(f"{url}/cut", rate=50, dns_server=dns_server).start()
+        wait_until(lambda: whole.environments["cw"] >= 3 and len(cut.failures) >= 3)
+        assert whole.stop().failures == []
+        result = cut.stop()
+    assert result.failed == result.requests
+    assert result.by_environment == {}
+
+
 @pytest.mark.parametrize(
     ("handler", "kind"),
     [(Refusing, "HTTP 503"), (Silent, "connection closed without an answer"), (None, "connection refused")],

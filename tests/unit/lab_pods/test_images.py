@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from meshctl.lab import images
-from meshctl.lab.images import openai_server
+from meshctl.lab.images import redis_server
 from meshctl.lab.pods import runner
+
+REDIS = "meshctl.lab.images.redis_server" if redis_server.find() else None
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,17 @@ from meshctl.lab.pods import runner
         ("ghcr.io/acme/grpc-server:1", "meshctl.lab.images.grpc_server"),
         ("ghcr.io/acme/gang-server:1.0", "meshctl.lab.images.gang_server"),
         ("ghcr.io/acme/train", "meshctl.lab.images.trainer"),
+        ("ghcr.io/coreweave/ml-containers/vllm-tensorizer:8552fbc-v0.10.0", "meshctl.lab.images.openai_server"),
+        ("lmsysorg/sglang:latest", "meshctl.lab.images.openai_server"),
+        ("ghcr.io/huggingface/text-generation-inference:3.3.4", "meshctl.lab.images.openai_server"),
+        ("nvcr.io/nim/meta/llama-3.1-70b-instruct:1.1.0", "meshctl.lab.images.openai_server"),
+        ("nvcr.io/nim/nvidia/llama-3.3-nemotron-super-49b-v1.5:1.14.0", "meshctl.lab.images.openai_server"),
+        ("nvcr.io/nim/nvidia/llama-3.2-nv-embedqa-1b-v2:1.10.0", None),
+        ("nvcr.io/nim/meta/llama-3.1-70b-instruct/more:1", "meshctl.lab.images.openai_server"),
+        ("redis:8.2.1", REDIS),
+        ("docker.io/library/redis:8.2.1", REDIS),
+        ("valkey/valkey:9", REDIS),
+        ("redis/redis-stack:7", None),
         ("nginx:1.29", None),
         ("ghcr.io/acme/train-other:1", None),
         ("anything:does-not-exist", ""),
@@ -40,6 +52,7 @@ def test_known_images_agree_with_the_expression_for_the_simulator(name: str, mod
             ["--port", "1"],
             ["py", "-m", "meshctl.lab.images.openai_server", "--port", "1"],
         ),
+        (["vllm"], ["serve", "a/m"], ["py", "-m", "meshctl.lab.images.openai_server", "serve", "a/m"]),
         (["vllm", "serve", "/m"], [], ["py", "-m", "meshctl.lab.images.openai_server", "/m"]),
         (["/bin/sh", "-c", "exit 3"], [], ["/bin/sh", "-c", "exit 3"]),
     ],
@@ -50,43 +63,51 @@ def test_a_command_keeps_its_options_only(command: list[str], args: list[str], e
     assert images.argv(image, command, args, "py") == expected
 
 
+def test_one_program_plays_several_servers() -> None:
+    image = images.runnable("lmsysorg/sglang:latest")
+    assert image is not None
+    command = ["python3", "-m", "sglang.launch_server"]
+    words = ["--lab-server", "sglang", "--model-path", "/m"]
+    assert images.argv(image, command, ["--model-path", "/m"], "py")[2:] == ["meshctl.lab.images.openai_server", *words]
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "expected"),
+    [
+        ("ghcr.io/acme/train:1", ["python", "train.py"], ["meshctl.lab.images.trainer"]),
+        ("ghcr.io/acme/train:1", ["torchrun", "train.py"], ["meshctl.lab.images.commands", "torchrun", "train.py"]),
+        ("nvcr.io/nvidia/pytorch:1", ["/opt/bin/torchrun"], ["meshctl.lab.images.commands", "torchrun"]),
+        ("nvcr.io/nvidia/pytorch:1", ["python", "x.py"], ["meshctl.lab.images.commands", "python", "x.py"]),
+    ],
+)
+def test_a_launcher_is_started_with_its_own_words(image: str, command: list[str], expected: list[str]) -> None:
+    known = images.runnable(image)
+    assert known is not None
+    assert images.argv(known, command, [], "py") == ["py", "-m", *expected]
+    assert images.argv(known, ["bash", "-c", "torchrun x.py"], [], "py")[0] == "bash"
+
+
+def test_redis_is_told_where_to_listen_and_nothing_else() -> None:
+    words = ["--bind", "::1", "-::*", "--appendonly", "yes", "--protected-mode", "yes"]
+    ours = ["--bind", "127.64.0.2", "--protected-mode", "no"]
+    assert redis_server.arguments(words, "127.64.0.2") == ["--appendonly", "yes", *ours]
+    assert redis_server.arguments(["/etc/redis.conf"], "127.64.0.2") == ["/etc/redis.conf", *ours]
+
+
+def test_an_image_of_commands_runs_what_it_is_told() -> None:
+    image = images.runnable("pytorch/pytorch:2.9")
+    assert image is not None
+    assert images.argv(image, ["sleep", "1"], [], "py") == ["sleep", "1"]
+    assert images.argv(image, [], [], "py") == ["bash"]
+    assert images.scripts(image, "/py")["torchrun"].endswith('"/py" -m meshctl.lab.images.commands torchrun "$@"\n')
+
+
 def test_a_real_program_takes_the_containers_args() -> None:
     image = images.runnable("rclone/rclone:1.75")
     assert image is not None
     assert images.argv(image, [], ["copy", "a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["rclone", "copy"], ["a", "b"], "py") == ["rclone", "copy", "a", "b"]
     assert images.argv(image, ["sleep", "1"], [], "py") == ["sleep", "1"]
-
-
-def test_nothing_is_healthy_before_the_weights_are_read() -> None:
-    assert openai_server.respond("/health", b"", None)[0] == 503
-    loaded = openai_server.Weights("/m", "ab" * 32, 3, 1)
-    assert openai_server.respond("/health", b"", loaded)[0] == 200
-    assert openai_server.respond("/v1/models", b"", loaded)[1]["data"][0]["bytes"] == 3
-    assert openai_server.respond("/v1/completions", b"{", loaded)[0] == 400
-
-
-@pytest.mark.parametrize(
-    ("arguments", "model"),
-    [
-        (["serve", "acme/llama", "--tensor-parallel-size", "8"], "acme/llama"),
-        (["/m", "--port", "1"], "/m"),
-        (["--seed", "1", "s3://b/m"], "s3://b/m"),
-        (["--tensor-parallel-size", "8"], "/models"),
-        ([], "/models"),
-    ],
-)
-def test_the_model_of_the_arguments(arguments: list[str], model: str) -> None:
-    assert openai_server.model_of(arguments) == model
-
-
-def test_the_name_of_a_model_hub_stands_for_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert openai_server.load("acme/llama").files == 1
-    assert openai_server.load("acme/llama").sha256 != openai_server.load("acme/other").sha256
-    for missing in ("/nowhere/llama", "acme/llama/v1"):
-        with pytest.raises(FileNotFoundError):
-            openai_server.load(missing)
 
 
 def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:

@@ -109,6 +109,10 @@ def test_the_grpc_image_says_serving_once_it_has_loaded_and_ends_when_told() -> 
     try:
         wait_until(lambda: grpc_health.check(target, timeout_s=5) == "NOT_SERVING")
         wait_until(lambda: grpc_health.check(target, timeout_s=5) == "SERVING")
+        assert grpc_health.check(target, timeout_s=5, service="acme.Server") == "SERVING"
+        assert grpc_health.check(target, timeout_s=5, service="acme.Sever").startswith("NOT_FOUND")
+        assert check({"grpc": {"port": port}}).ok
+        assert not check({"grpc": {"port": port, "service": "acme.Sever"}}).ok
         with grpc.insecure_channel(target) as channel:
             assert channel.unary_unary(image.WHERE)(b"", timeout=5) == b"cw"
         process.terminate()

@@ -14,7 +14,14 @@ import pytest
 from meshctl.lab.pods import launch
 
 
-def started(folder: Path, cwd: str, *mounts: tuple[Path, str, bool], argv: tuple[str, ...] = ("/bin/pwd",)) -> Any:
+def started(
+    folder: Path,
+    cwd: str,
+    *mounts: tuple[Path, str, bool],
+    argv: tuple[str, ...] = ("/bin/pwd",),
+    empty: tuple[str, ...] = (),
+    scratch: tuple[str, ...] = (),
+) -> Any:
     spec = {
         "argv": argv,
         "env": {},
@@ -23,6 +30,8 @@ def started(folder: Path, cwd: str, *mounts: tuple[Path, str, bool], argv: tuple
         "hostname": "pod",
         "root": str(folder / "root"),
         "mounts": [[str(source), path, read_only] for source, path, read_only in mounts],
+        "empty": empty,
+        "scratch": scratch,
     }
     file = folder / "spec.json"
     file.write_text(json.dumps(spec))
@@ -53,3 +62,23 @@ def test_where_no_folder_can_be_made_it_does_not_start_elsewhere(tmp_path: Path)
     assert found.returncode == 128
     assert "can't start the container" in found.stderr
     assert "Read-only file system" in found.stderr
+
+
+def test_a_folder_of_the_image_is_empty_at_every_start_unless_something_is_mounted_there(tmp_path: Path) -> None:
+    script = ("/bin/sh", "-c", "ls; echo data > kept")
+    for _ in range(2):
+        found = started(tmp_path, "/data", argv=script, empty=("/data",))
+        assert (found.stdout, found.stderr) == ("", "")
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == ""
+    assert started(tmp_path, "/data", (volume, "/data", False), argv=script, empty=("/data",)).stdout == "kept\n"
+
+
+def test_what_is_written_to_a_scratch_folder_of_the_machine_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "kept").write_text("")
+    script = ("/bin/sh", "-c", f"cd {tmp_path}/scratch; mkdir made; ls")
+    for _ in range(2):
+        found = started(tmp_path, "/", argv=script, scratch=(f"{tmp_path}/scratch",))
+        assert (found.stdout, found.stderr) == ("kept\nmade\n", "")

@@ -57,6 +57,20 @@ def scripted(*answers: Answer) -> Any:
     return lambda _: left.pop(0)
 
 
+def test_the_kinds_of_a_group_are_read_where_it_is_served() -> None:
+    listed = {"kind": "APIResourceList", "resources": [{"name": "podmonitors", "kind": "PodMonitor"}]}
+    missing = Answer(404, {"kind": "Status", "message": "the server could not find the requested resource"})
+    with api_server(scripted(Answer(body=listed), missing)) as server, Client(chosen(server.url)) as client:
+        assert client.kinds("monitoring.coreos.com/v1") == {"PodMonitor"}
+        with pytest.raises(ApiError) as refused:
+            client.kinds("resource.nvidia.com/v1beta1")
+    assert refused.value.status == 404
+    assert [asked.path for asked in server.asked] == [
+        "/apis/monitoring.coreos.com/v1",
+        "/apis/resource.nvidia.com/v1beta1",
+    ]
+
+
 def test_an_object_is_read_by_its_kind_and_name() -> None:
     with api_server(lambda _: Answer(body={"metadata": {"uid": "7"}})) as server, Client(chosen(server.url)) as client:
         assert client.get(PODS, "chat-0", namespace="llm")["metadata"]["uid"] == "7"

@@ -29,7 +29,7 @@ from meshctl.model.deployment import (
     Workload,
 )
 from meshctl.model.observed import DeployState, JobState, PodState
-from meshctl.objects.listing import Item, Listing, NoBucketError, newest
+from meshctl.objects.listing import Item, Listing, NoBucketError, newest, of_others
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.seeded import ETags
 from meshctl.objects.store import ObjectAccess
@@ -394,13 +394,15 @@ class FakeGateway:
         recopy: Sequence[str],
         since_s: float,
         seeded_etags: ETags,
+        others_until_s: float,
         on_copied: OnCopied,
         stop: Stop,
     ) -> CopyResult:
         """Like rclone: an object of the same size counts as the same, unless named in `recopy`."""
         self.ask(source().bucket, target().bucket)
         at_source, at_target = self.buckets[source().bucket], self.buckets[target().bucket]
-        listed = dict(at_source)
+        others = of_others(self.listing(source), self.listing(target), others_until_s) if others_until_s else ()
+        listed = {key: content for key, content in at_source.items() if key not in others}
         copied = 0
         for key, content in listed.items():
             if key not in at_target or len(at_target[key]) != len(content) or key in recopy:

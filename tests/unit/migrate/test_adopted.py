@@ -100,3 +100,17 @@ def test_two_spellings_of_an_endpoint_are_one_place(monkeypatch: pytest.MonkeyPa
     )
     assert store_facts.facts("weights", one, other).shared
     assert listing.key_prefix(one) == ""
+
+
+def test_a_rollback_takes_back_what_the_mesh_wrote_and_nothing_of_others() -> None:
+    gateway = into_adopted(**{"acme-checkpoints": {"report.pdf": b"of another team"}})
+    migrations = migrations_of(gateway)
+    migrations.start(migrations.plan("east", "west", OPTIONS))
+    gateway.tick()
+    gateway.buckets["acme-checkpoints"] |= {"new": b"written by the mesh", "step-0001": b"changed by the mesh"}
+    migrations.rollback()
+    at_source = gateway.buckets["east-checkpoints"]
+    assert at_source["new"] == b"written by the mesh"
+    assert at_source["step-0001"] == b"changed by the mesh"
+    assert "report.pdf" not in at_source
+    assert gateway.buckets["acme-checkpoints"]["report.pdf"] == b"of another team"

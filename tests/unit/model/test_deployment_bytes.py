@@ -28,6 +28,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Deployment": "blocks cluster endpoints environment file_systems labels mesh network object_stores pools profile"
     " provider region workloads",
     "Endpoint": "host name port workload",
+    "ExistingFileSystem": "dns_name id mount_name",
     "Fabric": "bandwidth_gbps env interfaces kind name placement resource resource_count",
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
     " throughput_mbps zone",
@@ -36,6 +37,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "MigrationPlan": "costs moves notes options source stays stopped target warm",
     "Mount": "ephemeral kind path read_only storage",
     "NetworkInterface": "device_index interface_type network_card_index",
+    "NfsExport": "mount_options path server",
     "ObjectStore": "addressing bucket endpoint ephemeral name pod_endpoint prefix price profile region size_gib",
     "Options": "deep_verify observe_s replace_target_data take_over",
     "Pool": "alternatives ami_type arch cpu_cores disk_gib fabric gpu_memory_gib gpu_model gpus_per_node labels"

@@ -39,6 +39,15 @@ def workload(keys: str) -> str:
             workload("resources: {gpu: 1}"),
             'workloads.w.resources.gpu: unknown key "gpu"; write `accelerators: 1`',
         ),
+        (
+            workload("resources: {nvidia.com/mig-1g.5gb: 1}"),
+            'workloads.w.resources.nvidia.com/mig-1g.5gb: unknown key "nvidia.com/mig-1g.5gb"; write `accelerators: 1`'
+            " here, and `share: mig-1g.5gb` in the `accelerator` of the pool",
+        ),
+        (
+            "pools: {gpu: {nodes: 1, accelerator: {model: H100, count: 7, profile: 1g.10gb}}}\n",
+            'pools.gpu.accelerator.profile: unknown key "profile"; write `share: mig-3g.40gb`',
+        ),
         (workload("sidecars: []"), 'workloads.w.sidecars: unknown key "sidecars"; run the second program as'),
         (workload("securityContext: {}"), 'workloads.w.securityContext: unknown key "securityContext"; write `user: r'),
         (

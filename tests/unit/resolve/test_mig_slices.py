@@ -84,6 +84,10 @@ def test_slices_are_not_counted_as_whole_accelerators() -> None:
 def test_slices_that_are_shared_out_are_no_slices() -> None:
     labels = {**MIXED, "nvidia.com/mig-3g.20gb.sharing-strategy": "time-slicing"}
     assert asked(seen("g1", labels, SLICES)).deployment is None
+    whole_are_shared = {**MIXED, "nvidia.com/gpu.replicas": "4"}
+    assert limits(asked(seen("g1", whole_are_shared, SLICES))) == {"nvidia.com/mig-3g.20gb": "1"}
+    single = {**SINGLE, "nvidia.com/gpu.replicas": "4"}
+    assert asked(seen("g1", single, {"nvidia.com/gpu": "16"})).deployment is None
 
 
 def test_shares_of_a_gpu_with_a_name_of_their_own_are_told_with_a_way_out() -> None:

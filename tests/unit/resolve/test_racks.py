@@ -1,4 +1,4 @@
-"""NVL72: nodes in whole racks, of one NVLink domain where that is asked for, and what gangs there don't have."""
+"""NVL72: nodes in whole racks, of one NVLink domain where that is asked for, and NVLink between the pods of a gang."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from meshctl import render
 from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts, ObservedNode
-from tests.unit.resolve.test_resolve_rules import CW, DC, GB200, H100, gap, gpu_node, resolved
+from meshctl.model.served_apis import COMPUTE_DOMAIN
+from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, GB200, H100, gap, gpu_node, node, resolved
 
 RACKS = {**CW, "region": "US-EAST-01A"}
+NVLINK = {"kind": "ethernet", "nvlink": "rack"}
 CLAIM = {
     "resourceClaims": [{"name": "nvlink", "resourceClaimTemplateName": "rack-channel"}],
     "containers": [{"name": "main", "resources": {"claims": [{"name": "nvlink"}]}}],
@@ -22,11 +24,32 @@ def gang(nodes: int, gpus: int = 4) -> dict[str, Any]:
     return {"t": {"kind": "training", "pool": "p", "nodes": nodes, "image": "i", "resources": {"accelerators": gpus}}}
 
 
-def placed(nodes: int, environment: dict[str, Any], facts: Facts | None = None, **pool: Any) -> Resolution:
-    fabrics = {"f": {"kind": "ethernet", "placement": "cluster"}}
-    pools = {"p": {**GB200, "nodes": nodes, "fabric": "f", **pool}}
-    gpus = pool.get("accelerator", GB200["accelerator"])["count"]
-    return resolved(pools, environment, facts, fabrics=fabrics, workloads=gang(nodes, gpus))
+def placed(
+    nodes: int,
+    environment: dict[str, Any],
+    facts: Facts | None = None,
+    fabric: dict[str, Any] | None = None,
+    ranks: int = 0,
+) -> Resolution:
+    fabrics = {"f": fabric or {"kind": "ethernet", "placement": "cluster"}}
+    pools = {"p": {**GB200, "nodes": nodes, "fabric": "f"}}
+    return resolved(pools, environment, facts, fabrics=fabrics, workloads=gang(ranks or nodes))
+
+
+def rack_node(name: str, domain: str = "") -> ObservedNode:
+    labels = {"nvidia.com/gpu.clique": domain} if domain else {}
+    return gpu_node(name, gpu_model="NVIDIA-GB200", gpu_count=4, arch="arm64", labels=labels)
+
+
+def racks(*domains: str, served: tuple[str, ...] = (COMPUTE_DOMAIN,)) -> Facts:
+    """One node for each: of this domain, or of none."""
+    nodes = tuple(rack_node(f"n{index}", domain) for index, domain in enumerate(domains))
+    return Facts(nodes=nodes, served_apis=served)
+
+
+def objects(resolution: Resolution) -> dict[str, dict[str, Any]]:
+    assert resolution.deployment is not None, resolution.gaps
+    return {item.name: item.manifest for item in render.platform_objects(resolution.deployment)}
 
 
 def channel_notes(resolution: Resolution) -> list[str]:
@@ -34,9 +57,7 @@ def channel_notes(resolution: Resolution) -> list[str]:
     return [note for note in resolution.notes if "IMEX channel" in note]
 
 
-def rack_node(name: str, domain: str = "") -> ObservedNode:
-    labels = {"nvidia.com/gpu.clique": domain} if domain else {}
-    return gpu_node(name, gpu_model="NVIDIA-GB200", gpu_count=4, arch="arm64", labels=labels)
+# Racks
 
 
 def test_half_a_rack_is_a_gap_that_names_the_size_of_the_rack() -> None:
@@ -46,24 +67,133 @@ def test_half_a_rack_is_a_gap_that_names_the_size_of_the_rack() -> None:
 
 
 def test_a_gang_on_racks_is_told_that_it_has_no_channel_and_how_to_get_one() -> None:
-    (note,) = channel_notes(placed(18, RACKS))
-    assert "a ComputeDomain (resource.nvidia.com/v1beta1, of NVIDIA's DRA driver) in the namespace m" in note
-    assert "`workloads: {t: {pod: {resourceClaims: [{name: nvlink, resourceClaimTemplateName: NAME}]" in note
+    without = placed(18, RACKS)
+    (note,) = channel_notes(without)
+    assert "`nvlink: rack` in the pool's fabric" in note
+    assert "workload/t:compute-domain" not in objects(without)
+    assert channel_notes(placed(18, RACKS, fabric=NVLINK)) == []
 
 
-def test_a_group_of_pods_on_racks_is_told_so_as_well() -> None:
+def test_nodes_that_share_no_nvlink_and_single_pods_have_no_such_note() -> None:
+    assert channel_notes(resolved({"p": H100}, CW, workloads=gang(2, 8))) == []
+    assert channel_notes(placed(18, RACKS, ranks=1)) == []
+
+
+def test_a_group_of_pods_on_racks_is_told_how_to_name_a_claim() -> None:
     group = {**gang(9)["t"], "kind": "inference", "replicas": 2}
-    assert len(channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": group}))) == 1
+    (note,) = channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": group}))
+    assert "a ComputeDomain of yours can be named in environments.yaml" in note
     single = {**group, "nodes": 1, "replicas": 18}
     assert channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads={"t": single})) == []
+    asking = {"p": {**GB200, "nodes": 18, "fabric": "f"}}
+    missing = gap(resolved(asking, RACKS, fabrics={"f": NVLINK}, workloads={"t": group}), "workload/t")
+    assert missing.best == "it is for training in this version"
 
 
-def test_the_way_out_works() -> None:
+# NVLink between the nodes of a gang
+
+
+@pytest.mark.parametrize(
+    ("environment", "facts", "nodes"), [(RACKS, None, 18), (DC, racks("a", "a", "a"), 3), (DC, None, 3)]
+)
+def test_a_gang_gets_a_compute_domain_and_its_pods_a_claim(
+    environment: dict[str, Any], facts: Facts | None, nodes: int
+) -> None:
+    made = objects(placed(nodes, environment, facts, NVLINK))
+    domain = made["workload/t:compute-domain"]
+    assert (domain["apiVersion"], domain["kind"]) == ("resource.nvidia.com/v1beta1", "ComputeDomain")
+    assert domain["metadata"]["name"] == f"t-nvlink-{nodes}"
+    template = domain["spec"]["channel"]["resourceClaimTemplate"]["name"]
+    assert domain["spec"]["numNodes"] == nodes
+    spec = made["workload/t:job"]["spec"]["template"]["spec"]
+    assert spec["resourceClaims"] == [{"name": "nvlink", "resourceClaimTemplateName": template}]
+    main = next(container for container in spec["containers"] if container["name"] == "main")
+    assert main["resources"] == {
+        "requests": {"nvidia.com/gpu": "4"},
+        "limits": {"nvidia.com/gpu": "4"},
+        "claims": [{"name": "nvlink"}],
+    }
+    (term,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "nvidia.com/gpu.clique"
+    pod_labels = made["workload/t:job"]["spec"]["template"]["metadata"]["labels"]
+    assert term["labelSelector"]["matchLabels"].items() <= pod_labels.items()
+
+
+def test_the_job_comes_after_the_domain_and_another_size_is_another_domain() -> None:
+    deployment = placed(18, RACKS, fabric=NVLINK).deployment
+    assert deployment is not None
+    job = next(item for item in render.platform_objects(deployment) if item.kind == "Job")
+    assert "workload/t:compute-domain" in job.depends_on
+    smaller = objects(placed(18, RACKS, fabric=NVLINK, ranks=9))["workload/t:compute-domain"]
+    assert smaller["metadata"]["name"] == "t-nvlink-9"
+
+
+def test_only_gangs_have_a_domain() -> None:
+    assert not [name for name in objects(placed(18, RACKS, fabric=NVLINK, ranks=1)) if "compute-domain" in name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "facts", "best"),
+    [
+        (DC, racks("a", "a", served=()), "a cluster that knows no ComputeDomain (resource.nvidia.com/v1beta1)"),
+        (DC, racks("", ""), "nodes without the label nvidia.com/gpu.clique"),
+    ],
+)
+def test_what_is_missing_for_it_is_a_gap(environment: dict[str, Any], facts: Facts, best: str) -> None:
+    missing = gap(placed(2, environment, facts, NVLINK), "pool/p")
+    assert (missing.wanted, missing.best) == ("NVLink between its nodes", best)
+    assert "leave `nvlink` out" in missing.hint
+
+
+def test_machines_that_are_no_racks_are_a_gap() -> None:
+    missing = gap(resolved({"p": {**H100, "fabric": "f"}}, CW, fabrics={"f": NVLINK}), "pool/p")
+    assert missing.best == "gd-8xh100ib-i128, whose nodes share none"
+    assert "GB200" in missing.hint
+
+
+def test_where_meshctl_makes_the_cluster_the_driver_is_missing() -> None:
+    block = {"id": "cr-0b", "pool": "p", "zone": "us-east-1a"}
+    pool = {**GB200, "nodes": 18, "capacity": "reserved", "fabric": "f"}
+    resolution = resolved({"p": pool}, {**AWS, "capacity": {"blocks": [block]}}, fabrics={"f": NVLINK})
+    assert gap(resolution, "pool/p").best == "nodes without NVIDIA's DRA driver, which meshctl does not install"
+
+
+def test_a_gang_larger_than_a_rack_is_a_gap() -> None:
+    missing = gap(placed(36, RACKS, fabric=NVLINK), "workload/t")
+    assert (missing.wanted, missing.best) == ("NVLink between 36 nodes", "18 nodes of pool p share it")
+    assert gap(placed(3, DC, racks("a", "b", "b"), NVLINK), "workload/t").best == "2 nodes of pool p share it"
+
+
+def test_offline_a_note_says_that_nobody_has_looked_for_the_driver() -> None:
+    assert [note for note in placed(18, RACKS, fabric=NVLINK).notes if "NVIDIA's DRA driver in the cluster" in note]
+
+
+# Which nodes
+
+
+@pytest.mark.parametrize("fabric", [{"kind": "ethernet", "placement": "cluster"}, NVLINK])
+def test_given_nodes_are_of_one_domain_where_that_is_asked_for(fabric: dict[str, Any]) -> None:
+    resolution = placed(3, DC, racks("a", "b", "a", "b", "a", "b"), fabric)
+    assert resolution.pools[0].node_names == ("n0", "n2", "n4")
+    anywhere = placed(3, DC, racks("a", "b", "a", "b", "a", "b"), {"kind": "ethernet"})
+    assert anywhere.pools[0].node_names == ("n0", "n1", "n2")
+
+
+def test_a_pool_stays_on_its_nodes_whatever_their_domains() -> None:
+    own = {"meshctl.dev/mesh": "m", "meshctl.dev/pool": "p"}
+    nodes = list(racks("a", "b", "a", "b", "a", "b").nodes)
+    for index in (1, 2):
+        nodes[index] = nodes[index].model_copy(update={"labels": {**nodes[index].labels, **own}})
+    assert placed(2, DC, Facts(nodes=tuple(nodes))).pools[0].node_names == ("n1", "n2")
+
+
+# A claim of the user's own
+
+
+def test_a_claim_may_be_named_in_the_environment() -> None:
     resolution = placed(18, {**RACKS, "workloads": {"t": {"pod": CLAIM}}})
     assert channel_notes(resolution) == []
-    assert resolution.deployment is not None
-    job = next(item for item in render.platform_objects(resolution.deployment) if item.kind == "Job")
-    spec = job.manifest["spec"]["template"]["spec"]
+    spec = objects(resolution)["workload/t:job"]["spec"]["template"]["spec"]
     assert spec["resourceClaims"] == CLAIM["resourceClaims"]
     main = next(container for container in spec["containers"] if container["name"] == "main")
     assert main["resources"]["claims"] == [{"name": "nvlink"}]
@@ -76,30 +206,6 @@ def test_other_resources_of_the_container_stay_the_workloads_own(resources: Any)
         placed(18, {**RACKS, "workloads": {"t": {"pod": {"containers": [{"name": "main", "resources": resources}]}}}})
 
 
-def test_nodes_that_share_no_nvlink_and_single_pods_have_no_such_note() -> None:
-    assert channel_notes(resolved({"p": H100}, CW, workloads=gang(2, 8))) == []
-    alone = {**gang(18), "t": {**gang(18)["t"], "nodes": 1}}
-    assert channel_notes(resolved({"p": {**GB200, "nodes": 18}}, RACKS, workloads=alone)) == []
-
-
-def test_given_nodes_are_of_one_domain_where_that_is_asked_for() -> None:
-    nodes = tuple(rack_node(f"n{index}", "rack-b" if index % 2 else "rack-a") for index in range(6))
-    resolution = placed(3, DC, Facts(nodes=nodes))
-    assert resolution.pools[0].node_names == ("n0", "n2", "n4")
-    assert len(channel_notes(resolution)) == 1
-    assert not [note for note in resolution.notes if "NVLink domains" in note]
-
-
-def test_given_nodes_of_several_domains_are_told() -> None:
-    nodes = tuple(rack_node(f"n{index}", f"rack-{index}") for index in range(2))
-    resolution = placed(2, DC, Facts(nodes=nodes))
-    assert [note for note in resolution.notes if "2 NVLink domains (nvidia.com/gpu.clique: rack-0, rack-1)" in note]
-
-
-def test_a_pool_stays_on_its_nodes_whatever_their_domains() -> None:
-    own = {"meshctl.dev/mesh": "m", "meshctl.dev/pool": "p"}
-    nodes = [rack_node(f"n{index}", "rack-b" if index % 2 else "rack-a") for index in range(6)]
-    nodes[1] = nodes[1].model_copy(update={"labels": {**nodes[1].labels, **own}})
-    nodes[2] = nodes[2].model_copy(update={"labels": {**nodes[2].labels, **own}})
-    names = placed(2, DC, Facts(nodes=tuple(nodes))).pools[0].node_names
-    assert names == ("n1", "n2")
+def test_without_accelerators_there_is_nothing_to_say() -> None:
+    plain = Facts(nodes=(node("c1"),), served_apis=(COMPUTE_DOMAIN,))
+    assert channel_notes(resolved({"p": {"nodes": 1}}, DC, plain)) == []

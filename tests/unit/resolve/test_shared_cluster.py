@@ -175,3 +175,33 @@ def test_no_toleration_is_offered_for_a_taint_that_kubernetes_sets() -> None:
     shortage = gap(resolved({"p": H100}, DC, facts(gpu_node("g1", taints=(disk,)))), "pool/p")
     assert shortage.hint.startswith("`kubectl describe node g1` shows why Kubernetes keeps pods off it; or ")
     assert "tolerat" not in shortage.hint
+
+
+def tolerating(**workloads: list[dict[str, Any]]) -> dict[str, Any]:
+    """An environment that adds tolerations to the pods of workloads; `every`: of all of them."""
+    names = {"*" if name == "every" else name: {"pod": {"tolerations": each}} for name, each in workloads.items()}
+    return {**DC, "workloads": names}
+
+
+OF_VISION = {"key": "team", "value": "vision", "effect": "NoSchedule"}
+WORKLOADS = {name: {"kind": "service", "pool": "p", "image": "i"} for name in ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("environment", "counted"),
+    [
+        (tolerating(every=[OF_VISION]), True),
+        (tolerating(every=[{"key": "team", "operator": "Exists"}]), True),
+        (tolerating(every=[{"operator": "Exists"}]), True),
+        (tolerating(a=[OF_VISION], b=[{**OF_VISION, "operator": "Equal"}]), True),
+        (tolerating(a=[OF_VISION]), False),  # pods of b would find no node
+        (tolerating(every=[{**OF_VISION, "effect": "NoExecute"}]), False),
+        (tolerating(every=[{**OF_VISION, "effect": "NoExecute", "tolerationSeconds": 60}]), False),
+        (tolerating(every=[{"key": "team", "value": "audio"}]), False),
+    ],
+)
+def test_tolerations_of_all_pods_of_a_pool_count_wherever_they_are_written(
+    environment: dict[str, Any], *, counted: bool
+) -> None:
+    resolution = resolved({"p": H100}, environment, tainted(VISION), workloads=WORKLOADS)
+    assert (resolution.deployment is not None) == counted

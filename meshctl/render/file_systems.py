@@ -1,0 +1,51 @@
+"""Shared file systems inside the cluster: volumes for those that exist outside, claims for the pods. PURE.
+
+Called by `platform`. A claim that environments.yaml adopts is there already, and nothing is made for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl.model.deployment import Deployment, FileSystem, NfsExport
+from meshctl.render import pods
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import render
+
+
+def claim(system: FileSystem) -> str:
+    """The logical name of its claim."""
+    return f"storage/{system.name}:claim"
+
+
+def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[PlatformObject]:
+    """`needs`: the logical name of the namespace."""
+    if system.existing_claim:
+        return []
+    static = system.service != "storage-class"
+    values = {
+        "name": system.name,
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        "service": system.service,
+        "nfs": _nfs(system.nfs),
+        "size": f"{system.size_gib}Gi",
+        "volume": f"{deployment.mesh}-{system.name}" if static else "",
+        "storage_class": "" if static else system.storage_class,
+    }
+    kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
+    *volumes, manifest = render("platform/filesystem.yaml.j2", kinds, values)
+    # volumes made before had neither, and can't be given them: the API server allows no change
+    never_changed = ("spec.accessModes", "spec.csi.fsType") if system.nfs is None else ()
+    made = [PlatformObject(f"storage/{system.name}:volume", each, ignore_changes=never_changed) for each in volumes]
+    # where a class binds only when the first pod comes, the provider does not wait for it
+    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
+    fixed = ("spec.resources.requests.storage",) if static else ()
+    depends_on = (needs, *(item.name for item in made))
+    return [*made, PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=fixed)]
+
+
+def _nfs(export: NfsExport | None) -> dict[str, Any]:
+    if export is None:
+        return {}
+    return {"server": export.server, "path": export.path, "mount_options": list(export.mount_options)}
