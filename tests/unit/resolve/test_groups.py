@@ -80,12 +80,12 @@ def test_claims_count_pods() -> None:
 
 
 def test_check_says_what_the_cluster_can_not_do() -> None:
-    notes = [note for note in of_pool(4, llama=llama(2, 2)).notes if "llama" in note]
-    assert any("no controller for groups of pods" in note for note in notes)
+    notes = [note for note in of_pool(4, DC, llama=llama(2, 2)).notes if "llama" in note]
+    assert any("without a controller for groups of pods" in note for note in notes)
     assert not any("without `health`" in note for note in notes)
     unasked = {key: value for key, value in llama(2, 2).items() if key != "health"}
-    assert any("without `health` nobody notices" in note for note in of_pool(4, llama=unasked).notes)
-    assert not any("controller" in note for note in of_pool(4, llama=llama(1, 4)).notes)
+    assert any("without `health` nobody notices" in note for note in of_pool(4, DC, llama=unasked).notes)
+    assert not any("controller" in note for note in of_pool(4, DC, llama=llama(1, 4)).notes)
 
 
 def test_a_single_group_is_down_in_a_roll_out() -> None:
