@@ -15,16 +15,11 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
-<<<<<<< HEAD
+    compute_domains,
     file_mounts,
     file_systems,
     groups,
     namespaces,
-=======
-    compute_domains,
-    file_mounts,
-    groups,
->>>>>>> devices
     object_storage,
     overrides,
     pod_security,
@@ -32,10 +27,7 @@ from meshctl.render import (
     probes,
     registries,
 )
-<<<<<<< HEAD
-=======
 from meshctl.render.block_claims import block_claims
->>>>>>> devices
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
 from meshctl.render.objects import PlatformObject
