@@ -6,8 +6,8 @@ What a mesh can't say yet is in `WISHES`: each is refused today, and its test fa
 
 from __future__ import annotations
 
-import copy
 import re
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,6 @@ import yaml
 from meshctl.catalog import load_catalog
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load
-from meshctl.model import pod_groups
 from meshctl.model.deployment import Resolution
 from meshctl.render import platform_objects
 from meshctl.resolve import resolve
@@ -140,8 +139,6 @@ def test_a_machine_that_nobody_has_is_refused_by_its_name(environment: str) -> N
     assert gap.hint.startswith("the catalog here has A100, ")
 
 
-LLAMA, LLAMA_WORKERS = pod_groups.leader_set("llama", 0), pod_groups.worker_set("llama", 0)
-DECODE = pod_groups.leader_set("decode", 0)
 RAG_NAMES = [("nim-llm", 8000), ("embedding-ms", 8000), ("ranking-ms", 8000), ("milvus", 19530), ("milvus-etcd", 2379),
              ("minio", 9000), ("redis", 6379), ("rag-server", 8081), ("ingestor-server", 8082)]  # fmt: skip
 
@@ -162,23 +159,26 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
      lambda r: r.variables("vllm-basic").items() >= {"NCCL_IB_HCA": "ibp", "NVIDIA_IMEX_CHANNELS": "0"}.items()),
     ("vllm-deepseek", (AWS, DC1), "no settings of CoreWeave", lambda r: "NCCL_IB_HCA" not in r.variables("vllm-basic")),
     ("vllm-405b", (AWS,), "all EFA devices, and huge pages",
-     lambda r: r.limits(LLAMA).items() >= {"vpc.amazonaws.com/efa": "32", "hugepages-2Mi": "5120Mi"}.items()),
-    ("vllm-405b", (CW, DC1), "InfiniBand", lambda r: r.limits(LLAMA_WORKERS)["rdma/ib"] == "1"),
-    ("vllm-405b", ENVIRONMENTS, "each worker joins its own leader",
-     lambda r: [r.variables(pod_groups.worker_set("llama", group))["MESH_LEADER"] for group in (0, 1)]
-     == [f"{pod_groups.pod('llama', group, 0)}.llama-pods" for group in (0, 1)]),
-    ("vllm-405b", ENVIRONMENTS, "800 GiB of the node's disk for each pod",
-     lambda r: r.limits(LLAMA).get("ephemeral-storage") is None
-     and r.container(LLAMA)["resources"]["requests"]["ephemeral-storage"] == "800Gi"),
-    ("vllm-405b", ENVIRONMENTS, "the leaders' health by a connection, and none of the workers",
-     lambda r: r.container(LLAMA)["readinessProbe"]["tcpSocket"] == {"port": 8080}
-     and "readinessProbe" not in r.container(LLAMA_WORKERS)),
-    ("vllm-405b", ENVIRONMENTS, "a worker finds its leader before that is ready",
+     lambda r: r.limits("llama-0").items() >= {"vpc.amazonaws.com/efa": "32", "hugepages-2Mi": "5120Mi"}.items()),
+    ("vllm-405b", (CW, DC1), "InfiniBand", lambda r: r.limits("llama-1-workers")["rdma/ib"] == "1"),
+    ("vllm-405b", ENVIRONMENTS, "each worker joins the leader of its own group",
+     lambda r: [r.variables(f"llama-{group}-workers")["MESH_LEADER"] for group in range(2)]
+     == ["llama-0-0.llama-pods", "llama-1-0.llama-pods"]),
+    ("vllm-405b", ENVIRONMENTS, "a leader is found before it is ready",
      lambda r: r.named("Service", "llama-pods")["spec"]["publishNotReadyAddresses"] is True),
+    ("vllm-405b", ENVIRONMENTS, "one name leads to the leaders of both groups",
+     lambda r: r.named("Service", "llama-internal")["spec"]["selector"]
+     == {"app.kubernetes.io/instance": "vllm-lws", "app.kubernetes.io/name": "llama", "meshctl.dev/role": "leader"}),
+    ("vllm-405b", ENVIRONMENTS, "leaders alone are asked, by a connection",
+     lambda r: r.container("llama-0")["readinessProbe"]["tcpSocket"] == {"port": 8080}
+     and "readinessProbe" not in r.container("llama-0-workers")),
+    ("vllm-405b", ENVIRONMENTS, "800 GiB of the node's disk for each pod",
+     lambda r: [r.container(f"llama-{pod}")["resources"]["requests"]["ephemeral-storage"] for pod in ("0", "1-workers")]
+     == ["800Gi", "800Gi"]),
     ("sglang", ENVIRONMENTS, "the endpoint leads to rank 0 alone",
-     lambda r: r.named("Service", "sglang-internal")["spec"]["selector"][pod_groups.ROLE_LABEL] == "leader"),
+     lambda r: r.named("Service", "sglang-internal")["spec"]["selector"]["meshctl.dev/role"] == "leader"),
     ("sglang", ENVIRONMENTS, "memory shared by its processes",
-     lambda r: "/dev/shm" in r.mounted(pod_groups.leader_set("sglang", 0))),  # noqa: S108 (of the container)
+     lambda r: "/dev/shm" in r.mounted("sglang-0-workers")),  # noqa: S108 (of the container)
     ("nim-70b", ENVIRONMENTS, "a roll-out on full GPUs ends one pod first", lambda r: r.surge("llama-70b") == (0, 1)),
     ("nim-70b", ENVIRONMENTS, "ready and live are asked apart",
      lambda r: [r.container("llama-70b")[f"{probe}Probe"]["httpGet"]["path"] for probe in ("readiness", "liveness")]
@@ -241,16 +241,18 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
     ("cosmos3", ENVIRONMENTS, "the server is up when its port accepts",
      lambda r: r.container("serve")["readinessProbe"]["tcpSocket"] == {"port": 8000}),
     ("deepseek-roce", (DC1,), "the RoCE network",
-     lambda r: r.template(DECODE)["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "roce-p2"
-     and r.limits(DECODE)["rdma/roce_gdr"] == "1" and r.variables(DECODE)["NCCL_SOCKET_IFNAME"] == "net1"),
+     lambda r: r.template("decode-0")["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "roce-p2"
+     and r.limits("decode-0")["rdma/roce_gdr"] == "1" and r.variables("decode-0")["NCCL_SOCKET_IFNAME"] == "net1"),
     ("deepseek-roce", (AWS, CW), "the platform's own interface",
-     lambda r: r.variables(DECODE)["NCCL_SOCKET_IFNAME"] in ("^docker,lo,veth", "eth0")),
+     lambda r: r.variables("decode-0")["NCCL_SOCKET_IFNAME"] in ("^docker,lo,veth", "eth0")),
     ("deepseek-roce", ENVIRONMENTS, "the pod's own address",
-     lambda r: [each["valueFrom"]["fieldRef"]["fieldPath"] for each in r.container(DECODE)["env"]
+     lambda r: [each["valueFrom"]["fieldRef"]["fieldPath"] for each in r.container("decode-0")["env"]
                 if each["name"] == "MESH_ADDRESS"] == ["status.podIP"]),
     ("deepseek-roce", ENVIRONMENTS, "asked by HTTPS, within 80 minutes",
-     lambda r: r.container(DECODE)["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
-     and r.starts_within_s(DECODE) == 80 * 60),
+     lambda r: r.container("decode-0")["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
+     and r.starts_within_s("decode-0") == 80 * 60),
+    ("deepseek-roce", ENVIRONMENTS, "two nodes for each half",
+     lambda r: [r.variables(f"{half}-0-workers")["MESH_NODES"] for half in ("decode", "prefill")] == ["2", "2"]),
     ("rccl-tests", (DC1,), "AMD's GPUs", lambda r: r.limits("rccl-tests")["amd.com/gpu"] == "8"),
     ("rccl-tests", (DC1,), "a folder of the node, and its network",
      lambda r: "/mnt/lib" in r.mounted("rccl-tests") and r.pod("rccl-tests")["hostNetwork"] is True),
@@ -271,20 +273,53 @@ def test_every_mesh_has_a_feature() -> None:
     assert {name for name, *_ in FEATURES} == set(NAMES)
 
 
+def changed_copy(name: str, file: str, path: tuple[str, ...], value: Any, folder: Path) -> None:
+    """The mesh's files in `folder`, with `value` at `path` of one of them."""
+    shutil.copytree(FOLDER / name, folder, dirs_exist_ok=True)
+    changed = folder / f"{file}.yaml"
+    document = place = yaml.safe_load(changed.read_text(encoding="utf-8"))
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+    changed.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+# (mesh, environment, storage that exists in its source, how environments.yaml names that, the claim that pods mount)
+EXISTING: list[tuple[str, str, str, dict[str, str], str]] = [
+    ("vllm-deepseek", CW, "huggingface-model-cache", {"claim": "hf-cache"}, "hf-cache"),
+    ("nim-70b", CW, "nvidia-nim-pvc", {"claim": "nim"}, "nim"),
+    ("deepseek-roce", DC1, "weights", {"claim": "llm-test-pvc-deepseek"}, "llm-test-pvc-deepseek"),
+    ("sglang", DC1, "llm", {"nfs": "nas1:/export/llm"}, "llm"),
+    ("megatron", AWS, "fsx", {"fileSystem": "fs-0123456789abcdef0"}, "fsx"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "storage", "existing", "claim"), EXISTING, ids=[name for name, *_ in EXISTING]
+)
+def test_storage_that_exists_is_used(
+    name: str, environment: str, storage: str, existing: dict[str, str], claim: str, tmp_path: Path
+) -> None:
+    """Its `environments.yaml` lets meshctl make the storage, so that the example runs anywhere."""
+    changed_copy(name, "environments", ("environments", environment, "storage", storage), existing, tmp_path)
+    found = resolved(tmp_path, environment)
+    assert found.gaps == ()
+    assert found.deployment is not None
+    objects: list[Object] = [each.manifest for each in platform_objects(found.deployment)]
+    claims = {each["metadata"]["name"] for each in objects if each["kind"] == "PersistentVolumeClaim"}
+    assert claims == (set() if "claim" in existing else {claim}), "what exists is bound, and a claim is not made"
+    templates = [each["spec"]["template"]["spec"] for each in objects if "template" in each.get("spec", {})]
+    volumes = [volume for pod in templates for volume in pod.get("volumes", ()) if volume["name"] == storage]
+    assert volumes
+    assert {volume["persistentVolumeClaim"]["claimName"] for volume in volumes} == {claim}
+
+
 # (mesh, what its source has, where it would stand: the file, the path of its keys, the value)
 WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
-    ("vllm-deepseek", "a claim that exists", "environments", ("environments", "cw", "storage",
-     "huggingface-model-cache"), {"claim": "huggingface-model-cache"}),
     ("vllm-deepseek", "TLS", "mesh", ("endpoints", "vllm", "tls"), True),
     ("vllm-deepseek", "replicas by load", "mesh", ("workloads", "vllm-basic", "replicas"), {"min": 1, "max": 10}),
-    ("sglang", "an export that exists", "environments", ("environments", "dc1", "storage", "llm"),
-     {"nfs": "nas1:/export/llm"}),
     ("nim-70b", "replicas by load", "mesh", ("workloads", "llama-70b", "replicas"), {"min": 1, "max": 4}),
-    ("nim-70b", "a claim that exists", "environments", ("environments", "cw", "storage", "nvidia-nim-pvc"),
-     {"claim": "nvidia-nim-pvc"}),
     ("megatron", "the order of jobs", "mesh", ("workloads", "pretrain", "after"), ["prepdata"]),
-    ("megatron", "a file system that exists", "environments", ("environments", "aws-east", "storage", "fsx"),
-     {"fileSystem": "fs-0123456789abcdef0"}),
     ("rag", "TLS", "mesh", ("endpoints", "ui", "tls"), True),
     ("production-stack", "TLS", "mesh", ("endpoints", "llm", "tls"), True),
     ("cosmos3", "the order of jobs", "mesh", ("workloads", "sft", "after"), ["prefetch"]),
@@ -298,18 +333,7 @@ WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
 )
 def test_what_a_mesh_cannot_say_yet(name: str, file: str, path: tuple[str, ...], value: Any, tmp_path: Path) -> None:
     """Once it can, the row becomes one of `FEATURES`, the mesh says it, and the page as well."""
-    for each in (FOLDER / name).rglob("*"):
-        if each.is_file():
-            target = tmp_path / each.relative_to(FOLDER / name)
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(each.read_text(encoding="utf-8"), encoding="utf-8")
-    changed = tmp_path / f"{file}.yaml"
-    document = copy.deepcopy(yaml.safe_load(changed.read_text(encoding="utf-8")))
-    place = document
-    for key in path[:-1]:
-        place = place.setdefault(key, {})
-    place[path[-1]] = value
-    changed.write_text(yaml.safe_dump(document), encoding="utf-8")
+    changed_copy(name, file, path, value, tmp_path)
     mesh, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
     mistakes = [*mesh.mistakes, *environments.mistakes]
     if mistakes:
