@@ -107,6 +107,11 @@ def resolve(place: Place) -> Storages:
     made.notes.extend(existing_storage.notes(made.file_systems, made.blocks))
     if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
         made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
+    carriers: tuple[FileSystem | Block, ...] = (*made.file_systems, *made.blocks)
+    if place.facts is None and any(each.existing_claim for each in carriers):
+        made.notes.append(
+            "existing claims are looked at at plan and up; offline they are taken to be as the mesh needs"
+        )
     return made
 
 

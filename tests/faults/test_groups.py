@@ -49,15 +49,24 @@ environments:
 dns: {provider: route53, zone: example.com, ttl: 2s}
 """
 LEADERS = {"llama-0-0", "llama-1-0"}
+GROUPS = "replicas: 2\n    nodes: 2"
 # as many pods as nodes, which the simulator plays: each is ready at once, and gone at once
 FULL = """\
 apiVersion: meshctl/v1
 kind: Mesh
 name: gangs
 pools:
-  web: {{role: general, nodes: 4, cpu: {{cores: 4}}}}
+  gpus: {{role: inference, nodes: 4, accelerator: {{model: H100, count: 8}}}}
 workloads:
-  llama: {{kind: inference, pool: web, {size}, image: "acme/llama:{tag}", resources: {{cpu: 3}}, ports: {{http: 8000}}}}
+  llama:
+    kind: inference
+    pool: gpus
+    {size}
+    image: acme/llama:{tag}
+    resources: {{accelerators: 8}}
+    ports: {{http: 8000}}
+endpoints:
+  llama: {{host: llama.example.com, workload: llama, port: http, access: public}}
 """
 
 
@@ -142,16 +151,19 @@ def test_full_nodes_get_groups_which_are_rolled_one_after_the_other(gangs: Runni
     mesh = gangs.folder / "mesh.yaml"
     mesh.write_text(FULL.format(size="replicas: 4", tag=1))
     gangs.meshctl("up", "cw", "--yes")
-    mesh.write_text(FULL.format(size="replicas: 2, nodes: 2", tag=1))
+    mesh.write_text(FULL.format(size=GROUPS, tag=1))
     notes = gangs.json("plan", "cw")["notes"]
     assert any("its single pods end before its groups of 2 pods start" in note for note in notes)
     gangs.meshctl("up", "cw", "--yes")
     assert groups(gangs, "cw") == (2, 4)
     assert gangs.json("plan", "cw")["changes"] == []
 
-    mesh.write_text(FULL.format(size="replicas: 2, nodes: 2", tag=2))
+    balancer = ("get", "service", "llama-public", "-n", "gangs", "-o", "jsonpath={.metadata.uid}")
+    before = gangs.kubectl("cw", *balancer)
+    mesh.write_text(FULL.format(size=GROUPS, tag=2))
     gangs.meshctl("up", "cw", "--yes")
     assert groups(gangs, "cw") == (2, 4)
+    assert gangs.kubectl("cw", *balancer) == before
     started = {name: pod["metadata"]["creationTimestamp"] for name, pod in listed(gangs).items()}
     first = max(started["llama-0-0"], started["llama-0-workers-1"])
     second = min(started["llama-1-0"], started["llama-1-workers-1"])

@@ -6,8 +6,8 @@ What a mesh can't say yet is in `WISHES`: each is refused today, and its test fa
 
 from __future__ import annotations
 
-import copy
 import re
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -282,19 +282,52 @@ def test_every_mesh_has_a_feature() -> None:
     assert {name for name, *_ in FEATURES} == set(NAMES)
 
 
+def changed_copy(name: str, file: str, path: tuple[str, ...], value: Any, folder: Path) -> None:
+    """The mesh's files in `folder`, with `value` at `path` of one of them."""
+    shutil.copytree(FOLDER / name, folder, dirs_exist_ok=True)
+    changed = folder / f"{file}.yaml"
+    document = place = yaml.safe_load(changed.read_text(encoding="utf-8"))
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+    changed.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+# (mesh, environment, storage that exists in its source, how environments.yaml names that, the claim that pods mount)
+EXISTING: list[tuple[str, str, str, dict[str, str], str]] = [
+    ("vllm-deepseek", CW, "huggingface-model-cache", {"claim": "hf-cache"}, "hf-cache"),
+    ("nim-70b", CW, "nvidia-nim-pvc", {"claim": "nim"}, "nim"),
+    ("deepseek-roce", DC1, "weights", {"claim": "llm-test-pvc-deepseek"}, "llm-test-pvc-deepseek"),
+    ("sglang", DC1, "llm", {"nfs": "nas1:/export/llm"}, "llm"),
+    ("megatron", AWS, "fsx", {"fileSystem": "fs-0123456789abcdef0"}, "fsx"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "storage", "existing", "claim"), EXISTING, ids=[name for name, *_ in EXISTING]
+)
+def test_storage_that_exists_is_used(
+    name: str, environment: str, storage: str, existing: dict[str, str], claim: str, tmp_path: Path
+) -> None:
+    """Its `environments.yaml` lets meshctl make the storage, so that the example runs anywhere."""
+    changed_copy(name, "environments", ("environments", environment, "storage", storage), existing, tmp_path)
+    found = resolved(tmp_path, environment)
+    assert found.gaps == ()
+    assert found.deployment is not None
+    objects: list[Object] = [each.manifest for each in platform_objects(found.deployment)]
+    claims = {each["metadata"]["name"] for each in objects if each["kind"] == "PersistentVolumeClaim"}
+    assert claims == (set() if "claim" in existing else {claim}), "what exists is bound, and a claim is not made"
+    templates = [each["spec"]["template"]["spec"] for each in objects if "template" in each.get("spec", {})]
+    volumes = [volume for pod in templates for volume in pod.get("volumes", ()) if volume["name"] == storage]
+    assert volumes
+    assert {volume["persistentVolumeClaim"]["claimName"] for volume in volumes} == {claim}
+
+
 # (mesh, what its source has, where it would stand: the file, the path of its keys, the value)
 WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
-    ("vllm-deepseek", "a claim that exists", "environments", ("environments", "cw", "storage",
-     "huggingface-model-cache"), {"claim": "huggingface-model-cache"}),
     ("vllm-deepseek", "TLS", "mesh", ("endpoints", "vllm", "tls"), True),
     ("vllm-deepseek", "replicas by load", "mesh", ("workloads", "vllm-basic", "replicas"), {"min": 1, "max": 10}),
-    ("sglang", "an export that exists", "environments", ("environments", "dc1", "storage", "llm"),
-     {"nfs": "nas1:/export/llm"}),
     ("nim-70b", "replicas by load", "mesh", ("workloads", "llama-70b", "replicas"), {"min": 1, "max": 4}),
-    ("nim-70b", "a claim that exists", "environments", ("environments", "cw", "storage", "nvidia-nim-pvc"),
-     {"claim": "nvidia-nim-pvc"}),
-    ("megatron", "a file system that exists", "environments", ("environments", "aws-east", "storage", "fsx"),
-     {"fileSystem": "fs-0123456789abcdef0"}),
     ("rag", "TLS", "mesh", ("endpoints", "ui", "tls"), True),
     ("production-stack", "TLS", "mesh", ("endpoints", "llm", "tls"), True),
 ]  # fmt: skip
@@ -307,18 +340,7 @@ WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
 )
 def test_what_a_mesh_cannot_say_yet(name: str, file: str, path: tuple[str, ...], value: Any, tmp_path: Path) -> None:
     """Once it can, the row becomes one of `FEATURES`, the mesh says it, and the page as well."""
-    for each in (FOLDER / name).rglob("*"):
-        if each.is_file():
-            target = tmp_path / each.relative_to(FOLDER / name)
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(each.read_text(encoding="utf-8"), encoding="utf-8")
-    changed = tmp_path / f"{file}.yaml"
-    document = copy.deepcopy(yaml.safe_load(changed.read_text(encoding="utf-8")))
-    place = document
-    for key in path[:-1]:
-        place = place.setdefault(key, {})
-    place[path[-1]] = value
-    changed.write_text(yaml.safe_dump(document), encoding="utf-8")
+    changed_copy(name, file, path, value, tmp_path)
     mesh, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
     mistakes = [*mesh.mistakes, *environments.mistakes]
     if mistakes:

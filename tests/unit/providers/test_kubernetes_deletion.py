@@ -210,3 +210,25 @@ def test_what_has_no_pods_and_asks_for_no_wait_is_not_waited_for(clock: Time) ->
     provider = provider_of(cluster)
     provider.delete(token, urn=URN, id="saver/c", inputs=settings, outputs={}, timeout_s=0)
     assert clock.now_s == 0
+
+
+def test_a_namespace_of_somebody_else_is_let_go_of_and_not_deleted(clock: Time) -> None:
+    """The claims of its owner are in it. What was ours, one label, is taken away by an apply of nothing."""
+    applied: list[Object] = []
+
+    class Namespaces(Cluster):
+        def delete(self, *_: Any, **__: Any) -> None:
+            raise AssertionError("the namespace was deleted, with every claim in it")
+
+        def apply(self, _gvk: objects.Gvk, asked: Object, **_: Any) -> Object:
+            applied.append(asked)
+            return asked
+
+    cluster = Namespaces(clock, 0)
+    label = {"meshctl.dev/environment": "dc1"}
+    declared: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "acme", "labels": label}}
+    cluster.there = {**declared, "metadata": {**declared["metadata"], "uid": "of its owner"}}
+    token = "kubernetes:core/v1:NamespacePatch"
+    provider_of(cluster).delete(token, urn=URN, id="acme", inputs=declared, outputs={}, timeout_s=0)
+    assert applied == [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "acme"}}]
+    assert cluster.there is not None

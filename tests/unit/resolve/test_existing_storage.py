@@ -131,7 +131,9 @@ def test_what_pods_can_use_is_no_gap(observed: ObservedClaim, workloads: dict[st
 
 
 def test_offline_a_claim_is_taken_to_be_there() -> None:
-    assert resolved(POOLS, CLAIMING, storage=SHARED, workloads=web()).gaps == ()
+    resolution = resolved(POOLS, CLAIMING, storage=SHARED, workloads=web())
+    assert resolution.gaps == ()
+    assert any(note.startswith("existing claims are looked at at plan and up") for note in resolution.notes)
 
 
 @pytest.mark.parametrize(
