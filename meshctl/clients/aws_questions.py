@@ -29,17 +29,17 @@ def ask(questions: Iterable[ApiQuestion], *, profile: str, region: str) -> dict[
 
     Raises: CredentialsError where there are no credentials or AWS does not accept them, UnreachableError.
     """
-    asked = tuple(questions)
-    if not asked:
+    all_questions = tuple(questions)
+    if not all_questions:
         return {}
     request = AwsRequest("AWS", profile, "`aws sts get-caller-identity` must work", failure=CredentialsError)
     with aws_errors.translate_errors(request):
         session = aws_session(profile, region)
         # made one after the other: a session is not for several threads, its clients are
-        services = {each.service for each in asked}
+        services = {each.service for each in all_questions}
         clients: dict[str, Any] = {name: session.create_client(name, config=_CONFIG) for name in sorted(services)}
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            return dict(pool.map(lambda each: (each.name, _answer(clients[each.service], each)), asked))
+            return dict(pool.map(lambda each: (each.name, _answer(clients[each.service], each)), all_questions))
 
 
 def _answer(client: Any, question: ApiQuestion) -> ApiAnswer:

@@ -124,19 +124,19 @@ class Session:
             lambda: state.result(),
             lambda: owned.result().kept_values(preview=True),
             lambda: unchanged.result(),
-            placed=lambda: asked.result().placed(deployment),
+            placed=lambda: findings.result().placed(deployment),
             quiet=True,  # a preview is over before anybody could read its progress
         )
         with ThreadPoolExecutor(max_workers=8) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
-            asked = pool.submit(lambda: self._ask_platform(deployment, state.result()))
+            findings = pool.submit(lambda: self._ask_platform(deployment, state.result()))
             running = pool.submit(
-                lambda: running_pods.with_running_pods(asked.result().placed(deployment), state.result())
+                lambda: running_pods.with_running_pods(findings.result().placed(deployment), state.result())
             )
             owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), self.take_over))
             unchanged = pool.submit(lambda: self._unchanged_jobs(running.result(), state.result()))
             dns_records = pool.submit(self._dns_records_after, state)
-            allowed = pool.submit(lambda: self._check_plan(running.result(), state.result(), cluster, owned, asked))
+            allowed = pool.submit(lambda: self._check_plan(running.result(), state.result(), cluster, owned, findings))
             drift = pool.submit(
                 lambda: (
                     drift_check.detect_drift(run, running.result(), state.result(), owned.result(), allowed.result)
@@ -156,7 +156,7 @@ class Session:
             owned.result().refuse(self.command)
         notes = (
             *self.remarks.get(deployment.environment, ()),
-            *asked.result().notes,
+            *findings.result().notes,
             *given_fabrics.notes(deployment, state.result()),
             *rewritten.notes(running.result(), state.result()),
             *pod_users.notes(running.result()),
@@ -177,7 +177,7 @@ class Session:
         state: StackState,
         cluster: str | None,
         owned: Future[Ownership],
-        asked: Future[Findings],
+        findings: Future[Findings],
     ) -> None:
         """Check that the state is of the same cluster, region and account, and that the platform has what the run would
         add. `cluster`: as for `_environment_run`.
@@ -192,7 +192,7 @@ class Session:
             preconditions.check_change(deployment, state, self.environments, left)
             if cluster is not None:
                 pod_fields.check(deployment, state)
-        preflight.refuse(deployment, asked.result())
+        preflight.refuse(deployment, findings.result())
 
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
@@ -239,8 +239,8 @@ class Session:
             keep_marks=keep_marks,
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
-        asked = self._ask_platform(deployment, state)
-        placed = deployment = asked.placed(deployment)
+        findings = self._ask_platform(deployment, state)
+        placed = deployment = findings.placed(deployment)
         fabric_notes = given_fabrics.notes(deployment, state)
         deployment = running_pods.with_running_pods(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
@@ -249,7 +249,7 @@ class Session:
         if self.command == "up":  # a migration must be able to stop what is up, and to go back to it
             pod_fields.check(deployment, state)
         owned.refuse(self.command)
-        preflight.refuse(deployment, asked)
+        preflight.refuse(deployment, findings)
         checks_drift = self.refresh and bool(state.resources)
         drift = drift_check.refresh_state(run, deployment, state, owned) if checks_drift else DriftCheck()
         if drift.drift or drift.cluster_is_gone or pending.is_interrupted(state):
