@@ -25,7 +25,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
-from meshctl.resolve import checked_name, resolve
+from meshctl.resolve import checked_name, resolve, workloads
 
 
 @dataclass
@@ -82,7 +82,14 @@ class Project:
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = remarks
-        return resolve(self.mesh, self.environments, environment, self.catalog, facts)
+        served = self._served_for_groups(environment) if not nodes_are_given else ()
+        return resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
+
+    def _served_for_groups(self, environment: str) -> tuple[str, ...]:
+        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods."""
+        has_groups = any(workloads.nodes_per_replica(each) > 1 for each in self.mesh.workloads.values())
+        access = self.access(environment) if has_groups else None
+        return clusters.served(access) if access is not None else ()
 
     def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)

@@ -55,8 +55,18 @@ def facts(cluster: ClusterAccess) -> Facts:
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-        served = tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
+        served = _served(client)
     return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
+
+
+def served(cluster: ClusterAccess) -> tuple[str, ...]:
+    """Which APIs an existing cluster serves beside those of every cluster."""
+    with cluster.connected() as client:
+        return _served(client)
+
+
+def _served(client: Client) -> tuple[str, ...]:
+    return tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
 
 
 def _is_served(client: Client, api: str) -> bool:

@@ -6,6 +6,8 @@ Called by `meshctl.cli` (check), `meshctl.engine` (plan, up) and `meshctl.migrat
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model import pod_users, served_apis
@@ -36,12 +38,18 @@ from meshctl.resolve import (
 
 
 def resolve(
-    mesh: Mesh, environments: Environments, name: str, catalog: Catalog, facts: Facts | None = None
+    mesh: Mesh,
+    environments: Environments,
+    name: str,
+    catalog: Catalog,
+    facts: Facts | None = None,
+    *,
+    served: Collection[str] = (),
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
-    taken to be there.
+    taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made.
     Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
     used here; DiagnosticsError with `Mesh.mistakes`.
     """
@@ -70,7 +78,7 @@ def resolve(
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    is_kept = facts is not None and served_apis.LEADER_WORKER_SET in facts.served_apis
+    is_kept = served_apis.LEADER_WORKER_SET in (*served, *(facts.served_apis if facts is not None else ()))
     has_groups = is_kept and any(each.is_grouped for each in carried)
     deployment = (
         None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)

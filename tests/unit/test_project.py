@@ -11,6 +11,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.model.served_apis import LEADER_WORKER_SET
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
 
@@ -70,3 +71,19 @@ def test_without_the_right_to_list_pods_the_plan_is_told_so(monkeypatch: pytest.
     made = project()
     assert made.deployment("dc").pools[0].node_names == ("g1",)
     assert "pods of others are not counted" in made.session.remarks["dc"][0]
+
+
+@pytest.mark.parametrize(("nodes", "kept"), [(2, True), (1, False)])
+def test_a_cluster_in_which_nodes_are_made_is_asked_for_a_controller_of_groups(
+    monkeypatch: pytest.MonkeyPatch, nodes: int, kept: bool
+) -> None:
+    served = [LEADER_WORKER_SET] if nodes > 1 else []  # a mesh without groups asks nothing
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=served)))
+    workload = {"kind": "inference", "pool": "p", "image": "i", "nodes": nodes}
+    mesh = {**MESH, "pools": {"p": {"nodes": 2, "cpu": {"cores": 8}}}, "workloads": {"llama": workload}}
+    cw = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"cw": cw}})
+    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None)
+    resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
+    assert resolution.deployment is not None, resolution.gaps
+    assert resolution.deployment.has_group_controller is kept

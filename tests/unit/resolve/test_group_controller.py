@@ -8,11 +8,14 @@ import pytest
 
 from meshctl.deploy.guards import running_pods
 from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Environments
+from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET
 from meshctl.model.stack_state import StackOutputs, StackState
+from meshctl.resolve import resolve
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import DC, H100, gpu_node, resolved
+from tests.unit.resolve.test_resolve_rules import CATALOG, DC, H100, gpu_node, resolved
 
 AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
 
@@ -41,6 +44,18 @@ def test_a_cluster_that_is_made_has_none() -> None:
     resolution = resolved({"p": H100}, AWS, workloads=workloads)
     assert resolution.deployment is not None, resolution.gaps
     assert not resolution.deployment.has_group_controller
+
+
+@pytest.mark.parametrize("served", [(), (LEADER_WORKER_SET,)])
+def test_an_existing_cluster_in_which_nodes_are_made_is_asked_for_it_alone(served: tuple[str, ...]) -> None:
+    pools = {"p": {"role": "general", "nodes": 4, "cpu": {"cores": 8}}}
+    document = {"name": "m", "pools": pools, "workloads": {"llama": {**service(kind="inference"), "nodes": 2}}}
+    mesh = Mesh.model_validate({"apiVersion": "meshctl/v1", "kind": "Mesh", **document})
+    environment = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
+    given = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"cw": environment}}
+    resolution = resolve(mesh, Environments.model_validate(given), "cw", CATALOG, served=served)
+    assert resolution.deployment is not None, resolution.gaps
+    assert resolution.deployment.has_group_controller == bool(served)
 
 
 def test_a_controller_that_comes_later_rolls_no_group_that_is_up() -> None:
