@@ -131,7 +131,7 @@ def _declare(
     of_subjects: Mapping[str, Sequence[pulumi.Resource]] | None = None,
 ) -> dict[str, KubernetesObject]:
     longest_s = max(map(_delete_s, objects), default=_DELETE_S)
-    held = {item.name for item in objects if item.kind in _HELD}
+    replacing = {item.name for item in objects if item.kind in _HELD}
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
         needs = [declared[name] for name in (*item.depends_on, *_rolled_before(item, late))]
@@ -144,7 +144,7 @@ def _declare(
             custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
             # names are fixed, so the old object must go before the new one can come
             delete_before_replace=True,
-            replace_with=[declared[name] for name in item.depends_on if name in held],
+            replace_with=[declared[name] for name in item.depends_on if name in replacing],
             # None leaves it to the engine, as it was before an object could be retained
             retain_on_delete=True if item.retain else None,
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,

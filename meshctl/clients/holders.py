@@ -55,8 +55,8 @@ def _text(deployment: Deployment, pool: str, state: PodState, nodes: Iterable[No
     if not own:
         return f"pool {pool} has no nodes yet"
     names = {node.get("metadata", {}).get("name", "") for node in own}
-    there = [pod for pod in pods if other_pods.takes_a_place(pod) and pod.get("spec", {}).get("nodeName") in names]
-    parts = [_of_resource(resource, own, there, deployment.namespace) for resource in state.short_of]
+    placed = [pod for pod in pods if other_pods.takes_a_place(pod) and pod.get("spec", {}).get("nodeName") in names]
+    parts = [_of_resource(resource, own, placed, deployment.namespace) for resource in state.short_of]
     return f"pool {pool} has {'; '.join(parts)}"
 
 

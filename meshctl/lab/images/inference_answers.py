@@ -157,17 +157,17 @@ def _info(path: str, loaded: Loaded) -> Object:
 def _openai(request: Object, loaded: Loaded, emit: Emit, *, chat: bool) -> Object | None:
     time.sleep(min(float(request.pop("lab_seconds", 0)), 30))  # a long answer, to try draining
     named: Object = {"model": loaded.arguments.names[0]}
-    asked = {**request, **({} if chat else {"max_tokens": request.get("max_tokens", DEFAULT_TOKENS)})}
+    call = {**request, **({} if chat else {"max_tokens": request.get("max_tokens", DEFAULT_TOKENS)})}
     if request.get("stream"):
-        loaded.model.stream(asked, lambda part: emit({**part, **named, **loaded.where}), chat=chat)
+        loaded.model.stream(call, lambda part: emit({**part, **named, **loaded.where}), chat=chat)
         return None
-    return loaded.model.answer(asked, chat=chat) | named | loaded.where
+    return loaded.model.answer(call, chat=chat) | named | loaded.where
 
 
 def _tgi(path: str, request: Object, loaded: Loaded, emit: Emit) -> Object | None:
     parameters = request.get("parameters") or {}
     limit = parameters.get("max_new_tokens") or TGI_TOKENS
-    asked = _sampling(parameters) | {"prompt": str(request.get("inputs", "")), "max_tokens": limit}
+    call = _sampling(parameters) | {"prompt": str(request.get("inputs", "")), "max_tokens": limit}
     if path == "/generate_stream" or request.get("stream"):
         texts: list[str] = []
 
@@ -178,9 +178,9 @@ def _tgi(path: str, request: Object, loaded: Loaded, emit: Emit) -> Object | Non
             whole = "".join(texts) if choice["finish_reason"] else None
             emit({"index": len(texts), "token": token, "generated_text": whole, "details": None, **loaded.where})
 
-        loaded.model.stream(asked, take, chat=False)
+        loaded.model.stream(call, take, chat=False)
         return None
-    answer = loaded.model.answer(asked, chat=False)
+    answer = loaded.model.answer(call, chat=False)
     choice, tokens = answer["choices"][0], answer["usage"]["completion_tokens"]
     reason = "eos_token" if choice["finish_reason"] == "stop" else "length"
     details = {"details": {"finish_reason": reason, "generated_tokens": tokens}} if parameters.get("details") else {}
@@ -190,8 +190,8 @@ def _tgi(path: str, request: Object, loaded: Loaded, emit: Emit) -> Object | Non
 def _sglang(_path: str, request: Object, loaded: Loaded, _emit: Emit) -> Object:
     parameters = request.get("sampling_params") or {}
     limit = parameters.get("max_new_tokens", 128)
-    asked = _sampling(parameters) | {"prompt": str(request.get("text", "")), "max_tokens": limit}
-    answer = loaded.model.answer(asked, chat=False)
+    call = _sampling(parameters) | {"prompt": str(request.get("text", "")), "max_tokens": limit}
+    answer = loaded.model.answer(call, chat=False)
     return {"text": answer["choices"][0]["text"], "meta_info": answer["usage"], **loaded.where}
 
 

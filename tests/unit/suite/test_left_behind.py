@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from tests.unit.suite.pytest_run import run_pytest
+from tests.waiting import wait_until
 
 LEAVING = """
 import os, subprocess, sys, pytest
@@ -45,4 +46,4 @@ def test_what_is_left_fails_the_test_that_left_it(tmp_path: Path) -> None:
         "not put back: LEFT_BY_A_FIXTURE;",
     ):
         assert done.stdout.count(f"Failed: {said}") or said in done.stdout
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    wait_until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
