@@ -74,6 +74,7 @@ class Machine:
     date: str
     verified: bool
     memory_source: str = ""  # of memory_gib, where it isn't the source of the row
+    pods: int = 0  # the most that a node may have; 0 = the type doesn't say
 
     @property
     def node_labels(self) -> dict[str, str]:
@@ -193,6 +194,7 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         cpu_cores=row["cpu_cores"],
         memory_gib=row["memory_gib"],
         scratch_gb=row["scratch_gb"],
+        pods=row.get("pods", 0),
         arch=row["arch"],
         network_gbps=network.get("gbps"),
         network_burst=network.get("burst", False),

@@ -27,7 +27,7 @@ from meshctl.render import (
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 # how long requests keep coming to a pod that leaves: until every load balancer has heard of it
 LEAVING_S: Final = 10
-HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for; 5128 pages of 2 MiB are preallocated
+HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for, of at least as many that a node sets aside
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 

@@ -38,9 +38,11 @@ _MOST_PODS: Final = 110
 # The images' hard eviction threshold, memory.available<100Mi, which is the kubelet's default too:
 # https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
 _EVICTION_MIB: Final = 100
-# Accelerated EKS images set aside 5128 pages of 2 MiB where there is EFA, and `render` asks for as hugepages-2Mi.
-# Source: EKS user guide, node-efa (2024-12-18).
-_EFA_HUGE_PAGES_MIB: Final = 2 * 5128
+# Accelerated EKS images with EFA set aside 110 pages of 2 MiB for each core and one more, which pods ask for as
+# hugepages-2Mi: 42242 MiB on a p5.48xlarge, 21122 on a p4de. Source: awsome-distributed-training, nodes as they report
+# themselves.
+_HUGE_PAGES_OF_A_CORE: Final = 110
+_HUGE_PAGE_MIB: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,21 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
     offer = registry.platform(machine.provider).nodes.made_of
     reported, most_pods = (offer.reported_memory, offer.most_pods) if offer else (REPORTED_MEMORY, _MOST_PODS)
     large = machine.cpu_cores >= _LARGE_CORES
-    reserved_mib = _RESERVED_MIB + _RESERVED_MIB_OF_A_POD * (_MOST_PODS if large else _FEWEST_PODS)
-    kept_mib = reserved_mib + _EVICTION_MIB + (_EFA_HUGE_PAGES_MIB if huge_pages else 0)
+    fewest_pods = _MOST_PODS if large else _FEWEST_PODS
+    reserved_mib = _RESERVED_MIB + _RESERVED_MIB_OF_A_POD * min(machine.pods or fewest_pods, fewest_pods)
+    kept_mib = reserved_mib + _EVICTION_MIB + (huge_pages_mib(machine.cpu_cores) if huge_pages else 0)
     return Usable(
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
         memory_gib=machine.memory_gib * reported - kept_mib / 1024,
-        pods=most_pods if large else _MOST_PODS,
+        pods=machine.pods or (most_pods if large else _MOST_PODS),
         # other fabrics' resources mark a node, and every pod may have one
         rdma_devices=rdma.resource_count if rdma is not None and rdma.kind == "efa" else 0,
     )
+
+
+def huge_pages_mib(cores: int) -> int:
+    """What a node with EFA sets aside."""
+    return _HUGE_PAGE_MIB * (_HUGE_PAGES_OF_A_CORE * cores + 1)
 
 
 def _reserved_cpu(cores: int) -> float:

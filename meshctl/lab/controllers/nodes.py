@@ -27,10 +27,9 @@ APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
 DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
 DRAIN_EVERY_S = 0.3
 DRAIN_S = 60.0  # then a node goes with whatever runs on it
-_REPORTED = 0.98  # of the memory on the label, what the kernel reports: 2-3% under
+_REPORTED = 0.977  # of the memory on the label, what the kernel reports: 2000 GiB of a p5.48xlarge
 _REPORTED_COREWEAVE = 1.0  # of the catalog's memory, which is what its nodes report
 _PODS = 110
-_HUGE_PAGES_MIB = 2 * 5128  # as the accelerated EKS images allocate them
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
@@ -86,7 +85,7 @@ def capacity(machine: Machine) -> dict[str, str]:
         "memory": f"{_reported_mib(machine)}Mi",
         "ephemeral-storage": f"{int(machine.scratch_gb or 200)}G",
         "hugepages-2Mi": f"{_huge_pages_mib(machine)}Mi",
-        "pods": str(_PODS),
+        "pods": str(machine.pods or _PODS),
     }
     if machine.gpu_count:
         resources["nvidia.com/gpu"] = str(machine.gpu_count)
@@ -116,7 +115,8 @@ def _left(machine: Machine) -> dict[str, str]:
 
 def _possible_pods(machine: Machine) -> int:
     """As few as the small types' network interfaces leave room for (eni-max-pods.txt: 29 on g4dn)."""
-    return _PODS if machine.cpu_cores >= 30 else 29
+    fewest = _PODS if machine.cpu_cores >= 30 else 29
+    return min(machine.pods or fewest, fewest)
 
 
 def _reported_mib(machine: Machine) -> int:
@@ -126,7 +126,8 @@ def _reported_mib(machine: Machine) -> int:
 
 def _huge_pages_mib(machine: Machine) -> int:
     accelerated = machine.gpu_count > 0 and machine.rdma is not None and machine.rdma.kind == "efa"
-    return _HUGE_PAGES_MIB if accelerated else 0
+    # as a p5.48xlarge and a p4de.24xlarge report it (awsome-distributed-training)
+    return 2 * (110 * machine.cpu_cores + 1) if accelerated else 0
 
 
 @dataclass(frozen=True)

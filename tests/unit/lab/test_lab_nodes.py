@@ -37,7 +37,7 @@ def test_a_node_has_the_hardware_of_its_machine_type() -> None:
     assert P5 is not None
     found = capacity(P5)
     assert (found["cpu"], found["nvidia.com/gpu"], found["vpc.amazonaws.com/efa"]) == ("192", "8", "32")
-    assert found["memory"] == f"{math.ceil(2048 * 1024 * 0.98)}Mi"
+    assert found["memory"] == f"{math.ceil(2048 * 1024 * 0.977)}Mi"
 
 
 def test_a_machine_without_gpus_offers_none() -> None:
