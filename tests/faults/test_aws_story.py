@@ -67,7 +67,7 @@ def no_capacity_for_the_pool(small: RunningLab) -> None:
     assert "reserve" in error["hint"]
     status = small.json("status", "aws-east")["environments"]["aws-east"]
     assert status["state"] == "degraded"
-    assert "do not have sufficient m7i" in status["error"]
+    assert "We currently do not have sufficient" in status["error"]
     assert "aws-east" in (small.folder / ".meshctl/kubeconfig").read_text()  # the cluster is up
     faults(small)
 
