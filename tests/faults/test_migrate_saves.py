@@ -42,7 +42,7 @@ workloads:
     mounts: {deaf: {path: /ckpt}}
     checkpoint: {storage: deaf, grace: 8s}
 """
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def latest(here: RunningLab, environment: str, store: str) -> dict[str, Any] | N
     """The newest checkpoint in the bucket of the store there."""
     client = here.boto3("s3", {"dc1": "dc1", "cw": "coreweave"}[environment])
     (bucket,) = [
-        each["Name"] for each in client.list_buckets()["Buckets"] if each["Name"].endswith(f"-{environment}-{store}")
+        each["Name"] for each in client.list_buckets()["Buckets"] if f"-{environment}-{store}-" in each["Name"]
     ]
     keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
     if "latest" not in keys:
