@@ -14,7 +14,7 @@ from meshctl.catalog import Catalog, load_catalog
 from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
-from meshctl.deploy.guards import access_default, preflight
+from meshctl.deploy.guards import access_default, pools_in_place, preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
@@ -121,7 +121,10 @@ class Project:
         resolution = self.resolution(environment)
         if resolution.deployment is None:
             return resolution
-        findings = preflight.ask(resolution.deployment, self.session.state(environment).deployment)
+        if registry.platform(resolution.deployment.provider).preflight is None:
+            return resolution
+        in_place = pools_in_place.in_place(self.session.state(environment))
+        findings = preflight.ask(resolution.deployment, in_place)
         placed = findings.placed(resolution.deployment)
         return resolution.model_copy(
             update={

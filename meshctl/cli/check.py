@@ -14,6 +14,7 @@ from meshctl.errors import DiagnosticsError
 
 if TYPE_CHECKING:
     from meshctl.model.deployment import Resolution
+    from meshctl.project import Project
 
 _INFEASIBLE = 65
 
@@ -66,5 +67,19 @@ def _online(context: Context, names: list[str]) -> Iterator[Resolution]:
     from meshctl.cli.opened import opened  # with the engine: not for a check offline
 
     with opened(context, "check") as project:
-        for name in names:
-            yield project.online_resolution(name)
+        # all of them before anything is written: JSON can't be taken back
+        yield from [_resolution_or_gap(project, name) for name in names]
+
+
+def _resolution_or_gap(project: Project, name: str) -> Resolution:
+    """What an environment does not answer is its own gap: the others are shown all the same."""
+    from meshctl.errors import InterruptedByUserError, MeshError, UsageError
+    from meshctl.model.deployment import Gap, Resolution
+
+    try:
+        return project.online_resolution(name)
+    except (InterruptedByUserError, UsageError):
+        raise
+    except MeshError as error:
+        gap = Gap(subject="environment", wanted="an answer", best=error.what, hint=error.hint or error.why)
+        return Resolution(mesh=project.mesh.name, environment=name, deployment=None, gaps=(gap,))

@@ -31,6 +31,7 @@ from meshctl.deploy.guards import (
     cluster_identity,
     given_fabrics,
     pod_fields,
+    pools_in_place,
     preconditions,
     preflight,
     protection,
@@ -197,7 +198,7 @@ class Session:
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
         if deployment.digest not in self._findings:
-            self._findings[deployment.digest] = preflight.ask(deployment, state.deployment)
+            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state))
         return self._findings[deployment.digest]
 
     def check_cluster(self, access: ClusterAccess) -> None:
@@ -281,6 +282,7 @@ class Session:
                 *self.remarks.get(deployment.environment, ()),
                 *gone_jobs.notes_on_gone_jobs(drifted, deployment.environment),
                 *unchanged.notes,
+                *findings.notes,
                 *fabric_notes,
                 *rewritten.notes(deployment, state),
             ),

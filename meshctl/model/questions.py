@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshctl.model.deployment import Deployment, Gap
+from meshctl.model.deployment import Deployment, Gap, Pool
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,25 @@ class ApiAnswer:
 
 
 @dataclass(frozen=True)
+class InPlace:
+    """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
+    state, by their Pulumi type; they count also where the run that made them was interrupted."""
+
+    pools: tuple[Pool, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def pool(self, name: str) -> Pool | None:
+        return next((pool for pool in self.pools if pool.name == name), None)
+
+
+@dataclass(frozen=True)
 class Findings:
-    """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved. `gaps`:
-    what keeps the environment from coming up. `notes`: what a user should know, and what could not be asked."""
+    """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
+    `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:
+    what a user should know, and what could not be asked."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -55,4 +69,10 @@ class Findings:
             pool.model_copy(update={"zones": self.zones[pool.name]}) if pool.name in self.zones else pool
             for pool in deployment.pools
         )
-        return deployment.model_copy(update={"pools": tuple(pools)})
+        systems = (
+            system.model_copy(update={"zone": self.file_systems[system.name]})
+            if system.name in self.file_systems
+            else system
+            for system in deployment.file_systems
+        )
+        return deployment.model_copy(update={"pools": tuple(pools), "file_systems": tuple(systems)})

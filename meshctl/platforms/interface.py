@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model import deployment as model
     from meshctl.model import mesh as mesh_model
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
-    from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
+    from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
@@ -292,13 +292,13 @@ class Words(Part):
 class Preflight(Part):
     """What the platform is asked before anything is made, and what its answers mean.
 
-    Both get the deployment that is wanted and the one that is up, None where there is none. `questions`: calls of its
-    API that change nothing; none where the run adds nothing. `findings`: of the answers by the questions' names, from
-    which those may be missing that nobody got.
+    Both get the deployment that is wanted and what of it is there already. `questions`: calls of its API that change
+    nothing; none where the run adds nothing. `findings`: of the answers by the questions' names, from which those may
+    be missing that nobody got.
     """
 
-    questions: Callable[[model.Deployment, model.Deployment | None], tuple[ApiQuestion, ...]]
-    findings: Callable[[model.Deployment, model.Deployment | None, Mapping[str, ApiAnswer]], Findings]
+    questions: Callable[[model.Deployment, InPlace], tuple[ApiQuestion, ...]]
+    findings: Callable[[model.Deployment, InPlace, Mapping[str, ApiAnswer]], Findings]
 
 
 class Declare(Protocol):

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from meshctl.deploy.guards import preflight
 from meshctl.lab.aws.quotas import VPCS
+from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, make_cluster
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
 from tests.waiting import wait_until
@@ -227,12 +228,12 @@ def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pyte
     found = resolved({"serve": {"nodes": 2, "accelerator": {"model": "H200", "count": 8}}}, AWS).deployment
     assert found is not None
     raised(aws, *P_QUOTA, 192)
-    made = preflight.ask(found, None)
+    made = preflight.ask(found, InPlace())
     assert made.zones == {"serve": ("us-east-1a",)}  # the other zone of the two has no p5en
     assert [(gap.subject, gap.best) for gap in made.gaps] == [("quota/L-417A185B", "the account may run 192")]
     assert made.notes == ()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
-    assert "no usable credentials" in preflight.ask(found, None).notes[0]
+    assert "no usable credentials" in preflight.ask(found, InPlace()).notes[0]
 
 
 def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:

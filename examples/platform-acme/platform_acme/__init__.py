@@ -135,6 +135,8 @@ PLATFORM: Final = Platform(
         long_terms={},
         label_types=(),
     ),
-    preflight=Preflight(questions=lambda _wanted, _up: (), findings=lambda _wanted, _up, _answers: Findings()),
+    preflight=Preflight(
+        questions=lambda _wanted, _in_place: (), findings=lambda _wanted, _in_place, _answers: Findings()
+    ),
     declare=given.declare,
 )

@@ -10,24 +10,24 @@ from __future__ import annotations
 from meshctl.clients import aws_questions
 from meshctl.errors import CredentialsError, InfeasibleError, MeshError
 from meshctl.model.deployment import Deployment
-from meshctl.model.questions import Findings
+from meshctl.model.questions import Findings, InPlace
 from meshctl.platforms import registry
 
 
-def ask(deployment: Deployment, up: Deployment | None) -> Findings:
-    """`up`: what the last run declared. Without credentials, or without an answer, nothing is known, which the notes
-    say: a preview needs no credentials, and an `up` without them fails by itself."""
+def ask(deployment: Deployment, in_place: InPlace) -> Findings:
+    """`in_place`: as `pools_in_place` reads it from the state. Without credentials, or without an answer, nothing is
+    known, which the notes say: a preview needs no credentials, and an `up` without them fails by itself."""
     preflight = registry.platform(deployment.provider).preflight
     if preflight is None:
         return Findings()
-    questions = preflight.questions(deployment, up)
+    questions = preflight.questions(deployment, in_place)
     if not questions:
         return Findings()
     try:
         answers = aws_questions.ask(questions, profile=deployment.profile, region=deployment.region)
     except MeshError as error:
         return Findings(notes=(_unasked(deployment, error),))
-    return preflight.findings(deployment, up, answers)
+    return preflight.findings(deployment, in_place, answers)
 
 
 def _unasked(deployment: Deployment, error: MeshError) -> str:

@@ -6,22 +6,24 @@ subnets get their addresses in the order of the list. Of what is up, another ord
 
 from __future__ import annotations
 
-from meshctl.model.deployment import AwsNetwork, Deployment, FileSystem, Pool
+import ipaddress
+
+from meshctl.model.deployment import AwsNetwork, Deployment, FileSystem, Pool, Subnet
+from meshctl.model.questions import InPlace
 
 
-def with_running_zones(deployment: Deployment, up: Deployment | None) -> Deployment:
+def with_running_zones(deployment: Deployment, up: Deployment | None, in_place: InPlace) -> Deployment:
     """The deployment with the zones of what is up, as far as environments.yaml still has them. `up`: what the last run
-    declared."""
+    declared; `in_place`: what of it came up."""
     network = deployment.network
     if up is None or network is None or up.network is None:
         return deployment
     zones = {subnet.zone for subnet in network.subnets}
-    pools_up = {pool.name: pool for pool in up.pools}
     systems_up = {system.name: system for system in up.file_systems}
     return deployment.model_copy(
         update={
             "network": _network(network, up.network),
-            "pools": tuple(_pool(pool, pools_up.get(pool.name), zones) for pool in deployment.pools),
+            "pools": tuple(_pool(pool, in_place.pool(pool.name), zones) for pool in deployment.pools),
             "file_systems": tuple(
                 _file_system(system, systems_up.get(system.name), zones) for system in deployment.file_systems
             ),
@@ -30,8 +32,26 @@ def with_running_zones(deployment: Deployment, up: Deployment | None) -> Deploym
 
 
 def _network(network: AwsNetwork, up: AwsNetwork) -> AwsNetwork:
-    same_zones = {subnet.zone for subnet in network.subnets} == {subnet.zone for subnet in up.subnets}
-    return up if same_zones and network.cidr == up.cidr else network
+    """Subnets keep their addresses, which can't be changed; a new zone gets those that are free."""
+    if network.cidr != up.cidr:
+        return network
+    zones = {subnet.zone for subnet in network.subnets}
+    staying = tuple(subnet for subnet in up.subnets if subnet.zone in zones)
+    zones_up = {subnet.zone for subnet in staying}
+    new = [subnet for subnet in network.subnets if subnet.zone not in zones_up]
+    taken = {subnet.cidr for subnet in staying}
+    return up.model_copy(update={"subnets": (*staying, *_in_free_places(new, taken, network.cidr))})
+
+
+def _in_free_places(subnets: list[Subnet], taken: set[str], cidr: str) -> list[Subnet]:
+    """Each in the first free place of its half of the network, where the plan of addresses puts its kind."""
+    blocks = [str(block) for block in ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=4)]
+    half = len(blocks) // 2
+    free = {
+        is_public: iter([block for block in blocks[half * is_public :][:half] if block not in taken])
+        for is_public in (False, True)
+    }
+    return [subnet.model_copy(update={"cidr": next(free[subnet.public])}) for subnet in subnets]
 
 
 def _pool(pool: Pool, up: Pool | None, zones: set[str]) -> Pool:

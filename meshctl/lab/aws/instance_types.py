@@ -26,6 +26,7 @@ _ON_DEMAND = {
 }
 STANDARD = "L-1216C47A"  # A, C, D, H, I, M, R, T, Z
 _SPOT = {"L-417A185B": "L-7212CCBC", "L-DB2E81BA": "L-3819A6DF", STANDARD: "L-34B43A08"}
+_SPOT_P5 = "L-C4BD4855"  # p5, p5e and p5en: "Spot Instance quotas", EC2 user guide
 
 
 def described(instance_type: str) -> dict[str, Any] | None:
@@ -66,4 +67,6 @@ def vcpu_quota(instance_type: str, *, spot: bool = False) -> str:
     family = instance_type.partition(".")[0]
     begins = sorted((each for each in _ON_DEMAND if family.startswith(each)), key=len)
     on_demand = _ON_DEMAND[begins[-1]] if begins else STANDARD
-    return _SPOT.get(on_demand, on_demand) if spot else on_demand
+    if not spot:
+        return on_demand
+    return _SPOT_P5 if family.startswith("p5") else _SPOT.get(on_demand, on_demand)

@@ -401,4 +401,10 @@ def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
         for endpoint in target.endpoints
         if not endpoint.access
     ]
+    notes += [
+        f"endpoint {endpoint.name} is internal: `probe` asks it from this machine, which must reach the network of"
+        f" {target.environment} (a VPN, or run the migration inside)"
+        for endpoint in target.endpoints
+        if endpoint.is_internal
+    ]
     return tuple(notes)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
+from meshctl.model.questions import InPlace
 from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
@@ -43,8 +44,8 @@ def _machines() -> tuple[Machine, ...]:
     return machines_of(_NAME, _ROWS.joinpath("aws.yaml"))
 
 
-def _change(wanted: Deployment, up: Deployment | None) -> preflight.Change:
-    return preflight.Change(wanted, up, {machine.name: machine for machine in _machines()})
+def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
+    return preflight.Change(wanted, in_place, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -155,8 +156,8 @@ PLATFORM: Final = Platform(
         label_types=(words.NODE_GROUP,),
     ),
     preflight=Preflight(
-        questions=lambda wanted, up: preflight.questions(_change(wanted, up)),
-        findings=lambda wanted, up, answers: preflight.findings(_change(wanted, up), answers),
+        questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
+        findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
     ),
     declare=_declare,
 )

@@ -15,12 +15,21 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine
 from meshctl.model.deployment import Deployment, Gap, Pool
-from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
+from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace
+from meshctl.platforms.aws.pools import too_spread
 
 _ADDRESSES: Final = "L-0263D0A3"
 _VPCS: Final = "L-F678F1CE"
-# Quotas of spot instances by those of on-demand ones; the catalog has the latter.
-_SPOT: Final = {"L-417A185B": "L-7212CCBC", "L-DB2E81BA": "L-3819A6DF", "L-1216C47A": "L-34B43A08"}
+# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). That of p6 is
+# not known here, and so is not looked at.
+_SPOT: Final = {
+    "p5": "L-C4BD4855",
+    **dict.fromkeys(("p2", "p3", "p4"), "L-7212CCBC"),
+    **dict.fromkeys(("g", "vt"), "L-3819A6DF"),
+    **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), "L-34B43A08"),
+}
+_ADDRESS: Final = "meshaws:ec2:Address"
+_VPC: Final = "meshaws:ec2:Vpc"
 _STANDARD: Final = "L-1216C47A"  # of types whose row names no quota: A, C, D, H, I, M, R, T, Z
 
 
@@ -29,7 +38,7 @@ class Change:
     """What a run would add to what is up. `machines`: the catalog by the names of the types."""
 
     wanted: Deployment
-    up: Deployment | None
+    in_place: InPlace
     machines: Mapping[str, Machine]
 
     @cached_property
@@ -38,11 +47,8 @@ class Change:
         return tuple(pool for pool in self.wanted.pools if not self._is_up(pool))
 
     def _is_up(self, pool: Pool) -> bool:
-        before = self._before(pool.name)
+        before = self.in_place.pool(pool.name)
         return before is not None and (before.machine, before.reservation) == (pool.machine, pool.reservation)
-
-    def _before(self, name: str) -> Pool | None:
-        return next((pool for pool in self.up.pools if pool.name == name), None) if self.up else None
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -51,21 +57,28 @@ class Change:
         return tuple(dict.fromkeys(subnet.zone for subnet in network.subnets)) if network else ()
 
     @property
-    def is_new(self) -> bool:
-        return self.up is None
+    def missing_addresses(self) -> int:
+        """Elastic IPs that a run would allocate, one for each zone's NAT gateway. An interrupted run has left some."""
+        subnets = self.wanted.network.subnets if self.wanted.network else ()
+        return max(sum(subnet.public for subnet in subnets) - self.in_place.counts.get(_ADDRESS, 0), 0)
+
+    @property
+    def missing_vpcs(self) -> int:
+        return max((1 if self.wanted.network else 0) - self.in_place.counts.get(_VPC, 0), 0)
 
     def quota(self, pool: Pool) -> str:
         """The code of the quota that the pool's nodes count for; "" for capacity blocks, which have none."""
         if pool.market == "capacity-block":
             return ""
+        if pool.market == "spot":
+            return next((code for family, code in _SPOT.items() if pool.machine.startswith(family)), "")
         machine = self.machines.get(pool.machine)
-        on_demand = (machine.quota_code if machine else "") or _STANDARD
-        return _SPOT.get(on_demand, on_demand) if pool.market == "spot" else on_demand
+        return (machine.quota_code if machine else "") or _STANDARD
 
     @cached_property
     def growing_quotas(self) -> tuple[str, ...]:
         """Quotas of which the mesh would use more than it does."""
-        now, before = self.vcpus(self.wanted.pools), self.vcpus(self.up.pools if self.up else ())
+        now, before = self.vcpus(self.wanted.pools), self.vcpus(self.in_place.pools)
         return tuple(sorted(code for code in now if now[code] > before[code]))
 
     def vcpus(self, pools: Iterable[Pool], *, at_most: bool = False) -> Counter[str]:
@@ -104,9 +117,10 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
             )
     for code in change.growing_quotas:
         yield _quota_question("ec2", code, "the quotas of running instances")
-    if change.is_new:
+    if change.missing_addresses:
         yield ApiQuestion("addresses", "ec2", "describe_addresses", "how many Elastic IPs are in use")
         yield _quota_question("ec2", _ADDRESSES, "the quota of Elastic IPs")
+    if change.missing_vpcs:
         yield ApiQuestion("vpcs", "ec2", "describe_vpcs", "how many VPCs there are")
         yield _quota_question("vpc", _VPCS, "the quota of VPCs")
 
@@ -119,14 +133,33 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     zones: dict[str, tuple[str, ...]] = {}
     gaps: list[Gap] = []
     for pool in change.new_pools:
-        if pool.reservation and pool.reservation in answers:
-            gaps += _reservation_gaps(change, pool, answers[pool.reservation], zones)
+        reserved = answers.get(pool.reservation) if pool.reservation else None
+        if reserved is not None and (not reserved.is_refused or _is_unknown(reserved)):
+            gaps += _reservation_gaps(change, pool, reserved, zones)
         elif "offerings" in answers and not answers["offerings"].is_refused:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
     notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
     gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
     gaps += _network_gaps(change, answers)
-    return Findings(zones, tuple(gaps), (*notes, *_unasked(change, answers)))
+    gaps += [
+        gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)
+    ]
+    return Findings(zones, _with_their_pools(change, zones), tuple(gaps), (*notes, *_unasked(change, answers)))
+
+
+def _with_their_pools(change: Change, zones: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Zones of new file systems that lie in one zone, which was chosen to be that of a pool that now goes elsewhere."""
+    if change.in_place.pools:
+        return {}
+    moved = {
+        pool.zones[0]: zones[pool.name][0] for pool in change.new_pools if pool.name in zones and len(pool.zones) == 1
+    }
+    systems = change.wanted.file_systems
+    return {system.name: moved[system.zone] for system in systems if system.zone in moved}
+
+
+def _is_unknown(answer: ApiAnswer) -> bool:
+    return answer.code.startswith("InvalidCapacityReservationId")
 
 
 def _zone_gaps(change: Change, pool: Pool, answer: ApiAnswer, zones: dict[str, tuple[str, ...]]) -> Iterator[Gap]:
@@ -161,11 +194,10 @@ def _reservation_gaps(
     """Puts the pool into the zone of its reservation."""
     subject = f"capacity/{pool.reservation}"
     hint = "correct `capacity` in environments.yaml: `aws ec2 describe-capacity-reservations` lists what there is"
-    if answer.code.startswith("InvalidCapacityReservationId"):
+    reservation = next(iter(answer.content.get("CapacityReservations", ())), None)
+    if reservation is None:
         yield Gap(subject=subject, wanted=f"a reservation for pool {pool.name}", best="it does not exist", hint=hint)
-    if answer.is_refused:
         return
-    [reservation] = answer.content["CapacityReservations"]
     zone = reservation["AvailabilityZone"]
     best = _unfit(pool, reservation)
     if best:
@@ -215,16 +247,14 @@ def _by_pool(change: Change, code: str) -> str:
 
 
 def _network_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
-    if not change.is_new or change.wanted.network is None:
-        return
-    public = sum(subnet.public for subnet in change.wanted.network.subnets)
+    of_zones = "Elastic IPs, one for each zone's NAT gateway"
     wants = (
-        ("addresses", "Addresses", "ec2", _ADDRESSES, public, "Elastic IPs, one for each zone's NAT gateway"),
-        ("vpcs", "Vpcs", "vpc", _VPCS, 1, "VPCs"),
+        ("addresses", "Addresses", "ec2", _ADDRESSES, change.missing_addresses, of_zones),
+        ("vpcs", "Vpcs", "vpc", _VPCS, change.missing_vpcs, "VPCs"),
     )
     for name, key, service, code, wanted, words in wants:
         quota, answer = _quota(answers.get(code)), answers.get(name)
-        if quota is None or answer is None or answer.is_refused:
+        if not wanted or quota is None or answer is None or answer.is_refused:
             continue
         used = len(answer.content.get(key, []))
         if used + wanted > quota.value:
@@ -261,8 +291,7 @@ def _unasked(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
     refused: dict[str, str] = {}
     for question in questions(change):
         answer = answers.get(question.name)
-        is_finding = answer is not None and answer.code.startswith("InvalidCapacityReservationId")
-        if answer is not None and answer.is_refused and not is_finding:
+        if answer is not None and answer.is_refused and not _is_unknown(answer):
             refused[question.about] = answer.code
     for about, code in refused.items():
         yield f"AWS was not asked about {about}: it refused the question ({code})"

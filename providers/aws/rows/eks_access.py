@@ -18,7 +18,8 @@ ACCESS_ENTRY = Row(
     id="join('|', [inputs.clusterName, inputs.principalArn])",
     read=Call("DescribeAccessEntry", ENTRY_NAMES, path="accessEntry"),
     delete=Call("DeleteAccessEntry", ENTRY_NAMES),
-    adopt=Adopt(by="name", exists=TAKEN),
+    # the entry that EKS made for whoever made the cluster carries no tag, and is in a cluster of our own
+    adopt=Adopt(by="name", exists=TAKEN, proof=lambda _client, _context: True),
     not_found=NOT_FOUND,
     settings=(
         Setting(

@@ -8,12 +8,15 @@ import pytest
 
 from meshctl.clients import aws_questions
 from meshctl.deploy.guards import preflight as guard
+from meshctl.deploy.guards.pools_in_place import in_place
 from meshctl.deploy.guards.running_zones import with_running_zones
 from meshctl.errors import CredentialsError, InfeasibleError
 from meshctl.model.deployment import Deployment
-from meshctl.model.questions import ApiAnswer, Findings
+from meshctl.model.questions import ApiAnswer, Findings, InPlace
+from meshctl.model.stack_state import STACK_TYPE
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Preflight
+from tests.unit import states
 from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
 
 H100 = {"model": "H100", "count": 8}
@@ -29,13 +32,21 @@ def deployment(pools: dict[str, Any], **environment: Any) -> Deployment:
     return found
 
 
-def questions(wanted: Deployment, up: Deployment | None = None) -> dict[str, str]:
+NETWORK = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2}
+
+
+def up_as(deployment: Deployment) -> InPlace:
+    """All of it came up."""
+    return InPlace(deployment.pools, NETWORK)
+
+
+def questions(wanted: Deployment, in_place: InPlace = InPlace()) -> dict[str, str]:  # noqa: B008 (frozen)
     """What is asked: the operation by the name of the question."""
-    return {each.name: each.operation for each in _aws().questions(wanted, up)}
+    return {each.name: each.operation for each in _aws().questions(wanted, in_place)}
 
 
-def findings(wanted: Deployment, up: Deployment | None = None, **answers: ApiAnswer) -> Findings:
-    return _aws().findings(wanted, up, {name.replace("_", "-"): answer for name, answer in answers.items()})
+def findings(wanted: Deployment, in_place: InPlace = InPlace(), **answers: ApiAnswer) -> Findings:  # noqa: B008 (frozen)
+    return _aws().findings(wanted, in_place, {name.replace("_", "-"): answer for name, answer in answers.items()})
 
 
 def _aws() -> Preflight:
@@ -75,14 +86,14 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
 
 
 def test_a_run_that_adds_nothing_asks_nothing() -> None:
-    assert questions(deployment(SERVE), deployment(SERVE)) == {}
+    assert questions(deployment(SERVE), up_as(deployment(SERVE))) == {}
     fewer = {"serve": {"nodes": 1, "accelerator": H100}}
-    assert questions(deployment(fewer), deployment(SERVE)) == {}
+    assert questions(deployment(fewer), up_as(deployment(SERVE))) == {}
 
 
 def test_a_pool_that_grows_asks_about_its_quota_alone() -> None:
     more = {"serve": {"nodes": 4, "accelerator": H100}}
-    assert questions(deployment(more), deployment(SERVE)) == {P_QUOTA: "get_service_quota"}
+    assert questions(deployment(more), up_as(deployment(SERVE))) == {P_QUOTA: "get_service_quota"}
 
 
 def test_a_pool_goes_where_its_machine_is() -> None:
@@ -124,7 +135,9 @@ def test_a_quota_that_is_enough_for_now_only_is_a_note() -> None:
 
 def test_spot_and_blocks_count_elsewhere() -> None:
     spot = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}}
-    assert "L-7212CCBC" in questions(deployment(spot))
+    assert "L-C4BD4855" in questions(deployment(spot))
+    older = {"serve": {"nodes": 1, "accelerator": {"model": "A100", "count": 8}, "capacity": "spot"}}
+    assert "L-7212CCBC" in questions(deployment(older))
     block = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "reserved"}}
     asked = questions(deployment(block, capacity={"blocks": [RESERVATION]}))
     assert asked[RESERVATION] == "describe_capacity_reservations"
@@ -135,6 +148,7 @@ def test_spot_and_blocks_count_elsewhere() -> None:
     ("answer", "best"),
     [
         (ApiAnswer(code="InvalidCapacityReservationId.NotFound"), "it does not exist"),
+        (ApiAnswer({"CapacityReservations": []}), "it does not exist"),
         (reservation(InstanceType="p4d.24xlarge"), "it is for p4d.24xlarge"),
         (reservation(State="expired"), "it is expired"),
         (reservation(TotalInstanceCount=1), "it has 1"),
@@ -166,6 +180,41 @@ def test_addresses_and_vpcs_are_counted() -> None:
     assert room.gaps == ()
 
 
+def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
+    """Its outputs were never written: only the resources say that it began."""
+    begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
+    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD}
+    used = ApiAnswer({"Addresses": [{}] * 5})
+    half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})
+    [gap] = findings(deployment(WEB), half, addresses=used, L_0263D0A3=quota(5)).gaps
+    assert gap.wanted.startswith("1 more Elastic IPs")
+
+
+def test_a_reservation_that_may_not_be_looked_at_leaves_the_offerings() -> None:
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
+    wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
+    denied = ApiAnswer(code="UnauthorizedOperation")
+    assert findings(wanted, cr_0123=denied, offerings=offered("p5.48xlarge", "b")).zones == {"serve": ("us-east-1b",)}
+
+
+def test_a_spread_pool_in_fewer_zones_is_counted_again() -> None:
+    pools = {"web": {"nodes": 10, "cpu": {"cores": 4}, "fabric": "f"}}
+    made = resolved(pools, AWS, fabrics={"f": {"kind": "ethernet", "placement": "spread"}}).deployment
+    assert made is not None
+    answer = offered(made.pool("web").machine, "b")
+    assert [gap.wanted for gap in findings(made, offerings=answer).gaps] == ["10 nodes in a spread placement group"]
+
+
+def test_a_file_system_in_one_zone_goes_with_its_pool() -> None:
+    storage = {"shared": {"kind": "filesystem", "size": "2400GiB", "throughput": "1GB/s"}}
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "fabric": "f"}}
+    made = resolved(pools, AWS, storage=storage, fabrics={"f": {"kind": "rdma"}}).deployment
+    assert made is not None
+    assert made.file_systems[0].zone == made.pool("serve").zones[0] == "us-east-1a"
+    placed = findings(made, offerings=offered("p5.48xlarge", "b")).placed(made)
+    assert placed.file_systems[0].zone == placed.pool("serve").zones[0] == "us-east-1b"
+
+
 def test_what_may_not_be_asked_is_said() -> None:
     denied = ApiAnswer(code="AccessDeniedException")
     made = findings(deployment(SERVE), L_417A185B=denied, offerings=ApiAnswer(code="UnauthorizedOperation"))
@@ -181,7 +230,7 @@ def test_without_credentials_a_plan_goes_on_and_says_that_nobody_asked(monkeypat
         raise CredentialsError("no credentials")
 
     monkeypatch.setattr(aws_questions, "ask", refused)
-    made = guard.ask(deployment(SERVE), None)
+    made = guard.ask(deployment(SERVE), InPlace())
     assert made.gaps == ()
     assert "no usable credentials" in made.notes[0]
 
@@ -189,7 +238,7 @@ def test_without_credentials_a_plan_goes_on_and_says_that_nobody_asked(monkeypat
 def test_a_platform_without_questions_has_no_findings() -> None:
     existing = resolved(WEB, CW).deployment
     assert existing is not None
-    assert guard.ask(existing, None) == Findings()
+    assert guard.ask(existing, InPlace()) == Findings()
 
 
 def test_gaps_forbid_the_run_before_anything_is_made() -> None:
@@ -207,19 +256,58 @@ class TestZonesOfWhatIsUp:
         up = deployment({**SERVE, **WEB})
         turned = deployment({**SERVE, **WEB}, zones=["us-east-1b", "us-east-1a"])
         assert turned.pool("serve").zones != up.pool("serve").zones
-        kept = with_running_zones(turned, up)
-        assert kept.network == up.network
-        assert kept.pools == up.pools
+        staying = with_running_zones(turned, up, up_as(up))
+        assert staying.network == up.network
+        assert staying.pools == up.pools
 
     def test_a_pool_stays_in_the_zones_that_its_machine_was_found_in(self) -> None:
-        found = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
-        assert with_running_zones(deployment(WEB), found).pool("web").zones == ("us-east-1b",)
+        up = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
+        assert with_running_zones(deployment(WEB), up, up_as(up)).pool("web").zones == ("us-east-1b",)
+
+    def test_a_pool_that_never_came_up_goes_where_the_file_says(self) -> None:
+        up = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
+        assert with_running_zones(deployment(WEB), up, InPlace()).pool("web").zones == ("us-east-1a", "us-east-1b")
 
     def test_a_zone_that_is_gone_from_the_file_is_left(self) -> None:
         up = deployment(WEB, zones=["us-east-1a", "us-east-1c"])
-        assert with_running_zones(deployment(WEB), up).pool("web").zones == ("us-east-1a", "us-east-1b")
+        wanted = deployment(WEB)
+        assert with_running_zones(wanted, up, up_as(up)).pool("web").zones == ("us-east-1a", "us-east-1b")
 
     def test_other_machines_go_where_the_file_says(self) -> None:
         up = Findings(zones={"web": ("us-east-1b",)}).placed(deployment(WEB))
         larger = deployment({"web": {"nodes": 2, "cpu": {"cores": 32}}})
-        assert with_running_zones(larger, up).pool("web").zones == ("us-east-1a", "us-east-1b")
+        assert with_running_zones(larger, up, up_as(up)).pool("web").zones == ("us-east-1a", "us-east-1b")
+
+    def test_subnets_keep_their_addresses_when_zones_come_and_go(self) -> None:
+        up = deployment(WEB, zones=["us-east-1a", "us-east-1b", "us-east-1c"])
+        wanted = deployment(WEB, zones=["us-east-1d", "us-east-1b", "us-east-1c"])
+        network = with_running_zones(wanted, up, up_as(up)).network
+        assert network is not None
+        assert up.network is not None
+        before = {subnet.name: subnet.cidr for subnet in up.network.subnets}
+        after = {subnet.name: subnet.cidr for subnet in network.subnets}
+        staying = before.keys() & after.keys()
+        assert staying == {"public-b", "private-b", "public-c", "private-c"}
+        assert {name: after[name] for name in staying} == {name: before[name] for name in staying}
+        assert (after["private-d"], after["public-d"]) == (before["private-a"], before["public-a"])
+        assert len(set(after.values())) == len(after)
+
+
+def test_only_pools_whose_nodes_came_up_are_in_place() -> None:
+    up = deployment({**SERVE, **WEB})
+    urn = "urn:pulumi:e::m::meshaws:eks:Nodegroup::pool/{}:nodegroup"
+    of_stack = {"deployment": up.model_dump(mode="json")}
+    groups = [
+        {
+            "urn": urn.format(name),
+            "type": "meshaws:eks:Nodegroup",
+            "custom": True,
+            "id": name,
+            "outputs": {"status": status},
+        }
+        for name, status in (("serve", "CREATE_FAILED"), ("web", "ACTIVE"))
+    ]
+    vpc = {"urn": "urn:pulumi:e::m::meshaws:ec2:Vpc::network:vpc", "type": "meshaws:ec2:Vpc", "custom": True, "id": "v"}
+    made = in_place(states.state({"urn": "s", "type": STACK_TYPE, "outputs": of_stack}, vpc, *groups))
+    assert [pool.name for pool in made.pools] == ["web"]
+    assert made.counts["meshaws:ec2:Vpc"] == 1
