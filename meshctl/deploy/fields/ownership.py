@@ -180,7 +180,7 @@ def _read_cluster(
 
 
 def _conflicts(item: PlatformObject, live: Json, scalers: Mapping[tuple[str, str], str]) -> list[FieldConflict]:
-    ignored = (*item.ignore_changes, *item.left)
+    ignored = (*item.ignore_changes, *item.left, *item.added_to)
     conflicts = [c for c in field_conflicts(item.name, item.manifest, live) if not _is_ignored(c, ignored)]
     is_scaled = item.kind in _SCALED and (item.kind, str(item.manifest["metadata"]["name"])) in scalers
     if is_scaled and all(conflict.path != REPLICAS for conflict in conflicts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.render.test_job_release import in_order
 
 TYPE = "kubernetes:batch/v1:Job"
 JOB = "workload/pretrain:job"
+RELEASED = {"f:spec": {"f:suspend": {}}}
 SUSPEND = render.kept_value_name(JOB, "spec.suspend")
 
 
@@ -59,10 +61,18 @@ def changed(made: Deployment, **fields: Any) -> Deployment:
     return made.model_copy(update={"workloads": workloads})
 
 
-def owned(monkeypatch: pytest.MonkeyPatch, made: Deployment, before: StackState, *, suspend: bool) -> Any:
-    """What a look at the cluster says: the job is there, and its release has set `suspend`."""
+def owned(
+    monkeypatch: pytest.MonkeyPatch,
+    made: Deployment,
+    before: StackState,
+    *,
+    suspend: bool,
+    fields: Mapping[str, Any] = RELEASED,
+    added: Iterable[Mapping[str, Any]] = (),
+) -> Any:
+    """What a look at the cluster says: the job is there, and its release has set `suspend`, or another program these
+    fields. `added`: tolerations."""
     made = made.model_copy(update={"cluster": Cluster(name="dc1", kubeconfig="kubeconfig")})
-    fields: dict[str, Any] = {"f:spec": {"f:suspend": {}}}
 
     def read(_client: Any, wanted: Any, *_: Any) -> dict[Any, Any]:
         items = {
@@ -74,6 +84,7 @@ def owned(monkeypatch: pytest.MonkeyPatch, made: Deployment, before: StackState,
                 entry = {"manager": "meshctl-release", "operation": "Update", "fieldsV1": fields}
                 manifest["metadata"]["managedFields"] = [entry]
                 manifest["spec"]["suspend"] = suspend
+                manifest["spec"]["template"]["spec"]["tolerations"] += added
         return live
 
     monkeypatch.setattr(live_objects, "read", read)
@@ -101,6 +112,22 @@ def test_a_migration_still_suspends_a_job_that_its_release_has_started(monkeypat
     (decision,) = found.decisions
     assert (decision.conflict.live, decision.conflict.wanted, decision.verdict.name) == (False, True, "TAKE_OVER")
     assert found.kept_values(preview=False) == {}
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_tolerations_that_kueue_has_added_to_a_job_stay(monkeypatch: pytest.MonkeyPatch, *, is_paused: bool) -> None:
+    """Kueue starts a job with those of the flavor that it has chosen."""
+    made = changed(dc1(), after=(), queue="genai")
+    before = state(made)
+    wanted = made.paused(frozenset({"pretrain"})) if is_paused else made
+    flavor = {"key": "spot", "operator": "Exists"}
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {"f:tolerations": {}}}}}
+    result = owned(monkeypatch, wanted, before, suspend=is_paused, fields=fields, added=[flavor])
+    result.refuse("up")
+    assert result.decisions == ()
+    # never among the values that are declared: another pod template is another Job
+    assert set(result.kept_values(preview=False)) == (set() if is_paused else {SUSPEND})
+    assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
 
 
 def test_a_job_that_is_made_anew_is_held_again() -> None:
