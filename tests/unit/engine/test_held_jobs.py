@@ -23,7 +23,7 @@ from tests.unit.render.test_job_release import in_order
 
 TYPE = "kubernetes:batch/v1:Job"
 JOB = "workload/pretrain:job"
-RELEASED = {"f:spec": {"f:suspend": {}}}
+RELEASED: dict[str, Any] = {"f:spec": {"f:suspend": {}}}
 SUSPEND = render.kept_value_name(JOB, "spec.suspend")
 
 
