@@ -200,7 +200,7 @@ def object_drift(state: StackState, owned: Ownership) -> tuple[Step, ...]:
         if item.name not in owned.live or _is_being_deleted(owned.live[item.name][1]):
             steps.append(drift.drift_of_gone(resource))
             continue
-        ignored = [*item.ignore_changes, *owned.left_paths(item.name)]
+        ignored = [*item.ignore_changes, *item.added_to, *owned.left_paths(item.name)]
         step = drift.drift_of_object(resource, item.manifest, owned.live[item.name][1], ignored)
         steps += [step] if step is not None else []
     return tuple(steps)

@@ -38,7 +38,7 @@ from meshctl.deploy.guards import (
     running_pods,
     volume_sizes,
 )
-from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states
+from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.preview import PreviewReads
 from meshctl.deploy.secrets import secret_revisions, secret_values
@@ -265,8 +265,12 @@ class Session:
         owned.take_over(self.on_progress)
         deployment = finished_jobs.with_finished_marks(deployment, state) if keep_marks else deployment
         unchanged = self._unchanged_jobs(deployment, state)
+        paused_jobs.leave_queues(deployment, state)
         with early_context.context_written_around_up(deployment, self.folder, state, run):
             record = run.up(state=state)
+        paused_jobs.leave_queues(
+            deployment, state
+        )  # again: a release, which is gone now, may have set a queue meanwhile
         outputs, current = self._outputs_and_dns_records(run, with_records=set_names)
         early_context.write_context_of_outputs(deployment.environment, self.folder, outputs)
         with_names = deployment if set_names else deployment.model_copy(update={"endpoints": ()})

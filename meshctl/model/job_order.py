@@ -36,21 +36,34 @@ def has_release(deployment: Deployment, workload: Workload) -> bool:
 
 
 def at_the_same_time(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> list[list[Workload]]:
-    """Groups of the members that may run at the same time: no one comes after another one. Each member is in one at
-    least."""
+    """All largest groups of the members that may run at the same time: no one of a group comes after another one, and
+    no further member could be added."""
     listed = list(members)
-    before = {workload.name: _all_before(workload.name, _after_of(all_workloads)) for workload in listed}
-    groups: list[list[Workload]] = []
-    for first in listed:
-        group = [first]
-        for other in listed:
-            is_apart = all(other.name not in before[each.name] | {each.name} for each in group)
-            if is_apart and not before[other.name] & {each.name for each in group}:
-                group.append(other)
-        ordered = [workload for workload in listed if workload in group]
-        if ordered not in groups:
-            groups.append(ordered)
-    return groups
+    after = _after_of(all_workloads)
+    before = {workload.name: _all_before(workload.name, after) for workload in listed}
+    beside = {
+        name: frozenset(other for other in before if other not in before[name] | {name} and name not in before[other])
+        for name in before
+    }
+    groups = _largest_groups(frozenset(), frozenset(before), frozenset(), beside)
+    ordered = [[workload for workload in listed if workload.name in group] for group in groups]
+    return sorted(ordered, key=lambda group: [listed.index(workload) for workload in group])
+
+
+def _largest_groups(
+    group: frozenset[str], candidates: frozenset[str], done: frozenset[str], beside: Mapping[str, frozenset[str]]
+) -> Iterator[frozenset[str]]:
+    """The groups of jobs that are all beside each other, to which none can be added: the algorithm of Bron and Kerbosch
+    with a pivot. `group` has jobs that are in each of them, `candidates` those that may join, and `done` those whose
+    groups have been given already."""
+    if not candidates:
+        if group and not done:
+            yield group
+        return
+    pivot = max(sorted(candidates | done), key=lambda name: len(beside[name] & candidates))
+    for name in sorted(candidates - beside[pivot]):
+        yield from _largest_groups(group | {name}, candidates & beside[name], done & beside[name], beside)
+        candidates, done = candidates - {name}, done | {name}
 
 
 def _after_of(workloads: Iterable[Workload]) -> dict[str, tuple[str, ...]]:

@@ -43,7 +43,13 @@ def objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     return [
         *(PlatformObject(each.name, each.manifest, depends_on=("platform:namespace",)) for each in rights),
         # behind the jobs: it must not see one of them as it was before this run
-        PlatformObject(job.name, job.manifest, depends_on=(*(each.name for each in rights), *jobs)),
+        PlatformObject(
+            job.name,
+            job.manifest,
+            depends_on=(*(each.name for each in rights), *jobs),
+            # Kueue refuses another queue for a Job that has started
+            replace_on=(f'metadata.labels["{job_order.QUEUE_LABEL}"]',),
+        ),
     ]
 
 
@@ -52,12 +58,15 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
     release = object_names.release(workload.name)
     namespace = ["--namespace", deployment.namespace]
     patch = _patch(workload)
+    labels = {**pods.labels(deployment, workload), "app.kubernetes.io/name": release}
     return {
         "name": workload.name,
         "namespace": deployment.namespace,
         "release": release,
         "before": before,
-        "labels": {**pods.labels(deployment, workload), "app.kubernetes.io/name": release},
+        "labels": labels,
+        # Kueue may be set up to suspend every job that has no queue
+        "job_labels": {**labels, **({job_order.QUEUE_LABEL: workload.queue} if workload.queue else {})},
         "fixed_labels": {**pods.fixed_labels(deployment, workload), "app.kubernetes.io/name": release},
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},

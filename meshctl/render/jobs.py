@@ -7,12 +7,16 @@ Called by `platform`, and by `work` to tell whether two Jobs do the same. What s
 from __future__ import annotations
 
 import signal
+from typing import Final
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.render import compute_domains, job_release, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
+
+SUSPEND: Final = "spec.suspend"
+TOLERATIONS: Final = "spec.template.spec.tolerations"  # Kueue adds those of the flavor with which it starts a job
 
 
 def job(deployment: Deployment, workload: Workload) -> PlatformObject:
@@ -34,5 +38,6 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     # not waited for: a job is done when its work is
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
     made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
-    left = ("spec.suspend",) if job_order.is_held(deployment, workload) else ()
-    return PlatformObject(f"workload/{workload.name}:job", made, left=left)
+    left = (SUSPEND,) if job_order.is_held(deployment, workload) else ()
+    added_to = (TOLERATIONS,) if workload.queue else ()
+    return PlatformObject(f"workload/{workload.name}:job", made, left=left, added_to=added_to)

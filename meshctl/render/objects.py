@@ -23,9 +23,10 @@ class PlatformObject:
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
     property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
-    of one that exists keep their live values until it is replaced. `replace_on`: property paths whose change has it
-    made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up. `retain`:
-    whether the object outlives its declaration, so that a `destroy` leaves it.
+    of one that exists keep their live values until it is replaced. `added_to`: property paths of lists to which another
+    program adds where the object exists: no difference of the live ones counts. `replace_on`: property paths whose
+    change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is
+    up. `retain`: whether the object outlives its declaration, so that a `destroy` leaves it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class PlatformObject:
     depends_on: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    added_to: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     retain: bool = False

@@ -125,6 +125,17 @@ def apply(api: Api, gvk: Gvk, obj: Json, live: Json, *, manager: str) -> Json:
     return _apply(api, gvk, obj, manager=manager, dry_run=False)
 
 
+def with_live_tolerations(declared: Json, live: Json) -> Json:
+    """An update of a Job with the tolerations that the live one has: those of a job that has started can't change, and
+    Kueue adds some as it starts one. A change of those that are declared makes the Job anew, and is no update."""
+    pod, live_pod = ((each.get("spec") or {}).get("template", {}).get("spec") or {} for each in (declared, live))
+    if declared.get("kind") != "Job" or not (pod.get("tolerations") and live_pod.get("tolerations")):
+        return declared
+    changed = copy.deepcopy(declared)
+    changed["spec"]["template"]["spec"]["tolerations"] = live_pod["tolerations"]
+    return changed
+
+
 def preview_apply(api: Api, gvk: Gvk, old: Json, obj: Json, live: Json, *, manager: str) -> Json:
     """What `apply` would make of `live`. `old`: the inputs that it was last applied with.
 

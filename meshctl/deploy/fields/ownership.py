@@ -16,7 +16,7 @@ from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.fields import live_objects
+from meshctl.deploy.fields import live_objects, queued_jobs
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.deploy.fields.live_objects import Reference
@@ -172,6 +172,7 @@ def _read_cluster(
         objects = live_objects.read(client, references.values(), deployment.namespace, labels)
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}
+    ours = [queued_jobs.as_in_its_queue(item, live[item.name][1]) if item.name in live else item for item in ours]
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]
@@ -180,7 +181,7 @@ def _read_cluster(
 
 
 def _conflicts(item: PlatformObject, live: Json, scalers: Mapping[tuple[str, str], str]) -> list[FieldConflict]:
-    ignored = (*item.ignore_changes, *item.left)
+    ignored = (*item.ignore_changes, *item.left, *item.added_to)
     conflicts = [c for c in field_conflicts(item.name, item.manifest, live) if not _is_ignored(c, ignored)]
     is_scaled = item.kind in _SCALED and (item.kind, str(item.manifest["metadata"]["name"])) in scalers
     if is_scaled and all(conflict.path != REPLICAS for conflict in conflicts):

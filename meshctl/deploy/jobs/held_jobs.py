@@ -29,12 +29,15 @@ def values_that_stay(
     kept_values: Mapping[str, Any], deployment: Deployment, state: StackState, unchanged: UnchangedJobs
 ) -> dict[str, Any]:
     """The live values that a run keeps, without `suspend` of the Jobs that it makes anew and of those that it doesn't
-    hold. `deployment`: with the marks of finished jobs, which hold nobody back."""
+    hold; it holds also those that stay in a queue that the mesh no longer names. `deployment`: with the marks of
+    finished jobs, which hold nobody back."""
     replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
+    queued = {name for name, paths in unchanged.paths.items() if _QUEUE in paths}
     started = {
         render.kept_value_name(f"workload/{workload.name}:job", _SUSPEND)
         for workload in deployment.workloads
-        if workload.is_job and (workload.name in replaced or not job_order.is_held(deployment, workload))
+        if workload.is_job
+        and (workload.name in replaced or not (workload.name in queued or job_order.is_held(deployment, workload)))
     }
     return {name: value for name, value in kept_values.items() if name not in started}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from meshctl.deploy import drift_check
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.model import job_order
 from meshctl.model.deployment import Cluster, Deployment
 from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
@@ -22,6 +24,7 @@ from tests.unit.render.test_job_release import in_order
 
 TYPE = "kubernetes:batch/v1:Job"
 JOB = "workload/pretrain:job"
+RELEASED: dict[str, Any] = {"f:spec": {"f:suspend": {}}}
 SUSPEND = render.kept_value_name(JOB, "spec.suspend")
 
 
@@ -59,10 +62,19 @@ def changed(made: Deployment, **fields: Any) -> Deployment:
     return made.model_copy(update={"workloads": workloads})
 
 
-def owned(monkeypatch: pytest.MonkeyPatch, made: Deployment, before: StackState, *, suspend: bool) -> Any:
-    """What a look at the cluster says: the job is there, and its release has set `suspend`."""
+def owned(
+    monkeypatch: pytest.MonkeyPatch,
+    made: Deployment,
+    before: StackState,
+    *,
+    suspend: bool,
+    fields: Mapping[str, Any] = RELEASED,
+    added: Iterable[Mapping[str, Any]] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Any:
+    """What a look at the cluster says: the job is there, and its release has set `suspend`, or another program these
+    fields. `added`: tolerations; `labels`: of the Job, beside the declared ones."""
     made = made.model_copy(update={"cluster": Cluster(name="dc1", kubeconfig="kubeconfig")})
-    fields: dict[str, Any] = {"f:spec": {"f:suspend": {}}}
 
     def read(_client: Any, wanted: Any, *_: Any) -> dict[Any, Any]:
         items = {
@@ -73,7 +85,9 @@ def owned(monkeypatch: pytest.MonkeyPatch, made: Deployment, before: StackState,
             if ref.name == "pretrain":
                 entry = {"manager": "meshctl-release", "operation": "Update", "fieldsV1": fields}
                 manifest["metadata"]["managedFields"] = [entry]
+                manifest["metadata"]["labels"] |= labels or {}
                 manifest["spec"]["suspend"] = suspend
+                manifest["spec"]["template"]["spec"]["tolerations"] += added
         return live
 
     monkeypatch.setattr(live_objects, "read", read)
@@ -101,6 +115,50 @@ def test_a_migration_still_suspends_a_job_that_its_release_has_started(monkeypat
     (decision,) = found.decisions
     assert (decision.conflict.live, decision.conflict.wanted, decision.verdict.name) == (False, True, "TAKE_OVER")
     assert found.kept_values(preview=False) == {}
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_tolerations_that_kueue_has_added_to_a_job_stay(monkeypatch: pytest.MonkeyPatch, *, is_paused: bool) -> None:
+    """Kueue starts a job with those of the flavor that it has chosen."""
+    made = changed(dc1(), after=(), queue="genai")
+    before = state(made)
+    wanted = made.paused(frozenset({"pretrain"})) if is_paused else made
+    flavor = {"key": "spot", "operator": "Exists"}
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {"f:tolerations": {}}}}}
+    result = owned(monkeypatch, wanted, before, suspend=is_paused, fields=fields, added=[flavor])
+    result.refuse("up")
+    assert result.decisions == ()
+    # never among the values that are declared: another pod template is another Job
+    assert set(result.kept_values(preview=False)) == (set() if is_paused else {SUSPEND})
+    assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
+
+
+@pytest.mark.parametrize("is_suspended", [True, False])
+def test_a_job_whose_queue_is_removed_is_still_started_by_kueue(
+    monkeypatch: pytest.MonkeyPatch, *, is_suspended: bool
+) -> None:
+    """It stays in its queue until it is made anew, so that `up` must not start it as long as it waits there."""
+    before, without = state(queued("genai")), queued("")
+    flavor = {"key": "spot", "operator": "Exists"}
+    labels = {job_order.QUEUE_LABEL: "genai"}
+    fields: dict[str, Any] = {"f:spec": {"f:suspend": {}, "f:template": {"f:spec": {"f:tolerations": {}}}}}
+    result = owned(monkeypatch, without, before, suspend=is_suspended, fields=fields, added=[flavor], labels=labels)
+    assert result.decisions == ()
+    live = result.kept_values(preview=False)
+    unchanged = held_jobs.with_queues_of_jobs(UnchangedJobs(), without, before)
+    assert held_jobs.values_that_stay(live, without, before, unchanged) == {SUSPEND: is_suspended}
+    assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
+    anew = changed(without, image="acme/train:2")
+    unchanged = held_jobs.with_queues_of_jobs(UnchangedJobs(), anew, before)
+    assert held_jobs.values_that_stay(live, anew, before, unchanged) == {}
+
+
+def test_a_pause_ends_what_kueue_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused = queued("genai").paused(frozenset({"pretrain"}))
+    labels = {job_order.QUEUE_LABEL: "genai"}
+    result = owned(monkeypatch, paused, state(queued("genai")), suspend=False, labels=labels)
+    assert [decision.verdict.name for decision in result.decisions] == ["TAKE_OVER"]
+    assert result.kept_values(preview=False) == {}
 
 
 def test_a_job_that_is_made_anew_is_held_again() -> None:

@@ -63,6 +63,13 @@ def test_only_jobs_that_may_run_together_are_counted_together() -> None:
     assert [[job.name for job in group] for group in groups] == [["first", "third"], ["second", "third"]]
 
 
+def test_jobs_that_follow_in_two_chains_may_all_run_together() -> None:
+    """Both may be released at once, although neither of them runs beside what it comes after."""
+    jobs = [gang("pre1"), gang("ft1", "pre1"), gang("pre2"), gang("ft2", "pre2")]
+    groups = {tuple(job.name for job in group) for group in job_order.at_the_same_time(jobs, jobs)}
+    assert groups == {("pre1", "pre2"), ("pre1", "ft2"), ("ft1", "pre2"), ("ft1", "ft2")}
+
+
 def test_jobs_of_another_pool_between_two_jobs_order_them_too() -> None:
     first, between, last = gang("first"), gang("between", "first"), gang("last", "between")
     assert job_order.at_the_same_time([first, last], [first, between, last]) == [[first], [last]]

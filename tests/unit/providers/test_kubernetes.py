@@ -52,6 +52,26 @@ def test_text_of_a_secret_becomes_data_and_is_marked() -> None:
     assert objects.marked(found)["data"] == Secret(found["data"])
 
 
+def job_with(*keys: str, kind: str = "Job") -> dict[str, Any]:
+    pod = {"tolerations": [{"key": key, "operator": "Exists"} for key in keys]} if keys else {}
+    return {"apiVersion": "batch/v1", "kind": kind, "spec": {"suspend": False, "template": {"spec": pod}}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "live", "applied"),
+    [
+        (job_with("gpu"), job_with("gpu", "spot"), job_with("gpu", "spot")),
+        (job_with("gpu"), job_with("gpu"), job_with("gpu")),
+        (job_with(), job_with("spot"), job_with()),  # nothing is declared, so nothing is applied
+        (job_with("gpu", kind="Deployment"), job_with("spot", kind="Deployment"), job_with("gpu", kind="Deployment")),
+    ],
+)
+def test_an_update_of_a_job_leaves_the_tolerations_that_kueue_has_added(
+    declared: dict[str, Any], live: dict[str, Any], applied: dict[str, Any]
+) -> None:
+    assert apply.with_live_tolerations(declared, live) == applied
+
+
 def test_schema_extensions_have_dashes_for_the_server_and_underscores_for_programs() -> None:
     schema = {"x_kubernetes_preserve_unknown_fields": True}
     assert objects.from_pulumi(schema) == {"x-kubernetes-preserve-unknown-fields": True}

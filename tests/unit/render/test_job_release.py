@@ -101,6 +101,19 @@ def test_after_others_a_job_is_handed_to_its_queue_by_its_release() -> None:
     assert json.loads(patch) == {"metadata": {"uid": "$(JOB_UID)", "labels": labels}}
 
 
+def test_a_release_is_in_the_queue_of_its_job() -> None:
+    """Where Kueue manages jobs without a queue as well, it would suspend the release for good."""
+    queue = "kueue.x-k8s.io/queue-name"
+    made = objects(in_order(queue="genai"))
+    release = made["workload/pretrain:release"]
+    assert release.manifest["metadata"]["labels"][queue] == "genai"
+    assert queue not in release.manifest["spec"]["template"]["metadata"]["labels"]
+    # Kueue refuses another queue for a Job that has started
+    assert release.replace_on == (f'metadata.labels["{queue}"]',)
+    assert queue not in made["workload/pretrain:release-role"].manifest["metadata"]["labels"]
+    assert queue not in objects(in_order())["workload/pretrain:release"].manifest["metadata"]["labels"]
+
+
 def test_the_image_of_the_release_comes_from_the_mirror() -> None:
     made = in_order().model_copy(update={"images": {"registry.k8s.io": "mirror.example.com/k8s"}})
     pod = objects(made)["workload/pretrain:release"].manifest["spec"]["template"]["spec"]

@@ -294,6 +294,16 @@ def test_a_batch_job_is_counted_beside_what_never_ends_and_not_beside_other_jobs
     assert [each.wanted for each in found.gaps] == ([wanted] if wanted else [])
 
 
+def test_the_last_jobs_of_two_chains_are_counted_together() -> None:
+    """Both may be released at once, and each would hold nodes that the other one needs."""
+    four_nodes = {"p": {**TWO_NODES["p"], "nodes": 4}}
+    last = service(3, "training", accelerators=8)
+    first = service(1, "training", accelerators=8)
+    workloads = {"a": first, "b": {**last, "after": ["a"]}, "c": first, "d": {**last, "after": ["c"]}}
+    found = resolved(four_nodes, AWS, workloads=workloads)
+    assert [each.wanted for each in found.gaps] == ["48 accelerators for b and d together"]
+
+
 def test_a_batch_job_that_is_too_large_for_its_pool_is_a_gap_all_the_same() -> None:
     found = resolved(TWO_NODES, AWS, workloads={"prep": service(3, "batch", accelerators=8)})
     assert gap(found, "workload/prep").wanted == "3 pods on pool p"
