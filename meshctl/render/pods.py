@@ -82,7 +82,7 @@ def pod_values(
             *object_storage.volume_mounts(deployment, workload),
             *file_mounts.volume_mounts(workload),
         ],
-        "pod_security": pod_security.of_pod(user),
+        "pod_security": pod_security.of_pod(user, has_adopted_claim=workload.has_adopted_claim),
         "container_security": pod_security.of_container(user),
         "staging_security": pod_security.of_staging(user),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
