@@ -158,12 +158,7 @@ def revision_of(secret: str) -> str:
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
     """On every object; the mesh's own labels can't replace ours."""
-    ours = {
-        "app.kubernetes.io/part-of": deployment.mesh,
-        "app.kubernetes.io/managed-by": "meshctl",
-        "meshctl.dev/environment": deployment.environment,
-    }
-    return {**deployment.labels, **ours}
+    return {**deployment.labels, **object_names.labels(deployment.mesh, deployment.environment)}
 
 
 def selector(deployment: Deployment, workload: Workload) -> dict[str, str]:
