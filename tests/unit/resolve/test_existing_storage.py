@@ -195,3 +195,11 @@ def test_a_pod_with_an_adopted_claim_and_a_volume_of_meshctl_s_is_noted(*, both:
     notes = [note for note in resolution.notes if "fsGroup" in note]
     assert [note.partition(":")[0] for note in notes] == (["workload/web"] if both else [])
     assert all("own" in note for note in notes)
+
+
+def test_a_claim_that_was_looked_at_says_nothing_of_the_clusters_storage_classes() -> None:
+    storage = {**SHARED, "own": {"kind": "filesystem", "size": "5GiB"}, "disk": {"kind": "block", "size": "5GiB"}}
+    facts = Facts(claims=(CLAIM,), claims_are_seen=True)
+    environment = {**CW, "storage": CLAIMING["storage"]}
+    resolution = resolved(POOLS, environment, facts, storage=storage, workloads=web())
+    assert resolution.gaps == ()
