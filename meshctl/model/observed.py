@@ -82,7 +82,7 @@ class ObservedClaim(Value):
 class ObservedFileSystem(Value):
     """A file system of a cloud. `service`: of `FileSystem`, or the service's own word where pods can't mount it.
     `state`: the service's word; `size_gib`: 0 where it grows by itself. `mount_targets`: id -> the VPC of each way to
-    it."""
+    it. `zone`: of an EFS file system of one zone, where it can have a mount target; "" for the others."""
 
     id: str
     service: str
@@ -91,6 +91,7 @@ class ObservedFileSystem(Value):
     dns_name: str = ""
     mount_name: str = ""
     mount_targets: dict[str, str] = Field(default_factory=dict)
+    zone: str = ""
 
 
 class Facts(Value):

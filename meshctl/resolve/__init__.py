@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    existing_file_systems,
     existing_storage,
     gateways,
     group_notes,
@@ -73,6 +74,7 @@ def resolve(
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
+        *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
         *queues.gaps(carried, facts),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
