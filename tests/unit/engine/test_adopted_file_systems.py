@@ -84,7 +84,8 @@ IN_ONE_ZONE = {"p": {**POOLS["p"], "fabric": "close"}}
 def test_one_of_a_single_zone_gets_its_way_in_that_zone_only() -> None:
     made = with_file_system(ONE_ZONE, pools=IN_ONE_ZONE).deployment
     assert made is not None
-    targets = [name for name in dict(effects.declared(made)) if "mount-target" in name]
+    resources: Any = effects.declared(made)
+    targets = [name for name in dict(resources) if "mount-target" in name]
     assert targets == ["storage/shared:mount-target-us-east-1a"]
 
 
