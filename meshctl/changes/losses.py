@@ -69,12 +69,14 @@ def _may_be_one(one: str, other: str) -> bool:
 @dataclass(frozen=True, order=True)
 class Volume:
     """A claim with a volume behind it. `handle` is the driver's own name of the volume, such as vol-0123; `size` what
-    was asked for. Either may be empty where the cluster does not say."""
+    was asked for. Either may be empty where the cluster does not say. `is_own`: whether the claim has the labels of the
+    environment, by which `destroy` deletes it in a namespace that stays."""
 
     claim: str
     name: str = ""
     handle: str = ""
     size: str = ""
+    is_own: bool = False
 
     @property
     def identity(self) -> str:
@@ -98,6 +100,7 @@ class Outcome:
     `goes`: URNs that are deleted or replaced, `replaced` those of them that come anew. `used`: patterns of the claims
     that StatefulSets use after it. `given_up`: names of storage that was protected and is `ephemeral` from now on.
     `declared`: names of the storage that the mesh has after it; None where the whole environment goes.
+    `takes_own_claims`: whether every claim with the labels of the environment is deleted, whatever it was made for.
     """
 
     goes: frozenset[str]
@@ -105,6 +108,7 @@ class Outcome:
     used: tuple[str, ...] = ()
     given_up: frozenset[str] = frozenset()
     declared: frozenset[str] | None = None
+    takes_own_claims: bool = False
 
 
 def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
@@ -120,9 +124,11 @@ def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, st
     return Outcome(goes, replaced, used, given_up(old, new), frozenset(new.ephemeral))
 
 
-def outcome_of_destroy(state: StackState, *, keep_buckets: bool = False) -> Outcome:
-    """Of a run that deletes the environment. `keep_buckets`: as a migration does, which leaves them in the stack."""
-    return Outcome(frozenset(each.urn for each in state.resources if not (keep_buckets and each.type == BUCKET)))
+def outcome_of_destroy(state: StackState, *, keep_buckets: bool = False, namespace_stays: bool = False) -> Outcome:
+    """Of a run that deletes the environment. `keep_buckets`: as a migration does, which leaves them in the stack.
+    `namespace_stays`: the claims do not go with it then, and are deleted by their labels."""
+    goes = frozenset(each.urn for each in state.resources if not (keep_buckets and each.type == BUCKET))
+    return Outcome(goes, takes_own_claims=namespace_stays)
 
 
 def given_up(old: Deployment | None, new: Deployment) -> frozenset[str]:
@@ -139,7 +145,9 @@ def buckets_to_look_into(state: StackState, old: Deployment | None, outcome: Out
 def needs_cluster(state: StackState, old: Deployment | None, outcome: Outcome) -> bool:
     """Whether the claims of the cluster decide."""
     types = (CLAIM, STATEFUL_SET, *_takes_claims())
-    return any(each.type in types and _is_touched(each, outcome) for each in protected(state, old))
+    return outcome.takes_own_claims or any(
+        each.type in types and _is_touched(each, outcome) for each in protected(state, old)
+    )
 
 
 def _takes_claims() -> tuple[str, ...]:
@@ -202,10 +210,12 @@ def _volume_losses(state: StackState, old: Deployment | None, outcome: Outcome, 
                 yield _loss(volume, resource.subject, resource.urn, outcome)
             continue
         subject, urn = _block_of(volume.claim, sets)
-        if all_go:
+        if all_go or (outcome.takes_own_claims and volume.is_own):
             yield _loss(volume, subject or f"claim/{volume.claim}", urn, outcome)
         elif urn in outcome.goes and not any(re.fullmatch(pattern, volume.claim) for pattern in outcome.used):
             yield _loss(volume, subject, urn, outcome, left=True)
+    if outcome.takes_own_claims and seen.volumes is None:
+        yield Loss("claims", "volume", "claims with the labels of the environment", UNSEEN, _why("", "", outcome))
 
 
 def _loss(volume: Volume, subject: str, urn: str, outcome: Outcome, *, left: bool = False) -> Loss:

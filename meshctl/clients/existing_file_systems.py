@@ -39,6 +39,7 @@ def _efs(profile: str, region: str, id_: str) -> ObservedFileSystem | None:
             id=id_,
             service="efs",
             state=described["LifeCycleState"],
+            zone=described.get("AvailabilityZoneName") or "",
             mount_targets={
                 each["MountTargetId"]: each.get("VpcId", "") for page in targets for each in page["MountTargets"]
             },

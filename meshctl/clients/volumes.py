@@ -5,6 +5,7 @@ Called by `protection`, which says by name what would be lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meshctl.changes.losses import Volume
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
 
-def volumes(cluster: ClusterAccess, namespace: str) -> tuple[Volume, ...]:
+def volumes(cluster: ClusterAccess, namespace: str, own_labels: Mapping[str, str]) -> tuple[Volume, ...]:
     """Those of claims that are bound; nothing can have been written to the others. Without those of pods' ephemeral
-    volumes, which go with their pod. Raises: CredentialsError, UnreachableError, MeshError."""
+    volumes, which go with their pod. `own_labels`: those of the environment's claims.
+
+    Raises: CredentialsError, UnreachableError, MeshError."""
     with cluster.connected() as client:
         claims = client.list_objects(CLAIMS, namespace=namespace)
         bound = [claim for claim in claims if _volume_name(claim) and not _owned_by_pod(claim)]
-        return tuple(sorted(_volume(client, claim) for claim in bound))
+        return tuple(sorted(_volume(client, claim, own_labels) for claim in bound))
 
 
 def _volume_name(claim: objects.Claim) -> str:
     return claim.get("spec", {}).get("volumeName") or ""
 
 
-def _volume(client: Client, claim: objects.Claim) -> Volume:
-    name = _volume_name(claim)
-    return Volume(claim.get("metadata", {}).get("name", ""), name, _handle(client, name), requested_size(claim))
+def _volume(client: Client, claim: objects.Claim, own_labels: Mapping[str, str]) -> Volume:
+    name, metadata = _volume_name(claim), claim.get("metadata", {})
+    is_own = own_labels.items() <= (metadata.get("labels") or {}).items()
+    return Volume(metadata.get("name", ""), name, _handle(client, name), requested_size(claim), is_own)
 
 
 def requested_size(claim: objects.Claim) -> str:

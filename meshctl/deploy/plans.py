@@ -61,9 +61,10 @@ def plan_of_preview(
 
 def _of_adopted_storage(deployment: Deployment) -> tuple[str, ...]:
     """What is used and belongs to somebody else: no resource stands for it, so that no change would show it."""
+    mounted_by = {each.name: [mount.storage for mount in each.mounts] for each in deployment.workloads}
     return (
         *adoption_notes(deployment.object_stores),
-        *existing_storage.notes(deployment.file_systems, deployment.blocks),
+        *existing_storage.notes(deployment.file_systems, deployment.blocks, mounted_by),
     )
 
 

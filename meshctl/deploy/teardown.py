@@ -107,9 +107,10 @@ class Teardown:
         in_state = {subject_of(urn).removeprefix("storage/") for urn in bucket_urns}
         names = in_state | protection.orphaned_stores(deployment, state)
         if state.resources:
+            claims = volumes_of_pods.left_by_destroy(state)
             run.retain(urns)
             run.destroy()
-            volumes_of_pods.delete_left(state)
+            volumes_of_pods.delete_left(state, claims)
         stores = tuple(store for store in deployment.object_stores if store.name in names)
         if stores:
             self.bring_up_buckets(deployment.model_copy(update={"object_stores": stores}))
@@ -123,8 +124,9 @@ class Teardown:
         run.empty_on_delete(protection.bucket_urns(lost))
         if not state.resources:
             return Recorder()
+        claims = volumes_of_pods.left_by_destroy(state)
         record = run.destroy(state=state)
-        volumes_of_pods.delete_left(state)
+        volumes_of_pods.delete_left(state, claims)
         return record
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:

@@ -45,6 +45,7 @@ class ExistingFileSystem(Value):
     id: str
     dns_name: str = ""  # Lustre
     mount_name: str = ""  # Lustre
+    zone: str = added_later("")  # EFS of one zone: only there it can have a mount target
 
 
 class FileSystem(Value):

@@ -130,6 +130,11 @@ class Workload(Value):
         return self.replicas * self.nodes_per_replica
 
     @property
+    def has_adopted_claim(self) -> bool:
+        """Whether its pods mount a claim of somebody else."""
+        return any(mount.is_adopted for mount in self.mounts)
+
+    @property
     def runs(self) -> bool:
         """Whether it is to have pods."""
         return not self.paused and not self.finished_in

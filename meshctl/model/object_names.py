@@ -26,6 +26,15 @@ class Named(NamedTuple):
     name: str
 
 
+def labels(mesh: str, environment: str) -> dict[str, str]:
+    """Those of every object that is made for the environment."""
+    return {
+        "app.kubernetes.io/part-of": mesh,
+        "app.kubernetes.io/managed-by": "meshctl",
+        "meshctl.dev/environment": environment,
+    }
+
+
 def workload_secret(workload: str) -> str:
     return f"{workload}-secrets"
 

@@ -82,7 +82,7 @@ class ObservedClaim(Value):
 class ObservedFileSystem(Value):
     """A file system of a cloud. `service`: of `FileSystem`, or the service's own word where pods can't mount it.
     `state`: the service's word; `size_gib`: 0 where it grows by itself. `mount_targets`: id -> the VPC of each way to
-    it."""
+    it. `zone`: of an EFS file system of one zone, where it can have a mount target; "" for the others."""
 
     id: str
     service: str
@@ -91,14 +91,15 @@ class ObservedFileSystem(Value):
     dns_name: str = ""
     mount_name: str = ""
     mount_targets: dict[str, str] = Field(default_factory=dict)
+    zone: str = ""
 
 
 class Facts(Value):
     """What a given cluster has. `pods_are_seen`: whether `taken` of the nodes was asked for. `served_apis`: which of
-    `meshctl.model.served_apis` it knows. `has_kueue`: None where nobody asked. `notes`: what could not be looked at or
-    is missing, for the plan. `claims`: those with the names that environments.yaml adopts, in whatever namespace;
-    `claims_are_seen`: whether they were asked for. `file_systems`: those of the ids that environments.yaml adopts, None
-    where nobody looked."""
+    `meshctl.model.served_apis` it knows, None where nobody asked. `has_kueue`: None where nobody asked. `notes`: what
+    could not be looked at or is missing, for the plan. `claims`: those with the names that environments.yaml adopts, in
+    whatever namespace; `claims_are_seen`: whether they were asked for. `file_systems`: those of the ids that
+    environments.yaml adopts, None where nobody looked."""
 
     file_systems: tuple[ObservedFileSystem, ...] | None = None
     claims: tuple[ObservedClaim, ...] = ()
@@ -107,8 +108,12 @@ class Facts(Value):
     storage_classes: tuple[StorageClass, ...] = ()
     pods_are_seen: bool = False
     has_kueue: bool | None = None
-    served_apis: tuple[str, ...] = ()
+    served_apis: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    def serves(self, api: str) -> bool | None:
+        """Whether the cluster knows this one of `meshctl.model.served_apis`; None where nobody asked."""
+        return None if self.served_apis is None else api in self.served_apis
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from meshctl.model.deployment import Workload
 
 REVISION: Final = "meshctl.dev/files-revision"
 _SECRET_MODE: Final = 0o440  # root's, and the group's that the pod's user is in
+_MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; only the pod's own containers mount the files
 
 
 def secret_entries(workload: Workload) -> dict[str, str]:
@@ -26,6 +27,7 @@ def secret_entries(workload: Workload) -> dict[str, str]:
 
 def volumes(workload: Workload) -> list[dict[str, Any]]:
     needed: list[dict[str, Any]] = []
+    mode = _MODE_WITHOUT_FS_GROUP if workload.has_adopted_claim else _SECRET_MODE
     if workload.files:
         needed.append(
             {"name": pod_files.FILES_VOLUME, "configMap": {"name": object_names.workload_files(workload.name)}}
@@ -34,12 +36,12 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
         keys = sorted(map(pod_files.key_of, workload.secret_files))
         secret = {
             "secretName": object_names.workload_secret(workload.name),
-            "defaultMode": _SECRET_MODE,
+            "defaultMode": mode,
             "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
         }
         needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
     if workload.certificate is not None:
-        issued = {"secretName": object_names.certificate(workload.name), "defaultMode": _SECRET_MODE}
+        issued = {"secretName": object_names.certificate(workload.name), "defaultMode": mode}
         needed.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": issued})
     return needed
 

@@ -21,14 +21,15 @@ def variables(user: PodUser) -> dict[str, str]:
     return {} if user.has_home else _HOMELESS
 
 
-def of_pod(user: PodUser) -> dict[str, Any]:
-    """The pod's `securityContext`."""
+def of_pod(user: PodUser, *, has_adopted_claim: bool = False) -> dict[str, Any]:
+    """The pod's `securityContext`. For an `fsGroup` the kubelet changes group and mode of all files of the volumes,
+    also of an adopted claim's, whose owner's programs may refuse them then: such a pod only joins the group."""
+    fs_group = {"fsGroup": user.file_system_gid, "fsGroupChangePolicy": "OnRootMismatch"}
     ids = {} if user.uid is None else {"runAsUser": user.uid, "runAsGroup": user.gid}
     return {
         **({"runAsNonRoot": True} if user.uid else {}),
         **ids,
-        "fsGroup": user.file_system_gid,
-        "fsGroupChangePolicy": "OnRootMismatch",
+        **({"supplementalGroups": [user.file_system_gid]} if has_adopted_claim else fs_group),
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 

@@ -82,7 +82,7 @@ def pod_values(
             *object_storage.volume_mounts(deployment, workload),
             *file_mounts.volume_mounts(workload),
         ],
-        "pod_security": pod_security.of_pod(user),
+        "pod_security": pod_security.of_pod(user, has_adopted_claim=workload.has_adopted_claim),
         "container_security": pod_security.of_container(user),
         "staging_security": pod_security.of_staging(user),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
@@ -158,12 +158,7 @@ def revision_of(secret: str) -> str:
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
     """On every object; the mesh's own labels can't replace ours."""
-    ours = {
-        "app.kubernetes.io/part-of": deployment.mesh,
-        "app.kubernetes.io/managed-by": "meshctl",
-        "meshctl.dev/environment": deployment.environment,
-    }
-    return {**deployment.labels, **ours}
+    return {**deployment.labels, **object_names.labels(deployment.mesh, deployment.environment)}
 
 
 def selector(deployment: Deployment, workload: Workload) -> dict[str, str]:

@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     allocatable,
     endpoint_notes,
+    existing_file_systems,
     existing_storage,
     gateways,
     group_notes,
@@ -73,12 +74,14 @@ def resolve(
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
+        *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
         *queues.gaps(carried, facts),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    is_kept = served_apis.LEADER_WORKER_SET in (*served, *(facts.served_apis if facts is not None else ()))
+    groups = served_apis.LEADER_WORKER_SET
+    is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
     deployment = (
         None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)

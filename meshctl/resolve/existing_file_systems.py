@@ -7,11 +7,11 @@ it depends on the network of the environment, which `deploy.guards.adopted_file_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import ExistingFileSystem, FileSystem, Gap, Price
+from meshctl.model.deployment import ExistingFileSystem, FileSystem, Gap, Pool, Price, Workload
 from meshctl.model.observed import Facts, ObservedFileSystem
 from meshctl.model.units import format_gib
 from meshctl.resolve.existing_storage import PAID_BY_OWNER
@@ -47,6 +47,26 @@ def not_here(name: str, id_: str) -> Gap:
     return _gap(name, id_, "meshctl knows no file systems by id on this platform", hint)
 
 
+def zone_gaps(systems: Iterable[FileSystem], workloads: Iterable[Workload], pools: Iterable[Pool]) -> Iterator[Gap]:
+    """File systems of one zone whose pods may run in another, from which they could not be mounted."""
+    zones, workload_list = {pool.name: pool.zones for pool in pools}, list(workloads)
+    for system in systems:
+        if system.existing is None or not system.existing.zone:
+            continue
+        zone = system.existing.zone
+        users = (each for each in workload_list if any(mount.storage == system.name for mount in each.mounts))
+        apart = next((each for each in users if zones.get(each.pool, ()) != (zone,)), None)
+        if apart is not None:
+            listed = ", ".join(zones.get(apart.pool, ())) or "any zone"
+            user = f"{apart.name} of pool {apart.pool}, which mounts it,"
+            best = f"it is of one zone, {zone}, and {user} may run in {listed}"
+            hint = (
+                f"name {zone} first in the environment's `zones`, and give the pool a fabric with `placement: cluster`,"
+                " which keeps it in the first zone; or name a file system of all zones (Regional)"
+            )
+            yield _gap(system.name, system.existing.id, best, hint)
+
+
 def _faults(system: ObservedFileSystem, size_gib: int) -> Iterator[tuple[str, str]]:
     if system.service not in _PRODUCTS:
         products = " or ".join(_PRODUCTS.values())
@@ -68,7 +88,9 @@ def _carrier(name: str, storage: mesh_model.Storage, system: ObservedFileSystem)
             "size_gib": math.ceil(storage.size_gib),
             "throughput_mbps": storage.throughput_mbps or 0,
             "ephemeral": storage.ephemeral,
-            "existing": ExistingFileSystem(id=system.id, dns_name=system.dns_name, mount_name=system.mount_name),
+            "existing": ExistingFileSystem(
+                id=system.id, dns_name=system.dns_name, mount_name=system.mount_name, zone=system.zone
+            ),
             "price": Price(subject=f"storage/{name}", usd_per_hour=None, source=PAID_BY_OWNER),
         }
     )

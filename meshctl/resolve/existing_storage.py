@@ -7,7 +7,7 @@ mount it. Where the cluster was looked at (`Facts`), a claim that pods could not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -191,8 +191,10 @@ def _with_claim(mount: Mount, adopted: FileSystem | Block, claim: ObservedClaim 
     return mount.model_copy(update={"is_adopted": True, "of_one_node": of_one_node})
 
 
-def notes(file_systems: Iterable[FileSystem], blocks: Iterable[Block]) -> list[str]:
-    """What is used and left to its owner."""
+def notes(
+    file_systems: Iterable[FileSystem], blocks: Iterable[Block], mounted_by: Mapping[str, Collection[str]]
+) -> list[str]:
+    """What is used and left to its owner. `mounted_by`: by workload, the names of the storage that it mounts."""
     texts = []
     carriers: tuple[FileSystem | Block, ...] = (*file_systems, *blocks)
     for each in carriers:
@@ -212,4 +214,21 @@ def notes(file_systems: Iterable[FileSystem], blocks: Iterable[Block]) -> list[s
                 f"storage/{each.name}: adopted: the existing file system {each.existing.id} is used; meshctl makes what"
                 " leads to it, and never changes, tags, resizes or deletes it"
             )
-    return texts
+    return [*texts, *_notes_without_fs_group(carriers, mounted_by)]
+
+
+def _notes_without_fs_group(
+    carriers: Iterable[FileSystem | Block], mounted_by: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """Of workloads that mount an adopted claim beside volumes that meshctl makes."""
+    carrier_list = list(carriers)
+    adopted = {each.name for each in carrier_list if each.existing_claim}
+    made = {each.name for each in carrier_list if not each.is_adopted}
+    for workload, names in mounted_by.items():
+        own = sorted(made & set(names))
+        if own and adopted & set(names):
+            yield (
+                f"workload/{workload}: its pods have no fsGroup, which would change the files of the adopted claim; the"
+                f" folders of {', '.join(own)} stay root's, so that only root can write there: add `user: root` to the"
+                " workload, or mount them in another one"
+            )

@@ -76,7 +76,7 @@ def _why_no_certificate(environment: PlatformEnvironment, facts: Facts | None) -
         return f"on {environment.provider} certificates are not made in this version"
     if not issuer:
         return "environments.yaml names nobody who makes certificates"
-    if facts is not None and served_apis.CERTIFICATE not in facts.served_apis:
+    if facts is not None and facts.serves(served_apis.CERTIFICATE) is False:
         return "the cluster does not serve cert-manager.io/v1"
     return ""
 

@@ -14,7 +14,7 @@ from meshctl.model.served_apis import POD_MONITOR
 
 def with_monitors(workloads: Iterable[Workload], facts: Facts | None) -> tuple[Workload, ...]:
     """The workloads; those with metrics are monitored where the cluster was seen to know PodMonitors."""
-    if facts is None or POD_MONITOR not in facts.served_apis:
+    if facts is None or not facts.serves(POD_MONITOR):
         return tuple(workloads)
     return tuple(
         each.model_copy(update={"metrics": each.metrics.model_copy(update={"pod_monitor": True})})

@@ -63,7 +63,7 @@ def notes(
                 f"workload/{workload.name}: the nodes of a rack share NVLink, which its pods don't use without an IMEX"
                 f" channel: NCCL takes the network between nodes. Where the cluster has NVIDIA's DRA driver, {way_out}"
             )
-        elif facts is None:
+        elif facts is None or facts.serves(COMPUTE_DOMAIN) is None:
             yield (
                 f"workload/{workload.name}: NVLink between its nodes takes NVIDIA's DRA driver in the cluster,"
                 " whose ComputeDomain is looked for at `plan`"
@@ -89,7 +89,7 @@ def _missing(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None) -
         return best, "run this pool on an existing cluster that has the driver"
     if facts is None:
         return "", ""
-    if COMPUTE_DOMAIN not in facts.served_apis:
+    if facts.serves(COMPUTE_DOMAIN) is False:
         best = "a cluster that knows no ComputeDomain (resource.nvidia.com/v1beta1)"
         return best, "install NVIDIA's DRA driver for GPUs there"
     if pool.node_names and not _sizes_of_domains(pool, facts):

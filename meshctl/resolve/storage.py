@@ -104,7 +104,8 @@ def resolve(place: Place) -> Storages:
         else:
             _add(made, name, carried)
     made.notes.extend(adoption_notes(made.object_stores))
-    made.notes.extend(existing_storage.notes(made.file_systems, made.blocks))
+    mounted_by = {workload: each.mounts.keys() for workload, each in place.mesh.workloads.items()}
+    made.notes.extend(existing_storage.notes(made.file_systems, made.blocks, mounted_by))
     if _FOUND_LATER in made.words.values() or f"{_FOUND_LATER} for each pod" in made.words.values():
         made.notes.append("storage classes are found in the cluster at plan and up; offline they are taken to be there")
     carriers: tuple[FileSystem | Block, ...] = (*made.file_systems, *made.blocks)

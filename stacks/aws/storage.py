@@ -112,8 +112,10 @@ def _efs(
 def _mount_targets(
     system: FileSystem, network: Network, group: AwsResource, file_system_id: pulumi.Input[str], aws: AwsProvider
 ) -> list[AwsResource]:
-    """One in each zone: ways to the file system, which go without a file of it."""
-    zones = [subnet.zone for subnet in network.subnets if not subnet.public]
+    """One in each zone: ways to the file system, which go without a file of it. A file system of one zone takes one
+    there only."""
+    only = system.existing.zone if system.existing is not None else ""
+    zones = [subnet.zone for subnet in network.subnets if not subnet.public and only in ("", subnet.zone)]
     return [
         AwsResource.declare(
             "efs:MountTarget",
@@ -121,7 +123,7 @@ def _mount_targets(
             {"FileSystemId": file_system_id, "SubnetId": subnet_id, "SecurityGroups": [group.get("GroupId")]},
             provider=aws,
         )
-        for zone, subnet_id in zip(zones, network.private(), strict=True)
+        for zone, subnet_id in zip(zones, network.private((only,) if only else ()), strict=True)
     ]
 
 

@@ -14,7 +14,9 @@ from meshctl.changes import losses
 from meshctl.changes.losses import CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters, volumes
+from meshctl.deploy.guards import namespaces
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
+from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import Resource, StackState
@@ -36,7 +38,7 @@ def lost_by_destroy(state: StackState, *, keep_buckets: bool = False) -> tuple[L
     Raises: CredentialsError, UnreachableError, MeshError when a store can't be reached, PlatformError when the platform
     of what is deployed is not installed.
     """
-    outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets)
+    outcome = losses.outcome_of_destroy(state, keep_buckets=keep_buckets, namespace_stays=namespaces.stays(state))
     return _lost(state, outcome, strict=True)
 
 
@@ -217,6 +219,7 @@ def _volumes(state: StackState) -> tuple[Volume, ...] | None:
     if old is None:
         return None
     try:
-        return volumes.volumes(clusters.access(old, state.outputs), old.namespace)
+        own_labels = object_names.labels(old.mesh, old.environment)
+        return volumes.volumes(clusters.access(old, state.outputs), old.namespace, own_labels)
     except MeshError:
         return None

@@ -15,10 +15,11 @@ from meshctl.deploy import kubeconfig
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import preconditions, running_pods
 from meshctl.deploy.teardown import Teardown
-from meshctl.errors import DiagnosticsError
+from meshctl.errors import DiagnosticsError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Block, Deployment, FileSystem, NfsExport, Price
 from meshctl.model.observed import DeployState, Facts, ObservedClaim
 from meshctl.model.stack_state import StackState
+from meshwire.kubernetes.errors import ApiError, NoAnswerError
 from tests.unit.deployments import deployment
 from tests.unit.engine.test_adopted_buckets import resolution
 from tests.unit.fake_cluster import FakeClient, client_of
@@ -86,6 +87,7 @@ class Run:
     def __init__(self, *resources: dict[str, Any]) -> None:
         self.resources = [STACK, *resources]
         self.claims = {"acme-files": {"team": "vision"}, "data-site-0": OWN_LABELS, "others": {}}
+        self.fails_after_destroy = ""  # whether the cluster then refuses to "list" or to "delete" claims
 
     def state(self) -> StackState:
         return state(*self.resources) if self.resources else NOTHING
@@ -114,10 +116,23 @@ class Run:
     def list_objects(self, _: Any, *, namespace: str, labels: dict[str, str] | None = None) -> list[dict[str, Any]]:
         assert namespace == "llm-prod"
         wanted = (labels or {}).items()
-        return [{"metadata": {"name": name}} for name, own in self.claims.items() if wanted <= own.items()]
+        self._fail("list")
+        return [
+            {"metadata": {"name": name, "labels": own}, "spec": {"volumeName": f"pv-{name}"}}
+            for name, own in self.claims.items()
+            if wanted <= own.items()
+        ]
+
+    def get(self, *_: Any) -> None:
+        raise ApiError(404, "no rights to see volumes")
+
+    def _fail(self, verb: str) -> None:
+        if not self.resources and self.fails_after_destroy == verb:
+            raise NoAnswerError("https://dc", "connection refused")
 
     def delete(self, _: Any, name: str, *, namespace: str) -> None:
         assert namespace == "llm-prod"
+        self._fail("delete")
         del self.claims[name]
 
 
@@ -150,6 +165,38 @@ def test_destroy_leaves_adopted_claims_and_takes_its_own(
         ends.destroy_with_data(ADOPTING, allow_data_loss=True, command="meshctl migrations finish")
     assert set(run.claims) == {"acme-files", "others"}
     assert run.resources == []
+
+
+@pytest.mark.parametrize(
+    "own", [namespace(PATCH), namespace(NAMESPACE, retained=True)], ids=["given", "made by meshctl"]
+)
+def test_a_claim_that_a_removed_workload_left_is_lost_with_the_environment(
+    own: dict[str, Any], teardown: Callable[[Run], Teardown]
+) -> None:
+    run = Run(own)
+    ends = teardown(run)
+    assert [loss.identity for loss in ends.lost("dc")] == ["claim data-site-0, volume pv-data-site-0"]
+    with pytest.raises(ProtectedDataError):
+        ends.destroy("dc")
+    assert run.resources
+
+
+def test_claims_that_nobody_could_look_at_are_lost_with_the_environment() -> None:
+    up = state(STACK, namespace(PATCH))
+    outcome = outcome_of_destroy(up, namespace_stays=True)
+    (loss,) = losses(up, up.deployment, outcome, Seen(volumes=None))
+    assert loss.identity == "claims with the labels of the environment"
+    assert losses(up, up.deployment, outcome, Seen(volumes=())) == ()
+
+
+@pytest.mark.parametrize("verb", ["list", "delete"])
+def test_claims_that_are_left_when_the_cluster_fails_are_named(verb: str, teardown: Callable[[Run], Teardown]) -> None:
+    run = Run(namespace(PATCH))
+    run.fails_after_destroy = verb
+    with pytest.raises(UnreachableError, match="data-site-0") as caught:
+        teardown(run).destroy("dc", allow_data_loss=True)
+    assert "kubectl delete pvc -n llm-prod data-site-0" in caught.value.hint
+    assert "acme-files" not in f"{caught.value}{caught.value.hint}"
 
 
 def test_claims_in_a_namespace_of_meshctl_s_own_go_with_it(teardown: Callable[[Run], Teardown]) -> None:

@@ -35,10 +35,13 @@ LUSTRE = ObservedFileSystem(
 )
 
 
-def with_file_system(system: ObservedFileSystem | None, environment: dict[str, Any] = AWS) -> Resolution:
+def with_file_system(
+    system: ObservedFileSystem | None, environment: dict[str, Any] = AWS, pools: dict[str, Any] | None = None
+) -> Resolution:
     adopting = {**environment, "storage": {"shared": {"fileSystem": ID}}}
     facts = Facts(file_systems=(system,) if system else ())
-    return resolved(POOLS, adopting, facts, storage=SHARED, workloads=WEB)
+    fabrics = {"close": {"kind": "ethernet", "placement": "cluster"}}
+    return resolved(pools or POOLS, adopting, facts, storage=SHARED, workloads=WEB, fabrics=fabrics)
 
 
 def deployed(system: ObservedFileSystem) -> Deployment:
@@ -70,6 +73,32 @@ def test_one_that_pods_could_not_mount_is_a_gap(system: ObservedFileSystem | Non
     fault = gap(with_file_system(system), "storage/shared")
     assert fault.wanted == f"the existing file system {ID}"
     assert fault.best.replace(",", "") == best.replace(",", "")
+
+
+ONE_ZONE = EFS.model_copy(update={"zone": "us-east-1a"})
+
+
+IN_ONE_ZONE = {"p": {**POOLS["p"], "fabric": "close"}}
+
+
+def test_one_of_a_single_zone_gets_its_way_in_that_zone_only() -> None:
+    made = with_file_system(ONE_ZONE, pools=IN_ONE_ZONE).deployment
+    assert made is not None
+    resources: Any = effects.declared(made)
+    targets = [name for name in dict(resources) if "mount-target" in name]
+    assert targets == ["storage/shared:mount-target-us-east-1a"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "pools", "zones"),
+    [("us-east-1a", POOLS, "us-east-1a, us-east-1b"), ("us-east-1b", IN_ONE_ZONE, "us-east-1a")],
+)
+def test_one_of_a_single_zone_is_a_gap_where_nodes_may_be_in_another(
+    zone: str, pools: dict[str, Any], zones: str
+) -> None:
+    fault = gap(with_file_system(ONE_ZONE.model_copy(update={"zone": zone}), pools=pools), "storage/shared")
+    assert fault.best == f"it is of one zone, {zone}, and web of pool p, which mounts it, may run in {zones}"
+    assert "placement: cluster" in fault.hint
 
 
 @pytest.mark.parametrize("environment", [CW, DC], ids=["cw", "dc"])
@@ -182,3 +211,6 @@ def test_aws_is_asked_by_the_id(aws: str) -> None:
     (observed,) = existing_file_systems.observed("", "us-east-1", [made])
     assert (observed.id, observed.service, observed.state) == (made, "efs", "available")
     assert observed.mount_targets == {target: vpc}
+    assert observed.zone == ""
+    one_zone = efs.create_file_system(CreationToken="z", AvailabilityZoneName="us-east-1b")["FileSystemId"]
+    assert [each.zone for each in existing_file_systems.observed("", "us-east-1", [one_zone])] == ["us-east-1b"]

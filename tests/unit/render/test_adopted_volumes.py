@@ -81,3 +81,29 @@ def test_mount_options_of_an_export() -> None:
     nfs = NfsExport(server="nfs.acme", path="/export", mount_options=("nfsvers=4.1", "hard"))
     made = mounting(file_systems=(EXPORT.model_copy(update={"nfs": nfs}),))
     assert objects(made)["storage/shared:volume"].manifest["spec"]["mountOptions"] == ["nfsvers=4.1", "hard"]
+
+
+def pod_of(made: Deployment) -> dict[str, Any]:
+    server = next(item for item in objects(made).values() if item.kind in ("Deployment", "StatefulSet"))
+    spec: dict[str, Any] = server.manifest["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize(
+    "made",
+    [mounting(file_systems=(CLAIMED,)), mounting("block", blocks=(VOLUME,))],
+    ids=["filesystem", "block"],
+)
+def test_mounting_an_adopted_claim_leaves_group_and_mode_of_its_files(made: Deployment) -> None:
+    context = pod_of(made)["securityContext"]
+    assert not context.keys() & {"fsGroup", "fsGroupChangePolicy"}
+    assert context["supplementalGroups"] == [1000]
+    assert (context["runAsUser"], context["seccompProfile"]) == (1000, {"type": "RuntimeDefault"})
+
+
+def test_without_fs_group_the_pods_user_can_read_its_secret_files() -> None:
+    made = mounting(file_systems=(CLAIMED,))
+    web = made.workloads[0].model_copy(update={"secret_files": {"/key": "key"}})
+    pod = pod_of(made.model_copy(update={"workloads": (web,)}))
+    (volume,) = [each["secret"] for each in pod["volumes"] if each["name"] == "0-secret-files"]
+    assert volume["defaultMode"] == 0o444  # the kubelet gives its files to root alone: no fsGroup names another group

@@ -181,3 +181,25 @@ def test_pods_of_several_pools_are_on_several_nodes() -> None:
     mesh = {"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": pools}
     parsed = Mesh.model_validate({**mesh, "storage": SHARED, "workloads": workloads})
     assert use_of(parsed, "shared", 2) == Use(pods=2, nodes=2, writes=True)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_pod_with_an_adopted_claim_and_a_volume_of_meshctl_s_is_noted(*, both: bool) -> None:
+    workloads = web()
+    own = {"own": {"kind": "block", "size": "5GiB"}}
+    workloads["other"] = {**workloads["web"], "mounts": {"own": {"path": "/own"}}}
+    if both:
+        workloads["web"] = {**workloads["web"], "mounts": {**workloads["web"]["mounts"], "own": {"path": "/own"}}}
+    resolution = with_claims(CLAIM, workloads=workloads, storage={**SHARED, **own})
+    assert resolution.deployment is not None, resolution.gaps
+    notes = [note for note in resolution.notes if "fsGroup" in note]
+    assert [note.partition(":")[0] for note in notes] == (["workload/web"] if both else [])
+    assert all("own" in note for note in notes)
+
+
+def test_a_claim_that_was_looked_at_says_nothing_of_the_clusters_storage_classes() -> None:
+    storage = {**SHARED, "own": {"kind": "filesystem", "size": "5GiB"}, "disk": {"kind": "block", "size": "5GiB"}}
+    facts = Facts(claims=(CLAIM,), claims_are_seen=True)
+    environment = {**CW, "storage": CLAIMING["storage"]}
+    resolution = resolved(POOLS, environment, facts, storage=storage, workloads=web())
+    assert resolution.gaps == ()

@@ -209,3 +209,10 @@ def test_other_resources_of_the_container_stay_the_workloads_own(resources: Any)
 def test_without_accelerators_there_is_nothing_to_say() -> None:
     plain = Facts(nodes=(node("c1"),), served_apis=(COMPUTE_DOMAIN,))
     assert channel_notes(resolved({"p": {"nodes": 1}}, DC, plain)) == []
+
+
+def test_a_cluster_that_was_not_asked_for_its_apis_may_know_compute_domains() -> None:
+    claims_only = Facts(claims_are_seen=True)
+    with_facts, without = (placed(18, RACKS, facts, NVLINK) for facts in (claims_only, None))
+    assert with_facts.gaps == without.gaps
+    assert with_facts.notes == without.notes
