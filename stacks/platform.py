@@ -147,6 +147,7 @@ def _declare(
             replace_with=[declared[name] for name in item.depends_on if name in replacing],
             # None leaves it to the engine, as it was before an object could be retained
             retain_on_delete=True if item.retain else None,
+            aliases=[pulumi.Alias(name=alias) for alias in item.aliases],
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
         inputs = _inputs(item, {**late, **_uids(item, declared)})

@@ -25,7 +25,8 @@ class PlatformObject:
     property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
     of one that exists keep their live values until it is replaced. `replace_on`: property paths whose change has it
     made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is up. `retain`:
-    whether the object outlives its declaration, so that a `destroy` leaves it.
+    whether the object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier
+    versions gave it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PlatformObject:
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     retain: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
