@@ -211,6 +211,7 @@ def pod_state(pod: objects.Pod) -> PodState:
         uid=metadata.get("uid", ""),
         group=group,
         rank=rank,
+        in_leader_worker_set=pod_groups.LWS_RANK in labels,
     )
 
 

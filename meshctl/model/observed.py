@@ -132,6 +132,7 @@ class PodState:
     uid: str = ""
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None
+    in_leader_worker_set: bool = False  # whether a controller makes its group anew as soon as one pod of it ends
 
 
 @dataclass(frozen=True)
