@@ -35,6 +35,7 @@ class ObservedNode(Value):
     ready: bool = True
     gpu_model: str = ""
     gpu_count: int = 0
+    gpu_capacity: int = 0  # with those that are not healthy; 0 where that is not told
     gpu_memory_gib: float = 0
     gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
     # the resources by which it offers parts of accelerators, and how many
