@@ -87,7 +87,7 @@ def test_a_mistyped_field_of_a_leader_worker_set_is_named_once(monkeypatch: pyte
     workloads = tuple(w.model_copy(update=groups) if w.name == "chat" else w for w in made.workloads)
     made = made.model_copy(update={"workloads": workloads, "has_group_controller": True})
     assert [each["kind"] for each in render.workload_manifests(made, made.workload("chat"))] == ["LeaderWorkerSet"]
-    with pytest.raises(UsageError, match="workload/chat: pods have no field hostNetwrk$"):
+    with pytest.raises(UsageError, match=r"workload/chat: pods have no field hostNetwrk$"):
         pod_fields.check(made, NOTHING)
 
 
