@@ -72,7 +72,8 @@ def declare(
 
     `late` has a value for each name in `render.late_names` (ValueError when one is missing). `depends_on` must be there
     before the first object, and outlives the last. `pools`: by the name of a pool, what makes its nodes; a workload
-    waits for its own pool alone, so that one for which there are no machines holds up nothing else.
+    waits for its own pool alone, so that one for which there are no machines holds up nothing else. Its Services that
+    are no load balancers do not wait for it.
     """
     objects = [_left_alone(item, staying or {}) for item in render.platform_objects(deployment)]
     late = {**late, ENDPOINT: _endpoint(deployment, late)}
@@ -135,10 +136,11 @@ def _declare(
     declared: dict[str, KubernetesObject] = {}
     for item in objects:
         needs = [declared[name] for name in (*item.depends_on, *_rolled_before(item, late))]
+        of_subject = (of_subjects or {}).get(item.subject, ())
         opts = pulumi.ResourceOptions(
             provider=provider,
             # what depends on another object waits for `depends_on` through it
-            depends_on=[*(needs or depends_on), *(of_subjects or {}).get(item.subject, ())],
+            depends_on=[*(needs or depends_on), *([] if _is_plain_service(item) else of_subject)],
             ignore_changes=list(item.ignore_changes),
             replace_on_changes=list(item.replace_on),
             custom_timeouts=_timeouts(ready_timeout_s, longest_s if item.kind == "Namespace" else _delete_s(item)),
@@ -147,11 +149,17 @@ def _declare(
             replace_with=[declared[name] for name in item.depends_on if name in replacing],
             # None leaves it to the engine, as it was before an object could be retained
             retain_on_delete=True if item.retain else None,
+            aliases=[pulumi.Alias(name=alias) for alias in item.aliases],
             additional_secret_outputs=["data", "stringData"] if item.kind == "Secret" else None,
         )
         inputs = _inputs(item, {**late, **_uids(item, declared)})
         declared[item.name] = KubernetesObject.declare(token(item), item.name, inputs, opts)
     return declared
+
+
+def _is_plain_service(item: PlatformObject) -> bool:
+    """Whether it is no more than a name in the cluster, which others may need before the workload's nodes are there."""
+    return item.kind == "Service" and item.manifest["spec"].get("type") != "LoadBalancer"
 
 
 def _uids(item: PlatformObject, declared: Mapping[str, KubernetesObject]) -> dict[str, pulumi.Output[str]]:

@@ -143,6 +143,7 @@ def _node(node: objects.Node) -> ObservedNode:
         ready=_is_ready(node) and not node.get("spec", {}).get("unschedulable"),
         gpu_model=gpus.model,
         gpu_count=gpus.count,
+        gpu_capacity=int(quantity(total.get(gpus.resource, "0"))) if gpus.count else 0,
         gpu_memory_gib=gpus.memory_gib,
         gpu_resource=gpus.resource,
         gpu_parts=gpus.parts,
@@ -211,6 +212,7 @@ def pod_state(pod: objects.Pod) -> PodState:
         uid=metadata.get("uid", ""),
         group=group,
         rank=rank,
+        in_leader_worker_set=pod_groups.LWS_RANK in labels,
     )
 
 

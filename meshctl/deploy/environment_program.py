@@ -33,7 +33,7 @@ def declare_environment(
 ) -> None:
     """Declare all resources of `deployment`. The arguments are as for `Session._environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
-    deferred |= {render.up_name(resource.name): True for resource in state.resources}
+    deferred |= dict.fromkeys(_up_names(deployment, state), True)
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
     declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
@@ -42,3 +42,19 @@ def declare_environment(
     uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster
     declare = registry.platform(deployment.provider).declare
     declare(declared, deferred, ready_timeout_s, staying=unchanged_jobs.paths, cluster_uid=uid)
+
+
+def _up_names(deployment: Deployment, state: StackState) -> list[str]:
+    """The marks of sets that have pods now and will have some: only these stand in for each other in a roll-out. Groups
+    that start after a pause, or that are paused, all go at once."""
+    paused = {f"workload/{workload.name}" for workload in deployment.workloads if workload.paused}
+    return [
+        render.up_name(resource.name)
+        for resource in state.resources
+        if resource.subject not in paused and _has_pods(resource.inputs.get("spec"))
+    ]
+
+
+def _has_pods(spec: Any) -> bool:
+    replicas = spec.get("replicas") if isinstance(spec, dict) else None
+    return isinstance(replicas, int | float) and replicas > 0

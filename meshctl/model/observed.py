@@ -35,6 +35,7 @@ class ObservedNode(Value):
     ready: bool = True
     gpu_model: str = ""
     gpu_count: int = 0
+    gpu_capacity: int = 0  # with those that are not healthy; 0 where that is not told
     gpu_memory_gib: float = 0
     gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
     # the resources by which it offers parts of accelerators, and how many
@@ -137,6 +138,7 @@ class PodState:
     uid: str = ""
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None
+    in_leader_worker_set: bool = False  # whether a controller makes its group anew as soon as one pod of it ends
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,15 @@ def restart(
 
 
 def _delete(cluster: ClusterAccess, namespace: str, pods: Iterable[PodState]) -> None:
+    """Of a LeaderWorkerSet the leader only, which is gone once its workers are (Foreground): for each worker that ends,
+    the controller would end the new leader once more."""
     with cluster.connected() as client:
         for pod in pods:
+            if pod.in_leader_worker_set and pod.rank != 0:
+                continue  # it ends with its leader
+            propagation = "Foreground" if pod.in_leader_worker_set else ""
             try:
-                client.send(requests.delete(PODS.path(namespace, pod.name), uid=pod.uid))
+                client.send(requests.delete(PODS.path(namespace, pod.name), propagation=propagation, uid=pod.uid))
             except ApiError as error:
                 if error.status not in (404, 409):  # gone, or made anew in the meantime
                     raise

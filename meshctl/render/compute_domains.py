@@ -33,11 +33,14 @@ def compute_domains(deployment: Deployment, workload: Workload, needs: str) -> l
         "claim_template": name,
     }
     (manifest,) = render("platform/compute-domain.yaml.j2", ("ComputeDomain",), values, _KIND)
-    return [PlatformObject(logical_name(workload), manifest, depends_on=(needs,))]
+    former_name = f"workload/{workload.name}:compute-domain"
+    return [PlatformObject(logical_name(workload), manifest, depends_on=(needs,), aliases=(former_name,))]
 
 
 def logical_name(workload: Workload) -> str:
-    return f"workload/{workload.name}:compute-domain"
+    """With its size: one of another size is a resource of its own, so that the engine makes it, then replaces the Job,
+    and ends the old one last, when no pod uses it any more."""
+    return f"workload/{workload.name}:compute-domain-{workload.replicas}"
 
 
 def with_channel(manifest: dict[str, Any], deployment: Deployment, workload: Workload) -> dict[str, Any]:

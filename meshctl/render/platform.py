@@ -193,7 +193,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
-    needs += [name for target in workload.forwards_to for name in _answering(deployment, deployment.workload(target))]
+    # nginx does not start without the names of its targets in the cluster's DNS; it does start without their pods
+    needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
@@ -213,12 +214,6 @@ def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]
     if workload.is_grouped:
         return groups.group_objects(deployment, workload)
     return [jobs.job(deployment, workload) if workload.is_job else server(deployment, workload)]
-
-
-def _answering(deployment: Deployment, workload: Workload) -> tuple[str, ...]:
-    """What a gateway needs of a workload that it leads to: its name in the cluster's DNS, without which nginx does not
-    start, and its pods."""
-    return f"workload/{workload.name}:service", *_serving(workload, _running(deployment, workload))
 
 
 def _serving(workload: Workload, running: list[PlatformObject]) -> tuple[str, ...]:

@@ -228,7 +228,7 @@ def _pool_of_nodes(
         nodes_max=pool.nodes.max,
         nodes=pool.nodes.min,
         gpu_model=model,
-        gpus_per_node=min((node.gpu_count for node in nodes), default=requirement.gpus),
+        gpus_per_node=min((node.gpu_capacity or node.gpu_count for node in nodes), default=requirement.gpus),
         gpu_memory_gib=requirement.gpu_memory_gib,
         gpu_resource=whole_resource,
         share=requirement.share,

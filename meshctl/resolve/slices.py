@@ -43,7 +43,7 @@ def _counted_as(node: ObservedNode, share: str) -> ObservedNode:
         # that whole accelerators are shared out says nothing of the slices
         of_whole = {label.label for label in vendor.whole}
         labels = {label: value for label, value in node.labels.items() if label not in of_whole}
-        slices = {"gpu_resource": resource, "gpu_count": count, "taken": taken, "labels": labels}
+        slices = {"gpu_resource": resource, "gpu_count": count, "gpu_capacity": 0, "taken": taken, "labels": labels}
         return node.model_copy(update=slices)
     if mark and f"mig-{part}".lower() == share:
         return node.model_copy(update={"gpu_model": product})

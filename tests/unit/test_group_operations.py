@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
@@ -73,6 +74,7 @@ class Cluster:
     def __init__(self, pods: Iterable[PodState], *, heals: bool = True) -> None:
         self.pods = {each.name: each for each in pods}
         self.deleted: list[str] = []
+        self.propagations: list[str] = []
         self.heals = heals
 
     def connected(self) -> Self:
@@ -87,18 +89,24 @@ class Cluster:
     def send(self, request: Any) -> dict[str, Any]:
         name = request.path.rpartition("/")[2]
         self.deleted.append(name)
+        self.propagations.append(request.body.get("propagationPolicy", ""))
         old = self.pods[name]
         assert all(each.ready for each in self.pods.values() if each.group != old.group), "another group is down"
         assert old.group is not None
         assert old.rank is not None
-        self.pods[name] = pod(old.group, old.rank, ready=False, reason="ContainerCreating", uid="new")
+        ending = [
+            each for each in self.pods.values() if each is old or (self.propagations[-1] and each.group == old.group)
+        ]
+        for each in ending:
+            again = pod(old.group, each.rank or 0, ready=False, reason="ContainerCreating", uid="new")
+            self.pods[each.name] = replace(again, in_leader_worker_set=old.in_leader_worker_set)
         return {}
 
     def listed(self, *_: Any) -> list[PodState]:
         current = list(self.pods.values())
         if self.heals:
             for each in current:
-                self.pods[each.name] = pod(each.group or 0, each.rank or 0, uid=each.uid.partition("-")[0])
+                self.pods[each.name] = replace(each, ready=True, reason="")
         return current
 
 
@@ -122,6 +130,17 @@ def test_a_restart_ends_one_group_after_the_other(restarted: Callable[[Cluster],
     said = restarted(cluster)
     assert cluster.deleted == ["chat-0-0", "chat-0-1", "chat-1-0", "chat-1-1"]
     assert said == ["group 0 starts again (1 of 2)", "group 1 starts again (2 of 2)"]
+
+
+def test_of_a_controller_s_group_only_the_leader_ends_and_takes_the_others_with_it(
+    restarted: Callable[[Cluster], list[str]],
+) -> None:
+    """The controller makes the leader anew for each worker that ends, too."""
+    pods = (replace(pod(group, rank), in_leader_worker_set=True) for group in (0, 1) for rank in (0, 1))
+    cluster = Cluster(pods)
+    restarted(cluster)
+    assert cluster.deleted == ["chat-0-0", "chat-1-0"]
+    assert cluster.propagations == ["Foreground", "Foreground"]
 
 
 def test_a_group_that_does_not_come_back_stops_the_restart(restarted: Callable[[Cluster], list[str]]) -> None:

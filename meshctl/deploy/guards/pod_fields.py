@@ -18,7 +18,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.stack_state import StackState
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import DEPLOYMENTS, JOBS, STATEFUL_SETS, Resource
+from meshwire.kubernetes.resources import DEPLOYMENTS, JOBS, LEADER_WORKER_SETS, STATEFUL_SETS, Resource
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -27,10 +27,11 @@ _RESOURCES: Final[Mapping[str, Resource[Any]]] = {
     "Deployment": DEPLOYMENTS,
     "StatefulSet": STATEFUL_SETS,
     "Job": JOBS,
+    "LeaderWorkerSet": LEADER_WORKER_SETS,
 }
 _STRICT: Final = {"fieldValidation": "Strict"}
 _UNKNOWN: Final = re.compile(r'unknown field "([^"]+)"')
-_POD: Final = "spec.template.spec."
+_POD: Final = re.compile(r"^spec\.(template|leaderWorkerTemplate\.(leader|worker)Template)\.spec\.")
 _REFUSED: Final = 400
 
 
@@ -95,7 +96,7 @@ def _without_late_values(value: Any) -> Any:
 
 
 def _refused(deployment: Deployment, workload: Workload, fields: list[str]) -> UsageError:
-    names = ", ".join(field.removeprefix(_POD) for field in fields)
+    names = ", ".join(dict.fromkeys(_POD.sub("", field) for field in fields))
     return UsageError(
         f"workload/{workload.name}: pods have no field {names}",
         why=f"`workloads.{workload.name}.pod` (or that of `*`) of {deployment.environment} in environments.yaml sets"

@@ -46,7 +46,7 @@ def test_a_node_has_less_for_pods_than_it_has(monkeypatch: pytest.MonkeyPatch) -
     (found,) = clusters.facts(ClusterAccess("dc1")).nodes
     assert (found.cpu_cores, found.memory_gib) == (16, 64)
     assert (found.allocatable_cpu, found.allocatable_memory_gib) == (15.89, 62)
-    assert found.gpu_count == 7
+    assert (found.gpu_count, found.gpu_capacity) == (7, 8)
 
 
 @pytest.mark.parametrize(

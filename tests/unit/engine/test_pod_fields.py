@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards import pod_fields
 from meshctl.errors import UsageError
@@ -36,8 +37,20 @@ class Cluster:
 
     def send(self, request: Request) -> Any:
         self.requests.append(request)
-        kind, pod = request.body["kind"], request.body["spec"]["template"]["spec"]
-        fields = [f'unknown field "spec.template.spec.{name}"' for name in self.unknown if name in pod]
+        kind, spec = request.body["kind"], request.body["spec"]
+        templates = {"": spec}
+        if kind == "LeaderWorkerSet":
+            of_groups = spec["leaderWorkerTemplate"]
+            templates = {
+                f"leaderWorkerTemplate.{name}.": {"template": of_groups[name]}
+                for name in ("leaderTemplate", "workerTemplate")
+            }
+        fields = [
+            f'unknown field "spec.{place or "template."}spec.{name}"'
+            for place, template in templates.items()
+            for name in self.unknown
+            if name in template["template"]["spec"]
+        ]
         if fields:
             text = f'{kind} in version "v1" cannot be handled as a {kind}: strict decoding error: {", ".join(fields)}'
             raise ApiError(400, text, reason="BadRequest")
@@ -65,6 +78,17 @@ def test_a_mistyped_field_is_named(monkeypatch: pytest.MonkeyPatch, workload: st
     assert "`workloads." in caught.value.why
     assert "of dc1 in environments.yaml sets" in caught.value.why
     assert all(each.query == {"dryRun": "All", "fieldValidation": "Strict"} for each in cluster.requests)
+
+
+def test_a_mistyped_field_of_a_leader_worker_set_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(Cluster("hostNetwrk")))
+    made = overriding(MISTYPED)
+    groups = {"nodes_per_replica": 2}
+    workloads = tuple(w.model_copy(update=groups) if w.name == "chat" else w for w in made.workloads)
+    made = made.model_copy(update={"workloads": workloads, "has_group_controller": True})
+    assert [each["kind"] for each in render.workload_manifests(made, made.workload("chat"))] == ["LeaderWorkerSet"]
+    with pytest.raises(UsageError, match=r"workload/chat: pods have no field hostNetwrk$"):
+        pod_fields.check(made, NOTHING)
 
 
 @pytest.mark.parametrize("otherwise", [403, 404, 409, 422, 500])

@@ -134,3 +134,10 @@ def test_a_pod_that_was_ended_for_its_health_tells_what_to_do() -> None:
         f"the health check did not pass within `health.startup`, so the container is started again; {ANSWER}; if a "
         "start takes longer, raise `health.startup`"
     )
+
+
+def test_a_pod_of_a_leader_worker_set_is_seen_as_such() -> None:
+    labels = {"leaderworkerset.sigs.k8s.io/group-index": "0", "leaderworkerset.sigs.k8s.io/worker-index": "1"}
+    assert pod_state(as_pod({"metadata": {"name": "chat-0-1", "labels": labels}})).in_leader_worker_set
+    of_set = {"meshctl.dev/group": "0", "apps.kubernetes.io/pod-index": "1"}
+    assert not pod_state(as_pod({"metadata": {"name": "chat-0-workers-1", "labels": of_set}})).in_leader_worker_set

@@ -64,6 +64,16 @@ def test_of_given_nodes_it_is_what_the_smallest_has() -> None:
     assert workload(deployed(pool, DC, "all", facts)).accelerators == 4
 
 
+def test_a_sick_accelerator_changes_no_number_and_is_a_gap_where_it_is_needed() -> None:
+    """Another number would roll what is up, and begin trainings anew."""
+    nodes = (gpu_node("g1"), gpu_node("g2", gpu_count=7, gpu_capacity=8))
+    pool = {"nodes": 2, "accelerator": {"model": "H100", "count": 2}}
+    made = deployed(pool, DC, "all", Facts(nodes=nodes))
+    assert workload(made).accelerators == made.pools[0].gpus_per_node == 8
+    resolution = resolved({"p": pool}, DC, Facts(nodes=nodes), workloads=serving("all", replicas=2))
+    assert gap(resolution, "workload/w").best.startswith("1 fit on its 2 nodes")
+
+
 def test_a_number_that_is_up_may_be_written_as_all() -> None:
     pool = {"accelerator": {"model": "H100", "count": 8}}
     assert deployed(pool, AWS, "all") == deployed(pool, AWS, 8)

@@ -11,6 +11,7 @@ from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.served_apis import COMPUTE_DOMAIN
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, GB200, H100, gap, gpu_node, node, resolved
+from tests.unit.stacks.test_platform_waits import declared
 
 RACKS = {**CW, "region": "US-EAST-01A"}
 NVLINK = {"kind": "ethernet", "nvlink": "rack"}
@@ -70,7 +71,7 @@ def test_a_gang_on_racks_is_told_that_it_has_no_channel_and_how_to_get_one() -> 
     without = placed(18, RACKS)
     (note,) = channel_notes(without)
     assert "`nvlink: rack` in the pool's fabric" in note
-    assert "workload/t:compute-domain" not in objects(without)
+    assert "workload/t:compute-domain-18" not in objects(without)
     assert channel_notes(placed(18, RACKS, fabric=NVLINK)) == []
 
 
@@ -100,7 +101,7 @@ def test_a_gang_gets_a_compute_domain_and_its_pods_a_claim(
     environment: dict[str, Any], facts: Facts | None, nodes: int
 ) -> None:
     made = objects(placed(nodes, environment, facts, NVLINK))
-    domain = made["workload/t:compute-domain"]
+    domain = made[f"workload/t:compute-domain-{nodes}"]
     assert (domain["apiVersion"], domain["kind"]) == ("resource.nvidia.com/v1beta1", "ComputeDomain")
     assert domain["metadata"]["name"] == f"t-nvlink-{nodes}"
     template = domain["spec"]["channel"]["resourceClaimTemplate"]["name"]
@@ -123,9 +124,18 @@ def test_the_job_comes_after_the_domain_and_another_size_is_another_domain() -> 
     deployment = placed(18, RACKS, fabric=NVLINK).deployment
     assert deployment is not None
     job = next(item for item in render.platform_objects(deployment) if item.kind == "Job")
-    assert "workload/t:compute-domain" in job.depends_on
-    smaller = objects(placed(18, RACKS, fabric=NVLINK, ranks=9))["workload/t:compute-domain"]
-    assert smaller["metadata"]["name"] == "t-nvlink-9"
+    assert "workload/t:compute-domain-18" in job.depends_on
+    smaller = objects(placed(18, RACKS, fabric=NVLINK, ranks=9))
+    # a resource of its own, so that the engine ends the domain of the old gang after the old gang
+    assert smaller["workload/t:compute-domain-9"]["metadata"]["name"] == "t-nvlink-9"
+    assert "workload/t:compute-domain-18" not in smaller
+
+
+def test_a_domain_that_is_up_by_its_former_name_stays() -> None:
+    deployment = placed(18, RACKS, fabric=NVLINK).deployment
+    assert deployment is not None
+    domain = declared(deployment)["workload/t:compute-domain-18"]
+    assert [alias.spec.name for alias in domain.aliases] == ["workload/t:compute-domain"]
 
 
 def test_only_gangs_have_a_domain() -> None:

@@ -136,6 +136,9 @@ def test_a_pool_without_machines_holds_up_only_what_runs_on_it(monitor: Monitor)
         assert waits[name] & groups == {"pool/web:nodegroup"}, name
     assert waits["workload/chat:deployment"] & groups == {"pool/serve:nodegroup"}
     assert waits["workload/pretrain:job"] & groups == {"pool/train:nodegroup"}
+    # a gateway to several workloads needs the names of all
+    assert not waits["workload/chat:service"] & groups - {"pool/web:nodegroup"}
+    assert "pool/serve:nodegroup" in waits["workload/chat:load-balancer"]
 
 
 @pytest.mark.parametrize(
