@@ -182,7 +182,7 @@ def test_a_claim_that_could_not_bind_is_replaced_and_one_that_may_hold_data_only
 def test_a_bucket_name_that_is_taken_is_named_and_the_bucket_left_alone(small: RunningLab) -> None:
     s3 = small.boto3("s3", "dc1")
     small.meshctl("up", "dc1", "--yes", "--object-storage-only")
-    (name,) = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    (name,) = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if "-dc1-assets-" in bucket["Name"]]
     small.meshctl("destroy", "dc1", "--yes")
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="theirs", Body=b"theirs")
