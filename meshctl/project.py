@@ -18,7 +18,7 @@ from meshctl.deploy.guards import access_default, pools_in_place, preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
-from meshctl.errors import InfeasibleError, UnreadableError
+from meshctl.errors import UnreadableError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
@@ -154,15 +154,7 @@ class Project:
             access = self.access(environment)
             if access is not None:
                 self.session.check_cluster(access)
-            gaps = resolution.gaps
-            first = gaps[0]
-            more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
-            raise InfeasibleError(
-                f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}; best: {first.best}{more}",
-                gaps=gaps,
-                why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
-                hint=first.hint,
-            )
+            raise preflight.infeasible(environment, resolution.gaps)
         return self._with_access(self._with_local_facts(resolution.deployment), moved_from)
 
     def _with_access(self, deployment: Deployment, moved_from: Deployment | None) -> Deployment:

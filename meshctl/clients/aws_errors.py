@@ -35,9 +35,9 @@ _BUSY: Final = (
     *("InternalError", "InternalFailure", "ServiceUnavailable"),
 )
 # of keys that are no longer valid, or never were
-_KEYS_REFUSED: Final = (
+KEYS_REFUSED: Final = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidClientTokenId", "InvalidAccessKeyId"),
-    "SignatureDoesNotMatch",
+    *("SignatureDoesNotMatch", "AuthFailure"),
 )
 # of valid keys without the right
 _DENIED: Final = ("AccessDenied", "AccessDeniedException", "403")
@@ -94,7 +94,7 @@ def _of_answer(request: AwsRequest, error: botocore.exceptions.ClientError) -> M
     code = error.response["Error"]["Code"]
     if is_busy(error):
         return BusyError(f"{request.name}: {error}", why=f"[{code}]", hint="run the command again a little later")
-    if code in _KEYS_REFUSED:
+    if code in KEYS_REFUSED:
         return CredentialsError(f"{request.name} refused the keys", why=f"[{code}] {error}", hint=request.hint)
     if code in _DENIED:
         return request.denied(f"{request.name} refused", why=f"[{code}] {error}", hint=request.hint)

@@ -21,7 +21,6 @@ from meshctl.model.questions import ApiAnswer, ApiQuestion
 _AT_ONCE: Final = 8
 # A preflight must not hold up a plan: what does not answer soon is not known, and the plan says so.
 _CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3})
-_KEYS_REFUSED: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "AuthFailure")
 
 
 def ask(questions: Iterable[ApiQuestion], *, profile: str, region: str) -> dict[str, ApiAnswer]:
@@ -50,6 +49,6 @@ def _answer(client: Any, question: ApiQuestion) -> ApiAnswer:
         return ApiAnswer(getattr(client, question.operation)(**question.arguments))
     except botocore.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in _KEYS_REFUSED:
+        if code in aws_errors.KEYS_REFUSED:
             raise
         return ApiAnswer(code=code, message=str(error))

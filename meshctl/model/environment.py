@@ -102,13 +102,24 @@ def _label_value(text: str) -> str:
     return text
 
 
-def _queue(text: str) -> str:
-    # As Kubernetes checks the name of a LocalQueue, and Kueue that of the label which names it
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
-        raise ValueError(f'"{text}" is not the name of a LocalQueue of Kueue: lower-case letters, digits and "-"')
-    return text
+def _matching(pattern: str, complaint: str) -> AfterValidator:
+    """Takes a text that the pattern describes as a whole; of any other, `complaint` says what it is not."""
+
+    def checked(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f'"{text}" is not {complaint}')
+        return text
+
+    return AfterValidator(checked)
 
 
+# As Kubernetes checks the name of a LocalQueue, and Kueue that of the label which names it
+_Queue = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", 'the name of a LocalQueue of Kueue: lower-case letters, digits and "-"'
+    ),
+]
 _OWN_PREFIXES = ("meshctl.dev", "app.kubernetes.io", "batch.kubernetes.io", "pulumi.com")
 _LabelKey = Annotated[str, AfterValidator(_label_key)]
 _Annotations = Annotated[dict[_LabelKey, Argument], AfterValidator(pod_networks.checked)]
@@ -122,7 +133,7 @@ class WorkloadOverrides(Section):
     annotations: _Annotations = Field(default_factory=dict)
     env: dict[EnvName, Argument] = Field(default_factory=dict)
     pod: Annotated[dict[str, Any], AfterValidator(pod_overrides.checked)] = Field(default_factory=dict)
-    queue: Annotated[str, AfterValidator(_queue)] | None = None
+    queue: _Queue | None = None
 
 
 class FabricOptions(FabricSettings):
@@ -139,60 +150,44 @@ class FabricOptions(FabricSettings):
     networks: tuple[Annotated[str, AfterValidator(pod_networks.checked_name)], ...] | None = None
 
 
-def _issuer_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
-        raise ValueError(f'"{text}" is not the name of a ClusterIssuer like letsencrypt')
-    return text
-
-
-def _bucket_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
-        raise ValueError(f'"{text}" is not the name of a bucket; write it without s3:// and without a path')
-    return text
-
-
-def _claim_name(text: str) -> str:
-    if len(text) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text):
-        raise ValueError(
-            f'"{text}" is not the name of a PersistentVolumeClaim; write it without a namespace: it must be in the'
-            " mesh's own, since pods can't mount claims of another"
-        )
-    return text
-
-
-def _nfs_export(text: str) -> str:
-    if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):/[^\s,]*", text):
-        raise ValueError(f'"{text}" is not an NFS export like nfs.example.com:/export')
-    return text
-
-
-def _mount_option(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.=:/-]+", text):
-        raise ValueError(f'"{text}" is not a mount option like nfsvers=4.1')
-    return text
-
-
-def _file_system_id(text: str) -> str:
-    if not re.fullmatch(r"fs-[0-9a-f]{8,40}", text):
-        raise ValueError(f'"{text}" is not the id of a file system like fs-0123456789abcdef0')
-    return text
+_IssuerName = Annotated[
+    str, _matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "the name of a ClusterIssuer like letsencrypt")
+]
+_BucketName = Annotated[
+    str,
+    _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket; write it without s3:// and without a path"),
+]
+_ClaimName = Annotated[
+    str,
+    _matching(
+        r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
+        "the name of a PersistentVolumeClaim; write it without a namespace: it must be in the mesh's own, since pods"
+        " can't mount claims of another",
+    ),
+]
+_NfsExport = Annotated[
+    str,
+    _matching(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):/[^\s,]*", "an NFS export like nfs.example.com:/export"),
+]
+_MountOption = Annotated[str, _matching(r"[A-Za-z0-9_.=:/-]+", "a mount option like nfsvers=4.1")]
+_FileSystemId = Annotated[str, _matching(r"fs-[0-9a-f]{8,40}", "the id of a file system like fs-0123456789abcdef0")]
 
 
 class ExistingStorage(Section):
     """Storage that exists already: used, and never created, changed or deleted by meshctl. It is one of a bucket, a
     claim in the mesh's namespace, an NFS export, and a file system of a cloud, which `references` checks."""
 
-    bucket: Annotated[str, AfterValidator(_bucket_name)] | None = None
-    claim: Annotated[str, AfterValidator(_claim_name)] | None = None
-    nfs: Annotated[str, AfterValidator(_nfs_export)] | None = None
-    mount_options: tuple[Annotated[str, AfterValidator(_mount_option)], ...] = ()
-    file_system: Annotated[str, AfterValidator(_file_system_id)] | None = None
+    bucket: _BucketName | None = None
+    claim: _ClaimName | None = None
+    nfs: _NfsExport | None = None
+    mount_options: tuple[_MountOption, ...] = ()
+    file_system: _FileSystemId | None = None
 
 
 class Certificates(Section):
     """Who makes certificates: a ClusterIssuer of cert-manager, which is there already."""
 
-    cluster_issuer: Annotated[str, AfterValidator(_issuer_name)]
+    cluster_issuer: _IssuerName
 
 
 class PlatformEnvironment(Section, EnvironmentSection):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from meshctl.clients import aws_questions
 from meshctl.errors import CredentialsError, InfeasibleError, MeshError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import Findings, InPlace
 from meshctl.platforms import registry
 
@@ -40,15 +40,17 @@ def _unasked(deployment: Deployment, error: MeshError) -> str:
 
 def refuse(deployment: Deployment, findings: Findings) -> None:
     """Raises: InfeasibleError with every gap."""
-    if not findings.gaps:
-        return
-    first = findings.gaps[0]
-    more = f" (and {len(findings.gaps) - 1} more)" if len(findings.gaps) > 1 else ""
-    lacking = f"{first.subject} wants {first.wanted}; best: {first.best}{more}"
-    raise InfeasibleError(
-        f"{deployment.environment} can't carry the mesh: {lacking}",
-        gaps=findings.gaps,
-        why="; ".join(f"{gap.subject}: {gap.wanted}; best: {gap.best}" for gap in findings.gaps[1:4])
-        or "the platform was asked before anything was made, and nothing was changed",
+    if findings.gaps:
+        raise infeasible(deployment.environment, findings.gaps)
+
+
+def infeasible(environment: str, gaps: tuple[Gap, ...]) -> InfeasibleError:
+    """The error that names the first gap, and up to three more; it holds all of them."""
+    first = gaps[0]
+    more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+    return InfeasibleError(
+        f"{environment} can't carry the mesh: {first.subject} wants {first.wanted}; best: {first.best}{more}",
+        gaps=gaps,
+        why="; ".join(f"{gap.subject}: {gap.wanted}" for gap in gaps[1:4]),
         hint=first.hint,
     )

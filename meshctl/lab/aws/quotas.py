@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from moto.core import DEFAULT_ACCOUNT_ID
+
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
@@ -131,7 +133,7 @@ def _described(call: Call, quota: Quota, value: float) -> dict[str, Any]:
         "ServiceCode": quota.service,
         "QuotaCode": quota.code,
         "QuotaName": quota.name,
-        "QuotaArn": f"arn:aws:servicequotas:{call.region}:123456789012:{quota.service}/{quota.code}",
+        "QuotaArn": f"arn:aws:servicequotas:{call.region}:{DEFAULT_ACCOUNT_ID}:{quota.service}/{quota.code}",
         "Value": value,
         "Unit": "None",
         "Adjustable": True,

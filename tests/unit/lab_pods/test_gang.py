@@ -151,6 +151,15 @@ def joining(member: gang.Member) -> threading.Thread:
     return thread
 
 
+def met(member: Callable[[int], gang.Member]) -> tuple[gang.Member, gang.Member]:
+    """Both ranks of a gang, once each has joined."""
+    first, second = member(0), member(1)
+    waiting = joining(first)
+    second.join(30)
+    waiting.join(30)
+    return first, second
+
+
 def test_no_rank_goes_before_all_have_joined(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
     first, second = member(0), member(1)
     waiting = joining(first)
@@ -175,10 +184,7 @@ def test_a_rank_that_comes_again_before_the_start_has_its_place(
 
 
 def test_a_rank_that_dies_ends_the_others(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
-    first, second = member(0), member(1)
-    waiting = joining(first)
-    second.join(30)
-    waiting.join(30)
+    first, second = met(member)
     reasons = Reasons()
     first.watch(reasons)
     second.close()
@@ -187,10 +193,7 @@ def test_a_rank_that_dies_ends_the_others(store: gang.Store, member: Callable[[i
 
 
 def test_ranks_that_are_done_end_nobody(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
-    first, second = member(0), member(1)
-    waiting = joining(first)
-    second.join(30)
-    waiting.join(30)
+    first, second = met(member)
     reasons = Reasons()
     first.watch(reasons)
     second.watch(reasons)
@@ -203,10 +206,7 @@ def test_ranks_that_are_done_end_nobody(store: gang.Store, member: Callable[[int
 
 
 def test_a_rank_that_is_told_to_end_is_not_dead(store: gang.Store, member: Callable[[int], gang.Member]) -> None:
-    first, second = member(0), member(1)
-    waiting = joining(first)
-    second.join(30)
-    waiting.join(30)
+    first, second = met(member)
     reasons = Reasons()
     first.watch(reasons)
     second.leave(is_told=True)

@@ -13,6 +13,7 @@ from providers.kubernetes.connection import ApiError
 from providers.kubernetes.provider import KubernetesProvider
 from providers.kubernetes.session import Session
 from providers.plugin.provider import ProviderError
+from tests.unit.providers.provider_clock import Time
 
 TOKEN = "kubernetes:batch/v1:Job"
 URN = f"urn:pulumi:cw::saver::{TOKEN}::workload/pretrain:job"
@@ -23,22 +24,6 @@ def job(grace_s: int, **annotations: str) -> Object:
     meta = {"name": "pretrain", "namespace": "saver", "annotations": annotations}
     pod = {"terminationGracePeriodSeconds": grace_s, "containers": [{"name": "main", "image": "train:1.4"}]}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": {"spec": pod}}}
-
-
-class Time:
-    """A clock that only waits move; it is the provider's sign of a cancel, too."""
-
-    now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def wait(self, seconds: float) -> bool:
-        self.now_s += seconds
-        return False
-
-    def is_set(self) -> bool:
-        return False
 
 
 class Cluster:

@@ -9,6 +9,7 @@ import pytest
 
 from providers.kubernetes import grace, groups, objects, readiness, waiting
 from providers.kubernetes.waiting import Waiter
+from tests.unit.providers.provider_clock import Time
 
 GVK = objects.Gvk("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet")
 AVAILABLE = {"type": "Available", "status": "True"}
@@ -58,25 +59,9 @@ def test_its_own_rule_says_more_than_the_condition_that_it_asks_for() -> None:
     assert not rule(live).ready
 
 
-class Clock:
-    """A clock that only waits move, and the provider's sign of a cancel."""
-
-    now_s = 100.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def wait(self, seconds: float) -> bool:
-        self.now_s += seconds
-        return False
-
-    def is_set(self) -> bool:
-        return False
-
-
 def waited(monkeypatch: pytest.MonkeyPatch, *seen: Object, generation: int, timeout_s: float = 60) -> tuple[Any, float]:
     """What a wait says that sees these states one after the other, the last one for ever, and how long it took."""
-    clock, states = Clock(), list(seen)
+    clock, states = Time(), list(seen)
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=clock.monotonic))
 
     def get(*_: Any) -> Object:
@@ -85,7 +70,7 @@ def waited(monkeypatch: pytest.MonkeyPatch, *seen: Object, generation: int, time
     api = cast("Any", SimpleNamespace(get=get, items=lambda *_, **__: []))
     waiter = Waiter(api, cast("Any", clock))
     outcome = waiter.until_ready(GVK, get(), timeout_s=timeout_s, status=lambda _: None)
-    return outcome, clock.now_s - 100.0
+    return outcome, clock.now_s
 
 
 def test_a_changed_set_is_not_taken_at_the_word_of_its_old_status(monkeypatch: pytest.MonkeyPatch) -> None:
