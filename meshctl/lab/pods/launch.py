@@ -158,8 +158,14 @@ def build(root: str, spec: dict[str, Any]) -> None:
     view.open_up("/")
     for path in spec.get("scratch", []):
         view.open_up(path)
-    for source, path, read_only in sorted(spec["mounts"], key=lambda each: str(each[1]).count("/")):
-        view.place(str(source), str(path), bool(read_only))
+    mounts = [(str(source), str(path), bool(only)) for source, path, only in spec["mounts"]]
+    folders = {path: os.path.isdir(source) for source, path, _ in mounts} | dict.fromkeys(spec.get("empty", []), True)
+    # before the first mount: a folder that is opened up hides what is mounted in it
+    for path, is_folder in {**folders, spec["cwd"]: True}.items():
+        if not any(path.startswith(f"{other}/") for _, other, _ in mounts):
+            view.make(os.path.realpath(path), is_folder=is_folder)
+    for source, path, read_only in sorted(mounts, key=lambda each: each[1].count("/")):
+        view.place(source, path, read_only)
     for path in spec.get("empty", []):
         view.empty(path)
     view.start_in(spec["cwd"])

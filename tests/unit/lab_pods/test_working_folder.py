@@ -82,3 +82,20 @@ def test_what_is_written_to_a_scratch_folder_of_the_machine_is_gone(tmp_path: Pa
     for _ in range(2):
         found = started(tmp_path, "/", argv=script, scratch=(f"{tmp_path}/scratch",))
         assert (found.stdout, found.stderr) == ("kept\nmade\n", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/etc/no-such-folder/nginx.conf", {}),
+        ("/data/file", {"empty": ("/etc/no-such-folder",)}),
+        ("/data/file", {"cwd": "/etc/no-such-folder"}),
+    ],
+)
+def test_a_folder_that_is_made_beside_a_mount_does_not_hide_it(tmp_path: Path, path: str, more: dict[str, Any]) -> None:
+    """The pod's hosts file, without which it finds no Service, lies beside files that its mesh mounts."""
+    own = tmp_path / "own"
+    own.write_text("of the pod\n")
+    options = {"cwd": "/", "argv": ("/bin/cat", "/etc/hosts", path), **more}
+    ended = started(tmp_path, options.pop("cwd"), (own, "/etc/hosts", True), (own, path, True), **options)
+    assert (ended.stdout, ended.stderr) == ("of the pod\nof the pod\n", "")
