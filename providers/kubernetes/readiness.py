@@ -192,6 +192,9 @@ def condition_rule(kind: str, value: str = "True") -> Rule:
 
     def judge(obj: Json) -> Verdict:
         state = condition(obj, kind)
+        generation = int(metadata(obj).get("generation") or 0)
+        if int(state.get("observedGeneration", generation)) < generation:
+            return _not_yet(f"condition {kind} is of the object as it was before its change")
         if state.get("status") == value:
             return READY
         refused = next((item for item in REFUSING if condition(obj, item).get("status") == "False"), "")

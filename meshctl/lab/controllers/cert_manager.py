@@ -81,13 +81,24 @@ async def _issue(folder: Path, client: AsyncClient, certificate: Object) -> None
 
 
 def _is_ready(certificate: Object) -> bool:
-    conditions = certificate.get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    """Of the certificate as it is now: a change of it is issued anew."""
+    generation = certificate["metadata"].get("generation", 1)
+    return any(
+        each["type"] == "Ready" and each["status"] == "True" and each.get("observedGeneration") == generation
+        for each in certificate.get("status", {}).get("conditions", [])
+    )
 
 
 async def _report(client: AsyncClient, certificate: Object, *, ready: bool, reason: str, message: str) -> None:
     """Write the condition, if it is another one than before: a change would wake this controller again."""
-    new = {"type": "Ready", "status": "True" if ready else "False", "reason": reason, "message": message}
+    generation = certificate["metadata"].get("generation", 1)
+    new = {
+        "type": "Ready",
+        "status": "True" if ready else "False",
+        "reason": reason,
+        "message": message,
+        "observedGeneration": generation,  # as CertificateCondition of cert-manager's API has it
+    }
     (before,) = certificate.get("status", {}).get("conditions", []) or [{}]
     if {key: before.get(key) for key in new} == new:
         return

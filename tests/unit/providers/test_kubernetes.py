@@ -426,6 +426,23 @@ def test_an_object_may_name_the_condition_to_wait_for() -> None:
     assert readiness.asked_rule({"metadata": {}}) is None
 
 
+@pytest.mark.parametrize(
+    ("observed", "is_ready"), [({"observedGeneration": 1}, False), ({"observedGeneration": 2}, True), ({}, True)]
+)
+def test_a_condition_of_an_earlier_version_does_not_count(observed: dict[str, int], is_ready: bool) -> None:
+    """cert-manager and others say which version of the object a condition is of; a Certificate of before its change is
+    Ready until its controller has looked at the change."""
+    annotations = {"pulumi.com/waitFor": "condition=Ready"}
+    certificate = {
+        "kind": "Certificate",
+        "metadata": {"generation": 2, "annotations": annotations},
+        "status": {"conditions": [{"type": "Ready", "status": "True", **observed}]},
+    }
+    rule = readiness.asked_rule(certificate)
+    assert rule is not None
+    assert rule(certificate).ready == is_ready
+
+
 def test_a_pool_without_quota_is_not_waited_for() -> None:
     pool = node_pool(AtTarget=("False", ""), Quota=("False", "no quota for gd-8xh100ib-i128"))
     rule = readiness.asked_rule(pool)
