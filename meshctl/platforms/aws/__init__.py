@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
-from meshctl.model.questions import InPlace
+from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
@@ -46,6 +46,12 @@ def _machines() -> tuple[Machine, ...]:
 
 def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
     return preflight.Change(wanted, in_place, {machine.name: machine for machine in _machines()})
+
+
+def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
+    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where a policy is asked for
+
+    return iam_policy.policy(deployment, scope, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -158,6 +164,7 @@ PLATFORM: Final = Platform(
     preflight=Preflight(
         questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
         findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
+        policy=_policy,
     ),
     declare=_declare,
 )
