@@ -27,6 +27,10 @@ _RESERVATION: Final = (
     "`aws ec2 describe-capacity-reservations` shows type, zone, state and free count of it: correct `capacity` in"
     " environments.yaml, or run `up` again once the reservation is active"
 )
+_RIGHTS: Final = (
+    "the credentials lack the action that the message names: `meshctl doctor --iam-policy ENV` prints the policy to give"
+    " them; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
+)
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
@@ -41,6 +45,7 @@ FAILURE_HINTS: Final = {
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
+    **dict.fromkeys(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"), _RIGHTS),
     "Unauthorized": "if `aws sts get-caller-identity` works, its principal has no access entry in the cluster: somebody"
     " who has one adds it to `kubernetes.admins` of the environment and runs `up`; if not, renew the credentials",
     "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
