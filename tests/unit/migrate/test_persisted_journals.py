@@ -19,7 +19,7 @@ from meshctl.migrate.journal import guard, lock
 from meshctl.migrate.journal.activity import UnreadableMigration
 from meshctl.migrate.journal.journal import record_paths
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.plan import Options
+from meshctl.migrate.planning.inputs import Options
 from meshctl.model.persisted import OWN, SCHEMA
 from tests.unit.migrate.fake_gateway import FakeGateway
 
