@@ -7,6 +7,7 @@ Sources, by rule:
     a type that a zone does not have: eksctl issue 6461, aws-samples ec2-spot-workshops issue 154
     types in the template and in the call: terraform-aws-eks issues 1386 and 1545
     what a template can't hold: "Customize managed nodes with launch templates", EKS user guide
+    the market of a capacity block: "Create a managed node group with Capacity Blocks for ML", EKS user guide
     capacity and quotas: eksctl issue 4732, aws/containers-roadmap issue 2204
     addresses: `InsufficientFreeAddresses` of the EKS API reference, type Issue
     reservations: "Launch instances into an existing Capacity Reservation", EC2 user guide
@@ -24,7 +25,7 @@ from meshctl.lab.aws.errors import ApiError
 Issue = dict[str, Any]
 Template = Mapping[str, Any]
 
-_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions", "InstanceMarketOptions")
+_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions")
 _EFA_KINDS = ("efa", "efa-only")
 
 
@@ -90,6 +91,9 @@ def _refuse_architecture(launch: Launch) -> None:
 def _refuse_template(launch: Launch) -> None:
     interfaces = launch.template.get("NetworkInterfaces") or []
     forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
+    market = launch.template.get("InstanceMarketOptions") or {}
+    if market and market.get("MarketType") != "capacity-block":
+        forbidden.append("InstanceMarketOptions")
     if any(interface.get("SubnetId") for interface in interfaces):
         forbidden.append("SubnetId")
     if forbidden:
