@@ -25,7 +25,7 @@ ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How many nodes a pool wants, and what each must have: all of them fit the same alternative."""
+    """How many nodes a pool wants, and what each must have. All of its nodes must fit the same alternative."""
 
     nodes: int
     alternatives: Alternatives
@@ -133,12 +133,13 @@ def _candidates(
 
 
 def _number_of_nodes(candidates: list[_Candidates]) -> int:
-    """Of all alternatives of a pool together."""
+    """How many nodes the alternatives of a pool have together."""
     return len({node.name for each in candidates for node in each.nodes})
 
 
 def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], pool_labels: Mapping[str, str]) -> _Picked:
-    """`taken`: nodes that other pools have got; `pool_labels`: which pool a node is labelled for."""
+    """The nodes for one pool. `taken`: nodes that other pools already got. `pool_labels`: the pool that each node is
+    labelled for."""
     free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
     own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
     return _Picked(_pick(free, own, count, candidates.requirement), len(own))

@@ -29,7 +29,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def rewritten(store: StateStore, number: int, change: Change) -> None:
-    """A record (pluralize from the end if negative) as another version would have written it."""
+    """A record (counted from the end if negative) as another version would have written it."""
     path = records(store)[number]
     record = json.loads(store.read(path) or "")
     change(record)
