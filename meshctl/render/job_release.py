@@ -15,6 +15,7 @@ from meshctl.render.objects import PlatformObject, uid_name
 from meshctl.render.templates import render
 
 MANAGER = "meshctl-release"  # under which name the release sets a job's fields
+_REQUESTS = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 _DETAILS = ("release-account", "release-role", "release-binding", "release")
 
 
@@ -71,6 +72,8 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
         "tolerations": _tolerations(deployment),
+        # the quota of a queue may have no CPU at all, or none left until the jobs that it waits for have ended
+        "resources": {} if workload.queue else _REQUESTS,
         "image": overrides.image_here(deployment, own_images.RELEASE),
         "wait_args": [
             "wait",
