@@ -5,14 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import instance_types
+from meshctl.lab.aws import instance_types, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
-from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, now, soon
+from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.faults import NO_CAPACITY
 
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
@@ -36,14 +37,17 @@ class Nodegroups(Base):
             raise ApiError(
                 "InvalidRequestException",
                 "Cannot specify instance types in launch template and API request",
+                rule=rules.TYPES_TWICE,
             )
         described = _describe(call.region, cluster, given, template)
         described |= {"launchTemplate": chosen} if chosen else {}
         zones = sorted({str(subnet.availability_zone) for subnet in subnets})
         launch = _launch(call.region, described, zones, template)
         launch_rules.refuse(launch)
-        issues = self._launch_issues(launch, sum(int(subnet.available_ip_address_count) for subnet in subnets))
-        nodegroup = Nodegroup(described, zones, template, issues, soon())
+        issues = self._launch_issues(launch, sum(self.free_addresses(subnet) for subnet in subnets))
+        for issue in issues:
+            log_later(call.operation, issue.rule, issue.message)
+        nodegroup = Nodegroup(described, zones, template, [issue.described for issue in issues], soon())
         cluster.nodegroups[name] = nodegroup
         self.write()
         return {"nodegroup": described}
@@ -52,9 +56,9 @@ class Nodegroups(Base):
         """Why the instances of a new node group will not launch: what is on order, or what the account lacks."""
         fault = self.faults.take("eks", "CreateNodegroup", later=True)
         if fault is not None:
-            no_capacity = fault.error == "InsufficientInstanceCapacity"
+            no_capacity = fault.error == NO_CAPACITY
             return [
-                launch_rules.no_capacity(launch) if no_capacity else {"code": fault.error, "message": fault.message}
+                launch_rules.no_capacity(launch) if no_capacity else Issue(fault.error, fault.message, rules.ON_ORDER)
             ]
         ec2 = backend_of(launch.region)
         quota = instance_types.vcpu_quota(launch.types[0], spot=launch.spot)
@@ -202,6 +206,7 @@ def _check_version(version: str, cluster: str, own: str) -> None:
             "InvalidParameterException",
             f"Nodegroup Kubernetes version should be equal to Cluster kubernetes version {cluster}"
             f" or NodeGroup kubernetes version {own}",
+            rule=rules.NODE_VERSION,
         )
 
 
