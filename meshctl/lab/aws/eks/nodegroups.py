@@ -8,12 +8,13 @@ from typing import Any
 from meshctl.lab.aws import instance_types, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
-from meshctl.lab.aws.eks import launch_rules
+from meshctl.lab.aws.eks import launch_rules, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.state import read_json
 
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
@@ -144,7 +145,12 @@ class Nodegroups(Base):
         if chosen:
             params["LaunchTemplateVersion"] = chosen["version"]
         update = self.start_update(
-            cluster, "VersionUpdate", params, operation="UpdateNodegroupVersion", owner=f"nodegroup/{name}"
+            cluster,
+            "VersionUpdate",
+            params,
+            operation="UpdateNodegroupVersion",
+            owner=f"nodegroup/{name}",
+            lasts_s=self._replacement_s(nodegroup),
         )
         if cluster.updates[update["id"]].failed is None:
             nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": _release(given, version)}
@@ -152,6 +158,12 @@ class Nodegroups(Base):
                 nodegroup.described["launchTemplate"], nodegroup.template = chosen, template
         self.write()
         return {"update": update}
+
+    def _replacement_s(self, nodegroup: Nodegroup) -> float:
+        """`account.json` may say how long a batch takes: {"batchS": 60}."""
+        nodes = int(nodegroup.described["scalingConfig"]["desiredSize"])
+        batch_s = float(read_json(self.root / "account.json").get("batchS", rollout.BATCH_S))
+        return batch_s * rollout.batches(nodes, nodegroup.described["updateConfig"])
 
     def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
         nodegroup = self._nodegroup(cluster, name)

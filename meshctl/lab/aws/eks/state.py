@@ -170,6 +170,7 @@ class Base(Service):
         operation: str,
         owner: str = "",
         done: Callable[[], bool] | None = None,
+        lasts_s: float = CHANGE_S,
     ) -> dict[str, Any]:
         """The update as the API describes it. Raises: ApiError while another one runs on the same thing."""
         for other in cluster.updates.values():
@@ -189,7 +190,7 @@ class Base(Service):
             "createdAt": now(),
             "errors": [],
         }
-        at = soon()
+        at = time.monotonic() + max(lasts_s, CHANGE_S)
         reached = done or (lambda: True)
         update = Update(described, owner, lambda: time.monotonic() >= at and reached(), self.failing(operation))
         cluster.updates[update_id] = update
