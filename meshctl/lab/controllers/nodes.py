@@ -47,6 +47,7 @@ class Group:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
     extended: Mapping[str, str] = field(default_factory=dict)  # resources that the machine type doesn't tell
+    absent: frozenset[str] = frozenset()  # resources of the machine type that these nodes can't offer
 
     def node_names(self) -> list[str]:
         return [f"{self.name}-{number}" for number in range(self.count)]
@@ -64,7 +65,8 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
         **group.labels,
         GROUP_LABEL: group.name,
     }
-    has = {**capacity(group.machine), **group.extended}
+    of_machine = {name: count for name, count in capacity(group.machine).items() if name not in group.absent}
+    has = {**of_machine, **group.extended}
     return {
         "apiVersion": "v1",
         "kind": "Node",
