@@ -115,6 +115,8 @@ def declare_pool(
             "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
+            # a node whose GPU fails (an XID error) stays in its group otherwise, and fails each job that gets it
+            "nodeRepairConfig": {"enabled": True} if pool.gpus_per_node else None,
             "launchTemplate": {
                 "id": template.get("LaunchTemplateId"),
                 # what the row makes is the default; the latest may be one that somebody else added
@@ -123,7 +125,8 @@ def declare_pool(
         },
         provider=aws,
         depends_on=[*eks.before_nodes, *network.routes],
-        ignore_changes=version_left_alone(deployment, "version"),
+        # nodes that came up without repair are replaced by nobody unless somebody asks
+        ignore_changes=["nodeRepairConfig", *version_left_alone(deployment, "version")],
         timeout_s=deadline_s(pool),
     )
 

@@ -95,6 +95,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 region=region,
                 labels=labels,
                 taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
+                repairs=bool(nodegroup.get("repairs")),
             )
         )
     return node_groups

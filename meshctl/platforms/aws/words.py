@@ -58,7 +58,9 @@ TERMS: Final = {
     (NODE_GROUP, "launchTemplate.version"): "version of the launch template",
     (NODE_GROUP, "launchTemplate.id"): "launch template",
     (NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
+    (NODE_GROUP, "nodeRepairConfig.enabled"): "repair of broken nodes",
     (CLUSTER, "version"): "Kubernetes version",
+    (CLUSTER, "upgradePolicy.supportType"): "support of the Kubernetes version",
     (LUSTRE, "StorageCapacity"): "size in GiB",
     (LUSTRE, "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
 }

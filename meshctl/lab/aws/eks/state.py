@@ -337,4 +337,5 @@ def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
         "status": described["status"],
         "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
         "capacityReservation": target.get("CapacityReservationId", ""),
+        "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),
     }
