@@ -197,9 +197,16 @@ def declare_role(
     role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
-        {"RoleName": role_name(called), "AssumeRolePolicyDocument": trust_policy},
+        {
+            "RoleName": role_name(called),
+            "AssumeRolePolicyDocument": trust_policy,
+            "PermissionsBoundary": deployment.cluster.permissions_boundary or None,
+            "Path": deployment.cluster.role_path or None,
+        },
         outputs=["Arn", "RoleName"],
         provider=aws,
+        # a role can't move, and a cluster can't change its role: what is up stays on its path
+        ignore_changes=["Path"],
     )
     attachments = [
         AwsResource.declare(

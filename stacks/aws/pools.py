@@ -203,10 +203,16 @@ def user_data(pool: Pool) -> str:
 
 
 def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """On what a node is made of: whose it is, for bills. Without the mesh's labels: a change of the template rolls all
-    nodes of the pool, which a new label isn't worth."""
+    """On what a node is made of: whose it is, for bills, and what the environment requires, without which a guard rail
+    refuses the instance. Without the mesh's labels: a change of the template rolls all nodes of the pool, which a new
+    label isn't worth."""
     name = f"{deployment.cluster.name}-{pool.name}"
-    tags = {"Name": name, **identity_tags(deployment), "meshctl.dev/pool": pool.name}
+    tags = {
+        "Name": name,
+        **deployment.cluster.tags,
+        **identity_tags(deployment),
+        "meshctl.dev/pool": pool.name,
+    }
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
