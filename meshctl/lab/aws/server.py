@@ -23,6 +23,7 @@ from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.guard_rails import GuardRails
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service
@@ -41,6 +42,7 @@ class LabApi:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.credentials = Credentials(root)
         self.faults = Faults(root)
+        self.guard_rails = GuardRails(root)
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
@@ -79,6 +81,7 @@ class LabApi:
             with self.lock:
                 self.credentials.check(call)
                 self.faults.check(call)
+                self.guard_rails.check(call)
             own = self.services.get(call.service)
             if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)
