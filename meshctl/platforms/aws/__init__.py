@@ -12,11 +12,12 @@ from typing import Any, Final
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace
-from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
     Egress,
+    Elsewhere,
     Fabric,
     GrowOnly,
     LoadBalancers,
@@ -158,6 +159,7 @@ PLATFORM: Final = Platform(
     preflight=Preflight(
         questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
         findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
+        elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
     ),
     declare=_declare,
 )

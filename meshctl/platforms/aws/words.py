@@ -31,6 +31,7 @@ _RESERVATION: Final = (
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
+    "UnfulfillableCapacity": CAPACITY,
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
