@@ -67,8 +67,8 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
 
 
 def _uses(change: Change) -> Iterator[_Use]:
-    asked = {pool.reservation for pool in (*change.new_pools, *change.growing_pools) if pool.reservation}
-    for reservation in sorted(asked):
+    reservations = {pool.reservation for pool in (*change.new_pools, *change.growing_pools) if pool.reservation}
+    for reservation in sorted(reservations):
         pools = tuple(pool for pool in change.wanted.pools if pool.reservation == reservation)
         more = sum(max(change.more_nodes(pool), 0) for pool in pools)
         yield _Use(reservation, pools, sum(pool.nodes for pool in pools), more)
