@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import reservations
+from meshctl.platforms.aws import account, reservations
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
@@ -39,6 +39,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
             {"LocationType": "availability-zone", "Filters": filters},
         )
     yield from reservations.questions(change)
+    yield from account.questions(change)
     for code in change.growing_quotas:
         yield _quota_question("ec2", code, "the quotas of running instances")
     if change.missing_addresses:
@@ -67,7 +68,11 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)
     ]
-    made = reserved | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
+    made = (
+        reserved
+        | account.findings(change, answers)
+        | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
+    )
     return made | Findings(notes=tuple(_unasked(change, answers)))
 
 

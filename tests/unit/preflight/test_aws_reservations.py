@@ -66,7 +66,7 @@ def test_a8_a_block_that_runs_is_told_with_its_end() -> None:
 
 def test_a8_a_pool_that_is_up_and_grows_asks_for_what_is_still_free() -> None:
     wanted, before = in_block(4), up_as(in_block(2))
-    assert asked(wanted, before) == {RESERVATION: "describe_capacity_reservations"}
+    assert asked(wanted, before) == {RESERVATION: "describe_capacity_reservations", "subnets": "describe_subnets"}
     assert findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=2)}, before).gaps == ()
     [gap] = findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=1)}, before).gaps
     assert (gap.wanted, gap.best) == ("2 more x p5.48xlarge for pool serve", "1 of its 4 is free")
