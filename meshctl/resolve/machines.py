@@ -23,6 +23,7 @@ from meshctl.platforms.interface import Machines
 # Catalog rows round GB labels to a tenth of a GiB; `80GB` must still fit an "80 GB" GPU.
 _ROUNDING_GIB: Final = 0.06
 
+_REGIONS_TOLD: Final = 4  # of those that have a machine which the environment's region lacks
 
 # Contract rates: pairs of a machine type and USD per node and hour.
 Rates = tuple[tuple[str, float], ...]
@@ -269,6 +270,13 @@ def _placement(machine: Machine, _region: str, want: Requirement) -> str:
 
 
 def _zone(machine: Machine, region: str, _want: Requirement) -> str:
+    offers = machine.offers
+    if offers is not None and offers.is_region_known(region) and not offers.zone_ids(region):
+        *few, last = offers.regions_beside(region)[:_REGIONS_TOLD] or ("no region",)
+        others = len(offers.numbers) - _REGIONS_TOLD
+        more = f", {last} and {others} more" if others > 0 else f", {last}"
+        regions = (", ".join(few) + more).removeprefix(", ")
+        return f"not offered in {region} as of {offers.date} (offered in {regions})"
     if machine.zones is None or region in machine.zones:
         return ""
     return f"not listed in {region}" + (f" (listed in {', '.join(machine.zones)})" if machine.zones else "")
