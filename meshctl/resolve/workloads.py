@@ -5,20 +5,20 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model import health as health_words
-from meshctl.model import job_order
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import packing
+from meshctl.resolve import gang_groups, packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import pluralize
 
@@ -211,23 +211,21 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
-        together = (_crowded(each, homes[name]) for each in _at_once(members, all_workloads))
-        all_gaps.extend([gap for gap in together if gap][:1])
+        together = (_crowded(each, homes[name]) for each in gang_groups.at_once(members, all_workloads))
+        all_gaps.extend(itertools.islice((gap for gap in together if gap), 1))
     return all_gaps
 
 
-def _at_once(members: list[Workload], all_workloads: Iterable[Workload]) -> Iterator[list[Workload]]:
-    """The workloads of a pool that must find room together.
-
-    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
-    end, and beside no other job. Training jobs of which one comes after another are never there together.
-    """
-    serving = [workload for workload in members if not workload.is_job]
-    gangs = [workload for workload in members if workload.kind == "training"]
-    groups = job_order.at_the_same_time(gangs, all_workloads) or [[]]
-    for group in groups:
-        yield [workload for workload in members if workload in serving or workload in group]
-    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
+def uncounted(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[str]:
+    """A note on each pool of which it is not certain that all sets of its jobs fit. Called where there is no gap."""
+    all_workloads = tuple(workloads)
+    notes = []
+    for pool in pools:
+        members = [workload for workload in all_workloads if workload.pool == pool.name]
+        stand_ins = gang_groups.stand_ins(members, all_workloads)
+        if stand_ins and _crowded(stand_ins, Home(pool, usable[pool.name])):
+            notes.append(gang_groups.note(pool.name))
+    return notes
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
