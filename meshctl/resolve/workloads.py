@@ -18,7 +18,7 @@ from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, M
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import gang_groups, packing
+from meshctl.resolve import gang_groups, node_rules, packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import pluralize
 
@@ -154,12 +154,12 @@ class Home:
     def nodes(self) -> packing.Nodes:
         """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
         their own."""
-        seen = [self._free(node) for node in self.usable.nodes]
+        seen = [self.free_on(node) for node in self.usable.nodes]
         missing = self.pool.nodes - len(seen)
         groups = Counter([*seen, *([self.node] * missing if seen else [])])
         return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
 
-    def _free(self, node: ObservedNode) -> packing.Amounts:
+    def free_on(self, node: ObservedNode) -> packing.Amounts:
         *_, disk, devices, _ = self.node
         taken, most_pods = node.taken, node.allocatable_pods
         return (
@@ -206,8 +206,9 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        if workload.pods > home.places(pods_of(workload, home.pool)):
-            all_gaps.append(_too_many(workload, home))
+        shortage = _too_many(workload, home) or _kept_off(workload, home)
+        if shortage:
+            all_gaps.append(shortage)
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
@@ -308,8 +309,20 @@ def _most_on_node(workload: Workload) -> int:
     return workload.replicas if workload.is_grouped else 0
 
 
-def _too_many(workload: Workload, home: Home) -> Gap:
+def _kept_off(workload: Workload, home: Home) -> Gap | None:
+    """Too few nodes on which environments.yaml lets the pods run."""
+    pool, nodes = home.pool, home.usable.nodes
+    matching = node_rules.matching(workload, nodes, pool.labels)
+    places = sum(pods_of(workload, pool).fit_on(home.free_on(node)) for node in matching)
+    if len(matching) == len(nodes) or places >= workload.pods:
+        return None
+    return node_rules.shortage(workload, pool.name, _counted(workload), nodes, matching, places)
+
+
+def _too_many(workload: Workload, home: Home) -> Gap | None:
     pool, pods = home.pool, pods_of(workload, home.pool)
+    if workload.pods <= home.places(pods):
+        return None
     tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
