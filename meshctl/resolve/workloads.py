@@ -167,7 +167,7 @@ class Home:
             max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
             max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
             disk,
-            devices,
+            max(devices - taken.rdma.get(self.pool.fabric.resource, 0), 0) if self.pool.fabric else devices,
             max(most_pods - taken.pods, 0) if most_pods else math.inf,
         )
 
