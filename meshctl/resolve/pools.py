@@ -143,7 +143,12 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
         for name, pool in mesh.pools.items()
     }
     wanted = {
-        name: existing.Wanted(mesh.pools[name].nodes.min, alternatives.askable(each) or each)
+        name: existing.Wanted(
+            mesh.pools[name].nodes.min,
+            alternatives.askable(each) or each,
+            pods=tuple(environment.pod_fields(key) for key, work in mesh.workloads.items() if work.pool == name),
+            labels=_labels(mesh, name),
+        )
         for name, each in listed.items()
     }
     chosen = existing.Chosen(requirements={name: each.alternatives[0] for name, each in wanted.items()})

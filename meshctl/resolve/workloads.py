@@ -5,20 +5,20 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model import health as health_words
-from meshctl.model import job_order
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import packing
+from meshctl.resolve import gang_groups, node_rules, packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import pluralize
 
@@ -152,14 +152,14 @@ class Home:
 
     @property
     def nodes(self) -> packing.Nodes:
-        """What is free on each node: existing nodes may also run pods of others. Missing nodes have a gap of their
-        own."""
-        seen = [self._free(node) for node in self.usable.nodes]
+        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
+        their own."""
+        seen = [self.free_on(node) for node in self.usable.nodes]
         missing = self.pool.nodes - len(seen)
         groups = Counter([*seen, *([self.node] * missing if seen else [])])
         return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
 
-    def _free(self, node: ObservedNode) -> packing.Amounts:
+    def free_on(self, node: ObservedNode) -> packing.Amounts:
         *_, disk, devices, _ = self.node
         taken, most_pods = node.taken, node.allocatable_pods
         return (
@@ -167,7 +167,7 @@ class Home:
             max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
             max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
             disk,
-            devices,
+            max(devices - taken.rdma.get(self.pool.fabric.resource, 0), 0) if self.pool.fabric else devices,
             max(most_pods - taken.pods, 0) if most_pods else math.inf,
         )
 
@@ -206,28 +206,27 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        if workload.pods > home.places(pods_of(workload, home.pool)):
-            all_gaps.append(_too_many(workload, home))
+        shortage = _too_many(workload, home) or _kept_off(workload, home)
+        if shortage:
+            all_gaps.append(shortage)
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
-        together = (_crowded(each, homes[name]) for each in _at_once(members, all_workloads))
-        all_gaps.extend([gap for gap in together if gap][:1])
+        together = (_crowded(each, homes[name]) for each in gang_groups.at_once(members, all_workloads))
+        all_gaps.extend(itertools.islice((gap for gap in together if gap), 1))
     return all_gaps
 
 
-def _at_once(members: list[Workload], all_workloads: Iterable[Workload]) -> Iterator[list[Workload]]:
-    """The workloads of a pool that must find room together.
-
-    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
-    end, and beside no other job. Training jobs of which one comes after another are never there together.
-    """
-    serving = [workload for workload in members if not workload.is_job]
-    gangs = [workload for workload in members if workload.kind == "training"]
-    groups = job_order.at_the_same_time(gangs, all_workloads) or [[]]
-    for group in groups:
-        yield [workload for workload in members if workload in serving or workload in group]
-    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
+def uncounted(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[str]:
+    """A note on each pool of which it is not certain that all sets of its jobs fit. Called where there is no gap."""
+    all_workloads = tuple(workloads)
+    notes = []
+    for pool in pools:
+        members = [workload for workload in all_workloads if workload.pool == pool.name]
+        stand_ins = gang_groups.stand_ins(members, all_workloads)
+        if stand_ins and _crowded(stand_ins, Home(pool, usable[pool.name])):
+            notes.append(gang_groups.note(pool.name))
+    return notes
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
@@ -310,8 +309,20 @@ def _most_on_node(workload: Workload) -> int:
     return workload.replicas if workload.is_grouped else 0
 
 
-def _too_many(workload: Workload, home: Home) -> Gap:
+def _kept_off(workload: Workload, home: Home) -> Gap | None:
+    """Too few nodes on which environments.yaml lets the pods run."""
+    pool, nodes = home.pool, home.usable.nodes
+    matching = node_rules.matching(workload, nodes, pool.labels)
+    places = sum(pods_of(workload, pool).fit_on(home.free_on(node)) for node in matching)
+    if len(matching) == len(nodes) or places >= workload.pods:
+        return None
+    return node_rules.shortage(workload, pool.name, _counted(workload), nodes, matching, places)
+
+
+def _too_many(workload: Workload, home: Home) -> Gap | None:
     pool, pods = home.pool, pods_of(workload, home.pool)
+    if workload.pods <= home.places(pods):
+        return None
     tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
