@@ -19,6 +19,7 @@ from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
 from meshctl.resolve import (
+    addresses,
     allocatable,
     endpoint_notes,
     existing_file_systems,
@@ -27,6 +28,7 @@ from meshctl.resolve import (
     group_notes,
     mirror_notes,
     monitors,
+    offerings,
     pools,
     queues,
     racks,
@@ -67,12 +69,14 @@ def resolve(
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
+    network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
         *_mesh_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
+        *addresses.gaps(made.made, platform.name, network, catalog),
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
@@ -102,6 +106,8 @@ def resolve(
             *stored.notes,
             *_notes(mesh, deployment),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
+            *offerings.notes(made.made, environment, network, catalog),
+            *addresses.notes(made.made, platform.name, network, catalog),
             *(
                 note
                 for each in carried

@@ -15,8 +15,8 @@ from meshctl.model.served_apis import POD_MONITOR
 def with_monitors(
     workloads: Iterable[Workload], facts: Facts | None, served: Collection[str] = ()
 ) -> tuple[Workload, ...]:
-    """The workloads; those with metrics are monitored where the cluster was seen to know PodMonitors. `served`: the
-    APIs of a cluster in which nodes are made."""
+    """The workloads, with `metrics.pod_monitor` set where the cluster serves the PodMonitor API. `served`: the APIs of
+    a cluster in which nodes are made."""
     if POD_MONITOR not in served and (facts is None or not facts.serves(POD_MONITOR)):
         return tuple(workloads)
     return tuple(

@@ -36,8 +36,8 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Wo
 
 
 def with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
-    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables. A queue for
-    all is one for all jobs."""
+    """Applies the overrides of environments.yaml. An override of one workload wins over that of all (`*`), and both
+    win over the mesh's own variables. A queue of `*` holds for all jobs."""
     entries = environment.overrides_of(workload.name)
     if not entries:
         return workload
@@ -53,7 +53,7 @@ def with_overrides(workload: Workload, environment: PlatformEnvironment) -> Work
 
 
 def notes(workloads: Iterable[Workload]) -> list[str]:
-    """What environments.yaml adds to pods, which no other environment has."""
+    """Notes on what environments.yaml adds to pods in this environment only."""
     return [
         f"workload/{workload.name}: {', '.join(sorted(workload.pod))} of its pods are set by environments.yaml and are"
         " not portable; the cluster checks them at `plan`"
@@ -133,7 +133,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
+    """A pool, and what pods can use of each of its nodes. 0 means unknown (an existing cluster that was not read)."""
 
     pool: Pool
     usable: Usable
@@ -145,15 +145,15 @@ class Home:
 
     @property
     def node(self) -> packing.Amounts:
-        """In the order of `pods_of`."""
+        """One node, in the order of `pods_of`."""
         amounts = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
         devices = (self.usable.rdma_devices, self.usable.pods)
         return (self.pool.gpus_per_node, *(has or math.inf for has in (*amounts, *devices)))
 
     @property
     def nodes(self) -> packing.Nodes:
-        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
-        their own."""
+        """What is free on each node: existing nodes may also run pods of others. Missing nodes have a gap of their
+        own."""
         seen = [self.free_on(node) for node in self.usable.nodes]
         missing = self.pool.nodes - len(seen)
         groups = Counter([*seen, *([self.node] * missing if seen else [])])
@@ -172,16 +172,16 @@ class Home:
         )
 
     def free(self, resource: int) -> float:
-        """Of one resource, on all nodes together."""
+        """How much of one resource is free on all nodes together."""
         return sum(free[resource] * count for free, count in self.nodes)
 
     def places(self, pods: packing.Pods) -> int:
-        """For how many of the pods there is room, if nothing else of the mesh is there."""
+        """How many of the pods have room if no other pod of the mesh is there."""
         return sum(pods.fit_on(free) * count for free, count in self.nodes)
 
     @property
     def pods_of_others(self) -> str:
-        """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
+        """What pods of others use of the nodes, for the end of a sentence; "" if there are none."""
         taken = [node.taken for node in self.usable.nodes]
         totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
         parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
@@ -303,7 +303,7 @@ def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
 
 
 def _most_on_node(workload: Workload) -> int:
-    """Pods of a gang stand on a node each, and so do those of each group."""
+    """Each pod of a gang or of a group has a node of its own."""
     if workload.kind == "training":
         return 1
     return workload.replicas if workload.is_grouped else 0
@@ -356,7 +356,7 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
 
 
 def _crowded(members: list[Workload], home: Home) -> Gap | None:
-    """Workloads that fit one by one, and not together."""
+    """The gap of workloads that fit one by one but not together."""
     if len(members) < 2:
         return None
     pool = home.pool

@@ -136,7 +136,9 @@ PLATFORM: Final = Platform(
         label_types=(),
     ),
     preflight=Preflight(
-        questions=lambda _wanted, _in_place: (), findings=lambda _wanted, _in_place, _answers: Findings()
+        questions=lambda _wanted, _in_place: (),
+        findings=lambda _wanted, _in_place, _answers: Findings(),
+        elsewhere=None,
     ),
     declare=given.declare,
 )
