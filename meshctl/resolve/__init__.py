@@ -115,6 +115,7 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, gateways.endpoints(mesh)),
             *workloads.notes(carried),
+            *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
             *platform.words.notes(environment),
         ),

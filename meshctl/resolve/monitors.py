@@ -13,7 +13,7 @@ from meshctl.model.served_apis import POD_MONITOR
 
 
 def with_monitors(workloads: Iterable[Workload], facts: Facts | None) -> tuple[Workload, ...]:
-    """The workloads; those with metrics are monitored where the cluster was seen to know PodMonitors."""
+    """The workloads, with `metrics.pod_monitor` set where the cluster serves the PodMonitor API."""
     if facts is None or not facts.serves(POD_MONITOR):
         return tuple(workloads)
     return tuple(

@@ -13,12 +13,13 @@ from typing import Any, Final
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
-from meshctl.model.questions import InPlace
-from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
     Egress,
+    Elsewhere,
     Fabric,
     GrowOnly,
     LoadBalancers,
@@ -54,6 +55,12 @@ def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
 @cache
 def _machines_by_name() -> dict[str, Machine]:
     return {machine.name: machine for machine in _machines()}
+
+
+def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
+    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where a policy is asked for
+
+    return iam_policy.policy(deployment, scope, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -166,6 +173,8 @@ PLATFORM: Final = Platform(
     preflight=Preflight(
         questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
         findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
+        elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
+        policy=_policy,
     ),
     declare=_declare,
 )
