@@ -39,8 +39,8 @@ SECRET = "secret-of-the-lab"  # the API server checks the signature of a token
 GUARD_RAIL = {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"}
 
 
-def as_user(name: str) -> dict[str, str]:
-    return {"AWS_ACCESS_KEY_ID": KEYS[name], "AWS_SECRET_ACCESS_KEY": SECRET}
+def as_user(here: RunningLab, name: str) -> RunningLab:
+    return here.at(here.folder, AWS_ACCESS_KEY_ID=KEYS[name], AWS_SECRET_ACCESS_KEY=SECRET)
 
 
 @pytest.fixture
@@ -72,17 +72,17 @@ def allow(here: RunningLab, *more: dict[str, str]) -> None:
 def test_one_user_brings_up_what_another_changes_and_destroys(here: RunningLab) -> None:
     """findings A2, A12"""
     allow(here, GUARD_RAIL)
-    refused = here.meshctl("up", "aws-east", "--yes", check=False, timeout_s=300, **as_user("engineer"))
+    refused = as_user(here, "engineer").meshctl("up", "aws-east", "--yes", check=False, timeout_s=300)
     assert refused.returncode != 0
     assert "not authorized to perform: iam:CreateRole" in refused.stderr
     assert "service control policy" in refused.stderr
 
     allow(here)
-    here.meshctl("up", "aws-east", "--yes", timeout_s=400, **as_user("engineer"))
+    as_user(here, "engineer").meshctl("up", "aws-east", "--yes", timeout_s=400)
 
-    plan = here.meshctl("--output", "json", "plan", "aws-east", **as_user("colleague"))
+    plan = as_user(here, "colleague").meshctl("--output", "json", "plan", "aws-east")
     assert json.loads(plan.stdout)["changes"] == []
     (here.folder / "mesh.yaml").write_text(MESH.replace("replicas: 1", "replicas: 2"))
-    here.meshctl("up", "aws-east", "--yes", timeout_s=300, **as_user("colleague"))
-    here.meshctl("destroy", "aws-east", "--yes", timeout_s=300, **as_user("colleague"))
+    as_user(here, "colleague").meshctl("up", "aws-east", "--yes", timeout_s=300)
+    as_user(here, "colleague").meshctl("destroy", "aws-east", "--yes", timeout_s=300)
     assert here.boto3("eks").list_clusters()["clusters"] == []

@@ -138,6 +138,7 @@ PLATFORM: Final = Platform(
     preflight=Preflight(
         questions=lambda _wanted, _in_place: (),
         findings=lambda _wanted, _in_place, _answers: Findings(),
+        elsewhere=None,
         policy=None,
     ),
     declare=given.declare,

@@ -10,10 +10,12 @@ from typing import Final
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
+from meshctl.platforms.aws.service_prices import priced
 from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
 CLUSTER: Final = "meshaws:eks:Cluster"
+ROLE: Final = "meshaws:iam:Role"
 LUSTRE: Final = "meshaws:fsx:FileSystem"
 EFS: Final = "meshaws:efs:FileSystem"
 _LAUNCH_TEMPLATE: Final = "meshaws:ec2:LaunchTemplate"
@@ -28,12 +30,14 @@ _RESERVATION: Final = (
     " environments.yaml, or run `up` again once the reservation is active"
 )
 _RIGHTS: Final = (
-    "the credentials lack the action that the message names: `meshctl doctor --iam-policy ENV` prints the policy to give"
-    " them; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
+    "the credentials lack the action that the message names: `meshctl doctor --iam-policy ENV` prints the policy that"
+    " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
+_SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
+    "UnfulfillableCapacity": CAPACITY,
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
@@ -42,6 +46,8 @@ FAILURE_HINTS: Final = {
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
+    "InvalidSubnetID.NotFound": _SUBNET,
+    "Ec2SubnetNotFound": _SUBNET,
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
@@ -63,11 +69,16 @@ TERMS: Final = {
     (NODE_GROUP, "launchTemplate.version"): "version of the launch template",
     (NODE_GROUP, "launchTemplate.id"): "launch template",
     (NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
+    (NODE_GROUP, "nodeRepairConfig.enabled"): "repair of broken nodes",
     (CLUSTER, "version"): "Kubernetes version",
+    (CLUSTER, "upgradePolicy.supportType"): "support of the Kubernetes version",
+    (ROLE, "PermissionsBoundary"): "permissions boundary",
+    (ROLE, "Path"): "path of the role",
     (LUSTRE, "StorageCapacity"): "size in GiB",
     (LUSTRE, "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
 }
 LONG_TERMS: Final = {
+    (_LAUNCH_TEMPLATE, "LaunchTemplateData.TagSpecifications"): "tags of the nodes, which are replaced for it",
     (_LAUNCH_TEMPLATE, "LaunchTemplateData.UserData"): "user data",
     ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
     (CLUSTER, "resourcesVpcConfig.subnetIds"): "subnets of the control plane",
@@ -103,13 +114,19 @@ def notes(environment: AwsEnvironment) -> tuple[str, ...]:
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
+    region = deployment.region
     zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
     balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
-        "EKS control plane",
-        f"{pluralize(zones, 'NAT gateway')} and the data through them",
-        *([pluralize(balanced, "network load balancer")] if balanced else ()),
+        priced("EKS control plane", region, {"eks": 1}),
+        priced(pluralize(zones, "NAT gateway"), region, {"nat-gateway": zones, "public-ipv4": zones})
+        + " and the data through them",
+        *(
+            [priced(pluralize(balanced, "network load balancer"), region, {"network-load-balancer": balanced})]
+            if balanced
+            else ()
+        ),
         *(["data read and written on EFS"] if efs else ()),
         *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
         "root volumes of the nodes",
