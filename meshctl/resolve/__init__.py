@@ -63,7 +63,7 @@ def resolve(
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
-    carried = monitors.with_monitors(carried, facts)
+    carried = monitors.with_monitors(carried, facts, served)
     carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)

@@ -25,8 +25,10 @@ ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How many nodes a pool wants, and what each must have: all of them fit the same alternative. `pods`: what
-    environments.yaml adds to the pods of each of its workloads; `labels`: those that its nodes get."""
+    """How many nodes a pool wants, and what each must have. All of its nodes must fit the same alternative.
+
+    `pods`: what environments.yaml adds to the pods of each of its workloads. `labels`: those that its nodes get.
+    """
 
     nodes: int
     alternatives: Alternatives
@@ -147,7 +149,8 @@ def _number_of_nodes(candidates: list[_Candidates]) -> int:
 def _picked(
     candidates: _Candidates, pool: str, wanted: Wanted, taken: set[str], pool_labels: Mapping[str, str]
 ) -> _Picked:
-    """`taken`: nodes that other pools have got; `pool_labels`: which pool a node is labelled for."""
+    """The nodes for one pool. `taken`: nodes that other pools already got. `pool_labels`: the pool that each node is
+    labelled for."""
     free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
     own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
     return _Picked(_pick(free, own, wanted, candidates.requirement), len(own))

@@ -152,8 +152,8 @@ class Home:
 
     @property
     def nodes(self) -> packing.Nodes:
-        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
-        their own."""
+        """What is free on each node: existing nodes may also run pods of others. Missing nodes have a gap of their
+        own."""
         seen = [self.free_on(node) for node in self.usable.nodes]
         missing = self.pool.nodes - len(seen)
         groups = Counter([*seen, *([self.node] * missing if seen else [])])

@@ -29,6 +29,7 @@ _RESERVATION: Final = (
     "`aws ec2 describe-capacity-reservations` shows type, zone, state and free count of it: correct `capacity` in"
     " environments.yaml, or run `up` again once the reservation is active"
 )
+_SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
@@ -41,6 +42,8 @@ FAILURE_HINTS: Final = {
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
+    "InvalidSubnetID.NotFound": _SUBNET,
+    "Ec2SubnetNotFound": _SUBNET,
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
