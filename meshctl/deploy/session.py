@@ -30,6 +30,7 @@ from meshctl.deploy.guards import (
     changed_groups,
     cluster_identity,
     given_fabrics,
+    hosted_zone,
     pod_fields,
     pools_in_place,
     preconditions,
@@ -207,7 +208,8 @@ class Session:
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
         if deployment.digest not in self._findings:
-            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state))
+            of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
+            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
         return self._findings[deployment.digest]
 
     def check_cluster(self, access: ClusterAccess) -> None:

@@ -66,6 +66,16 @@ class InPlace:
 
 
 @dataclass(frozen=True)
+class PolicyScope:
+    """What a policy is narrowed to, beside the deployment. `account`: "" where environments.yaml names none.
+    `dns_zone`: where the endpoints' names live, an id or a name; "" for none. `state`: the Pulumi backend's URL."""
+
+    account: str = ""
+    dns_zone: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
 class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:

@@ -139,6 +139,7 @@ PLATFORM: Final = Platform(
         questions=lambda _wanted, _in_place: (),
         findings=lambda _wanted, _in_place, _answers: Findings(),
         elsewhere=None,
+        policy=None,
     ),
     declare=given.declare,
 )

@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
-from meshctl.model.questions import InPlace
+from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
@@ -55,6 +55,12 @@ def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
 @cache
 def _machines_by_name() -> dict[str, Machine]:
     return {machine.name: machine for machine in _machines()}
+
+
+def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
+    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where a policy is asked for
+
+    return iam_policy.policy(deployment, scope, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -168,6 +174,7 @@ PLATFORM: Final = Platform(
         questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
         findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
         elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
+        policy=_policy,
     ),
     declare=_declare,
 )

@@ -75,6 +75,7 @@ def test_c3_the_node_group_says_whether_it_repairs(*, repairs: bool) -> None:
         "capacityType": "ON_DEMAND",
         "status": "ACTIVE",
         "placementGroup": "",
+        "efaInterfaces": 0,
         "repairs": repairs,
     }
     (found,) = eks.groups({"nodegroups": {"train": nodegroup}}, "us-east-1")
