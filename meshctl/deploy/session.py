@@ -37,6 +37,7 @@ from meshctl.deploy.guards import (
     preflight,
     protection,
     running_pods,
+    running_zones,
     volume_sizes,
 )
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states, paused_jobs
@@ -202,7 +203,7 @@ class Session:
             preconditions.check_change(deployment, state, self.environments, left)
             if cluster is not None:
                 pod_fields.check(deployment, state)
-        preflight.refuse(deployment, findings.result())
+        preflight.refuse(deployment, findings.result(), running_zones.gaps(deployment, state.deployment))
 
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
@@ -261,7 +262,7 @@ class Session:
         if self.command == "up":  # a migration must be able to stop what is up, and to go back to it
             pod_fields.check(deployment, state)
         owned.refuse(self.command)
-        preflight.refuse(deployment, findings)
+        preflight.refuse(deployment, findings, running_zones.gaps(deployment, state.deployment))
         checks_drift = self.refresh and bool(state.resources)
         drift = drift_check.refresh_state(run, deployment, state, owned) if checks_drift else DriftCheck()
         if drift.drift or drift.cluster_is_gone or pending.is_interrupted(state):

@@ -58,10 +58,10 @@ def _unasked(deployment: Deployment, error: MeshError) -> str:
     )
 
 
-def refuse(deployment: Deployment, findings: Findings) -> None:
-    """Raises: InfeasibleError with every gap."""
-    if findings.gaps:
-        raise infeasible(deployment.environment, findings.gaps)
+def refuse(deployment: Deployment, findings: Findings, gaps: tuple[Gap, ...] = ()) -> None:
+    """`gaps`: those that only the state shows. Raises: InfeasibleError with every gap."""
+    if findings.gaps or gaps:
+        raise infeasible(deployment.environment, (*findings.gaps, *gaps))
 
 
 def infeasible(environment: str, gaps: tuple[Gap, ...]) -> InfeasibleError:
