@@ -103,6 +103,17 @@ class TestAtOnce:
             "Launch template must not specify SubnetId for managed nodes",
         )
 
+    def test_only_the_market_of_a_capacity_block_may_be_in_a_template(self, aws: Aws) -> None:
+        network = make_cluster(aws)
+        spot = template(aws, "spot", InstanceMarketOptions={"MarketType": "spot"})
+        code, text = refusal(aws, network, launchTemplate=spot)
+        assert (code, text) == (
+            "InvalidRequestException",
+            "Launch template must not specify InstanceMarketOptions for managed nodes",
+        )
+        block = template(aws, "block", InstanceMarketOptions={"MarketType": "capacity-block"}, InstanceType=P5)
+        make(aws, network, instanceTypes=[], launchTemplate=block, capacityType="CAPACITY_BLOCK")
+
     def test_types_in_the_template_and_in_the_call(self, aws: Aws) -> None:
         both = template(aws, "both", InstanceType="t3.medium")
         code, text = refusal(aws, make_cluster(aws), launchTemplate=both)

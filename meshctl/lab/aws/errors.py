@@ -33,6 +33,7 @@ STATUSES = {
     "ServiceUnavailable": 503,
     "SlowDown": 503,
     "TooManyRequestsException": 429,
+    "UnauthorizedOperation": 403,
     "UnrecognizedClientException": 403,
 }
 

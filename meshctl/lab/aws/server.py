@@ -17,15 +17,17 @@ from werkzeug.wrappers import Response
 
 from meshctl.lab.aws import errors, rules, zone_letters, zones
 from meshctl.lab.aws.call import Call, identify
-from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.guard_rails import GuardRails
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
+from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
-from meshctl.lab.aws.service import Service
+from meshctl.lab.aws.service import Service, parsed
 
 log = logging.getLogger(__name__)
 # What these answer is no refusal: waits for an end ask until the API knows the thing no more.
@@ -40,7 +42,9 @@ class LabApi:
         default_user_config["iam"]["load_aws_managed_policies"] = True  # the stacks attach AWS's own policies
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.credentials = Credentials(root)
+        self.rights = Rights(root)
         self.faults = Faults(root)
+        self.guard_rails = GuardRails(root)
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
@@ -74,11 +78,19 @@ class LabApi:
             except Exception:  # tried again a moment later
                 log.exception("settling EKS")
 
+    def _check_rights(self, call: Call) -> None:
+        profile = self.credentials.profile_of(call.access_key)
+        if profile and self.rights.policies(profile) is not None:
+            given = {} if call.service == "s3" else parsed(call)  # of S3 the path says it all
+            self.rights.check(call, profile, principal(call.access_key), given)
+
     def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             with self.lock:
                 self.credentials.check(call)
+                self._check_rights(call)
                 self.faults.check(call)
+                self.guard_rails.check(call)
             own = self.services.get(call.service)
             if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)

@@ -98,6 +98,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
                 extended=_efa(machine, nodegroup["efaInterfaces"]),
                 absent=_absent(nodegroup["amiType"], nodegroup["efaInterfaces"]),
+                repairs=bool(nodegroup.get("repairs")),
             )
         )
     return node_groups

@@ -17,7 +17,7 @@ from meshctl.lab.aws.rules import Rule
 
 Template = Mapping[str, Any]
 
-_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions", "InstanceMarketOptions")
+_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions")
 _EFA_KINDS = ("efa", "efa-only")
 
 
@@ -100,6 +100,9 @@ def _refuse_architecture(launch: Launch) -> None:
 def _refuse_template(launch: Launch) -> None:
     interfaces = launch.template.get("NetworkInterfaces") or []
     forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
+    market = launch.template.get("InstanceMarketOptions") or {}
+    if market and market.get("MarketType") != "capacity-block":
+        forbidden.append("InstanceMarketOptions")
     if any(interface.get("SubnetId") for interface in interfaces):
         forbidden.append("SubnetId")
     if forbidden:

@@ -388,4 +388,5 @@ def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
         "efaInterfaces": launch_rules.efa_interfaces(template),
         "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
         "capacityReservation": target.get("CapacityReservationId", ""),
+        "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),
     }
