@@ -6,6 +6,7 @@ returns plans, outputs and addresses, and prints nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,16 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import drift_check, early_context, own_credentials, plans, preview, rewritten, scarce_pools
+from meshctl.deploy import (
+    drift_check,
+    early_context,
+    endpoint_answers,
+    own_credentials,
+    plans,
+    preview,
+    rewritten,
+    scarce_pools,
+)
 from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
@@ -309,6 +319,9 @@ class Session:
         jobs = job_states.jobs_after_up(deployment, outputs, self.on_progress)
         failed_jobs = job_states.failed_jobs_error(deployment, jobs)
         waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
+        if set_names:  # a migration asks by itself before names lead there
+            unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses)
+            plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
         return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
 
     def _run_up(self, run: StackRun, deployment: Deployment, state: StackState, *, set_names: bool) -> Recorder:
