@@ -26,6 +26,19 @@ def test_a1_check_says_offline_that_a_region_does_not_have_the_machine() -> None
     assert "another region" in gap.hint
 
 
+def test_a1_a_type_that_the_region_has_got_since_is_named_in_the_environment() -> None:
+    """The table has a date: what AWS has added later must not be refused, and what is up there must stay."""
+    [gap] = resolved({"serve": H100}, FRANKFURT).gaps
+    assert gap.hint.endswith("say so in the environment: `offered: [p5.48xlarge]`")
+    resolution = resolved({"serve": H100}, {**FRANKFURT, "offered": ["p5.48xlarge"]})
+    assert (resolution.gaps, [pool.machine for pool in resolution.pools]) == ((), ["p5.48xlarge"])
+
+
+def test_a1_a_name_that_is_no_type_is_told() -> None:
+    [note] = [each for each in resolved({"serve": H100}, {**AWS, "offered": ["p99.huge"]}).notes if "p99" in each]
+    assert note == "offered: p99.huge is no machine type of the catalog, and changes nothing"
+
+
 def test_a1_a_region_that_the_catalog_does_not_know_is_no_gap() -> None:
     assert resolved({"serve": H100}, GOV).gaps == ()
 
