@@ -327,9 +327,8 @@ def _rack_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
 def _zone_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     hint = "choose another region, or name an accelerator model that this one has"
     others = [check for check, _, _ in _CHECKS if check is not _zone]
-    fitting = [
-        each for each in machines if each.offers is not None and not any(check(each, "", want) for check in others)
-    ]
+    listed = [each for each in machines if each.offers is not None]
+    fitting = [each for each in listed if not any(check(each, "", want) for check in others)]
     if not fitting:
         return hint
     return f"{hint}. If the region has the machine by now, say so in the environment: `offered: [{fitting[0].name}]`"

@@ -21,7 +21,8 @@ from meshctl.deploy.session import Session
 from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
 from meshctl.model.mesh import Tls
-from meshctl.resolve import gateways, offerings, report
+from meshctl.resolve import gateways, machines, offerings, report
+from meshctl.resolve.machines import Requirement
 from stacks.edge import DnsRecord
 from tests.unit.fields import effects
 from tests.unit.fields.sample import Read
@@ -90,7 +91,8 @@ def issuers(read: Read) -> object:
 def machines_of_another_region(read: Read) -> object:
     """The choice in a region that had not the machine when the catalog's table was made: the sample is in another."""
     environment = read.environments.environments["aws"].model_copy(update={"region": "eu-central-1"})
-    return offerings.in_environment(load_catalog(), environment).machine("aws", "p5.48xlarge")
+    requirement = Requirement(("H100",), 8, 0, 0, 0, 0, "amd64", False, 0, "any", "on-demand", 2, False, "")
+    return machines.choose(offerings.in_environment(load_catalog(), environment), "aws", "eu-central-1", requirement)
 
 
 @functools.cache
