@@ -77,7 +77,6 @@ def resolve(
         *_mesh_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
-        *addresses.gaps(made.made, platform.name, network, catalog),
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
+from meshctl.clients import aws_questions
+from meshctl.deploy.guards import preflight
+from meshctl.errors import CredentialsError
+from meshctl.model.questions import InPlace
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
 
 H100 = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
@@ -62,6 +66,16 @@ def test_a1_the_offers_have_a_source_and_a_date() -> None:
     assert machine.interface_addresses == 50
 
 
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials nothing is asked."""
+
+    def refused(*_: object, **__: object) -> dict[str, object]:
+        raise CredentialsError("no credentials")
+
+    monkeypatch.setattr(aws_questions, "ask", refused)
+
+
 @pytest.mark.parametrize(
     ("cidr", "pools", "best", "smallest"),
     [
@@ -74,16 +88,24 @@ def test_b4_a_network_without_room_for_the_nodes_is_told_offline(
     cidr: str, pools: dict[str, Any], best: str, smallest: str
 ) -> None:
     resolution = resolved(pools, {**AWS, "network": {"cidr": cidr}})
-    [gap] = resolution.gaps
-    assert resolution.deployment is None
+    [note] = [each for each in resolution.notes if each.startswith("network: ")]
+    assert best in note
+    assert "A new environment is refused" in note
+    assert f"`network: {{cidr: 10.0.0.0{smallest}}}`" in note
+
+    assert resolution.deployment is not None
+    [gap] = preflight.ask(resolution.deployment, InPlace()).gaps
     assert gap.subject == "network"
     assert best in gap.best
     assert f"`network: {{cidr: 10.0.0.0{smallest}}}`" in gap.hint
+    up = InPlace(resolution.deployment.pools, {"meshaws:ec2:Vpc": 1})
+    assert preflight.ask(resolution.deployment, up).gaps == ()  # it runs, and its network can't be changed
 
 
 def test_b4_the_smallest_network_that_is_named_has_room() -> None:
     for cidr, nodes in (("10.0.0.0/22", 2), ("10.0.0.0/20", 8)):
-        assert resolved({"serve": {**H100, "nodes": nodes}}, {**AWS, "network": {"cidr": cidr}}).gaps == ()
+        resolution = resolved({"serve": {**H100, "nodes": nodes}}, {**AWS, "network": {"cidr": cidr}})
+        assert not [note for note in resolution.notes if note.startswith("network: ")]
 
 
 def test_b4_room_for_now_and_not_for_the_most_nodes_is_a_note() -> None:
@@ -94,5 +116,5 @@ def test_b4_room_for_now_and_not_for_the_most_nodes_is_a_note() -> None:
 
 
 def test_b4_more_nodes_than_the_largest_network_has_room_for() -> None:
-    [gap] = resolved({"serve": {**H100, "nodes": 200}}, AWS).gaps
-    assert "several environments" in gap.hint
+    [note] = [each for each in resolved({"serve": {**H100, "nodes": 200}}, AWS).notes if each.startswith("network: ")]
+    assert "several environments" in note
