@@ -52,10 +52,12 @@ def notes(
 
 def _new(deployment: Deployment, steps: Iterable[Step]) -> Iterator[Endpoint]:
     changed = {resource_name(step.urn) for step in steps if step.action in ("create", "replace", "update")}
+    with_pods = {each.name for each in deployment.workloads if each.replicas > 0 and not each.paused}
     for endpoint in deployment.endpoints:
-        workload = deployment.workload(endpoint.workload)
-        has_pods = workload.replicas > 0 and not workload.paused
-        if has_pods and render.load_balancer(endpoint.workload, is_internal=endpoint.is_internal) in changed:
+        if (
+            endpoint.workload in with_pods
+            and render.load_balancer(endpoint.workload, is_internal=endpoint.is_internal) in changed
+        ):
             yield endpoint
 
 
