@@ -38,7 +38,7 @@ def token_caller(kubeconfig_place: str, context: str) -> TokenCaller | None:
         session = aws_session(options.get("--profile", ""), options.get("--region", ""))
         sts: Any = session.create_client("sts", config=_CONFIG)
         return TokenCaller(principal(str(sts.get_caller_identity()["Arn"])), options.get("--cluster-name", ""))
-    except (KubeconfigError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+    except (KubeconfigError, RuntimeError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
         return None
 
 
