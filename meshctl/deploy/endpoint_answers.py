@@ -35,18 +35,15 @@ class Asker:
     ask: Callable[[Question, Place], Answer] = health_checks.ask
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    is_interrupted: Callable[[], bool] = lambda: False
 
 
-_ASKER: Final = Asker()
-
-
-def notes(
-    deployment: Deployment, steps: Iterable[Step], addresses: Mapping[str, str], asker: Asker = _ASKER
-) -> tuple[str, ...]:
-    """A line for each new endpoint that does not answer within the time that the platform's load balancers take. One
-    without an address is left out, as that is an error by itself."""
+def notes(deployment: Deployment, steps: Iterable[Step], addresses: Mapping[str, str], asker: Asker) -> tuple[str, ...]:
+    """A line for each new endpoint that does not answer within the time that the platform's load balancers take, which
+    is counted for all of them together. One without an address is left out, as that is an error by itself."""
+    begin_s = asker.clock()
     new = [endpoint for endpoint in _new(deployment, steps) if addresses.get(endpoint.name)]
-    texts = (_note(deployment, endpoint, addresses[endpoint.name], asker) for endpoint in new)
+    texts = (_note(deployment, endpoint, addresses[endpoint.name], asker, begin_s) for endpoint in new)
     return tuple(text for text in texts if text)
 
 
@@ -61,18 +58,23 @@ def _new(deployment: Deployment, steps: Iterable[Step]) -> Iterator[Endpoint]:
             yield endpoint
 
 
-def _note(deployment: Deployment, endpoint: Endpoint, address: str, asker: Asker) -> str:
-    """What came back instead of an answer; "" for a good one."""
+def _note(deployment: Deployment, endpoint: Endpoint, address: str, asker: Asker, begin_s: float) -> str:
+    """What came back instead of a good answer; "" for a good one. `begin_s`: from when on the limit counts."""
     is_limited = endpoint.is_internal or bool(endpoint.cidrs)
     patience_s = registry.platform(deployment.provider).load_balancers.answers_within_s
     limit_s = _LIMITED_S if is_limited else patience_s
-    end, is_reached = asker.clock() + limit_s, False
+    end, is_reached = begin_s + limit_s, False
     while True:
         connection, answer = _connection_and_answer(deployment, endpoint, address, asker)
         if answer.ok:
             return ""
         if connection.ok and not is_reached:
             is_reached, end = True, min(end, asker.clock() + _SETTLES_S)
+        if asker.is_interrupted():
+            return (
+                f"endpoint/{endpoint.name}: its pods are ready, but nobody waited for an answer through its load"
+                f" balancer, as `up` was interrupted: ask {endpoint.host} yourself"
+            )
         if asker.clock() >= end:
             asked_for_s = _SETTLES_S if is_reached else limit_s
             return _text(endpoint, answer.text, asked_for_s, is_limited=is_limited)

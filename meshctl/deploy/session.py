@@ -320,7 +320,8 @@ class Session:
         failed_jobs = job_states.failed_jobs_error(deployment, jobs)
         waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
         if set_names:  # a migration asks by itself before names lead there
-            unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses)
+            asker = endpoint_answers.Asker(is_interrupted=lambda: self.program.interrupted)
+            unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
             plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
         return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
 
@@ -335,9 +336,12 @@ class Session:
             self._findings.clear()  # they were about a pool that was not there
             explained = scarce_pools.explained(deployment, error)
             if set_names and isinstance(explained, NoCapacityError):
-                outputs, current = self._outputs_and_dns_records(run, with_records=True)
-                addresses = outputs.addresses
-                self.dns_records.write(records.after_up(deployment, current, addresses, self.environments.dns), current)
+                try:
+                    outputs, current = self._outputs_and_dns_records(run, with_records=True)
+                    wanted = records.after_up(deployment, current, outputs.addresses, self.environments.dns)
+                    self.dns_records.write(wanted, current)
+                except MeshError as of_names:  # the missing machines stay the error: `--wait-for-capacity` goes on
+                    explained.why = f"{explained.why}; its names were not written: {of_names.what}"
             raise explained from error
 
     def _outputs_and_dns_records(

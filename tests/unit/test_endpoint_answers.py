@@ -26,10 +26,13 @@ class Network:
     connects_after_s: float = 0
     answers_after_s: float = 0
     now_s: float = 0
+    interrupted_at_s: float = float("inf")
     asked: list[tuple[Question, Place]] = field(default_factory=list)
 
     def asker(self) -> Asker:
-        return Asker(self.connects, self.ask, lambda: self.now_s, self.sleep)
+        return Asker(
+            self.connects, self.ask, lambda: self.now_s, self.sleep, lambda: self.now_s >= self.interrupted_at_s
+        )
 
     def connects(self, place: Place) -> Answer:
         return Answer(self.now_s >= self.connects_after_s, f"connection to {place.target}")
@@ -91,6 +94,24 @@ def test_b3_an_endpoint_whose_load_balancer_did_not_change_is_not_asked() -> Non
     workloads = tuple(each.model_copy(update={"paused": True}) for each in deployment().workloads)
     assert notes(network, deployment("aws-east", workloads=workloads)) == ()
     assert network.asked == []
+
+
+def test_b3_ctrl_c_ends_the_question_and_the_up_stays_done() -> None:
+    network = Network(connects_after_s=1e6, interrupted_at_s=3)
+    [note] = notes(network)
+    assert note.startswith(
+        "endpoint/chat: its pods are ready, but nobody waited for an answer through its load balancer"
+    )
+    assert network.now_s < 5
+
+
+def test_b3_several_endpoints_are_waited_for_together() -> None:
+    network, made = Network(connects_after_s=1e6), deployment("aws-east")
+    second = made.endpoints[0].model_copy(update={"name": "more", "host": "more.example.com"})
+    both = made.model_copy(update={"endpoints": (*made.endpoints, second)})
+    addresses = {"chat": "192.0.2.1", "more": "192.0.2.1"}
+    assert len(endpoint_answers.notes(both, (NEW,), addresses, network.asker())) == 2
+    assert network.now_s < 302
 
 
 def test_a_connection_counts_whatever_becomes_of_it() -> None:
