@@ -39,6 +39,13 @@ TakeOver = Annotated[
     ),
 ]
 
+RefreshImages = Annotated[
+    bool,
+    typer.Option(
+        "--refresh-images", help="Move nodes to the newest release of their image, and add-ons to theirs: see `plan`."
+    ),
+]
+
 _ForgetCluster = Annotated[
     bool,
     typer.Option(
@@ -82,6 +89,7 @@ def up(
             "--no-refresh", help="Don't check AWS and the cluster for drift first: changes by others are not repaired."
         ),
     ] = False,
+    refresh_images: RefreshImages = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
@@ -95,10 +103,11 @@ def up(
     context: Context = ctx.obj
     wait_s = seconds_of(wait_for_capacity, "--wait-for-capacity")
     if object_storage_only:
-        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss, waits=bool(wait_s))
+        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss, more=bool(wait_s) or refresh_images)
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
+        mesh.session.refresh_images = refresh_images
         guard.refuse_if_migrating(mesh, mesh.checked_name(environment), "up")
         mesh.session.check = partial(guard.refuse_if_migrating, mesh, environment, "up")
         if forget_cluster:
@@ -132,11 +141,12 @@ def up(
         raise result.failed_jobs
 
 
-def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, waits: bool) -> None:
+def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, more: bool) -> None:
     """Raises: UsageError for options that can't be combined with `--object-storage-only`."""
-    if plan is not None or allow_data_loss or waits:
+    if plan is not None or allow_data_loss or more:
         raise UsageError(
-            "--object-storage-only can't be combined with --plan, --allow-data-loss or --wait-for-capacity",
+            "--object-storage-only can't be combined with --plan, --allow-data-loss, --wait-for-capacity or"
+            " --refresh-images",
             why="it only creates and configures buckets: it deletes none, and changes nothing else",
         )
 

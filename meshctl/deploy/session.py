@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +26,7 @@ from meshctl.deploy import (
     drift_check,
     early_context,
     endpoint_answers,
+    live_platform,
     own_credentials,
     plans,
     preview,
@@ -76,6 +78,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.observed import DeployState
 from meshctl.model.questions import Findings
+from meshctl.model.releases import LivePlatform
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from stacks.edge import DnsRecord
 
@@ -108,6 +111,7 @@ class Session:
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
     refresh: bool = True  # whether a plan and an `up` check for drift first
+    refresh_images: bool = False  # whether nodes and add-ons move to the newest releases
     check: Callable[[], None] | None = None  # raises what forbids an `up`; called while the state is locked
     # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
     # the mesh does not say
@@ -115,6 +119,8 @@ class Session:
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
     # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
     _findings: dict[str, Findings] = field(default_factory=dict)
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+    _live: dict[str, LivePlatform] = field(default_factory=dict)  # what runs there, in the same way
 
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this installation
@@ -145,15 +151,18 @@ class Session:
             lambda: state.result(),
             lambda: owned.result().kept_values(preview=True),
             lambda: unchanged.result(),
-            placed=lambda: findings.result().placed(deployment),
+            placed=lambda: self._placed(deployment, state.result(), findings.result()),
             quiet=True,  # a preview is over before anybody could read its progress
         )
         with ThreadPoolExecutor(max_workers=8) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
             findings = pool.submit(lambda: self._ask_platform(deployment, state.result()))
             running = pool.submit(
-                lambda: running_pods.with_running_pods(findings.result().placed(deployment), state.result())
+                lambda: running_pods.with_running_pods(
+                    self._placed(deployment, state.result(), findings.result()), state.result()
+                )
             )
+            live = pool.submit(lambda: self._live_notes(deployment, state.result(), looks=checks_drift))
             owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), self.take_over))
             unchanged = pool.submit(lambda: self._unchanged_jobs(running.result(), state.result()))
             dns_records = pool.submit(self._dns_records_after, state)
@@ -178,6 +187,7 @@ class Session:
         notes = (
             *self.remarks.get(deployment.environment, ()),
             *findings.result().notes,
+            *live.result(),
             *given_fabrics.notes(deployment, state.result()),
             *rewritten.notes(running.result(), state.result()),
             *pod_users.notes(running.result()),
@@ -222,6 +232,28 @@ class Session:
             self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
         return self._findings[deployment.digest]
 
+    def _placed(self, deployment: Deployment, state: StackState, findings: Findings) -> Deployment:
+        """The deployment in the zones that have its machines; with the newest releases where somebody asked for
+        them."""
+        placed = findings.placed(deployment)
+        return self._ask_what_runs(deployment, state).refreshed(placed) if self.refresh_images else placed
+
+    def _ask_what_runs(self, deployment: Deployment, state: StackState) -> LivePlatform:
+        with self._asking:
+            if deployment.digest not in self._live:
+                self._live[deployment.digest] = live_platform.ask(deployment, state)
+            return self._live[deployment.digest]
+
+    def _live_notes(self, deployment: Deployment, state: StackState, *, looks: bool) -> tuple[str, ...]:
+        """`looks`: whether the platform is asked although nobody wants newer releases."""
+        if self.refresh_images:
+            live = self._ask_what_runs(deployment, state)
+            return (*live_platform.refresh_notes(deployment, state, live), *live.notes)
+        if not looks:
+            return ()
+        live = self._ask_what_runs(deployment, state)
+        return (*live.newer_notes(deployment.environment), *live.count_notes(deployment), *live.notes)
+
     def check_cluster(self, access: ClusterAccess) -> None:
         """Raises: UsageError when an existing cluster isn't the one that the environment is in, CredentialsError,
         UnreachableError."""
@@ -263,7 +295,8 @@ class Session:
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         findings = self._ask_platform(deployment, state)
-        placed = deployment = findings.placed(deployment)
+        live_notes = self._live_notes(deployment, state, looks=False)
+        placed = deployment = self._placed(deployment, state, findings)
         fabric_notes = given_fabrics.notes(deployment, state)
         deployment = running_pods.with_running_pods(deployment, state)
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
@@ -309,6 +342,7 @@ class Session:
                 *gone_jobs.notes_on_gone_jobs(drifted, deployment.environment),
                 *unchanged.notes,
                 *findings.notes,
+                *live_notes,
                 *fabric_notes,
                 *rewritten.notes(deployment, state),
             ),

@@ -95,6 +95,8 @@ class Pool(Value):
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
     ami_type: str = ""  # EKS only
+    # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
+    image_release: str = added_later("")
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()

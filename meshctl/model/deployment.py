@@ -124,6 +124,8 @@ class Cluster(Value):
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role
+    # versions of add-ons that were asked for, by name; the others have those that the platform gave them
+    addon_versions: dict[str, str] = added_later({})
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""
 

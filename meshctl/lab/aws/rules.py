@@ -95,6 +95,12 @@ NODE_VERSION: Final = Rule(
     "another version of Kubernetes than the cluster's or the nodes' own",
     "EKS API reference, UpdateNodegroupVersion",
 )
+IMAGE_RELEASE: Final = Rule(
+    "image-release",
+    "CreateNodegroup, UpdateNodegroupVersion",
+    "a release of an image that there is not, or that is of another Kubernetes version",
+    "EKS API reference, UpdateNodegroupVersion; crossplane-contrib/provider-aws issue 1601",
+)
 KUBERNETES_VERSION: Final = Rule(
     "kubernetes-version",
     "CreateCluster, UpdateClusterVersion",

@@ -14,7 +14,7 @@ from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_o
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, releases, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
@@ -30,6 +30,7 @@ from meshctl.platforms.interface import (
     ObjectStores,
     Platform,
     Preflight,
+    Releases,
     Storage,
     Words,
 )
@@ -178,5 +179,6 @@ PLATFORM: Final = Platform(
         elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
         policy=_policy,
     ),
+    releases=Releases(running=releases.running, newest=releases.newest, live=releases.live),
     declare=_declare,
 )

@@ -262,6 +262,8 @@ NODEGROUP = Row(
     noise=("modifiedAt",),
     # EKS refuses a desired size outside of the bounds
     bounded=(Bounded("scalingConfig", "desiredSize", "minSize", "maxSize"),),
+    # who has renewed the image by hand is not set back: all nodes would be replaced for it
+    one_way=(OneWay("releaseVersion"),),
 )
 
 ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}
@@ -338,6 +340,7 @@ ADDON = Row(
     broken=("CREATE_FAILED",),
     noise=("modifiedAt", "health"),
     opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
+    one_way=(OneWay("addonVersion"),),
 )
 
 ROWS: tuple[Row, ...] = (CLUSTER, NODEGROUP, ADDON)

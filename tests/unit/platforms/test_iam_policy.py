@@ -108,6 +108,7 @@ def test_what_has_a_name_is_named() -> None:
     assert of["Cluster"]["Resource"] == [
         "arn:aws:eks:us-east-1:123456789012:cluster/llm-prod-aws-east",
         "arn:aws:eks:us-east-1:123456789012:*/llm-prod-aws-east/*",
+        "arn:aws:ssm:*::parameter/aws/*",
     ]
     assert of["PassRoles"]["Resource"] == "arn:aws:iam::123456789012:role/llm-prod-aws-east-*"
     assert "eks.amazonaws.com" in of["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
