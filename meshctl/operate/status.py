@@ -13,7 +13,7 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kueue
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import deploy_state
+from meshctl.deploy import deploy_state, live_platform
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
@@ -23,17 +23,10 @@ from meshctl.model import observed
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
-from meshctl.operate import group_status
+from meshctl.operate import group_status, pool_status
+from meshctl.operate.pool_status import AddonStatus, PoolStatus
 from meshctl.platforms import registry
 from meshctl.printable import one_line
-
-
-@dataclass(frozen=True)
-class PoolStatus:
-    name: str
-    machine: str
-    ready: int
-    wanted: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,8 @@ class EndpointStatus:
 @dataclass(frozen=True)
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
-    absent | unknown (with `error`). `running`: the run that is changing it at the moment."""
+    absent | unknown (with `error`). `running`: the run that is changing it at the moment. `notes`: what the platform
+    says beside, and what it did not say."""
 
     environment: str
     state: str
@@ -78,6 +72,8 @@ class EnvironmentStatus:
     endpoints: tuple[EndpointStatus, ...] = ()
     error: str = ""
     running: Holder | None = None
+    addons: tuple[AddonStatus, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -116,7 +112,8 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         waiting = _waiting_jobs(access, deployment, ends, pods)
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
-    pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
+    releases = live_platform.ask(deployment, state)
+    pools = pool_status.pools(deployment, nodes, releases)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -126,7 +123,16 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any(p.ready < p.wanted for p in pools)
         or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
     )
-    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+    return EnvironmentStatus(
+        environment,
+        "degraded" if short else "up",
+        pools,
+        workloads,
+        endpoints,
+        unfinished,
+        addons=pool_status.addons(releases),
+        notes=(*releases.notes, *releases.unasked),
+    )
 
 
 def _waiting_jobs(
@@ -226,9 +232,9 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
-    names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
-    width = max((len(name) for name in names), default=0)
-    lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
+    named = (*status.pools, *status.workloads, *status.endpoints, *status.addons)
+    width = max((len(each.name) for each in named), default=0)
+    lines += [pool.line(width) for pool in status.pools]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""
@@ -237,6 +243,8 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
+    lines += [addon.line(width) for addon in status.addons]
+    lines += [f"  note: {note}" for note in status.notes]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
