@@ -56,8 +56,8 @@ class ApiAnswer:
 @dataclass(frozen=True)
 class InPlace:
     """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
-    state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of its network,
-    where meshctl makes one."""
+    state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of a network
+    that meshctl made."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)

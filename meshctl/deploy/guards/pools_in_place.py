@@ -23,7 +23,7 @@ def in_place(state: StackState) -> InPlace:
         by_subject.setdefault(resource.subject, []).append(resource)
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
-    subnets = tuple(_subnet(resource) for resource in real if _IS_SUBNET <= resource.inputs.keys())
+    subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
     return InPlace(pools, Counter(resource.type for resource in real), subnets)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion
 from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
+from meshctl.platforms.aws import service_prices
 
 _CLUSTER: Final = "cluster"
 _ABOUT_NODES: Final = "what the node groups run"
@@ -103,6 +104,7 @@ def live(deployment: Deployment, answers: Mapping[str, ApiAnswer]) -> LivePlatfo
     return LivePlatform(
         pools=tuple(pool for pool in pools if pool is not None),
         addons=tuple(addon for addon in addons if addon is not None),
+        notes=tuple(_support_notes(deployment, answers)),
         unasked=tuple(_unasked((*running(deployment), *newest(deployment, answers)), answers)),
     )
 
@@ -120,6 +122,33 @@ def _live_pool(deployment: Deployment, pool: Pool, answers: Mapping[str, ApiAnsw
         newest_image=str(parameter.get("Value") or ""),
         at_once=_at_once(nodes or 0, group.get("updateConfig", {})),
         image_stays=_BLOCK_STAYS if pool.market == "capacity-block" and nodes != 0 else "",
+    )
+
+
+def _support_notes(deployment: Deployment, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
+    """Of a cluster that EKS does not upgrade at the end of standard support, which then costs more."""
+    cluster = answers.get(_CLUSTER, ApiAnswer()).content.get("cluster", {})
+    if cluster.get("upgradePolicy", {}).get("supportType") != "EXTENDED":
+        return
+    version, region = _version(answers), deployment.region
+    end = service_prices.end_of_standard_support(version)
+    when = f"on {end}, when" if end else "once"
+    profile = f" --profile {deployment.profile}" if deployment.profile else ""
+    yield (
+        f"the cluster goes into extended support {when} standard support of Kubernetes {version} ends:"
+        f" {_extended_price(region)}; `aws eks update-cluster-config --name {deployment.cluster.name} --upgrade-policy"
+        f" supportType=STANDARD --region {region}{profile}` has EKS upgrade it then instead"
+    )
+
+
+def _extended_price(region: str) -> str:
+    standard = service_prices.row("eks", region)
+    extended = service_prices.row("eks-extended-support", region)
+    if standard is None or extended is None:
+        return f"its control plane costs more from then on (meshctl has no price for {region})"
+    return (
+        f"its control plane then costs {extended.usd_per_hour:.2f} instead of {standard.usd_per_hour:.2f} USD/h"
+        f" ({extended.source}, {extended.date})"
     )
 
 

@@ -179,3 +179,24 @@ def test_a_live_count_is_shown_where_it_is_not_the_least() -> None:
     assert live(wanted).count_notes(wanted) == ("pool/web: 4 nodes now, 2..8",)
     at_least = live(wanted, group(scalingConfig={"minSize": 2, "maxSize": 8, "desiredSize": 2}))
     assert at_least.count_notes(wanted) == ()
+
+
+def with_support(support: str, version: str = "1.35") -> dict[str, ApiAnswer]:
+    return {"cluster": ApiAnswer({"cluster": {"version": version, "upgradePolicy": {"supportType": support}}})}
+
+
+def test_c4_a_cluster_in_extended_support_is_told_with_price_and_date() -> None:
+    wanted = deployment(WEB)
+    [note] = live(wanted, **with_support("EXTENDED")).notes
+    assert "on 2027-03-27, when standard support of Kubernetes 1.35 ends" in note
+    assert "costs 0.60 instead of 0.10 USD/h (the EKS price page, as quoted by cloudburn.io" in note
+    assert "2026-04-01)" in note
+    assert "--name m-e --upgrade-policy supportType=STANDARD --region us-east-1`" in note
+    assert live(wanted, **with_support("STANDARD")).notes == ()
+
+
+def test_c4_what_the_tables_do_not_have_is_not_made_up() -> None:
+    wanted = deployment(WEB).model_copy(update={"region": "eu-north-1"})
+    [note] = live(wanted, **with_support("EXTENDED", "1.39")).notes
+    assert "once standard support of Kubernetes 1.39 ends: its control plane costs more from then on" in note
+    assert "no price for eu-north-1" in note

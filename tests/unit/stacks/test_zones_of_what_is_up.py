@@ -15,8 +15,8 @@ from meshctl.deploy.guards import running_pods
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState, as_outputs
 from tests.unit.preflight.asking import H100, deployment
-from tests.unit.states import state
 from tests.unit.stacks.declared_on_aws import Recorder, declared
+from tests.unit.states import state
 
 POOLS = {"train": {"nodes": 2, "accelerator": H100}, "web": {"nodes": 2, "cpu": {"cores": 4}}}
 SUBNET = "ec2:Subnet"
