@@ -26,6 +26,7 @@ from meshctl.deploy import (
     drift_check,
     early_context,
     endpoint_answers,
+    idle_cost,
     live_platform,
     own_credentials,
     plans,
@@ -376,6 +377,8 @@ class Session:
                     self.dns_records.write(wanted, current)
                 except MeshError as of_names:  # the missing machines stay the error: `--wait-for-capacity` goes on
                     explained.why = f"{explained.why}; its names were not written: {of_names.what}"
+            with suppress(MeshError):  # a state that can't be read does not hide what failed
+                idle_cost.add(explained, deployment, state, run.state())
             raise explained from error
 
     def _outputs_and_dns_records(
