@@ -178,6 +178,8 @@ def _rank(
     if rate is not None:
         return preference, False, rate, machine.name
     listed = machine.own_price(_billed(requirement.market), region)
+    if listed is None and requirement.market == "capacity-block":  # sold in few regions, at much the same price
+        listed = next((each for each in machine.prices if each.market == "capacity-block"), None)
     price = listed or next(iter(machine.prices), None)
     return preference, listed is None, price.usd_per_hour if price else float("inf"), machine.name
 

@@ -113,3 +113,39 @@ def test_a_table_of_another_time_is_refused() -> None:
     older = {"p5.48xlarge": {"us-east-1": 98.32}}
     assert tool().differences(older, machines) == ["p5.48xlarge (98.32 instead of 55.04)"]
     assert tool().differences({"p5.48xlarge": {"us-east-1": 55.04}}, machines) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "usd"),
+    [
+        ("p5.48xlarge", "us-east-1", 39.33),
+        ("p5.48xlarge", "eu-north-1", None),
+        ("p5en.48xlarge", "us-west-2", 41.61),
+        ("p5en.48xlarge", "us-west-1", None),
+        ("p4d.24xlarge", "us-east-1", None),
+    ],
+)
+def test_c4_prices_of_capacity_blocks_are_of_the_regions_that_their_source_names(
+    name: str, region: str, usd: float | None
+) -> None:
+    found = price(name, region, "capacity-block")
+    assert (found.usd_per_hour if found else None) == usd
+    assert found is None or found.region == region
+
+
+def lustre(throughput: str, **environment: Any) -> Any:
+    storage = {"shared": {"kind": "filesystem", "size": "4800GiB", "throughput": throughput}}
+    return deployment({"web": {"nodes": 2, "cpu": {"cores": 4}}}, {"storage": storage}, **environment).file_systems[0]
+
+
+def test_c4_lustre_is_priced_by_its_tier_and_region() -> None:
+    found = lustre("0.5GB/s")
+    assert found.per_unit_throughput == 125
+    assert found.price.usd_per_hour == pytest.approx(4800 * 0.145 / 730, abs=1e-4)
+    assert found.price.date == "2026-11-29"
+    oregon = lustre("1GB/s", region="us-west-2", zones=["us-west-2a", "us-west-2b"])
+    assert oregon.per_unit_throughput == 250
+    assert oregon.price.usd_per_hour == pytest.approx(1008 / 730, abs=1e-4), "as the source counts it"
+    unknown = lustre("1GB/s")
+    assert unknown.price.usd_per_hour is None
+    assert unknown.price.source == "no list price of fsx-lustre on aws"
