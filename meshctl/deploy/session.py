@@ -155,7 +155,7 @@ class Session:
             placed=lambda: self._placed(deployment, state.result(), findings.result()),
             quiet=True,  # a preview is over before anybody could read its progress
         )
-        with ThreadPoolExecutor(max_workers=8) as pool:
+        with ThreadPoolExecutor(max_workers=9) as pool:
             state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
             findings = pool.submit(lambda: self._ask_platform(deployment, state.result()))
             running = pool.submit(

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from meshctl.changes import PropertyChange, Step
+from meshctl.changes.fields import fields
 from meshctl.deploy.guards import running_releases
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer
@@ -162,6 +164,29 @@ def test_what_was_asked_for_stays_asked_for() -> None:
     assert running_releases.with_running_releases(wanted, None) == wanted
     next_version = deployment(WEB, kubernetes={"version": "1.36"})
     assert running_releases.with_running_releases(next_version, up) == next_version
+
+
+def test_a_plan_names_what_changes_in_words() -> None:
+    """From which release to which is said by a note: before the first refresh the state has no release."""
+    changed = (
+        ("eks:Nodegroup", "pool/web:nodegroup", "releaseVersion"),
+        ("eks:Addon", "cluster:addon", "addonVersion"),
+    )
+    steps = [
+        Step(
+            f"urn:pulumi:e::m::meshaws:{kind}::{name}",
+            f"meshaws:{kind}",
+            "update",
+            {},
+            {path: NEW},
+            (PropertyChange(path),),
+        )
+        for kind, name, path in changed
+    ]
+    assert [field.text() for each in steps for field in fields(each)] == [
+        "release of the image changes",
+        "version of the add-on changes",
+    ]
 
 
 def test_a_deployment_without_a_refresh_has_the_bytes_of_older_versions() -> None:
