@@ -29,7 +29,8 @@ def _up(deployment: Deployment, state: StackState) -> dict[str, Price]:
     """The prices of pools whose nodes came up, and of storage that was made, by subject."""
     pools = {f"pool/{pool.name}" for pool in pools_in_place.in_place(state).pools}
     made = {resource.subject for resource in state.resources if resource.is_real}
-    stores = {store.price.subject for store in (*deployment.file_systems, *deployment.object_stores)}
+    systems = {system.price.subject for system in deployment.file_systems}
+    stores = systems | {store.price.subject for store in deployment.object_stores}
     return {price.subject: price for price in deployment.prices if price.subject in pools | (made & stores)}
 
 
@@ -38,10 +39,10 @@ def _running(prices: list[Price]) -> str:
     names = [price.subject for price in prices]
     subjects = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     verbs = ("runs", "costs") if len(names) == 1 else ("run", "cost")
-    known = sum(price.usd_per_hour for price in prices if price.usd_per_hour is not None)
+    known_usd = sum(price.usd_per_hour for price in prices if price.usd_per_hour is not None)
     unknown = [price.subject for price in prices if price.usd_per_hour is None]
     if not unknown:
-        return f"{subjects} {verbs[0]} and {verbs[1]} {known:.2f} USD/h"
+        return f"{subjects} {verbs[0]} and {verbs[1]} {known_usd:.2f} USD/h"
     if len(unknown) == len(names):
         return f"{subjects} {verbs[0]}, at prices that meshctl does not know"
-    return f"{subjects} {verbs[0]} and {verbs[1]} {known:.2f} USD/h without {', '.join(unknown)} (price unknown)"
+    return f"{subjects} {verbs[0]} and {verbs[1]} {known_usd:.2f} USD/h without {', '.join(unknown)} (price unknown)"

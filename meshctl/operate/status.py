@@ -232,8 +232,9 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
-    named = (*status.pools, *status.workloads, *status.endpoints, *status.addons)
-    width = max((len(each.name) for each in named), default=0)
+    names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
+    names += [addon.name for addon in status.addons]
+    width = max((len(name) for name in names), default=0)
     lines += [pool.line(width) for pool in status.pools]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"

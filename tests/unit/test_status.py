@@ -12,10 +12,10 @@ from meshctl.model.observed import JobState, PodState
 from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
 from meshctl.model.stack_state import StackState
 from meshctl.operate import pool_status
+from meshctl.operate.pool_status import PoolStatus
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
-    PoolStatus,
     WorkloadStatus,
     collect,
     collect_all,

@@ -72,7 +72,7 @@ def test_every_type_of_the_table_is_in_the_catalog() -> None:
 
 
 def test_a_deployment_in_another_region_has_a_cost() -> None:
-    zones = {"region": "us-west-2", "zones": ["us-west-2a", "us-west-2b"]}
+    zones: dict[str, Any] = {"region": "us-west-2", "zones": ["us-west-2a", "us-west-2b"]}
     placed = deployment({"train": {"nodes": 2, "accelerator": H100}, "web": {"nodes": 2, "cpu": {"cores": 4}}}, **zones)
     assert placed.pool("train").price.usd_per_hour == pytest.approx(110.08)
     assert placed.hourly_usd == pytest.approx(110.08 + 2 * 0.192)
@@ -81,7 +81,7 @@ def test_a_deployment_in_another_region_has_a_cost() -> None:
 
 def test_the_table_changes_no_choice_of_machines() -> None:
     """Types that are in it would go before cheaper ones that are not, and replace the nodes of what is up."""
-    zones = {"region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}
+    zones: dict[str, Any] = {"region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}
     pools = {"web": {"nodes": 2, "cpu": {"cores": 16}}, "small": {"nodes": 1, "cpu": {"cores": 4}}}
     placed = deployment(pools, **zones)
     at_home = deployment(pools)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from meshctl.deploy import idle_cost
-from meshctl.errors import ResourceFailure, ResourcesFailedError
+from meshctl.deploy.session import Session
+from meshctl.engine.run import StackRun
+from meshctl.errors import EngineError, ResourceFailure, ResourcesFailedError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState, as_outputs
 from tests.unit import states
 from tests.unit.preflight.asking import deployment
+from tests.unit.preflight.test_asked_once import ENVIRONMENTS
 from tests.unit.preflight.test_aws_preflight import SERVE, WEB
 
 WANTED = deployment({**SERVE, **WEB}, {"storage": {"shared": {"kind": "filesystem", "size": "4800GiB"}}})
@@ -73,3 +78,18 @@ def test_an_unknown_price_is_not_left_out_of_the_words(unknown: tuple[str, ...],
     wanted = WANTED.model_copy(update={"pools": pools, "file_systems": systems})
     found = told(states.NOTHING, with_up("pool/serve", "storage/shared"), wanted)
     assert words in found.why
+
+
+def test_a_run_that_failed_asks_the_state_what_is_up(tmp_path: Path) -> None:
+    run = mock.Mock(spec=StackRun)
+    run.up.side_effect = error()
+    run.state.return_value = with_up("pool/serve")
+    session = Session(tmp_path, "m", ENVIRONMENTS)
+    with pytest.raises(ResourcesFailedError) as caught:
+        session._run_up(run, WANTED, states.NOTHING, set_names=False)
+    assert "meanwhile pool/serve runs and costs 110.08 USD/h" in caught.value.why
+    run.up.side_effect = error()
+    run.state.side_effect = EngineError("no state")
+    with pytest.raises(ResourcesFailedError) as unread:
+        session._run_up(run, WANTED, states.NOTHING, set_names=False)
+    assert unread.value.why == "no nodes"
