@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.model import own_images
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
@@ -105,19 +104,13 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
 
 
 def notes(environment: AwsEnvironment) -> tuple[str, ...]:
-    """What is open to the whole internet, though not without IAM credentials, and what nodes can't pull."""
-    is_open = EVERYWHERE in environment.kubernetes.public_access_cidrs
-    is_in_china = environment.region.startswith("cn-")
-    open_to_all = (
+    """What is open to the whole internet, though not without IAM credentials."""
+    if EVERYWHERE not in environment.kubernetes.public_access_cidrs:
+        return ()
+    return (
         "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
-        " kubernetes.publicAccessCidrs"
+        " kubernetes.publicAccessCidrs",
     )
-    not_pulled = (
-        f"nodes in {environment.region} can't pull the EFA device plugin from {own_images.EFA_REGISTRY}: pools with EFA"
-        f" need a copy of it, named by `images: {{{own_images.EFA_REGISTRY}: REGISTRY}}`"
-    )
-    is_missing = is_in_china and own_images.EFA_REGISTRY not in environment.images
-    return (*([open_to_all] if is_open else ()), *([not_pulled] if is_missing else ()))
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
