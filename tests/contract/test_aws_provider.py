@@ -427,6 +427,7 @@ def scaling_of(bench: Bench) -> tuple[int, int, int]:
 def test_the_size_that_others_gave_a_node_group_stays_within_the_bounds(
     bench: Bench, bounds: tuple[int, int], desired: int, *, refreshed: bool
 ) -> None:
+    """finding A13"""
     token = "meshaws:eks:Nodegroup"
     wanted, made = node_group(bench, minSize=2, maxSize=6)
     scale(bench, 4)
@@ -456,6 +457,7 @@ def test_the_size_that_others_gave_a_node_group_stays_within_the_bounds(
 def test_what_is_no_scaling_sends_no_sizes(
     bench: Bench, config_updates: list[dict[str, Any]], change: dict[str, Any]
 ) -> None:
+    """finding A13"""
     token = "meshaws:eks:Nodegroup"
     wanted, made = node_group(bench, minSize=2, maxSize=6)
     scale(bench, 4)
