@@ -34,6 +34,10 @@ _RIGHTS: Final = (
     " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
+PRIVATE_HINT: Final = (
+    "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
+    " meshctl runs inside it, or behind a VPN or peering to it, `[]` closes the way over the internet"
+)
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
@@ -104,8 +108,15 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
 
 
 def notes(environment: AwsEnvironment) -> tuple[str, ...]:
-    """What is open to the whole internet, though not without IAM credentials."""
-    if EVERYWHERE not in environment.kubernetes.public_access_cidrs:
+    """From where the API server can be reached: from the whole internet, though not without IAM credentials, or from
+    nowhere yet."""
+    cidrs = environment.kubernetes.public_access_cidrs
+    if not cidrs:
+        return (
+            "kubernetes.publicAccessCidrs: the cluster's API server answers inside its VPC alone. A new environment is"
+            f" refused, as nobody is inside a VPC that is only about to be made: {PRIVATE_HINT}",
+        )
+    if EVERYWHERE not in cidrs:
         return ()
     return (
         "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"

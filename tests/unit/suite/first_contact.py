@@ -39,6 +39,11 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_TOKENS}::test_administrators_get_in_before_the_platform_comes_and_leave_after_it",
         "tests/faults/test_iam_enforced.py::test_one_user_brings_up_what_another_changes_and_destroys",
     ),
+    "A3": (
+        f"{_EKS}::TestClusters::test_a_private_cluster_does_not_answer_outside_its_vpc",
+        f"{_ACCOUNT}::test_a3_a_private_cluster_is_refused_while_its_vpc_is_not_there",
+        f"{_ACCOUNT}::test_a3_check_says_offline_that_a_new_private_cluster_is_refused",
+    ),
     "A4": (
         f"{_HARDWARE}::test_a4_the_trainer_ends_as_libfabric_ends_it",
         f"{_HARDWARE}::test_a4_what_meshctl_sets_ends_no_trainer",

@@ -27,6 +27,8 @@ DEFAULT_VERSION = "1.35"
 # Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
 AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+# Nobody listens on the port "discard": nothing of the lab is inside a VPC. AWS gives the name an address of the VPC.
+INSIDE_THE_VPC = "https://127.0.0.1:9"
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
@@ -77,7 +79,7 @@ class Clusters(Base):
         return {"code": "InsufficientFreeAddresses", "message": message, "resourceIds": full}
 
     def describe_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        return {"cluster": self.cluster(call, given["name"]).described}
+        return {"cluster": seen_from_outside(self.cluster(call, given["name"]).described)}
 
     def list_clusters(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         self.settle()
@@ -173,6 +175,13 @@ class Clusters(Base):
         cluster.creator = creator
         if config["authenticationMode"] != "CONFIG_MAP":
             cluster.entries[entry["principalArn"]] = creator
+
+
+def seen_from_outside(described: dict[str, Any]) -> dict[str, Any]:
+    """The cluster; the endpoint of a private one does not answer outside its VPC ("Cluster API server endpoint", EKS
+    user guide)."""
+    is_private = "endpoint" in described and not described["resourcesVpcConfig"]["endpointPublicAccess"]
+    return {**described, "endpoint": INSIDE_THE_VPC} if is_private else described
 
 
 def _admin() -> dict[str, Any]:
