@@ -112,6 +112,14 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_ACCOUNT}::test_b4_a_pool_that_grows_asks_for_free_addresses",
     ),
     "B6": (f"{_ACCOUNT}::test_b6_an_account_that_never_had_spot_instances_is_told_to_make_their_role",),
+    "B7": (
+        "tests/unit/resolve/test_resolve_storage.py::test_b7_a_long_copy_before_the_start_is_waited_for",
+        "tests/unit/render/test_probes.py::test_b7_what_is_copied_before_the_start_has_its_time",
+    ),
+    "B10": (
+        "tests/unit/lab/test_lab_volumes.py::test_b10_a_driver_without_a_role_makes_no_volume_and_says_so",
+        "tests/unit/lab/test_lab_volumes.py::test_b10_file_systems_of_a_mesh_need_no_driver_that_makes_them",
+    ),
     "B11": (
         f"{_SESSION}::test_b11_credentials_that_end_before_up_does_are_told",
         f"{_SESSION}::test_b11_doctor_says_when_they_end",
