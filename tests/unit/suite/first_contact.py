@@ -98,6 +98,11 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_NODES}::TestEks::test_efa_is_there_for_the_interfaces_of_the_template_alone",
         f"{_RULES}::test_a_machine_whose_efa_cards_are_not_known_has_no_fabric",
     ),
+    "B2": (
+        f"{_NODES}::test_b2_a_p5_reports_what_a_real_one_reports",
+        f"{_NODES}::test_b2_a_p4de_keeps_half_as_many_huge_pages",
+        "tests/unit/resolve/test_resolve_fit.py::test_a_pod_does_not_get_the_whole_machine",
+    ),
     "B3": (
         f"{_TARGETS}::test_b3_under_local_only_nodes_with_pods_are_passed_through",
         f"{_TARGETS}::test_b3_open_connections_end_with_the_node_that_they_pass_through",
