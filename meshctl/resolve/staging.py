@@ -31,7 +31,5 @@ def staging_s(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
 def _copied_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
     mounts = workload.mounts.items()
     return sum(
-        mesh.storage[name].size_gib
-        for name, mount in mounts
-        if mesh.storage[name].kind == "object" and mount.read_only
+        mesh.storage[name].size_gib for name, mount in mounts if mesh.storage[name].kind == "object" and mount.read_only
     )

@@ -121,6 +121,10 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/resolve/test_resolve_storage.py::test_b7_a_long_copy_before_the_start_is_waited_for",
         "tests/unit/render/test_probes.py::test_b7_what_is_copied_before_the_start_has_its_time",
     ),
+    "B8": (
+        "tests/unit/resolve/test_docker_hub.py::test_b8_many_nodes_without_a_login_are_told",
+        "tests/unit/resolve/test_docker_hub.py::test_b8_every_image_of_meshctl_can_come_from_a_mirror",
+    ),
     "B10": (
         "tests/unit/lab/test_lab_volumes.py::test_b10_a_driver_without_a_role_makes_no_volume_and_says_so",
         "tests/unit/lab/test_lab_volumes.py::test_b10_file_systems_of_a_mesh_need_no_driver_that_makes_them",
