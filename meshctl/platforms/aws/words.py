@@ -45,6 +45,8 @@ FAILURE_HINTS: Final = {
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "this account has never had spot instances: `aws iam"
+    " create-service-linked-role --aws-service-name spot.amazonaws.com`, once for the account; then run `up` again",
     "AddressLimitExceeded": f"each zone takes an Elastic IP for its NAT gateway: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
