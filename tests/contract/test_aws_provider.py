@@ -323,6 +323,7 @@ def test_inputs_are_checked_before_any_call() -> None:
 
 
 def test_a_log_group_that_a_service_made_by_itself_is_taken_over(bench: Bench) -> None:
+    """finding B9"""
     bench.api("logs").create_log_group(logGroupName="/aws/eks/mesh/cluster")
     made = bench.create("meshaws:logs:LogGroup", logGroupName="/aws/eks/mesh/cluster", retentionInDays=30)
     found = bench.api("logs").describe_log_groups()["logGroups"]

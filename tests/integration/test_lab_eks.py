@@ -58,6 +58,23 @@ class TestClusters:
         wait_until(lambda: status_of_update(eks, done) == "Successful")
         assert eks.describe_cluster(name="c1")["cluster"]["endpoint"] == "https://127.0.0.1:6443"
 
+    def test_the_log_group_comes_back_after_its_cluster(self, aws: Aws) -> None:
+        """finding B9: the last lines are written late, and make the group anew"""
+        logging = {"clusterLogging": [{"types": ["audit"], "enabled": True}]}
+        make_cluster(aws, logging=logging)
+        eks, logs = aws.client("eks"), aws.client("logs")
+        eks.delete_cluster(name="c1")
+        wait_until(lambda: not eks.list_clusters()["clusters"])
+
+        def groups() -> list[dict[str, Any]]:
+            answer: list[dict[str, Any]] = logs.describe_log_groups(logGroupNamePrefix="/aws/eks/c1/")["logGroups"]
+            return answer
+
+        logs.delete_log_group(logGroupName="/aws/eks/c1/cluster")
+        wait_until(groups)
+        assert "retentionInDays" not in groups()[0]
+        logs.delete_log_group(logGroupName="/aws/eks/c1/cluster")
+
     def test_refusals(self, aws: Aws) -> None:
         network, eks = make_cluster(aws), aws.client("eks")
         given = {"roleArn": network["role"], "resourcesVpcConfig": {"subnetIds": network["subnets"]}}

@@ -1,7 +1,7 @@
 """Service-linked roles as AWS names them, where moto does not. EDGE: it changes a table of moto's in place.
 
-`apply` is called by `server` once, before the first call; `has_spot_role` by the EKS part, whose spot instances need the
-role ("Service-linked role for Spot Instance requests", EC2 user guide).
+`apply` is called by `server` once, before the first call; `has_spot_role` by the EKS part, whose spot instances need
+the role ("Service-linked role for Spot Instance requests", EC2 user guide).
 """
 
 from __future__ import annotations

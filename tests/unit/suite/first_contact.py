@@ -129,6 +129,11 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/resolve/test_docker_hub.py::test_b8_many_nodes_without_a_login_are_told",
         "tests/unit/resolve/test_docker_hub.py::test_b8_every_image_of_meshctl_can_come_from_a_mirror",
     ),
+    "B9": (
+        f"{_EKS}::TestClusters::test_the_log_group_comes_back_after_its_cluster",
+        f"{_TOKENS}::test_b9_the_log_group_goes_after_all_else",
+        f"{_PROVIDER}::test_a_log_group_that_a_service_made_by_itself_is_taken_over",
+    ),
     "B10": (
         "tests/unit/lab/test_lab_volumes.py::test_b10_a_driver_without_a_role_makes_no_volume_and_says_so",
         "tests/unit/lab/test_lab_volumes.py::test_b10_file_systems_of_a_mesh_need_no_driver_that_makes_them",

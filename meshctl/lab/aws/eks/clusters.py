@@ -17,6 +17,7 @@ from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.credentials import principal
 from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
+from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import CLUSTERS
@@ -33,6 +34,14 @@ LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
 class Clusters(Base):
+    def __init__(self, *arguments: Any) -> None:
+        self.late_logs = LateLogs()
+        super().__init__(*arguments)
+
+    def settle(self) -> None:
+        super().settle()
+        self.late_logs.settle()
+
     def create_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         self.settle()
         name = given["name"]
@@ -64,6 +73,7 @@ class Clusters(Base):
         ready_at = time.monotonic() + CREATE_S
         cluster = Cluster(described, call.region, plane_name, plane, ready_at, failing)
         self._admit_creator(call, cluster)
+        self.late_logs.begin(call.region, described)
         self.clusters[name] = cluster
         self.write()
         return {"cluster": described}
@@ -99,6 +109,7 @@ class Clusters(Base):
             cluster.described["status"] = "DELETING"
             cluster.changes_at = soon()
             cluster.ending = self.planes.give_back(cluster.control_plane)
+            self.late_logs.end(call.region, cluster.described)
         self.write()
         return {"cluster": cluster.described}
 
