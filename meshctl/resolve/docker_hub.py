@@ -42,5 +42,5 @@ def _from_docker_hub(deployment: Deployment, workload: Workload) -> tuple[str, .
     """The images of the workload's pods that come from there; copies at a mirror do not."""
     staging = [own_images.STAGING] if any(own_images.is_staged(mount) for mount in workload.mounts) else []
     names = dict.fromkeys([workload.image, *(step.image for step in workload.before), *staging])
-    here = (image_names.mirrored(name, deployment.images) for name in names)
-    return tuple(name for name in here if image_names.is_of_docker_hub(name))
+    pulled = (image_names.mirrored(name, deployment.images) for name in names)
+    return tuple(image for image in pulled if image_names.is_of_docker_hub(image))

@@ -21,7 +21,7 @@ class ApiServer:
     def __init__(self, provisioner: str) -> None:
         self.posted: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
-        self.listed = {
+        self.listed: dict[str, list[dict[str, Any]]] = {
             "storageclasses": [{"metadata": {"name": "own"}, "provisioner": provisioner}],
             "persistentvolumeclaims": [
                 {

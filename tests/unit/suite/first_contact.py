@@ -116,6 +116,12 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_OFFERINGS}::test_b4_a_network_without_room_for_the_nodes_is_told_offline",
         f"{_ACCOUNT}::test_b4_a_pool_that_grows_asks_for_free_addresses",
     ),
+    "B5": (
+        "tests/unit/test_node_setup.py::test_b5_new_nodes_are_set_up_for_what_runs_on_them",
+        "tests/unit/test_node_setup.py::test_b5_nodes_that_are_up_keep_what_they_came_up_with",
+        "tests/unit/test_node_setup.py::test_b5_pods_ask_for_no_more_huge_pages_than_a_node_has",
+        "tests/unit/stacks/test_aws_documents.py::test_b5_new_nodes_get_what_efa_and_lustre_need",
+    ),
     "B6": (
         f"{_REFUSALS}::TestLater::test_spot_instances_of_an_account_that_never_had_any",
         f"{_ACCOUNT}::test_b6_an_account_that_never_had_spot_instances_is_told_to_make_their_role",

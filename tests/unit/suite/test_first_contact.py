@@ -20,7 +20,11 @@ def texts_of_tests(path: str) -> dict[str, str]:
     module = ast.parse((ROOT / path).read_text())
     of_module = ast.get_docstring(module) or ""
     texts = {}
-    for owner in [module, *(node for node in module.body if isinstance(node, ast.ClassDef))]:
+    owners: list[ast.Module | ast.ClassDef] = [
+        module,
+        *(node for node in module.body if isinstance(node, ast.ClassDef)),
+    ]
+    for owner in owners:
         prefix = f"{owner.name}::" if isinstance(owner, ast.ClassDef) else ""
         for node in owner.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -45,6 +49,7 @@ def test_a_test_of_a_refusal_is_there(test_id: str) -> None:
 
 
 def test_no_finding_and_no_refusal_is_without_tests() -> None:
+    assert {*FINDINGS} == {*(f"A{number}" for number in range(1, 15)), *(f"B{number}" for number in range(2, 12))}
     assert all(FINDINGS.values())
     assert len(REFUSALS) == 9
     assert all(REFUSALS.values())
