@@ -40,23 +40,23 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_a_plan_says_that_a_newer_release_exists_and_leaves_it(rounds: list[list[str]], tmp_path: Path) -> None:
     session = Session(tmp_path, "m", ENVIRONMENTS)
     for _ in range(2):
-        notes = session._live_notes(WANTED, UP, looks=True)
+        notes = session.live_notes(WANTED, UP, looks=True)
     assert [note for note in notes if f"image {NEW} for pool web ({OLD} runs)" in note]
     assert "pool/web: 4 nodes now, 2..8" in notes
     assert len(rounds) == 2, "what runs, and what there is for it: once"
-    assert session._placed(WANTED, UP, session._ask_platform(WANTED, UP)) == WANTED
+    assert session.placed(WANTED, UP, session.ask_platform(WANTED, UP)) == WANTED
 
 
 def test_a_run_that_looks_at_nothing_asks_nothing(rounds: list[list[str]], tmp_path: Path) -> None:
-    assert Session(tmp_path, "m", ENVIRONMENTS)._live_notes(WANTED, UP, looks=False) == ()
+    assert Session(tmp_path, "m", ENVIRONMENTS).live_notes(WANTED, UP, looks=False) == ()
     assert rounds == []
 
 
 def test_a_refresh_is_in_the_deployment(rounds: list[list[str]], tmp_path: Path) -> None:
     session = Session(tmp_path, "m", ENVIRONMENTS, refresh_images=True)
-    placed = session._placed(WANTED, UP, session._ask_platform(WANTED, UP))
+    placed = session.placed(WANTED, UP, session.ask_platform(WANTED, UP))
     assert placed.pool("web").image_release == NEW
-    notes = session._live_notes(WANTED, UP, looks=False)
+    notes = session.live_notes(WANTED, UP, looks=False)
     assert notes[0] == f"pool/web: image {OLD} -> {NEW}, its 4 nodes are replaced one by one"
     assert (
         notes[1] == "AWS was not asked about the versions of add-ons: it refused the question (AccessDeniedException)"
@@ -66,7 +66,7 @@ def test_a_refresh_is_in_the_deployment(rounds: list[list[str]], tmp_path: Path)
 
 def test_a_new_environment_begins_with_the_newest(rounds: list[list[str]], tmp_path: Path) -> None:
     session = Session(tmp_path, "m", ENVIRONMENTS, refresh_images=True)
-    assert session._live_notes(WANTED, states.NOTHING, looks=True) == (
+    assert session.live_notes(WANTED, states.NOTHING, looks=True) == (
         "new nodes and add-ons begin with the newest releases: nothing to refresh",
     )
     assert rounds == []
@@ -86,4 +86,4 @@ def test_without_credentials_a_plan_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_platform_says_that_there_is_nothing_to_refresh(tmp_path: Path) -> None:
     elsewhere = WANTED.model_copy(update={"provider": "onprem"})
     session = Session(tmp_path, "m", ENVIRONMENTS, refresh_images=True)
-    assert session._live_notes(elsewhere, UP, looks=False) == (live_platform.NOTHING_TO_REFRESH,)
+    assert session.live_notes(elsewhere, UP, looks=False) == (live_platform.NOTHING_TO_REFRESH,)

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from meshctl.deploy import idle_cost
+from meshctl.deploy.runs import environment_up
 from meshctl.deploy.session import Session
 from meshctl.engine.run import StackRun
 from meshctl.errors import EngineError, ResourceFailure, ResourcesFailedError
@@ -86,10 +87,10 @@ def test_a_run_that_failed_asks_the_state_what_is_up(tmp_path: Path) -> None:
     run.state.return_value = with_up("pool/serve")
     session = Session(tmp_path, "m", ENVIRONMENTS)
     with pytest.raises(ResourcesFailedError) as caught:
-        session._run_up(run, WANTED, states.NOTHING, set_names=False)
+        environment_up._run_up(session, run, WANTED, states.NOTHING, set_names=False)
     assert "meanwhile pool/serve runs and costs 110.08 USD/h" in caught.value.why
     run.up.side_effect = error()
     run.state.side_effect = EngineError("no state")
     with pytest.raises(ResourcesFailedError) as unread:
-        session._run_up(run, WANTED, states.NOTHING, set_names=False)
+        environment_up._run_up(session, run, WANTED, states.NOTHING, set_names=False)
     assert unread.value.why == "no nodes"
