@@ -270,6 +270,14 @@ ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[
 
 ADDON_UPDATE = update_done(name="parts[0]", addonName="parts[1]")
 
+
+def _is_more_than_a_version_that_goes(context: Context) -> Any:
+    """Nothing where all that changes is that no version is named any more: what runs stays."""
+    new, old = context["inputs"], context["old_inputs"]
+    others = ("configurationValues", "serviceAccountRoleArn", "resolveConflicts")
+    return new.get("addonVersion") or any(new.get(name) != old.get(name) for name in others) or None
+
+
 ADDON = Row(
     "meshaws:eks:Addon",
     "eks",
@@ -293,6 +301,7 @@ ADDON = Row(
                         "serviceAccountRoleArn": "inputs.serviceAccountRoleArn",
                         "resolveConflicts": "inputs.resolveConflicts",
                     },
+                    when=_is_more_than_a_version_that_goes,
                     transient=BUSY,
                     patience_s=900,
                 ),

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
-from meshctl.lab.aws.eks.state import Cluster, Nodegroup
+from meshctl.lab.aws.eks.state import Addon, Cluster, Nodegroup
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
@@ -177,6 +177,33 @@ def test_c2_the_newest_image_is_taken_when_it_is_asked_for(node_group: Bench) ->
 def test_c2_the_lab_refuses_an_image_that_there_is_not(node_group: Bench) -> None:
     with pytest.raises(ProviderError, match=r"Requested release version 1\.35\.0-20270101 is not valid"):
         node_group.update(GROUP, GROUP | {"releaseVersion": "1.35.0-20270101"})
+
+
+ADDON = {"clusterName": "c", "addonName": "coredns", "resolveConflicts": "OVERWRITE", "kubernetesVersion": "1.34"}
+PINNED = ADDON | {"addonVersion": "v1.12.3-eksbuild.1"}
+
+
+@pytest.fixture
+def addon(cluster: Bench) -> Bench:
+    """An add-on whose version somebody has asked for once, in a cluster that has just gone to the next version."""
+    eks = cluster.client.service
+    eks.clusters["c"].described["version"] = "1.35"
+    described = {"addonName": "coredns", "clusterName": "c", "addonVersion": PINNED["addonVersion"], "addonArn": "a"}
+    described |= {"status": "ACTIVE", "health": {"issues": []}, "tags": {}, "podIdentityAssociations": []}
+    eks.clusters["c"].addons["coredns"] = Addon(described, 0, None, needs_no_node=True, degraded_from=0)
+    bench = Bench(eks, "meshaws:eks:Addon", "c|coredns", PINNED)
+    bench.client.hidden = ("clusterName", "addonName", "resolveConflicts")
+    return bench
+
+
+def test_c2_another_kubernetes_version_brings_the_add_on_of_it_by_one_update(addon: Bench) -> None:
+    addon.update(PINNED, ADDON | {"kubernetesVersion": "1.35"})
+    assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]
+
+
+def test_c2_an_add_on_goes_to_the_version_that_is_asked_for(addon: Bench) -> None:
+    addon.update(PINNED, PINNED | {"addonVersion": "v1.12.4-eksbuild.1"})
+    assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]
 
 
 def mode(name: str) -> dict[str, Any]:
