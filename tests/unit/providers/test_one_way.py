@@ -188,7 +188,12 @@ def addon(cluster: Bench) -> Bench:
     """An add-on whose version somebody has asked for once, in a cluster that has just gone to the next version."""
     eks = cluster.client.service
     eks.clusters["c"].described["version"] = "1.35"
-    described = {"addonName": "coredns", "clusterName": "c", "addonVersion": PINNED["addonVersion"], "addonArn": "a"}
+    described: dict[str, Any] = {
+        "addonName": "coredns",
+        "clusterName": "c",
+        "addonVersion": PINNED["addonVersion"],
+        "addonArn": "a",
+    }
     described |= {"status": "ACTIVE", "health": {"issues": []}, "tags": {}, "podIdentityAssociations": []}
     eks.clusters["c"].addons["coredns"] = Addon(described, 0, None, needs_no_node=True, degraded_from=0)
     bench = Bench(eks, "meshaws:eks:Addon", "c|coredns", PINNED)
