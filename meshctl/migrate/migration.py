@@ -43,7 +43,8 @@ from meshctl.migrate.journal.activity import (
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
 from meshctl.migrate.journal.journal import Journal, migrations, open_journal
-from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.expansion import plan_expansion
+from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.refusals import (
@@ -105,6 +106,79 @@ class Migrations:
         if lost:  # refused now, because the steps of an open migration can't ask the user
             raise refused_by_migrate(target, lost)
         return plan
+
+    def plan_expansion(self, source: str, target: str, share: Share, options: Options) -> MigrationPlan:
+        """The plan for a share of one workload in a second environment. Changes nothing.
+
+        Raises: InfeasibleError, UsageError, ProtectedDataError."""
+        if source == target:
+            raise UsageError(f"source and target are both {source}", hint="name two different environments")
+        source_deployment = self.gateway.deployed(source)
+        if source_deployment is None:
+            raise UsageError(f"nothing is deployed in {source}", hint=f"`meshctl up {source}`")
+        target_deployment = self.gateway.deployment(target, source_deployment, share.workload)
+        command = f"meshctl expand {source} {target} --workload {share.workload}"
+        for deployment in (source_deployment, target_deployment):
+            self.gateway.check_cluster(deployment)
+            self.gateway.check_fields(deployment, command)
+        self._refuse_records_elsewhere(source, target_deployment)
+        facts = self._store_facts(source_deployment, target_deployment)
+        ttl_s = self.gateway.endpoint_ttl_s()
+        plan = plan_expansion(source_deployment, target_deployment, share, facts, options, ttl_s)
+        lost = self.gateway.losses_by_up(target_deployment)
+        if lost:
+            raise refused_by_migrate(target, lost)
+        return plan
+
+    def _refuse_records_elsewhere(self, source: str, target: Deployment) -> None:
+        """Raises: UsageError unless the record of each endpoint leads to the source: only then it can be shared."""
+        targets = self.gateway.endpoint_targets()
+        for endpoint in target.endpoints:
+            record = targets.get(endpoint.name)
+            if record is None or record.environment != source:
+                leads = f"leads to {record.environment}" if record else "does not exist"
+                raise UsageError(
+                    f"the DNS record of {endpoint.host} {leads}, not to {source}",
+                    why="an expansion shares the name that users ask for",
+                    hint=f"`meshctl up {source}` writes it, where environments.yaml has `dns`"
+                    if record is None
+                    else f"expand from {record.environment}",
+                )
+
+    def expansion(self) -> MigrationStatus | None:
+        """The expansion that is in force or under way; None if there is none."""
+        status = open_migration(self.store, self.mesh)
+        return status if status is not None and status.history.share is not None else None
+
+    def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:
+        """The expansion of this workload into this environment; None if nothing is expanded.
+
+        Raises: UsageError if something else is: there is one expansion at a time."""
+        status = self.expansion()
+        if status is None:
+            return None
+        plan = status.history.plan
+        present = (plan.source.environment, plan.target.environment, plan.share.workload if plan.share else "")
+        if present != (source, target, workload):
+            raise UsageError(
+                f"{present[2]} is expanded already, from {present[0]} to {present[1]}",
+                why="a mesh has one expansion at a time",
+                hint="`meshctl contract` ends it",
+            )
+        return status
+
+    def share_again(self, migration: str, weight: int) -> History:
+        """Copy what has changed, and set the share. Raises: MigrationError unless the expansion is in force."""
+        with self._locked() as lease:
+            journal = self._journal(migration, str(lease.owner))
+            history = self._open(journal)
+            if history.state != "waiting":
+                raise MigrationError(
+                    f"expansion {migration} is not in force yet: {state_text(history, Activity())}",
+                    hint=next_text(migration, history, Activity()),
+                )
+            journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
+            return self._run(journal)
 
     def _store_facts(self, source: Deployment, target: Deployment) -> tuple[StoreFacts, ...]:
         """The sizes of each store that both deployments have, and that is not ephemeral."""
