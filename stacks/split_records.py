@@ -14,7 +14,16 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, HealthCheck, Side, Split, split_name
+from meshctl.model.dns_splits import (
+    CHECK_FAILURES,
+    CHECK_INTERVAL_S,
+    HealthCheck,
+    Side,
+    Split,
+    is_ip,
+    side_name,
+    split_name,
+)
 from stacks.resources import AwsProvider, AwsResource
 
 
@@ -28,9 +37,7 @@ def declare_split(
 def _weighted(host: str, split: Split, side: Side, zone_id: str, ttl_s: int, provider: AwsProvider) -> pulumi.Resource:
     subject = f"endpoint/{host}"
     depends_on: list[pulumi.Resource] = []
-    target = side.address
-    if _is_ip(side.address):  # all weighted records are CNAMEs, since one name has records of one type
-        target = f"_{side.environment}.{host}"
+    if is_ip(side.address):
         version = ipaddress.ip_address(side.address).version
         depends_on = [
             AwsResource.declare(
@@ -38,7 +45,7 @@ def _weighted(host: str, split: Split, side: Side, zone_id: str, ttl_s: int, pro
                 f"{subject}:{side.environment}-address",
                 {
                     "HostedZoneId": zone_id,
-                    "Name": target,
+                    "Name": side_name(host, side),
                     "Type": "A" if version == 4 else "AAAA",
                     "TTL": ttl_s,
                     "ResourceRecords": [{"Value": side.address}],
@@ -57,7 +64,7 @@ def _weighted(host: str, split: Split, side: Side, zone_id: str, ttl_s: int, pro
             "SetIdentifier": side.environment,
             "Weight": side.weight,
             "TTL": ttl_s,
-            "ResourceRecords": [{"Value": target}],
+            "ResourceRecords": [{"Value": side_name(host, side)}],
             "HealthCheckId": check.get("Id") if check is not None else None,
         },
         provider=provider,
@@ -66,7 +73,7 @@ def _weighted(host: str, split: Split, side: Side, zone_id: str, ttl_s: int, pro
 
 
 def _declare_check(host: str, split: Split, side: Side, check: HealthCheck, provider: AwsProvider) -> AwsResource:
-    place = "IPAddress" if _is_ip(side.address) else "FullyQualifiedDomainName"
+    place = "IPAddress" if is_ip(side.address) else "FullyQualifiedDomainName"
     config: dict[str, Any] = {
         "Type": check.type,
         place: side.address,
@@ -90,10 +97,3 @@ def _declare_check(host: str, split: Split, side: Side, check: HealthCheck, prov
         outputs=("Id",),
         provider=provider,
     )
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(address))
-    except ValueError:
-        return False

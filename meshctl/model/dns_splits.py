@@ -5,6 +5,7 @@ Made by the steps of an expansion (`meshctl.migrate`), kept with the DNS records
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -53,3 +54,16 @@ class Split:
 def split_name(host: str) -> str:
     """Where the weighted records of a host stand."""
     return f"_split.{host}"
+
+
+def side_name(host: str, side: Side) -> str:
+    """What the weighted record of a side leads to: a load balancer's name, or the name that is made for an address. All
+    weighted records are CNAMEs, since one name has records of one type."""
+    return f"_{side.environment}.{host}" if is_ip(side.address) else side.address
+
+
+def is_ip(address: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(address))
+    except ValueError:
+        return False
