@@ -216,11 +216,11 @@ SPLIT = Split("names 1", SIDES)
 
 
 def weighted(aws: Aws) -> list[tuple[str, int, str, bool]]:
-    return [
+    return sorted(
         (each["SetIdentifier"], each["Weight"], each["ResourceRecords"][0]["Value"], "HealthCheckId" in each)
         for each in records_in_zone(aws)
         if "SetIdentifier" in each
-    ]
+    )
 
 
 def test_a_name_is_shared_by_weights_and_given_back_without_a_gap(aws: Aws, session: Session) -> None:
