@@ -76,17 +76,21 @@ def keys(here: RunningLab, environment: str) -> set[str]:
     return {each["Key"] for each in here.boto3("s3", profile).list_objects_v2(Bucket=name).get("Contents", ())}
 
 
-def shares(here: RunningLab, resolutions: int) -> dict[str, float]:
+def balancers(here: RunningLab) -> dict[str, str]:
+    """The address of the host's load balancer in each environment."""
+    return {
+        environment: here.json("status", environment)["environments"][environment]["endpoints"][0]["address"]
+        for environment in ("dc1", "cw")
+    }
+
+
+def shares(here: RunningLab, addresses: dict[str, str], resolutions: int = RESOLUTIONS) -> dict[str, float]:
     """What part of independent resolutions of the host leads to the load balancer of each environment."""
     address, _, port = here.env["MESHCTL_DNS_SERVER"].rpartition(":")
     targets: Counter[str] = Counter()
     for _ in range(resolutions):
         answer = dns.query.udp(dns.message.make_query(HOST, "A"), address, timeout=20, port=int(port))
         targets[answer.answer[-1][0].to_text()] += 1
-    addresses = {
-        environment: here.json("status", environment)["environments"][environment]["endpoints"][0]["address"]
-        for environment in ("dc1", "cw")
-    }
     return {environment: targets[own] / resolutions for environment, own in addresses.items()}
 
 
@@ -102,17 +106,18 @@ def test_a_share_is_led_elsewhere_and_all_come_back_without_a_failed_request(spr
     spread.meshctl(*EXPAND, "--share", "40%")
     assert workloads(spread, "cw") == {"chat": 1}
     assert workloads(spread, "dc1") == {"chat": 1, "notes": 1}
-    assert shares(spread, RESOLUTIONS)["cw"] == pytest.approx(0.4, abs=POINTS)
+    own = balancers(spread)
+    assert shares(spread, own)["cw"] == pytest.approx(0.4, abs=POINTS)
     wait_until(lambda: load.environments["cw"] > 50)
     assert spread.json("plan", "dc1")["changes"] == []
     refused = spread.meshctl("up", "cw", "--yes", check=False)
     assert (refused.returncode, "has chat alone" in refused.stderr) == (75, True)
     put(spread, "dc1", "llama/1.bin")
     spread.meshctl(*EXPAND, "--share", "80%")
-    assert shares(spread, RESOLUTIONS)["cw"] == pytest.approx(0.8, abs=POINTS)
+    assert shares(spread, own)["cw"] == pytest.approx(0.8, abs=POINTS)
     assert keys(spread, "cw") == {"llama/0.bin", "llama/1.bin"}
     spread.meshctl("contract", "--yes")
-    assert shares(spread, 100) == {"dc1": 1.0, "cw": 0.0}
+    assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}
     result = load.stop()
     assert result.failed == 0, result.errors
     assert spread.boto3("route53").list_health_checks()["HealthChecks"] == []
@@ -122,9 +127,10 @@ def test_a_share_is_led_elsewhere_and_all_come_back_without_a_failed_request(spr
 @pytest.mark.exhaustive
 def test_a_side_that_fails_is_left_and_is_asked_again_once_it_is_well(spread: RunningLab) -> None:
     spread.meshctl(*EXPAND, "--share", "40%")
+    own = balancers(spread)
     spread.kubectl("cw", "--namespace", "spread", "scale", "deployment/chat", "--replicas", "0")
-    wait_until(lambda: shares(spread, 100)["cw"] == 0.0)
+    wait_until(lambda: shares(spread, own, 100)["cw"] == 0.0)
     spread.kubectl("cw", "--namespace", "spread", "scale", "deployment/chat", "--replicas", "1")
-    wait_until(lambda: shares(spread, 100)["cw"] > 0.1)
+    wait_until(lambda: shares(spread, own, 100)["cw"] > 0.1)
     spread.meshctl("contract", "--yes")
-    assert shares(spread, 100) == {"dc1": 1.0, "cw": 0.0}
+    assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}
