@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 from meshctl.changes.losses import Loss, not_agreed
-from meshctl.deploy.guards.protection import refused_by_migrate, refused_by_migration_destroy
+from meshctl.deploy.guards.protection import refused_by_migration_destroy
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import (
     CredentialsError,
@@ -29,6 +28,7 @@ from meshctl.errors import (
     UnreadableError,
     UsageError,
 )
+from meshctl.migrate import plans
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal import lock
@@ -43,9 +43,8 @@ from meshctl.migrate.journal.activity import (
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
 from meshctl.migrate.journal.journal import Journal, migrations, open_journal
-from meshctl.migrate.planning.expansion import plan_expansion
-from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
-from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
+from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.refusals import (
     refuse_changed_choice,
@@ -58,7 +57,6 @@ from meshctl.migrate.refusals import (
 from meshctl.migrate.steps.environment import DESTROYING, FINISHING
 from meshctl.migrate.steps.lost import refuse_unless_lost
 from meshctl.migrate.steps.runner import Runner
-from meshctl.model.deployment import Deployment
 from meshctl.objects.listing import NoBucketError
 from meshctl.objects.progress import Stop
 
@@ -83,67 +81,12 @@ class Migrations:
     data: Data = field(default_factory=S3Data)
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
-        """Make the plan. Changes nothing. Raises: InfeasibleError, UsageError, ProtectedDataError."""
-        if source == target:
-            raise UsageError(f"source and target are both {source}", hint="name two different environments")
-        source_deployment = self.gateway.deployed(source)
-        if source_deployment is None:
-            raise UsageError(
-                f"nothing is deployed in {source}",
-                why="a migration moves what is deployed in its source",
-                hint=f"to start the mesh in {target}: `meshctl up {target}`",
-            )
-        target_deployment = self.gateway.deployment(target, source_deployment)
-        self.gateway.check_take_over(options.take_over, source_deployment, target_deployment)
-        self.gateway.take_over(options.take_over)
-        for deployment in (source_deployment, target_deployment):
-            self.gateway.check_cluster(deployment)
-            self.gateway.check_fields(deployment, f"meshctl migrate {source} {target}")
-        facts = self._store_facts(source_deployment, target_deployment)
-        jobs = self.gateway.jobs(source_deployment)
-        plan = plan_migration(source_deployment, target_deployment, facts, options, jobs)
-        lost = self.gateway.losses_by_up(target_deployment)
-        if lost:  # refused now, because the steps of an open migration can't ask the user
-            raise refused_by_migrate(target, lost)
-        return plan
+        """As `plans.plan_of_migration`."""
+        return plans.plan_of_migration(self.gateway, self.data, source, target, options)
 
     def plan_expansion(self, source: str, target: str, share: Share, options: Options) -> MigrationPlan:
-        """The plan for a share of one workload in a second environment. Changes nothing.
-
-        Raises: InfeasibleError, UsageError, ProtectedDataError."""
-        if source == target:
-            raise UsageError(f"source and target are both {source}", hint="name two different environments")
-        source_deployment = self.gateway.deployed(source)
-        if source_deployment is None:
-            raise UsageError(f"nothing is deployed in {source}", hint=f"`meshctl up {source}`")
-        target_deployment = self.gateway.deployment(target, source_deployment, share.workload)
-        command = f"meshctl expand {source} {target} --workload {share.workload}"
-        for deployment in (source_deployment, target_deployment):
-            self.gateway.check_cluster(deployment)
-            self.gateway.check_fields(deployment, command)
-        self._refuse_records_elsewhere(source, target_deployment)
-        facts = self._store_facts(source_deployment, target_deployment)
-        ttl_s = self.gateway.endpoint_ttl_s()
-        plan = plan_expansion(source_deployment, target_deployment, share, facts, options, ttl_s)
-        lost = self.gateway.losses_by_up(target_deployment)
-        if lost:
-            raise refused_by_migrate(target, lost)
-        return plan
-
-    def _refuse_records_elsewhere(self, source: str, target: Deployment) -> None:
-        """Raises: UsageError unless the record of each endpoint leads to the source: only then it can be shared."""
-        targets = self.gateway.endpoint_targets()
-        for endpoint in target.endpoints:
-            record = targets.get(endpoint.name)
-            if record is None or record.environment != source:
-                leads = f"leads to {record.environment}" if record else "does not exist"
-                raise UsageError(
-                    f"the DNS record of {endpoint.host} {leads}, not to {source}",
-                    why="an expansion shares the name that users ask for",
-                    hint=f"`meshctl up {source}` writes it, where environments.yaml has `dns`"
-                    if record is None
-                    else f"expand from {record.environment}",
-                )
+        """As `plans.plan_of_expansion`."""
+        return plans.plan_of_expansion(self.gateway, self.data, source, target, share, options)
 
     def expansion(self) -> MigrationStatus | None:
         """The expansion that is in force or under way; None if there is none."""
@@ -179,21 +122,6 @@ class Migrations:
                 )
             journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
             return self._run(journal)
-
-    def _store_facts(self, source: Deployment, target: Deployment) -> tuple[StoreFacts, ...]:
-        """The sizes of each store that both deployments have, and that is not ephemeral."""
-        target_stores = {store.name: store for store in target.object_stores}
-        facts: list[StoreFacts] = []
-        for store in source.object_stores:
-            if store.ephemeral or store.name not in target_stores:
-                continue
-            source_access = partial(self.gateway.object_access, store)
-            target_store = target_stores[store.name]
-            target_access = partial(self.gateway.object_access, target_store)
-            facts.append(
-                self.data.facts(store.name, source_access, target_access, is_target_adopted=target_store.is_adopted)
-            )
-        return tuple(facts)
 
     def start(self, plan: MigrationPlan) -> str:
         """Run all steps until the migration waits for `finish`. Returns its id. Raises: UsageError, MigrationError."""

@@ -106,7 +106,7 @@ def _endpoint_gaps(source: Deployment, target: Deployment, workload: Workload) -
 
 def _volume_gaps(source: Deployment, workload: Workload) -> Iterator[Gap]:
     """File systems and volumes can't be copied; a scratch of its own each pod has everywhere."""
-    volumes = {each.name for each in (*source.file_systems, *source.blocks)}
+    volumes = {*(each.name for each in source.file_systems), *(each.name for each in source.blocks)}
     for mount in workload.mounts:
         if mount.storage in volumes and not source.ephemeral[mount.storage]:
             yield Gap(
