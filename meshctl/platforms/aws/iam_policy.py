@@ -25,8 +25,10 @@ from stacks.aws import arns
 _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
-_NAMES: Final = ("meshaws:route53:HealthCheck", "meshaws:route53:RecordSet")
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
+_NAMES: Final = ("meshaws:route53:RecordSet",)
+# Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
+_EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_EXPANSIONS))
 
 # What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
 # with rclone.
@@ -50,7 +52,7 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
-        *("sts:GetCallerIdentity", "route53:CreateHealthCheck", "route53:ListHealthChecks"),
+        *("sts:GetCallerIdentity",),
     )
 )
 # Services whose objects get their names from AWS: narrowed to the region instead.
@@ -203,4 +205,4 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     # a zone's name says nothing of its id
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
-    yield Statement("Names", actions, (f"{start}change/*", f"{start}healthcheck/*", f"{start}hostedzone/{zone}"))
+    yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
