@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from meshctl import tools
+from meshctl.clients import session_credentials
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
 from meshctl.errors import PlatformError, ToolError
 from meshctl.platforms import registry
@@ -40,6 +41,9 @@ class Finding:
     path: str = ""
     detail: str = ""  # what was rejected, and why
     hint: str = ""  # what to do
+
+
+_LONG_UP_MINUTES = 60  # of an `up` that makes a cluster
 
 
 def diagnose() -> tuple[Finding, ...]:
@@ -154,6 +158,8 @@ def _aws_credentials() -> Finding:
         return Finding("credentials", "aws", "optional", detail=str(error), hint=hint)
     if credentials is None:
         return Finding("credentials", "aws", "optional", detail="none found on this machine", hint=hint)
-    return Finding(
-        "credentials", "aws", "ok", source=credentials.method, detail=f"profile {session.profile or 'default'}"
-    )
+    life = session_credentials.of_credentials(credentials)
+    detail = f"profile {session.profile or 'default'}" + (f"; {life.words()}" if life.is_session else "")
+    ends_soon = life.is_session and (life.minutes is None or life.minutes <= _LONG_UP_MINUTES)
+    hint = "an `up` that makes a cluster may outlive them: renew them before" if ends_soon else ""
+    return Finding("credentials", "aws", "ok", source=credentials.method, detail=detail, hint=hint)

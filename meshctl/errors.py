@@ -146,6 +146,12 @@ class ResourcesFailedError(EngineError):
         self.failures = failures
 
 
+class NoCapacityError(ResourcesFailedError):
+    """The platform has no machines at the moment for some pools; all that does not need them is up."""
+
+    code = "no-capacity"
+
+
 @dataclass(frozen=True)
 class OwnedField:
     """A field of a Kubernetes object that another program has set. `name` is what `--take-over` takes, `where` the same

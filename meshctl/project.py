@@ -82,13 +82,16 @@ class Project:
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = remarks
-        served = self._served_for_groups(environment) if not nodes_are_given else ()
+        served = self._served_apis(environment) if not nodes_are_given else ()
         return resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
 
-    def _served_for_groups(self, environment: str) -> tuple[str, ...]:
-        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods."""
-        has_groups = any(workloads.nodes_per_replica(each) > 1 for each in self.mesh.workloads.values())
-        access = self.access(environment) if has_groups else None
+    def _served_apis(self, environment: str) -> tuple[str, ...]:
+        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods or
+        metrics."""
+        uses_some = any(
+            workloads.nodes_per_replica(each) > 1 or each.metrics is not None for each in self.mesh.workloads.values()
+        )
+        access = self.access(environment) if uses_some else None
         return clusters.served(access) if access is not None else ()
 
     def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:

@@ -20,8 +20,8 @@ from meshctl.model.deployment import Deployment
 
 
 def aws_tags(deployment: Deployment) -> dict[str, str]:
-    """On every AWS resource: whose it is, and the mesh's own labels."""
-    return {**deployment.labels, **identity_tags(deployment)}
+    """On every AWS resource: whose it is, the mesh's own labels, and the tags that the environment requires."""
+    return {**deployment.labels, **deployment.cluster.tags, **identity_tags(deployment)}
 
 
 def identity_tags(deployment: Deployment) -> dict[str, str]:

@@ -145,7 +145,9 @@ def _report_or_become(request: dict[str, Any], connection_fd: int, out: int, err
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["folder"])
-    sys.path[0] = request["folder"]  # as `python -m` has it
+    more = [folder for folder in request["env"].get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.path[0:1] = [request["folder"], *(folder for folder in more if folder not in sys.path)]  # as `python -m` has it
+    importlib.invalidate_caches()
     arguments: list[str] = request["arguments"]
     return arguments
 

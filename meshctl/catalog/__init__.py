@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources.abc import Traversable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from meshctl.errors import PlatformError
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform
+
+if TYPE_CHECKING:
+    from meshctl.catalog.offers import Offers
 
 _Row = TypeVar("_Row")
 
@@ -75,6 +78,8 @@ class Machine:
     verified: bool
     memory_source: str = ""  # of memory_gib, where it isn't the source of the row
     pods: int = 0  # the most that a node may have; 0 = the type doesn't say
+    interface_addresses: int = 0  # of one network interface of card 0; 0 = not known
+    offers: Offers | None = field(default=None, compare=False)  # in which regions and zones; None = not known
 
     @property
     def node_labels(self) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +17,25 @@ if TYPE_CHECKING:
 _SIGNS = {"ok": "ok", "missing": "MISSING", "optional": "-"}
 
 
-def doctor(ctx: typer.Context) -> None:
+def doctor(
+    ctx: typer.Context,
+    iam_policy: Annotated[
+        str,
+        typer.Option(
+            "--iam-policy",
+            metavar="ENV",
+            help="Print the least IAM policy with which this environment is planned, brought up, migrated and destroyed"
+            " instead.",
+        ),
+    ] = "",
+) -> None:
     """Show which programs, packages, plugins and credentials meshctl uses here, and how to get missing ones."""
     from meshctl.diagnosis import diagnose  # boto3 and Pulumi: too slow to import for `meshctl --help`
 
     context: Context = ctx.obj
+    if iam_policy:
+        _print_policy(context, iam_policy)
+        return
     context.withhold_secrets()
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
@@ -30,6 +45,20 @@ def doctor(ctx: typer.Context) -> None:
         context.print(human(findings))
     if missing:
         raise typer.Exit(1)
+
+
+def _print_policy(context: Context, environment: str) -> None:
+    """On stdout the document alone, so that it can be given to the platform's own tool as it is."""
+    from meshctl.policies import least_policy
+
+    mesh, environments = context.load()
+    policy = least_policy(mesh, environments, environment)
+    if context.output == "json":
+        context.print_json({"environment": environment, "policy": policy.document})
+        return
+    context.print(json.dumps(policy.document, indent=2))
+    for note in policy.notes:
+        context.say(note)
 
 
 def human(findings: tuple[Finding, ...]) -> str:

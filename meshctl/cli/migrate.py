@@ -47,7 +47,7 @@ def migrate(
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
     from meshctl.migrate import given_up, views  # with all below: boto3 and Pulumi, too slow for `meshctl --help`
-    from meshctl.migrate.planning.plan import Options
+    from meshctl.migrate.planning.inputs import Options
 
     context: Context = ctx.obj
     options = Options(

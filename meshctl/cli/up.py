@@ -61,6 +61,14 @@ def up(
         str,
         typer.Option("--timeout", help="How long each workload may take to become ready: 90s, 20m.", metavar="TIME"),
     ] = "",
+    wait_for_capacity: Annotated[
+        str,
+        typer.Option(
+            "--wait-for-capacity",
+            help="Where the platform has no machines for a pool, keep trying for this long: 90m, 6h.",
+            metavar="TIME",
+        ),
+    ] = "",
     allow_data_loss: Annotated[
         bool,
         typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, if a change requires it."),
@@ -79,13 +87,15 @@ def up(
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.opened import opened
+    from meshctl.deploy.capacity_wait import until_there_is_capacity
     from meshctl.deploy.fields import ownership
     from meshctl.deploy.guards.protection import refused_by_up
     from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
+    wait_s = seconds_of(wait_for_capacity, "--wait-for-capacity")
     if object_storage_only:
-        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss)
+        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss, waits=bool(wait_s))
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
@@ -103,7 +113,13 @@ def up(
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
         guard.refuse_if_migrating(mesh, environment, "up")  # a migration may have begun while the question was open
-        result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+        previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
+        result = until_there_is_capacity(
+            lambda: mesh.session.up(deployment, previewed=next(previews, None), allow_data_loss=allow_data_loss),
+            wait_s,
+            say=context.say,
+            is_interrupted=lambda: mesh.session.program.interrupted,
+        )
     if result.failed_jobs is not None and context.output == "json":
         raise result.failed_jobs  # JSON output is a single document: the error
     _show(context, result.plan, result.addresses, result.waiting_jobs)
@@ -116,11 +132,11 @@ def up(
         raise result.failed_jobs
 
 
-def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool) -> None:
+def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, waits: bool) -> None:
     """Raises: UsageError for options that can't be combined with `--object-storage-only`."""
-    if plan is not None or allow_data_loss:
+    if plan is not None or allow_data_loss or waits:
         raise UsageError(
-            "--object-storage-only can't be combined with --plan or --allow-data-loss",
+            "--object-storage-only can't be combined with --plan, --allow-data-loss or --wait-for-capacity",
             why="it only creates and configures buckets: it deletes none, and changes nothing else",
         )
 
@@ -175,14 +191,14 @@ def _agree(
         context.confirm(f"apply to {preview.environment}?")
 
 
-def seconds_of(text: str) -> int:
-    """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError."""
+def seconds_of(text: str, option: str = "--timeout") -> int:
+    """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError, which names the option."""
     from meshctl.model.units import seconds
 
     try:
         return int(seconds(text)) if text else 0
     except ValueError as error:
-        raise UsageError(f"--timeout {text}: {error}", hint="write it as in --timeout 20m") from error
+        raise UsageError(f"{option} {text}: {error}", hint=f"write it as in {option} 20m") from error
 
 
 def _show(context: Context, plan: Plan, addresses: dict[str, str], waiting: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ from meshctl.catalog import vendors
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.observed import Facts, Requests
+from meshctl.platforms import registry
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Container, Pod, PodSpec
 from meshwire.kubernetes.resources import PODS
@@ -102,10 +103,12 @@ def _as_requests(total: _Amounts, pods: int) -> Requests:
     gpus = sum(amount for name, amount in total.items() if name.endswith(_GPU))
     beginnings = tuple(beginning for vendor in vendors.supported() for beginning in vendor.parts)
     parts = {name: amount // 1000 for name, amount in total.items() if name.startswith(beginnings)}
+    rdma = tuple(name for platform in registry.platforms() for name in platform.fabric.resources)
     return Requests(
         cpu=total["cpu"] / 1000,
         memory_gib=total["memory"] / 1000 / _GIB,
         gpus=gpus // 1000,
         gpu_parts=parts,
+        rdma={name: amount // 1000 for name, amount in sorted(total.items()) if name.startswith(rdma)},
         pods=pods,
     )

@@ -20,7 +20,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import drift_check, early_context, own_credentials, plans, preview, rewritten
+from meshctl.deploy import drift_check, early_context, own_credentials, plans, preview, rewritten, scarce_pools
 from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
@@ -30,6 +30,7 @@ from meshctl.deploy.guards import (
     changed_groups,
     cluster_identity,
     given_fabrics,
+    hosted_zone,
     pod_fields,
     pools_in_place,
     preconditions,
@@ -50,7 +51,15 @@ from meshctl.engine import pending, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Recorder, deletions
 from meshctl.engine.run import StackRun
-from meshctl.errors import CredentialsError, EngineError, JobsFailedError, MeshError, UnreachableError
+from meshctl.errors import (
+    CredentialsError,
+    EngineError,
+    JobsFailedError,
+    MeshError,
+    NoCapacityError,
+    ResourcesFailedError,
+    UnreachableError,
+)
 from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
@@ -198,7 +207,8 @@ class Session:
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
         if deployment.digest not in self._findings:
-            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state))
+            of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
+            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
         return self._findings[deployment.digest]
 
     def check_cluster(self, access: ClusterAccess) -> None:
@@ -226,7 +236,8 @@ class Session:
         Raises: ProtectedDataError (storage with data would go; nothing was done), InfeasibleError (the platform lacks
         what the run would add; nothing was done), OwnedFieldsError (fields of other
         programs; nothing was done), UsageError (the environment is in another region, account or cluster; nothing was
-        done), ResourcesFailedError (what was made is kept), CredentialsError, UnreachableError, LockedError,
+        done), ResourcesFailedError (what was made is kept), NoCapacityError (machines of some pools alone are missing),
+        CredentialsError, UnreachableError, LockedError,
         InterruptedByUserError.
         """
         cluster = cluster_identity.declared_cluster_uid(deployment)
@@ -267,7 +278,7 @@ class Session:
         unchanged = self._unchanged_jobs(deployment, state)
         paused_jobs.leave_queues(deployment, state)
         with early_context.context_written_around_up(deployment, self.folder, state, run):
-            record = run.up(state=state)
+            record = self._run_up(run, deployment, state, set_names=set_names)
         paused_jobs.leave_queues(
             deployment, state
         )  # again: a release, which is gone now, may have set a queue meanwhile
@@ -298,6 +309,22 @@ class Session:
         failed_jobs = job_states.failed_jobs_error(deployment, jobs)
         waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
         return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
+
+    def _run_up(self, run: StackRun, deployment: Deployment, state: StackState, *, set_names: bool) -> Recorder:
+        """Where only machines were missing, the rest is up: the records of its endpoints are written all the same.
+
+        Raises: NoCapacityError, and as `StackRun.up`.
+        """
+        try:
+            return run.up(state=state)
+        except ResourcesFailedError as error:
+            self._findings.clear()  # they were about a pool that was not there
+            explained = scarce_pools.explained(deployment, error)
+            if set_names and isinstance(explained, NoCapacityError):
+                outputs, current = self._outputs_and_dns_records(run, with_records=True)
+                addresses = outputs.addresses
+                self.dns_records.write(records.after_up(deployment, current, addresses, self.environments.dns), current)
+            raise explained from error
 
     def _outputs_and_dns_records(
         self, run: StackRun, *, with_records: bool

@@ -14,7 +14,7 @@ from pathlib import Path
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import kubeconfig, volumes_of_pods
+from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods
 from meshctl.deploy.guards import cluster_identity, namespaces, preconditions, protection
 from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
@@ -109,6 +109,7 @@ class Teardown:
         if state.resources:
             claims = volumes_of_pods.left_by_destroy(state)
             run.retain(urns)
+            _let_groups_end_together(run, state)
             run.destroy()
             volumes_of_pods.delete_left(state, claims)
         stores = tuple(store for store in deployment.object_stores if store.name in names)
@@ -125,6 +126,7 @@ class Teardown:
         if not state.resources:
             return Recorder()
         claims = volumes_of_pods.left_by_destroy(state)
+        _let_groups_end_together(run, state)
         record = run.destroy(state=state)
         volumes_of_pods.delete_left(state, claims)
         return record
@@ -139,3 +141,8 @@ class Teardown:
         recorded = cluster_identity.recorded_access(environment, run.state())
         cluster_identity.refuse_forgetting(recorded, environment, declared)
         run.rewrite(cluster_identity.without_cluster)
+
+
+def _let_groups_end_together(run: StackRun, state: StackState) -> None:
+    if group_ends.in_no_order(state) is not state:
+        run.rewrite(group_ends.in_no_order)

@@ -89,6 +89,8 @@ _CREDENTIAL_CODES = {
     "Unauthorized",
     "InvalidClientTokenId",
 }
+# There are no such machines at the moment, on any platform.
+CAPACITY_CODES = frozenset({"Capacity"})
 # Codes of an API that did not answer, or was busy: the same run may succeed a little later.
 PASSING_CODES = frozenset(
     {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from meshctl.migrate.planning import store_facts
-from meshctl.migrate.planning.plan import StoreFacts
+from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.objects import listing, sync, verify
 from meshctl.objects.listing import Access
 from meshctl.objects.progress import OnCopied, Stop

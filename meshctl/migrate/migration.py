@@ -43,7 +43,8 @@ from meshctl.migrate.journal.activity import (
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
 from meshctl.migrate.journal.journal import Journal, migrations, open_journal
-from meshctl.migrate.planning.plan import MigrationPlan, Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.refusals import (
     refuse_changed_choice,

@@ -6,6 +6,7 @@ Read by `references` (what `after` may name), `resolve` (jobs that follow each o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -35,19 +36,53 @@ def has_release(deployment: Deployment, workload: Workload) -> bool:
     return workload.is_job and workload.runs and bool(unfinished(deployment, workload))
 
 
-def at_the_same_time(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> list[list[Workload]]:
+def at_the_same_time(
+    members: Iterable[Workload], all_workloads: Iterable[Workload], *, most: int | None = None
+) -> list[list[Workload]]:
     """All largest groups of the members that may run at the same time: no one of a group comes after another one, and
-    no further member could be added."""
+    no further member could be added. There may be exponentially many: `most` ends the search after so many."""
     listed = list(members)
+    beside = _beside(listed, all_workloads)
+    groups = itertools.islice(_largest_groups(frozenset(), frozenset(beside), frozenset(), beside), most)
+    ordered = [[workload for workload in listed if workload.name in group] for group in groups]
+    return sorted(ordered, key=lambda group: [listed.index(workload) for workload in group])
+
+
+def greedy_set(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> list[Workload]:
+    """One of the groups of `at_the_same_time`: the first member, and each further one that may run beside all so far.
+    It is given in the order of their names."""
+    listed = list(members)
+    beside = _beside(listed, all_workloads)
+    group: list[Workload] = []
+    for workload in listed:
+        if all(other.name in beside[workload.name] for other in group):
+            group.append(workload)
+    return sorted(group, key=lambda workload: workload.name)
+
+
+def chains(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> list[list[Workload]]:
+    """The members in chains, each of which has at most one that runs at any time: each comes after the one before."""
+    after = _after_of(all_workloads)
+    listed = sorted(members, key=lambda workload: len(_all_before(workload.name, after)))
+    made: list[list[Workload]] = []
+    for workload in listed:
+        before = _all_before(workload.name, after)
+        chain = next((chain for chain in made if chain[-1].name in before), None)
+        if chain is None:
+            made.append([workload])
+        else:
+            chain.append(workload)
+    return made
+
+
+def _beside(listed: list[Workload], all_workloads: Iterable[Workload]) -> dict[str, frozenset[str]]:
+    """Which of the members each of them may run beside."""
     after = _after_of(all_workloads)
     before = {workload.name: _all_before(workload.name, after) for workload in listed}
-    beside = {
+    return {
         name: frozenset(other for other in before if other not in before[name] | {name} and name not in before[other])
         for name in before
     }
-    groups = _largest_groups(frozenset(), frozenset(before), frozenset(), beside)
-    ordered = [[workload for workload in listed if workload.name in group] for group in groups]
-    return sorted(ordered, key=lambda group: [listed.index(workload) for workload in group])
 
 
 def _largest_groups(

@@ -23,6 +23,7 @@ class Requests(Value):
     memory_gib: float = 0
     gpus: int = 0
     gpu_parts: dict[str, int] = Field(default_factory=dict)  # by the resource of parts of accelerators
+    rdma: dict[str, int] = Field(default_factory=dict)  # by the resource of RDMA devices
     pods: int = 0
 
 

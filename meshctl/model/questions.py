@@ -8,34 +8,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Gap, Pool
+
+NO_ANSWER: Final = "no answer"
 
 
 @dataclass(frozen=True)
 class ApiQuestion:
     """One call that changes nothing. `name`: what the answer is kept under. `service`, `operation`, `arguments`: as
-    boto3 has them ("ec2", "describe_vpcs"). `about`: what is asked, for people ("which zones have which machines")."""
+    boto3 has them ("ec2", "describe_vpcs"). `about`: what is asked, for people ("which zones have which machines").
+    `region`: where it is asked, "" for the deployment's own. `telling_codes`: beginnings of the codes of errors that
+    are an answer ("there is no such role"), and no refusal to give one."""
 
     name: str
     service: str
     operation: str
     about: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    region: str = ""
+    telling_codes: tuple[str, ...] = ()
+
+    def is_unanswered(self, answer: ApiAnswer) -> bool:
+        return answer.is_refused and not answer.code.startswith(self.telling_codes or ("\0",))
 
 
 @dataclass(frozen=True)
 class ApiAnswer:
-    """What the API said: `content`, all pages together, or the error `code` with which it refused."""
+    """What the API said: `content`, all pages together, or the error `code` with which it refused; `NO_ANSWER` where it
+    said nothing in time. `asked_at_s`: when, since 1970, where that is known."""
 
     content: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
     message: str = ""
+    asked_at_s: float | None = None
 
     @property
     def is_refused(self) -> bool:
         return bool(self.code)
+
+    def seconds_until(self, moment: Any) -> float:
+        """From when it was asked to a date of `content`; without end where that is not known."""
+        return float(moment.timestamp()) - self.asked_at_s if self.asked_at_s is not None else float("inf")
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,16 @@ class InPlace:
 
 
 @dataclass(frozen=True)
+class PolicyScope:
+    """What a policy is narrowed to, beside the deployment. `account`: "" where environments.yaml names none.
+    `dns_zone`: where the endpoints' names live, an id or a name; "" for none. `state`: the Pulumi backend's URL."""
+
+    account: str = ""
+    dns_zone: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
 class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:
@@ -60,6 +85,15 @@ class Findings:
     file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __or__(self, other: Findings) -> Findings:
+        """Both, one after the other; of a pool or file system in both, the zones of `other`."""
+        return Findings(
+            {**self.zones, **other.zones},
+            {**self.file_systems, **other.file_systems},
+            (*self.gaps, *other.gaps),
+            (*self.notes, *other.notes),
+        )
 
     def placed(self, deployment: Deployment) -> Deployment:
         """The deployment with its pools in these zones."""

@@ -115,7 +115,7 @@ def content_summary(store: ObjectStore) -> str:
     """The bucket's content in words ("2 objects, 5 old versions, 1.5 GiB"); "" if it is empty or does not exist.
 
     Old versions are data, because deleted objects can be restored from them. Delete markers and unfinished uploads are
-    not data, but a bucket that contains them can't be deleted. Only the first page of the listing is pluralize.
+    not data, but a bucket that contains them can't be deleted. Only the first page of the listing is counted.
     """
     with _translate_errors(store):
         s3 = client(store)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model import deployment as model
     from meshctl.model import mesh as mesh_model
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
-    from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace
+    from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
@@ -289,16 +289,33 @@ class Words(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Elsewhere(Part):
+    """Where else there may be machines for pools that got none.
+
+    `codes`: of failures of node groups which mean that the platform has no such machines at the moment. `questions`:
+    as of `Preflight`, about these pools. `places`: zones and machines that are worth a try for one pool, in words.
+    """
+
+    codes: frozenset[str]
+    questions: Callable[[tuple[model.Pool, ...]], tuple[ApiQuestion, ...]]
+    places: Callable[[model.Deployment, model.Pool, Mapping[str, ApiAnswer]], tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Preflight(Part):
     """What the platform is asked before anything is made, and what its answers mean.
 
     Both get the deployment that is wanted and what of it is there already. `questions`: calls of its API that change
     nothing; none where the run adds nothing. `findings`: of the answers by the questions' names, from which those may
-    be missing that nobody got.
+    be missing that nobody got. `elsewhere`: None where the platform can't tell. `policy`: the least rights with which
+    an environment is planned, brought up, migrated and destroyed, in the platform's own form; None where it has no such
+    form.
     """
 
     questions: Callable[[model.Deployment, InPlace], tuple[ApiQuestion, ...]]
     findings: Callable[[model.Deployment, InPlace, Mapping[str, ApiAnswer]], Findings]
+    elsewhere: Elsewhere | None
+    policy: Callable[[model.Deployment, PolicyScope], Mapping[str, Any]] | None
 
 
 class Declare(Protocol):

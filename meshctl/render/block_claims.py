@@ -14,7 +14,7 @@ from meshctl.render.templates import render
 
 
 def block_claims(deployment: Deployment, workload: Workload, needs: str) -> list[PlatformObject]:
-    """One for each lasting block of a job; a job of several pods can't have a lasting one for each.
+    """One claim for each lasting block of a job. A job of several pods can't have one for each pod.
 
     `needs`: the logical name of the namespace.
     """

@@ -17,7 +17,8 @@ _ISSUE_S: Final = 900  # an authority that looks into the DNS zone waits until i
 
 
 def certificate(deployment: Deployment, workload: Workload, *, needs: str) -> list[PlatformObject]:
-    """None for a workload that is no gateway with a certificate of the platform. `up` waits until it is issued."""
+    """The Certificate of a gateway whose certificate the platform makes; None for any other workload. `up` waits until
+    it is issued."""
     if workload.certificate is None:
         return []
     values = {

@@ -38,13 +38,13 @@ def compute_domains(deployment: Deployment, workload: Workload, needs: str) -> l
 
 
 def logical_name(workload: Workload) -> str:
-    """With its size: one of another size is a resource of its own, so that the engine makes it, then replaces the Job,
-    and ends the old one last, when no pod uses it any more."""
+    """The logical name of a ComputeDomain, which includes its size. A domain of another size is a new resource: the
+    engine makes it, then replaces the Job, and deletes the old domain last, when no pod uses it any more."""
     return f"workload/{workload.name}:compute-domain-{workload.replicas}"
 
 
 def with_channel(manifest: dict[str, Any], deployment: Deployment, workload: Workload) -> dict[str, Any]:
-    """The manifest of a job; where it uses NVLink between nodes, its pods have a channel, and are in one domain."""
+    """The manifest of a job. If it uses NVLink between nodes, its pods claim a channel and all belong to one domain."""
     if not _uses_nvlink(deployment, workload):
         return manifest
     in_one_domain = {

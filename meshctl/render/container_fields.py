@@ -43,7 +43,7 @@ FIELDS: Final = (
 
 def values(workload: Workload, variables: Collection[str]) -> list[tuple[str, Any]]:
     """Kubernetes' key and value of each field that the workload sets, in the order of `FIELDS`. `variables`: the names
-    of those that the container has."""
+    of the container's variables."""
     pairs = [(field, getattr(workload, field.name)) for field in FIELDS]
     return [(field.key, _written(field, value, variables)) for field, value in pairs if value]
 
@@ -59,5 +59,5 @@ def expanded(texts: Iterable[str], variables: Collection[str]) -> tuple[str, ...
 
 
 def work(container: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a Kubernetes container: the fields that say what it runs."""
+    """The fields of a Kubernetes container that say what it runs."""
     return {field.key: container.get(field.key) or None for field in FIELDS if field.is_work}

@@ -19,7 +19,7 @@ _KUBELET_SOCKETS = "/var/lib/kubelet/device-plugins"
 
 
 def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """One DaemonSet for each kind of device that some pool has; none where there are no GPUs."""
+    """One DaemonSet for each kind of device that a pool has; none if no pool has GPUs."""
     gpu = [pool.name for pool in deployment.pools if pool.gpus_per_node]
     efa = [pool.name for pool in deployment.pools if pool.fabric is not None and pool.fabric.kind == "efa"]
     plugins = []

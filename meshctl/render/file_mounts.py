@@ -1,8 +1,10 @@
-"""`files` of a workload and those of its `secrets` that are files: volumes, and what tells the pods of a change. PURE.
+"""`files` of a workload and those of its `secrets` that are files: volumes, and annotations that roll out a change.
+PURE.
 
-Called by `pods`, `platform` and `work`. Each file is mounted alone, so that it may stand anywhere beside what the image
-has. The kubelet doesn't renew such a mount in a pod that runs: another text makes other pods, by an annotation. Of a
-secret's text no annotation is made; its revisions are counted as those of variables are (ADR 0015).
+Called by `pods`, `platform` and `work`. Each file is mounted alone, so that it can be placed beside files of the image.
+The kubelet does not update such a mount in a running pod. An annotation with a digest of the text therefore makes new
+pods when the text changes. A secret's text gets no digest: its revisions are counted as those of variables are (ADR
+0015).
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def volume_mounts(workload: Workload) -> list[dict[str, Any]]:
 
 
 def _certificate_mounts(workload: Workload) -> list[dict[str, Any]]:
-    """The whole folder, unlike files: the kubelet renews it in a pod that runs."""
+    """Mounts the whole folder, unlike files: then the kubelet updates the certificate in running pods."""
     if workload.certificate is None:
         return []
     return [{"name": pod_files.CERTIFICATE_VOLUME, "mountPath": pod_files.CERTIFICATE_FOLDER, "readOnly": True}]
@@ -64,12 +66,13 @@ def _mount(volume: str, path: str) -> dict[str, Any]:
 
 
 def pod_annotations(workload: Workload) -> dict[str, str]:
-    """Of the pods."""
+    """The annotations of pods that change when a file changes."""
     return {REVISION: pod_files.revision_of(workload.files)} if workload.files else {}
 
 
 def work(template: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a job's pod template says what it runs: the texts of its files, and where it finds those of secrets."""
+    """The part of a job's pod template that says what the job runs: the texts of its files, and the paths of its secret
+    files."""
     mounts = container.get("volumeMounts") or ()
     return {
         "files": ((template.get("metadata") or {}).get("annotations") or {}).get(REVISION),

@@ -14,7 +14,7 @@ from meshctl.render.templates import render
 
 
 def claim(system: FileSystem) -> str:
-    """The logical name of its claim."""
+    """The logical name of the file system's claim."""
     return f"storage/{system.name}:claim"
 
 

@@ -15,7 +15,8 @@ from meshctl.render.templates import render
 
 
 def gpu_metrics_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """One DaemonSet for all pools with GPUs of NVIDIA; none without. Nobody waits for it: work does not need it."""
+    """One DaemonSet for all pools with NVIDIA GPUs; none without such pools. `up` does not wait for it, as no workload
+    needs it."""
     pools = own_images.measured_pools(deployment)
     if not pools:
         return ()

@@ -1,14 +1,15 @@
-"""Replicas of several pods, written out: two StatefulSets for each group, for its leader and for the others. PURE.
+"""Replicas of several pods, written out: two StatefulSets for each group, one for its leader and one for its workers.
+PURE.
 
-Called by `platform`. Where the cluster has a controller for groups, they are a LeaderWorkerSet: `leader_worker_sets`.
+Called by `platform`. Where the cluster has a controller for groups, a LeaderWorkerSet is made instead: see
+`leader_worker_sets`.
 
-The leader has the ports and is asked for its
-health; Services reach leaders only. The pods find each other by a headless Service, also before they are ready: a
-leader is ready only once the others have joined it.
+The leader has the ports and the health check, and Services select leaders only. The pods find each other by a headless
+Service, which also publishes pods that are not ready: a leader becomes ready only once its workers have joined it.
 
-A group goes and comes as a whole: a change of its pods makes both StatefulSets anew, and one group is ready again
-before the next one goes. What the form can't do: a pod that ends is started again alone, so that the leader's `health`
-has to notice (`resolve.group_notes` says so).
+A group is replaced as a whole: a change of its pods makes both StatefulSets anew, and one group is ready again before
+the next one is replaced. The limit of this form: a pod that ends is restarted alone, so the leader's `health` has to
+notice that a worker was restarted (`resolve.group_notes` says so).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _END_S: Final = 30  # for a worker to end after its leader has ended
 
 
 def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """What has the pods of all groups, without what it depends on."""
+    """The StatefulSets of all groups, without their dependencies."""
     if leader_worker_sets.keeps(deployment, workload):
         return [leader_worker_sets.leader_worker_set(deployment, workload)]
     return [
@@ -37,14 +38,14 @@ def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformOb
 
 
 def workers(workload: Workload) -> frozenset[str]:
-    """The logical names of StatefulSets that no request reaches."""
+    """The logical names of the StatefulSets of workers, which get no requests."""
     if not workload.is_grouped:
         return frozenset()
     return frozenset(_logical_name(workload, group, pod_groups.WORKER) for group in range(workload.replicas))
 
 
 def host(workload: Workload, group: int, rank: int) -> str:
-    """The name by which the pods of the workload reach one of them."""
+    """The host name by which the pods of the workload reach one of them."""
     return f"{pod_groups.pod(workload.name, group, rank)}.{object_names.pods_service(workload.name)}"
 
 
@@ -91,7 +92,8 @@ def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: b
 
 
 def _of_set(workload: Workload, group: int, *, is_leader: bool) -> dict[str, Any]:
-    """What leader and workers differ in. Workers end after their leader, which needs them to answer what it has."""
+    """The values in which leaders and workers differ. Workers end after their leader, which needs them to finish its
+    open requests."""
     if is_leader:
         return {
             "set_name": pod_groups.leader_set(workload.name, group),

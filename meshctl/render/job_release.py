@@ -15,11 +15,12 @@ from meshctl.render.objects import PlatformObject, uid_name
 from meshctl.render.templates import render
 
 MANAGER = "meshctl-release"  # under which name the release sets a job's fields
+_REQUESTS = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 _DETAILS = ("release-account", "release-role", "release-binding", "release")
 
 
 def order_annotations(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    """Of a Job that comes after others: which ones, for whoever asks why it is suspended."""
+    """The annotation of a Job that comes after others: it names them, to explain why the Job is suspended."""
     is_held = job_order.has_release(deployment, workload)
     return {job_order.ANNOTATION: ", ".join(workload.after)} if is_held else {}
 
@@ -71,6 +72,8 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
         "tolerations": _tolerations(deployment),
+        # the quota of a queue may have no CPU at all, or none left until the jobs that it waits for have ended
+        "resources": {} if workload.queue else _REQUESTS,
         "image": overrides.image_here(deployment, own_images.RELEASE),
         "wait_args": [
             "wait",
@@ -89,7 +92,7 @@ def _manager() -> list[str]:
 
 
 def _patch(workload: Workload) -> str:
-    """What the release changes of the job that it was made for. In a queue, Kueue decides when the job starts."""
+    """The change that the release makes to its job. In a queue, Kueue decides when the job starts."""
     metadata: dict[str, Any] = {"uid": "$(JOB_UID)"}
     if workload.queue:
         return json.dumps({"metadata": {**metadata, "labels": {job_order.QUEUE_LABEL: workload.queue}}})
@@ -97,7 +100,7 @@ def _patch(workload: Workload) -> str:
 
 
 def _tolerations(deployment: Deployment) -> list[dict[str, str]]:
-    """Those of all pools: any node of the mesh will do."""
+    """The tolerations of all pools: the release may run on any node of the mesh."""
     tolerations: list[dict[str, str]] = []
     for pool in deployment.pools:
         tolerations += [each for each in pods.tolerations(deployment, pool) if each not in tolerations]

@@ -31,7 +31,7 @@ def keeps(deployment: Deployment, workload: Workload) -> bool:
 
 
 def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObject:
-    """All groups of the workload, without what they depend on."""
+    """The LeaderWorkerSet of all groups of the workload, without its dependencies."""
     values = pods.pod_values(deployment, workload, _group_env(workload))
     worker = pods.pod_values(deployment, pods.without_requests(workload), _group_env(workload))
     values |= {
@@ -68,12 +68,13 @@ def _group_env(workload: Workload) -> dict[str, dict[str, Any]]:
 
 
 def _replica_first(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The kubelet puts a value only into what stands behind it, and the names of a group's pods hold its number."""
+    """Moves MESH_REPLICA to the front: the kubelet expands a variable only in those that come after it, and the host
+    names of a group contain its number."""
     return sorted(env, key=lambda entry: entry["name"] != pod_variables.REPLICA)
 
 
 def _with_overrides(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
-    """What environments.yaml says of the workload, in both templates."""
+    """Applies the overrides of environments.yaml to both pod templates."""
     of_groups = manifest["spec"]["leaderWorkerTemplate"]
     changed = {
         key: overrides.applied({**manifest, "spec": {"template": of_groups[key]}}, workload) for key in _TEMPLATES

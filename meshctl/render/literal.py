@@ -36,7 +36,7 @@ def written(text: str, references: Collection[str], defined: Collection[str]) ->
 
 
 def escaped(text: str, references: Collection[str]) -> str:
-    """The text with each `$` doubled that is not of a reference to one of these variables."""
+    """The text with each `$` doubled, except in references to these variables."""
 
     def doubled(match: re.Match[str]) -> str:
         dollars, name = match.group(1), match.group(2)
@@ -84,7 +84,7 @@ def variables(entries: Mapping[str, Mapping[str, Any]], texts: Collection[str]) 
 
 
 def followed_by(made: list[dict[str, Any]], more: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What `variables` has made, and after it more variables, whose values may refer to those."""
+    """The list that `variables` made, followed by more variables, whose values may refer to those before them."""
     entries = ({"name": name, "value": value} for name, value in sorted(more.items()))
     return [*made, *each_value(entries, more, [entry["name"] for entry in made])]
 

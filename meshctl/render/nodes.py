@@ -11,7 +11,7 @@ from meshctl.render.templates import render
 
 
 def node_label_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """The labels of mesh and pool on each existing node that was chosen for it."""
+    """The objects that set the labels of mesh and pool on each existing node that was chosen."""
     objects = []
     for pool in deployment.pools:
         for node in pool.node_names:

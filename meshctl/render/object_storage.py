@@ -36,7 +36,8 @@ def _has_keys(deployment: Deployment) -> bool:
 
 
 def mounted_stores(deployment: Deployment, workload: Workload) -> list[ObjectStore]:
-    """The object stores that the workload uses: it hears of no others, so that they can come and go without it."""
+    """The object stores that the workload uses. It gets no variables of other stores, so that those can be added and
+    removed without changing its pods."""
     return [deployment.object_store(mount.storage) for mount in workload.mounts if mount.kind == "object"]
 
 

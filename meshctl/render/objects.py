@@ -1,4 +1,4 @@
-"""The values that rendering gives: a Kubernetes object with what its declaration needs to know. PURE."""
+"""The types of what rendering returns: a Kubernetes object with what its declaration needs to know. PURE."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class PlatformObject:
 
 
 def kept_value_name(name: str, path: str) -> str:
-    """The late value that stands in the place of a field, where the live object's own value is to stay: `name` is the
-    object's logical name, `path` has plain fields only (`spec.replicas`)."""
+    """The late value that takes the place of a field whose live value is to stay. `name`: the object's logical name;
+    `path`: plain fields only (`spec.replicas`)."""
     return f"held {name} {path}"
 
 
 def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Which of the late values stay at an object's fields: their names and the fields' paths."""
+    """The late values that keep live values of an object's fields: their names and the fields' paths."""
     begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
 
@@ -75,7 +75,7 @@ def whose_uid(late_name: str) -> str:
 
 
 def up_name(name: str) -> str:
-    """The late value by which a run says that the object of this logical name is up already."""
+    """The late value by which a run says whether the object of this logical name is already up."""
     return f"up {name}"
 
 

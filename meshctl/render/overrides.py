@@ -31,7 +31,7 @@ def applied(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
 
 
 def _annotations(template: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
-    """Those of the workload, its networks behind the ones of the pool's fabric."""
+    """The annotations of a pod; its networks are listed after those of the pool's fabric."""
     if not workload.annotations:
         return {}
     annotations = dict(workload.annotations)
@@ -42,7 +42,8 @@ def _annotations(template: Mapping[str, Any], workload: Workload) -> dict[str, A
 
 
 def _pod(workload: Workload) -> dict[str, Any]:
-    """In the network of its node a pod finds no Service by name, unless it is told to ask the cluster's DNS."""
+    """The pod's fields. A pod in the network of its node resolves Services only with the DNS policy that is set
+    here."""
     dns = {"dnsPolicy": "ClusterFirstWithHostNet"} if workload.pod.get("hostNetwork") is True else {}
     return {**dns, **workload.pod}
 

@@ -1,6 +1,6 @@
-"""Everything of a deployment that lives inside its cluster. PURE.
+"""Every object of a deployment inside its cluster. PURE.
 
-Called by `stacks.platform`. Order of the result: what others stand on comes first.
+Called by `stacks.platform`. Each object comes after those that it depends on.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "bat
 
 
 def node_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """What makes the nodes of the pools, or marks those that are there; none where a cloud's API makes them."""
+    """The objects that make the nodes of the pools, or that label existing ones; none where a cloud's API makes the
+    nodes."""
     return registry.platform(deployment.provider).nodes.objects(deployment)
 
 
 def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    """Every object, what it needs before it. Raises MeshError when a value of the mesh can't be one of Kubernetes."""
+    """Every object, each after those that it depends on. Raises: MeshError when a value of the mesh is not valid in
+    Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
     objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
@@ -162,7 +164,7 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
-    """The classes of the blocks, where the cluster has none; elsewhere classes are given."""
+    """The storage classes of blocks, where the cluster is made by meshctl; an existing cluster has its own."""
     made = registry.platform(deployment.provider).storage.made_classes
     if made is None:
         return []
@@ -210,19 +212,21 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    """What has the workload's pods, without what it depends on. Its name is the subject's and a detail of its own."""
+    """The object that runs the workload's pods, without its dependencies. Its logical name is the subject's and a
+    detail."""
     if workload.is_grouped:
         return groups.group_objects(deployment, workload)
     return [jobs.job(deployment, workload) if workload.is_job else server(deployment, workload)]
 
 
 def _serving(workload: Workload, running: list[PlatformObject]) -> tuple[str, ...]:
-    """What has the pods that get requests."""
+    """The object whose pods get requests."""
     return tuple(item.name for item in running if item.name not in groups.workers(workload))
 
 
 def workload_manifests(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
-    """What the workload's pods are made from: a Deployment, a StatefulSet, a Job, or those of its groups."""
+    """The manifests that the workload's pods are made from: a Deployment, a StatefulSet, a Job, or those of its
+    groups."""
     return [item.manifest for item in _running(deployment, workload)]
 
 
@@ -247,7 +251,7 @@ def _workload_files(deployment: Deployment, workload: Workload) -> list[Platform
 
 
 def server(deployment: Deployment, workload: Workload) -> PlatformObject:
-    """The Deployment or StatefulSet of an inference or service workload, without what it depends on."""
+    """The Deployment or StatefulSet of an inference or service workload, without its dependencies."""
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
@@ -288,10 +292,9 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
 
 
 def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str, ...]) -> Iterator[PlatformObject]:
-    """One for the workload's public endpoints and one for its internal ones, as far as it has such.
+    """One load balancer for the workload's public endpoints and one for its internal ones, if it has such endpoints.
 
-    An address that is reached from outside never turns into one that is not, as no platform can change that of a load
-    balancer that is up.
+    A public one is never turned into an internal one: no platform can change that of an existing load balancer.
     """
     balancers = registry.platform(deployment.provider).load_balancers
     for is_internal in (False, True):

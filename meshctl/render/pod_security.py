@@ -17,7 +17,7 @@ _HOMELESS: Final = {"HOME": "/tmp", "USER": "mesh"}  # noqa: S108
 
 
 def variables(user: PodUser) -> dict[str, str]:
-    """What the container runtime can't say of a user that the image may not know."""
+    """HOME and USER, which the container runtime can't set for a user that the image does not know."""
     return {} if user.has_home else _HOMELESS
 
 

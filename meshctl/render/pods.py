@@ -35,7 +35,7 @@ _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 def pod_values(
     deployment: Deployment, workload: Workload, group_env: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The values of `pod.yaml.j2` for one workload. `group_env`: the variables that the pods of a group have on top."""
+    """The values of `pod.yaml.j2` for one workload. `group_env`: additional variables of the pods of a group."""
     pool = deployment.pool(workload.pool)
     user = pod_users.of(workload, pool)
     env = environment(deployment, workload, pool, group_env)
@@ -98,14 +98,16 @@ def labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
 
 
 def pod_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    """On pods. A job's pods carry only what never changes: a new label would start the training anew."""
+    """The labels of pods. A job's pods have only labels that never change: a new label would start the training
+    anew."""
     if workload.kind in ("inference", "service"):
         return labels(deployment, workload)
     return fixed_labels(deployment, workload)
 
 
 def fixed_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    """Those that never change, for what can't: the pods of jobs, and what a StatefulSet says of volumes."""
+    """Labels that never change, for objects that can't be changed: the pods of jobs and the claim templates of a
+    StatefulSet."""
     fixed = common_labels(deployment.model_copy(update={"labels": {}}))
     return {**fixed, **selector(deployment, workload)}
 
@@ -139,13 +141,14 @@ def scrape_annotations(workload: Workload) -> dict[str, str]:
 
 
 def speaks_https(workload: Workload, port: str) -> bool:
-    """As far as the mesh says: of the port that is asked for health."""
+    """Whether the port speaks HTTPS, which is known only of the port of the health check."""
     health = workload.health
     return health is not None and health.port == port and health.protocol == "https"
 
 
 def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
-    """On pods, jobs' as well: the networks of the fabric, which Multus attaches a pod to when it starts."""
+    """The annotation of pods, also of jobs, that names the fabric's networks: Multus attaches a pod to them when it
+    starts."""
     if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
         return {}
     return {pod_networks.ANNOTATION: ", ".join(pool.fabric.networks)}
@@ -157,7 +160,7 @@ def revision_of(secret: str) -> str:
 
 
 def common_labels(deployment: Deployment) -> dict[str, str]:
-    """On every object; the mesh's own labels can't replace ours."""
+    """The labels of every object. Labels of the mesh can't replace meshctl's own."""
     return {**deployment.labels, **object_names.labels(deployment.mesh, deployment.environment)}
 
 
@@ -175,7 +178,7 @@ def port_name(name: str) -> str:
 
 
 def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """As `meshctl.model.tolerations` has them for the pool."""
+    """The pool's tolerations, from `meshctl.model.tolerations`."""
     gpu_resource = pool.gpu_resource if pool.gpus_per_node else ""
     return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
@@ -362,18 +365,18 @@ def claim_spec(block: Block) -> dict[str, Any]:
 
 
 def lasting_blocks(deployment: Deployment, workload: Workload) -> list[Block]:
-    """The blocks that outlive the workload's pods, and that are made for each of them."""
+    """The blocks that outlive the workload's pods and that are made for each pod."""
     blocks = [block_of(deployment, mount.storage) for mount in workload.mounts if mount.kind == "block"]
     return [block for block in blocks if not (block.ephemeral or block.is_adopted)]
 
 
 def is_stateful(deployment: Deployment, workload: Workload) -> bool:
-    """Whether each pod keeps a block of its own: then a Deployment won't do."""
+    """Whether each pod keeps a block of its own, which takes a StatefulSet."""
     return workload.kind in ("inference", "service") and bool(lasting_blocks(deployment, workload))
 
 
 def without_requests(workload: Workload) -> Workload:
-    """The workload as its workers have it: nobody but the other pods of the group asks them."""
+    """The workload for the worker pods of a group, which get no requests from outside of the group."""
     return workload.model_copy(update={"ports": {}, "health": None, "metrics": None})
 
 

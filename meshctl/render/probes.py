@@ -1,6 +1,6 @@
-"""How a workload is asked whether it is well: the kubelet's probes, and how long it may take to get ready. PURE.
+"""A workload's health check as the kubelet's probes, and how long a start may take. PURE.
 
-Called by `pods` and `platform`; `meshctl.operate` and `meshctl.migrate` wait for pods as long as is said here.
+Called by `pods` and `platform`; `meshctl.operate` and `meshctl.migrate` wait for pods as long as this module says.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _MARGIN_S: Final = 600  # beyond a start: for nodes, images and what is staged
 
 
 def probes(workload: Workload) -> dict[str, dict[str, Any]]:
-    """The container's probes by Kubernetes' key; none where the workload says nothing of its health.
+    """The container's probes by Kubernetes' key; none if the workload has no `health`.
 
-    As long as the mesh says to start; then out of the Service after 15 s, started again after a minute.
+    A start may take as long as the mesh says. Afterwards a pod that fails is out of the Service after 15 s and
+    restarted after a minute.
     """
     health = workload.health
     if health is None:
@@ -35,7 +36,7 @@ def probes(workload: Workload) -> dict[str, dict[str, Any]]:
 
 
 def _handler(health: Health, port: int, path: str) -> dict[str, Any]:
-    """The question itself. A kubelet verifies no certificate."""
+    """The probe's handler. The kubelet verifies no certificate."""
     if health.protocol == "grpc":
         return {"grpc": {"port": port}}  # grpc.health.v1.Health/Check of the whole server
     if health.protocol == "tcp":
@@ -48,7 +49,7 @@ def _probe(handler: dict[str, Any], period_s: int, failures: int) -> dict[str, A
 
 
 def startup_s(workload: Workload) -> int:
-    """How long a start may take; without `health` nobody ends one, and it is waited for as long as by default."""
+    """How many seconds a start may take. Without `health` nothing ends a start, and the default is used for waiting."""
     return workload.health.startup_s if workload.health else STARTUP_S
 
 

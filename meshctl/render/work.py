@@ -1,8 +1,7 @@
-"""Does a Job's manifest say the same work as another one? PURE.
+"""Compares what two manifests of a Job run. PURE.
 
-Called by `meshctl.deploy.jobs.finished_jobs` and `meshctl.migrate.planning.jobs`. A job that has ended is run again
-when somebody changes what it runs; that it would run elsewhere, or that a newer meshctl writes it down in other words,
-asks for nothing.
+Called by `meshctl.deploy.jobs.finished_jobs` and `meshctl.migrate.planning.jobs`. A finished job is run again when what
+it runs was changed. That it would run elsewhere, or that a newer meshctl renders it differently, is no such change.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def same_work(old: Spec, new: Spec, before: Workload | None, after: Workload | N
 
 
 def _as_in_the_mesh(deployment: Deployment, workload: Workload, left_out: Collection[str]) -> Deployment:
-    """The deployment without what environments.yaml says of the workload, of the names of images, and of the fabric."""
+    """The deployment without the overrides of environments.yaml, without image mirrors, and without the fabric."""
     pools = tuple(
         pool.model_copy(update={"fabric": pool.fabric.model_copy(update={"env": {}})}) if pool.fabric else pool
         for pool in deployment.pools
@@ -135,7 +134,7 @@ def _work(spec: Spec, before: Workload | None, after: Workload | None) -> dict[s
 
 
 def only_rewritten(old: Spec, new: Spec) -> bool:
-    """Whether they differ in nothing but how an older meshctl wrote the texts of the container down."""
+    """Whether two specs differ only in how an older meshctl wrote the container's texts."""
     return bool(differing(old, new)) and not differing(rewriting.rewritten(old, new), new)
 
 
@@ -162,7 +161,7 @@ def _variables_of_step(number: int, before: Workload | None, after: Workload | N
 
 
 def differing(old: Spec, new: Spec) -> tuple[str, ...]:
-    """The keys of the specs that differ, as far as the new one is known."""
+    """The keys in which two specs differ, as far as the values of the new one are known."""
     return tuple(sorted(key for key in {*old, *new} if not _equal(old.get(key), new.get(key))))
 
 

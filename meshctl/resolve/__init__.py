@@ -19,6 +19,7 @@ from meshctl.model.observed import Facts
 from meshctl.model.references import suggestion
 from meshctl.platforms import registry
 from meshctl.resolve import (
+    addresses,
     allocatable,
     endpoint_notes,
     existing_file_systems,
@@ -27,6 +28,7 @@ from meshctl.resolve import (
     group_notes,
     mirror_notes,
     monitors,
+    offerings,
     pools,
     queues,
     racks,
@@ -60,19 +62,21 @@ def resolve(
     platform = registry.platform(environment.provider)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
-    carried = monitors.with_monitors(carried, facts)
+    carried = monitors.with_monitors(carried, facts, served)
     carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
+    network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
         *_mesh_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
+        *addresses.gaps(made.made, platform.name, network, catalog),
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
@@ -102,6 +106,8 @@ def resolve(
             *stored.notes,
             *_notes(mesh, deployment),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
+            *offerings.notes(made.made, environment, network, catalog),
+            *addresses.notes(made.made, platform.name, network, catalog),
             *(
                 note
                 for each in carried
@@ -109,6 +115,7 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, gateways.endpoints(mesh)),
             *workloads.notes(carried),
+            *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
             *platform.words.notes(environment),
         ),

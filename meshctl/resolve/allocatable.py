@@ -47,8 +47,8 @@ _HUGE_PAGE_MIB: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Of one node, and the most pods that it may have. 0 = not known. `nodes`: of a given cluster, those that the pool
-    got. `is_seen`: whether all that runs on them was looked at."""
+    """What pods can use of one node, and how many pods it may have. 0 means unknown. `nodes`: the existing nodes
+    that the pool got. `is_seen`: whether everything that runs on them was read."""
 
     cpu_cores: float
     memory_gib: float
@@ -59,7 +59,7 @@ class Usable:
 
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:
-    """`facts`: the nodes of an existing cluster, where it was asked."""
+    """What pods can use of each node of a pool. `facts`: the nodes of an existing cluster, if it was read."""
     own = [node for node in (facts.nodes if facts else ()) if node.name in pool.node_names]
     nodes = slices.counted_as(own, pool.share)
     if nodes:
@@ -83,7 +83,7 @@ def _of_type(catalog: Catalog, provider: str, name: str, *, efa: bool) -> Usable
 
 
 def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
-    """Of a machine type; `efa`: in a pool with that fabric."""
+    """What pods can use of a machine of this type. `efa`: whether the pool has an EFA fabric."""
     rdma = machine.rdma
     # the image of a GPU machine sets them aside for the devices that are there, whether or not the pool has a fabric
     huge_pages = efa or (machine.gpu_count > 0 and rdma is not None and rdma.kind == "efa")
@@ -103,7 +103,7 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
 
 
 def huge_pages_mib(cores: int) -> int:
-    """What a node with EFA sets aside."""
+    """The huge pages, in MiB, that a node with EFA sets aside."""
     return _HUGE_PAGE_MIB * (_HUGE_PAGES_OF_A_CORE * cores + 1)
 
 

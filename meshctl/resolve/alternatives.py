@@ -26,7 +26,7 @@ def of_pool(pool: mesh_model.Pool, fabric: mesh_model.Fabric | None, market: Mar
 
 
 def askable(alternatives: Alternatives) -> Alternatives:
-    """Those of which pods can ask for at least one model."""
+    """The alternatives that name at least one accelerator model that pods can ask for."""
     return tuple(
         each for each in alternatives if not each.models or any(_is_askable(model, each.share) for model in each.models)
     )
@@ -41,7 +41,7 @@ def _is_askable(model: str, share: str) -> bool:
 def choose(
     catalog: Catalog, provider: str, region: str, alternatives: Alternatives, rates: Rates = ()
 ) -> tuple[Requirement, Choice]:
-    """The first alternative that a machine of the catalog fits; where there is none, what is nearest to each."""
+    """The first alternative that a machine of the catalog fits. If none fits, the nearest machine for each."""
     tried: list[tuple[Requirement, Choice]] = []
     for requirement in alternatives:
         choice = machines.choose(catalog, provider, region, requirement, rates)
@@ -91,7 +91,7 @@ def label(requirement: Requirement) -> str:
 
 
 def joined(alternatives: Alternatives, gaps: Sequence[Gap], wanted_words: str) -> Gap:
-    """One gap of those that each alternative has."""
+    """Joins the gaps of all alternatives into one."""
     if len(gaps) == 1:
         return gaps[0]
     best = labelled((each, gap.best) for each, gap in zip(alternatives, gaps, strict=True))
@@ -100,8 +100,8 @@ def joined(alternatives: Alternatives, gaps: Sequence[Gap], wanted_words: str) -
 
 
 def note(pool: str, alternatives: Alternatives, *, is_up: bool = False) -> list[str]:
-    """Said where the pool doesn't get what it prefers. `alternatives`: up to the one that is taken; `is_up`: the pool
-    has nodes of that one already."""
+    """A note for a pool that does not get its preferred alternative. `alternatives`: all up to the one that is taken.
+    `is_up`: whether the pool already has nodes of that one."""
     if len(alternatives) == 1:  # without accelerators, too, which have no label
         return []
     *preferred, taken = map(label, alternatives)

@@ -19,7 +19,8 @@ class Reserved:
 
 @dataclass
 class Assigned:
-    """Pool -> reservation; what can't be had as the environment says, and what nobody uses."""
+    """The reservation of each pool, gaps for reservations that can't be used as environments.yaml says, and notes on
+    those that no pool uses."""
 
     pools: dict[str, Reserved] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.tolerations import Rendered
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import alternatives, occupied, racks, slices
+from meshctl.resolve import alternatives, node_rules, occupied, racks, slices
 from meshctl.resolve.alternatives import Alternatives
 from meshctl.resolve.machines import Requirement
 from meshctl.resolve.occupied import Occupied
@@ -25,10 +25,19 @@ ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How many nodes a pool wants, and what each must have: all of them fit the same alternative."""
+    """How many nodes a pool wants, and what each must have. All of its nodes must fit the same alternative.
+
+    `pods`: what environments.yaml adds to the pods of each of its workloads. `labels`: those that its nodes get.
+    """
 
     nodes: int
     alternatives: Alternatives
+    pods: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def unusable_for(self, node: ObservedNode) -> int:
+        """How many of the pool's workloads can't have their pods on the node."""
+        return sum(not node_rules.allows(pod, node, self.labels) for pod in self.pods)
 
 
 @dataclass
@@ -97,7 +106,7 @@ def choose(
     taken: set[str] = set()
     for pool in sorted(wanted, key=lambda name: (_number_of_nodes(candidates[name]), name)):
         count = wanted[pool].nodes
-        picks = [_picked(each, pool, count, taken, pool_labels) for each in candidates[pool]]
+        picks = [_picked(each, pool, wanted[pool], taken, pool_labels) for each in candidates[pool]]
         order = sorted(range(len(picks)), key=lambda i: -picks[i].own)  # stable: preference decides a tie
         enough = next((i for i in order if len(picks[i].nodes) >= count), None)
         index = max(order, key=lambda i: len(picks[i].nodes)) if enough is None else enough
@@ -133,22 +142,27 @@ def _candidates(
 
 
 def _number_of_nodes(candidates: list[_Candidates]) -> int:
-    """Of all alternatives of a pool together."""
+    """How many nodes the alternatives of a pool have together."""
     return len({node.name for each in candidates for node in each.nodes})
 
 
-def _picked(candidates: _Candidates, pool: str, count: int, taken: set[str], pool_labels: Mapping[str, str]) -> _Picked:
-    """`taken`: nodes that other pools have got; `pool_labels`: which pool a node is labelled for."""
+def _picked(
+    candidates: _Candidates, pool: str, wanted: Wanted, taken: set[str], pool_labels: Mapping[str, str]
+) -> _Picked:
+    """The nodes for one pool. `taken`: nodes that other pools already got. `pool_labels`: the pool that each node is
+    labelled for."""
     free = [n for n in candidates.nodes if n.name not in taken and pool_labels.get(n.name, pool) == pool]
     own = frozenset(node.name for node in free if pool_labels.get(node.name) == pool)
-    return _Picked(_pick(free, own, count, candidates.requirement), len(own))
+    return _Picked(_pick(free, own, wanted, candidates.requirement), len(own))
 
 
 def _pick(
-    free: list[ObservedNode], own: frozenset[str], count: int, requirement: Requirement
+    free: list[ObservedNode], own: frozenset[str], wanted: Wanted, requirement: Requirement
 ) -> tuple[ObservedNode, ...]:
-    """`count` nodes in name order: those the pool has already, then enough of one model, then a mixture of models."""
-    free.sort(key=lambda node: _rank(node, requirement, sticky=node.name in own))
+    """As many as wanted in name order: those the pool has already, then enough of one model, then a mixture of models.
+    Among equals, first those that the pods of all workloads can run on."""
+    count = wanted.nodes
+    free.sort(key=lambda node: (node.name not in own, wanted.unusable_for(node), _rank(node, requirement)))
     any_model = requirement.gpus and not requirement.models
     models = dict.fromkeys(node.gpu_model for node in free) if any_model else requirement.models
     groups = [[node for node in free if _answers(node, model)] for model in models] or [free]
@@ -211,14 +225,12 @@ def _shortage(
     )
 
 
-def _rank(
-    node: ObservedNode, requirement: Requirement, *, sticky: bool
-) -> tuple[bool, int, int, int, float, float, str]:
-    """Own nodes first, then the preferred model, the smallest that fits, and that with the fewest pods of others."""
+def _rank(node: ObservedNode, requirement: Requirement) -> tuple[int, int, int, float, float, str]:
+    """The preferred model first, then the smallest that fits, and that with the fewest pods of others."""
     preference = next((i for i, model in enumerate(requirement.names) if _answers(node, model)), 0)
     # a node with slices is not for pods without accelerators, where there is another
     size = node.gpu_count or len(node.gpu_parts), node.cpu_cores, node.memory_gib
-    return not sticky, preference, *size, occupied.crowding(node), node.name
+    return preference, *size, occupied.crowding(node), node.name
 
 
 def _answers(node: ObservedNode, model: str) -> bool:

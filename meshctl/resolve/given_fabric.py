@@ -52,7 +52,8 @@ def of_nodes(
 
 
 def _resource(options: FabricOptions, nodes: tuple[ObservedNode, ...]) -> str:
-    """What environments.yaml names, where the nodes have it; else the common name, or the first that they have."""
+    """The resource that environments.yaml names, if the nodes have it; else the usual name, or the first that they
+    have."""
     seen = {node.rdma_resource for node in nodes if node.rdma_resource}
     wanted = options.resource or (_EFA if options.kind == "efa" else None)
     if wanted and (not seen or any(node.rdma_devices(wanted) for node in nodes)):
@@ -61,8 +62,8 @@ def _resource(options: FabricOptions, nodes: tuple[ObservedNode, ...]) -> str:
 
 
 def _whole_node(resource: str, nodes: tuple[ObservedNode, ...]) -> int:
-    """How many devices a pod that takes a whole node asks for: all of it, which nobody else could use; one, where the
-    plugin shares its devices out."""
+    """How many devices a pod requests that uses a whole node: all of them, as no other pod could use the rest; one
+    if each device stands for all adapters."""
     counts = [count for node in nodes if (count := node.rdma_devices(resource))]
     return 1 if is_shared(resource, nodes) else min(counts, default=1)
 

@@ -23,6 +23,7 @@ from meshctl.platforms.interface import Machines
 # Catalog rows round GB labels to a tenth of a GiB; `80GB` must still fit an "80 GB" GPU.
 _ROUNDING_GIB: Final = 0.06
 
+_REGIONS_TOLD: Final = 4  # of those that have a machine which the environment's region lacks
 
 # Contract rates: pairs of a machine type and USD per node and hour.
 Rates = tuple[tuple[str, float], ...]
@@ -30,7 +31,7 @@ Rates = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a pool needs of one node. 0 and () stand for "no requirement"; `gpus` without `models` is any of them."""
+    """What a pool needs of one node. 0 and () mean "no requirement"; `gpus` without `models` means any model."""
 
     models: tuple[str, ...]
     gpus: int
@@ -166,7 +167,8 @@ def list_price(machine: Machine, market: Market, region: str) -> ListPrice | Non
 def _rank(
     machine: Machine, region: str, requirement: Requirement, rate: float | None = None
 ) -> tuple[int, bool, float, str]:
-    """Preferred model first, then the cheapest known. Another region's price only orders, it is never shown."""
+    """Sort key: the preferred model first, then the lowest known price. A price of another region is used for the
+    order only and never shown."""
     preference = next((i for i, wanted in enumerate(requirement.names) if _answers(machine, wanted)), 0)
     if rate is not None:
         return preference, False, rate, machine.name
@@ -268,6 +270,13 @@ def _placement(machine: Machine, _region: str, want: Requirement) -> str:
 
 
 def _zone(machine: Machine, region: str, _want: Requirement) -> str:
+    offers = machine.offers
+    if offers is not None and offers.is_region_known(region) and not offers.zone_ids(region):
+        *few, last = offers.regions_beside(region)[:_REGIONS_TOLD] or ("no region",)
+        others = len(offers.numbers) - _REGIONS_TOLD
+        more = f", {last} and {others} more" if others > 0 else f", {last}"
+        regions = (", ".join(few) + more).removeprefix(", ")
+        return f"not offered in {region} as of {offers.date} (offered in {regions})"
     if machine.zones is None or region in machine.zones:
         return ""
     return f"not listed in {region}" + (f" (listed in {', '.join(machine.zones)})" if machine.zones else "")
@@ -296,7 +305,8 @@ def _nothing(_machine: Machine, _want: Requirement) -> float:
 
 
 def _gbps(machine: Machine, want: Requirement) -> float:
-    """A machine without RDMA is further away, where that is wanted, than any with it."""
+    """The network speed for the order. Where RDMA is wanted, a machine without it comes after all machines that have
+    it."""
     return -1 if want.rdma and machine.rdma is None else machine.network_gbps or 0
 
 
@@ -346,7 +356,8 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
 
 
 def _failures(machine: Machine, region: str, want: Requirement) -> dict[int, str]:
-    """Every reason against a machine, by the place of its check; of one with another accelerator no more than that."""
+    """Every reason against a machine, by the number of its check. A machine with another accelerator has only that
+    reason."""
     other = _accelerator(machine, region, want)
     if other:
         return {0: other}
@@ -357,9 +368,9 @@ def _failures(machine: Machine, region: str, want: Requirement) -> dict[int, str
 def _nearest(
     machines: tuple[Machine, ...], region: str, rejected: list[tuple[tuple[int, ...], Rejected]], want: Requirement
 ) -> tuple[str, str]:
-    """The machine that came furthest through the checks, and what would make it fit.
+    """The machine that passed the most checks, and what would make it fit.
 
-    Of several it is the one with the most of what was wanted there, then the cheapest.
+    Of several, it is the one that has the most of what the failed check wanted, then the cheapest.
     """
     index = max(places[0] for places, _ in rejected)
     _, measure, _ = _CHECKS[index]

@@ -5,16 +5,19 @@ Called by `meshctl.resolve`. A PodMonitor is an object of its own: one that come
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from meshctl.model.deployment import Workload
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import POD_MONITOR
 
 
-def with_monitors(workloads: Iterable[Workload], facts: Facts | None) -> tuple[Workload, ...]:
-    """The workloads; those with metrics are monitored where the cluster was seen to know PodMonitors."""
-    if facts is None or not facts.serves(POD_MONITOR):
+def with_monitors(
+    workloads: Iterable[Workload], facts: Facts | None, served: Collection[str] = ()
+) -> tuple[Workload, ...]:
+    """The workloads, with `metrics.pod_monitor` set where the cluster serves the PodMonitor API. `served`: the APIs of
+    a cluster in which nodes are made."""
+    if POD_MONITOR not in served and (facts is None or not facts.serves(POD_MONITOR)):
         return tuple(workloads)
     return tuple(
         each.model_copy(update={"metrics": each.metrics.model_copy(update={"pod_monitor": True})})

@@ -1,4 +1,4 @@
-"""What keeps a mesh off nodes of a given cluster that have the hardware: their taints, and pods of others. PURE.
+"""Why a mesh can't use nodes of a given cluster that have the hardware: their taints, and pods of others. PURE.
 
 Called by `meshctl.resolve.existing` for each node that a pool could have.
 """
@@ -48,7 +48,8 @@ class Occupied:
 def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus: int) -> str:
     """Why the pods of a pool can't run on a node; "" when they can. `gpus`: how many the pool wants of it.
 
-    A node that the pool has already stays with it: what others have of it is missing when pods are pluralize.
+    A node that the pool has already stays with it: what pods of others use of it is subtracted when the mesh's pods are
+    counted.
     """
     taints = _keeping_off(node, pool, tolerations)
     if taints:
@@ -59,7 +60,7 @@ def reason(node: ObservedNode, pool: str, tolerations: Iterable[Rendered], gpus:
 
 
 def notes(pool: str, nodes: Iterable[ObservedNode], tolerations: Iterable[Rendered]) -> list[str]:
-    """On nodes that the pool has already and that have got a taint since."""
+    """Notes on nodes that the pool already has and that were tainted since."""
     texts = []
     all_tolerations = list(tolerations)
     for node in nodes:
@@ -73,7 +74,7 @@ def notes(pool: str, nodes: Iterable[ObservedNode], tolerations: Iterable[Render
 
 
 def grouped(nodes: Iterable[ObservedNode], pool: str, tolerations: Iterable[Rendered]) -> Occupied:
-    """`nodes`: those for which there is a `reason`."""
+    """Groups the nodes that can't be used. `nodes`: those for which `reason` returned something."""
     occupied, all_tolerations = Occupied(), list(tolerations)
     for node in nodes:
         taints = _keeping_off(node, pool, all_tolerations)

@@ -143,7 +143,12 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
         for name, pool in mesh.pools.items()
     }
     wanted = {
-        name: existing.Wanted(mesh.pools[name].nodes.min, alternatives.askable(each) or each)
+        name: existing.Wanted(
+            mesh.pools[name].nodes.min,
+            alternatives.askable(each) or each,
+            pods=tuple(environment.pod_fields(key) for key, work in mesh.workloads.items() if work.pool == name),
+            labels=_labels(mesh, name),
+        )
         for name, each in listed.items()
     }
     chosen = existing.Chosen(requirements={name: each.alternatives[0] for name, each in wanted.items()})
@@ -166,7 +171,7 @@ def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts
 
 
 def _unsupported(listed: Mapping[str, alternatives.Alternatives]) -> list[Gap]:
-    """Accelerators that pods can't ask for on any cluster, whatever its nodes have. `listed`: of each pool."""
+    """The gaps of accelerators that pods can't request on any cluster. `listed`: the accelerators by pool."""
     resources = " and ".join(f"{vendor.name} ({vendor.resource})" for vendor in vendors.supported())
     gaps = []
     for name, each in listed.items():
@@ -213,7 +218,7 @@ def _pool_of_nodes(
     environment: PlatformEnvironment,
     chosen: existing.Chosen,
 ) -> Pool:
-    """A pool of the nodes chosen: what all of them have. Without nodes: what the mesh asks for."""
+    """A pool of the chosen nodes, with what all of them have. Without nodes: with what the mesh asks for."""
     pool, nodes, requirement = mesh.pools[name], chosen.nodes.get(name, ()), chosen.requirements[name]
     model = existing.model_of(requirement, nodes)
     hardware = existing.hardware_name(model, requirement.share)

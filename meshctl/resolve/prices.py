@@ -54,6 +54,6 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
-    """What costs money beside the sum, in words: what has no price here, and what the catalog does not know."""
+    """What costs money and is not in the sum, in words: what meshctl has no price for."""
     unknown = [f"{price.subject} (price unknown)" for price in deployment.prices if price.usd_per_hour is None]
     return (*unknown, *registry.platform(deployment.provider).words.not_in_cost(deployment))

@@ -71,13 +71,13 @@ def notes(
 
 
 def by_nvlink_domain(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
-    """The nodes that share NVLink, domain by domain; those that don't tell theirs are in none."""
+    """The nodes by NVLink domain. Nodes whose domain is unknown are left out."""
     domains = sorted({node.labels[nvlink.DOMAIN_LABEL] for node in nodes if nvlink.DOMAIN_LABEL in node.labels})
     return [[node for node in nodes if node.labels.get(nvlink.DOMAIN_LABEL) == domain] for domain in domains]
 
 
 def _missing(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None) -> tuple[str, str]:
-    """The best there is, and what to do; "" where nothing is missing."""
+    """The best that is available, and what to do; "" if nothing is missing."""
     if not _is_of_a_rack(pool, provider, catalog):
         models = sorted({each.gpu_model for rows in catalog.machines.values() for each in rows if each.rack_nodes})
         return (

@@ -24,7 +24,7 @@ def answers(node: ObservedNode, model: str) -> bool:
 
 
 def counted_as(nodes: Iterable[ObservedNode], share: str) -> tuple[ObservedNode, ...]:
-    """The nodes with this slice in the place of whole accelerators; as they are where `share` is "".
+    """The nodes with their slices of this kind counted instead of whole accelerators; unchanged if `share` is "".
 
     With the strategy `mixed` of NVIDIA's device plugin each slice has a resource of its own; with `single` all of a
     node's are of one kind, `nvidia.com/gpu`, and the name of the product says which.
@@ -51,7 +51,8 @@ def _counted_as(node: ObservedNode, share: str) -> ObservedNode:
 
 
 def resource_of(model: str, share: str) -> str:
-    """What pods ask for of nodes that nobody has looked at: that they have slices of several kinds is the rule."""
+    """The resource that pods request on nodes that were not read. Most have slices of several kinds, each with a
+    resource of its own."""
     vendor = vendors.of_model(model)
     return f"{vendor.slices}{share}" if share and vendor.slices else vendor.resource
 

@@ -40,13 +40,13 @@ def has_place(one_more: Amounts, pods: tuple[Pods, ...], nodes: Nodes) -> bool:
 
 
 def _part(wants: Amounts, blocking: Iterable[float]) -> float:
-    """The part of a node that a pod can block; 1 for a pod that does it alone."""
+    """The share of a node that a pod can block; 1 for a pod that blocks it alone."""
     return max(min(1.0, want / least) for want, least in zip(wants, blocking, strict=True))
 
 
 def _least_sum(pods: tuple[Pods, ...], resource: int, above: float) -> float:
-    """The least of a resource that some of the pods take together and that is more than `above`; inf where all of them
-    don't take as much."""
+    """The smallest sum of requests of some of the pods that is more than `above`; inf if all of them together
+    request less."""
     if above == math.inf:
         return math.inf
     wants = [(round(kind.wants[resource] * _UNITS), kind.count) for kind in pods if kind.wants[resource]]

@@ -34,7 +34,7 @@ _SHARED_PROVISIONERS: Final = ("nfs.csi.k8s.io", "cephfs.csi.ceph.com", "csi.wek
 
 @dataclass(frozen=True)
 class Stored:
-    """What carries one storage here, and what that is in a few words."""
+    """What provides one storage here, and a few words that describe it."""
 
     carrier: ObjectStore | FileSystem | Block
     words: str
@@ -42,7 +42,7 @@ class Stored:
 
 @dataclass
 class Storages:
-    """What all of a mesh's storage became here; `words` says it in a few words for each name."""
+    """What provides all storage of a mesh here. `words` describes each in a few words, by its name."""
 
     object_stores: list[ObjectStore] = field(default_factory=list)
     file_systems: list[FileSystem] = field(default_factory=list)
@@ -149,7 +149,7 @@ def _adopted(place: Place, name: str, carried: Stored | Gap) -> Stored | Gap:
 
 
 def adoption_notes(stores: Iterable[ObjectStore]) -> list[str]:
-    """What is used and left to its owner."""
+    """Notes on existing storage, which meshctl uses and never changes."""
     promise = "is used; meshctl never creates or deletes it, nor objects in it that a migration has not copied"
     return [
         f"storage/{store.name}: adopted: the existing bucket {store.bucket} {promise}"
@@ -169,8 +169,8 @@ def _add(made: Storages, name: str, stored: Stored) -> None:
 
 
 def stays_behind(mesh: mesh_model.Mesh) -> dict[str, str]:
-    """The storage that a migration would have to take along and can't, by name: its kind. What is `ephemeral` is made
-    anew wherever the mesh goes."""
+    """The kind of each storage, by name, that a migration can't move. `ephemeral` storage is not among them: it is
+    made anew in the target."""
     return {
         name: storage.kind
         for name, storage in mesh.storage.items()
@@ -208,7 +208,7 @@ def pod_endpoint_of(endpoint: str) -> str:
 
 
 def _known_host(endpoint: str) -> StoreHost | None:
-    """By the host, and not by the environment's platform: a store may be used from anywhere."""
+    """The platform that an endpoint belongs to, by its host name: any environment may use any store."""
     return registry.merged(lambda platform: platform.objects.hosts).get(urlsplit(endpoint).hostname or "")
 
 

@@ -14,8 +14,8 @@ from meshctl.model.deployment import Pool, Workload
 def with_all_accelerators(
     workloads: Iterable[Workload], mesh: mesh_model.Mesh, pools: Iterable[Pool]
 ) -> tuple[Workload, ...]:
-    """The workloads; those that ask for all have the number of a node of their pool. One whose pool has no place here
-    keeps none: the pool has a gap of its own."""
+    """The workloads, with `all` replaced by the number of accelerators of a node of their pool. A workload whose
+    pool has a gap keeps none: the pool's gap is reported instead."""
     counts = {pool.name: pool.gpus_per_node for pool in pools}
     asking = {name for name, workload in mesh.workloads.items() if workload.resources.accelerators == "all"}
     return tuple(

@@ -5,20 +5,20 @@ Called by `meshctl.resolve`; turned into Kubernetes objects by `meshctl.render`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model import health as health_words
-from meshctl.model import job_order
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import packing
+from meshctl.resolve import gang_groups, node_rules, packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import pluralize
 
@@ -36,8 +36,8 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> tuple[Wo
 
 
 def with_overrides(workload: Workload, environment: PlatformEnvironment) -> Workload:
-    """What is said of one workload wins over what is said of all (`*`), and both over the mesh's variables. A queue for
-    all is one for all jobs."""
+    """Applies the overrides of environments.yaml. An override of one workload wins over that of all (`*`), and both
+    win over the mesh's own variables. A queue of `*` holds for all jobs."""
     entries = environment.overrides_of(workload.name)
     if not entries:
         return workload
@@ -53,7 +53,7 @@ def with_overrides(workload: Workload, environment: PlatformEnvironment) -> Work
 
 
 def notes(workloads: Iterable[Workload]) -> list[str]:
-    """What environments.yaml adds to pods, which no other environment has."""
+    """Notes on what environments.yaml adds to pods in this environment only."""
     return [
         f"workload/{workload.name}: {', '.join(sorted(workload.pod))} of its pods are set by environments.yaml and are"
         " not portable; the cluster checks them at `plan`"
@@ -133,7 +133,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A pool, and what pods can have of each of its nodes. 0 = not known (an existing cluster, offline)."""
+    """A pool, and what pods can use of each of its nodes. 0 means unknown (an existing cluster that was not read)."""
 
     pool: Pool
     usable: Usable
@@ -145,21 +145,21 @@ class Home:
 
     @property
     def node(self) -> packing.Amounts:
-        """In the order of `pods_of`."""
+        """One node, in the order of `pods_of`."""
         amounts = (self.usable.cpu_cores, self.usable.memory_gib, self.disk_gib)
         devices = (self.usable.rdma_devices, self.usable.pods)
         return (self.pool.gpus_per_node, *(has or math.inf for has in (*amounts, *devices)))
 
     @property
     def nodes(self) -> packing.Nodes:
-        """What is free on them: nodes of a given cluster have pods of others, too. Those that are missing have a gap of
-        their own."""
-        seen = [self._free(node) for node in self.usable.nodes]
+        """What is free on each node: existing nodes may also run pods of others. Missing nodes have a gap of their
+        own."""
+        seen = [self.free_on(node) for node in self.usable.nodes]
         missing = self.pool.nodes - len(seen)
         groups = Counter([*seen, *([self.node] * missing if seen else [])])
         return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
 
-    def _free(self, node: ObservedNode) -> packing.Amounts:
+    def free_on(self, node: ObservedNode) -> packing.Amounts:
         *_, disk, devices, _ = self.node
         taken, most_pods = node.taken, node.allocatable_pods
         return (
@@ -167,21 +167,21 @@ class Home:
             max((node.allocatable_cpu or node.cpu_cores) - taken.cpu, 0),
             max((node.allocatable_memory_gib or node.memory_gib) - taken.memory_gib, 0),
             disk,
-            devices,
+            max(devices - taken.rdma.get(self.pool.fabric.resource, 0), 0) if self.pool.fabric else devices,
             max(most_pods - taken.pods, 0) if most_pods else math.inf,
         )
 
     def free(self, resource: int) -> float:
-        """Of one resource, on all nodes together."""
+        """How much of one resource is free on all nodes together."""
         return sum(free[resource] * count for free, count in self.nodes)
 
     def places(self, pods: packing.Pods) -> int:
-        """For how many of the pods there is room, if nothing else of the mesh is there."""
+        """How many of the pods have room if no other pod of the mesh is there."""
         return sum(pods.fit_on(free) * count for free, count in self.nodes)
 
     @property
     def pods_of_others(self) -> str:
-        """What pods of others have of the nodes, for the end of a sentence; "" where there are none."""
+        """What pods of others use of the nodes, for the end of a sentence; "" if there are none."""
         taken = [node.taken for node in self.usable.nodes]
         totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
         parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
@@ -206,28 +206,27 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        if workload.pods > home.places(pods_of(workload, home.pool)):
-            all_gaps.append(_too_many(workload, home))
+        shortage = _too_many(workload, home) or _kept_off(workload, home)
+        if shortage:
+            all_gaps.append(shortage)
             continue
         by_pool.setdefault(workload.pool, []).append(workload)
     for name, members in by_pool.items():
-        together = (_crowded(each, homes[name]) for each in _at_once(members, all_workloads))
-        all_gaps.extend([gap for gap in together if gap][:1])
+        together = (_crowded(each, homes[name]) for each in gang_groups.at_once(members, all_workloads))
+        all_gaps.extend(itertools.islice((gap for gap in together if gap), 1))
     return all_gaps
 
 
-def _at_once(members: list[Workload], all_workloads: Iterable[Workload]) -> Iterator[list[Workload]]:
-    """The workloads of a pool that must find room together.
-
-    A `batch` job ends, and what waits for its place then gets it: it is counted beside those that serve, which never
-    end, and beside no other job. Training jobs of which one comes after another are never there together.
-    """
-    serving = [workload for workload in members if not workload.is_job]
-    gangs = [workload for workload in members if workload.kind == "training"]
-    groups = job_order.at_the_same_time(gangs, all_workloads) or [[]]
-    for group in groups:
-        yield [workload for workload in members if workload in serving or workload in group]
-    yield from ([*serving, workload] for workload in members if workload.kind == "batch")
+def uncounted(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[str]:
+    """A note on each pool of which it is not certain that all sets of its jobs fit. Called where there is no gap."""
+    all_workloads = tuple(workloads)
+    notes = []
+    for pool in pools:
+        members = [workload for workload in all_workloads if workload.pool == pool.name]
+        stand_ins = gang_groups.stand_ins(members, all_workloads)
+        if stand_ins and _crowded(stand_ins, Home(pool, usable[pool.name])):
+            notes.append(gang_groups.note(pool.name))
+    return notes
 
 
 def _lasting_blocks(workload: Workload) -> Gap | None:
@@ -304,14 +303,26 @@ def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
 
 
 def _most_on_node(workload: Workload) -> int:
-    """Pods of a gang stand on a node each, and so do those of each group."""
+    """Each pod of a gang or of a group has a node of its own."""
     if workload.kind == "training":
         return 1
     return workload.replicas if workload.is_grouped else 0
 
 
-def _too_many(workload: Workload, home: Home) -> Gap:
+def _kept_off(workload: Workload, home: Home) -> Gap | None:
+    """Too few nodes on which environments.yaml lets the pods run."""
+    pool, nodes = home.pool, home.usable.nodes
+    matching = node_rules.matching(workload, nodes, pool.labels)
+    places = sum(pods_of(workload, pool).fit_on(home.free_on(node)) for node in matching)
+    if len(matching) == len(nodes) or places >= workload.pods:
+        return None
+    return node_rules.shortage(workload, pool.name, _counted(workload), nodes, matching, places)
+
+
+def _too_many(workload: Workload, home: Home) -> Gap | None:
     pool, pods = home.pool, pods_of(workload, home.pool)
+    if workload.pods <= home.places(pods):
+        return None
     tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
@@ -345,7 +356,7 @@ _TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
 
 
 def _crowded(members: list[Workload], home: Home) -> Gap | None:
-    """Workloads that fit one by one, and not together."""
+    """The gap of workloads that fit one by one but not together."""
     if len(members) < 2:
         return None
     pool = home.pool

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from providers.kubernetes import groups, objects, readiness
+from providers.kubernetes import crash_loops, groups, objects, readiness
 from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
+from providers.kubernetes.crash_loops import CrashLoops
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.readiness import READY, Verdict
 from providers.plugin.provider import ProviderError
@@ -73,6 +74,7 @@ class Waiter:
         """`last` holds the object as last seen, for the caller too when a call fails."""
         deadline = time.monotonic() + timeout_s
         details, look_at = [], time.monotonic() + DETAILS_EVERY_S
+        loops = CrashLoops()
         last_text = ""
         pause_s = FIRST_PAUSE_S
         ready_since: float | None = None
@@ -86,6 +88,9 @@ class Waiter:
             if verdict.failed or late or self._cancelled.is_set():
                 return Outcome(last[0], self._reasons(gvk, last[0], verdict, timed_out=late, timeout_s=timeout_s))
             if time.monotonic() >= look_at:
+                crash_loop = self._crash_loop(gvk, last[0], loops)
+                if crash_loop:
+                    return Outcome(last[0], (f"{gvk.kind} {objects.object_id(last[0])} failed: {crash_loop}",))
                 details, look_at = self._details(gvk, last[0])[:1], time.monotonic() + DETAILS_EVERY_S
             saying = "; ".join([verdict.message, *details])
             if saying != last_text:
@@ -191,6 +196,17 @@ class Waiter:
             return self._events(live)
         except ProviderError:
             return []
+
+    def _crash_loop(self, gvk: Gvk, owner: Json, loops: CrashLoops) -> str:
+        """Why the owner's pods will not get ready; "" where they may. Best effort, as `_details`."""
+        if gvk.kind not in crash_loops.OWNERS:
+            return ""
+        namespace = objects.namespace_of(owner)
+        try:
+            loops.look_at(owner, self._api.items(POD, namespace, labelSelector=groups.selector_of_pods(owner)))
+            return loops.verdict(self._api.items(POD, namespace)) if loops.has_any else ""
+        except ProviderError:
+            return ""
 
     def _pod_troubles(self, owner: Json) -> list[str]:
         selector = groups.selector_of_pods(owner)

@@ -107,12 +107,15 @@ def _control_plane(
                 "bootstrapClusterCreatorAdminPermissions": True,
             },
             "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
+            # EKS upgrades the cluster at the end of standard support; by its default, EXTENDED, the price rises sixfold
+            "upgradePolicy": {"supportType": "STANDARD"},
         },
         outputs=["endpoint", "certificateAuthority", "identity"],
         provider=aws,
         depends_on=[*policies, logs],
         # a cluster stays in the zones that it was made in: one that has more subnets keeps them
-        ignore_changes=["resourcesVpcConfig.subnetIds", *version_left_alone(deployment, "version")],
+        # and keeps its policy at the end of support, which decides whether EKS upgrades it by itself
+        ignore_changes=["resourcesVpcConfig.subnetIds", "upgradePolicy", *version_left_alone(deployment, "version")],
         timeout_s=1800,
     )
 
@@ -155,8 +158,10 @@ def endpoint_access(deployment: Deployment) -> dict[str, Any]:
 def declare_addons(
     deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
 ) -> list[AwsResource]:
-    """The add-ons that need a node to run on: DNS and the storage drivers that the deployment uses."""
+    """The add-ons that need a node to run on: DNS, what finds broken GPUs, and the storage drivers that the deployment
+    uses."""
     names = ["coredns"]
+    names += ["eks-node-monitoring-agent"] if any(pool.gpus_per_node for pool in deployment.pools) else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
     addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
@@ -192,9 +197,16 @@ def declare_role(
     role = AwsResource.declare(
         "iam:Role",
         f"{subject}:role-{name}",
-        {"RoleName": role_name(called), "AssumeRolePolicyDocument": trust_policy},
+        {
+            "RoleName": role_name(called),
+            "AssumeRolePolicyDocument": trust_policy,
+            "PermissionsBoundary": deployment.cluster.permissions_boundary or None,
+            "Path": deployment.cluster.role_path or None,
+        },
         outputs=["Arn", "RoleName"],
         provider=aws,
+        # a role can't move, and a cluster can't change its role: what is up stays on its path
+        ignore_changes=["Path"],
     )
     attachments = [
         AwsResource.declare(

@@ -115,6 +115,8 @@ def declare_pool(
             "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
+            # a node whose GPU fails (an XID error) stays in its group otherwise, and fails each job that gets it
+            "nodeRepairConfig": {"enabled": True} if pool.gpus_per_node else None,
             "launchTemplate": {
                 "id": template.get("LaunchTemplateId"),
                 # what the row makes is the default; the latest may be one that somebody else added
@@ -123,7 +125,8 @@ def declare_pool(
         },
         provider=aws,
         depends_on=[*eks.before_nodes, *network.routes],
-        ignore_changes=version_left_alone(deployment, "version"),
+        # nodes that came up without repair are replaced by nobody unless somebody asks
+        ignore_changes=["nodeRepairConfig", *version_left_alone(deployment, "version")],
         timeout_s=deadline_s(pool),
     )
 
@@ -200,10 +203,16 @@ def user_data(pool: Pool) -> str:
 
 
 def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
-    """On what a node is made of: whose it is, for bills. Without the mesh's labels: a change of the template rolls all
-    nodes of the pool, which a new label isn't worth."""
+    """On what a node is made of: whose it is, for bills, and what the environment requires, without which a guard rail
+    refuses the instance. Without the mesh's labels: a change of the template rolls all nodes of the pool, which a new
+    label isn't worth."""
     name = f"{deployment.cluster.name}-{pool.name}"
-    tags = {"Name": name, **identity_tags(deployment), "meshctl.dev/pool": pool.name}
+    tags = {
+        "Name": name,
+        **deployment.cluster.tags,
+        **identity_tags(deployment),
+        "meshctl.dev/pool": pool.name,
+    }
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 

@@ -62,9 +62,10 @@ def no_capacity_for_the_pool(small: RunningLab) -> None:
     failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, timeout_s=400)
     assert failed.returncode == 3, failed.stdout
     error = json.loads(failed.stdout)["error"]
-    assert error["code"] == "resources"
+    assert error["code"] == "no-capacity"
     assert [(f["subject"], f["code"]) for f in error["failures"]] == [("pool/web", "InsufficientInstanceCapacity")]
-    assert "reserve" in error["hint"]
+    assert "for pool web, try " in error["hint"]
+    assert "--wait-for-capacity 6h" in error["hint"]
     status = small.json("status", "aws-east")["environments"]["aws-east"]
     assert status["state"] == "degraded"
     assert "We currently do not have sufficient" in status["error"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from meshctl.dns.lookup import address_of
 from meshctl.lab.images import language_model
 from meshctl.lab.load import Load
 from meshctl.lab.pods import addresses
@@ -94,8 +95,10 @@ def ask(here: RunningLab, environment: str, path: str, body: dict[str, Any] | No
     """What the endpoint answers, by the address that its name has."""
     (endpoint,) = here.json("status", environment)["environments"][environment]["endpoints"]
     assert endpoint["points_at"] == environment
-    connection = http.client.HTTPConnection(endpoint["name_address"], 80, timeout=60)
-    with contextlib.closing(connection):
+    with pytest.MonkeyPatch.context() as patch:  # AWS balancers have names, which the lab's server resolves
+        patch.setenv("MESHCTL_DNS_SERVER", here.env["MESHCTL_DNS_SERVER"])
+        address = address_of(endpoint["name_address"])
+    with contextlib.closing(http.client.HTTPConnection(address, 80, timeout=60)) as connection:
         headers = {"Host": endpoint["host"], "Content-Type": "application/json"}
         connection.request("GET" if body is None else "POST", path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,13 @@ def offer_control_plane(root: Path) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     root = tmp_path_factory.mktemp("lab")
     lab_folder(root)
+    with serving(root) as aws:
+        yield aws
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[Aws]:
+    """The API of a lab's folder."""
     [port] = free_ports(1)
     command = [sys.executable, "-m", "meshctl.lab.aws", "--port", str(port), "--lab", str(root)]
     with (root / "log").open("w") as log:
@@ -103,7 +111,7 @@ def aws(server: Aws) -> Iterator[Aws]:
     offer_control_plane(server.root)
     raise_quotas(server.root)
     yield server
-    for name in ("faults.json", "nodes.json"):
+    for name in ("account.json", "faults.json", "nodes.json"):
         (server.root / name).unlink(missing_ok=True)
     clean_eks(server)
 

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.deploy.guards import preflight
-from meshctl.lab.aws.quotas import VPCS
+from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
-from tests.integration.lab_aws_server import KEY, Aws, make_cluster
+from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
 from tests.waiting import wait_until
 
@@ -101,6 +101,17 @@ class TestAtOnce:
             "InvalidRequestException",
             "Launch template must not specify SubnetId for managed nodes",
         )
+
+    def test_only_the_market_of_a_capacity_block_may_be_in_a_template(self, aws: Aws) -> None:
+        network = make_cluster(aws)
+        spot = template(aws, "spot", InstanceMarketOptions={"MarketType": "spot"})
+        code, text = refusal(aws, network, launchTemplate=spot)
+        assert (code, text) == (
+            "InvalidRequestException",
+            "Launch template must not specify InstanceMarketOptions for managed nodes",
+        )
+        block = template(aws, "block", InstanceMarketOptions={"MarketType": "capacity-block"}, InstanceType=P5)
+        make(aws, network, instanceTypes=[], launchTemplate=block, capacityType="CAPACITY_BLOCK")
 
     def test_types_in_the_template_and_in_the_call(self, aws: Aws) -> None:
         both = template(aws, "both", InstanceType="t3.medium")
@@ -190,6 +201,45 @@ class TestLater:
         ec2.cancel_capacity_reservation(CapacityReservationId=cancelled)
         assert "is cancelled" in group("cancelled", cancelled)
 
+    def test_an_efa_interface_on_a_card_that_the_machine_does_not_have(self, aws: Aws) -> None:
+        raised(aws, *P_QUOTA, 3 * 192)
+        cards = [{"NetworkCardIndex": 32, "DeviceIndex": 1, "InterfaceType": "efa-only"}]
+        launch = template(aws, "beyond", NetworkInterfaces=cards)
+        make(aws, make_cluster(aws), instanceTypes=[P5], launchTemplate=launch)
+        assert issue(aws) == (
+            "Ec2LaunchTemplateInvalidConfiguration",
+            "Network card index 32 exceeds the limit for p5.48xlarge, which has 32",
+        )
+
+    def test_a_control_plane_without_room_in_its_subnets(self, aws: Aws) -> None:
+        """finding E: two subnets of /28 with most of their addresses taken"""
+        network, ec2, eks = make_network(aws), aws.client("ec2"), aws.client("eks")
+        subnets = []
+        for number, zone in enumerate("ab"):
+            cidr = f"10.0.9.{16 * number}/28"
+            made = ec2.create_subnet(VpcId=network["vpc"], CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}")
+            subnets.append(made["Subnet"]["SubnetId"])
+        for _ in range(6):
+            ec2.create_network_interface(SubnetId=subnets[0])
+        eks.create_cluster(name="c1", roleArn=network["role"], resourcesVpcConfig={"subnetIds": subnets})
+
+        def described() -> dict[str, Any]:
+            answer: dict[str, Any] = eks.describe_cluster(name="c1")["cluster"]
+            return answer
+
+        wait_until(lambda: described()["status"] == "FAILED")
+        assert described()["health"]["issues"][0]["code"] == "InsufficientFreeAddresses"
+
+    def test_nodes_of_another_group_take_addresses(self, aws: Aws) -> None:
+        """finding B4"""
+        network, ec2 = make_cluster(aws), aws.client("ec2")
+        small = ec2.create_subnet(VpcId=network["vpc"], CidrBlock="10.0.9.0/28", AvailabilityZone="us-east-1a")
+        scaling = {"minSize": 0, "maxSize": 20, "desiredSize": 8}
+        raised(aws, "ec2", "L-1216C47A", 1000)
+        make(aws, network, "first", subnets=[small["Subnet"]["SubnetId"]], scalingConfig=scaling)
+        make(aws, network, "second", subnets=[small["Subnet"]["SubnetId"]], scalingConfig=scaling)
+        assert issue(aws, "second")[0] == "InsufficientFreeAddresses"
+
     def test_too_few_addresses(self, aws: Aws) -> None:
         """finding B4"""
         network, ec2 = make_cluster(aws), aws.client("ec2")
@@ -248,3 +298,82 @@ def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:
         ec2.allocate_address(Domain="vpc")
     for address in allocated:
         ec2.release_address(AllocationId=address)
+
+
+def test_more_clusters_than_the_quota(aws: Aws) -> None:
+    network = make_cluster(aws)
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000, CLUSTERS: 1}))
+    assert (
+        code_of(
+            aws.client("eks").create_cluster,
+            name="c2",
+            roleArn=network["role"],
+            resourcesVpcConfig={"subnetIds": network["subnets"]},
+        )
+        == "ResourceLimitExceededException"
+    )
+
+
+def test_each_refusal_is_logged_with_its_rule_and_the_source_of_it(aws: Aws) -> None:
+    network = make_cluster(aws)
+    log = aws.root / "log"
+    refusal(aws, network, instanceTypes=["p6-b200.48xlarge"])
+    make(aws, network, instanceTypes=[P5])
+    issue(aws)
+    at_once = next(line for line in log.read_text().splitlines() if "rule type-in-zone" in line)
+    assert at_once.startswith("refused CreateNodegroup: InvalidRequestException: Your requested instance type")
+    assert at_once.endswith("source: eksctl issue 6461; ec2-spot-workshops issue 154)")
+    assert "refused CreateNodegroup later: Could not launch On-Demand Instances" in log.read_text()
+    with pytest.raises(ClientError):
+        aws.client("iam").delete_role(RoleName="role-of-nobody")  # moto's own refusal
+    aws.faults({"operation": "CreateAddon", "error": "Throttling"})
+    with pytest.raises(ClientError):
+        aws.client("eks").create_addon(clusterName="c1", addonName="coredns")
+    assert "refused CreateAddon: Throttling: Throttling: on order (rule on-order" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [("CreateAddon", "VcpuLimitExceeded"), ("UpdateNodegroupConfig", "AsgInstanceLaunchFailures")],
+)
+def test_a_fault_with_a_code_that_eks_does_not_have_is_an_error_of_the_lab(aws: Aws, operation: str, code: str) -> None:
+    """finding A5"""
+    network, eks = make_cluster(aws), aws.client("eks")
+    make(aws, network)
+    aws.nodes(c1__train=2)
+    wait_until(
+        lambda: eks.describe_nodegroup(clusterName="c1", nodegroupName="train")["nodegroup"]["status"] == "ACTIVE"
+    )
+    aws.faults({"operation": operation, "error": code, "async": True})
+    calls: dict[str, tuple[Any, dict[str, Any]]] = {
+        "CreateAddon": (eks.create_addon, {"addonName": "coredns"}),
+        "UpdateNodegroupConfig": (
+            eks.update_nodegroup_config,
+            {"nodegroupName": "train", "labels": {"removeLabels": ["x"]}},
+        ),
+    }
+    call, given = calls[operation]
+    with pytest.raises(ClientError, match=f"LabConfigurationError.*{operation} can't end with {code}"):
+        call(clusterName="c1", **given)
+
+
+def test_a_node_group_with_a_code_that_eks_does_not_have_is_not_made(aws: Aws) -> None:
+    network, eks = make_cluster(aws), aws.client("eks")
+    aws.faults({"operation": "CreateNodegroup", "error": "VcpuLimitExceeded", "async": True})
+    assert refusal(aws, network)[0] == "LabConfigurationError"
+    assert eks.list_nodegroups(clusterName="c1")["nodegroups"] == []
+
+
+def test_what_was_made_is_not_seen_for_some_calls(aws: Aws) -> None:
+    """Reads that come too early after a create, as the EC2 API's eventual consistency has them."""
+    ec2 = aws.client("ec2")
+    aws.faults(
+        {"operation": "DescribeVpcs", "error": "InvalidVpcID.NotFound", "times": 2, "after": "CreateVpc"},
+    )
+    ec2.describe_vpcs()
+    for _ in range(2):
+        vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        for _ in range(2):
+            assert code_of(ec2.describe_vpcs, VpcIds=[vpc]) == "InvalidVpcID.NotFound"
+        assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["VpcId"] == vpc
+        ec2.delete_vpc(VpcId=vpc)

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
-from meshctl.model.served_apis import LEADER_WORKER_SET
+from meshctl.model.served_apis import LEADER_WORKER_SET, POD_MONITOR
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
 
@@ -87,3 +88,20 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_a_controller_of_groups(
     resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
     assert resolution.deployment is not None, resolution.gaps
     assert resolution.deployment.has_group_controller is kept
+
+
+@pytest.mark.parametrize("served", [[POD_MONITOR], []])
+def test_a_cluster_in_which_nodes_are_made_is_asked_for_pod_monitors(
+    monkeypatch: pytest.MonkeyPatch, served: list[str]
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=served)))
+    ports = {"ports": {"http": 8000}, "metrics": {"port": "http"}}
+    workload = {"kind": "inference", "pool": "p", "image": "i", **ports}
+    mesh = {**MESH, "pools": {"p": {"nodes": 2, "cpu": {"cores": 8}}}, "workloads": {"chat": workload}}
+    cw = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"cw": cw}})
+    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None)
+    resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
+    assert resolution.deployment is not None, resolution.gaps
+    names = {item.name for item in render.platform_objects(resolution.deployment)}
+    assert ("workload/chat:pod-monitor" in names) is bool(served)

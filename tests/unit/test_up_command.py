@@ -20,7 +20,7 @@ from meshctl.cli.context import Context
 from meshctl.engine.state_store import open_state_store
 from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.plan import Options
+from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project

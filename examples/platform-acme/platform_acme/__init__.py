@@ -136,7 +136,10 @@ PLATFORM: Final = Platform(
         label_types=(),
     ),
     preflight=Preflight(
-        questions=lambda _wanted, _in_place: (), findings=lambda _wanted, _in_place, _answers: Findings()
+        questions=lambda _wanted, _in_place: (),
+        findings=lambda _wanted, _in_place, _answers: Findings(),
+        elsewhere=None,
+        policy=None,
     ),
     declare=given.declare,
 )

@@ -17,7 +17,7 @@ from meshctl.engine import pending
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import Resource, StackState
-from meshwire.kubeconfig import is_content
+from meshwire.kubeconfig import is_content, standard_place
 
 _PROVIDER = "pulumi:providers:kubernetes"
 
@@ -105,12 +105,24 @@ def check_destroy(environment: str, state: StackState) -> None:
         current_uid = clusters.uid(recorded)
     except (CredentialsError, UnreachableError) as error:
         error.hint += (
-            f"; the last `up` reached the cluster through {recorded.place}: if the kubeconfig has changed, run"
-            f" `meshctl up {environment}` again; if the cluster is gone for good, run"
+            f"; the last `up` reached the cluster through {_recorded_place(recorded)}: if the kubeconfig has changed,"
+            f" run `meshctl up {environment}` again; if the cluster is gone for good, run"
             f" `meshctl destroy {environment} --forget-cluster`"
         )
         raise
     _refuse_other_cluster(recorded, current_uid, recorded)
+
+
+def _recorded_place(recorded: ClusterAccess) -> str:
+    """What chose the cluster, in words. A state has no path where none was named: the standard place is one of the
+    shell, and this one may have another."""
+    if recorded.kubeconfig:
+        return recorded.place
+    context = f'the context "{recorded.context}"' if recorded.context else "the current context"
+    return (
+        f"{context} of the kubeconfig of its shell, and this run looks into {standard_place()}; set $KUBECONFIG as it"
+        " was then, or name the file under `kubernetes:` of the environment and run `up`"
+    )
 
 
 def check_cluster_unchanged(access: ClusterAccess) -> None:
@@ -131,9 +143,9 @@ def _refuse_other_cluster(recorded: ClusterAccess, current_uid: str, access: Clu
         f"{name} is in another cluster than the one that {access.place} leads to",
         why=f"the environment is in the cluster {recorded.uid}{reached_through}, but this is the cluster {current_uid},"
         " where all its objects would look deleted; nothing was changed",
-        hint=f"correct `kubernetes:` of the environment, or $KUBECONFIG; to move to the other cluster, add an"
-        f" environment for it and run `meshctl migrate {name} NEW`; if the old cluster is gone for good, run"
-        f" `meshctl up {name} --forget-cluster`",
+        hint="correct `kubernetes:` of the environment, or set $KUBECONFIG as it was when `up` ran; to move to the"
+        f" other cluster, add an environment for it and run `meshctl migrate {name} NEW`; if the old cluster is gone"
+        f" for good, run `meshctl up {name} --forget-cluster`",
     )
 
 

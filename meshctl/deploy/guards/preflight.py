@@ -7,11 +7,18 @@ nothing.
 
 from __future__ import annotations
 
-from meshctl.clients import aws_questions
+from typing import Final
+
+from meshctl.clients import aws_questions, session_credentials
 from meshctl.errors import CredentialsError, InfeasibleError, MeshError
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import Findings, InPlace
 from meshctl.platforms import registry
+
+# What an `up` waits for at most where nothing goes wrong: a cluster takes about 15 minutes, nodes and what runs on them
+# (images, weights) the rest.
+_CLUSTER_MINUTES: Final = 60
+_NODES_MINUTES: Final = 30
 
 
 def ask(deployment: Deployment, in_place: InPlace) -> Findings:
@@ -27,7 +34,20 @@ def ask(deployment: Deployment, in_place: InPlace) -> Findings:
         answers = aws_questions.ask(questions, profile=deployment.profile, region=deployment.region)
     except MeshError as error:
         return Findings(notes=(_unasked(deployment, error),))
-    return preflight.findings(deployment, in_place, answers)
+    credentials = Findings(notes=_credentials_notes(deployment, in_place))
+    return preflight.findings(deployment, in_place, answers) | credentials
+
+
+def _credentials_notes(deployment: Deployment, in_place: InPlace) -> tuple[str, ...]:
+    """Of credentials that may end while an `up` waits, which stops it: the next one goes on."""
+    expected = _NODES_MINUTES if in_place.pools else _CLUSTER_MINUTES
+    life = session_credentials.remaining_life(deployment.profile)
+    if not life.is_session or (life.minutes is not None and life.minutes > expected):
+        return ()
+    return (
+        f"{life.words()}, and `up` takes up to {expected} minutes here: renew them before, or run `up` again with new"
+        " ones, which goes on where it stopped",
+    )
 
 
 def _unasked(deployment: Deployment, error: MeshError) -> str:

@@ -45,6 +45,11 @@ class Credentials:
         self._refresh()
         return access_key in self._profiles or access_key == POD_ACCESS_KEY or _of_moto(access_key)
 
+    def profile_of(self, access_key: str) -> str:
+        """The profile of the file that has this key; "" for keys that the API gave out."""
+        self._refresh()
+        return self._profiles.get(access_key, "")
+
     def keys_of(self, principal_arn: str) -> list[str]:
         """The access keys of the file that act as this principal."""
         self._refresh()

@@ -17,7 +17,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generate_route_id
 
-from meshctl.lab.aws import quotas
+from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import Quotas
@@ -208,9 +208,13 @@ class Ec2(Service):
         """Raises: ApiError when the account may have no more ("Error codes for the Amazon EC2 API")."""
         backend = backend_of(call.region)
         if call.operation == "AllocateAddress" and len(backend.addresses) >= self.account.value(quotas.ADDRESSES):
-            raise ApiError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+            raise ApiError(
+                "AddressLimitExceeded",
+                "The maximum number of addresses has been reached.",
+                rule=rules.ADDRESS_QUOTA,
+            )
         if call.operation == "CreateVpc" and len(backend.vpcs) >= self.account.value(quotas.VPCS):
-            raise ApiError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+            raise ApiError("VpcLimitExceeded", "The maximum number of VPCs has been reached.", rule=rules.VPC_QUOTA)
 
 
 def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None:  # noqa: A002
@@ -249,7 +253,9 @@ def _matches(wanted: dict[str, Any], values: dict[str, list[str]]) -> bool:
 
 
 def _refuse(what: str, id: str) -> None:  # noqa: A002
-    raise ApiError("DependencyViolation", f"The {what} '{id}' has dependencies and cannot be deleted.")
+    raise ApiError(
+        "DependencyViolation", f"The {what} '{id}' has dependencies and cannot be deleted.", rule=rules.DEPENDENCY
+    )
 
 
 def _vpc(backend: Any, given: dict[str, Any]) -> None:
@@ -272,26 +278,28 @@ def _subnet(backend: Any, given: dict[str, Any]) -> None:
 def _security_group(backend: Any, given: dict[str, Any]) -> None:
     id = given.get("GroupId", "")  # noqa: A001
     if any(group.id == id for eni in backend.enis.values() for group in eni.group_set):
-        raise ApiError("DependencyViolation", f"resource {id} has a dependent object")
+        raise ApiError("DependencyViolation", f"resource {id} has a dependent object", rule=rules.DEPENDENCY)
     for groups in backend.groups.values():
         for group in groups.values():
-            rules = [*group.ingress_rules, *group.egress_rules]
-            source_groups = {(rule.source_group or {}).get("GroupId") for rule in rules}
+            both_ways = [*group.ingress_rules, *group.egress_rules]
+            source_groups = {(rule.source_group or {}).get("GroupId") for rule in both_ways}
             if group.id != id and id in source_groups:
-                raise ApiError("DependencyViolation", f"resource {id} has a dependent object")
+                raise ApiError("DependencyViolation", f"resource {id} has a dependent object", rule=rules.DEPENDENCY)
 
 
 def _internet_gateway(backend: Any, given: dict[str, Any]) -> None:
     """A VPC whose NAT gateways hold public addresses can't lose its internet gateway."""
     vpc = given["VpcId"]
     if any(nat.vpc_id == vpc and nat.state != "deleted" for nat in backend.nat_gateways.values()):
-        raise ApiError("DependencyViolation", f"Network {vpc} has some mapped public address(es).")
+        raise ApiError(
+            "DependencyViolation", f"Network {vpc} has some mapped public address(es).", rule=rules.DEPENDENCY
+        )
 
 
 def _address(backend: Any, given: dict[str, Any]) -> None:
     for address in backend.addresses:
         if address.allocation_id == given.get("AllocationId") and address.association_id:
-            raise ApiError("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
+            raise ApiError("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.", rule=rules.DEPENDENCY)
 
 
 def _has_route(backend: Any, endpoint: Any, table_id: str) -> bool:

@@ -14,6 +14,7 @@ from moto.core.serialize import get_serializer_class
 from werkzeug.wrappers import Response
 
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.rules import Rule
 
 # Where a service's model names no HTTP status (EC2, IAM, S3: "Common errors" of each API reference).
 STATUSES = {
@@ -32,18 +33,20 @@ STATUSES = {
     "ServiceUnavailable": 503,
     "SlowDown": 503,
     "TooManyRequestsException": 429,
+    "UnauthorizedOperation": 403,
     "UnrecognizedClientException": 403,
 }
 
 
 class ApiError(Exception):
-    """What the API refuses. `fields` are further members of the modelled error, such as `clusterName`."""
+    """What the API refuses, and by which rule. `fields` are further members of the modelled error (`clusterName`)."""
 
-    def __init__(self, code: str, message: str, *, status: int = 0, **fields: Any) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 0, rule: Rule | None = None, **fields: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
+        self.rule = rule
         self.__dict__.update(fields)
 
 

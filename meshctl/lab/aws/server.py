@@ -15,19 +15,23 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from meshctl.lab.aws import errors, zones
+from meshctl.lab.aws import errors, rules, zone_letters, zones
 from meshctl.lab.aws.call import Call, identify
-from meshctl.lab.aws.credentials import Credentials
+from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.guard_rails import GuardRails
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
+from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
-from meshctl.lab.aws.service import Service
+from meshctl.lab.aws.service import Service, parsed
 
 log = logging.getLogger(__name__)
+# What these answer is no refusal: waits for an end ask until the API knows the thing no more.
+READING = ("Describe", "Get", "List", "Head")
 OPEN = ("/moto-api",)  # moto's own page, for readiness: no AWS API
 
 
@@ -38,7 +42,9 @@ class LabApi:
         default_user_config["iam"]["load_aws_managed_policies"] = True  # the stacks attach AWS's own policies
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.credentials = Credentials(root)
+        self.rights = Rights(root)
         self.faults = Faults(root)
+        self.guard_rails = GuardRails(root)
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
@@ -51,6 +57,7 @@ class LabApi:
         }
         self.lock = threading.RLock()
         zones.create()
+        zone_letters.apply(root)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith(OPEN):
@@ -71,11 +78,19 @@ class LabApi:
             except Exception:  # tried again a moment later
                 log.exception("settling EKS")
 
+    def _check_rights(self, call: Call) -> None:
+        profile = self.credentials.profile_of(call.access_key)
+        if profile and self.rights.policies(profile) is not None:
+            given = {} if call.service == "s3" else parsed(call)  # of S3 the path says it all
+            self.rights.check(call, profile, principal(call.access_key), given)
+
     def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             with self.lock:
                 self.credentials.check(call)
+                self._check_rights(call)
                 self.faults.check(call)
+                self.guard_rails.check(call)
             own = self.services.get(call.service)
             if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)
@@ -85,8 +100,19 @@ class LabApi:
                 answer: Iterable[bytes] = self.moto(call.environ, start_response)
                 return answer
         except ApiError as error:
+            _log_refusal(call, error)
             response = errors.response(call, error)
         except Exception as error:  # the API stays up, its clients see a server's error
             log.exception("%s %s", call.service, call.operation)
             response = errors.response(call, ApiError("InternalFailure", f"{type(error).__name__}: {error}"))
         return response(call.environ, start_response)
+
+
+def _log_refusal(call: Call, error: ApiError) -> None:
+    """One line with the source of the rule."""
+    if error.rule is None and call.operation.startswith(READING):
+        return
+    rule = error.rule or rules.by_reference(call.service, call.operation)
+    log.warning(
+        "refused %s: %s: %s (rule %s, source: %s)", call.operation, error.code, error.message, rule.id, rule.source
+    )

@@ -55,23 +55,32 @@ class Service:
 
     def given(self, call: Call) -> dict[str, Any]:
         """The call's input. Raises: ApiError when the model doesn't allow it."""
-        operation, names = call.routed
+        operation = call.routed[0]
+        given = parsed(call)
         if operation.input_shape is None:
-            return {}
-        request = call.request
-        given: dict[str, Any] = PROTOCOL_PARSERS[determine_request_protocol(call.model, request.content_type)](
-            operation
-        ).parse(
-            {
-                "method": request.method,
-                "values": request.values,
-                "headers": request.headers,
-                "body": call.body,
-                "url_path": request.path,
-                "url_params": names,
-            }
-        )
+            return given
         report = ParamValidator().validate(given, operation.input_shape)
         if report.has_errors():
             raise ApiError(self.invalid, report.generate_report())
         return given
+
+
+def parsed(call: Call) -> dict[str, Any]:
+    """The input of an operation of the service's model, unchecked."""
+    operation, names = call.routed
+    if operation is None or operation.input_shape is None:
+        return {}
+    request = call.request
+    given: dict[str, Any] = PROTOCOL_PARSERS[determine_request_protocol(call.model, request.content_type)](
+        operation
+    ).parse(
+        {
+            "method": request.method,
+            "values": request.values,
+            "headers": request.headers,
+            "body": call.body,
+            "url_path": request.path,
+            "url_params": names,
+        }
+    )
+    return given

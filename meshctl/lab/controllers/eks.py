@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from meshctl.catalog import load_catalog
+from meshctl.catalog import Machine, load_catalog
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.pods import api
@@ -18,6 +18,7 @@ from meshctl.lab.state import Lab, read_json, write_whole
 from meshctl.lab.token_webhook import POLICY_GROUP
 from meshwire.kubernetes.async_client import AsyncClient
 
+GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 # EKS access policy -> the ClusterRole that comes nearest (EKS user guide, "Access policy permissions"); the cluster
 # administrators' is `system:masters`, which needs none
@@ -95,9 +96,25 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 region=region,
                 labels=labels,
                 taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
+                extended=_efa(machine, nodegroup["efaInterfaces"]),
+                absent=_absent(nodegroup["amiType"], nodegroup["efaInterfaces"]),
+                repairs=bool(nodegroup.get("repairs")),
             )
         )
     return node_groups
+
+
+def _efa(machine: Machine, interfaces: int) -> dict[str, str]:
+    """As many EFA devices as the launch template has interfaces of their kind, however many the type could have."""
+    has_efa = machine.rdma is not None and machine.rdma.kind == "efa"
+    return {EFA: str(interfaces)} if has_efa and interfaces else {}
+
+
+def _absent(ami_type: str, efa_interfaces: int) -> frozenset[str]:
+    """An image without NVIDIA's driver shows no GPU, whatever the machine has ("Use EKS-optimized accelerated AMIs",
+    EKS user guide); what a custom image has is its owner's business."""
+    no_driver = ami_type != "CUSTOM" and "NVIDIA" not in ami_type
+    return frozenset({GPU} if no_driver else ()) | frozenset(() if efa_interfaces else {EFA})
 
 
 def _taint(taint: dict[str, str]) -> dict[str, str]:

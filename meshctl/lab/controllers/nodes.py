@@ -47,6 +47,8 @@ class Group:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
     extended: Mapping[str, str] = field(default_factory=dict)  # resources that the machine type doesn't tell
+    absent: frozenset[str] = frozenset()  # resources of the machine type that these nodes can't offer
+    repairs: bool = False  # whether a node with a broken accelerator is replaced
 
     def node_names(self) -> list[str]:
         return [f"{self.name}-{number}" for number in range(self.count)]
@@ -64,7 +66,8 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
         **group.labels,
         GROUP_LABEL: group.name,
     }
-    has = {**capacity(group.machine), **group.extended}
+    of_machine = {name: count for name, count in capacity(group.machine).items() if name not in group.absent}
+    has = {**of_machine, **group.extended}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -150,20 +153,27 @@ async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
     nodes = {item["metadata"]["name"]: item for item in await api.items(client, NODES, labelSelector=GROUP_LABEL)}
     ready: dict[str, int] = {}
     wanted: set[str] = set()
+    repaired: list[dict[str, Any]] = []
     for group in groups:
         names = group.node_names()
         wanted.update(names)
+        broken = [nodes[name] for name in names if name in nodes and group.repairs and is_broken(nodes[name])]
+        repaired += broken
         missing = [number for number, name in enumerate(names) if name not in nodes]
         await asyncio.gather(*(api.ensure(client, NODES, manifest(group, number)) for number in missing))
-        stale = [nodes[name] for name in names if name in nodes and _differs(nodes[name], group)]
+        stale = [
+            nodes[name]
+            for name in names
+            if name in nodes and nodes[name] not in broken and _differs(nodes[name], group)
+        ]
         await asyncio.gather(*(_renew(client, node, group) for node in stale))
         ready[group.name] = sum(is_ready(nodes[name]) for name in names if name in nodes)
     surplus = [node for name, node in nodes.items() if name not in wanted]
-    await asyncio.gather(*(_remove(client, node) for node in surplus))
+    await asyncio.gather(*(_remove(client, node) for node in [*surplus, *repaired]))
     for node in surplus:
         name = node["metadata"]["labels"][GROUP_LABEL]
         ready[name] = ready.get(name, 0) + 1
-    return Kept(ready, draining=bool(surplus))
+    return Kept(ready, draining=bool(surplus or repaired))
 
 
 def _applied(group: Group) -> str:
@@ -221,6 +231,13 @@ async def _evict(client: AsyncClient, pod: dict[str, Any]) -> None:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": name}
     with contextlib.suppress(ApiError):
         await api.post(client, f"/api/v1/namespaces/{name['namespace']}/pods/{name['name']}/eviction", body)
+
+
+def is_broken(node: dict[str, Any]) -> bool:
+    """As the node monitoring agent marks a node whose GPU or EFA device has failed, or whose driver hangs. EKS replaces
+    it after ten minutes (EKS user guide, "Detect node health issues"), the lab at once."""
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(item["type"] == "AcceleratedHardwareReady" and item["status"] == "False" for item in conditions)
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from urllib.parse import urlsplit
 
-from meshctl.migrate.planning.plan import StoreFacts
+from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.objects.keys import check_copyable
 from meshctl.objects.listing import (
     MD5,

@@ -6,17 +6,20 @@ Found by `meshctl.platforms.registry` (entry point `aws`). What each module here
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
+from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
-from meshctl.model.questions import InPlace
-from meshctl.platforms.aws import capacity, cluster, fabric, pools, preflight, storage, words
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
     Egress,
+    Elsewhere,
     Fabric,
     GrowOnly,
     LoadBalancers,
@@ -41,11 +44,23 @@ _ROWS: Final = resources.files("meshctl.catalog")
 
 
 def _machines() -> tuple[Machine, ...]:
-    return machines_of(_NAME, _ROWS.joinpath("aws.yaml"))
+    offers = OfferTable.read(_ROWS.joinpath("aws-offerings.json"))
+    return offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml")))
 
 
 def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
-    return preflight.Change(wanted, in_place, {machine.name: machine for machine in _machines()})
+    return preflight.Change(wanted, in_place, _machines_by_name())
+
+
+@cache
+def _machines_by_name() -> dict[str, Machine]:
+    return {machine.name: machine for machine in _machines()}
+
+
+def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
+    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where a policy is asked for
+
+    return iam_policy.policy(deployment, scope, {machine.name: machine for machine in _machines()})
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
@@ -158,6 +173,8 @@ PLATFORM: Final = Platform(
     preflight=Preflight(
         questions=lambda wanted, in_place: preflight.questions(_change(wanted, in_place)),
         findings=lambda wanted, in_place, answers: preflight.findings(_change(wanted, in_place), answers),
+        elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
+        policy=_policy,
     ),
     declare=_declare,
 )

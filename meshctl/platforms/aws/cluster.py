@@ -26,6 +26,9 @@ def describe(mesh: Mesh, name: str, environment: AwsEnvironment) -> Cluster:
         version_asked=bool(eks.version),
         public_access_cidrs=eks.public_access_cidrs,
         admins=tuple(dict.fromkeys(eks.admins)),
+        tags=dict(sorted(environment.tags.items())),
+        permissions_boundary=environment.permissions_boundary or "",
+        role_path=environment.role_path or "",
     )
 
 

@@ -17,6 +17,7 @@ from meshctl.model.environment import PlatformEnvironment, Prices
 from meshctl.model.key_values import Text
 from meshctl.model.mesh import Section
 from meshctl.model.references import Problem, missing
+from meshctl.platforms.aws.guard_rails import PermissionsBoundary, RequiredTags, RolePath
 
 
 def _cidr(text: str) -> str:
@@ -136,6 +137,8 @@ class EksOptions(Section):
 
 
 class AwsEnvironment(PlatformEnvironment):
+    """`tags`: on everything that is made. `permissions_boundary` and `role_path`: of every IAM role that is made."""
+
     provider: Literal["aws"]
     region: AwsRegion
     zones: Annotated[tuple[AwsZone, ...], Field(min_length=1)]
@@ -144,6 +147,9 @@ class AwsEnvironment(PlatformEnvironment):
     network: Network = Network()
     capacity: Capacity = Capacity()
     kubernetes: EksOptions = EksOptions()
+    tags: RequiredTags = Field(default_factory=dict)
+    permissions_boundary: PermissionsBoundary | None = None
+    role_path: RolePath | None = None
     prices: Prices = Field(default_factory=dict)
 
     @property

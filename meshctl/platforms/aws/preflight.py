@@ -7,88 +7,20 @@ nothing. Codes of quotas: "Amazon EC2 service quotas" and "Amazon VPC quotas" of
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
-from meshctl.catalog import Machine
-from meshctl.model.deployment import Deployment, Gap, Pool
-from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace
+from meshctl.model.deployment import Gap, Pool
+from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
+from meshctl.platforms.aws import account, reservations
+from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
+
+__all__ = ["Change", "findings", "questions"]
 
 _ADDRESSES: Final = "L-0263D0A3"
 _VPCS: Final = "L-F678F1CE"
-# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). That of p6 is
-# not known here, and so is not looked at.
-_SPOT: Final = {
-    "p5": "L-C4BD4855",
-    **dict.fromkeys(("p2", "p3", "p4"), "L-7212CCBC"),
-    **dict.fromkeys(("g", "vt"), "L-3819A6DF"),
-    **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), "L-34B43A08"),
-}
-_ADDRESS: Final = "meshaws:ec2:Address"
-_VPC: Final = "meshaws:ec2:Vpc"
-_STANDARD: Final = "L-1216C47A"  # of types whose row names no quota: A, C, D, H, I, M, R, T, Z
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a run would add to what is up. `machines`: the catalog by the names of the types."""
-
-    wanted: Deployment
-    in_place: InPlace
-    machines: Mapping[str, Machine]
-
-    @cached_property
-    def new_pools(self) -> tuple[Pool, ...]:
-        """Pools that are not up, or that get other machines."""
-        return tuple(pool for pool in self.wanted.pools if not self._is_up(pool))
-
-    def _is_up(self, pool: Pool) -> bool:
-        before = self.in_place.pool(pool.name)
-        return before is not None and (before.machine, before.reservation) == (pool.machine, pool.reservation)
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """Those that have subnets, in the order of environments.yaml."""
-        network = self.wanted.network
-        return tuple(dict.fromkeys(subnet.zone for subnet in network.subnets)) if network else ()
-
-    @property
-    def missing_addresses(self) -> int:
-        """Elastic IPs that a run would allocate, one for each zone's NAT gateway. An interrupted run has left some."""
-        subnets = self.wanted.network.subnets if self.wanted.network else ()
-        return max(sum(subnet.public for subnet in subnets) - self.in_place.counts.get(_ADDRESS, 0), 0)
-
-    @property
-    def missing_vpcs(self) -> int:
-        return max((1 if self.wanted.network else 0) - self.in_place.counts.get(_VPC, 0), 0)
-
-    def quota(self, pool: Pool) -> str:
-        """The code of the quota that the pool's nodes count for; "" for capacity blocks, which have none."""
-        if pool.market == "capacity-block":
-            return ""
-        if pool.market == "spot":
-            return next((code for family, code in _SPOT.items() if pool.machine.startswith(family)), "")
-        machine = self.machines.get(pool.machine)
-        return (machine.quota_code if machine else "") or _STANDARD
-
-    @cached_property
-    def growing_quotas(self) -> tuple[str, ...]:
-        """Quotas of which the mesh would use more than it does."""
-        now, before = self.vcpus(self.wanted.pools), self.vcpus(self.in_place.pools)
-        return tuple(sorted(code for code in now if now[code] > before[code]))
-
-    def vcpus(self, pools: Iterable[Pool], *, at_most: bool = False) -> Counter[str]:
-        """vCPUs by quota: of the nodes that are asked for now, or of as many as the mesh allows."""
-        total: Counter[str] = Counter()
-        for pool in pools:
-            nodes = pool.nodes_max if at_most else pool.nodes
-            if self.quota(pool):
-                total[self.quota(pool)] += nodes * pool.cpu_cores
-        return total
 
 
 def questions(change: Change) -> tuple[ApiQuestion, ...]:
@@ -106,15 +38,8 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
             "which zones have which machines",
             {"LocationType": "availability-zone", "Filters": filters},
         )
-    for pool in change.new_pools:
-        if pool.reservation:
-            yield ApiQuestion(
-                pool.reservation,
-                "ec2",
-                "describe_capacity_reservations",
-                f"the capacity reservation {pool.reservation}",
-                {"CapacityReservationIds": [pool.reservation]},
-            )
+    yield from reservations.questions(change)
+    yield from account.questions(change)
     for code in change.growing_quotas:
         yield _quota_question("ec2", code, "the quotas of running instances")
     if change.missing_addresses:
@@ -130,13 +55,12 @@ def _quota_question(service: str, code: str, about: str) -> ApiQuestion:
 
 
 def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
-    zones: dict[str, tuple[str, ...]] = {}
+    reserved = reservations.findings(change, answers)
+    zones: dict[str, tuple[str, ...]] = dict(reserved.zones)
     gaps: list[Gap] = []
     for pool in change.new_pools:
-        reserved = answers.get(pool.reservation) if pool.reservation else None
-        if reserved is not None and (not reserved.is_refused or _is_unknown(reserved)):
-            gaps += _reservation_gaps(change, pool, reserved, zones)
-        elif "offerings" in answers and not answers["offerings"].is_refused:
+        is_placed = reservations.is_answered(pool, answers)
+        if not is_placed and "offerings" in answers and not answers["offerings"].is_refused:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
     notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
     gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
@@ -144,7 +68,12 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)
     ]
-    return Findings(zones, _with_their_pools(change, zones), tuple(gaps), (*notes, *_unasked(change, answers)))
+    made = (
+        reserved
+        | account.findings(change, answers)
+        | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
+    )
+    return made | Findings(notes=tuple(_unasked(change, answers)))
 
 
 def _with_their_pools(change: Change, zones: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -156,10 +85,6 @@ def _with_their_pools(change: Change, zones: Mapping[str, tuple[str, ...]]) -> d
     }
     systems = change.wanted.file_systems
     return {system.name: moved[system.zone] for system in systems if system.zone in moved}
-
-
-def _is_unknown(answer: ApiAnswer) -> bool:
-    return answer.code.startswith("InvalidCapacityReservationId")
 
 
 def _zone_gaps(change: Change, pool: Pool, answer: ApiAnswer, zones: dict[str, tuple[str, ...]]) -> Iterator[Gap]:
@@ -186,37 +111,6 @@ def _not_offered(change: Change, pool: Pool, offered: set[str]) -> Gap:
         best=f"this account has it in {', '.join(sorted(offered))}" if offered else f"{region} does not have it",
         hint=f"add {sorted(offered)[0]} to the environment's `zones`" if offered else other_machines,
     )
-
-
-def _reservation_gaps(
-    change: Change, pool: Pool, answer: ApiAnswer, zones: dict[str, tuple[str, ...]]
-) -> Iterator[Gap]:
-    """Puts the pool into the zone of its reservation."""
-    subject = f"capacity/{pool.reservation}"
-    hint = "correct `capacity` in environments.yaml: `aws ec2 describe-capacity-reservations` lists what there is"
-    reservation = next(iter(answer.content.get("CapacityReservations", ())), None)
-    if reservation is None:
-        yield Gap(subject=subject, wanted=f"a reservation for pool {pool.name}", best="it does not exist", hint=hint)
-        return
-    zone = reservation["AvailabilityZone"]
-    best = _unfit(pool, reservation)
-    if best:
-        yield Gap(subject=subject, wanted=f"{pool.nodes} x {pool.machine} for pool {pool.name}", best=best, hint=hint)
-    elif zone not in change.zones:
-        hint = f"add {zone} to the environment's `zones`"
-        yield Gap(subject=subject, wanted=f"nodes of pool {pool.name} in {zone}", best="no subnet there", hint=hint)
-    else:
-        zones[pool.name] = (zone,)
-
-
-def _unfit(pool: Pool, reservation: Mapping[str, Any]) -> str:
-    """Why the pool can't have the reservation; "" where it can. A scheduled one becomes active by itself."""
-    if reservation["InstanceType"] != pool.machine:
-        return f"it is for {reservation['InstanceType']}"
-    if reservation["State"] not in ("active", "scheduled"):
-        return f"it is {reservation['State']}"
-    total = reservation["TotalInstanceCount"]
-    return f"it has {total}" if total < pool.nodes else ""
 
 
 def _quota_gaps(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[Gap]:
@@ -287,11 +181,14 @@ def _more(change: Change, service: str, code: str, wanted: float) -> str:
 
 
 def _unasked(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
-    """What AWS did not want to say, with its code."""
+    """What AWS did not say, with its code."""
     refused: dict[str, str] = {}
     for question in questions(change):
         answer = answers.get(question.name)
-        if answer is not None and answer.is_refused and not _is_unknown(answer):
+        if answer is not None and question.is_unanswered(answer):
             refused[question.about] = answer.code
     for about, code in refused.items():
-        yield f"AWS was not asked about {about}: it refused the question ({code})"
+        if code == NO_ANSWER:
+            yield f"AWS did not say in time {about}: the run goes on without it"
+        else:
+            yield f"AWS was not asked about {about}: it refused the question ({code})"

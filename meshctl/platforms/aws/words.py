@@ -14,6 +14,7 @@ from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
 CLUSTER: Final = "meshaws:eks:Cluster"
+ROLE: Final = "meshaws:iam:Role"
 LUSTRE: Final = "meshaws:fsx:FileSystem"
 EFS: Final = "meshaws:efs:FileSystem"
 _LAUNCH_TEMPLATE: Final = "meshaws:ec2:LaunchTemplate"
@@ -27,9 +28,11 @@ _RESERVATION: Final = (
     "`aws ec2 describe-capacity-reservations` shows type, zone, state and free count of it: correct `capacity` in"
     " environments.yaml, or run `up` again once the reservation is active"
 )
+_SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
+    "UnfulfillableCapacity": CAPACITY,
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
@@ -38,6 +41,8 @@ FAILURE_HINTS: Final = {
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
+    "InvalidSubnetID.NotFound": _SUBNET,
+    "Ec2SubnetNotFound": _SUBNET,
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
@@ -58,11 +63,16 @@ TERMS: Final = {
     (NODE_GROUP, "launchTemplate.version"): "version of the launch template",
     (NODE_GROUP, "launchTemplate.id"): "launch template",
     (NODE_GROUP, "updateConfig.updateStrategy"): "order of node updates",
+    (NODE_GROUP, "nodeRepairConfig.enabled"): "repair of broken nodes",
     (CLUSTER, "version"): "Kubernetes version",
+    (CLUSTER, "upgradePolicy.supportType"): "support of the Kubernetes version",
+    (ROLE, "PermissionsBoundary"): "permissions boundary",
+    (ROLE, "Path"): "path of the role",
     (LUSTRE, "StorageCapacity"): "size in GiB",
     (LUSTRE, "LustreConfiguration.PerUnitStorageThroughput"): "throughput in MB/s per TiB",
 }
 LONG_TERMS: Final = {
+    (_LAUNCH_TEMPLATE, "LaunchTemplateData.TagSpecifications"): "tags of the nodes, which are replaced for it",
     (_LAUNCH_TEMPLATE, "LaunchTemplateData.UserData"): "user data",
     ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
     (CLUSTER, "resourcesVpcConfig.subnetIds"): "subnets of the control plane",

@@ -10,7 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from meshwire.marks import OWNER_TAG
-from providers.aws.rows.leftovers import delete_cluster_groups, delete_idle_interfaces
+from providers.aws.rows.leftovers import (
+    CLUSTER_GROUPS,
+    IDLE_INTERFACES,
+    delete_cluster_groups,
+    delete_idle_interfaces,
+)
 from providers.aws.rows_engine.row import Adopt, Call, Poll, Row, Setting, Tags
 
 # What was made a moment ago isn't known everywhere yet ("eventual consistency" in the EC2 API reference).
@@ -63,6 +68,7 @@ VPC = Row(
     read=Call("DescribeVpcs", {"VpcIds": "[id]"}, path="Vpcs[0]"),
     delete=ending("DeleteVpc", "VpcId"),
     before_delete=(delete_cluster_groups,),
+    hook_operations=CLUSTER_GROUPS,
     adopt=adopted_by_tag("DescribeVpcs", "Vpcs", "VpcId"),
     not_found=("InvalidVpcID.NotFound",),
     settings=(vpc_attribute("EnableDnsSupport"), vpc_attribute("EnableDnsHostnames")),
@@ -80,6 +86,7 @@ SUBNET = Row(
     read=Call("DescribeSubnets", {"SubnetIds": "[id]"}, path="Subnets[0]"),
     delete=ending("DeleteSubnet", "SubnetId"),
     before_delete=(delete_idle_interfaces,),
+    hook_operations=IDLE_INTERFACES,
     adopt=adopted_by_tag("DescribeSubnets", "Subnets", "SubnetId"),
     not_found=("InvalidSubnetID.NotFound",),
     settings=(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from providers.aws.rows.ec2 import ending, making, tagged
-from providers.aws.rows.leftovers import delete_idle_interfaces
+from providers.aws.rows.leftovers import IDLE_INTERFACES, delete_idle_interfaces
 from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting
 
 SECURITY_GROUP = Row(
@@ -20,6 +20,7 @@ SECURITY_GROUP = Row(
     read=Call("DescribeSecurityGroups", {"GroupIds": "[id]"}, path="SecurityGroups[0]"),
     delete=ending("DeleteSecurityGroup", "GroupId"),
     before_delete=(delete_idle_interfaces,),
+    hook_operations=IDLE_INTERFACES,
     adopt=Adopt(
         by="name",
         exists=("InvalidGroup.Duplicate",),

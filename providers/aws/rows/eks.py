@@ -181,6 +181,16 @@ def _launch_template(context: Context) -> Any:
     return {key: template[key] for key in ("id", "name", "version") if key in template}
 
 
+def pinned_release(context: Context) -> Any:
+    """The image that the nodes run, unless another is asked for: without one, EKS takes the newest with every update
+    (EKS API, UpdateNodegroupVersion). One of another Kubernetes version gets the newest of that."""
+    inputs, live = context["inputs"], context["answer"]
+    if inputs.get("releaseVersion"):
+        return inputs["releaseVersion"]
+    is_other_version = (inputs.get("version") or live.get("version")) != live.get("version")
+    return None if is_other_version or live.get("amiType") == "CUSTOM" else live.get("releaseVersion")
+
+
 NODEGROUP = Row(
     "meshaws:eks:Nodegroup",
     "eks",
@@ -214,13 +224,14 @@ NODEGROUP = Row(
         Setting(
             ("launchTemplate", "version", "releaseVersion"),
             (
+                Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
                 Call(
                     "UpdateNodegroupVersion",
                     {
                         **NODEGROUP_NAMES,
                         "launchTemplate": _launch_template,
                         "version": "inputs.version",
-                        "releaseVersion": "inputs.releaseVersion",
+                        "releaseVersion": pinned_release,
                     },
                     transient=BUSY,
                     patience_s=1800,

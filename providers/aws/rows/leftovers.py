@@ -17,6 +17,10 @@ from providers.aws.rows_engine.row import Context
 NODES_TAG = "node.k8s.amazonaws.com/instance_id"  # on the network plugin's interfaces (terraform-aws-eks #2004)
 CLUSTER_TAG = "aws:eks:cluster-name"  # on the security group that EKS makes for a cluster
 
+# what the hooks call, for `Row.hook_operations`
+IDLE_INTERFACES = ("DescribeNetworkInterfaces", "DeleteNetworkInterface")
+CLUSTER_GROUPS = ("DescribeSecurityGroups", "DeleteSecurityGroup")
+
 
 def delete_idle_interfaces(client: Any, context: Context) -> None:
     """Those of the network plugin that no instance has, in this subnet or with this security group."""

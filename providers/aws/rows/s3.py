@@ -193,6 +193,14 @@ BUCKET = Row(
         optional=True,
     ),
     before_delete=(guard_data,),
+    hook_operations=(
+        "ListBuckets",
+        "ListObjectVersions",
+        "ListObjectsV2",
+        "ListMultipartUploads",
+        "AbortMultipartUpload",
+        "DeleteObjects",
+    ),
     opaque=("ForceDestroy", "CreateBucketConfiguration", "ACL", "ObjectOwnership", "ObjectLockEnabledForBucket"),
 )
 

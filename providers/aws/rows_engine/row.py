@@ -173,6 +173,7 @@ class Row:
     one_way: values that stay where others have taken them further than the program, since there is no way back.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
+    hook_operations: the API operations that the row's hooks and functions call by themselves.
     """
 
     token: str
@@ -206,6 +207,7 @@ class Row:
     one_way: tuple[OneWay, ...] = ()
     delete_first: bool = True
     computed: tuple[str, ...] = ()
+    hook_operations: tuple[str, ...] = ()
 
     @property
     def changeable(self) -> frozenset[str]:

@@ -107,6 +107,24 @@ def test_destroy_asks_the_cluster_of_the_state(world: dict[str, str | Exception]
     assert caught.value.hint.endswith("`meshctl destroy cw --forget-cluster`")
 
 
+def test_where_the_last_run_looked_is_not_guessed_from_this_shell(
+    world: dict[str, str | Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state has no path where the standard place was used, which another shell has elsewhere."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    world["cw"] = CredentialsError("no such context", hint="check it")
+    with pytest.raises(CredentialsError) as caught:
+        cluster_identity.check_destroy("cw", state())
+    assert (
+        'the last `up` reached the cluster through the context "cw" of the kubeconfig of its shell' in caught.value.hint
+    )
+    assert "this run looks into ~/.kube/config; set $KUBECONFIG as it was then" in caught.value.hint
+    world["cw"] = "uid-new"
+    with pytest.raises(UsageError) as refused:
+        cluster_identity.check_destroy("cw", state())
+    assert "set $KUBECONFIG as it was when `up` ran" in refused.value.hint
+
+
 def test_only_what_is_really_gone_can_be_forgotten(world: dict[str, str | Exception]) -> None:
     there = cluster_identity.recorded_access("cw", state())
     with pytest.raises(UsageError, match="cw has nothing in an existing cluster"):

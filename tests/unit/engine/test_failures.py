@@ -52,6 +52,12 @@ def test_a_401_of_an_eks_cluster_may_be_a_missing_access_entry() -> None:
     assert "aws sso login" in failure_of(URN, "Unauthorized [code=Unauthorized]", "coreweave").hint
 
 
+@pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "Ec2SubnetNotFound"])
+def test_a_subnet_that_went_after_the_preflight_has_a_hint(code: str) -> None:
+    failure = failure_of(URN, f"The subnet ID 'subnet-1' does not exist [code={code}]", "aws")
+    assert "run `up` again, which makes it anew" in failure.hint
+
+
 @pytest.mark.parametrize("code", ["AddressLimitExceeded", "VpcLimitExceeded", "NatGatewayLimitExceeded"])
 def test_quotas_of_the_network_have_a_hint(code: str) -> None:
     assert "Service Quotas" in failure_of(URN, f"The maximum number has been reached. [code={code}]", "aws").hint

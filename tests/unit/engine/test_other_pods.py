@@ -49,6 +49,12 @@ def test_slices_are_counted_by_their_name_and_not_as_accelerators(monkeypatch: p
     )
 
 
+def test_rdma_devices_are_counted_by_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = container(**{"rdma_ib": "2", "vpc.amazonaws.com_efa": "4"})
+    counted = taken(monkeypatch, pod("a", containers=[devices]), pod("b", containers=[devices]))
+    assert counted["n1"].rdma == {"rdma/ib": 4, "vpc.amazonaws.com/efa": 8}
+
+
 @pytest.mark.parametrize(
     "change",
     [

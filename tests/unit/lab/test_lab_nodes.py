@@ -29,6 +29,8 @@ def nodegroup(**changed: Any) -> dict[str, Any]:
         "capacityType": "ON_DEMAND",
         "status": "CREATING",
         "placementGroup": "",
+        "amiType": "AL2023_x86_64_NVIDIA",
+        "efaInterfaces": 0,
         **changed,
     }
 
@@ -59,6 +61,20 @@ def test_nodes_are_spread_over_the_zones_in_turn() -> None:
 
 
 class TestEks:
+    @pytest.mark.parametrize("interfaces", [0, 16, 32])
+    def test_efa_is_there_for_the_interfaces_of_the_template_alone(self, interfaces: int) -> None:
+        """finding A14"""
+        (group,) = eks.groups({"nodegroups": {"train": nodegroup(efaInterfaces=interfaces)}}, "us-east-1")
+        has = manifest(group, 0)["status"]["capacity"]
+        assert int(has.get("vpc.amazonaws.com/efa", "0")) == interfaces
+
+    @pytest.mark.parametrize(("ami", "gpus"), [("AL2023_x86_64_STANDARD", None), ("CUSTOM", "8")])
+    def test_an_image_without_the_driver_shows_no_gpu(self, ami: str, gpus: str | None) -> None:
+        """finding E: a p5 with the standard image"""
+        (group,) = eks.groups({"nodegroups": {"train": nodegroup(amiType=ami)}}, "us-east-1")
+        for resources in ("capacity", "allocatable"):
+            assert manifest(group, 0)["status"][resources].get("nvidia.com/gpu") == gpus
+
     def test_a_node_group(self) -> None:
         (group,) = eks.groups({"nodegroups": {"train": nodegroup()}}, "us-east-1")
         assert (group.name, group.machine, group.count) == ("train", P5, 2)

@@ -15,7 +15,7 @@ from meshctl.clients.health_checks import Answer, Question
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
-from meshctl.migrate.planning.plan import StoreFacts
+from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.model.deployment import (
     Checkpoint,
     Cluster,

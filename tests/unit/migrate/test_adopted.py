@@ -6,7 +6,8 @@ import pytest
 
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import store_facts
-from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.objects import listing
 from meshctl.objects.listing import Item

@@ -7,7 +7,8 @@ import contextlib
 import pytest
 
 from meshctl.migrate.planning import store_facts
-from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import plan_migration
 from meshctl.migrate.views import summary
 from meshctl.migrate.views.downtime import NOT_ESTIMATED, downtime, downtime_lines
 from meshctl.objects.listing import Item

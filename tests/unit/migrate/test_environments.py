@@ -10,7 +10,8 @@ import pytest
 from meshctl.errors import AmbiguousStepError, InfeasibleError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState, PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment

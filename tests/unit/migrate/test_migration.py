@@ -16,7 +16,7 @@ from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.plan import Options
+from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState
 from tests.unit.migrate.fake_gateway import TTL_S, FakeGateway, Killed, MortalStore

@@ -10,7 +10,7 @@ import pytest
 
 from meshctl.cli.main import _document
 from meshctl.errors import MigrationError, OwnedFieldsError, UsageError
-from meshctl.migrate.planning.plan import Options
+from meshctl.migrate.planning.inputs import Options
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations_of
 

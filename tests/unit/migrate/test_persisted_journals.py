@@ -19,7 +19,7 @@ from meshctl.migrate.journal import guard, lock
 from meshctl.migrate.journal.activity import UnreadableMigration
 from meshctl.migrate.journal.journal import record_paths
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.plan import Options
+from meshctl.migrate.planning.inputs import Options
 from meshctl.model.persisted import OWN, SCHEMA
 from tests.unit.migrate.fake_gateway import FakeGateway
 
@@ -29,7 +29,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def rewritten(store: StateStore, number: int, change: Change) -> None:
-    """A record (pluralize from the end if negative) as another version would have written it."""
+    """A record (counted from the end if negative) as another version would have written it."""
     path = records(store)[number]
     record = json.loads(store.read(path) or "")
     change(record)

@@ -7,7 +7,8 @@ from obstore.store import MemoryStore
 
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.migrate import views
-from meshctl.migrate.planning.plan import MigrationPlan, Options, StoreFacts, plan_migration, runs_alone
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import MigrationPlan, plan_migration, runs_alone
 from meshctl.migrate.steps.step_plan import forward
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
 from tests.golden_files import Golden

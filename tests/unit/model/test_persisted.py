@@ -14,7 +14,8 @@ import pytest
 import meshctl
 from meshctl.errors import NewerVersionError, UnreadableError
 from meshctl.migrate.journal.history import MIGRATION_PLAN
-from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model import persisted
 from meshctl.model.persisted import Format, Stamp
 from meshctl.model.stack_state import DEPLOYMENT, STACK_TYPE, StackState

@@ -15,7 +15,8 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import Machine, load_catalog
-from meshctl.migrate.planning.plan import Options, StoreFacts, plan_migration
+from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh

@@ -32,7 +32,7 @@ def deployment(pools: dict[str, Any], **environment: Any) -> Deployment:
     return found
 
 
-NETWORK = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2}
+NETWORK = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2, "meshaws:eks:Cluster": 1}
 
 
 def up_as(deployment: Deployment) -> InPlace:
@@ -82,6 +82,8 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         ADDRESSES: "get_service_quota",
         "vpcs": "describe_vpcs",
         VPCS: "get_service_quota",
+        "zones": "describe_availability_zones",
+        "cluster": "describe_cluster",
     }
 
 
@@ -91,13 +93,16 @@ def test_a_run_that_adds_nothing_asks_nothing() -> None:
     assert questions(deployment(fewer), up_as(deployment(SERVE))) == {}
 
 
-def test_a_pool_that_grows_asks_about_its_quota_alone() -> None:
+def test_a_pool_that_grows_asks_about_its_quota_and_its_subnets() -> None:
     more = {"serve": {"nodes": 4, "accelerator": H100}}
-    assert questions(deployment(more), up_as(deployment(SERVE))) == {P_QUOTA: "get_service_quota"}
+    assert questions(deployment(more), up_as(deployment(SERVE))) == {
+        P_QUOTA: "get_service_quota",
+        "subnets": "describe_subnets",
+    }
 
 
-def test_a_pool_goes_where_its_machine_is() -> None:
-    """finding A1: a pool that needs one zone goes to another one, and one in all zones leaves some out"""
+def test_a1_a_pool_goes_where_its_machine_is() -> None:
+    """A pool that needs one zone goes to another one, and one in all zones leaves some out"""
     made = findings(deployment(SERVE), offerings=offered("p5.48xlarge", "b"))
     assert (made.zones, made.gaps) == ({"serve": ("us-east-1b",)}, ())
     placed = made.placed(deployment(SERVE))
@@ -113,21 +118,20 @@ def test_a_pool_goes_where_its_machine_is() -> None:
         ("c", "this account has it in us-east-1c", "add us-east-1c to the environment's `zones`"),
     ],
 )
-def test_no_zone_of_the_environment_has_the_machine(zones: str, best: str, hint: str) -> None:
+def test_a1_no_zone_of_the_environment_has_the_machine(zones: str, best: str, hint: str) -> None:
     [gap] = findings(deployment(SERVE), offerings=offered("p5.48xlarge", *zones)).gaps
     assert (gap.subject, gap.wanted, gap.best) == ("pool/serve", "p5.48xlarge in us-east-1a or us-east-1b", best)
     assert hint in gap.hint
 
 
-def test_a_quota_that_is_too_small_names_the_command_that_raises_it() -> None:
-    """finding A6"""
+def test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it() -> None:
     [gap] = findings(deployment(SERVE), L_417A185B=quota(192)).gaps
     assert gap.wanted == "384 vCPUs of Running On-Demand P instances (pool serve: 2 x 192)"
     assert gap.best == "the account may run 192"
     assert "--quota-code L-417A185B --desired-value 384 --region us-east-1" in gap.hint
 
 
-def test_a_quota_that_is_enough_for_now_only_is_a_note() -> None:
+def test_a6_a_quota_that_is_enough_for_now_only_is_a_note() -> None:
     made = findings(deployment(SERVE), L_417A185B=quota(400))
     assert made.gaps == ()
     assert "is 400 vCPUs: enough for now, and too few for all nodes that the mesh allows (1152)" in made.notes[0]
@@ -155,21 +159,20 @@ def test_spot_and_blocks_count_elsewhere() -> None:
         (reservation(AvailabilityZone="us-east-1f"), "no subnet there"),
     ],
 )
-def test_a_reservation_that_the_pool_can_not_have(answer: ApiAnswer, best: str) -> None:
-    """finding A8"""
+def test_a8_a_reservation_that_the_pool_can_not_have(answer: ApiAnswer, best: str) -> None:
     pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
     wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
     [gap] = findings(wanted, cr_0123=answer).gaps
     assert (gap.subject, gap.best) == ("capacity/cr-0123", best)
 
 
-def test_a_pool_goes_to_the_zone_of_its_reservation() -> None:
+def test_a8_a_pool_goes_to_the_zone_of_its_reservation() -> None:
     pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
     wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
     assert findings(wanted, cr_0123=reservation()).zones == {"serve": ("us-east-1b",)}
 
 
-def test_addresses_and_vpcs_are_counted() -> None:
+def test_a6_addresses_and_vpcs_are_counted() -> None:
     used = ApiAnswer({"Addresses": [{}] * 4, "Vpcs": [{}] * 5})
     made = findings(deployment(WEB), addresses=used, vpcs=used, L_0263D0A3=quota(5), L_F678F1CE=quota(5))
     assert [(gap.wanted, gap.best) for gap in made.gaps] == [
@@ -183,7 +186,7 @@ def test_addresses_and_vpcs_are_counted() -> None:
 def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     """Its outputs were never written: only the resources say that it began."""
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
-    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD}
+    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD, "zones", "cluster", "subnets"}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})
     [gap] = findings(deployment(WEB), half, addresses=used, L_0263D0A3=quota(5)).gaps

@@ -114,6 +114,13 @@ def test_a_release_is_in_the_queue_of_its_job() -> None:
     assert queue not in objects(in_order())["workload/pretrain:release"].manifest["metadata"]["labels"]
 
 
+def test_a_release_in_a_queue_asks_for_nothing_of_its_quota() -> None:
+    """A ClusterQueue need not have a quota for CPU, and what is left of one may be too little: then the release would
+    wait for the jobs that it holds back, or they for it."""
+    pod = objects(in_order(queue="genai"))["workload/pretrain:release"].manifest["spec"]["template"]["spec"]
+    assert [each["resources"] for each in (*pod["initContainers"], *pod["containers"])] == [{}, {}]
+
+
 def test_the_image_of_the_release_comes_from_the_mirror() -> None:
     made = in_order().model_copy(update={"images": {"registry.k8s.io": "mirror.example.com/k8s"}})
     pod = objects(made)["workload/pretrain:release"].manifest["spec"]["template"]["spec"]

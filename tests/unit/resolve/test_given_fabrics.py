@@ -12,7 +12,7 @@ from meshctl.changes.fields import fields
 from meshctl.deploy.guards import given_fabrics
 from meshctl.model import pod_networks, pod_users
 from meshctl.model.deployment import Deployment, Fabric
-from meshctl.model.observed import Facts
+from meshctl.model.observed import Facts, Requests
 from meshctl.model.stack_state import STACK_TYPE, StackState
 from meshctl.render import pods
 from tests.unit import states
@@ -277,3 +277,16 @@ def test_what_is_new_has_all_devices() -> None:
     assert given_fabrics.with_running_fabrics(now, up(now)) is now  # it came up with all of them
     other_nodes = up(now.model_copy(update={"pools": (now.pools[0].model_copy(update={"machine": "gpu-node-l4"}),)}))
     assert given_fabrics.with_running_fabrics(now, other_nodes) is now
+
+
+def test_devices_that_others_have_are_missing() -> None:
+    taken = Requests(rdma={"nvidia.com/hostdev": 5, "rdma/other": 8})
+    facts = Facts(nodes=tuple(gpu_node(name, **offers("nvidia.com/hostdev", 8), taken=taken) for name in ("g1", "g2")))
+
+    def answer(replicas: int) -> Any:
+        workloads = {"w": pod(2, replicas)}  # two devices each
+        return resolved({"p": {**H100, "fabric": "f"}}, DC, facts, fabrics=RDMA, workloads=workloads)
+
+    assert answer(2).deployment is not None
+    shortage = gap(answer(3), "workload/w")
+    assert shortage.best.startswith("2 fit on its 2 nodes (gpu-node-h100), limited by RDMA devices")

@@ -12,14 +12,17 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.exceptions import EC2ClientError
 from moto.iam.models import iam_backends
 
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.credentials import principal
 from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
-from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, now, soon
+from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.quotas import CLUSTERS
 
 CREATE_S = 1.5
+SUBNET_ADDRESSES = 6  # that EKS wants free in each subnet of a cluster ("VPC and subnet requirements")
 DEFAULT_VERSION = "1.35"
 # Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
@@ -36,18 +39,42 @@ class Clusters(Base):
         require_role(given["roleArn"])
         version = given.get("version", DEFAULT_VERSION)
         if version not in VERSIONS:
-            raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}", clusterName=name)
+            raise ApiError(
+                "InvalidParameterException",
+                f"unsupported Kubernetes version {version}",
+                clusterName=name,
+                rule=rules.KUBERNETES_VERSION,
+            )
+        in_region = sum(cluster.region == call.region for cluster in self.clusters.values())
+        if in_region >= self.quotas.value(CLUSTERS):
+            raise ApiError(
+                "ResourceLimitExceededException",
+                "The account has as many clusters as it may have",
+                clusterName=name,
+                rule=rules.CLUSTER_QUOTA,
+            )
         network = _network(call.region, given["resourcesVpcConfig"])
+        failing = self._creation_issue(call, network["subnetIds"])
         network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
         described = _describe(call.region, given, version, network)
         taken = {cluster.control_plane for cluster in self.clusters.values()}
         plane_name, plane = self.planes.take(name, call.region, taken)
         ready_at = time.monotonic() + CREATE_S
-        cluster = Cluster(described, call.region, plane_name, plane, ready_at, self.failing("CreateCluster"))
+        cluster = Cluster(described, call.region, plane_name, plane, ready_at, failing)
         self._admit_creator(call, cluster)
         self.clusters[name] = cluster
         self.write()
         return {"cluster": described}
+
+    def _creation_issue(self, call: Call, subnet_ids: list[str]) -> dict[str, Any] | None:
+        """Why a new cluster is going to fail: what is on order, or a subnet without room for its control plane."""
+        subnets = subnets_of(call.region, subnet_ids)
+        full = [subnet.id for subnet in subnets if self.free_addresses(subnet) < SUBNET_ADDRESSES]
+        if not full:
+            return self.failing("CreateCluster")
+        message = f"The subnet(s) {', '.join(full)} must have at least {SUBNET_ADDRESSES} free IP addresses"
+        log_later("CreateCluster", rules.CLUSTER_ADDRESSES, message)
+        return {"code": "InsufficientFreeAddresses", "message": message, "resourceIds": full}
 
     def describe_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         return {"cluster": self.cluster(call, given["name"]).described}
@@ -92,7 +119,9 @@ class Clusters(Base):
             raise ApiError("InvalidParameterException", "Cluster is already at the desired configuration")
         if new not in VERSIONS or int(new[2:]) != int(old[2:]) + 1:
             raise ApiError(
-                "InvalidParameterException", f"Unsupported Kubernetes minor version update from {old} to {new}"
+                "InvalidParameterException",
+                f"Unsupported Kubernetes minor version update from {old} to {new}",
+                rule=rules.KUBERNETES_VERSION,
             )
         update = self.start_update(cluster, "VersionUpdate", {"Version": new}, operation="UpdateClusterVersion")
         if cluster.updates[update["id"]].failed is None:
@@ -179,7 +208,10 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
     subnets = subnets_of(region, given.get("subnetIds", []))
     if len({subnet.availability_zone for subnet in subnets}) < 2:
         raise ApiError(
-            "InvalidParameterException", "Subnets specified must be in at least two different AZs", status=400
+            "InvalidParameterException",
+            "Subnets specified must be in at least two different AZs",
+            status=400,
+            rule=rules.CLUSTER_ZONES,
         )
     if len({subnet.vpc_id for subnet in subnets}) != 1:
         raise ApiError("InvalidParameterException", "Subnets specified must be in the same VPC")

@@ -1,15 +1,8 @@
 """What EKS refuses of a node group, and why its instances would not launch. PURE.
 
 Called by `nodegroups`. `refuse` raises what CreateNodegroup answers at once; `launch_issue` is what shows in the node
-group's health a while later, in EKS's own words and codes (`NodegroupIssueCode` of botocore's model).
-
-Sources, by rule:
-    a type that a zone does not have: eksctl issue 6461, aws-samples ec2-spot-workshops issue 154
-    types in the template and in the call: terraform-aws-eks issues 1386 and 1545
-    what a template can't hold: "Customize managed nodes with launch templates", EKS user guide
-    capacity and quotas: eksctl issue 4732, aws/containers-roadmap issue 2204
-    addresses: `InsufficientFreeAddresses` of the EKS API reference, type Issue
-    reservations: "Launch instances into an existing Capacity Reservation", EC2 user guide
+group's health a while later, in EKS's own words and codes (`NodegroupIssueCode` of botocore's model). The
+sources stand in `meshctl.lab.aws.rules`.
 """
 
 from __future__ import annotations
@@ -18,14 +11,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.lab.aws import instance_types
+from meshctl.lab.aws import instance_types, rules
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.rules import Rule
 
-Issue = dict[str, Any]
 Template = Mapping[str, Any]
 
-_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions", "InstanceMarketOptions")
+_FORBIDDEN = ("IamInstanceProfile", "HibernationOptions")
 _EFA_KINDS = ("efa", "efa-only")
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What node group's health says, and by which rule of the lab."""
+
+    code: str
+    message: str
+    rule: Rule
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ def refuse(launch: Launch) -> None:
     unknown = [each for each in launch.types if instance_types.described(each) is None]
     if unknown:
         raise ApiError(
-            "InvalidParameterException", f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
+            "InvalidParameterException",
+            f"The following supplied instance types do not exist: [{', '.join(unknown)}]",
+            rule=rules.TYPE_EXISTS,
         )
     _refuse_zones(launch)
     _refuse_architecture(launch)
@@ -72,6 +80,7 @@ def _refuse_zones(launch: Launch) -> None:
                 "InvalidRequestException",
                 f"Your requested instance type ({instance_type}) is not supported in your requested Availability Zone"
                 f" ({missing[0]}). Please retry your request by not specifying an Availability Zone{choosing}.",
+                rule=rules.TYPE_IN_ZONE,
             )
 
 
@@ -84,22 +93,29 @@ def _refuse_architecture(launch: Launch) -> None:
         raise ApiError(
             "InvalidParameterException",
             f"[{', '.join(unfit)}] instance types are not valid for AMI type {launch.ami_type}",
+            rule=rules.ARCHITECTURE,
         )
 
 
 def _refuse_template(launch: Launch) -> None:
     interfaces = launch.template.get("NetworkInterfaces") or []
     forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
+    market = launch.template.get("InstanceMarketOptions") or {}
+    if market and market.get("MarketType") != "capacity-block":
+        forbidden.append("InstanceMarketOptions")
     if any(interface.get("SubnetId") for interface in interfaces):
         forbidden.append("SubnetId")
     if forbidden:
         raise ApiError(
-            "InvalidRequestException", f"Launch template must not specify {', '.join(forbidden)} for managed nodes"
+            "InvalidRequestException",
+            f"Launch template must not specify {', '.join(forbidden)} for managed nodes",
+            rule=rules.TEMPLATE_MEMBERS,
         )
     if interfaces and launch.template.get("SecurityGroupIds"):
         raise ApiError(
             "InvalidRequestException",
             "Network interfaces and an instance-level security groups may not be specified on the same request",
+            rule=rules.TEMPLATE_GROUPS,
         )
 
 
@@ -119,14 +135,18 @@ def launch_issue(
     """
     unknown = sorted(_groups_of(launch.template) - set(security_groups))
     if unknown:
-        return _issue("Ec2SecurityGroupNotFound", f"The security group '{unknown[0]}' does not exist")
-    if _efa_count(launch.template) > instance_types.efa_interfaces(launch.types[0]):
-        return _issue("Ec2LaunchTemplateInvalidConfiguration", f"EFA interfaces are not supported on {launch.types[0]}")
+        return Issue(
+            "Ec2SecurityGroupNotFound", f"The security group '{unknown[0]}' does not exist", rules.GROUP_EXISTS
+        )
+    interfaces = _interface_issue(launch)
+    if interfaces is not None:
+        return interfaces
     if launch.nodes > free_addresses:
-        return _issue(
+        return Issue(
             "InsufficientFreeAddresses",
             "One or more of the subnets associated with your node group does not have enough available IP addresses"
             " for new nodes",
+            rules.FREE_ADDRESSES,
         )
     if launch.reservation_id:
         return _reservation_issue(launch, reservations.get(launch.reservation_id))
@@ -135,6 +155,7 @@ def launch_issue(
             f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"
             " allows for the instance bucket that the specified instance type belongs to. Please visit"
             " http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+            rules.VCPU_QUOTA,
             spot=launch.spot,
         )
     return None
@@ -146,35 +167,57 @@ def no_capacity(launch: Launch) -> Issue:
     return could_not_launch(
         f"InsufficientInstanceCapacity - We currently do not have sufficient {launch.types[0]} capacity in the"
         f" Availability Zone you requested ({zones}). Our system will be working on provisioning additional capacity.",
+        rules.CAPACITY,
         spot=launch.spot,
     )
 
 
-def could_not_launch(reason: str, *, spot: bool = False) -> Issue:
+def could_not_launch(reason: str, rule: Rule, *, spot: bool = False) -> Issue:
     kind = "Spot" if spot else "On-Demand"
-    return _issue(
-        "AsgInstanceLaunchFailures", f"Could not launch {kind} Instances. {reason} Launching EC2 instance failed."
-    )
+    text = f"Could not launch {kind} Instances. {reason} Launching EC2 instance failed."
+    return Issue("AsgInstanceLaunchFailures", text, rule)
+
+
+def _interface_issue(launch: Launch) -> Issue | None:
+    """More EFA interfaces than the type can have, or a network card that it does not have."""
+    instance_type, count = launch.types[0], efa_interfaces(launch.template)
+    supported, cards = instance_types.efa_interfaces(instance_type), instance_types.network_cards(instance_type)
+    interfaces = launch.template.get("NetworkInterfaces") or []
+    beyond = [card for card in (int(each.get("NetworkCardIndex") or 0) for each in interfaces) if card >= cards]
+    if count and not supported:
+        message = f"EFA interfaces are not supported on {instance_type}"
+    elif count > supported:
+        message = f"The maximum number of EFA interfaces of {instance_type} is {supported}: {count} were requested"
+    elif beyond:
+        message = f"Network card index {max(beyond)} exceeds the limit for {instance_type}, which has {cards}"
+    else:
+        return None
+    return Issue("Ec2LaunchTemplateInvalidConfiguration", message, rules.EFA_INTERFACES)
 
 
 def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) -> Issue | None:
     if reservation is None:
         return could_not_launch(
             "InvalidCapacityReservationId.NotFound - The capacity reservation"
-            f" '{launch.reservation_id}' does not exist."
+            f" '{launch.reservation_id}' does not exist.",
+            rules.RESERVATION,
         )
     name = f"The capacity reservation '{launch.reservation_id}'"
     if reservation["State"] != "active":
-        return could_not_launch(f"InvalidCapacityReservationState - {name} is {reservation['State']}.")
+        return could_not_launch(
+            f"InvalidCapacityReservationState - {name} is {reservation['State']}.", rules.RESERVATION
+        )
     if reservation["InstanceType"] != launch.types[0] or reservation["AvailabilityZone"] not in launch.zones:
         return could_not_launch(
             f"InvalidParameterValue - {name} is for {reservation['InstanceType']} in"
-            f" {reservation['AvailabilityZone']}, which does not match the request."
+            f" {reservation['AvailabilityZone']}, which does not match the request.",
+            rules.RESERVATION,
         )
     if reservation["AvailableInstanceCount"] < launch.nodes:
         return could_not_launch(
             "ReservationCapacityExceeded - The requested reservation does not have sufficient compatible and available"
-            " capacity for this request."
+            " capacity for this request.",
+            rules.RESERVATION,
         )
     return None
 
@@ -185,10 +228,7 @@ def _groups_of(template: Template) -> set[str]:
     return {*of_interfaces, *(template.get("SecurityGroupIds") or [])}
 
 
-def _efa_count(template: Template) -> int:
+def efa_interfaces(template: Template) -> int:
+    """How many interfaces of the template are EFA's: the nodes advertise as many."""
     kinds = [interface.get("InterfaceType") for interface in template.get("NetworkInterfaces") or []]
     return sum(kind in _EFA_KINDS for kind in kinds)
-
-
-def _issue(code: str, message: str) -> Issue:
-    return {"code": code, "message": message}

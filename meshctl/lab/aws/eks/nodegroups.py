@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import instance_types
+from meshctl.lab.aws import instance_types, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
-from meshctl.lab.aws.eks import launch_rules
+from meshctl.lab.aws.eks import launch_rules, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
-from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, now, soon
+from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.state import read_json
 
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
@@ -36,14 +38,17 @@ class Nodegroups(Base):
             raise ApiError(
                 "InvalidRequestException",
                 "Cannot specify instance types in launch template and API request",
+                rule=rules.TYPES_TWICE,
             )
         described = _describe(call.region, cluster, given, template)
         described |= {"launchTemplate": chosen} if chosen else {}
         zones = sorted({str(subnet.availability_zone) for subnet in subnets})
         launch = _launch(call.region, described, zones, template)
         launch_rules.refuse(launch)
-        issues = self._launch_issues(launch, sum(int(subnet.available_ip_address_count) for subnet in subnets))
-        nodegroup = Nodegroup(described, zones, template, issues, soon())
+        issues = self._launch_issues(launch, sum(self.free_addresses(subnet) for subnet in subnets))
+        for issue in issues:
+            log_later(call.operation, issue.rule, issue.message)
+        nodegroup = Nodegroup(described, zones, template, [issue.described for issue in issues], soon())
         cluster.nodegroups[name] = nodegroup
         self.write()
         return {"nodegroup": described}
@@ -52,9 +57,9 @@ class Nodegroups(Base):
         """Why the instances of a new node group will not launch: what is on order, or what the account lacks."""
         fault = self.faults.take("eks", "CreateNodegroup", later=True)
         if fault is not None:
-            no_capacity = fault.error == "InsufficientInstanceCapacity"
+            no_capacity = fault.error == NO_CAPACITY
             return [
-                launch_rules.no_capacity(launch) if no_capacity else {"code": fault.error, "message": fault.message}
+                launch_rules.no_capacity(launch) if no_capacity else Issue(fault.error, fault.message, rules.ON_ORDER)
             ]
         ec2 = backend_of(launch.region)
         quota = instance_types.vcpu_quota(launch.types[0], spot=launch.spot)
@@ -140,7 +145,12 @@ class Nodegroups(Base):
         if chosen:
             params["LaunchTemplateVersion"] = chosen["version"]
         update = self.start_update(
-            cluster, "VersionUpdate", params, operation="UpdateNodegroupVersion", owner=f"nodegroup/{name}"
+            cluster,
+            "VersionUpdate",
+            params,
+            operation="UpdateNodegroupVersion",
+            owner=f"nodegroup/{name}",
+            lasts_s=self._replacement_s(nodegroup),
         )
         if cluster.updates[update["id"]].failed is None:
             nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": _release(given, version)}
@@ -148,6 +158,12 @@ class Nodegroups(Base):
                 nodegroup.described["launchTemplate"], nodegroup.template = chosen, template
         self.write()
         return {"update": update}
+
+    def _replacement_s(self, nodegroup: Nodegroup) -> float:
+        """`account.json` may say how long a batch takes: {"batchS": 60}."""
+        nodes = int(nodegroup.described["scalingConfig"]["desiredSize"])
+        batch_s = float(read_json(self.root / "account.json").get("batchS", rollout.BATCH_S))
+        return batch_s * rollout.batches(nodes, nodegroup.described["updateConfig"])
 
     def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
         nodegroup = self._nodegroup(cluster, name)
@@ -202,6 +218,7 @@ def _check_version(version: str, cluster: str, own: str) -> None:
             "InvalidParameterException",
             f"Nodegroup Kubernetes version should be equal to Cluster kubernetes version {cluster}"
             f" or NodeGroup kubernetes version {own}",
+            rule=rules.NODE_VERSION,
         )
 
 

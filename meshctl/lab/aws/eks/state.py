@@ -7,7 +7,7 @@ Every part of the service derives from `Base`. `eks.json`:
             "namespacePolicies": {ARN: [namespace…]}}],
         "nodegroups": {NAME: {"desiredSize", "instanceTypes": […], "zones": […], "subnets": […], "labels": {}, "taints":
             [{"key", "value", "effect"}], "capacityType", "amiType", "version", "status", "placementGroup",
-            "capacityReservation"}}}}}
+            "capacityReservation", "efaInterfaces"}}}}}
 
 Names and values are the API's own. `access` has one entry for each access key that acts as the principal, or one with
 an empty key where the lab knows none.
@@ -18,6 +18,7 @@ an empty key where the lab knows none.
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -29,16 +30,20 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.control_plane import ControlPlane, ControlPlanes
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.ec2 import Ec2
+from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.quotas import Quotas
+from meshctl.lab.aws.rules import Rule
 from meshctl.lab.aws.service import Service
 from meshctl.lab.state import read_json, write_whole
 
+log = logging.getLogger(__name__)
 CHANGE_S = 0.5  # how long what needs no nodes takes
 # aws/containers-roadmap issue 1389: coredns on a cluster whose nodes are all tainted
 _NO_REPLICAS = {
@@ -109,6 +114,11 @@ def soon() -> float:
     return time.monotonic() + CHANGE_S
 
 
+def log_later(operation: str, rule: Rule, message: str) -> None:
+    """A refusal that shows a while after the call was accepted."""
+    log.warning("refused %s later: %s (rule %s, source: %s)", operation, message, rule.id, rule.source)
+
+
 def arn(region: str, resource: str) -> str:
     return f"arn:aws:eks:{region}:{DEFAULT_ACCOUNT_ID}:{resource}"
 
@@ -160,6 +170,7 @@ class Base(Service):
         operation: str,
         owner: str = "",
         done: Callable[[], bool] | None = None,
+        lasts_s: float = CHANGE_S,
     ) -> dict[str, Any]:
         """The update as the API describes it. Raises: ApiError while another one runs on the same thing."""
         for other in cluster.updates.values():
@@ -179,11 +190,17 @@ class Base(Service):
             "createdAt": now(),
             "errors": [],
         }
-        at = soon()
+        at = time.monotonic() + max(lasts_s, CHANGE_S)
         reached = done or (lambda: True)
         update = Update(described, owner, lambda: time.monotonic() >= at and reached(), self.failing(operation))
         cluster.updates[update_id] = update
         return described
+
+    def free_addresses(self, subnet: Any) -> int:
+        """Those that moto counts, less one for each node in the subnet: moto has no instances of node groups."""
+        groups = [group for cluster in self.clusters.values() for group in cluster.nodegroups.values()]
+        nodes = sum(_nodes_in(group, subnet.id) for group in groups if not group.issues)
+        return int(subnet.available_ip_address_count) - nodes
 
     # ---- what happens by itself --------------------------------------------------------------------------------------
 
@@ -200,8 +217,11 @@ class Base(Service):
                 if _settled_nodegroup(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
                     del cluster.nodegroups[nodegroup_name]
             for addon_name, addon in list(cluster.addons.items()):
+                before = addon.described["status"]
                 if _settled_addon(addon, has_room=addon.needs_no_node or _untainted(name, cluster, ready) > 0):
                     del cluster.addons[addon_name]
+                if before != "DEGRADED" == addon.described["status"]:
+                    log_later("CreateAddon", rules.ADDON_REPLICAS, f"{addon_name}: {_NO_REPLICAS['message']}")
             for update in cluster.updates.values():
                 _settle_update(update)
             if _settled_cluster(cluster):
@@ -291,6 +311,15 @@ def _settled_nodegroup(nodegroup: Nodegroup, ready: int) -> bool:
     return bool(described["status"] == "DELETING" and ready == 0)
 
 
+def _nodes_in(nodegroup: Nodegroup, subnet_id: str) -> int:
+    """Its nodes in a subnet, spread evenly, the first subnets having one more."""
+    subnets = nodegroup.described["subnets"]
+    if subnet_id not in subnets:
+        return 0
+    each, more = divmod(int(nodegroup.described["scalingConfig"]["desiredSize"]), len(subnets))
+    return each + int(subnets.index(subnet_id) < more)
+
+
 def _untainted(name: str, cluster: Cluster, ready: dict[str, int]) -> int:
     """Ready nodes that take pods without tolerations."""
     groups = cluster.nodegroups.items()
@@ -335,6 +364,8 @@ def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
         "amiType": described["amiType"],
         "version": described["version"],
         "status": described["status"],
+        "efaInterfaces": launch_rules.efa_interfaces(template),
         "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
         "capacityReservation": target.get("CapacityReservationId", ""),
+        "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),
     }

@@ -1,0 +1,67 @@
+"""`up --wait-for-capacity`: brings an environment up again and again until there are machines for all pools. EDGE.
+
+Called by `cli.up`. What is up stays up meanwhile: each try makes only what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from meshctl.errors import InterruptedByUserError, NoCapacityError
+
+Result = TypeVar("Result")
+
+_FIRST_PAUSE_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 900.0
+_LOOK_S: Final = 0.5  # how soon Ctrl-C ends a pause
+
+
+def until_there_is_capacity(
+    up: Callable[[], Result],
+    limit_s: float,
+    *,
+    say: Callable[[str], None],
+    is_interrupted: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """What `up` returns. Tries again only where machines were missing, and only if a try can begin before the limit.
+
+    Raises: NoCapacityError of the last try, InterruptedByUserError, and what else `up` raises.
+    """
+    ends = clock() + limit_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return up()
+        except NoCapacityError as error:
+            left_s = ends - clock()
+            if left_s <= 0:
+                raise
+            say(f"{error.what}; trying again in {_text(min(pause_s, left_s))}, for {_text(left_s)} more")
+        _pause(min(pause_s, left_s), is_interrupted, clock, sleep)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _pause(
+    seconds: float, is_interrupted: Callable[[], bool], clock: Callable[[], float], sleep: Callable[[float], None]
+) -> None:
+    ends = clock() + seconds
+    while (left_s := ends - clock()) > 0:
+        if is_interrupted():
+            raise InterruptedByUserError(
+                "interrupted while waiting for machines",
+                why="nothing was in flight, and what is up stays up",
+                hint="the same command goes on waiting",
+            )
+        sleep(min(left_s, _LOOK_S))
+
+
+def _text(seconds: float) -> str:
+    """`40 s`, `15 min`, `5 h 20 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join(filter(None, [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]))

@@ -1,0 +1,74 @@
+"""Asks Route 53, before anything is made, whether the zone of new endpoints is there and is the right one. EDGE.
+
+Called by `session` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
+everything else is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from meshctl.clients import aws_questions
+from meshctl.errors import MeshError
+from meshctl.model.deployment import Deployment, Gap
+from meshctl.model.environment import Dns
+from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
+
+_NAME: Final = "hosted-zone"
+_ABOUT: Final = "the DNS zone of the endpoints"
+_REGION: Final = "us-east-1"  # where Route 53's API is
+_MISSING: Final = "NoSuchHostedZone"
+_CORRECT: Final = "create the zone, or correct `dns.zone` in environments.yaml"
+
+
+def ask(deployment: Deployment, up: Deployment | None, dns: Dns | None) -> Findings:
+    """`up`: what the last run declared. Only names that it did not have are asked about."""
+    hosts = {endpoint.host for endpoint in deployment.endpoints}
+    new_hosts = sorted(hosts - {endpoint.host for endpoint in (up.endpoints if up else ())})
+    if dns is None or not new_hosts:
+        return Findings()
+    question = question_of(dns.zone)
+    try:
+        answer = aws_questions.ask((question,), profile=dns.profile or "", region=_REGION)[_NAME]
+    except MeshError as error:
+        return Findings(notes=(f"nobody asked Route 53 about {_ABOUT}: {error.what}",))
+    if question.is_unanswered(answer):
+        return Findings(notes=(f"Route 53 did not say whether {_ABOUT} is there ({answer.code})",))
+    return Findings(gaps=tuple(gaps(dns.zone, new_hosts, answer)))
+
+
+def question_of(zone: str) -> ApiQuestion:
+    """`zone`: a domain name, or already an id."""
+    if "." in zone:
+        arguments = {"DNSName": _domain(zone)}
+        return ApiQuestion(_NAME, "route53", "list_hosted_zones_by_name", _ABOUT, arguments)
+    zone_id = zone.removeprefix("/hostedzone/")
+    codes = (_MISSING,)
+    return ApiQuestion(_NAME, "route53", "get_hosted_zone", _ABOUT, {"Id": zone_id}, telling_codes=codes)
+
+
+def gaps(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
+    zones: list[Mapping[str, Any]] = [
+        each for each in answer.content.get("HostedZones", []) if each["Name"] == _domain(zone)
+    ]
+    if "HostedZone" in answer.content:
+        zones = [answer.content["HostedZone"]]
+    wanted = f"the DNS zone {zone} in Route 53"
+    if not zones:
+        yield Gap(subject="dns", wanted=wanted, best="there is none", hint=_CORRECT)
+    elif len(zones) > 1:
+        ids = ", ".join(str(each["Id"]).removeprefix("/hostedzone/") for each in zones)
+        yield Gap(
+            subject="dns", wanted=wanted, best=f"{len(zones)} have this name", hint=f"set `dns.zone` to one of {ids}"
+        )
+    else:
+        name = zones[0]["Name"].rstrip(".")
+        for host in hosts:
+            if host != name and not host.endswith(f".{name}"):
+                best = f"the zone {zone} is that of {name}"
+                yield Gap(subject="dns", wanted=f"a record for {host}", best=best, hint=_CORRECT)
+
+
+def _domain(zone: str) -> str:
+    return zone.rstrip(".") + "."

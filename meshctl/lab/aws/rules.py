@@ -1,0 +1,147 @@
+"""The rules by which the lab's AWS API refuses, each with the public source that it is taken from. PURE.
+
+A refusal names its rule (`ApiError(…, rule=rules.TYPE_EXISTS)`), and the API logs one line for each of them. What names
+none follows the reference of its operation. `docs/lab.md` has this table, too, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`calls`: the operations that obey it. `refuses`: what they refuse, or fail a while later."""
+
+    id: str
+    calls: str
+    refuses: str
+    source: str
+
+
+TYPE_EXISTS: Final = Rule(
+    "type-exists", "CreateNodegroup", "an instance type that does not exist", "EKS API reference, CreateNodegroup"
+)
+TYPE_IN_ZONE: Final = Rule(
+    "type-in-zone",
+    "CreateNodegroup",
+    "a type that one of the subnets' zones does not have",
+    "eksctl issue 6461; ec2-spot-workshops issue 154",
+)
+ARCHITECTURE: Final = Rule(
+    "architecture",
+    "CreateNodegroup",
+    "an image for another processor than the type has",
+    "EKS API reference, CreateNodegroup, amiType",
+)
+TYPES_TWICE: Final = Rule(
+    "types-twice",
+    "CreateNodegroup",
+    "instance types in the launch template and in the call",
+    "terraform-aws-eks issues 1386 and 1545",
+)
+TEMPLATE_MEMBERS: Final = Rule(
+    "template-members",
+    "CreateNodegroup",
+    "SubnetId, IamInstanceProfile, market and hibernation options in the template",
+    "EKS user guide, Customize managed nodes with launch templates",
+)
+TEMPLATE_GROUPS: Final = Rule(
+    "template-groups",
+    "CreateNodegroup",
+    "network interfaces and security groups of the instance in one template",
+    "EC2 API reference, RunInstances, SecurityGroupIds",
+)
+GROUP_EXISTS: Final = Rule(
+    "group-exists",
+    "CreateNodegroup, later",
+    "a security group that does not exist",
+    "EKS API reference, Issue, Ec2SecurityGroupNotFound",
+)
+EFA_INTERFACES: Final = Rule(
+    "efa-interfaces",
+    "CreateNodegroup, later",
+    "more EFA interfaces than the type has, or on a network card that it does not have",
+    "EC2 user guide, Elastic Fabric Adapter; EKS API reference, Issue",
+)
+FREE_ADDRESSES: Final = Rule(
+    "free-addresses",
+    "CreateNodegroup, later",
+    "fewer free addresses in the subnets than nodes",
+    "EKS API reference, Issue, InsufficientFreeAddresses",
+)
+RESERVATION: Final = Rule(
+    "reservation",
+    "CreateNodegroup, later",
+    "a capacity reservation that does not exist, is not active, is for another type or zone, or has too few machines",
+    "EC2 user guide, Launch instances into an existing Capacity Reservation",
+)
+VCPU_QUOTA: Final = Rule(
+    "vcpu-quota",
+    "CreateNodegroup, later",
+    "more vCPUs than the quota of this kind of instance",
+    "eksctl issue 4732; EC2 user guide, On-Demand Instance limits",
+)
+CAPACITY: Final = Rule(
+    "capacity",
+    "CreateNodegroup, later",
+    "no machines at the moment, on order",
+    "eksctl issue 4732; containers-roadmap issue 2204",
+)
+NODE_VERSION: Final = Rule(
+    "node-version",
+    "UpdateNodegroupVersion",
+    "another version of Kubernetes than the cluster's or the nodes' own",
+    "EKS API reference, UpdateNodegroupVersion",
+)
+KUBERNETES_VERSION: Final = Rule(
+    "kubernetes-version",
+    "CreateCluster, UpdateClusterVersion",
+    "a version of Kubernetes that EKS does not have, or a step of more than one minor version",
+    "EKS user guide, Understand the Kubernetes version lifecycle on EKS",
+)
+CLUSTER_ZONES: Final = Rule(
+    "cluster-zones",
+    "CreateCluster, UpdateClusterConfig",
+    "subnets of one zone alone",
+    "EKS user guide, VPC and subnet requirements",
+)
+CLUSTER_ADDRESSES: Final = Rule(
+    "cluster-addresses",
+    "CreateCluster, later",
+    "a subnet with fewer than six free addresses",
+    "EKS user guide, VPC and subnet requirements; EKS API reference, ClusterIssue",
+)
+CLUSTER_QUOTA: Final = Rule(
+    "cluster-quota", "CreateCluster", "more clusters than the quota", "EKS user guide, Service quotas"
+)
+ADDRESS_QUOTA: Final = Rule(
+    "address-quota",
+    "AllocateAddress",
+    "more Elastic IPs than the quota",
+    "EC2 API reference, Error codes, AddressLimitExceeded",
+)
+VPC_QUOTA: Final = Rule(
+    "vpc-quota", "CreateVpc", "more VPCs than the quota", "EC2 API reference, Error codes, VpcLimitExceeded"
+)
+DEPENDENCY: Final = Rule(
+    "dependency",
+    "DeleteVpc, DeleteSubnet, DeleteSecurityGroup, DetachInternetGateway, ReleaseAddress",
+    "what something else still uses",
+    "EC2 API reference, Error codes, DependencyViolation",
+)
+ADDON_REPLICAS: Final = Rule(
+    "addon-replicas",
+    "CreateAddon, later",
+    "an add-on whose replicas do not run is `DEGRADED`",
+    "containers-roadmap issue 1389; EKS API reference, AddonIssue",
+)
+ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
+
+ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Rule))
+
+
+def by_reference(service: str, operation: str) -> Rule:
+    """The rule of a refusal that names none: the service's reference says what its operation takes."""
+    return Rule("api-reference", operation, "", f"{service} API reference, {operation}")

@@ -1,0 +1,26 @@
+"""What a migration is planned from, beside the two deployments: its options, and what the stores hold. PURE."""
+
+from __future__ import annotations
+
+from meshctl.model.value import Value
+
+
+class StoreFacts(Value):
+    """The content of a store on both sides. `foreign_objects`: objects at the target that the source does not have."""
+
+    store: str
+    objects: int
+    total_bytes: int
+    target_objects: int = 0
+    foreign_objects: int = 0
+    read_bytes: int = 0  # estimated size of the source's objects that can't be compared by ETag
+    shared: bool = False  # both environments use the same bucket and prefix: nothing to move
+
+
+class Options(Value):
+    """The user's options. `observe_s`: how long the target is watched after the cutover."""
+
+    observe_s: int = 30
+    deep_verify: bool = False  # read every object on both sides, even if the ETags prove that they are equal
+    replace_target_data: bool = False
+    take_over: tuple[str, ...] = ()  # fields that are set although other programs own them, as for `up`

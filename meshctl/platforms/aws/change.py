@@ -1,0 +1,104 @@
+"""What a run would add to what is up on AWS: nodes, addresses, a network, file systems, buckets. PURE.
+
+Called by `preflight` and the modules beside it, which ask AWS about what is added, and about nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from meshctl.catalog import Machine
+from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.questions import InPlace
+
+# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). That of p6 is
+# not known here, and so is not looked at.
+_SPOT: Final = {
+    "p5": "L-C4BD4855",
+    **dict.fromkeys(("p2", "p3", "p4"), "L-7212CCBC"),
+    **dict.fromkeys(("g", "vt"), "L-3819A6DF"),
+    **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), "L-34B43A08"),
+}
+_ADDRESS: Final = "meshaws:ec2:Address"
+_VPC: Final = "meshaws:ec2:Vpc"
+_CLUSTER: Final = "meshaws:eks:Cluster"
+_STANDARD: Final = "L-1216C47A"  # of types whose row names no quota: A, C, D, H, I, M, R, T, Z
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a run would add to what is up. `machines`: the catalog by the names of the types."""
+
+    wanted: Deployment
+    in_place: InPlace
+    machines: Mapping[str, Machine]
+
+    @cached_property
+    def new_pools(self) -> tuple[Pool, ...]:
+        """Pools that are not up, or that get other machines."""
+        return tuple(pool for pool in self.wanted.pools if not self._is_up(pool))
+
+    def _is_up(self, pool: Pool) -> bool:
+        before = self.in_place.pool(pool.name)
+        return before is not None and (before.machine, before.reservation) == (pool.machine, pool.reservation)
+
+    @cached_property
+    def growing_pools(self) -> tuple[Pool, ...]:
+        """Pools that a run would give more nodes than they have: new ones among them."""
+        return tuple(pool for pool in self.wanted.pools if self.more_nodes(pool) > 0)
+
+    def more_nodes(self, pool: Pool) -> int:
+        before = self.in_place.pool(pool.name)
+        return pool.nodes - (before.nodes if before is not None and self._is_up(pool) else 0)
+
+    def missing(self, resource_type: str, wanted: int) -> int:
+        """How many of a type a run would make. An interrupted run has left some."""
+        return max(wanted - self.in_place.counts.get(resource_type, 0), 0)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Those that have subnets, in the order of environments.yaml."""
+        network = self.wanted.network
+        return tuple(dict.fromkeys(subnet.zone for subnet in network.subnets)) if network else ()
+
+    @property
+    def missing_addresses(self) -> int:
+        """Elastic IPs that a run would allocate, one for each zone's NAT gateway."""
+        subnets = self.wanted.network.subnets if self.wanted.network else ()
+        return self.missing(_ADDRESS, sum(subnet.public for subnet in subnets))
+
+    @property
+    def missing_vpcs(self) -> int:
+        return self.missing(_VPC, 1 if self.wanted.network else 0)
+
+    @property
+    def makes_cluster(self) -> bool:
+        return self.missing(_CLUSTER, 1) > 0
+
+    def quota(self, pool: Pool) -> str:
+        """The code of the quota that the pool's nodes count for; "" for capacity blocks, which have none."""
+        if pool.market == "capacity-block":
+            return ""
+        if pool.market == "spot":
+            return next((code for family, code in _SPOT.items() if pool.machine.startswith(family)), "")
+        machine = self.machines.get(pool.machine)
+        return (machine.quota_code if machine else "") or _STANDARD
+
+    @cached_property
+    def growing_quotas(self) -> tuple[str, ...]:
+        """Quotas of which the mesh would use more than it does."""
+        now, before = self.vcpus(self.wanted.pools), self.vcpus(self.in_place.pools)
+        return tuple(sorted(code for code in now if now[code] > before[code]))
+
+    def vcpus(self, pools: Iterable[Pool], *, at_most: bool = False) -> Counter[str]:
+        """vCPUs by quota: of the nodes that are asked for now, or of as many as the mesh allows."""
+        total: Counter[str] = Counter()
+        for pool in pools:
+            nodes = pool.nodes_max if at_most else pool.nodes
+            if self.quota(pool):
+                total[self.quota(pool)] += nodes * pool.cpu_cores
+        return total

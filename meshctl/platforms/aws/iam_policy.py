@@ -1,0 +1,195 @@
+"""The least IAM policy with which an environment on AWS is planned, brought up, migrated and destroyed. PURE.
+
+Part of the platform (`meshctl.platforms.aws`); printed by `meshctl doctor --iam-policy`. It is made of the operations
+of the rows that the environment's program declares, of the preflight's questions, and of the few calls of meshctl's own
+clients. What has a name that is known beforehand is named: the cluster, its roles, its log group, the buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from meshctl.catalog import Machine
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms.aws import iam_actions, preflight
+from providers.aws.rows import ALL
+from providers.aws.rows_engine.operations import operations
+from providers.aws.rows_engine.row import Row
+from stacks.aws import arns
+
+# Rows that only some environments declare, by what they need; the others belong to every cluster.
+_EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
+_LUSTRE: Final = ("meshaws:fsx:FileSystem",)
+_BUCKETS: Final = ("meshaws:s3:Bucket",)
+_NAMES: Final = ("meshaws:route53:RecordSet",)
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
+
+# What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
+_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",)}
+_OF_NAMES: Final = ("ListHostedZonesByName",)
+_ON_BUCKETS: Final = (
+    *("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
+    "s3:ListBucketVersions",
+)
+_ON_OBJECTS: Final = (
+    *("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject"),
+    *("s3:ListMultipartUploadParts", "s3:PutObject"),
+)
+_ON_STATE: Final = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
+
+# Actions without a resource that could be named (Service Authorization Reference).
+_UNNAMED: Final = frozenset(
+    (
+        *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
+        *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
+        *("sts:GetCallerIdentity",),
+    )
+)
+# Services whose objects get their names from AWS: narrowed to the region instead.
+_REGIONAL: Final = ("ec2", "elasticfilesystem", "fsx")
+_PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
+_ROLE_NAME_START: Final = 54  # of a role's name that is too long, and so is shortened (`stacks.aws.cluster.role_name`)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement that allows something."""
+
+    sid: str
+    actions: Iterable[str]
+    resources: tuple[str, ...] = ("*",)
+    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        resources: Any = list(self.resources) if len(self.resources) > 1 else self.resources[0]
+        document = {"Sid": self.sid, "Effect": "Allow", "Action": sorted(self.actions), "Resource": resources}
+        return {**document, "Condition": dict(self.conditions)} if self.conditions else document
+
+
+def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
+    """The document. `machines`: the catalog by the names of the types."""
+    statements = _statements(deployment, scope, needed_actions(deployment, scope, machines))
+    return {"Version": "2012-10-17", "Statement": [each.document() for each in statements if each.actions]}
+
+
+def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
+    """All actions but those on the content of buckets, which are not of rows."""
+    actions: set[str] = set()
+    for row in rows(deployment, scope):
+        actions |= iam_actions.actions(row.service, operations(row))
+    for service, names in {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else ()}.items():
+        actions |= iam_actions.actions(service, names)
+    return frozenset(actions | asked_actions(deployment, machines))
+
+
+def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
+    """Those that the programs of the environment and of its names declare."""
+    services = {system.service for system in deployment.file_systems}
+    wanted = {
+        *(_EFS if "efs" in services else ()),
+        *(_LUSTRE if "fsx-lustre" in services else ()),
+        *(_BUCKETS if any(not store.is_adopted for store in deployment.object_stores) else ()),
+        *(_NAMES if scope.dns_zone else ()),
+    }
+    return tuple(row for row in ALL if row.token not in _SOMETIMES or row.token in wanted)
+
+
+def asked_actions(deployment: Deployment, machines: Mapping[str, Machine]) -> frozenset[str]:
+    """What the preflight's questions need, of an environment that is not up."""
+    actions: set[str] = set()
+    for question in preflight.questions(preflight.Change(deployment, InPlace(), machines)):
+        actions |= iam_actions.actions(question.service, [iam_actions.operation_of(question.operation)])
+    return frozenset(actions)
+
+
+def _statements(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
+    named = actions - _UNNAMED
+    in_region = {"StringEquals": {"aws:RequestedRegion": deployment.region}}
+    yield Statement("Look", actions & _UNNAMED)
+    yield Statement("Region", _of(named, *_REGIONAL), conditions=in_region)
+    yield Statement("Cluster", _of(named, "eks"), _clusters(deployment, scope))
+    yield from _roles(deployment, scope, _of(named, "iam"))
+    yield Statement("Logs", _of(named, "logs"), _log_groups(deployment, scope))
+    yield from _buckets(deployment, scope, _of(named, "s3"))
+    yield from _names(deployment, scope, _of(named, "route53"))
+
+
+def _of(actions: Iterable[str], *services: str) -> frozenset[str]:
+    return frozenset(action for action in actions if action.partition(":")[0] in services)
+
+
+def _arn(deployment: Deployment, scope: PolicyScope, service: str, rest: str, *, is_global: bool = False) -> str:
+    region = "" if is_global else deployment.region
+    return f"arn:{arns.partition(deployment.region)}:{service}:{region}:{scope.account or '*'}:{rest}"
+
+
+def _clusters(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
+    """The cluster, and what belongs to it: node groups, add-ons, access entries, Pod Identity."""
+    name = deployment.cluster.name
+    return tuple(_arn(deployment, scope, "eks", rest) for rest in (f"cluster/{name}", f"*/{name}/*"))
+
+
+def _log_groups(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
+    group = _arn(deployment, scope, "logs", f"log-group:/aws/eks/{deployment.cluster.name}/cluster")
+    return (group, f"{group}:*")
+
+
+def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
+    """The mesh's roles, which only EKS, nodes and pods may be given, and which get policies of AWS only."""
+
+    def global_arn(rest: str) -> str:
+        return _arn(deployment, scope, "iam", rest, is_global=True)
+
+    start = f"{deployment.cluster.name}-"[:_ROLE_NAME_START]
+    roles = (global_arn(f"role/{start}*"),)
+    attaching = actions & {"iam:AttachRolePolicy", "iam:DetachRolePolicy"}
+    of_providers = frozenset(action for action in actions if "OpenIDConnectProvider" in action)
+    managed = {"ArnLike": {"iam:PolicyARN": arns.managed_policy(deployment, "*")}}
+    yield Statement("Roles", actions - attaching - of_providers, roles)
+    yield Statement("RolePolicies", attaching, roles, managed)
+    passed = {"StringEquals": {"iam:PassedToService": list(_PASSED_TO)}}
+    yield Statement("PassRoles", ("iam:PassRole",), roles, passed)
+    yield Statement("Oidc", of_providers, (global_arn(f"oidc-provider/oidc.eks.{deployment.region}.*"),))
+    linked = {"StringEquals": {"iam:AWSServiceName": list(_linked_services(deployment))}}
+    yield Statement("ServiceRoles", ("iam:CreateServiceLinkedRole",), (global_arn("role/aws-service-role/*"),), linked)
+
+
+def _linked_services(deployment: Deployment) -> Iterator[str]:
+    """Services that make a role for themselves when an account first uses them."""
+    services = {system.service for system in deployment.file_systems}
+    yield from ("eks.amazonaws.com", "eks-nodegroup.amazonaws.com")
+    if "fsx-lustre" in services:
+        yield "fsx.amazonaws.com"
+    if "efs" in services:
+        yield "elasticfilesystem.amazonaws.com"
+    if any(pool.market == "spot" for pool in deployment.pools):
+        yield "spot.amazonaws.com"
+
+
+def _buckets(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
+    """`actions`: of the row, on buckets that meshctl makes; what is in all of them is read, written and deleted."""
+    made = tuple(arns.bucket(deployment, store.bucket) for store in deployment.object_stores if not store.is_adopted)
+    stores = tuple(arns.bucket(deployment, store.bucket) for store in deployment.object_stores)
+    if made:
+        yield Statement("Buckets", actions - set(_ON_BUCKETS) - set(_ON_OBJECTS), made)
+    if stores:
+        yield Statement("BucketLists", _ON_BUCKETS, stores)
+        yield Statement("Objects", _ON_OBJECTS, tuple(f"{arn}/*" for arn in stores))
+    state = urlsplit(scope.state)
+    if state.scheme == "s3":
+        bucket = arns.bucket(deployment, state.netloc)
+        yield Statement("State", ("s3:ListBucket",), (bucket,))
+        yield Statement("StateObjects", _ON_STATE, (f"{bucket}/*",))
+
+
+def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
+    if not scope.dns_zone:
+        return
+    # a zone's name says nothing of its id
+    zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
+    start = f"arn:{arns.partition(deployment.region)}:route53:::"
+    yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))

@@ -1,0 +1,97 @@
+"""Whether the subnets of an environment have addresses for its nodes. PURE. Called by `resolve`.
+
+Each pod has an address of its node's subnet. The network plugin takes a whole network interface's worth of them for a
+node that joins, which is far more than the node itself needs: 50 for one with 8 GPUs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from meshctl.catalog import Catalog
+from meshctl.model.deployment import AwsNetwork, Gap, Pool
+
+# The first four and the last address of a subnet are the VPC's own ("Subnet CIDR blocks", VPC user guide); the control
+# plane asks for six ("Amazon EKS networking requirements").
+_VPC_KEEPS: Final = 5
+_CONTROL_PLANE: Final = 6
+_LARGEST: Final = 16  # prefix length of the largest VPC
+
+
+def gaps(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog) -> Iterator[Gap]:
+    """A subnet that is too small for the nodes that are asked for now, with the smallest network that has room."""
+    short = _short_of(tuple(pools), provider, network, catalog, lambda pool: pool.nodes)
+    if short is None or network is None:
+        return
+    needed, free, what = short
+    yield Gap(
+        subject="network",
+        wanted=f"{needed} addresses in a private subnet ({what}; {_CONTROL_PLANE} for the control plane)",
+        best=f"{network.cidr} has {free} addresses in each",
+        hint=_hint(network, needed),
+    )
+
+
+def notes(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog) -> Iterator[str]:
+    """A subnet that has room for now, and not for as many nodes as the mesh allows."""
+    pools = tuple(pools)
+    if _short_of(pools, provider, network, catalog, lambda pool: pool.nodes) is not None:
+        return
+    short = _short_of(pools, provider, network, catalog, lambda pool: pool.nodes_max)
+    if short is not None and network is not None:
+        needed, free, what = short
+        yield (
+            f"a private subnet of {network.cidr} has {free} addresses: enough for now, and too few for all nodes that"
+            f" the mesh allows ({what}; {needed} addresses)"
+        )
+
+
+def of_node(pool: Pool, provider: str, catalog: Catalog) -> int:
+    """Addresses that a node takes when it joins; 0 where the catalog does not know."""
+    machine = catalog.machine(provider, pool.machine)
+    return machine.interface_addresses if machine else 0
+
+
+def _short_of(
+    pools: tuple[Pool, ...],
+    provider: str,
+    network: AwsNetwork | None,
+    catalog: Catalog,
+    nodes: Callable[[Pool], int],
+) -> tuple[int, int, str] | None:
+    """Of the zone that needs the most: the addresses that it needs and has, and for what; None where all have room."""
+    if network is None:
+        return None
+    free = {each.zone: _free(each.cidr) for each in network.subnets if not each.public}
+    needed: Counter[str] = Counter()
+    words: dict[str, list[str]] = {}
+    for pool in pools:
+        addresses = of_node(pool, provider, catalog)
+        zones = [zone for zone in pool.zones if zone in free]
+        in_zone = math.ceil(nodes(pool) / len(zones)) if zones else 0
+        for zone in zones if addresses and in_zone else ():
+            needed[zone] += in_zone * addresses
+            words.setdefault(zone, []).append(f"pool {pool.name}: {in_zone} nodes x {addresses}")
+    zone, most = max(needed.items(), key=lambda item: item[1], default=("", 0))
+    if not zone or most + _CONTROL_PLANE <= free[zone]:
+        return None
+    return most + _CONTROL_PLANE, free[zone], ", ".join(words[zone])
+
+
+def _free(cidr: str) -> int:
+    return ipaddress.IPv4Network(cidr).num_addresses - _VPC_KEEPS
+
+
+def _hint(network: AwsNetwork, needed: int) -> str:
+    """The smallest network with room: its subnets are as many as those of the plan of addresses."""
+    whole = ipaddress.IPv4Network(network.cidr)
+    parts = ipaddress.IPv4Network(network.subnets[0].cidr).prefixlen - whole.prefixlen
+    prefix = 32 - math.ceil(math.log2(needed + _VPC_KEEPS)) - parts
+    if prefix < _LARGEST:
+        return "lower `nodes`, spread the pool over more zones, or divide the mesh into several environments"
+    larger = ipaddress.IPv4Network(f"{whole.network_address}/{prefix}", strict=False)
+    return f"`network: {{cidr: {larger}}}` has room; of an environment that is up the network can't change"

@@ -1,0 +1,28 @@
+"""Every API operation that a row may call. Called by `meshctl.platforms.aws.iam_policy`, which makes rights of them.
+PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from providers.aws.rows_engine.row import Call, Row
+
+
+def operations(row: Row) -> frozenset[str]:
+    """Of create, read, update, delete, waits and tags, by the names of the API ("CreateVpc")."""
+    return frozenset((*_calls(row), *row.hook_operations))
+
+
+def _calls(value: Any) -> Iterator[str]:
+    if isinstance(value, Call):
+        yield value.operation
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _calls(each)
+    elif isinstance(value, Mapping):
+        yield from _calls(tuple(value.values()))
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _calls(getattr(value, field.name))

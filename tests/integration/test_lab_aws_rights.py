@@ -1,0 +1,101 @@
+"""The lab's AWS API holds a user to the policies that it has, and refuses in each service's own form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws
+
+ENGINEER = "AKIALABENGINEER00001"
+LOOK = {"Effect": "Allow", "Action": ["ec2:DescribeVpcs", "iam:GetRole"], "Resource": "*"}
+
+
+def restrict(aws: Aws, *statements: dict[str, Any]) -> None:
+    keys = f"aws_access_key_id = {KEY}\naws_secret_access_key = secret\n"
+    other = f"aws_access_key_id = {ENGINEER}\naws_secret_access_key = secret\n"
+    (aws.root / "aws" / "credentials").write_text(f"[default]\n{keys}\n[engineer]\n{other}")
+    policy = {"Version": "2012-10-17", "Statement": list(statements)}
+    (aws.root / "aws" / "policies.json").write_text(json.dumps({"engineer": [policy]}))
+
+
+def refusal(call: Any, **arguments: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def test_who_has_policies_may_do_what_they_allow_and_others_everything(aws: Aws) -> None:
+    restrict(aws, LOOK)
+    assert aws.client("ec2", ENGINEER).describe_vpcs()["Vpcs"]
+    assert aws.client("sts", ENGINEER).get_caller_identity()["Arn"].endswith(":user/engineer")
+    aws.client("ec2").create_vpc(CidrBlock="10.9.0.0/16")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments", "code", "action"),
+    [
+        ("ec2", "create_vpc", {"CidrBlock": "10.9.0.0/16"}, "UnauthorizedOperation", "ec2:CreateVpc"),
+        ("iam", "delete_role", {"RoleName": "x"}, "AccessDenied", "iam:DeleteRole"),
+        ("eks", "describe_cluster", {"name": "x"}, "AccessDeniedException", "eks:DescribeCluster"),
+        ("logs", "create_log_group", {"logGroupName": "x"}, "AccessDeniedException", "logs:CreateLogGroup"),
+        ("fsx", "describe_file_systems", {}, "AccessDeniedException", "fsx:DescribeFileSystems"),
+        ("s3", "create_bucket", {"Bucket": "x-bucket"}, "AccessDenied", "s3:CreateBucket"),
+        ("s3", "list_buckets", {}, "AccessDenied", "s3:ListAllMyBuckets"),
+        ("s3", "get_bucket_encryption", {"Bucket": "x-bucket"}, "AccessDenied", "s3:GetEncryptionConfiguration"),
+        ("route53", "list_hosted_zones_by_name", {}, "AccessDenied", "route53:ListHostedZonesByName"),
+        (
+            *("service-quotas", "get_service_quota", {"ServiceCode": "ec2", "QuotaCode": "L-417A185B"}),
+            *("AccessDeniedException", "servicequotas:GetServiceQuota"),
+        ),
+    ],
+)
+def test_a_refusal_has_the_form_of_its_service_and_names_the_action(
+    aws: Aws, service: str, operation: str, arguments: dict[str, Any], code: str, action: str
+) -> None:
+    restrict(aws, LOOK)
+    answered, message = refusal(getattr(aws.client(service, ENGINEER), operation), **arguments)
+    assert answered == code
+    assert f"User: arn:aws:iam::{ACCOUNT}:user/engineer is not authorized to perform: {action} on resource: " in message
+
+
+def test_a_guard_rail_is_stronger_than_what_is_allowed(aws: Aws) -> None:
+    restrict(
+        aws,
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"},
+    )
+    arguments = {"RoleName": "x", "AssumeRolePolicyDocument": json.dumps(TRUST)}
+    code, message = refusal(aws.client("iam", ENGINEER).create_role, **arguments)
+    assert code == "AccessDenied"
+    assert message.endswith("with an explicit deny in a service control policy")
+
+
+def test_a_resource_and_a_region_narrow_what_is_allowed(aws: Aws) -> None:
+    in_region = {"StringEquals": {"aws:RequestedRegion": "eu-central-1"}}
+    own = f"arn:aws:iam::{ACCOUNT}:role/mesh-*"
+    restrict(
+        aws,
+        {"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*", "Condition": in_region},
+        {"Effect": "Allow", "Action": "iam:CreateRole", "Resource": own},
+    )
+    assert refusal(aws.client("ec2", ENGINEER).describe_vpcs)[0] == "UnauthorizedOperation"
+    aws.client("ec2", ENGINEER, region="eu-central-1").describe_vpcs()
+    trust = json.dumps(TRUST)
+    aws.client("iam", ENGINEER).create_role(RoleName="mesh-nodes", AssumeRolePolicyDocument=trust)
+    other = refusal(aws.client("iam", ENGINEER).create_role, RoleName="other", AssumeRolePolicyDocument=trust)
+    assert "iam:CreateRole on resource: " in other[1]
+
+
+def test_a_role_is_passed_only_by_who_may_pass_it(aws: Aws) -> None:
+    restrict(aws, {"Effect": "Allow", "Action": "eks:*", "Resource": "*"})
+    network = {"subnetIds": ["subnet-1", "subnet-2"]}
+    role = f"arn:aws:iam::{ACCOUNT}:role/x"
+    code, message = refusal(
+        aws.client("eks", ENGINEER).create_cluster, name="c", roleArn=role, resourcesVpcConfig=network
+    )
+    assert code == "AccessDeniedException"
+    assert f"iam:PassRole on resource: {role}" in message

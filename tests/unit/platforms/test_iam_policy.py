@@ -1,0 +1,153 @@
+"""The least IAM policy of an environment: everything that may be called is in it, and nothing by a wildcard."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+
+from meshctl.catalog import load_catalog
+from meshctl.errors import UsageError
+from meshctl.load import load
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
+from meshctl.policies import least_policy
+from meshctl.resolve import resolve
+from providers.aws.rows import ALL
+from providers.aws.rows_engine.operations import operations
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "llm-prod"
+SCOPE = PolicyScope(account="123456789012", dns_zone="Z1", state="s3://team-state?region=us-east-1")
+# Actions that are not called as any operation of their service (Service Authorization Reference).
+NO_OPERATION = {"iam:PassRole", "s3:DeleteObjectVersion", "s3:ListMultipartUploadParts"}
+
+
+@cache
+def example() -> Deployment:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    resolved = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
+    assert resolved is not None
+    return resolved
+
+
+def deployment(**changes: Any) -> Deployment:
+    return example().model_copy(update=changes)
+
+
+def statements(wanted: Deployment, scope: PolicyScope = SCOPE) -> dict[str, dict[str, Any]]:
+    assert PLATFORM.preflight is not None
+    assert PLATFORM.preflight.policy is not None
+    return {each["Sid"]: each for each in PLATFORM.preflight.policy(wanted, scope)["Statement"]}
+
+
+def allowed(wanted: Deployment, scope: PolicyScope = SCOPE) -> set[str]:
+    return {action for each in statements(wanted, scope).values() for action in each["Action"]}
+
+
+def with_all_services() -> Deployment:
+    lustre = deployment().file_systems[0]
+    return deployment(file_systems=(lustre, lustre.model_copy(update={"name": "home", "service": "efs"})))
+
+
+def test_every_operation_of_every_row_is_allowed_where_the_row_is_declared() -> None:
+    """finding A12"""
+    session = botocore.session.get_session()
+    assert iam_policy.rows(with_all_services(), SCOPE) == ALL
+    actions = allowed(with_all_services())
+    for row in ALL:
+        assert operations(row) <= set(session.get_service_model(row.service).operation_names), row.token
+        assert iam_actions.actions(row.service, operations(row)) <= actions, row.token
+
+
+def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() -> None:
+    names = {op for row in ALL for op in operations(row)}
+    sent: set[str] = set()
+    for path in (ROOT / "providers" / "aws" / "rows").glob("*.py"):
+        text = path.read_text()
+        sent |= set(re.findall(r"client\.([a-z]+_[a-z_0-9]+)\b", text))
+        sent |= set(re.findall(r'get_paginator\("([a-z_0-9]+)"\)', text))
+    sent -= {"get_paginator", "can_paginate"}
+    assert sent
+    called = {"list_objects_v2": "ListObjectsV2"}
+    for method in sent:
+        assert called.get(method, iam_actions.operation_of(method)) in names, method
+
+
+def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:
+    assert PLATFORM.preflight is not None
+    reserved = tuple(pool.model_copy(update={"reservation": "cr-0123"}) for pool in deployment().pools)
+    wanted = deployment(pools=reserved)
+    session = botocore.session.get_session()
+    asked = PLATFORM.preflight.questions(wanted, InPlace())
+    assert asked
+    for question in asked:
+        operation = iam_actions.operation_of(question.operation)
+        assert operation in session.get_service_model(question.service).operation_names
+        assert iam_actions.actions(question.service, [operation]) <= allowed(wanted), question
+
+
+def test_every_action_is_one_of_its_service_and_none_is_a_wildcard() -> None:
+    session = botocore.session.get_session()
+    prefixes = {"elasticfilesystem": "efs", "servicequotas": "service-quotas"}
+    renamed = {action for actions in iam_actions._ACTIONS.values() for action in actions}
+    for action in allowed(with_all_services()) - NO_OPERATION:
+        service, _, name = action.partition(":")
+        model = session.get_service_model(prefixes.get(service, service))
+        assert name in model.operation_names or action in renamed, action
+
+
+def test_what_has_a_name_is_named() -> None:
+    of = statements(deployment())
+    assert of["Cluster"]["Resource"] == [
+        "arn:aws:eks:us-east-1:123456789012:cluster/llm-prod-aws-east",
+        "arn:aws:eks:us-east-1:123456789012:*/llm-prod-aws-east/*",
+    ]
+    assert of["PassRoles"]["Resource"] == "arn:aws:iam::123456789012:role/llm-prod-aws-east-*"
+    assert "eks.amazonaws.com" in of["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert of["RolePolicies"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
+    assert of["Logs"]["Resource"][0].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster")
+    assert of["Names"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
+    assert of["StateObjects"]["Resource"] == "arn:aws:s3:::team-state/*"
+    # only what no name can be given to is open
+    assert {sid for sid, each in of.items() if each["Resource"] == "*"} == {"Look", "Region"}
+
+
+def test_what_the_environment_does_not_use_is_not_allowed() -> None:
+    bare = deployment(file_systems=(), object_stores=())
+    services = {action.partition(":")[0] for action in allowed(bare, PolicyScope())}
+    assert not services & {"elasticfilesystem", "fsx", "route53"}
+    assert not {action for action in allowed(bare, PolicyScope()) if action.startswith("s3:")}
+
+
+def test_a_bucket_of_somebody_else_is_used_and_never_changed() -> None:
+    stores = tuple(store.model_copy(update={"is_adopted": True}) for store in deployment().object_stores)
+    actions = allowed(deployment(object_stores=stores), PolicyScope())
+    assert "s3:GetObject" in actions
+    assert "s3:DeleteBucket" not in actions
+
+
+def test_a_service_makes_its_own_role_where_it_is_used() -> None:
+    spot = tuple(pool.model_copy(update={"market": "spot"}) for pool in deployment().pools)
+    services = statements(deployment(pools=spot))["ServiceRoles"]["Condition"]["StringEquals"]["iam:AWSServiceName"]
+    assert services == ["eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "fsx.amazonaws.com", "spot.amazonaws.com"]
+
+
+def test_the_policy_of_the_example_fits_into_one_managed_policy() -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    policy = least_policy(mesh, environments, "aws-east")
+    assert len(json.dumps(policy.document, separators=(",", ":"))) <= 6144
+    assert not any("characters" in note for note in policy.notes)
+
+
+def test_a_platform_without_iam_says_so() -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    other = next(name for name, each in environments.environments.items() if each.provider != "aws")
+    with pytest.raises(UsageError, match="has no IAM policies"):
+        least_policy(mesh, environments, other)

@@ -1,0 +1,50 @@
+"""A run asks the platform once; the next run asks again, so that what was mended meanwhile counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.clients import aws_questions, session_credentials
+from meshctl.clients.session_credentials import RemainingLife
+from meshctl.deploy.guards import preflight
+from meshctl.deploy.session import Session
+from meshctl.errors import InfeasibleError
+from meshctl.model.environment import Environments
+from meshctl.model.questions import ApiAnswer
+from tests.unit import states
+from tests.unit.preflight.asking import H100, deployment
+from tests.unit.resolve.test_resolve_rules import AWS
+
+ENVIRONMENTS = Environments.model_validate(
+    {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": AWS}}
+)
+WANTED = deployment({"serve": {"nodes": 2, "accelerator": H100}})
+
+
+def test_a6_a_quota_that_is_raised_meanwhile_counts_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas, calls = [0, 384], 0
+
+    def ask(*_: Any, **__: Any) -> dict[str, ApiAnswer]:
+        nonlocal calls
+        calls += 1
+        quota = {"QuotaName": "Running On-Demand P instances", "Value": quotas[calls - 1]}
+        return {"L-417A185B": ApiAnswer({"Quota": quota})}
+
+    monkeypatch.setattr(aws_questions, "ask", ask)
+    monkeypatch.setattr(session_credentials, "remaining_life", lambda _profile: RemainingLife())
+    first = Session(tmp_path, "m", ENVIRONMENTS)
+    findings = [first._ask_platform(WANTED, states.state()) for _ in range(3)]
+    assert calls == 1
+    with pytest.raises(InfeasibleError):
+        _refuse(findings[-1])
+    _refuse(Session(tmp_path, "m", ENVIRONMENTS)._ask_platform(WANTED, states.state()))
+    assert calls == 2
+
+
+def _refuse(findings: Any) -> None:
+    preflight.refuse(WANTED, findings)

@@ -1,0 +1,134 @@
+"""What of an account stands in the way of an environment: regions, zones, names, roles, addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import ApiAnswer, Findings, InPlace
+from tests.unit.preflight.asking import H100, MADE, NOTHING, asked, aws, deployment, findings, up_as
+
+SERVE = {"serve": {"nodes": 2, "accelerator": H100}}
+SPOT = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}}
+DATA = {"storage": {"data": {"kind": "object", "size": "10GiB"}}}
+LUSTRE = {"storage": {"shared": {"kind": "filesystem", "size": "1200GiB", "throughput": "1GB/s"}}}
+EFS = {"storage": {"shared": {"kind": "filesystem", "size": "1200GiB"}}}
+ZURICH: dict[str, Any] = {"region": "eu-central-2", "zones": ["eu-central-2a", "eu-central-2b"]}
+
+
+def zones(**ids: str) -> ApiAnswer:
+    described = [{"ZoneName": f"us-east-1{letter}", "ZoneId": zone_id} for letter, zone_id in ids.items()]
+    return ApiAnswer({"AvailabilityZones": described})
+
+
+def only_gap(made: Findings) -> tuple[str, str, str]:
+    [gap] = made.gaps
+    return gap.subject, gap.best, gap.hint
+
+
+def test_a_region_that_is_not_enabled_is_told() -> None:
+    wanted = deployment({"web": {"nodes": 2, "cpu": {"cores": 4}}}, **ZURICH)
+    [question] = [each for each in aws().questions(wanted, NOTHING) if each.name == "region"]
+    assert question.region == "us-east-1"  # the region itself refuses the keys
+    answer = ApiAnswer({"Regions": [{"RegionName": "eu-central-2", "OptInStatus": "not-opted-in"}]})
+    subject, best, hint = only_gap(findings(wanted, {"region": answer}))
+    assert (subject, best) == ("environment", "the account has not enabled it")
+    assert "aws account enable-region --region-name eu-central-2" in hint
+    opted_in = ApiAnswer({"Regions": [{"RegionName": "eu-central-2", "OptInStatus": "opted-in"}]})
+    assert findings(wanted, {"region": opted_in}).gaps == ()
+    assert "region" not in asked(deployment(SERVE))
+
+
+def test_a1_a_zone_that_the_account_does_not_have_is_told() -> None:
+    subject, best, hint = only_gap(findings(deployment(SERVE), {"zones": zones(a="use1-az1", c="use1-az2")}))
+    assert (subject, best) == ("network", "the account has no such zone")
+    assert "us-east-1a, us-east-1c" in hint
+
+
+def test_a1_a_zone_without_control_planes_may_not_be_among_the_first_two() -> None:
+    ids = {"a": "use1-az3", "b": "use1-az1", "c": "use1-az2"}
+    subject, best, hint = only_gap(findings(deployment(SERVE), {"zones": zones(**ids)}))
+    assert (subject, best) == ("cluster", "EKS has none there (use1-az3)")
+    assert "before us-east-1a" in hint
+    last = deployment(SERVE, zones=["us-east-1b", "us-east-1c", "us-east-1a"])
+    assert findings(last, {"zones": zones(**ids)}).gaps == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_gap"),
+    [
+        (ApiAnswer(code="ResourceNotFoundException"), False),
+        (ApiAnswer({"cluster": {"name": "m-e"}}), True),
+        (ApiAnswer({"cluster": {"tags": {"meshctl.dev/mesh": "m", "meshctl.dev/environment": "other"}}}), True),
+        (ApiAnswer({"cluster": {"tags": {"meshctl.dev/mesh": "m", "meshctl.dev/environment": "e"}}}), False),
+    ],
+)
+def test_the_name_of_a_cluster_of_somebody_else(answer: ApiAnswer, is_gap: bool) -> None:
+    made = findings(deployment(SERVE), {"cluster": answer})
+    assert bool(made.gaps) == is_gap
+    assert made.notes == ()
+
+
+IN_A_REGION = {"x-amz-bucket-region": "us-east-1"}  # S3 says it of a bucket that exists, whoever asks
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "is_gap"),
+    [("404", {}, False), ("", {}, False), ("403", IN_A_REGION, True), ("301", IN_A_REGION, True), ("403", {}, False)],
+)
+def test_a_bucket_of_another_account(code: str, headers: dict[str, str], is_gap: bool) -> None:
+    wanted = deployment(SERVE, DATA)
+    [name] = [name for name, operation in asked(wanted).items() if operation == "head_bucket"]
+    made = findings(wanted, {name: ApiAnswer({"ResponseMetadata": {"HTTPHeaders": headers}}, code=code)})
+    assert [gap.subject for gap in made.gaps] == ["storage/data"] * is_gap
+    up = InPlace(wanted.pools, {**MADE, "meshaws:s3:Bucket": 1})
+    assert asked(wanted, up) == {}
+
+
+def test_b6_an_account_that_never_had_spot_instances_is_told_to_make_their_role() -> None:
+    wanted = deployment(SPOT)
+    assert asked(wanted)["spot-role"] == "get_role"
+    subject, _, hint = only_gap(findings(wanted, {"spot-role": ApiAnswer(code="NoSuchEntity")}))
+    assert subject == "account"
+    assert "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com" in hint
+    assert findings(wanted, {"spot-role": ApiAnswer({"Role": {}})}) == Findings()
+    [note] = findings(wanted, {"spot-role": ApiAnswer(code="AccessDenied")}).notes
+    assert "it refused the question (AccessDenied)" in note
+    assert "spot-role" not in asked(deployment(SERVE))
+
+
+@pytest.mark.parametrize(("storage", "service"), [(LUSTRE, "fsx-lustre"), (EFS, "efs")])
+def test_a_file_system_whose_service_a_zone_may_not_have(storage: dict[str, Any], service: str) -> None:
+    wanted = deployment(SERVE, storage)
+    assert asked(wanted)[service] == "describe_vpc_endpoint_services"
+    elsewhere = ApiAnswer({"ServiceDetails": [{"AvailabilityZones": ["us-east-1c"]}]})
+    [note] = findings(wanted, {service: elsewhere}).notes
+    assert "us-east-1a" in note
+    both = ApiAnswer({"ServiceDetails": [{"AvailabilityZones": ["us-east-1a", "us-east-1b"]}]})
+    assert findings(wanted, {service: both}).notes == ()
+
+
+def subnets(wanted: Deployment, free: int) -> ApiAnswer:
+    assert wanted.network is not None
+    described = [
+        {"SubnetId": f"subnet-{each.name}", "CidrBlock": each.cidr, "AvailableIpAddressCount": free}
+        for each in wanted.network.subnets
+    ]
+    return ApiAnswer({"Subnets": described})
+
+
+def test_b4_a_pool_that_grows_asks_for_free_addresses() -> None:
+    wanted, before = deployment({"serve": {"nodes": 8, "accelerator": H100}}), up_as(deployment(SERVE))
+    assert asked(wanted, before)["subnets"] == "describe_subnets"
+    assert findings(wanted, {"subnets": subnets(wanted, 6)}, before).gaps == ()
+    made = findings(wanted, {"subnets": subnets(wanted, 5)}, before)
+    assert [(gap.wanted, gap.best) for gap in made.gaps] == [
+        ("6 addresses for new nodes in us-east-1a", "the subnet subnet-private-a has 5 left"),
+        ("6 addresses for new nodes in us-east-1b", "the subnet subnet-private-b has 5 left"),
+    ]
+
+
+def test_an_environment_that_is_up_asks_nothing_of_all_this() -> None:
+    assert asked(deployment(SERVE), up_as(deployment(SERVE))) == {}
