@@ -65,13 +65,16 @@ class ClusterAccess:
     @contextmanager
     def connected(self) -> Iterator[Client]:
         """A client that is closed after the block, and whose errors are ours. Raises: as `translate_errors`."""
-        with self.client() as client, translate_errors(self.name):
+        with self.client() as client, translate_errors(self.name, self):
             yield client
 
 
 @contextmanager
-def translate_errors(cluster: str) -> Iterator[None]:
-    """The client's errors as ours. Raises: CredentialsError, UnreachableError, BusyError, MeshError."""
+def translate_errors(cluster: str, access: ClusterAccess | None = None) -> Iterator[None]:
+    """The client's errors as ours. `access`: where it is asked who was refused.
+
+    Raises: CredentialsError, UnreachableError, BusyError, MeshError.
+    """
     try:
         yield
     except NoAnswerError as error:
@@ -84,7 +87,23 @@ def translate_errors(cluster: str) -> Iterator[None]:
             hint="check `kubernetes:` of the environment, or $KUBECONFIG, and the credential program that it names",
         ) from error
     except ApiError as error:
-        raise _refused(cluster, error) from error
+        shut_out = _shut_out(access, error) if access is not None and error.status == 401 else None
+        raise shut_out or _refused(cluster, error) from error
+
+
+def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None:
+    """The error where the credentials are good and the cluster knows nothing of their principal."""
+    from meshctl.clients.token_caller import token_caller  # with botocore: only for an error
+
+    caller = token_caller(access.kubeconfig, access.context)
+    if caller is None:
+        return None
+    return CredentialsError(
+        f"{access.name}: no access entry for {caller.arn} in the cluster {caller.cluster}",
+        why=f"the credentials are valid, and the API server refused: {error}",
+        hint=f"somebody who gets in adds {caller.arn} to `kubernetes.admins` of {access.name} and runs"
+        f" `meshctl up {access.name}`; of a role with a path, its whole ARN",
+    )
 
 
 def _refused(cluster: str, error: ApiError) -> MeshError:

@@ -63,6 +63,15 @@ def ask(question: Question, place: Place) -> Answer:
     return _http(question.protocol, question, place)
 
 
+def connects(place: Place) -> Answer:
+    """Whether something takes a connection there, whatever becomes of it."""
+    try:
+        socket.create_connection((place.address.strip("[]"), place.port), TIMEOUT_S).close()
+    except OSError as error:
+        return Answer(ok=False, text=f"connection to {place.target}: {error.strerror or error}")
+    return Answer(ok=True, text=f"connection to {place.target}: accepted")
+
+
 def _any(question: Question, place: Place) -> Answer:
     """A server that speaks first is none of HTTP, and would only be waited for."""
     connection, speaks_first = _connection(place)

@@ -6,6 +6,7 @@ returns plans, outputs and addresses, and prints nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,16 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import drift_check, early_context, own_credentials, plans, preview, rewritten, scarce_pools
+from meshctl.deploy import (
+    drift_check,
+    early_context,
+    endpoint_answers,
+    own_credentials,
+    plans,
+    preview,
+    rewritten,
+    scarce_pools,
+)
 from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.drift_check import DriftCheck
@@ -37,6 +47,7 @@ from meshctl.deploy.guards import (
     preflight,
     protection,
     running_pods,
+    running_zones,
     volume_sizes,
 )
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states, paused_jobs
@@ -202,7 +213,7 @@ class Session:
             preconditions.check_change(deployment, state, self.environments, left)
             if cluster is not None:
                 pod_fields.check(deployment, state)
-        preflight.refuse(deployment, findings.result())
+        preflight.refuse(deployment, findings.result(), running_zones.gaps(deployment, state.deployment))
 
     def _ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """Raises: nothing but for mistakes of ours: who can't be asked is named in the notes."""
@@ -261,7 +272,7 @@ class Session:
         if self.command == "up":  # a migration must be able to stop what is up, and to go back to it
             pod_fields.check(deployment, state)
         owned.refuse(self.command)
-        preflight.refuse(deployment, findings)
+        preflight.refuse(deployment, findings, running_zones.gaps(deployment, state.deployment))
         checks_drift = self.refresh and bool(state.resources)
         drift = drift_check.refresh_state(run, deployment, state, owned) if checks_drift else DriftCheck()
         if drift.drift or drift.cluster_is_gone or pending.is_interrupted(state):
@@ -308,6 +319,10 @@ class Session:
         jobs = job_states.jobs_after_up(deployment, outputs, self.on_progress)
         failed_jobs = job_states.failed_jobs_error(deployment, jobs)
         waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
+        if set_names:  # a migration asks by itself before names lead there
+            asker = endpoint_answers.Asker(is_interrupted=lambda: self.program.interrupted)
+            unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
+            plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
         return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
 
     def _run_up(self, run: StackRun, deployment: Deployment, state: StackState, *, set_names: bool) -> Recorder:
@@ -321,9 +336,12 @@ class Session:
             self._findings.clear()  # they were about a pool that was not there
             explained = scarce_pools.explained(deployment, error)
             if set_names and isinstance(explained, NoCapacityError):
-                outputs, current = self._outputs_and_dns_records(run, with_records=True)
-                addresses = outputs.addresses
-                self.dns_records.write(records.after_up(deployment, current, addresses, self.environments.dns), current)
+                try:
+                    outputs, current = self._outputs_and_dns_records(run, with_records=True)
+                    wanted = records.after_up(deployment, current, outputs.addresses, self.environments.dns)
+                    self.dns_records.write(wanted, current)
+                except MeshError as of_names:  # the missing machines stay the error: `--wait-for-capacity` goes on
+                    explained.why = f"{explained.why}; its names were not written: {of_names.what}"
             raise explained from error
 
     def _outputs_and_dns_records(

@@ -92,6 +92,8 @@ class Endpoint(Value):
     cidrs: tuple[str, ...] = added_later(())
     listens: int = added_later(0)  # 0 = on the number of the workload's port
     paths: tuple[str, ...] = added_later(())
+    # whether its load balancer asks only nodes that run its pods; decided by `deploy.guards.endpoint_nodes`
+    own_nodes_only: bool = added_later(False)
 
     @property
     def is_internal(self) -> bool:

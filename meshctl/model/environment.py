@@ -207,6 +207,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         """Whether file systems of the platform have ids, by which it can be asked about them."""
         return False
 
+    @property
+    def offered_types(self) -> tuple[str, ...]:
+        """Machine types that the region has although the catalog's dated table says that it has not."""
+        return ()
+
     @classmethod
     def problems(
         cls, section: Mapping[str, Any], pools: Collection[str] | None

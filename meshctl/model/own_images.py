@@ -15,12 +15,24 @@ STAGING: Final = "rclone/rclone:1.75"
 # the Kubernetes project's own image: nothing but kubectl, which is its entry point; without a shell
 RELEASE: Final = "registry.k8s.io/kubectl:v1.33.5"
 GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
-# the chart's own default, whatever the region: the registry serves all of them
-EFA_PLUGIN: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
+# The chart's own default: this registry serves all regions of the commercial partition. Nodes of GovCloud have no
+# credentials for it, and get the image from the registry of their region ("View Amazon container image registries for
+# Amazon EKS add-ons", EKS user guide, read 2026-11-29).
+EFA_REGISTRY: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com"
+_EFA_REGISTRIES: Final = {
+    "us-gov-east-1": "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com",
+    "us-gov-west-1": "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com",
+}
+_EFA_PLUGIN: Final = "eks/aws-efa-k8s-device-plugin:v0.5.20"
 
 # The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
 DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
+
+
+def efa_plugin(region: str) -> str:
+    """The image of the EFA device plugin that nodes of the region can pull."""
+    return f"{_EFA_REGISTRIES.get(region, EFA_REGISTRY)}/{_EFA_PLUGIN}"
 
 
 def of(deployment: Deployment) -> tuple[str, ...]:
@@ -35,7 +47,7 @@ def of(deployment: Deployment) -> tuple[str, ...]:
         RELEASE: has_release,
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
-        EFA_PLUGIN: has_efa and not has_plugins,
+        efa_plugin(deployment.region): has_efa and not has_plugins,
     }
     return tuple(image for image, is_needed in needed.items() if is_needed)
 

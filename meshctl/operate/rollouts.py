@@ -84,7 +84,7 @@ def _wait(
 def _missing(cluster: ClusterAccess, client: Client, namespace: str, workload: str) -> tuple[str, MeshError | None]:
     """What the rollout still lacks, in words, and the transient error if the cluster did not answer."""
     try:
-        with translate_errors(cluster.name):
+        with translate_errors(cluster.name, cluster):
             return not_rolled(_find(client, namespace, workload)[1]), None
     except MeshError as error:
         if not passing.may_pass(error):

@@ -162,6 +162,8 @@ PLATFORM: Final = Platform(
         # without it the address is a private one (networking/ingress-service/expose-service-dns)
         public={"service.beta.kubernetes.io/coreweave-load-balancer-type": "public"},
         internal={},
+        through_nodes=False,
+        answers_within_s=60,
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the contract"),
     words=Words(

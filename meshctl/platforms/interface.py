@@ -250,10 +250,15 @@ class ObjectStores(Part):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadBalancers(Part):
     """Annotations of the Services of endpoints. `public`: of one that is reached from outside; `internal`: of one that
-    only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does."""
+    only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does.
+    `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
+    then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
+    new one may take until it takes connections, after its Service has got the address."""
 
     public: Mapping[str, str]
     internal: Mapping[str, str]
+    through_nodes: bool
+    answers_within_s: int
 
     @property
     def tell_access(self) -> bool:

@@ -313,6 +313,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
             needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
             annotations=dict(annotations),
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
+            own_nodes_only=any(endpoint.own_nodes_only for endpoint in endpoints),
         )
 
 
@@ -336,6 +337,7 @@ def _service(
     *,
     annotations: dict[str, str] | None = None,
     cidrs: tuple[str, ...] = (),
+    own_nodes_only: bool = False,
 ) -> PlatformObject:
     values = {
         "name": name,
@@ -345,6 +347,7 @@ def _service(
         "form": form,
         "annotations": annotations or {},
         "cidrs": list(cidrs),
+        "own_nodes_only": own_nodes_only,
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)

@@ -30,6 +30,7 @@ from meshctl.resolve import (
     monitors,
     offerings,
     pools,
+    prices,
     queues,
     racks,
     roll_outs,
@@ -76,7 +77,6 @@ def resolve(
         *_mesh_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
-        *addresses.gaps(made.made, platform.name, network, catalog),
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
@@ -212,5 +212,8 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     notes = []
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
+    left_out = prices.not_in_cost(deployment) if mesh.limits.hourly_usd is not None else ()
+    if left_out and deployment.hourly_usd is not None:
+        notes.append(f"limits.hourly does not contain: {', '.join(left_out)}")
     notes += group_notes.notes(deployment)
     return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))

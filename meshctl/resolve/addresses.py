@@ -1,4 +1,7 @@
-"""Whether the subnets of an environment have addresses for its nodes. PURE. Called by `resolve`.
+"""Whether the subnets of an environment have addresses for its nodes. PURE.
+
+Called by `resolve` for notes, as it does not know what is up, and by `deploy.guards.preflight`, which refuses a network
+that would be made too small.
 
 Each pod has an address of its node's subnet. The network plugin takes a whole network interface's worth of them for a
 node that joins, which is far more than the node itself needs: 50 for one with 8 GPUs.
@@ -37,9 +40,10 @@ def gaps(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catal
 
 
 def notes(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog) -> Iterator[str]:
-    """A subnet that has room for now, and not for as many nodes as the mesh allows."""
+    """A subnet that is too small for the nodes that are asked for, or for as many as the mesh allows."""
     pools = tuple(pools)
-    if _short_of(pools, provider, network, catalog, lambda pool: pool.nodes) is not None:
+    for gap in gaps(pools, provider, network, catalog):
+        yield f"network: {gap.best}, and the nodes take {gap.wanted}. A new environment is refused: {gap.hint}"
         return
     short = _short_of(pools, provider, network, catalog, lambda pool: pool.nodes_max)
     if short is not None and network is not None:

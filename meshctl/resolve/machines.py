@@ -324,6 +324,16 @@ def _rack_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     return f"set nodes to a multiple of the rack ({listed}), whose nodes share NVLink"
 
 
+def _zone_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
+    hint = "choose another region, or name an accelerator model that this one has"
+    others = [check for check, _, _ in _CHECKS if check is not _zone]
+    listed = [each for each in machines if each.offers is not None]
+    fitting = [each for each in listed if not any(check(each, "", want) for check in others)]
+    if not fitting:
+        return hint
+    return f"{hint}. If the region has the machine by now, say so in the environment: `offered: [{fitting[0].name}]`"
+
+
 def _arch_hint(machines: tuple[Machine, ...], want: Requirement) -> str:
     other = "amd64" if want.arch == "arm64" else "arm64"
     of_arch = [machine for machine in machines if machine.arch == want.arch]
@@ -349,7 +359,7 @@ _CHECKS: Final[tuple[tuple[_Check, _Measure, _Hint], ...]] = (
     (_scratch, lambda m, _: m.scratch_gb, _say("lower scratch, or put the data on a file system")),
     (_fabric, _gbps, _say("lower the fabric's bandwidth, or name an accelerator whose machines have it")),
     (_placement, _nothing, _say("set the fabric's placement to any")),
-    (_zone, _nothing, _say("choose another region, or name an accelerator model that this one has")),
+    (_zone, _nothing, _zone_hint),
     (_capacity, _nothing, _say("change the pool's capacity (on-demand, spot, reserved)")),
     (_rack, _nothing, _rack_hint),
 )

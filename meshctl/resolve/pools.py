@@ -20,7 +20,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.units import gib_of_gb
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve import alternatives, existing, fabric, given_fabric, machines, prices, slices
+from meshctl.resolve import alternatives, existing, fabric, given_fabric, machines, offerings, prices, slices
 from meshctl.resolve.capacity import Assigned, Reserved
 
 
@@ -36,7 +36,7 @@ def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Ca
     offer = registry.platform(environment.provider).nodes.made_of
     if offer is None:
         return _from_cluster(mesh, environment, facts)
-    return _from_catalog(mesh, environment, offer, catalog)
+    return _from_catalog(mesh, environment, offer, offerings.in_environment(catalog, environment))
 
 
 def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:

@@ -16,6 +16,8 @@ from providers.kubernetes.readiness import LAST_LINE, condition, part
 
 MOST_RESTARTS: Final = 5  # about five minutes, with the kubelet's pauses of 10 s that double
 MOST_RESTARTS_BESIDE_JOBS: Final = 10  # about half an hour: a job may be writing what the pod needs
+# Once nothing is on its way any more: one start may have begun before that, the next one counts.
+STARTS_AFTER_EXCUSE: Final = 2
 LAST_LINES: Final = 3  # of what a container said
 OWNERS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "LeaderWorkerSet"})  # a Job counts by itself
 _REVISION: Final = "controller-revision-hash"
@@ -26,12 +28,13 @@ _Key = tuple[str, str]  # the UID of a pod, the name of a container
 @dataclass
 class _Container:
     """What was seen of one container during a wait. `restarts_before`: how many when it was first seen; `was_ready`:
-    it has passed its readiness probe."""
+    it has passed its readiness probe. `excused_restarts`: how many while another pod was still on its way."""
 
     restarts_before: int
     restarts: int
     exit_codes: set[int]
     was_ready: bool = False
+    excused_restarts: int = -STARTS_AFTER_EXCUSE
 
 
 class CrashLoops:
@@ -43,7 +46,7 @@ class CrashLoops:
     @property
     def has_any(self) -> bool:
         """Whether a container has ended often enough for `verdict` to be worth its question."""
-        return any(container.restarts >= MOST_RESTARTS for container in self._containers.values())
+        return any(container.restarts >= MOST_RESTARTS - 1 for container in self._containers.values())
 
     def look_at(self, owner: Json, pods: Iterable[Json]) -> None:
         """Remember how the containers of the owner's pods are now; those of an earlier version are left out."""
@@ -67,12 +70,26 @@ class CrashLoops:
         """Why waiting is no use, in one line; "" where it may be of use. `namespace_pods`: all pods beside the owner's
         and the owner's own, since any of them may be what a pod waits for."""
         pods = [pod for pod in namespace_pods if _is_there(pod)]
-        looping = [(pod, status) for pod in pods for status in _statuses(pod) if self._is_looping(pod, status)]
-        if not looping or any(self._is_on_its_way(pod) for pod in pods):
+        on_their_way = {_uid(pod) for pod in pods if self._is_on_its_way(pod)}
+        if on_their_way:
+            self._excuse(on_their_way)
             return ""
-        beside_jobs = any(_is_of_job(pod) for pod in pods)
-        limit = MOST_RESTARTS_BESIDE_JOBS if beside_jobs else MOST_RESTARTS
+        looping = [(pod, status) for pod in pods for status in _statuses(pod) if self._is_looping(pod, status)]
+        if not any(_is_of_job(pod) for pod in pods):
+            return next((_line(pod, status) for pod, status in looping if self._counts(pod, status)), "")
+        self._excuse({_uid(pod) for pod in pods if _is_of_job(pod)})
+        limit = MOST_RESTARTS_BESIDE_JOBS
         return next((_line(pod, status) for pod, status in looping if _restarts(status) >= limit), "")
+
+    def _excuse(self, on_their_way: set[str]) -> None:
+        """A container's restarts while another pod is on its way may be due to that one, also once it is there."""
+        for (uid, _), container in self._containers.items():
+            if on_their_way - {uid}:
+                container.excused_restarts = container.restarts
+
+    def _counts(self, pod: Json, status: Json) -> bool:
+        """Whether the container has been started and has ended since nothing was on its way any more."""
+        return _restarts(status) >= self._containers[_key(pod, status)].excused_restarts + STARTS_AFTER_EXCUSE
 
     def _is_looping(self, pod: Json, status: Json) -> bool:
         """Whether the container ended in this wait, always with the same code, and waits to be started once more."""
@@ -82,7 +99,8 @@ class CrashLoops:
             return False
         return _restarts(status) >= MOST_RESTARTS and _restarts(status) > container.restarts_before
 
-    def _is_on_its_way(self, pod: Json) -> bool:
+    @staticmethod
+    def _is_on_its_way(pod: Json) -> bool:
         """Whether a pod that is no job's may still get ready. One that ended as often as the limit will not."""
         if _is_of_job(pod) or condition(pod, "Ready").get("status") == "True":
             return False
@@ -111,7 +129,11 @@ def _statuses(pod: Json) -> Iterator[Json]:
 
 
 def _key(pod: Json, status: Json) -> _Key:
-    return str(metadata(pod).get("uid")), str(status.get("name"))
+    return _uid(pod), str(status.get("name"))
+
+
+def _uid(pod: Json) -> str:
+    return str(metadata(pod).get("uid"))
 
 
 def _restarts(status: Json) -> int:

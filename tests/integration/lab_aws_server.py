@@ -63,6 +63,14 @@ class Aws:
         counts = {name.replace("__", "/").replace("_", "-"): count for name, count in ready.items()}
         (self.root / "nodes.json").write_text(json.dumps({"nodegroups": counts}))
 
+    def replicas(self, **ready_and_wanted: tuple[int, int]) -> None:
+        """As the controller of the add-ons reports them."""
+        counts = {
+            name.replace("__", "/"): {"ready": ready, "wanted": wanted}
+            for name, (ready, wanted) in ready_and_wanted.items()
+        }
+        (self.root / "addons.json").write_text(json.dumps({"addons": counts}))
+
     def faults(self, *faults: dict[str, Any]) -> None:
         (self.root / "faults.json").write_text(json.dumps(faults))
 
@@ -111,7 +119,7 @@ def aws(server: Aws) -> Iterator[Aws]:
     offer_control_plane(server.root)
     raise_quotas(server.root)
     yield server
-    for name in ("account.json", "faults.json", "nodes.json"):
+    for name in ("account.json", "addons.json", "faults.json", "nodes.json"):
         (server.root / name).unlink(missing_ok=True)
     clean_eks(server)
 

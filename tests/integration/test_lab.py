@@ -69,6 +69,10 @@ def no_nodegroups(eks: Any, cluster: str) -> bool:
 def clusters(lab: RunningLab, network: dict[str, Any]) -> Iterator[dict[str, dict[str, Any]]]:
     """Two EKS clusters with a node group each; they are gone afterwards, with all that belongs to them."""
     eks, names = lab.boto3("eks"), ("first", "second")
+    cards = [{"NetworkCardIndex": card, "DeviceIndex": min(card, 1), "InterfaceType": "efa"} for card in range(32)]
+    template = lab.boto3("ec2").create_launch_template(
+        LaunchTemplateName="efa", LaunchTemplateData={"NetworkInterfaces": cards}
+    )["LaunchTemplate"]
     for name in names:
         eks.create_cluster(
             name=name,
@@ -84,6 +88,8 @@ def clusters(lab: RunningLab, network: dict[str, Any]) -> Iterator[dict[str, dic
             nodeRole=network["role"],
             subnets=network["subnets"],
             instanceTypes=["p5.48xlarge"],
+            amiType="AL2023_x86_64_NVIDIA",
+            launchTemplate={"id": template["LaunchTemplateId"], "version": "1"},
             scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 2},
             labels={"meshctl.dev/pool": "train", "team": "a"},
             taints=[{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}],
@@ -149,6 +155,32 @@ class TestEks:
             allocatable = nodes[0]["status"]["allocatable"]
             assert (allocatable["nvidia.com/gpu"], allocatable["vpc.amazonaws.com/efa"]) == ("8", "32")
             assert {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"} in nodes[0]["spec"]["taints"]
+
+    def test_dns_runs_once_a_node_takes_it(
+        self, lab: RunningLab, network: dict[str, Any], clusters: dict[str, dict[str, Any]]
+    ) -> None:
+        """finding A11: a cluster with GPU nodes alone, all tainted, has no DNS"""
+        eks, names = lab.boto3("eks"), {"clusterName": "first", "addonName": "coredns"}
+        eks.create_addon(**names)
+        wait_until(lambda: eks.describe_addon(**names)["addon"]["status"] == "DEGRADED")
+        path = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+        assert ask(clusters["first"], bearer(lab, "first"), path).json()["status"].get("readyReplicas", 0) == 0
+        web = {"clusterName": "first", "nodegroupName": "web"}
+        scaling = {"minSize": 0, "maxSize": 1, "desiredSize": 1}
+        eks.create_nodegroup(
+            **web,
+            nodeRole=network["role"],
+            subnets=network["subnets"],
+            instanceTypes=["m6i.xlarge"],
+            scalingConfig=scaling,
+        )
+        try:
+            wait_until(lambda: eks.describe_addon(**names)["addon"]["status"] == "ACTIVE")
+            assert ask(clusters["first"], bearer(lab, "first"), path).json()["status"]["readyReplicas"] == 2
+        finally:
+            eks.delete_nodegroup(**web)
+            wait_until(lambda: eks.list_nodegroups(clusterName="first")["nodegroups"] == ["train"])
+            eks.delete_addon(**names)
 
     def test_tokens(self, lab: RunningLab, clusters: dict[str, dict[str, Any]]) -> None:
         first, good = clusters["first"], bearer(lab, "first")

@@ -6,6 +6,7 @@ Sources of the rules: the modules `launch_rules`, `quotas` and `instance_types` 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -269,6 +270,28 @@ class TestLater:
         assert addon()["status"] == "DEGRADED"
         aws.nodes(c1__train=2, c1__web=2)
         wait_until(lambda: addon()["status"] == "ACTIVE")
+
+
+def test_an_addon_is_as_healthy_as_its_replicas(aws: Aws) -> None:
+    """finding A11: where its Deployment is played, nodes alone say nothing"""
+    network, eks = make_cluster(aws), aws.client("eks")
+    aws.replicas()
+    make(aws, network, "web")
+    aws.nodes(c1__web=2)
+    eks.create_addon(clusterName="c1", addonName="coredns")
+    eks.create_addon(clusterName="c1", addonName="vpc-cni")
+    assert aws.eks_json()["clusters"]["c1"]["addons"]["coredns"]["version"] == "v1.12.4-eksbuild.1"
+
+    def addon(name: str = "coredns") -> dict[str, Any]:
+        answer: dict[str, Any] = eks.describe_addon(clusterName="c1", addonName=name)["addon"]
+        return answer
+
+    aws.replicas(c1__coredns=(1, 2))
+    wait_until(lambda: addon()["status"] == "DEGRADED")
+    assert addon()["health"]["issues"][0]["code"] == "InsufficientNumberOfReplicas"
+    for ready, status in ((2, "ACTIVE"), (0, "DEGRADED")):
+        aws.replicas(c1__coredns=(ready, 2))
+        wait_until(partial(lambda status: addon()["status"] == status, status))
 
 
 def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

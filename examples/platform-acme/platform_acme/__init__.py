@@ -123,7 +123,10 @@ PLATFORM: Final = Platform(
         endpoint_hint="on Acme it is https://objects.acme.example",
     ),
     load_balancers=LoadBalancers(
-        public={"acme.example/load-balancer": "public"}, internal={"acme.example/load-balancer": "internal"}
+        public={"acme.example/load-balancer": "public"},
+        internal={"acme.example/load-balancer": "internal"},
+        through_nodes=False,
+        answers_within_s=10,
     ),
     egress=Egress(usd_per_gb=0.02, source="made up: there is no such cloud"),
     words=Words(

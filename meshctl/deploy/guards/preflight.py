@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshctl.catalog import load_catalog
 from meshctl.clients import aws_questions, session_credentials
 from meshctl.errors import CredentialsError, InfeasibleError, MeshError
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import Findings, InPlace
 from meshctl.platforms import registry
+from meshctl.resolve import addresses
 
 # What an `up` waits for at most where nothing goes wrong: a cluster takes about 15 minutes, nodes and what runs on them
 # (images, weights) the rest.
@@ -24,6 +26,19 @@ _NODES_MINUTES: Final = 30
 def ask(deployment: Deployment, in_place: InPlace) -> Findings:
     """`in_place`: as `pools_in_place` reads it from the state. Without credentials, or without an answer, nothing is
     known, which the notes say: a preview needs no credentials, and an `up` without them fails by itself."""
+    return _room(deployment, in_place) | _answers(deployment, in_place)
+
+
+def _room(deployment: Deployment, in_place: InPlace) -> Findings:
+    """Refuses a network that is too small for the nodes, as long as none is up: later it could not be changed, and what
+    is up runs."""
+    if in_place.counts:
+        return Findings()
+    catalog = load_catalog()
+    return Findings(gaps=tuple(addresses.gaps(deployment.pools, deployment.provider, deployment.network, catalog)))
+
+
+def _answers(deployment: Deployment, in_place: InPlace) -> Findings:
     preflight = registry.platform(deployment.provider).preflight
     if preflight is None:
         return Findings()
@@ -58,10 +73,10 @@ def _unasked(deployment: Deployment, error: MeshError) -> str:
     )
 
 
-def refuse(deployment: Deployment, findings: Findings) -> None:
-    """Raises: InfeasibleError with every gap."""
-    if findings.gaps:
-        raise infeasible(deployment.environment, findings.gaps)
+def refuse(deployment: Deployment, findings: Findings, gaps: tuple[Gap, ...] = ()) -> None:
+    """`gaps`: those that only the state shows. Raises: InfeasibleError with every gap."""
+    if findings.gaps or gaps:
+        raise infeasible(deployment.environment, (*findings.gaps, *gaps))
 
 
 def infeasible(environment: str, gaps: tuple[Gap, ...]) -> InfeasibleError:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 
-from meshctl.model.deployment import AwsNetwork, Deployment, FileSystem, Pool, Subnet
+from meshctl.model.deployment import AwsNetwork, Deployment, FileSystem, Gap, Pool, Subnet
 from meshctl.model.questions import InPlace
+from meshctl.resolve import existing_file_systems
 
 
 def with_running_zones(deployment: Deployment, up: Deployment | None, in_place: InPlace) -> Deployment:
@@ -28,6 +29,27 @@ def with_running_zones(deployment: Deployment, up: Deployment | None, in_place: 
                 _file_system(system, systems_up.get(system.name), zones) for system in deployment.file_systems
             ),
         }
+    )
+
+
+def gaps(deployment: Deployment, up: Deployment | None) -> tuple[Gap, ...]:
+    """File systems of one zone that are adopted now and whose pods stay in another. `deployment`: as
+    `with_running_zones` gives it. `resolve` knows the zones of the files alone, and can't see this. What is adopted
+    already is left as it is."""
+    if up is None:
+        return ()
+    adopted = {system.name for system in up.file_systems if system.existing is not None}
+    newly_adopted = [system for system in deployment.file_systems if system.name not in adopted]
+    zone_gaps = existing_file_systems.zone_gaps(newly_adopted, deployment.workloads, deployment.pools)
+    return tuple(gap.model_copy(update={"hint": _hint(gap, deployment)}) for gap in zone_gaps)
+
+
+def _hint(gap: Gap, deployment: Deployment) -> str:
+    storage = gap.subject.removeprefix("storage/")
+    users = [each.name for each in deployment.workloads if any(mount.storage == storage for mount in each.mounts)]
+    return (
+        f"pools that are up stay in their zones: give {' and '.join(users)} a new pool that lies in the file system's"
+        " zone alone; or name a file system of all zones (Regional)"
     )
 
 

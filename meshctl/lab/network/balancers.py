@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from meshctl.lab.network import allocation
+from meshctl.lab.network import allocation, targets
 from meshctl.lab.network.forwarder import Endpoint, Forwarder
 from meshctl.lab.pods import addresses, api
 from meshwire.kubernetes.async_client import AsyncClient
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 SERVICE_LABEL = "kubernetes.io/service-name"
 EKS = {"aws", "eks"}
+# The Service of a new balancer has the name at once (v2toStatus of cloud-provider-aws); until DNS knows it, AWS takes
+# one or two minutes and the lab two seconds.
+NAME_LATE_S = 2.0
+_GONE: Object = {"spec": {}}  # a Service that was deleted a moment ago
 
 
 def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
@@ -50,13 +55,15 @@ class ClusterState:
     services: dict[str, Object] = field(default_factory=dict)
     slices: dict[str, dict[str, Object]] = field(default_factory=dict)
     forwarders: dict[tuple[str, int, str], Forwarder] = field(default_factory=dict)
+    nodes: set[str] = field(default_factory=set)  # of EKS: those that are targets of balancers
 
 
 class Balancers:
     """`hostnames`: name of an AWS load balancer -> its loopback address; read by the DNS server."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, name_late_s: float = NAME_LATE_S) -> None:
         self.root = root
+        self.name_late_s = name_late_s
         self.allocation = allocation.Allocation(root)
         self.hostnames: dict[str, str] = {}
         self.clusters: dict[str, ClusterState] = {}
@@ -67,7 +74,9 @@ class Balancers:
         state = ClusterState(cluster, api.connect(cluster))
         self.clusters[cluster.name] = state
         try:
-            await asyncio.gather(self._follow_services(state), self._follow_slices(state))
+            has_targets = cluster.provider in EKS
+            nodes = (self._follow_nodes(state),) if has_targets else ()
+            await asyncio.gather(self._follow_services(state), self._follow_slices(state), *nodes)
         finally:
             for forwarder in state.forwarders.values():
                 forwarder.close()
@@ -97,6 +106,20 @@ class Balancers:
             else:
                 own[event.object["metadata"]["name"]] = event.object
 
+    async def _follow_nodes(self, state: ClusterState) -> None:
+        async for event in api.watch(state.client, "/api/v1/nodes"):
+            nodes = set(state.nodes)
+            if event.kind == "SYNCED":
+                nodes = {each["metadata"]["name"] for each in event.objects if targets.is_ready(each)}
+            elif event.kind != "DELETED" and targets.is_ready(event.object):
+                nodes.add(event.object["metadata"]["name"])
+            else:
+                nodes.discard(event.object["metadata"]["name"])
+            gone, state.nodes = state.nodes - nodes, nodes
+            for node in gone:
+                for forwarder in state.forwarders.values():
+                    forwarder.drop(node)
+
     async def reconcile(self, state: ClusterState) -> None:
         """Forwarders and statuses as the Services want them."""
         wanted: dict[tuple[str, int, str], str] = {}
@@ -112,12 +135,19 @@ class Balancers:
             await self._open(state, key, wanted[key])
         self._forget(state, {name for name, _, _ in wanted})
         for name in {name for name, _, _ in wanted}:
-            await self._publish(state, name)
+            await self.publish(state, name)
         self._write_services()
 
     async def _open(self, state: ClusterState, key: tuple[str, int, str], address: str) -> None:
         name, port, port_name = key
-        forwarder = Forwarder(address, port, lambda: self.endpoints(state, name, port_name))
+        turn = count()
+        forwarder = Forwarder(
+            address,
+            port,
+            lambda: self.endpoints(state, name, port_name),
+            admits=lambda peer: targets.admits(state.services.get(name, _GONE), peer),
+            node=lambda: targets.node_between(state.services.get(name, _GONE), sorted(state.nodes), next(turn)),
+        )
         try:
             await forwarder.open()
             state.forwarders[key] = forwarder
@@ -147,7 +177,8 @@ class Balancers:
                 self.allocation.release(key)
                 self.hostnames.pop(allocation.hostname(key), None)
 
-    async def _publish(self, state: ClusterState, name: str) -> None:
+    async def publish(self, state: ClusterState, name: str) -> None:
+        """The address of a load balancer, in the status of its Service."""
         service = state.services[name]
         if service["spec"].get("type") != "LoadBalancer":
             return
@@ -156,11 +187,13 @@ class Balancers:
         ingress: Object = {"ip": address}
         if state.cluster.provider in EKS:
             ingress = {"hostname": allocation.hostname(key)}
-            self.hostnames[ingress["hostname"]] = address
         present = [
             {k: v for k, v in each.items() if k in {"ip", "hostname"}}
             for each in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
         ]
+        if "hostname" in ingress:
+            late_s = 0 if present == [ingress] else self.name_late_s
+            asyncio.get_running_loop().call_later(late_s, self._make_known, key)
         if present != [ingress]:
             namespace, short = name.split("/")
             path = f"/api/v1/namespaces/{namespace}/services/{short}/status"
@@ -168,6 +201,11 @@ class Balancers:
                 await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
             except api.TRANSPORT_ERRORS as error:  # with the next change of any Service; connections go on
                 log.warning("address of service %s: %r", name, error)
+
+    def _make_known(self, key: str) -> None:
+        """DNS answers for the load balancer's name, unless that is gone meanwhile."""
+        if key in self.allocation.table:
+            self.hostnames[allocation.hostname(key)] = self.allocation.address(key)
 
     def _write_services(self) -> None:
         allocation.write(self.root / "network" / "services.json", self.allocation.table)

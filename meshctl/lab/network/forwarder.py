@@ -16,12 +16,24 @@ Endpoint = tuple[str, int]
 
 class Forwarder:
     """Listens at `address`:`port`. `endpoints` is asked for every connection, so that a removed endpoint gets no new
-    ones while those that it has go on until they end."""
+    ones while those that it has go on until they end. `admits`: whether a client's address is let in. `node`: which
+    node the next connection passes through; it ends with that node."""
 
-    def __init__(self, address: str, port: int, endpoints: Callable[[], list[Endpoint]]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        endpoints: Callable[[], list[Endpoint]],
+        *,
+        admits: Callable[[str], bool] = lambda _peer: True,
+        node: Callable[[], str] = lambda: "",
+    ) -> None:
         self.address = address
         self.port = port
         self.endpoints = endpoints
+        self.admits = admits
+        self.node = node
+        self.passing: dict[str, set[asyncio.StreamWriter]] = {}  # by node: both sides of what passes through it
         self.turn = count()
         self.server: asyncio.Server | None = None
         self.connections: set[asyncio.Task[None]] = set()
@@ -34,6 +46,11 @@ class Forwarder:
         """Stop listening; connections that exist go on."""
         if self.server:
             self.server.close()
+
+    def drop(self, node: str) -> None:
+        """End what passes through a node that is gone."""
+        for writer in self.passing.pop(node, set()):
+            writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """The next ready endpoint that accepts; None when there is none."""
@@ -52,12 +69,16 @@ class Forwarder:
         task.add_done_callback(self.connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream = await self._connect()
+        peer = writer.get_extra_info("peername")
+        upstream = await self._connect() if peer and self.admits(peer[0]) else None
         if upstream is None:
             writer.transport.abort()
             return
+        sides, node = {writer, upstream[1]}, self.node()
+        self.passing.setdefault(node, set()).update(sides)
         await asyncio.gather(pump(reader, upstream[1]), pump(upstream[0], writer))
-        for each in (writer, upstream[1]):
+        self.passing.get(node, set()).difference_update(sides)
+        for each in sides:
             each.close()
 
 

@@ -6,28 +6,12 @@ Called by the steps in `environment`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from meshctl.clients.endpoint_questions import questions
 from meshctl.clients.health_checks import Question
 from meshctl.migrate.steps.context import StepContext
 from meshctl.model.deployment import Deployment, Endpoint
 
-_REDIRECTS_END = 400  # a kubelet takes a redirect for health, too
-
-
-def questions(deployment: Deployment, endpoint: Endpoint) -> Iterator[Question]:
-    """The question for its health, then one as a user would ask it, for each of its routes. Where health is not asked
-    on the endpoint's own port, nobody knows what is spoken there."""
-    health = deployment.workload(endpoint.workload).health
-    if health is None or health.port != endpoint.port:
-        yield Question("any")
-        return
-    if health.protocol in ("grpc", "tcp"):
-        yield Question(health.protocol)
-        return
-    yield Question(health.protocol, health.path, below=_REDIRECTS_END)
-    for path in endpoint.paths or ("/",):
-        yield Question(health.protocol, path)
+__all__ = ["questions", "record", "unhealthy_answer"]
 
 
 def record(deployment: Deployment, endpoint: Endpoint) -> dict[str, str]:

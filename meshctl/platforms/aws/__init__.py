@@ -156,6 +156,8 @@ PLATFORM: Final = Platform(
         public=_BALANCER,
         # `…-scheme` is read by the AWS Load Balancer Controller alone, which is not installed
         internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
+        through_nodes=True,  # findInstancesForELB of cloud-provider-aws: all nodes, those of trainers, too
+        answers_within_s=300,  # the address is there at once (v2toStatus), the balancer some minutes later
     ),
     egress=Egress(
         usd_per_gb=0.09,

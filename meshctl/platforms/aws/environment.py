@@ -137,7 +137,8 @@ class EksOptions(Section):
 
 
 class AwsEnvironment(PlatformEnvironment):
-    """`tags`: on everything that is made. `permissions_boundary` and `role_path`: of every IAM role that is made."""
+    """`tags`: on everything that is made. `permissions_boundary` and `role_path`: of every IAM role that is made.
+    `offered`: instance types that the region has by now, whatever the catalog's dated table says."""
 
     provider: Literal["aws"]
     region: AwsRegion
@@ -150,11 +151,16 @@ class AwsEnvironment(PlatformEnvironment):
     tags: RequiredTags = Field(default_factory=dict)
     permissions_boundary: PermissionsBoundary | None = None
     role_path: RolePath | None = None
+    offered: tuple[Text, ...] = ()
     prices: Prices = Field(default_factory=dict)
 
     @property
     def has_file_system_ids(self) -> bool:
         return True
+
+    @property
+    def offered_types(self) -> tuple[str, ...]:
+        return self.offered
 
     @classmethod
     def problems(

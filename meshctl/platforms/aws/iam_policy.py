@@ -30,7 +30,7 @@ _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
 
 # What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
 _OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",)}
-_OF_NAMES: Final = ("ListHostedZonesByName",)
+_OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
     *("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
     "s3:ListBucketVersions",
@@ -44,6 +44,9 @@ _ON_STATE: Final = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 # Actions without a resource that could be named (Service Authorization Reference).
 _UNNAMED: Final = frozenset(
     (
+        # of all regions, which is asked in one of them, and not in the environment's
+        "ec2:DescribeRegions",
+        "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
         *("sts:GetCallerIdentity",),
@@ -145,7 +148,7 @@ def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
         return _arn(deployment, scope, "iam", rest, is_global=True)
 
     start = f"{deployment.cluster.name}-"[:_ROLE_NAME_START]
-    roles = (global_arn(f"role/{start}*"),)
+    roles = (global_arn(f"role{deployment.cluster.role_path or '/'}{start}*"),)
     attaching = actions & {"iam:AttachRolePolicy", "iam:DetachRolePolicy"}
     of_providers = frozenset(action for action in actions if "OpenIDConnectProvider" in action)
     managed = {"ArnLike": {"iam:PolicyARN": arns.managed_policy(deployment, "*")}}

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshctl.model import own_images
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
+from meshctl.platforms.aws.service_prices import priced
 from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
@@ -27,6 +29,10 @@ _NETWORK_QUOTA: Final = "raise the quota in Service Quotas, or remove what nobod
 _RESERVATION: Final = (
     "`aws ec2 describe-capacity-reservations` shows type, zone, state and free count of it: correct `capacity` in"
     " environments.yaml, or run `up` again once the reservation is active"
+)
+_RIGHTS: Final = (
+    "the credentials lack the action that the message names: `meshctl doctor --iam-policy ENV` prints the policy that"
+    " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
@@ -46,6 +52,7 @@ FAILURE_HINTS: Final = {
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
+    **dict.fromkeys(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"), _RIGHTS),
     "Unauthorized": "if `aws sts get-caller-identity` works, its principal has no access entry in the cluster: somebody"
     " who has one adds it to `kubernetes.admins` of the environment and runs `up`; if not, renew the credentials",
     "NoAddress": "the cluster's own controller makes the load balancer: `kubectl describe service` shows why it has"
@@ -98,23 +105,35 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
 
 
 def notes(environment: AwsEnvironment) -> tuple[str, ...]:
-    """What is open to the whole internet, though not without IAM credentials."""
-    if EVERYWHERE not in environment.kubernetes.public_access_cidrs:
-        return ()
-    return (
+    """What is open to the whole internet, though not without IAM credentials, and what nodes can't pull."""
+    is_open = EVERYWHERE in environment.kubernetes.public_access_cidrs
+    is_in_china = environment.region.startswith("cn-")
+    open_to_all = (
         "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
-        " kubernetes.publicAccessCidrs",
+        " kubernetes.publicAccessCidrs"
     )
+    not_pulled = (
+        f"nodes in {environment.region} can't pull the EFA device plugin from {own_images.EFA_REGISTRY}: pools with EFA"
+        f" need a copy of it, named by `images: {{{own_images.EFA_REGISTRY}: REGISTRY}}`"
+    )
+    is_missing = is_in_china and own_images.EFA_REGISTRY not in environment.images
+    return (*([open_to_all] if is_open else ()), *([not_pulled] if is_missing else ()))
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
+    region = deployment.region
     zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
     balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
-        "EKS control plane",
-        f"{pluralize(zones, 'NAT gateway')} and the data through them",
-        *([pluralize(balanced, "network load balancer")] if balanced else ()),
+        priced("EKS control plane", region, {"eks": 1}),
+        priced(pluralize(zones, "NAT gateway"), region, {"nat-gateway": zones, "public-ipv4": zones})
+        + " and the data through them",
+        *(
+            [priced(pluralize(balanced, "network load balancer"), region, {"network-load-balancer": balanced})]
+            if balanced
+            else ()
+        ),
         *(["data read and written on EFS"] if efs else ()),
         *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
         "root volumes of the nodes",

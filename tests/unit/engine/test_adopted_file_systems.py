@@ -10,10 +10,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from meshctl.clients import existing_file_systems
-from meshctl.deploy.guards import adopted_file_systems
-from meshctl.errors import UsageError
+from meshctl.deploy.guards import adopted_file_systems, preflight, running_zones
+from meshctl.errors import InfeasibleError, UsageError
 from meshctl.model.deployment import Deployment, ExistingFileSystem, Resolution
 from meshctl.model.observed import Facts, ObservedFileSystem
+from meshctl.model.questions import Findings, InPlace
 from meshctl.model.stack_state import StackState
 from tests.unit.fields import effects
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, resolved
@@ -36,9 +37,13 @@ LUSTRE = ObservedFileSystem(
 
 
 def with_file_system(
-    system: ObservedFileSystem | None, environment: dict[str, Any] = AWS, pools: dict[str, Any] | None = None
+    system: ObservedFileSystem | None,
+    environment: dict[str, Any] = AWS,
+    pools: dict[str, Any] | None = None,
+    *,
+    adopts: bool = True,
 ) -> Resolution:
-    adopting = {**environment, "storage": {"shared": {"fileSystem": ID}}}
+    adopting = {**environment, "storage": {"shared": {"fileSystem": ID}} if adopts else {}}
     facts = Facts(file_systems=(system,) if system else ())
     fabrics = {"close": {"kind": "ethernet", "placement": "cluster"}}
     return resolved(pools or POOLS, adopting, facts, storage=SHARED, workloads=WEB, fabrics=fabrics)
@@ -99,6 +104,22 @@ def test_one_of_a_single_zone_is_a_gap_where_nodes_may_be_in_another(
     fault = gap(with_file_system(ONE_ZONE.model_copy(update={"zone": zone}), pools=pools), "storage/shared")
     assert fault.best == f"it is of one zone, {zone}, and web of pool p, which mounts it, may run in {zones}"
     assert "placement: cluster" in fault.hint
+
+
+def test_a_pool_that_stays_in_an_older_zone_is_not_taken_for_one_in_the_zone_of_the_file_system() -> None:
+    """environments.yaml names the file system's zone first; the pool was made when another one was the first."""
+    up = with_file_system(None, {**AWS, "zones": ["us-east-1b", "us-east-1a"]}, IN_ONE_ZONE, adopts=False).deployment
+    wanted = with_file_system(ONE_ZONE, pools=IN_ONE_ZONE).deployment
+    assert up is not None
+    assert wanted is not None
+    declared = running_zones.with_running_zones(wanted, up, InPlace(up.pools))
+    (fault,) = running_zones.gaps(declared, up)
+    assert fault.best == "it is of one zone, us-east-1a, and web of pool p, which mounts it, may run in us-east-1b"
+    assert fault.hint.startswith("pools that are up stay in their zones: give web a new pool")
+    with pytest.raises(InfeasibleError, match="it is of one zone"):
+        preflight.refuse(declared, Findings(), running_zones.gaps(declared, up))
+    assert not running_zones.gaps(declared, declared), "what is up already is left as it is"
+    assert not running_zones.gaps(wanted, None)
 
 
 @pytest.mark.parametrize("environment", [CW, DC], ids=["cw", "dc"])

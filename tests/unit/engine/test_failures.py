@@ -52,6 +52,13 @@ def test_a_401_of_an_eks_cluster_may_be_a_missing_access_entry() -> None:
     assert "aws sso login" in failure_of(URN, "Unauthorized [code=Unauthorized]", "coreweave").hint
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"])
+def test_a_missing_right_leads_to_the_policy(code: str) -> None:
+    """finding A12"""
+    text = f"User: x is not authorized to perform: logs:CreateLogGroup [code={code}]"
+    assert "--iam-policy" in failure_of(URN, text, "aws").hint
+
+
 @pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "Ec2SubnetNotFound"])
 def test_a_subnet_that_went_after_the_preflight_has_a_hint(code: str) -> None:
     failure = failure_of(URN, f"The subnet ID 'subnet-1' does not exist [code={code}]", "aws")

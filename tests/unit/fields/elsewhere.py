@@ -15,12 +15,14 @@ from unittest import mock
 import trustme
 
 from meshctl import secret_variables
+from meshctl.catalog import load_catalog
 from meshctl.deploy.secrets import secret_values
 from meshctl.deploy.session import Session
 from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
 from meshctl.model.mesh import Tls
-from meshctl.resolve import gateways, report
+from meshctl.resolve import gateways, machines, offerings, report
+from meshctl.resolve.machines import Requirement
 from stacks.edge import DnsRecord
 from tests.unit.fields import effects
 from tests.unit.fields.sample import Read
@@ -86,6 +88,13 @@ def issuers(read: Read) -> object:
     return [gateways.workloads(mesh, environment) for environment in read.environments.environments.values()]
 
 
+def machines_of_another_region(read: Read) -> object:
+    """The choice in a region that had not the machine when the catalog's table was made: the sample is in another."""
+    environment = read.environments.environments["aws"].model_copy(update={"region": "eu-central-1"})
+    requirement = Requirement(("H100",), 8, 0, 0, 0, 0, "amd64", False, 0, "any", "on-demand", 2, False, "")
+    return machines.choose(offerings.in_environment(load_catalog(), environment), "aws", "eu-central-1", requirement)
+
+
 @functools.cache
 def _certificate() -> str:
     made = trustme.CA().issue_cert("api.example.com")
@@ -101,6 +110,7 @@ def check_report(read: Read) -> object:
 
 # The field's path, with the section in angle brackets -> what it acts on.
 ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
+    "environments.*.<aws>.offered": machines_of_another_region,
     "environments.*.<aws>.region": aws_provider,
     "environments.*.<kubernetes>.fabric.kind": check_report,
     "environments.*.<onprem>.fabric.kind": check_report,

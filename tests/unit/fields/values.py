@@ -83,6 +83,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.tags": {"cost-centre": "4711"},
     "environments.*.permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "environments.*.rolePath": "/genai/",
+    "environments.*.offered": ["p5.48xlarge"],
     "environments.*.kubernetes.kubeconfig": "other-kubeconfig",
     "environments.*.kubernetes.context": "other",
     "environments.*.objectStorage.endpoint": "https://s3.other.example",

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.controllers import cert_manager, coreweave, eks, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 from meshwire.kubernetes.async_client import AsyncClient
@@ -82,6 +82,10 @@ def play_eks(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return eks.play(lab, CLUSTER, client, lambda: None)
 
 
+def play_eks_addons(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return eks_addons.play(lab, CLUSTER, client)
+
+
 def play_volumes(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return volumes.play(lab, CLUSTER, client)
 
@@ -107,6 +111,7 @@ CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "onprem": (play_onprem, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
     "coreweave": (play_coreweave, coreweave.POOLS, POOL),
     "eks": (play_eks, "/api/v1/nodes", None),
+    "eks_addons": (play_eks_addons, eks_addons.DEPLOYMENTS, None),
     "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),
     "volumes": (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
 }

@@ -75,6 +75,8 @@ def test_c3_the_node_group_says_whether_it_repairs(*, repairs: bool) -> None:
         "capacityType": "ON_DEMAND",
         "status": "ACTIVE",
         "placementGroup": "",
+        "efaInterfaces": 32,
+        "amiType": "AL2023_x86_64_NVIDIA",
         "repairs": repairs,
     }
     (found,) = eks.groups({"nodegroups": {"train": nodegroup}}, "us-east-1")

@@ -119,6 +119,22 @@ def test_what_has_a_name_is_named() -> None:
     assert {sid for sid, each in of.items() if each["Resource"] == "*"} == {"Look", "Region"}
 
 
+def test_roles_with_a_path_are_named_with_it() -> None:
+    made = deployment()
+    cluster = made.cluster.model_copy(update={"role_path": "/teams/genai/"})
+    roles = statements(made.model_copy(update={"cluster": cluster}))["Roles"]["Resource"]
+    assert roles == "arn:aws:iam::123456789012:role/teams/genai/llm-prod-aws-east-*"
+
+
+def test_what_is_asked_beyond_the_region_and_the_mesh_is_not_narrowed_to_them() -> None:
+    """The regions are asked in one of them, and roles of services have names of their own."""
+    wanted = deployment(region="eu-south-1")  # has to be enabled, which is asked
+    look = statements(wanted)["Look"]
+    assert {"ec2:DescribeRegions", "iam:GetRole"} <= set(look["Action"])
+    assert (look["Resource"], "Condition" in look) == ("*", False)
+    assert "route53:GetHostedZone" in allowed(wanted)
+
+
 def test_what_the_environment_does_not_use_is_not_allowed() -> None:
     bare = deployment(file_systems=(), object_stores=())
     services = {action.partition(":")[0] for action in allowed(bare, PolicyScope())}

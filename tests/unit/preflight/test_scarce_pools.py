@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from meshctl.deploy import scarce_pools
 from meshctl.deploy.capacity_wait import until_there_is_capacity
+from meshctl.deploy.session import Session
 from meshctl.engine.failures import failure_of
+from meshctl.engine.run import StackRun
 from meshctl.errors import (
     EngineError,
     InterruptedByUserError,
@@ -19,10 +24,13 @@ from meshctl.errors import (
     ResourcesFailedError,
 )
 from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Environments
 from meshctl.model.questions import ApiAnswer
+from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 from tests.unit.preflight.test_aws_preflight import SERVE, WEB, deployment
 
+FILE = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": {"provider": "kubernetes"}}}
 TEXT = (
     "Nodegroup CREATE_FAILED: Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently do not"
     " have sufficient p5.48xlarge capacity in the Availability Zone you requested (us-east-1a)."
@@ -124,6 +132,22 @@ def ups(*errors: MeshError) -> Callable[[], str]:
 
 
 NONE_LEFT = NoCapacityError("up e: no machines", failures=[])
+
+
+def test_names_that_cannot_be_written_hide_no_missing_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--wait-for-capacity` goes on for missing machines only."""
+
+    class Names(Session):
+        def _outputs_and_dns_records(self, run: StackRun, *, with_records: bool) -> Any:
+            raise MeshError("Route 53 does not answer")
+
+    monkeypatch.setattr(scarce_pools, "places", lambda *_: {})
+    run = mock.Mock(spec=StackRun)
+    run.up.side_effect = failed("pool/serve")
+    session = Names(tmp_path, "m", Environments.model_validate(FILE))
+    with pytest.raises(NoCapacityError) as caught:
+        session._run_up(run, mesh(), mock.Mock(spec=StackState), set_names=True)
+    assert caught.value.why.endswith("; its names were not written: Route 53 does not answer")
 
 
 def test_up_waits_for_capacity_with_growing_pauses() -> None:

@@ -100,6 +100,22 @@ def test_what_is_ready_has_ended_or_leaves_is_not_waited_for() -> None:
     assert verdict(*restarted(0, 3, 5), others=others)
 
 
+@pytest.mark.parametrize("other", [pod("leader"), pod("prepare", ready=True, job=True)], ids=["leader", "job"])
+def test_what_it_waited_for_gives_it_one_more_start(other: dict[str, Any]) -> None:
+    """It is still in back-off when the leader gets ready, or when the job has ended and its pod is gone."""
+    loops = crash_loops.CrashLoops()
+    texts = []
+    for restarts, others in ((0, [other]), (6, [other]), (6, []), (7, []), (8, [])):
+        pods = [crashing(restarts)]
+        loops.look_at(OWNER, pods)
+        texts.append(loops.verdict([*pods, *others]))
+    assert [bool(text) for text in texts] == [False, False, False, False, True]
+
+
+def test_a_single_pod_is_given_up_at_its_fifth_restart() -> None:
+    assert verdict(*restarted(0, 1, 2, 3, 4, 5))
+
+
 def test_a_job_that_runs_is_waited_for_up_to_ten_restarts() -> None:
     assert verdict(*restarted(0, 3, 10), others=(pod("prepare", ready=True, job=True),))
 

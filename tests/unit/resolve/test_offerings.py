@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
+from meshctl.clients import aws_questions
+from meshctl.deploy.guards import preflight
+from meshctl.errors import CredentialsError
+from meshctl.model.questions import InPlace
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
 
 H100 = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
@@ -24,6 +28,19 @@ def test_a1_check_says_offline_that_a_region_does_not_have_the_machine() -> None
     assert "not offered in eu-central-1 as of 20" in gap.best
     assert "eu-north-1, eu-west-2" in gap.best
     assert "another region" in gap.hint
+
+
+def test_a1_a_type_that_the_region_has_got_since_is_named_in_the_environment() -> None:
+    """The table has a date: what AWS has added later must not be refused, and what is up there must stay."""
+    [gap] = resolved({"serve": H100}, FRANKFURT).gaps
+    assert gap.hint.endswith("say so in the environment: `offered: [p5.48xlarge]`")
+    resolution = resolved({"serve": H100}, {**FRANKFURT, "offered": ["p5.48xlarge"]})
+    assert (resolution.gaps, [pool.machine for pool in resolution.pools]) == ((), ["p5.48xlarge"])
+
+
+def test_a1_a_name_that_is_no_type_is_told() -> None:
+    [note] = [each for each in resolved({"serve": H100}, {**AWS, "offered": ["p99.huge"]}).notes if "p99" in each]
+    assert note == "offered: p99.huge is no machine type of the catalog, and changes nothing"
 
 
 def test_a1_a_region_that_the_catalog_does_not_know_is_no_gap() -> None:
@@ -49,6 +66,16 @@ def test_a1_the_offers_have_a_source_and_a_date() -> None:
     assert machine.interface_addresses == 50
 
 
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials nothing is asked."""
+
+    def refused(*_: object, **__: object) -> dict[str, object]:
+        raise CredentialsError("no credentials")
+
+    monkeypatch.setattr(aws_questions, "ask", refused)
+
+
 @pytest.mark.parametrize(
     ("cidr", "pools", "best", "smallest"),
     [
@@ -61,16 +88,24 @@ def test_b4_a_network_without_room_for_the_nodes_is_told_offline(
     cidr: str, pools: dict[str, Any], best: str, smallest: str
 ) -> None:
     resolution = resolved(pools, {**AWS, "network": {"cidr": cidr}})
-    [gap] = resolution.gaps
-    assert resolution.deployment is None
+    [note] = [each for each in resolution.notes if each.startswith("network: ")]
+    assert best in note
+    assert "A new environment is refused" in note
+    assert f"`network: {{cidr: 10.0.0.0{smallest}}}`" in note
+
+    assert resolution.deployment is not None
+    [gap] = preflight.ask(resolution.deployment, InPlace()).gaps
     assert gap.subject == "network"
     assert best in gap.best
     assert f"`network: {{cidr: 10.0.0.0{smallest}}}`" in gap.hint
+    up = InPlace(resolution.deployment.pools, {"meshaws:ec2:Vpc": 1})
+    assert preflight.ask(resolution.deployment, up).gaps == ()  # it runs, and its network can't be changed
 
 
 def test_b4_the_smallest_network_that_is_named_has_room() -> None:
     for cidr, nodes in (("10.0.0.0/22", 2), ("10.0.0.0/20", 8)):
-        assert resolved({"serve": {**H100, "nodes": nodes}}, {**AWS, "network": {"cidr": cidr}}).gaps == ()
+        resolution = resolved({"serve": {**H100, "nodes": nodes}}, {**AWS, "network": {"cidr": cidr}})
+        assert not [note for note in resolution.notes if note.startswith("network: ")]
 
 
 def test_b4_room_for_now_and_not_for_the_most_nodes_is_a_note() -> None:
@@ -81,5 +116,5 @@ def test_b4_room_for_now_and_not_for_the_most_nodes_is_a_note() -> None:
 
 
 def test_b4_more_nodes_than_the_largest_network_has_room_for() -> None:
-    [gap] = resolved({"serve": {**H100, "nodes": 200}}, AWS).gaps
-    assert "several environments" in gap.hint
+    [note] = [each for each in resolved({"serve": {**H100, "nodes": 200}}, AWS).notes if each.startswith("network: ")]
+    assert "several environments" in note

@@ -181,9 +181,11 @@ def test_the_limit_on_cost() -> None:
 def test_what_costs_money_beside_the_nodes_is_said() -> None:
     made = resolved({"web": {"nodes": 1, "cpu": {"cores": 4}}}, AWS).deployment
     assert made is not None
-    assert {"EKS control plane", "2 NAT gateways and the data through them", "data transfer"} <= {
-        *prices.not_in_cost(made)
-    }
+    assert {
+        "EKS control plane (0.10 USD/h)",
+        "2 NAT gateways (0.10 USD/h) and the data through them",
+        "data transfer",
+    } <= {*prices.not_in_cost(made)}
 
 
 def test_an_api_server_open_to_the_internet_is_noted() -> None:
@@ -532,3 +534,17 @@ def test_a_cluster_without_the_class_says_which_it_has() -> None:
     assert "storageClasses: {block: NAME}" in gap(found, "storage/disk").hint
     found = resolved({"p": {"nodes": 1}}, environment, Facts(nodes=(node("c1"),)), storage=storage)
     assert gap(found, "storage/disk").best == "the cluster has no storage class"
+
+
+def test_c4_the_limit_says_what_it_does_not_contain() -> None:
+    made = resolved({"p": H100}, AWS, limits={"hourly": "200 USD"})
+    [note] = [note for note in made.notes if note.startswith("limits.hourly")]
+    assert note.startswith("limits.hourly does not contain: EKS control plane (0.10 USD/h), 2 NAT gateways")
+    assert not any(note.startswith("limits.hourly") for note in resolved({"p": H100}, AWS).notes)
+
+
+def test_c4_a_region_without_prices_has_none_of_another() -> None:
+    west = {**AWS, "region": "us-west-2", "zones": ["us-west-2a", "us-west-2b"]}
+    made = resolved({"web": {"nodes": 1, "cpu": {"cores": 4}}}, west).deployment
+    assert made is not None
+    assert {"EKS control plane", "2 NAT gateways and the data through them"} <= {*prices.not_in_cost(made)}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -32,6 +33,7 @@ VERSIONS = {
     "vpc-cni": "v1.20.4-eksbuild.1",
 }
 
+REPLICAS_S = 5.0  # how long EKS waits for an add-on's first replicas, where it waits a quarter of an hour on AWS
 _DAEMON_SETS_ALONE = ("eks-node-monitoring-agent", "eks-pod-identity-agent", "kube-proxy", "vpc-cni")
 
 
@@ -57,8 +59,13 @@ class Addons(Base):
         }
         described |= {key: given[key] for key in ("serviceAccountRoleArn", "configurationValues") if key in given}
         cluster.addons[name] = Addon(
-            described, soon(), self.failing("CreateAddon"), needs_no_node=name in _DAEMON_SETS_ALONE
+            described,
+            soon(),
+            self.failing("CreateAddon"),
+            needs_no_node=name in _DAEMON_SETS_ALONE,
+            degraded_from=time.monotonic() + REPLICAS_S,
         )
+        self.write()
         return {"addon": described}
 
     def describe_addon(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:

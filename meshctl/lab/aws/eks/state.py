@@ -7,12 +7,14 @@ Every part of the service derives from `Base`. `eks.json`:
             "namespacePolicies": {ARN: [namespace…]}}],
         "nodegroups": {NAME: {"desiredSize", "instanceTypes": […], "zones": […], "subnets": […], "labels": {}, "taints":
             [{"key", "value", "effect"}], "capacityType", "amiType", "version", "status", "placementGroup",
-            "capacityReservation", "efaInterfaces"}}}}}
+            "capacityReservation", "efaInterfaces"}},
+        "addons": {NAME: {"version", "configuration"}}}}}
 
 Names and values are the API's own. `access` has one entry for each access key that acts as the principal, or one with
 an empty key where the lab knows none.
 
-`nodes.json` comes back from the node controller: {"nodegroups": {"CLUSTER/NAME": READY_COUNT}}.
+`nodes.json` comes back from the node controller, {"nodegroups": {"CLUSTER/NAME": READY_COUNT}}, and `addons.json` from
+that of the add-ons. Where none of these runs, because the API runs alone, the health of add-ons is told from the nodes.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ class Addon:
     changes_at: float
     failing: dict[str, Any] | None = None
     needs_no_node: bool = True  # it has DaemonSets alone, which want as many pods as there are nodes
+    degraded_from: float = 0.0  # until then it waits for its first replicas
 
 
 @dataclass
@@ -212,13 +215,15 @@ class Base(Service):
     def settle(self) -> None:
         """Move on whatever was waiting for time or nodes, then write `eks.json` if it says something new."""
         ready = self.ready_nodes()
+        replicas: dict[str, dict[str, int]] | None = read_json(self.root / "addons.json").get("addons")
         for name, cluster in list(self.clusters.items()):
             for nodegroup_name, nodegroup in list(cluster.nodegroups.items()):
                 if _settled_nodegroup(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
                     del cluster.nodegroups[nodegroup_name]
             for addon_name, addon in list(cluster.addons.items()):
                 before = addon.described["status"]
-                if _settled_addon(addon, has_room=addon.needs_no_node or _untainted(name, cluster, ready) > 0):
+                healthy = _is_healthy(f"{name}/{addon_name}", addon, replicas, _untainted(name, cluster, ready))
+                if _settled_addon(addon, healthy=healthy):
                     del cluster.addons[addon_name]
                 if before != "DEGRADED" == addon.described["status"]:
                     log_later("CreateAddon", rules.ADDON_REPLICAS, f"{addon_name}: {_NO_REPLICAS['message']}")
@@ -251,6 +256,7 @@ class Base(Service):
             "vpcId": described["resourcesVpcConfig"]["vpcId"],
             "access": [access for entry in _entries(cluster) for access in self._access(entry)],
             "nodegroups": {name: _nodegroup_entry(nodegroup) for name, nodegroup in cluster.nodegroups.items()},
+            "addons": {name: _addon_entry(addon.described) for name, addon in cluster.addons.items()},
         }
 
     def _access(self, entry: AccessEntry) -> list[dict[str, Any]]:
@@ -326,14 +332,25 @@ def _untainted(name: str, cluster: Cluster, ready: dict[str, int]) -> int:
     return sum(ready.get(f"{name}/{group}", 0) for group, each in groups if not each.described["taints"])
 
 
-def _settled_addon(addon: Addon, *, has_room: bool) -> bool:
+def _is_healthy(key: str, addon: Addon, replicas: dict[str, dict[str, int]] | None, untainted: int) -> bool | None:
+    """Whether an add-on has the replicas that it wants; None while it still waits for its first ones."""
+    if replicas is None:
+        return addon.needs_no_node or untainted > 0
+    count = replicas.get(key)
+    if count is not None and count["ready"] >= count["wanted"]:
+        return True
+    is_new = addon.described["status"] == "CREATING" and time.monotonic() < addon.degraded_from
+    return None if is_new else False
+
+
+def _settled_addon(addon: Addon, *, healthy: bool | None) -> bool:
     if time.monotonic() < addon.changes_at:
         return False
     status = addon.described["status"]
     if status == "CREATING" and addon.failing:
         addon.described |= {"status": "CREATE_FAILED", "health": {"issues": [addon.failing]}}
-    elif status in ("CREATING", "ACTIVE", "DEGRADED"):
-        issues = [] if has_room else [_NO_REPLICAS]
+    elif status in ("CREATING", "ACTIVE", "DEGRADED") and healthy is not None:
+        issues = [] if healthy else [_NO_REPLICAS]
         addon.described |= {"status": "DEGRADED" if issues else "ACTIVE", "health": {"issues": issues}}
     return bool(addon.described["status"] == "DELETING")
 
@@ -347,6 +364,10 @@ def _settle_update(update: Update) -> None:
         update.described["errors"] = [issue]
     elif update.done():
         update.described["status"] = "Successful"
+
+
+def _addon_entry(described: dict[str, Any]) -> dict[str, str]:
+    return {"version": described["addonVersion"], "configuration": described.get("configurationValues", "")}
 
 
 def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""Finding A10: nodes outside the commercial partition of AWS can't pull from its registries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.model import own_images
+from meshctl.render import platform_objects
+from tests.unit.resolve.test_resolve_rules import AWS, resolved
+
+EFA: dict[str, Any] = {
+    "pools": {"train": {"nodes": 2, "accelerator": {"model": "A100", "count": 8}, "fabric": "backend"}},
+    "fabrics": {"backend": {"kind": "rdma"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("region", "registry"),
+    [
+        ("us-east-1", "602401143452.dkr.ecr.us-west-2.amazonaws.com"),
+        ("us-gov-west-1", "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com"),
+        ("us-gov-east-1", "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com"),
+    ],
+)
+def test_a10_the_efa_plugin_comes_from_a_registry_of_the_partition(region: str, registry: str) -> None:
+    environment = {**AWS, "region": region, "zones": [f"{region}a", f"{region}b"], "offered": ["p4d.24xlarge"]}
+    deployment = resolved(EFA["pools"], environment, fabrics=EFA["fabrics"]).deployment
+    assert deployment is not None
+    texts = [str(each.manifest) for each in platform_objects(deployment)]
+    assert [text for text in texts if f"{registry}/eks/aws-efa-k8s-device-plugin" in text]
+    assert own_images.efa_plugin(region) in own_images.of(deployment)
+
+
+def test_a10_in_china_a_mirror_must_have_it() -> None:
+    china = {"provider": "aws", "region": "cn-north-1", "zones": ["cn-north-1a", "cn-north-1b"]}
+    pools = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
+    [note] = [each for each in resolved(pools, china).notes if "EFA" in each]
+    assert f"`images: {{{own_images.EFA_REGISTRY}: REGISTRY}}`" in note
+    mirrored = {**china, "images": {own_images.EFA_REGISTRY: "registry.example.com.cn/eks"}}
+    assert not [each for each in resolved(pools, mirrored).notes if "can't pull" in each]
