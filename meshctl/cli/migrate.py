@@ -224,6 +224,7 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
 
     Raises: UsageError when environments.yaml lacks one of `environments`.
     """
+    from meshctl.cli.guards import refuse_if_shifted
     from meshctl.cli.opened import opened
     from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.engine_gateway import build_gateway
@@ -231,7 +232,7 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
         for name in environments:
-            mesh.checked_name(name)
+            refuse_if_shifted(mesh, mesh.checked_name(name), "migrate")
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
         mesh.on_stop.append(migrations.stop.request)

@@ -74,7 +74,7 @@ from meshctl.errors import (
 from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
-from meshctl.model.observed import DeployState
+from meshctl.model.observed import DeployState, ShiftsInForce
 from meshctl.model.questions import Findings
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from stacks.edge import DnsRecord
@@ -112,6 +112,8 @@ class Session:
     # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
     # the mesh does not say
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # what shifts have changed in an environment, from their journals, which are read above this layer
+    shifts_in_force: Callable[[str], ShiftsInForce] = lambda _environment: ShiftsInForce()
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
     # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
     _findings: dict[str, Findings] = field(default_factory=dict)

@@ -69,7 +69,8 @@ class EndpointStatus:
 @dataclass(frozen=True)
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
-    absent | unknown (with `error`). `running`: the run that is changing it at the moment."""
+    absent | unknown (with `error`). `running`: the run that is changing it at the moment. `shifts`: a line for each
+    shift of nodes between its pools, with which is counted what pools want."""
 
     environment: str
     state: str
@@ -78,6 +79,7 @@ class EnvironmentStatus:
     endpoints: tuple[EndpointStatus, ...] = ()
     error: str = ""
     running: Holder | None = None
+    shifts: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -100,6 +102,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "storage", error=error)
     unfinished = _unfinished(environment, state) if deployed is DeployState.PART else ""
     outputs, deployment = state.outputs, state.deployment
+    shifts = session.shifts_in_force(environment)
     if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
     endpoints = _endpoints(session, deployment, outputs)
@@ -113,10 +116,13 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
-        waiting = _waiting_jobs(access, deployment, ends, pods)
+        waiting = {**_waiting_jobs(access, deployment, ends, pods), **_without_nodes(deployment, shifts)}
     except MeshError as error:
-        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
-    pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
+        problem = f"{error.what}: {error.why}"
+        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
+    pools = tuple(
+        PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes + shifts.gained(p.name)) for p in deployment.pools
+    )
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -126,7 +132,15 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any(p.ready < p.wanted for p in pools)
         or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
     )
-    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+    state_word = "degraded" if short else "up"
+    return EnvironmentStatus(environment, state_word, pools, workloads, endpoints, unfinished, shifts=shifts.notes)
+
+
+def _without_nodes(deployment: Deployment, shifts: observed.ShiftsInForce) -> dict[str, str]:
+    """What the jobs wait for that a shift has stopped."""
+    undo = f"`meshctl shift {deployment.environment} --undo` gives them back"
+    jobs = (workload.name for workload in deployment.workloads if workload.name in shifts.waiting)
+    return dict.fromkeys(jobs, f"its nodes are shifted to another pool; {undo}")
 
 
 def _waiting_jobs(
@@ -226,6 +240,7 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
+    lines += [f"  {note}" for note in status.shifts]
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
     width = max((len(name) for name in names), default=0)
     lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]

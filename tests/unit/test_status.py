@@ -7,7 +7,7 @@ import pytest
 from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError
 from meshctl.model.environment import Environments
-from meshctl.model.observed import JobState, PodState
+from meshctl.model.observed import JobState, PodState, ShiftsInForce
 from meshctl.model.stack_state import StackState
 from meshctl.operate.status import (
     EndpointStatus,
@@ -113,6 +113,9 @@ class Saved:
 
     def state(self, _environment: str) -> StackState:
         return state(*self.resources)
+
+    def shifts_in_force(self, _environment: str) -> ShiftsInForce:
+        return ShiftsInForce()
 
     def status(self) -> EnvironmentStatus:
         return collect(cast("Session", self), "aws-east")
