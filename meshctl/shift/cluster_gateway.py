@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
-from meshctl.shift.gateway import GONE, Node, Patch, Pod
+from meshctl.shift.gateway import FIELD_MANAGER, GONE, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Server
@@ -23,7 +23,6 @@ from meshwire.kubernetes.resources import DEPLOYMENTS, JOBS, NODES, PODS, STATEF
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-FIELD_MANAGER: Final = "meshctl-shift"  # of the nodes' fields and of the Jobs' `suspend`, in their managedFields
 _ABSENT, _CONFLICT, _TOO_MANY = 404, 409, 429
 
 

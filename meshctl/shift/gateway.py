@@ -6,13 +6,14 @@ Nodes and pods are the API's own objects, since labels and taints are to be put 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Node = Mapping[str, Any]
 Pod = Mapping[str, Any]
 Patch = Mapping[str, Any]
 
-GONE = "gone"  # what `evict` says of a pod that is no longer there
+FIELD_MANAGER: Final = "meshctl-shift"  # under which name nodes and Jobs are changed, in their managedFields
+GONE: Final = "gone"  # what `evict` says of a pod that is no longer there
 
 
 class Gateway(Protocol):

@@ -20,7 +20,7 @@ SHIFT: Final = Undertaking("shift", "shifts", "meshctl status")
 ORIGINALS: Final = "originals"  # the key of the intent that holds what the nodes had before the first patch
 _ORIGINALS: Final = TypeAdapter(dict[str, Original])
 FORWARD: Final = ("hold", "checkpoint", "empty", "hand-over", "release", "arrive")
-BACK: Final = ("undo/hold", "undo/empty", "undo/put-back", "undo/release", "undo/gangs")
+BACK: Final = ("undo/hold", "undo/empty", "undo/put-back", "undo/release", "undo/owners", "undo/gangs")
 
 Direction = Literal["forward", "rollback"]
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.model.deployment import Taint
+from meshctl.shift import field_owners
+from meshctl.shift.field_owners import Owner
 
 Patch = dict[str, Any]
 
@@ -19,23 +21,27 @@ Patch = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Original:
     """What a node had before the shift, as far as the shift changes it. A label that it did not have is None.
-    `order`: key and effect of all taints of the node, also of others', in the order that the way back restores."""
+    `order`: key and effect of all taints of the node, also of others', in the order that the way back restores.
+    `owners`: who owned the labels, by the node's managedFields."""
 
     labels: Mapping[str, str | None]
     taints: tuple[Taint, ...]
     order: tuple[tuple[str, str], ...]
     unschedulable: bool
+    owners: tuple[Owner, ...] = ()
 
 
 def original(node: Mapping[str, Any], labels: Iterable[str], taints: Iterable[Taint]) -> Original:
     """`labels`: the keys that the shift writes; `taints`: all of both pools. To be recorded before the first change."""
+    labels = sorted(labels)
     existing = node["metadata"].get("labels") or {}
     own = {(taint.key, taint.effect) for taint in taints}
     return Original(
-        {key: existing.get(key) for key in sorted(labels)},
+        {key: existing.get(key) for key in labels},
         tuple(taint for taint in _taints(node) if (taint.key, taint.effect) in own),
         tuple((taint.key, taint.effect) for taint in _taints(node)),
         bool(node.get("spec", {}).get("unschedulable")),
+        field_owners.owners(node, labels),
     )
 
 
@@ -62,6 +68,15 @@ def put_back(node: Mapping[str, Any], before: Original, taking: Sequence[Taint])
     places = {taint: place for place, taint in enumerate(before.order)}
     taints.sort(key=lambda taint: places.get((taint["key"], taint["effect"]), len(places)))  # stable: new ones last
     return _patch(node, dict(before.labels), {"taints": taints or None})
+
+
+def give_back_fields(node: Mapping[str, Any], before: Original) -> Patch | None:
+    """The labels belong to whom they belonged before, and nothing to the shift; None where it is so. To be done last,
+    since each patch makes the shift an owner again."""
+    entries = field_owners.restored(node, before.owners)
+    if entries is None:
+        return None
+    return {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"], "managedFields": entries}}
 
 
 def _patch(node: Mapping[str, Any], labels: dict[str, Any], spec: dict[str, Any]) -> Patch:

@@ -10,9 +10,10 @@ from meshctl.errors import InterruptedByUserError, LockedError, MeshError, Shift
 from meshctl.migrate.journal.journal import Journal, Kind
 from meshctl.migrate.progress import Report
 from meshctl.objects.progress import Stop
+from meshctl.shift.context import Step, StepContext
 from meshctl.shift.gateway import Gateway
 from meshctl.shift.history import History, read_history
-from meshctl.shift.steps import STEPS, Step, StepContext
+from meshctl.shift.steps import STEPS
 
 
 @dataclass(frozen=True)

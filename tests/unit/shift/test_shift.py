@@ -22,11 +22,17 @@ def started(world: World, request: Request = ONE) -> str:
 
 
 def kept(world: World) -> dict[str, Any]:
-    """Labels, taints and cordons of all nodes."""
+    """Labels, their owners, taints and cordons of all nodes."""
     return {
-        name: copy.deepcopy((node["metadata"]["labels"], node["spec"].get("taints"), node["spec"].get("unschedulable")))
+        name: copy.deepcopy(
+            (_but_version(node["metadata"]), node["spec"].get("taints"), node["spec"].get("unschedulable"))
+        )
         for name, node in world.nodes.items()
     }
+
+
+def _but_version(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if key != "resourceVersion"}
 
 
 def pools(world: World) -> dict[str, str]:

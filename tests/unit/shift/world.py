@@ -19,6 +19,7 @@ from meshctl.engine.state_store import StateStore
 from meshctl.migrate.progress import Event
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.shift.cluster_gateway import ClusterGateway
+from meshctl.shift.gateway import FIELD_MANAGER
 from meshctl.shift.shifts import Shifts
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.requests import Request
@@ -84,7 +85,9 @@ class World:
     def add_node(self, name: str, labels: Mapping[str, str], taints: Iterable[Object] = ()) -> None:
         spec = {"taints": list(taints)} if taints else {}
         status = {"conditions": [{"type": "Ready", "status": "True"}]}
-        metadata = {"name": name, "resourceVersion": "1", "labels": dict(labels)}
+        owned = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}}
+        entry = {"manager": "up", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": owned}
+        metadata = {"name": name, "resourceVersion": "1", "labels": dict(labels), "managedFields": [entry]}
         self.nodes[name] = {"metadata": metadata, "spec": spec, "status": status}
 
     def kill_node(self, name: str) -> None:
@@ -127,6 +130,7 @@ class World:
         return copy.deepcopy(self.nodes[name])
 
     def patch(self, resource: Resource[Any], name: str, body: Any, **_: Any) -> Any:
+        """Who changes a label is its only owner then, as an API server has it."""
         self.moment()
         objects = self.nodes if resource.plural == "nodes" else self.jobs
         if name not in objects:
@@ -136,6 +140,7 @@ class World:
             raise ApiError(409, "the object has been modified")
         objects[name] = merged(objects[name], body)
         if resource.plural == "nodes":
+            _own(objects[name], body)
             objects[name]["metadata"]["resourceVersion"] = str(int(version) + 1)
             self.events.append(f"patch {name} {_changes(body)}")
         else:
@@ -278,7 +283,22 @@ def _is_ready(pod: Object) -> bool:
     return bool(pod["status"].get("conditions"))
 
 
+def _own(node: Object, body: Object) -> None:
+    changed = [f"f:{label}" for label in body["metadata"].get("labels", ())]
+    if "managedFields" in body["metadata"] or not changed:
+        return
+    for entry in node["metadata"]["managedFields"]:
+        for field_name in changed:
+            entry["fieldsV1"]["f:metadata"]["f:labels"].pop(field_name, None)
+    owned = {"f:metadata": {"f:labels": {key: {} for key in changed}}}
+    node["metadata"]["managedFields"].append(
+        {"manager": FIELD_MANAGER, "operation": "Update", "apiVersion": "v1", "fieldsV1": owned}
+    )
+
+
 def _changes(body: Object) -> str:
+    if "managedFields" in body["metadata"]:
+        return "owners"
     if "labels" in body["metadata"]:
         return f"to {body['metadata']['labels'][POOL_LABEL]}"
     return "cordon" if body["spec"].get("unschedulable") else "uncordon"
