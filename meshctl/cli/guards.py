@@ -22,6 +22,18 @@ def refuse_if_busy(project: Project, environment: str, command: Command) -> None
     in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
 
 
+def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:
+    """Raises: UsageError for a job that a shift has stopped: started now, it would run in part and hold its nodes."""
+    from meshctl.errors import UsageError
+
+    if workload in project.session.shifts_in_force(environment).waiting:
+        raise UsageError(
+            f"{workload} waits in {environment} until its nodes are back",
+            why="a shift has given nodes of its pool to another pool, and not all of its pods have room on the others",
+            hint=f"`meshctl shift {environment} --undo` gives the nodes back, and starts it",
+        )
+
+
 def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate"]) -> None:
     """Raises: LockedError where nodes are shifted and the command could not put their labels back. A `destroy` of nodes
     that meshctl made ends them, and the shift with them."""

@@ -25,7 +25,7 @@ def restart(
 ) -> None:
     """Run a training or batch job again, or replace the pods of a service, as the last `up` declared them."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.cli.guards import refuse_if_busy
+    from meshctl.cli.guards import refuse_if_busy, refuse_restart_without_nodes
     from meshctl.cli.opened import opened
     from meshctl.cli.up import seconds_of
     from meshctl.operate import restart as restarts
@@ -37,6 +37,7 @@ def restart(
         deployment = restarts.environment_of_workload(mesh.session, names, workload)
         where = mesh.checked_name(deployment.environment)
         refuse_if_busy(mesh, where, "restart")
+        refuse_restart_without_nodes(mesh, where, workload)
         mesh.session.check = partial(refuse_if_busy, mesh, where, "restart")
         note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)
         if note:

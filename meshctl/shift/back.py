@@ -36,7 +36,7 @@ def undo_empty(context: StepContext) -> dict[str, Any]:
         ]
         return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
 
-    until_ended(context, left, left())
+    until_ended(context, left, left(), context.plan.undo_limit_s)
     return {}
 
 

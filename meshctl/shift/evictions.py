@@ -15,9 +15,9 @@ from meshctl.shift.gateway import GONE, Pod
 _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
 
 
-def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: Collection[Pod]) -> None:
+def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: Collection[Pod], limit_s: float) -> None:
     """Evict those pods, each again later where a budget holds it, and wait until none is left. `left`: the pods that
-    are still there. Raises: ShiftError after the plan's time, and NodeGone."""
+    are still there. Raises: ShiftError after `limit_s`."""
     evictions = _Evictions(context, frozenset(map(pods.uid, to_evict)))
     watch = GraceWatch(POLL_S)
 
@@ -28,14 +28,14 @@ def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: C
         watch.look([_state(pod) for pod in remaining], now)
         return evictions.words(remaining)
 
-    text, error = context.wait_until(missing, context.plan.end_limit_s)
+    text, error = context.wait_until(missing, limit_s)
     for message in watch.messages():
         context.say(message)
     if not text:
         return
     if error is not None:
         raise NotReadyError(f"{context.plan.environment} does not answer", why=text) from error
-    raise _not_ended(context, text, left())
+    raise _not_ended(context, text, left(), limit_s)
 
 
 def _state(pod: Pod) -> Any:
@@ -44,7 +44,7 @@ def _state(pod: Pod) -> Any:
     return pod_state(pod)  # type: ignore[arg-type]
 
 
-def _not_ended(context: StepContext, text: str, remaining: list[Pod]) -> ShiftError:
+def _not_ended(context: StepContext, text: str, remaining: list[Pod], limit_s: float) -> ShiftError:
     lost = sorted({pods.name(node) for node in context.live_nodes if not pods.is_ready(node)})
     on_lost = sorted(pods.name(pod) for pod in remaining if pods.node_of(pod) in lost)
     if on_lost:
@@ -52,7 +52,7 @@ def _not_ended(context: StepContext, text: str, remaining: list[Pod]) -> ShiftEr
             f"can't tell whether {', '.join(on_lost)} still run{'s' * (len(on_lost) == 1)}",
             why=f"{', '.join(lost)} does not answer, so that the cluster does not know what runs there",
         )
-    return ShiftError(f"the nodes are not empty after {context.plan.end_limit_s} s", why=text)
+    return ShiftError(f"the nodes are not empty after {limit_s:g} s", why=text)
 
 
 @dataclass

@@ -63,7 +63,9 @@ def checkpoint(context: StepContext) -> dict[str, Any]:
     ending = [pod for pod in _alive_of_mesh(context) if pods.workload(pod) in gangs]
     uids = frozenset(map(pods.uid, ending))
     restarting = [pod for pod in ending if pods.workload(pod) in plan.restarting]
-    until_ended(context, lambda: [p for p in _alive_of_mesh(context) if pods.uid(p) in uids], restarting)
+    until_ended(
+        context, lambda: [p for p in _alive_of_mesh(context) if pods.uid(p) in uids], restarting, plan.end_limit_s
+    )
     return {"saved": sorted(gangs)}
 
 
@@ -75,7 +77,7 @@ def empty(context: StepContext) -> dict[str, Any]:
             existing(context, name)
         return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
 
-    until_ended(context, left, left())
+    until_ended(context, left, left(), context.plan.end_limit_s)
     return {}
 
 

@@ -67,7 +67,8 @@ class ShiftPlan(Value):
     gpu_model: str = ""
     accelerators: int = 0
     pods_of_others: int = 0
-    end_limit_s: int
+    end_limit_s: int  # for the nodes to become empty
+    undo_limit_s: int  # as much for the way back
     until_s: float = 0
 
 
@@ -124,8 +125,13 @@ def plan_shift(
         accelerators=giving.gpus_per_node,
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
         end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
+        undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking) + _END_MARGIN_S,
         until_s=request.until_s,
     )
+
+
+def _longest_grace_s(deployment: Deployment, pool: Pool) -> int:
+    return max((grace_s(workload) for workload in deployment.workloads if workload.pool == pool.name), default=0)
 
 
 def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[dict[str, str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, MeshError, ShiftError, UsageError
@@ -59,9 +60,9 @@ class Shifts:
         return next((status for status in self.open() if status.history.is_under_way), None)
 
     def due(self) -> list[ShiftStatus]:
-        """The shifts in force whose `--until` is over, newest first."""
+        """The shifts in force whose `--until` is over, newest first. One below a newer one goes back after that."""
         now = self.gateway.now()
-        return [status for status in reversed(self.open()) if 0 < status.history.plan.until_s <= now]
+        return list(takewhile(lambda status: 0 < status.history.plan.until_s <= now, reversed(self.open())))
 
     def plan(self, request: Request) -> ShiftPlan:
         """Changes nothing. Raises: UsageError, ShiftError for a pod that may not be evicted, LockedError."""

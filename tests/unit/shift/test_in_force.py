@@ -129,7 +129,7 @@ def test_what_status_and_plans_say_of_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def entry(manager: str, *labels: str, operation: str = "Apply", **more: Any) -> dict[str, Any]:
-    fields = {"f:metadata": {"f:labels": {f"f:{label}": {} for label in labels}}}
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{label}": {} for label in labels}}}
     made = {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1"}
     return {**made, "fieldsV1": fields, **more}
 

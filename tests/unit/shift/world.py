@@ -85,7 +85,7 @@ class World:
     def add_node(self, name: str, labels: Mapping[str, str], taints: Iterable[Object] = ()) -> None:
         spec = {"taints": list(taints)} if taints else {}
         status = {"conditions": [{"type": "Ready", "status": "True"}]}
-        owned = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}}
+        owned: Object = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}}
         entry = {"manager": "up", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": owned}
         metadata = {"name": name, "resourceVersion": "1", "labels": dict(labels), "managedFields": [entry]}
         self.nodes[name] = {"metadata": metadata, "spec": spec, "status": status}
@@ -290,7 +290,7 @@ def _own(node: Object, body: Object) -> None:
     for entry in node["metadata"]["managedFields"]:
         for field_name in changed:
             entry["fieldsV1"]["f:metadata"]["f:labels"].pop(field_name, None)
-    owned = {"f:metadata": {"f:labels": {key: {} for key in changed}}}
+    owned: Object = {"f:metadata": {"f:labels": {key: {} for key in changed}}}
     node["metadata"]["managedFields"].append(
         {"manager": FIELD_MANAGER, "operation": "Update", "apiVersion": "v1", "fieldsV1": owned}
     )
