@@ -23,6 +23,12 @@ def undo_hold(context: StepContext) -> dict[str, Any]:
     return {}
 
 
+def not_held(context: StepContext) -> str:
+    begun = [node for node in context.live_nodes if pods.name(node) in context.originals]
+    names = [pods.name(node) for node in begun if not pods.is_cordoned(node)]
+    return f"{', '.join(names)} can still get new pods" if names else ""
+
+
 def undo_empty(context: StepContext) -> dict[str, Any]:
     """Of nodes that were not handed over yet no pod has to leave. A node that does not answer is not waited for: its
     pods can't be moved, and its labels can be put back all the same."""

@@ -41,13 +41,22 @@ def record_originals(context: StepContext) -> dict[str, Any]:
 def hold(context: StepContext) -> dict[str, Any]:
     for name in context.plan.nodes:
         existing(context, name)
-        patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node))
+        patched(context, name, lambda node: node_changes.hold(node) if _is_to_be_held(context, node) else None)
     return {}
+
+
+def _is_to_be_held(context: StepContext, node: Node) -> bool:
+    """A node that carries the other pool's labels already is empty, or has pods of that pool."""
+    return not pods.is_cordoned(node) and not has_labels(context, node)
+
+
+def has_labels(context: StepContext, node: Node) -> bool:
+    return context.plan.labels.items() <= pods.labels(node).items()
 
 
 def not_held(context: StepContext) -> str:
     begun = [node for node in context.live_nodes if pods.name(node) in context.originals]
-    names = [pods.name(node) for node in begun if not pods.is_cordoned(node)]
+    names = [pods.name(node) for node in begun if _is_to_be_held(context, node)]
     return f"{', '.join(names)} can still get new pods" if names else ""
 
 
@@ -70,11 +79,9 @@ def checkpoint(context: StepContext) -> dict[str, Any]:
 
 
 def empty(context: StepContext) -> dict[str, Any]:
-    names = context.plan.nodes
-
     def left() -> list[Pod]:
-        for name in names:
-            existing(context, name)
+        nodes = [existing(context, name) for name in context.plan.nodes]
+        names = [pods.name(node) for node in nodes if not has_labels(context, node)]
         return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
 
     until_ended(context, left, left(), context.plan.end_limit_s)
@@ -85,7 +92,7 @@ def hand_over(context: StepContext) -> dict[str, Any]:
     plan = context.plan
 
     def patch(node: Node) -> Patch | None:
-        if plan.labels.items() <= pods.labels(node).items():
+        if has_labels(context, node):
             return None
         return node_changes.hand_over(node, plan.labels, plan.giving_taints, plan.taking_taints)
 
@@ -96,8 +103,7 @@ def hand_over(context: StepContext) -> dict[str, Any]:
 
 
 def not_handed_over(context: StepContext) -> str:
-    wanted = context.plan.labels.items()
-    names = [pods.name(node) for node in context.live_nodes if not wanted <= pods.labels(node).items()]
+    names = [pods.name(node) for node in context.live_nodes if not has_labels(context, node)]
     return f"{', '.join(names)} lack the labels of pool {context.plan.taking}" if names else ""
 
 

@@ -27,8 +27,9 @@ Direction = Literal["forward", "rollback"]
 
 @dataclass(frozen=True)
 class History:
-    """`done`: the steps that are over. `originals`: by node, once the first step has begun. `intents`: the steps that
-    have begun. `failure`: why the last run stopped; "" where it did not fail."""
+    """`done`: the steps that are over; what a `failed` record names as `again` is no longer. `originals`: by node, once
+    the first step has begun. `intents`: the steps that have begun. `failure`: why the last run stopped; "" where it did
+    not fail."""
 
     plan: ShiftPlan
     direction: Direction
@@ -86,6 +87,8 @@ def read_history(records: Sequence[Record]) -> History:
         elif record.kind == "done":
             done.add(record.step)
             originals = originals or _read_originals(record)
+        elif record.kind == "failed":
+            done -= {*record.data.get("again", ())}
         elif record.kind == "direction":
             direction = "rollback" if record.data["to"] == "rollback" else "forward"
         elif record.kind == "closed":

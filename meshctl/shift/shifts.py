@@ -22,7 +22,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.objects.progress import Stop
 from meshctl.shift import in_force, pods
 from meshctl.shift.gateway import GONE, Gateway
-from meshctl.shift.history import SHIFT, History
+from meshctl.shift.history import FORWARD, SHIFT, History
 from meshctl.shift.in_force import ShiftStatus
 from meshctl.shift.plan import Request, ShiftPlan, plan_shift
 from meshctl.shift.runner import Runner
@@ -129,15 +129,29 @@ class Shifts:
             return self._run(journal)
 
     def resume(self) -> History:
-        """Go on with the shift that is under way, in its direction. Raises: UsageError where there is none."""
+        """Go on with the shift that is under way, in its direction; where none is, give those nodes of the newest one
+        to the other pool again that have lost its labels. Raises: UsageError where there is nothing to do."""
         with self._locked() as lease:
             status = self.under_way()
-            if status is None:
+            if status is not None:
+                return self._run(self._journal(status.shift, str(lease.owner)))
+            newest = next(reversed(self.open()), None)
+            lost = self._nodes_without_labels(newest.history.plan) if newest is not None else []
+            if newest is None or not lost:
                 raise UsageError(
                     f"no shift of {self.environment} is under way",
                     hint=f"`meshctl status {self.environment}` shows the shifts in force",
                 )
-            return self._run(self._journal(status.shift, str(lease.owner)))
+            journal = self._journal(newest.shift, str(lease.owner))
+            what = f"{', '.join(lost)} no longer carried the labels of pool {newest.history.plan.taking}"
+            data = {"code": ShiftError.code, "what": what, "again": list(FORWARD)}
+            journal.add("hand-over", "failed", self.gateway.now(), data)
+            return self._run(journal)
+
+    def _nodes_without_labels(self, plan: ShiftPlan) -> list[str]:
+        """Those of a shift in force that were replaced, or set back by somebody else."""
+        nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
+        return [pods.name(node) for node in nodes if not plan.labels.items() <= pods.labels(node).items()]
 
     def undo(self) -> History:
         """Give the nodes of the newest shift back, wherever it stopped. Raises: UsageError where there is none."""

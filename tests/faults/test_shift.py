@@ -64,7 +64,8 @@ def test_a_node_of_the_trainers_serves_under_load_and_goes_back(moved: Moved) ->
     finally:
         result = requests.stop()
     assert result.failed == 0, result.errors
-    assert nodes(moved) == before
+    # a taint of the node controller goes a moment after a node is uncordoned
+    wait_until(lambda: nodes(moved) == before)
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
     wait_until(lambda: moved.chain("dc1") > stopped_at)
     moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
@@ -101,7 +102,7 @@ def test_killed_in_each_step_it_goes_on(moved: Moved, step: str) -> None:
     assert pools(moved) == ["serve", "serve", "serve", "train"]
     assert killed(moved, "undo.put-back-intent", "shift", "dc1", "--undo") == -signal.SIGKILL
     assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
-    assert nodes(moved) == before
+    wait_until(lambda: nodes(moved) == before)
     moved.chain("dc1")
 
 
@@ -118,6 +119,7 @@ def killed(mesh: Moved, record: str, *arguments: str) -> int:
 def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> None:
     one_more_chat(moved)
     moved.lab.meshctl(*SHIFT, "--yes")
+    wait_until(lambda: not any(taints for _, taints, _ in nodes(moved).values()))
     shifted = nodes(moved)
     moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
     moved.lab.meshctl("up", "dc1", "--yes")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl.errors import LockedError, ShiftError, UsageError
+from meshctl.model.deployment import Taint
 from meshctl.shift.in_force import open_shifts, shifted_nodes, waiting_gangs
 from meshctl.shift.plan import Request, ShiftPlan
 from meshctl.shift.views import plan_document, plan_text
@@ -306,3 +307,44 @@ def test_until_is_due_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> 
     assert world.shifts().due() == []
     world.sleep(3700)
     assert [status.history.plan.nodes for status in world.shifts().due()] == [("train-3",)]
+
+
+def test_a_node_that_comes_again_with_its_old_label_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, deployment=declared(gang=2), replicas={"chat": 4})
+    before = kept(world)
+    started(world, Request("train", "serve", 2))
+    world.sleep(10)
+    assert world.placed("chat") == ["serve-0", "serve-1", "train-2", "train-3"]
+    for name in [name for name, pod in world.pods.items() if pod["spec"].get("nodeName") == "train-3"]:
+        del world.pods[name]
+    world.add_node("train-3", {**world.deployment.node_labels("train"), "zone": "a"})
+    world.least_ready.clear()
+    assert world.shifts().resume().state == "in-force"
+    assert pools(world)["train-3"] == "serve"
+    assert world.least_ready["chat"] == 3  # nobody else was disturbed
+    with pytest.raises(UsageError, match="no shift of dc1 is under way"):
+        world.shifts().resume()
+    world.shifts().undo()
+    assert kept(world) == before
+
+
+def test_taints_are_exchanged_with_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = declared(gang=3)
+    taint = {pool: Taint(key=pool, value="", effect="NoSchedule") for pool in ("train", "serve")}
+    tainted = tuple(pool.model_copy(update={"taints": (taint[pool.name],)}) for pool in made.pools)
+    world = world_of(monkeypatch, deployment=made.model_copy(update={"pools": tainted}))
+    before = kept(world)
+    started(world)
+    assert [each["key"] for each in world.nodes["train-3"]["spec"]["taints"]] == ["serve"]
+    world.shifts().undo()
+    assert kept(world) == before
+
+
+def test_a_shift_below_a_newer_one_goes_back_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, deployment=declared(gang=2))
+    started(world, Request("train", "serve", 1, until_s=world.now + 60))
+    started(world)
+    world.sleep(100)
+    assert world.shifts().due() == []
+    world.shifts().undo()
+    assert len(world.shifts().due()) == 1

@@ -70,7 +70,7 @@ class World:
         for pool in self.deployment.pools:
             for number in range(pool.nodes):
                 labels = {**self.deployment.node_labels(pool.name), "zone": "a"}
-                taints = [{"key": each.key, "effect": each.effect, "value": each.value} for each in pool.taints]
+                taints: list[Object] = [{"key": each.key, "effect": each.effect} for each in pool.taints]
                 self.add_node(f"{pool.name}-{number}", labels, taints)
         for workload in self.deployment.workloads:
             self.replicas.setdefault(workload.name, workload.replicas)
