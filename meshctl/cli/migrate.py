@@ -231,10 +231,15 @@ def _migrations(context: Context, *environments: str, break_lock: bool = False) 
     from meshctl.migrate.migration import Migrations
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
-        for name in environments:
-            refuse_if_shifted(mesh, mesh.checked_name(name), "migrate")
+
+        def refuse_shifted() -> None:
+            for name in environments:
+                refuse_if_shifted(mesh, mesh.checked_name(name), "migrate")
+
+        refuse_shifted()
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
+        migrations.check = refuse_shifted  # again: a shift may have begun while the migration was planned
         mesh.on_stop.append(migrations.stop.request)
         yield migrations
 

@@ -126,5 +126,6 @@ def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> N
     assert nodes(moved) == shifted
     assert moved.ready("dc1")["pretrain"] == 0
     moved.lab.meshctl("shift", "dc1", "--undo")
+    moved.lab.meshctl("up", "dc1", "--yes")
     assert moved.lab.json("plan", "dc1")["changes"] == []
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from meshctl.errors import LockedError, ShiftError, UsageError
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Taint
-from meshctl.shift.in_force import open_shifts, shifted_nodes, waiting_gangs
+from meshctl.shift.in_force import open_shifts, refuse_in_force, shifted_nodes, waiting_gangs
 from meshctl.shift.plan import Request, ShiftPlan
 from meshctl.shift.views import plan_document, plan_text
+from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.shift.world import POOL_LABEL, Killed, World, declared, world_of
 
 ONE = Request("train", "serve", 1)
@@ -348,3 +351,28 @@ def test_a_shift_below_a_newer_one_goes_back_after_it(monkeypatch: pytest.Monkey
     assert world.shifts().due() == []
     world.shifts().undo()
     assert len(world.shifts().due()) == 1
+
+
+def test_refused_while_a_migration_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = declared().model_copy(update={"environment": "east"})
+    world = world_of(monkeypatch, deployment=made)
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, world.shifts().store, data=gateway)
+    migrations.start(migrations.plan("east", "west", Options(observe_s=6)))
+    with pytest.raises(LockedError, match="east is part of migration") as caught:
+        world.shifts().plan(ONE)
+    assert "meshctl migrations show" in caught.value.hint
+
+
+def test_a_migration_is_refused_with_its_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shift may have begun after the command had looked for one."""
+    world = world_of(monkeypatch)
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, world.shifts().store, data=gateway)
+    plan = migrations.plan("east", "west", Options(observe_s=6))
+    started(world)
+    shifts = world.shifts()
+    migrations.check = lambda: refuse_in_force(shifts.open(), "migrate", "it ends the source")
+    with pytest.raises(LockedError, match="nodes of dc1 are shifted"):
+        migrations.start(plan)
+    assert migrations.ids() == []
