@@ -53,7 +53,7 @@ def pod() -> dict[str, Any]:
 
 
 def budget() -> dict[str, Any]:
-    spec = {"maxUnavailable": 0, "selector": {"matchLabels": {"app.kubernetes.io/name": "chat"}}}
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": "chat"}}}
     return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "chat"}, "spec": spec}
 
 
@@ -76,6 +76,8 @@ def test_budgets_are_asked_and_labels_go_back_to_who_owned_them(plane: ControlPl
     applied(plane, made.node_labels("train"))
     plane.call("PATCH", NODE, {"spec": {"taints": [OWN_TAINT]}}, requests.MERGE_PATCH)
     try:
+        accounts = f"/api/v1/namespaces/{MESH}/serviceaccounts"  # no pod without that of its namespace
+        wait_until(lambda: plane.call("GET", accounts)["items"])
         plane.call("POST", PODS, pod())
         plane.call("POST", BUDGETS, budget())
         wait_until(lambda: plane.call("GET", f"{BUDGETS}/chat").get("status", {}).get("expectedPods"))
