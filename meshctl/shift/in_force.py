@@ -110,7 +110,8 @@ def state_text(status: ShiftStatus) -> str:
         return "in force"
     running = "undoing" if state == "undoing" else "under way"
     if activity.owner is None:
-        return "undo stopped" if state == "undoing" else "stopped"
+        failure = f": {status.history.failure}" if status.history.failure else ""
+        return f"{'undo stopped' if state == 'undoing' else 'stopped'}{failure}"
     place = "" if activity.is_here else f" on {activity.owner.host}"
     return f"{running}{place} (pid {activity.owner.pid}, since {activity.owner.since})"
 

@@ -100,9 +100,11 @@ def status_lines(histories: Iterable[tuple[History, str]], now: float) -> list[s
     lines = []
     for history, state in histories:
         plan = history.plan
-        waiting = f"; {', '.join(plan.waiting)} waits for its nodes" if plan.waiting else ""
+        its = "waits for its" if len(plan.waiting) == 1 else "wait for their"
+        waiting = f"; {', '.join(plan.waiting)} {its} nodes" if plan.waiting else ""
         due = f"; until {_time(plan.until_s)}{' (over)' if plan.until_s <= now else ''}" if plan.until_s else ""
         undo = f"; `meshctl shift {plan.environment} --undo` gives them back" if state == "in force" else ""
-        nodes = f"{', '.join(plan.nodes)} of pool {plan.giving} for pool {plan.taking}"
-        lines.append(f"shift: {nodes}, {state}{waiting}{due}{undo}")
+        work = "works" if len(plan.nodes) == 1 else "work"
+        nodes = f"{', '.join(plan.nodes)} of pool {plan.giving} {work} for pool {plan.taking}"
+        lines.append(f"shift: {nodes}: {state}{waiting}{due}{undo}")
     return lines

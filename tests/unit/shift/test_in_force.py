@@ -121,7 +121,7 @@ def test_what_status_and_plans_say_of_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.nodes == {"train-0": ShiftedNode("train-0", "train", "serve")}
     assert found.waiting == {"pretrain"}
     assert found.notes == (
-        "shift: train-0 of pool train for pool serve, in force; pretrain waits for its nodes;"
+        "shift: train-0 of pool train works for pool serve: in force; pretrain waits for its nodes;"
         " `meshctl shift dc1 --undo` gives them back",
     )
     world.shifts().undo()

@@ -11,7 +11,7 @@ from meshctl.errors import LockedError, ShiftError, UsageError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Taint
-from meshctl.shift.in_force import open_shifts, refuse_in_force, shifted_nodes, waiting_gangs
+from meshctl.shift.in_force import open_shifts, refuse_in_force, shifted_nodes, state_text, waiting_gangs
 from meshctl.shift.plan import Request, ShiftPlan
 from meshctl.shift.views import plan_document, plan_text
 from tests.unit.migrate.fake_gateway import FakeGateway
@@ -186,6 +186,8 @@ def test_a_node_that_dies_while_it_is_drained_stops_the_shift(monkeypatch: pytes
         world.shifts().start(plan)
     assert "train-0 does not answer" in caught.value.why
     assert "meshctl shift dc1 --undo" in caught.value.hint
+    (stopped,) = world.shifts().open()
+    assert state_text(stopped).startswith("stopped: can't tell whether pretrain-")
     assert world.shifts().undo().state == "undone"
     assert kept(world) == before
     assert world.jobs["pretrain"]["spec"]["suspend"] is False
