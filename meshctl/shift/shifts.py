@@ -16,6 +16,7 @@ from meshctl.engine.state_store import StateStore
 from meshctl.errors import LockedError, MeshError, ShiftError, UsageError
 from meshctl.migrate.journal import lock
 from meshctl.migrate.journal.guard import open_migration
+from meshctl.migrate.journal.history import History as MigrationHistory
 from meshctl.migrate.journal.journal import Journal, migrations, open_journal
 from meshctl.migrate.progress import Event, Report
 from meshctl.model.deployment import Deployment
@@ -26,6 +27,13 @@ from meshctl.shift.history import FORWARD, SHIFT, History
 from meshctl.shift.in_force import ShiftStatus
 from meshctl.shift.plan import Request, ShiftPlan, plan_shift
 from meshctl.shift.runner import Runner
+
+
+def _has(migration: MigrationHistory, environment: str) -> bool:
+    """Whether the migration works on the environment. The source of an expansion goes on as before it."""
+    source, target = migration.plan.source.environment, migration.plan.target.environment
+    is_expanded = migration.share is not None and migration.state == "waiting"
+    return environment == target or (environment == source and not is_expanded)
 
 
 def _no_report(_event: Event) -> None:
@@ -103,8 +111,7 @@ class Shifts:
         """Raises: LockedError while a migration has the environment, an `up` or roll-out is at work, or another shift
         is under way."""
         migration = open_migration(self.store, self.mesh)
-        ends = (migration.history.plan.source, migration.history.plan.target) if migration is not None else ()
-        if migration is not None and self.environment in {end.environment for end in ends}:
+        if migration is not None and _has(migration.history, self.environment):
             raise LockedError(
                 f"{self.environment} is part of migration {migration.migration}",
                 why="a migration stops and starts the pods that a shift would move",

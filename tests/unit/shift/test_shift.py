@@ -9,7 +9,7 @@ import pytest
 
 from meshctl.errors import LockedError, ShiftError, UsageError
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.inputs import Options
+from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Taint
 from meshctl.shift.in_force import open_shifts, refuse_in_force, shifted_nodes, state_text, waiting_gangs
 from meshctl.shift.plan import Request, ShiftPlan
@@ -364,6 +364,22 @@ def test_refused_while_a_migration_has_the_environment(monkeypatch: pytest.Monke
     with pytest.raises(LockedError, match="east is part of migration") as caught:
         world.shifts().plan(ONE)
     assert "meshctl migrations show" in caught.value.hint
+
+
+@pytest.mark.parametrize(("environment", "is_refused"), [("east", False), ("west", True)])
+def test_the_source_of_an_expansion_may_shift_its_nodes(
+    monkeypatch: pytest.MonkeyPatch, environment: str, is_refused: bool
+) -> None:
+    world = world_of(monkeypatch, deployment=declared().model_copy(update={"environment": environment}))
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, world.shifts().store, data=gateway)
+    share = Share(workload="chat", weight=102)
+    migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
+    if is_refused:
+        with pytest.raises(LockedError, match="west is part of migration"):
+            world.shifts().plan(ONE)
+    else:
+        assert started(world) == "in-force"
 
 
 def test_a_migration_is_refused_with_its_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
