@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.observed import ShiftsInForce
 from meshctl.model.releases import LivePlatform, LivePool, count_words
 
 
@@ -48,20 +49,27 @@ class AddonStatus:
         return f"  add-on    {self.name:<{width}}  {self.version}{_newer(self.newer)}"
 
 
-def pools(deployment: Deployment, ready: Mapping[str, int], live: LivePlatform) -> tuple[PoolStatus, ...]:
-    """`ready`: ready nodes by pool, as the cluster has them."""
-    return tuple(_pool(pool, ready.get(pool.name, 0), live.pool(pool.name)) for pool in deployment.pools)
+def pools(
+    deployment: Deployment, ready: Mapping[str, int], live: LivePlatform, shifts: ShiftsInForce
+) -> tuple[PoolStatus, ...]:
+    """`ready`: ready nodes by the pool that they work for, as the cluster has them."""
+    return tuple(
+        _pool(pool, ready.get(pool.name, 0), live.pool(pool.name), shifts.gained(pool.name))
+        for pool in deployment.pools
+    )
 
 
-def _pool(pool: Pool, ready: int, live: LivePool | None) -> PoolStatus:
-    """Where the platform does not say how many nodes there are, those beyond the least are seen in the cluster."""
-    nodes = live.nodes if live is not None and live.nodes is not None else max(ready, pool.nodes)
+def _pool(pool: Pool, ready: int, live: LivePool | None, gained: int) -> PoolStatus:
+    """Where the platform does not say how many nodes there are, those beyond the least are seen in the cluster.
+    `gained`: nodes that shifts have given to the pool, or below 0, taken from it."""
+    wanted = pool.nodes + gained
+    nodes = live.nodes + gained if live is not None and live.nodes is not None else max(ready, wanted)
     return PoolStatus(
         name=pool.name,
         machine=pool.machine,
         ready=ready,
-        wanted=pool.nodes,
-        nodes=nodes if nodes != pool.nodes else None,
+        wanted=wanted,
+        nodes=nodes if nodes != wanted else None,
         least=pool.nodes_min,
         most=pool.nodes_max,
         image=live.image if live is not None else "",

@@ -65,7 +65,8 @@ class EndpointStatus:
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
     absent | unknown (with `error`). `running`: the run that is changing it at the moment. `notes`: what the platform
-    says beside, and what it did not say."""
+    says beside, and what it did not say. `shifts`: a line for each shift of nodes between its pools, with which is
+    counted what pools want."""
 
     environment: str
     state: str
@@ -76,6 +77,7 @@ class EnvironmentStatus:
     running: Holder | None = None
     addons: tuple[AddonStatus, ...] = ()
     notes: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -98,6 +100,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "storage", error=error)
     unfinished = _unfinished(environment, state) if deployed is DeployState.PART else ""
     outputs, deployment = state.outputs, state.deployment
+    shifts = session.shifts_in_force(environment)
     if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
     endpoints = _endpoints(session, deployment, outputs)
@@ -111,11 +114,12 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
-        waiting = _waiting_jobs(access, deployment, ends, pods)
+        waiting = {**_waiting_jobs(access, deployment, ends, pods), **_without_nodes(deployment, shifts)}
     except MeshError as error:
-        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
+        problem = f"{error.what}: {error.why}"
+        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
-    pools = pool_status.pools(deployment, nodes, releases)
+    pools = pool_status.pools(deployment, nodes, releases, shifts)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -134,7 +138,15 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         unfinished,
         addons=pool_status.addons(releases),
         notes=(*releases.notes, *releases.unasked),
+        shifts=shifts.notes,
     )
+
+
+def _without_nodes(deployment: Deployment, shifts: observed.ShiftsInForce) -> dict[str, str]:
+    """What the jobs wait for that a shift has stopped."""
+    undo = f"`meshctl shift {deployment.environment} --undo` gives them back"
+    jobs = (workload.name for workload in deployment.workloads if workload.name in shifts.waiting)
+    return dict.fromkeys(jobs, f"its nodes are shifted to another pool; {undo}")
 
 
 def _waiting_jobs(
@@ -236,6 +248,7 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
+    lines += [f"  {note}" for note in status.shifts]
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
     names += [addon.name for addon in status.addons]
     width = max((len(name) for name in names), default=0)

@@ -10,7 +10,7 @@ from meshctl.errors import NewerVersionError, UnreachableError
 from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
-from meshctl.model.observed import JobState, PodState
+from meshctl.model.observed import JobState, PodState, ShiftsInForce
 from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
 from meshctl.model.stack_state import StackState
 from meshctl.operate import pool_status
@@ -62,7 +62,7 @@ def test_c2_a13_status_shows_releases_newer_ones_and_live_counts() -> None:
         pools=(LivePool("train", 4, IMAGE, IMAGE), LivePool("web", 3, IMAGE, NEWER)),
         addons=(LiveAddon("coredns", "v1.12.4-eksbuild.1", "v1.12.9-eksbuild.1"), LiveAddon("vpc-cni", "v1", "")),
     )
-    shown = pool_status.pools(scaling(), {"train": 4, "web": 3}, live)
+    shown = pool_status.pools(scaling(), {"train": 4, "web": 3}, live, ShiftsInForce())
     status = EnvironmentStatus("e", "up", shown, addons=pool_status.addons(live), notes=("AWS was not asked about it",))
     assert status_text(status) == (
         "e: up\n"
@@ -75,7 +75,7 @@ def test_c2_a13_status_shows_releases_newer_ones_and_live_counts() -> None:
 
 
 def test_a13_nodes_beyond_the_least_are_seen_in_any_cluster() -> None:
-    [_, pool] = pool_status.pools(scaling(), {"web": 5}, LivePlatform())
+    [_, pool] = pool_status.pools(scaling(), {"web": 5}, LivePlatform(), ShiftsInForce())
     assert (pool.ready, pool.nodes, pool.wanted) == (5, 5, 2)
 
 
@@ -152,6 +152,9 @@ class Saved:
 
     def state(self, _environment: str) -> StackState:
         return state(*self.resources)
+
+    def shifts_in_force(self, _environment: str) -> ShiftsInForce:
+        return ShiftsInForce()
 
     def status(self) -> EnvironmentStatus:
         return collect(cast("Session", self), "aws-east")

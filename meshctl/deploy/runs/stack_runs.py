@@ -28,6 +28,7 @@ from meshctl.engine.run import StackRun
 from meshctl.errors import EngineError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
+from meshctl.model.observed import ShiftsInForce
 from meshctl.model.questions import Findings
 from meshctl.model.releases import LivePlatform
 from meshctl.model.stack_state import StackState
@@ -52,6 +53,8 @@ class StackRuns:
     # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
     # the mesh does not say
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # what shifts have changed in an environment, from their journals, which are read above this layer
+    shifts_in_force: Callable[[str], ShiftsInForce] = lambda _environment: ShiftsInForce()
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
     # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
     _findings: dict[str, Findings] = field(default_factory=dict)
