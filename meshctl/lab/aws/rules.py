@@ -143,6 +143,12 @@ ADDON_REPLICAS: Final = Rule(
     "an add-on whose replicas do not run is `DEGRADED`",
     "containers-roadmap issue 1389; EKS API reference, AddonIssue",
 )
+UNSEEN: Final = Rule(
+    "eventual-consistency",
+    "any call of EC2",
+    "what was made a moment ago, where `account.json` says so",
+    "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
+)
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 
 ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Rule))
