@@ -74,8 +74,9 @@ FREE_ADDRESSES: Final = Rule(
 RESERVATION: Final = Rule(
     "reservation",
     "CreateNodegroup, later",
-    "a capacity reservation that does not exist, is not active, is for another type or zone, or has too few machines",
-    "EC2 user guide, Launch instances into an existing Capacity Reservation",
+    "a capacity reservation or block that does not exist, has not begun or is over, is for another type or zone, or has"
+    " too few machines",
+    "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
