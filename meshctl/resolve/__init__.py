@@ -14,9 +14,9 @@ from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
+from meshctl.model.file_problems import suggestion
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
-from meshctl.model.references import suggestion
 from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
@@ -188,7 +188,7 @@ def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
 
 
 def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
-    """Whether the hosts fit the zone is found when the files are read: `references.check_hosts`."""
+    """Whether the hosts fit the zone is found when the files are read: `environment_references.check_hosts`."""
     if environments.dns is not None:
         return []
     hint = "add dns: {provider: route53, zone: …} to environments.yaml"

@@ -34,6 +34,7 @@ _RIGHTS: Final = (
     " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
+CREDENTIALS_HINT: Final = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
 PRIVATE_HINT: Final = (
     "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
     " meshctl runs inside it, or behind a VPN or peering to it, `[]` closes the way over the internet"
