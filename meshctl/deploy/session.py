@@ -28,6 +28,7 @@ from meshctl.deploy import (
     own_credentials,
     plans,
     preview,
+    proof_zones,
     rewritten,
     scarce_pools,
 )
@@ -481,10 +482,13 @@ class Session:
         def program() -> None:
             if self.check is not None:
                 run.run_check(self.check)
+            zones: dict[str, str] = {}
+            run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
             declare_environment(
                 placed(),
                 state(),
                 secrets,
+                zones,
                 kept_values(),
                 unchanged_jobs(),
                 cluster=cluster,

@@ -35,7 +35,8 @@ def ask(deployment: Deployment, up: Deployment | None, dns: Dns | None) -> Findi
         return Findings(notes=(f"nobody asked Route 53 about {_ABOUT}: {error.what}",))
     if question.is_unanswered(answer):
         return Findings(notes=(f"Route 53 did not say whether {_ABOUT} is there ({answer.code})",))
-    return Findings(gaps=tuple(gaps(dns.zone, new_hosts, answer)))
+    proven = sorted(each.host for each in deployment.endpoints if each.certificate and each.host in new_hosts)
+    return Findings(gaps=(*gaps(dns.zone, new_hosts, answer), *_unproven(dns.zone, proven, answer)))
 
 
 def question_of(zone: str) -> ApiQuestion:
@@ -48,12 +49,28 @@ def question_of(zone: str) -> ApiQuestion:
     return ApiQuestion(_NAME, "route53", "get_hosted_zone", _ABOUT, {"Id": zone_id}, telling_codes=codes)
 
 
-def gaps(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
-    zones: list[Mapping[str, Any]] = [
-        each for each in answer.content.get("HostedZones", []) if each["Name"] == _domain(zone)
-    ]
+def _zones(zone: str, answer: ApiAnswer) -> list[Mapping[str, Any]]:
     if "HostedZone" in answer.content:
-        zones = [answer.content["HostedZone"]]
+        return [answer.content["HostedZone"]]
+    return [each for each in answer.content.get("HostedZones", []) if each["Name"] == _domain(zone)]
+
+
+def _unproven(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
+    """`hosts`: those for which the platform makes a certificate, of which the record must be seen from outside."""
+    zones = _zones(zone, answer)
+    if len(zones) != 1 or not (zones[0].get("Config") or {}).get("PrivateZone"):
+        return
+    for host in hosts:
+        yield Gap(
+            subject="dns",
+            wanted=f"a certificate for {host}, made by the platform",
+            best=f"the zone {zone} is private, and a host is proven in public DNS",
+            hint="name a public zone as `dns.zone`, or write `tls: {secret: NAME}` with a certificate of your own",
+        )
+
+
+def gaps(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
+    zones = _zones(zone, answer)
     wanted = f"the DNS zone {zone} in Route 53"
     if not zones:
         yield Gap(subject="dns", wanted=wanted, best="there is none", hint=_CORRECT)

@@ -26,7 +26,8 @@ _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
+_CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES))
 
 # What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
 _OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",)}
@@ -53,7 +54,7 @@ _UNNAMED: Final = frozenset(
     )
 )
 # Services whose objects get their names from AWS: narrowed to the region instead.
-_REGIONAL: Final = ("ec2", "elasticfilesystem", "fsx")
+_REGIONAL: Final = ("acm", "ec2", "elasticfilesystem", "fsx")
 _PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
 _ROLE_NAME_START: Final = 54  # of a role's name that is too long, and so is shortened (`stacks.aws.cluster.role_name`)
 
@@ -97,6 +98,7 @@ def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
         *(_LUSTRE if "fsx-lustre" in services else ()),
         *(_BUCKETS if any(not store.is_adopted for store in deployment.object_stores) else ()),
         *(_NAMES if scope.dns_zone else ()),
+        *(_CERTIFICATES if any(endpoint.certificate for endpoint in deployment.endpoints) else ()),
     }
     return tuple(row for row in ALL if row.token not in _SOMETIMES or row.token in wanted)
 
