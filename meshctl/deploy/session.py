@@ -49,6 +49,7 @@ from meshctl.deploy.guards import (
     protection,
     running_pods,
     running_zones,
+    shared_proofs,
     volume_sizes,
 )
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_reruns, job_states, paused_jobs
@@ -283,6 +284,7 @@ class Session:
         if lost and not allow_data_loss:
             raise protection.refused_by_up(deployment.environment, lost)
         run.empty_on_delete(protection.bucket_urns(lost))
+        self._leave_shared_proofs(run, deployment, state)
         volume_sizes.grow(deployment, state)
         changed_groups.end_old(deployment, state)
         owned.take_over(self.on_progress)
@@ -437,7 +439,17 @@ class Session:
             make_run=lambda environment: self._run(environment, None),
             drop_dns_records=lambda environment: self.dns_records.drop(environment),
             bring_up_buckets=self.up_object_storage,
+            other_states=self._other_states,
         )
+
+    def _other_states(self, environment: str) -> list[StackState]:
+        return [self.state(name) for name in self.environments.environments if name != environment]
+
+    def _leave_shared_proofs(self, run: StackRun, deployment: Deployment, state: StackState) -> None:
+        """Records that an `up` removes and other environments need stay in their zone."""
+        records = shared_proofs.going(state, deployment)
+        others = self._other_states(deployment.environment) if records else []
+        run.leave(shared_proofs.of_others(records, others))
 
     def outputs(self, environment: str) -> StackOutputs:
         """The environment's stack outputs; none when it was never brought up, or only in part."""

@@ -117,3 +117,10 @@ def test_a_host_that_is_too_long_is_refused(provider: AwsProvider) -> None:
     with pytest.raises(ProviderError) as caught:
         certificate(provider, f"{'a' * 60}.example.com")
     assert caught.value.code == "InvalidDomainValidationOptionsException"
+
+
+def test_a_second_environment_takes_over_the_record_that_is_there(aws: Aws, provider: AwsProvider) -> None:
+    record = record_of(aws, certificate(provider))
+    first, second = (create(provider, RECORD, record, name) for name in ("east", "west"))
+    assert first.id == second.id
+    delete(provider, RECORD, first)
