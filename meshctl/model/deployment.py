@@ -101,6 +101,8 @@ class Endpoint(Value):
     cidrs: tuple[str, ...] = added_later(())
     listens: int = added_later(0)  # 0 = on the number of the workload's port
     paths: tuple[str, ...] = added_later(())
+    # the port of its gateway that sends clients from HTTP to HTTPS; "" = port 80 of the load balancer is closed
+    redirect: str = added_later("")
     # of the load balancer, which then ends TLS; None = it passes on what it gets
     certificate: EndpointCertificate | None = added_later(None)
     # whether its load balancer asks only nodes that run its pods; decided by `deploy.guards.endpoint_nodes`

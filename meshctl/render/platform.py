@@ -41,6 +41,7 @@ REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are,
 ENDPOINT = "object_storage.endpoint"
 OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 
+_HTTP = 80  # of a load balancer whose other port speaks TLS
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
@@ -302,6 +303,7 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
         if not endpoints:
             continue
         ports = {endpoint.port: deployment.listening_port(endpoint) for endpoint in endpoints}
+        ports |= {endpoint.redirect: _HTTP for endpoint in endpoints if endpoint.redirect}
         annotations = {**(balancers.internal if is_internal else balancers.public)}
         late_annotations = {}
         sealed = next((endpoint for endpoint in endpoints if endpoint.certificate is not None), None)

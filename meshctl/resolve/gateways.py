@@ -31,6 +31,7 @@ _STARTUP_S: Final = 300
 _HTTP: Final = ("http", 8080, 80)  # the port's name, the pods' port, the load balancer's
 _HTTPS: Final = ("https", 8443, 443)
 _BEHIND_TLS: Final = ("http", 8080, 443)  # the load balancer ends TLS
+_REDIRECT: Final = ("redirect", 8081)  # from HTTP to HTTPS
 
 
 def endpoints(mesh: mesh_model.Mesh, environment: PlatformEnvironment, dns: Dns | None) -> tuple[Endpoint, ...]:
@@ -50,7 +51,8 @@ def _endpoint(name: str, endpoint: mesh_model.Endpoint, environment: PlatformEnv
     if not _needs_gateway(endpoint):
         return made
     port, _, listens = _port(endpoint, environment)
-    changes = {"workload": gateway_words.name_of(name), "port": port, "listens": listens}
+    redirect = _REDIRECT[0] if endpoint.tls is not None else ""
+    changes = {"workload": gateway_words.name_of(name), "port": port, "listens": listens, "redirect": redirect}
     if _is_issued(endpoint) and _balancer_tls(environment) is not None and dns is not None:
         made = made.model_copy(update={"certificate": EndpointCertificate(zone=dns.zone, profile=dns.profile or "")})
     return made.model_copy(update={**changes, "paths": tuple(_routes(endpoint))})
@@ -154,7 +156,8 @@ def _gateway(
     tls = _tls(endpoint, environment)
     secret = endpoint.tls.secret if endpoint.tls is not None else None
     urls = {path: _url(mesh, target) for path, target in routes.items()}
-    settings = nginx.Settings(number, urls, tls)
+    redirect = dict([_REDIRECT]) if tls else {}
+    settings = nginx.Settings(number, urls, tls, redirect_port=_REDIRECT[1] if tls else 0)
     issued = Certificate(host=endpoint.host, issuer=environment.certificate_issuer or "") if tls == "renewed" else None
     return Workload(
         name=gateway_words.name_of(name),
@@ -169,10 +172,22 @@ def _gateway(
         certificate=issued,
         cpu=_CPU,
         memory_gib=_MEMORY_GIB,
-        ports={port: number},
+        ports={port: number, **redirect},
         health=Health(path=nginx.HEALTH_PATH, port=port, protocol=_protocol(port), startup_s=_STARTUP_S),
         forwards_to=tuple(dict.fromkeys(workload for workload, _ in targets)),
     )
+
+
+def redirects(workload: Workload) -> bool:
+    """Whether it is a gateway that sends clients from HTTP to HTTPS."""
+    return _CONFIG in workload.files and workload.ports.get(_REDIRECT[0]) == _REDIRECT[1]
+
+
+def without_redirect(gateway: Workload) -> Workload:
+    """The same gateway as it was before it did."""
+    config = gateway.files[_CONFIG].replace(nginx.redirecting(_REDIRECT[1]), "")
+    ports = {name: number for name, number in gateway.ports.items() if name != _REDIRECT[0]}
+    return gateway.model_copy(update={"files": {**gateway.files, _CONFIG: config}, "ports": ports})
 
 
 def _url(mesh: mesh_model.Mesh, target: str) -> str:

@@ -25,11 +25,13 @@ Tls = Literal["", "fixed", "renewed", "before"]
 
 @dataclass(frozen=True)
 class Settings:
-    """`routes`: the beginning of a path -> the URL of a Service."""
+    """`routes`: the beginning of a path -> the URL of a Service. `redirect_port`: where requests by HTTP are sent to
+    HTTPS; 0 for nowhere."""
 
     port: int
     routes: Mapping[str, str]
     tls: Tls = ""
+    redirect_port: int = 0
 
 
 # Two processes, as `auto` would start one for each of a node's many cores. What it writes goes to /tmp, and its log to
@@ -89,7 +91,20 @@ def config(settings: Settings) -> str:
     before = _BEFORE + (_RENEWED if settings.tls == "renewed" else "")
     if settings.tls == "before":  # a load balancer that passes on TCP adds no header
         before = before.replace("X-Forwarded-Proto $scheme;", "X-Forwarded-Proto https;")
-    return f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + "  }\n}\n"
+    redirect = redirecting(settings.redirect_port) if settings.redirect_port else ""
+    return f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + f"  }}\n{redirect}}}\n"
+
+
+def redirecting(port: int) -> str:
+    """The server that sends clients to HTTPS, with the method and the body that they came with (RFC 9110, 15.4.9)."""
+    return f"""\
+  server {{
+    listen {port};
+    location / {{
+      return 308 https://$host$request_uri;
+    }}
+  }}
+"""
 
 
 def _listening(settings: Settings) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from meshctl.lab.load import Load
@@ -74,6 +75,15 @@ def proofs(here: RunningLab) -> list[str]:
     return [each["Name"] for each in records if each["Name"].startswith("_")]
 
 
+def sent_to(here: RunningLab, environment: str) -> str:
+    """Where clients are sent who come by HTTP."""
+    (endpoint,) = here.json("status", environment)["environments"][environment]["endpoints"]
+    with httpx2.Client(trust_env=False, timeout=20) as client:
+        response = client.get(f"http://{endpoint['address']}/v1/models", headers={"Host": HOST})
+    assert response.status_code == 308
+    return str(response.headers["Location"])
+
+
 def migrate(here: RunningLab, source: str, target: str, load: Load) -> None:
     before = load.environments[target]
     here.meshctl("migrate", source, target, "--yes", "--observe", "5", timeout_s=400)
@@ -93,6 +103,7 @@ def test_an_endpoint_with_issued_certificates_moves_there_and_back(issued: Runni
     load = Load(f"https://{HOST}/v1/completions", rate=50, dns_server=server, authority=authority).start()
     wait_until(lambda: load.environments["aws-east"] > 50)
     migrate(issued, "aws-east", "cw", load)
+    assert sent_to(issued, "cw") == f"https://{HOST}/v1/models"
     assert (certificates(issued), proofs(issued)) == ([], [])
     migrate(issued, "cw", "aws-east", load)
     result = load.stop()

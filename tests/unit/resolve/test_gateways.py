@@ -9,6 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
+from meshctl.deploy.guards import gateway_redirects
 from meshctl.errors import DiagnosticsError
 from meshctl.lab.images import gateway as lab_gateway
 from meshctl.load import load
@@ -17,7 +18,7 @@ from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, 
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import CERTIFICATE
 from meshctl.render import LateValue
-from meshctl.resolve import nginx, resolve
+from meshctl.resolve import gateways, nginx, resolve
 
 MESH = """\
 apiVersion: meshctl/v1
@@ -105,12 +106,39 @@ def test_a_gateway_is_two_pods_behind_the_endpoints_load_balancer(tmp_path: Path
     assert security["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert security["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
     assert "workload/api-gateway:disruption-budget" in objects
-    (port,) = objects["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (443, "https")
+    ports = objects["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(443, "https"), (80, "redirect")]
     targets = {name for name in pods.depends_on if name.startswith(("workload/chat:", "workload/embed:"))}
     # not their pods: a route whose pool has no machines takes down no other route
     assert targets == {"workload/chat:service", "workload/embed:service"}
     assert "workload/chat:load-balancer" not in objects
+
+
+def test_clients_by_http_are_sent_to_https_only_where_there_is_tls(tmp_path: Path) -> None:
+    for environment in ("cw", "aws"):
+        redirect = rules(deployment(tmp_path, SEALED, environment)).redirect
+        assert redirect is not None
+        everywhere = redirect.location("/any/path")
+        assert everywhere is not None
+        assert everywhere.value("return") == "308"
+    plain = deployment(tmp_path, ROUTES)
+    assert rules(plain).redirect is None
+    assert plain.workload("api-gateway").ports == {"http": 8080}
+
+
+def test_a_gateway_that_is_up_without_the_redirect_gets_it_with_its_next_change(tmp_path: Path) -> None:
+    new = deployment(tmp_path, SEALED)
+    gateway = gateways.without_redirect(new.workload("api-gateway"))
+    up = new.model_copy(update={"workloads": (gateway,)})
+    assert "redirect" not in gateway.ports
+    assert "308" not in "".join(gateway.files.values())
+    kept = gateway_redirects.as_it_is_up(new, up)
+    assert kept.workload("api-gateway") == gateway
+    assert kept.endpoints[0].redirect == ""
+    assert gateway_redirects.as_it_is_up(new, None) == new
+    assert gateway_redirects.as_it_is_up(new, new) == new
+    changed = up.model_copy(update={"workloads": (gateway.model_copy(update={"image": "a/nginx:0"}),)})
+    assert gateway_redirects.as_it_is_up(new, changed) == new
 
 
 def test_without_tls_it_listens_for_http(tmp_path: Path) -> None:
@@ -211,8 +239,8 @@ def test_where_the_platforms_load_balancer_ends_tls_the_pods_get_http(tmp_path: 
     assert endpoint.certificate == EndpointCertificate(zone="example.com")
     objects = manifests(made)
     balancer = objects["workload/api-gateway:load-balancer"].manifest
-    (port,) = balancer["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (443, "http")
+    ports = balancer["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(443, "http"), (80, "redirect")]
     annotations = {name.rpartition("/")[2]: value for name, value in balancer["metadata"]["annotations"].items()}
     assert annotations["aws-load-balancer-ssl-cert"] == LateValue(render.certificate_name("api"))
     assert annotations["aws-load-balancer-ssl-ports"] == "443"
