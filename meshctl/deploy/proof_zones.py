@@ -24,12 +24,12 @@ def late_values(deployment: Deployment, state: StackState, *, is_preview: bool) 
     zones = {each.certificate.zone: each.certificate.profile for each in deployment.endpoints if each.certificate}
     in_state = dict(_ids_in_state(state))
     return {
-        zone_id_name(zone): in_state.get(zone) or _asked(zone, profile, is_preview=is_preview)
+        zone_id_name(zone): in_state.get(zone) or _id_from_route53(zone, profile, is_preview=is_preview)
         for zone, profile in zones.items()
     }
 
 
-def _asked(zone: str, profile: str, *, is_preview: bool) -> str:
+def _id_from_route53(zone: str, profile: str, *, is_preview: bool) -> str:
     try:
         return hosted_zone_id(zone, profile)
     except (CredentialsError, UnreachableError):

@@ -39,14 +39,14 @@ def _certificate(
     endpoint: Endpoint, certificate: EndpointCertificate, late: Mapping[str, Any], aws: AwsProvider, dns: AwsProvider
 ) -> pulumi.Output[Any]:
     subject = f"endpoint/{endpoint.name}"
-    asked = AwsResource.declare(
+    requested = AwsResource.declare(
         "acm:Certificate",
         f"{subject}:certificate",
         {"DomainName": endpoint.host, "ValidationMethod": "DNS"},
         outputs=["CertificateArn", "DomainValidationOptions"],
         provider=aws,
     )
-    record = asked.get("DomainValidationOptions").apply(_record)
+    record = requested.get("DomainValidationOptions").apply(_record)
     proof = AwsResource.declare(
         "route53:RecordSet",
         f"{subject}:proof",
@@ -62,7 +62,7 @@ def _certificate(
     issued = AwsResource.declare(
         "acm:IssuedCertificate",
         f"{subject}:issued-certificate",
-        {"CertificateArn": asked.get("CertificateArn")},
+        {"CertificateArn": requested.get("CertificateArn")},
         outputs=["CertificateArn"],
         provider=aws,
         depends_on=[proof],
