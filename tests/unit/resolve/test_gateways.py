@@ -255,6 +255,13 @@ def test_where_the_platforms_load_balancer_ends_tls_the_pods_get_http(tmp_path: 
     assert asked == {("https", nginx.HEALTH_PATH), ("https", "/"), ("https", "/v1/embeddings")}
 
 
+def test_check_says_who_makes_the_certificate_and_where_the_host_is_proven(tmp_path: Path) -> None:
+    notes = resolution(tmp_path, f"{ROUTES}, tls: true", "aws").notes
+    (note,) = (note for note in notes if "certificate" in note)
+    assert note.startswith("endpoint/api: aws makes the certificate of api.example.com and renews it")
+    assert "into the zone example.com" in note
+
+
 def test_a_secret_is_used_by_the_gateway_also_where_the_load_balancer_could_end_tls(tmp_path: Path) -> None:
     made = deployment(tmp_path, SEALED, "aws")
     assert made.endpoints[0].certificate is None
