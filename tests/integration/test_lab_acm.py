@@ -124,3 +124,26 @@ def test_a_second_environment_takes_over_the_record_that_is_there(aws: Aws, prov
     first, second = (create(provider, RECORD, record, name) for name in ("east", "west"))
     assert first.id == second.id
     delete(provider, RECORD, first)
+
+
+def test_a_certificate_that_acm_refused_to_issue_is_asked_for_anew(aws: Aws, provider: AwsProvider) -> None:
+    asked = certificate(provider)
+    record = record_of(aws, asked)
+    other_issuer = {"Name": HOST, "Type": "CAA", "TTL": 60, "ResourceRecords": [{"Value": '0 issue "example.net"'}]}
+    caa = create(provider, RECORD, {"HostedZoneId": record["HostedZoneId"], **other_issuer}, "caa")
+    proof = create(provider, RECORD, record)
+    with pytest.raises(CreatedNotReady, match="CAA_ERROR"):
+        create(provider, WAIT, {"CertificateArn": asked.id})
+    urn = f"urn:pulumi:lab::mesh::{CERTIFICATE}::it"
+    inputs = {"DomainName": HOST, "ValidationMethod": "DNS", "Tags": {"team": "ml"}}
+    found = provider.read(CERTIFICATE, urn=urn, id=asked.id, inputs=inputs, outputs=asked.outputs)
+    difference = provider.diff(
+        CERTIFICATE, urn=urn, id=asked.id, old_inputs=inputs, old_outputs=found.outputs, news=inputs, ignore_changes=[]
+    )
+    assert difference.replaces == ("Status",)
+    delete(provider, RECORD, caa)
+    anew = certificate(provider)  # before the old one goes
+    assert anew.id != asked.id
+    assert create(provider, WAIT, {"CertificateArn": anew.id}).outputs["Status"] == "ISSUED"
+    for token, made in ((RECORD, proof), (CERTIFICATE, asked), (CERTIFICATE, anew)):
+        delete(provider, token, made)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,12 @@ from meshctl.lab.aws.service import Service
 from meshctl.lab.controllers import authority
 from meshctl.lab.state import read_json, write_whole
 
+log = logging.getLogger(__name__)
 Object = dict[str, Any]
 TABLE = "acm.json"  # by ARN, what load balancers need
 USERS = "network/certificates.json"  # by ARN, the load balancers that use it
 LONGEST_HOST = 64
+_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")  # any of them will do
 _RECORD_S = 1.0  # ACM tells of the record a moment after the request
 
 
@@ -106,10 +109,15 @@ class Acm(Service):
         return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[arn].items()]}
 
     def settle(self) -> None:
-        """Issue what is proven by now."""
+        """Issue what is proven by now, unless its domain lets somebody else alone issue."""
         pending = [each for each in self.certificates.values() if each["Status"] == "PENDING_VALIDATION"]
         proven = [each for each in pending if _is_proven(each)]
         for certificate in proven:
+            if _is_forbidden(certificate["DomainName"]):
+                log.warning("failed %s (rule %s)", certificate["DomainName"], rules.CERTIFICATE_CAA.id)
+                certificate |= {"Status": "FAILED", "FailureReason": "CAA_ERROR"}
+                certificate["DomainValidationOptions"][0]["ValidationStatus"] = "FAILED"
+                continue
             issued = authority.issue(self.root / "certificates", [certificate["DomainName"]])
             write_whole(self._pem(certificate["CertificateArn"]), (issued.chain + issued.key).decode(), mode=0o600)
             now = _now()
@@ -172,12 +180,26 @@ def _described(arn: str, host: str) -> Object:
 
 def _is_proven(certificate: Object) -> bool:
     record = certificate["DomainValidationOptions"][0]["ResourceRecord"]
-    return (record["Name"].lower(), record["Value"].rstrip(".")) in set(_public_cnames())
+    return (record["Name"].lower(), record["Value"].rstrip(".")) in set(_public("CNAME"))
 
 
-def _public_cnames() -> Iterator[tuple[str, str]]:
+def _is_forbidden(host: str) -> bool:
+    """By the CAA records of the host, or of the nearest name above it that has some (RFC 8659, 3)."""
+    issuers: dict[str, list[str]] = {}
+    for name, value in _public("CAA"):
+        _, tag, issuer = value.split(" ", 2)
+        if tag == "issue":
+            issuers.setdefault(name, []).append(issuer.strip('"'))
+    parts = host.split(".")
+    names = (f"{'.'.join(parts[start:])}." for start in range(len(parts)))
+    nearest = next((issuers[name] for name in names if name in issuers), list(_AUTHORITIES))
+    return not set(nearest) & set(_AUTHORITIES)
+
+
+def _public(kind: str) -> Iterator[tuple[str, str]]:
+    """Name and value of each record of a type that the internet sees."""
     for zone in route53_backends[DEFAULT_ACCOUNT_ID]["aws"].zones.values():
-        records = [] if zone.private_zone else [each for each in zone.rrsets if each.type == "CNAME"]
+        records = [] if zone.private_zone else [each for each in zone.rrsets if each.type == kind]
         for each in records:
             for value in each.resource_records:
                 text = value["Value"] if isinstance(value, dict) else value

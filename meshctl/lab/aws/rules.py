@@ -143,6 +143,12 @@ CERTIFICATE_HOST: Final = Rule(
     "a first domain name of more than 64 characters",
     "ACM API reference, RequestCertificate, DomainName",
 )
+CERTIFICATE_CAA: Final = Rule(
+    "certificate-caa",
+    "RequestCertificate, later",
+    "a host whose CAA records let no authority of Amazon issue",
+    "ACM user guide, Certification Authority Authorization problems; ACM API reference, FailureReason",
+)
 CERTIFICATE_IN_USE: Final = Rule(
     "certificate-in-use",
     "DeleteCertificate",
