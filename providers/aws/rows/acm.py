@@ -60,15 +60,13 @@ CERTIFICATE = Row(
         transient=("ResourceInUseException", "ConflictException"),
         patience_s=1200,
     ),
-    # the list has no tags, and only keys of RSA with up to 2048 bits, which is what is asked for here. A certificate
-    # that never comes is replaced, not taken over
+    # the list has no tags, and only keys of RSA with up to 2048 bits, which is what is asked for here
     adopt=Adopt(
         by="tag",
         first=True,
         find=Call(
             "ListCertificates",
-            path="CertificateSummaryList[?DomainName==${inputs.DomainName}"
-            " && (Status=='PENDING_VALIDATION' || Status=='ISSUED')]",
+            path="CertificateSummaryList[?DomainName==${inputs.DomainName}]",
             paginate=True,
         ),
         id="CertificateArn",
