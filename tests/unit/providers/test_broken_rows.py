@@ -13,7 +13,7 @@ from tests.unit.providers.test_one_way import FILE_SYSTEM, LUSTRE, Bench
 class MakingFsx(Fsx):
     """Makes file systems in any subnet."""
 
-    def create_file_system(self, call: Any, given: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def create_file_system(self, call: Any, given: dict[str, Any]) -> dict[str, Any]:
         name = f"fs-{len(self.file_systems) + 1}"
         described = {**given, "FileSystemId": name, "ResourceARN": f"arn:us-east-1:{name}", "Lifecycle": "AVAILABLE"}
         self.file_systems[name] = described
