@@ -25,6 +25,7 @@ from meshctl.deploy import (
     drift_check,
     early_context,
     endpoint_answers,
+    group_ends,
     own_credentials,
     plans,
     preview,
@@ -287,6 +288,8 @@ class Session:
         self._leave_shared_proofs(run, deployment, state)
         volume_sizes.grow(deployment, state)
         changed_groups.end_old(deployment, state)
+        if group_ends.going_in_no_order(state, deployment) is not state:
+            run.rewrite(lambda current: group_ends.going_in_no_order(current, deployment))
         owned.take_over(self.on_progress)
         deployment = finished_jobs.with_finished_marks(deployment, state) if keep_marks else deployment
         unchanged = self._unchanged_jobs(deployment, state)
