@@ -99,5 +99,5 @@ def test_groups_of_which_there_are_to_be_fewer_end_at_once_and_the_others_keep_t
     }
     assert after["workload/chat:group-1-leader"] == [SERVICE, urn("chat:group-0-leader")]
     assert after["workload/chat:group-2-leader"] == after["workload/chat:group-3-leader"] == [SERVICE]
-    of_two = state(*(each.record for each in of_four.resources[:2]))
+    of_two = state(*(dict(each.record) for each in of_four.resources[:2]))
     assert group_ends.going_in_no_order(of_two, deployed) is of_two
