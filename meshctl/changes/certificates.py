@@ -5,7 +5,7 @@ Called by `meshctl.deploy.plans` for `group`.
 
 from __future__ import annotations
 
-from meshctl.changes.fields import FieldChange
+from meshctl.changes.field_change import FieldChange
 from meshctl.model.deployment import Deployment, Endpoint
 
 CERTIFICATE = "certificate"

@@ -33,7 +33,7 @@ def declare_environment(
     ready_timeout_s: int,
 ) -> None:
     """Declare all resources of `deployment`. `zones`: see `proof_zones`. The others are as for
-    `Session._environment_run`."""
+    `StackRuns.environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
     deferred |= dict.fromkeys(_up_names(deployment, state), True)
     deferred |= zones

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshctl.changes import Change, Step, certificates, group, plan_text
-from meshctl.changes.fields import FieldChange
+from meshctl.changes.field_change import FieldChange
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from tests.unit.render.sample import sample
 

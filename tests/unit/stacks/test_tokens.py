@@ -146,6 +146,13 @@ def test_a_load_balancer_waits_for_its_certificate_and_that_for_the_record_of_th
     )
 
 
+def test_b9_the_log_group_goes_after_all_else(monitor: Monitor) -> None:
+    """EKS writes to it after its cluster is gone, and makes it anew"""
+    waits = monitor.waits_for
+    assert "cluster:logs" in waits["network:vpc"] & waits["cluster:eks"]
+    assert not waits["cluster:logs"]
+
+
 def test_lustre_waits_for_the_rule_that_fsx_asks_for_and_for_no_cluster(monitor: Monitor) -> None:
     waits = monitor.waits_for
     assert "storage/shared:ingress-itself" in waits["storage/shared:lustre"]
