@@ -172,8 +172,8 @@ def _agreed_losses(
 def _leave_shared_proofs(stacks: StackRuns, run: StackRun, checked: _Checked) -> None:
     """Records that the run removes and other environments need stay in their zone."""
     going = shared_proofs.going(checked.state, checked.deployment)
-    others = stacks.other_states(checked.deployment.environment) if going else []
-    run.leave(shared_proofs.of_others(going, others))
+    if going:
+        run.leave(shared_proofs.of_others(going, stacks.other_states(checked.deployment.environment)))
 
 
 def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_names: bool) -> Recorder:

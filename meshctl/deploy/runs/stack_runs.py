@@ -118,7 +118,8 @@ class StackRuns:
             if self.check is not None:
                 run.run_check(self.check)
             zones: dict[str, str] = {}
-            run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
+            if any(endpoint.certificate for endpoint in placed().endpoints):
+                run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
             declare_environment(
                 placed(),
                 state(),
