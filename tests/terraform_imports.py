@@ -33,6 +33,7 @@ _BY_ID = {
     "efs:FileSystem": "aws_efs_file_system",
     "efs:MountTarget": "aws_efs_mount_target",
     "acm:Certificate": "aws_acm_certificate",
+    "route53:HealthCheck": "aws_route53_health_check",
 }
 WAITS = ("acm:IssuedCertificate",)  # for another resource: nothing of AWS
 # For those whose id of ours has several parts: how the provider joins them

@@ -186,5 +186,6 @@ PLATFORM: Final = Platform(
         label_types=(),
     ),
     preflight=None,
+    releases=None,
     declare=given.declare,
 )

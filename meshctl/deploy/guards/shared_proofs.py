@@ -6,23 +6,30 @@ Asked by `session` and `teardown` before records go. A platform asks for the sam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import RECORD_SET
 from meshctl.model.stack_state import Resource, StackState
 
+_PROOF: Final = ":proof"  # as `stacks` names them
+
 
 def going(state: StackState, deployment: Deployment | None) -> tuple[Resource, ...]:
     """The records of the state that an `up` of the deployment removes; all of them for a `destroy` (None)."""
     hosts = {endpoint.host for endpoint in deployment.endpoints if endpoint.certificate} if deployment else set()
-    return tuple(each for each in state.of_type(RECORD_SET) if each.is_real and _host(each) not in hosts)
+    return tuple(each for each in _proofs(state) if _host(each) not in hosts)
 
 
 def of_others(records: Iterable[Resource], others: Collection[StackState]) -> frozenset[str]:
     """The URNs of those that are in the state of another environment, too."""
-    names = {_name(record) for state in others for record in state.of_type(RECORD_SET) if record.is_real}
+    names = {_name(record) for state in others for record in _proofs(state)}
     return frozenset(record.urn for record in records if _name(record) in names)
+
+
+def _proofs(state: StackState) -> Iterator[Resource]:
+    return (each for each in state.of_type(RECORD_SET) if each.is_real and each.name.endswith(_PROOF))
 
 
 def _name(record: Resource) -> str:
