@@ -24,6 +24,7 @@ def declare_environment(
     deployment: Deployment,
     state: StackState,
     secrets: Mapping[str, str],
+    zones: Mapping[str, str],
     kept_values: Mapping[str, Any],
     unchanged_jobs: UnchangedJobs,
     *,
@@ -31,9 +32,11 @@ def declare_environment(
     keep_marks: bool,
     ready_timeout_s: int,
 ) -> None:
-    """Declare all resources of `deployment`. The arguments are as for `StackRuns.environment_run`."""
+    """Declare all resources of `deployment`. `zones`: see `proof_zones`. The others are as for
+    `StackRuns.environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
     deferred |= dict.fromkeys(_up_names(deployment, state), True)
+    deferred |= zones
     if secrets:
         deferred |= secret_revisions.revision_values(deployment, secrets, state)
     declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)

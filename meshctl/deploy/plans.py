@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import Change, Plan, changed_groups, endpoint_access, group, roll_outs, storage
+from meshctl.changes import Change, Plan, certificates, changed_groups, endpoint_access, group, roll_outs, storage
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model import object_names
@@ -136,7 +136,7 @@ def _plan(
         digest=deployment.digest,
         hourly_usd_before=before.hourly_usd if before else _usd_of_buckets(deployment, steps),
         hourly_usd_after=deployment.hourly_usd,
-        declared=storage.declared(before, deployment),
+        declared=storage.declared(before, deployment) | certificates.declared(before, deployment),
         extra=dns_changes,
         losses=losses,
         notes=tuple(notes),

@@ -128,6 +128,7 @@ class Session(StackRuns):
             make_run=lambda environment: self.stack_run(environment, None),
             drop_dns_records=lambda environment: self.dns_records.drop(environment),
             bring_up_buckets=self.up_object_storage,
+            other_states=self.other_states,
         )
 
     def outputs(self, environment: str) -> StackOutputs:

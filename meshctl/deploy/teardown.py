@@ -15,7 +15,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods
-from meshctl.deploy.guards import cluster_identity, namespaces, preconditions, protection
+from meshctl.deploy.guards import cluster_identity, namespaces, preconditions, protection, shared_proofs
 from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
@@ -26,12 +26,13 @@ from meshctl.model.stack_state import StackState
 class Teardown:
     """`folder` holds `.meshctl/`. `make_run` makes a run of an environment's stack that declares nothing.
     `drop_dns_records` removes the DNS records that point at an environment. `bring_up_buckets` brings up the buckets of
-    a deployment alone."""
+    a deployment alone. `other_states`: those of all other environments of the mesh; called only where it matters."""
 
     folder: Path
     make_run: Callable[[str], StackRun]
     drop_dns_records: Callable[[str], None]
     bring_up_buckets: Callable[[Deployment], object]
+    other_states: Callable[[str], list[StackState]] = lambda _environment: []
 
     def lost(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
         """The data that `destroy` would lose; with `keep_buckets`, the data that `destroy_keeping_data` would lose.
@@ -55,7 +56,7 @@ class Teardown:
         if lost and not allow_data_loss:
             raise protection.refused_by_destroy(environment, lost)
         self.drop_dns_records(environment)
-        record = self._delete_everything(run, state, lost)
+        record = self._delete_everything(run, state, lost, environment)
         kubeconfig.remove_context(self.folder, environment)
         return record
 
@@ -90,7 +91,7 @@ class Teardown:
         if losses and not allow_data_loss:
             raise protection.refused_by_migration_destroy(deployment.environment, losses, command)
         self.drop_dns_records(deployment.environment)
-        self._delete_everything(run, state, losses)
+        self._delete_everything(run, state, losses, deployment.environment)
         kubeconfig.remove_context(self.folder, deployment.environment)
 
     def _read_before_destroy(self, deployment: Deployment) -> tuple[StackRun, StackState, tuple[Loss, ...]]:
@@ -103,7 +104,7 @@ class Teardown:
     def _delete_all_but_buckets(
         self, run: StackRun, state: StackState, bucket_urns: frozenset[str], deployment: Deployment
     ) -> None:
-        urns = bucket_urns | namespaces.retained(state)
+        urns = bucket_urns | namespaces.retained(state) | self._shared_proofs(state, deployment.environment)
         in_state = {subject_of(urn).removeprefix("storage/") for urn in bucket_urns}
         names = in_state | protection.orphaned_stores(deployment, state)
         if state.resources:
@@ -116,10 +117,11 @@ class Teardown:
         if stores:
             self.bring_up_buckets(deployment.model_copy(update={"object_stores": stores}))
 
-    def _delete_everything(self, run: StackRun, state: StackState, lost: Iterable[Loss]) -> Recorder:
+    def _delete_everything(self, run: StackRun, state: StackState, lost: Iterable[Loss], environment: str) -> Recorder:
         """Delete all resources. Buckets with data are emptied once nothing in the cluster writes to them any more."""
-        staying = namespaces.retained(state)
-        if any(resource.is_retained and resource.urn not in staying for resource in state.resources):
+        shared = self._shared_proofs(state, environment)
+        staying = namespaces.retained(state) | shared
+        if shared or any(resource.is_retained and resource.urn not in staying for resource in state.resources):
             # An interrupted `destroy_keeping_data` left resources marked with retainOnDelete: they would stay.
             run.retain(staying)
         run.empty_on_delete(protection.bucket_urns(lost))
@@ -130,6 +132,11 @@ class Teardown:
         record = run.destroy(state=state)
         volumes_of_pods.delete_left(state, claims)
         return record
+
+    def _shared_proofs(self, state: StackState, environment: str) -> frozenset[str]:
+        """Records by which hosts are proven to other environments, too."""
+        records = shared_proofs.going(state, None)
+        return shared_proofs.of_others(records, self.other_states(environment)) if records else frozenset()
 
     def forget_cluster(self, environment: str, declared: ClusterAccess | None) -> None:
         """Drop everything in a cluster that is gone for good from the state. `declared`: the cluster that

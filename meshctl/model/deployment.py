@@ -53,6 +53,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "Endpoint",
+    "EndpointCertificate",
     "ExistingFileSystem",
     "Fabric",
     "FabricKind",
@@ -82,6 +83,14 @@ Provider = str  # the name of a platform: see meshctl.platforms
 Access = Literal["", "public", "internal"]
 
 
+class EndpointCertificate(Value):
+    """A certificate that the platform makes for an endpoint's host, for its load balancer. A record in a DNS zone
+    proves the host; `zone` and `profile`: as environments.yaml has them under `dns`."""
+
+    zone: str
+    profile: str = ""
+
+
 class Endpoint(Value):
     """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say
     it, which is public where it is up: see `deploy.guards.access_default`. `cidrs`: the only networks that reach it;
@@ -96,6 +105,10 @@ class Endpoint(Value):
     cidrs: tuple[str, ...] = added_later(())
     listens: int = added_later(0)  # 0 = on the number of the workload's port
     paths: tuple[str, ...] = added_later(())
+    # the port of its gateway that sends clients from HTTP to HTTPS; "" = port 80 of the load balancer is closed
+    redirect: str = added_later("")
+    # of the load balancer, which then ends TLS; None = it passes on what it gets
+    certificate: EndpointCertificate | None = added_later(None)
     # whether its load balancer asks only nodes that run its pods; decided by `deploy.guards.endpoint_nodes`
     own_nodes_only: bool = added_later(False)
 

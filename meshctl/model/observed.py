@@ -94,7 +94,8 @@ class StorageClass(Value):
 
 class ObservedClaim(Value):
     """A PersistentVolumeClaim. `size_gib`: of its volume, or what it asks for while it has none. `binds_late`: its
-    class gives it a volume when the first pod comes."""
+    class gives it a volume when the first pod comes. `waits_for`: what an unbound one has not got yet, in words; "" for
+    one that is bound or binds late."""
 
     name: str
     namespace: str
@@ -103,6 +104,7 @@ class ObservedClaim(Value):
     size_gib: float = 0
     volume_mode: str = "Filesystem"
     binds_late: bool = False
+    waits_for: str = ""
     is_leaving: bool = False
     is_made_by_meshctl: bool = False  # for an environment, with which it is deleted
 

@@ -208,10 +208,11 @@ class StackState:
         """The provider resource that manages a resource."""
         return self._by_reference.get(resource.provider)
 
-    def used_providers(self, kind: str) -> Iterator[Resource]:
-        """The provider resources of a type that manage a resource, or one that a pending operation is about."""
+    def used_providers(self, kind: str, *, besides: Collection[str] = ()) -> Iterator[Resource]:
+        """The provider resources of a type that manage a resource, or one that a pending operation is about. `besides`:
+        types of resources that do not count."""
         pending = (operation.resource for operation in self.pending_operations)
-        used = {resource.provider for resource in (*self.resources, *pending)}
+        used = {resource.provider for resource in (*self.resources, *pending) if resource.type not in besides}
         return (resource for resource in self.resources if resource.type == kind and resource.reference in used)
 
     def of_type(self, *kinds: str) -> tuple[Resource, ...]:

@@ -164,6 +164,7 @@ PLATFORM: Final = Platform(
         internal={},
         through_nodes=False,
         answers_within_s=60,
+        tls=None,
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the contract"),
     words=Words(

@@ -249,17 +249,32 @@ class ObjectStores(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BalancerTls(Part):
+    """Annotations by which a load balancer ends TLS with a certificate that the platform makes. `certificate`: the
+    name of the one whose value is the certificate, which `declare` gives as a late value
+    (`render.certificate_name`). `ports`: the name of the one whose value is the ports of the Service that speak TLS.
+    `settings`: further ones. `longest_host`: for how long a host a certificate can be made."""
+
+    certificate: str
+    ports: str
+    settings: Mapping[str, str]
+    longest_host: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LoadBalancers(Part):
     """Annotations of the Services of endpoints. `public`: of one that is reached from outside; `internal`: of one that
     only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does.
     `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
     then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
-    new one may take until it takes connections, after its Service has got the address."""
+    new one may take until it takes connections, after its Service has got the address. `tls`: None where they end no
+    TLS with certificates of the platform."""
 
     public: Mapping[str, str]
     internal: Mapping[str, str]
     through_nodes: bool
     answers_within_s: int
+    tls: BalancerTls | None
 
     @property
     def tell_access(self) -> bool:

@@ -64,6 +64,16 @@ def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[st
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
 
 
+def certificate_name(endpoint: str) -> str:
+    """The late value that is the certificate of the endpoint's load balancer, as its platform names it."""
+    return f"certificate of {endpoint}"
+
+
+def zone_id_name(zone: str) -> str:
+    """The late value that is the id of a DNS zone, which environments.yaml may call by its name."""
+    return f"id of the zone {zone}"
+
+
 def uid_name(name: str) -> str:
     """The late value that is the UID of the object with this logical name."""
     return f"{_UID}{name}"

@@ -32,7 +32,7 @@ from meshctl.render import (
 from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
-from meshctl.render.objects import PlatformObject
+from meshctl.render.objects import PlatformObject, certificate_name
 from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
@@ -41,6 +41,7 @@ REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are,
 ENDPOINT = "object_storage.endpoint"
 OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 
+_HTTP = 80  # of a load balancer whose other port speaks TLS
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
@@ -302,7 +303,13 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
         if not endpoints:
             continue
         ports = {endpoint.port: deployment.listening_port(endpoint) for endpoint in endpoints}
-        annotations = balancers.internal if is_internal else balancers.public
+        ports |= {endpoint.redirect: _HTTP for endpoint in endpoints if endpoint.redirect}
+        annotations = {**(balancers.internal if is_internal else balancers.public)}
+        late_annotations = {}
+        sealed = next((endpoint for endpoint in endpoints if endpoint.certificate is not None), None)
+        if sealed is not None and balancers.tls is not None:  # it leads to a gateway, which is one endpoint's alone
+            annotations |= {**balancers.tls.settings, balancers.tls.ports: str(deployment.listening_port(sealed))}
+            late_annotations = {balancers.tls.certificate: certificate_name(sealed.name)}
         yield _service(
             deployment,
             workload,
@@ -311,7 +318,8 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
             "load-balancer",
             ports,
             needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
-            annotations=dict(annotations),
+            annotations=annotations,
+            late_annotations=late_annotations,
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
             own_nodes_only=any(endpoint.own_nodes_only for endpoint in endpoints),
         )
@@ -336,6 +344,7 @@ def _service(
     needs: tuple[str, ...],
     *,
     annotations: dict[str, str] | None = None,
+    late_annotations: dict[str, str] | None = None,
     cidrs: tuple[str, ...] = (),
     own_nodes_only: bool = False,
 ) -> PlatformObject:
@@ -346,6 +355,7 @@ def _service(
         "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
+        "late_annotations": late_annotations or {},
         "cidrs": list(cidrs),
         "own_nodes_only": own_nodes_only,
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],

@@ -12,7 +12,7 @@ from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
-from meshctl.model.deployment import Deployment, Gap, Resolution, Workload
+from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.file_problems import suggestion
 from meshctl.model.mesh import Mesh
@@ -66,6 +66,7 @@ def resolve(
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
     carried = (*carried, *gateways.workloads(mesh, environment))
+    endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
     place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
@@ -89,7 +90,9 @@ def resolve(
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
     deployment = (
-        None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
+        None
+        if gaps
+        else _deployment(mesh, name, environment, made, stored, carried, endpoints, has_group_controller=has_groups)
     )
     over = _over_limit(mesh, deployment)
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
@@ -112,9 +115,9 @@ def resolve(
             *(
                 note
                 for each in carried
-                for note in workload_notes.notes(platform.name, each, gateways.endpoints(mesh), environment.images)
+                for note in workload_notes.notes(platform.name, each, endpoints, environment.images)
             ),
-            *endpoint_notes.notes_of_mesh(platform.name, gateways.endpoints(mesh)),
+            *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
@@ -130,6 +133,7 @@ def _deployment(
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
+    endpoints: tuple[Endpoint, ...],
     *,
     has_group_controller: bool,
 ) -> Deployment:
@@ -148,7 +152,7 @@ def _deployment(
         file_systems=tuple(stored.file_systems),
         blocks=tuple(stored.blocks),
         workloads=carried,
-        endpoints=gateways.endpoints(mesh),
+        endpoints=endpoints,
         has_group_controller=has_group_controller,
         images=environment.images,
     )

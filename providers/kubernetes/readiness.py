@@ -26,6 +26,7 @@ WAIT_FOR: Final = "pulumi.com/waitFor"
 EXISTS: Final = "jsonpath={.metadata.uid}"  # of that annotation: ready as soon as the API server has the object
 # conditions that say, when they are False, that waiting is no use (CoreWeave's NodePool: spec rejected, no quota)
 REFUSING: Final = ("Validated", "Quota")
+_NO_SUCCESS: Final = ("Denied", "Failed", "InvalidRequest")  # reasons of conditions
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,17 @@ def definition(obj: Json) -> Verdict:
     return READY if _is_true(obj, "Established") else _not_yet("the definition is not established yet")
 
 
+def _failed_tries(obj: Json, besides: str) -> list[str]:
+    """What other conditions say of a try that failed, such as the `Issuing` of cert-manager (its
+    pkg/controller/certificates/issuing), which tries again by itself."""
+    conditions = part(obj, "status").get("conditions") or []
+    return [
+        f"{each.get('type')}: {each.get('message') or each.get('reason')}"
+        for each in conditions
+        if each.get("type") != besides and each.get("status") == "False" and each.get("reason") in _NO_SUCCESS
+    ]
+
+
 def condition_rule(kind: str, value: str = "True") -> Rule:
     """The rule of the annotation `pulumi.com/waitFor: condition=KIND[=VALUE]`."""
 
@@ -204,7 +216,7 @@ def condition_rule(kind: str, value: str = "True") -> Rule:
                 ready=False, message=f"{refused}: {why.get('message') or why.get('reason')}", failed=True, code=refused
             )
         reason = state.get("message") or state.get("reason") or "not reported yet"
-        return _not_yet(f"condition {kind} is not {value}: {reason}")
+        return _not_yet("; ".join([f"condition {kind} is not {value}: {reason}", *_failed_tries(obj, kind)]))
 
     return judge
 

@@ -107,6 +107,7 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         },
         {"ResourceRecords": [{"Value": "b.example.net"}]},
     ),
+    ("acm:Certificate", {"DomainName": "chat.example.com", "ValidationMethod": "DNS"}, {"Tags": {"a": "b"}}),
     ("eks:Addon", {"clusterName": "c1", "addonName": "coredns", "resolveConflicts": "OVERWRITE"}, {"Tags": {"a": "b"}}),
     (
         "eks:Nodegroup",

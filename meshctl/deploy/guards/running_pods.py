@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from meshctl.deploy.guards import (
     endpoint_nodes,
+    gateway_redirects,
     given_fabrics,
     group_forms,
     namespaces,
@@ -23,8 +24,9 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones, the load balancers, the releases and the set-up nodes of what is up, and in the namespace as the
-    first `up` found or made it."""
+    with the zones, the gateways, the load balancers, the releases and the set-up nodes of what is up, and in the
+    namespace as the first `up` found or made it."""
+    deployment = gateway_redirects.as_it_is_up(deployment, state.deployment)
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
     deployment = running_releases.with_running_releases(deployment, state.deployment)

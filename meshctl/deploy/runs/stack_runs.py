@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshctl import secret_variables
-from meshctl.deploy import early_context, live_platform, own_credentials
+from meshctl.deploy import early_context, live_platform, own_credentials, proof_zones
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.guards import hosted_zone, pools_in_place, preflight
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
@@ -82,6 +82,10 @@ class StackRuns:
         """The environment's state. Raises: as `StackRun.state`."""
         return self.stack_run(environment, None).state()
 
+    def other_states(self, environment: str) -> list[StackState]:
+        """The states of all other environments of the files."""
+        return [self.state(name) for name in self.environments.environments if name != environment]
+
     def ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """What the environment's platform answers about `deployment`, of which `state` is up. It is asked once.
 
@@ -144,10 +148,14 @@ class StackRuns:
         def program() -> None:
             if self.check is not None:
                 run.run_check(self.check)
+            zones: dict[str, str] = {}
+            if any(endpoint.certificate for endpoint in placed().endpoints):
+                run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
             declare_environment(
                 placed(),
                 state(),
                 secrets,
+                zones,
                 kept_values(),
                 unchanged_jobs(),
                 cluster=cluster,

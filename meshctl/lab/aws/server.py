@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Response
 
 from meshctl.lab.aws import errors, rules, service_roles, zone_letters, zones
+from meshctl.lab.aws.acm import Acm
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
@@ -51,7 +52,9 @@ class LabApi:
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
+        self.acm = Acm(root)
         self.services: dict[str, Service] = {
+            "acm": self.acm,
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(),
@@ -78,10 +81,11 @@ class LabApi:
     def settle(self) -> None:
         """Let time pass for what becomes ready by itself."""
         with self.lock:
-            try:
-                self.eks.settle()
-            except Exception:  # tried again a moment later
-                log.exception("settling EKS")
+            for service in (self.eks, self.acm):
+                try:
+                    service.settle()
+                except Exception:  # tried again a moment later
+                    log.exception("settling %s", service.name)
 
     def _check_rights(self, call: Call) -> None:
         profile = self.credentials.profile_of(call.access_key)

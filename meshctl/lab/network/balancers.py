@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import ssl
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from meshctl.lab.network import allocation, targets
+from meshctl.lab.network import allocation, sealed_ports, targets
 from meshctl.lab.network.forwarder import Endpoint, Forwarder
 from meshctl.lab.pods import addresses, api
+from meshctl.lab.state import write_whole
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ EKS = {"aws", "eks"}
 # The Service of a new balancer has the name at once (v2toStatus of cloud-provider-aws); until DNS knows it, AWS takes
 # one or two minutes and the lab two seconds.
 NAME_LATE_S = 2.0
+SYNC_AGAIN_S = 5.0  # the first pause of the service controller, which then waits for longer and longer
 _GONE: Object = {"spec": {}}  # a Service that was deleted a moment ago
 
 
@@ -46,6 +50,15 @@ def is_forwarded(service: Object) -> bool:
     return bool(spec.get("selector")) and spec.get("clusterIP") not in {None, "", "None"} and bool(spec.get("ports"))
 
 
+class Port(NamedTuple):
+    """Of a Service, "namespace/name". `certificate`: the ARN of the one with which it ends TLS, or empty."""
+
+    service: str
+    number: int
+    name: str
+    certificate: str
+
+
 @dataclass
 class ClusterState:
     """What a cluster has now; `slices` by "namespace/service" and then by their own name."""
@@ -54,8 +67,9 @@ class ClusterState:
     client: AsyncClient
     services: dict[str, Object] = field(default_factory=dict)
     slices: dict[str, dict[str, Object]] = field(default_factory=dict)
-    forwarders: dict[tuple[str, int, str], Forwarder] = field(default_factory=dict)
+    forwarders: dict[Port, Forwarder] = field(default_factory=dict)
     nodes: set[str] = field(default_factory=set)  # of EKS: those that are targets of balancers
+    reconciling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Balancers:
@@ -67,6 +81,7 @@ class Balancers:
         self.allocation = allocation.Allocation(root)
         self.hostnames: dict[str, str] = {}
         self.clusters: dict[str, ClusterState] = {}
+        self.syncing: asyncio.Future[None] | None = None
         self.pods: dict[str, str] = {}
         self.pods_version = (0, 0)
 
@@ -122,36 +137,62 @@ class Balancers:
 
     async def reconcile(self, state: ClusterState) -> None:
         """Forwarders and statuses as the Services want them."""
-        wanted: dict[tuple[str, int, str], str] = {}
+        async with state.reconciling:
+            await self._reconcile(state)
+
+    async def _reconcile(self, state: ClusterState) -> None:
+        wanted: dict[Port, str] = {}
         for name, service in state.services.items():
             if is_forwarded(service) and not service["metadata"].get("deletionTimestamp"):
                 address = self.allocation.address(f"{state.cluster.name}/{name}")
-                for port in service["spec"]["ports"]:
-                    if port.get("protocol", "TCP") == "TCP":
-                        wanted[name, port["port"], port.get("name") or ""] = address
-        for key in set(state.forwarders) - set(wanted):
-            state.forwarders.pop(key).close()
-        for key in set(wanted) - set(state.forwarders):
-            await self._open(state, key, wanted[key])
-        self._forget(state, {name for name, _, _ in wanted})
-        for name in {name for name, _, _ in wanted}:
+                wanted |= dict.fromkeys(_ports(state.cluster, name, service), address)
+        refused = {port.service for port in wanted if self._is_refused(state, port)}
+        for port in set(state.forwarders) - set(wanted):
+            state.forwarders.pop(port).close()
+        for port in set(wanted) - set(state.forwarders):
+            if port.service not in refused:
+                await self._open(state, port, wanted[port])
+        present = {port.service for port in wanted}
+        self._forget(state, present)
+        for name in present - refused:
             await self.publish(state, name)
         self._write_services()
+        if refused:
+            asyncio.get_running_loop().call_later(SYNC_AGAIN_S, self._reconcile_again, state)
 
-    async def _open(self, state: ClusterState, key: tuple[str, int, str], address: str) -> None:
-        name, port, port_name = key
-        turn = count()
-        forwarder = Forwarder(
-            address,
-            port,
-            lambda: self.endpoints(state, name, port_name),
-            admits=lambda peer: targets.admits(state.services.get(name, _GONE), peer),
-            node=lambda: targets.node_between(state.services.get(name, _GONE), sorted(state.nodes), next(turn)),
+    def _reconcile_again(self, state: ClusterState) -> None:
+        if state.cluster.name in self.clusters:
+            self.syncing = asyncio.ensure_future(self.reconcile(state))
+
+    def _is_refused(self, state: ClusterState, port: Port) -> bool:
+        """Whether the load balancer gets no such listener; it has no address before it has all of them."""
+        if not port.certificate or port in state.forwarders:
+            return False
+        refusal = sealed_ports.refusal(self.root, port.certificate, state.cluster.region)
+        if refusal is None:
+            return False
+        rule = refusal.rule
+        log.warning(
+            "refused CreateListener for %s of %s: %s: %s (rule %s, source: %s)",
+            *(port.service, state.cluster.name, refusal.code, refusal.message, rule.id, rule.source),
         )
+        return True
+
+    async def _open(self, state: ClusterState, port: Port, address: str) -> None:
+        name, turn = port.service, count()
         try:
+            tls = sealed_ports.context(self.root, port.certificate) if port.certificate else None
+            forwarder = Forwarder(
+                address,
+                port.number,
+                lambda: self.endpoints(state, name, port.name),
+                admits=lambda peer: targets.admits(state.services.get(name, _GONE), peer),
+                node=lambda: targets.node_between(state.services.get(name, _GONE), sorted(state.nodes), next(turn)),
+                tls=tls,
+            )
             await forwarder.open()
-            state.forwarders[key] = forwarder
-        except OSError as error:
+            state.forwarders[port] = forwarder
+        except (OSError, ssl.SSLError, KeyError) as error:
             log.warning("service %s of %s: %s", name, state.cluster.name, error)
 
     def endpoints(self, state: ClusterState, name: str, port_name: str) -> list[Endpoint]:
@@ -209,6 +250,27 @@ class Balancers:
 
     def _write_services(self) -> None:
         allocation.write(self.root / "network" / "services.json", self.allocation.table)
+        used = [
+            (port.certificate, f"net/{allocation.hostname(f'{state.cluster.name}/{port.service}').partition('.')[0]}")
+            for state in self.clusters.values()
+            for port in state.forwarders
+            if port.certificate
+        ]
+        write_whole(self.root / "network" / "certificates.json", json.dumps(sealed_ports.users(used)))
+
+
+def _ports(cluster: api.Cluster, name: str, service: Object) -> list[Port]:
+    ports = [port for port in service["spec"]["ports"] if port.get("protocol", "TCP") == "TCP"]
+    is_balanced = service["spec"].get("type") == "LoadBalancer" and cluster.provider in EKS
+    return [
+        Port(
+            name,
+            port["port"],
+            port.get("name") or "",
+            sealed_ports.certificate_of(service, port) if is_balanced else "",
+        )
+        for port in ports
+    ]
 
 
 def name_of(service: Object) -> str:

@@ -1,9 +1,10 @@
-"""A TCP load balancer: one listening port, round robin over what is ready. EDGE. Made by `balancers`."""
+"""A load balancer: one listening port, round robin over what is ready. EDGE. Made by `balancers`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
 from itertools import count
 
@@ -17,7 +18,8 @@ Endpoint = tuple[str, int]
 class Forwarder:
     """Listens at `address`:`port`. `endpoints` is asked for every connection, so that a removed endpoint gets no new
     ones while those that it has go on until they end. `admits`: whether a client's address is let in. `node`: which
-    node the next connection passes through; it ends with that node."""
+    node the next connection passes through; it ends with that node. `tls`: ends TLS with it, and passes on what is
+    inside; without, it passes on TCP."""
 
     def __init__(
         self,
@@ -27,12 +29,14 @@ class Forwarder:
         *,
         admits: Callable[[str], bool] = lambda _peer: True,
         node: Callable[[], str] = lambda: "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.port = port
         self.endpoints = endpoints
         self.admits = admits
         self.node = node
+        self.tls = tls
         self.passing: dict[str, set[asyncio.StreamWriter]] = {}  # by node: both sides of what passes through it
         self.turn = count()
         self.server: asyncio.Server | None = None
@@ -40,7 +44,7 @@ class Forwarder:
 
     async def open(self) -> None:
         """Raises OSError when the address is taken."""
-        self.server = await asyncio.start_server(self._accept, self.address, self.port, backlog=1024)
+        self.server = await asyncio.start_server(self._accept, self.address, self.port, backlog=1024, ssl=self.tls)
 
     def close(self) -> None:
         """Stop listening; connections that exist go on."""
@@ -90,5 +94,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:  # TLS has no end of one direction
+            writer.close()
     except OSError:
         writer.transport.abort()

@@ -18,6 +18,7 @@ from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, releases, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
+    BalancerTls,
     Cluster,
     Egress,
     Elsewhere,
@@ -42,6 +43,18 @@ _BALANCER: Final = {
     "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
     "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
 }
+# Of a network load balancer that controller makes a TLS listener of each of these ports, and passes on TCP
+# (cloud-provider-aws, pkg/providers/v1/aws.go, EnsureLoadBalancer). It has no annotation for ALPN: clients by HTTPS get
+# HTTP/1.1. `…-alpn-policy` is read by the AWS Load Balancer Controller alone, which is not installed.
+_TLS: Final = BalancerTls(
+    certificate="service.beta.kubernetes.io/aws-load-balancer-ssl-cert",
+    ports="service.beta.kubernetes.io/aws-load-balancer-ssl-ports",
+    # TLS 1.2 and 1.3, as gateways elsewhere; without it, 1.0 is taken, too (ELB user guide, "Security policies")
+    settings={
+        "service.beta.kubernetes.io/aws-load-balancer-ssl-negotiation-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"
+    },
+    longest_host=64,  # the host is the common name (ACM API, RequestCertificate, DomainName)
+)
 _ROWS: Final = resources.files("meshctl.catalog")
 
 
@@ -160,6 +173,7 @@ PLATFORM: Final = Platform(
         # `…-scheme` is read by the AWS Load Balancer Controller alone, which is not installed
         internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
         through_nodes=True,  # findInstancesForELB of cloud-provider-aws: all nodes, those of trainers, too
+        tls=_TLS,
         answers_within_s=300,  # the address is there at once (v2toStatus), the balancer some minutes later
     ),
     egress=Egress(

@@ -26,9 +26,10 @@ _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
+_CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
 # Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_EXPANSIONS))
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
 # What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
 # with rclone.
@@ -56,7 +57,7 @@ _UNNAMED: Final = frozenset(
     )
 )
 # Services whose objects get their names from AWS: narrowed to the region instead.
-_REGIONAL: Final = ("ec2", "elasticfilesystem", "fsx")
+_REGIONAL: Final = ("acm", "ec2", "elasticfilesystem", "fsx")
 _PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
 _ROLE_NAME_START: Final = 54  # of a role's name that is too long, and so is shortened (`stacks.aws.cluster.role_name`)
 
@@ -100,6 +101,7 @@ def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
         *(_LUSTRE if "fsx-lustre" in services else ()),
         *(_BUCKETS if any(not store.is_adopted for store in deployment.object_stores) else ()),
         *(_NAMES if scope.dns_zone else ()),
+        *(_CERTIFICATES if any(endpoint.certificate for endpoint in deployment.endpoints) else ()),
     }
     return tuple(row for row in ALL if row.token not in _SOMETIMES or row.token in wanted)
 

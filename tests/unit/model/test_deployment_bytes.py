@@ -29,6 +29,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Deployment": "blocks cluster endpoints environment file_systems labels mesh network object_stores pools profile"
     " provider region workloads",
     "Endpoint": "host name port workload",
+    "EndpointCertificate": "profile zone",
     "ExistingFileSystem": "dns_name id mount_name",
     "Fabric": "bandwidth_gbps env interfaces kind name placement resource resource_count",
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
