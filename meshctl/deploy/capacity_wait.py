@@ -1,6 +1,7 @@
 """`up --wait-for-capacity`: brings an environment up again and again until there are machines for all pools. EDGE.
 
-Called by `cli.up`. What is up stays up meanwhile: each try makes only what is missing.
+Called by `cli.up`. What is up stays up meanwhile: each try makes only what is missing. For a reservation that begins at
+a known time it waits until then.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def until_there_is_capacity(
             return up()
         except NoCapacityError as error:
             left_s = ends - clock()
-            if left_s <= 0:
+            if left_s <= (error.retry_in_s or 0):  # another try before the start would find nothing new
                 raise
-            say(f"{error.what}; trying again in {_text(min(pause_s, left_s))}, for {_text(left_s)} more")
-        _pause(min(pause_s, left_s), is_interrupted, clock, sleep)
+            wait_s = min(pause_s, left_s) if error.retry_in_s is None else max(error.retry_in_s, _FIRST_PAUSE_S)
+            say(f"{error.what}; trying again in {_text(wait_s)}, for {_text(left_s)} more")
+        _pause(wait_s, is_interrupted, clock, sleep)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 

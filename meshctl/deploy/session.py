@@ -30,6 +30,7 @@ from meshctl.deploy import (
     preview,
     rewritten,
     scarce_pools,
+    scheduled_pools,
 )
 from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
@@ -85,7 +86,8 @@ class UpResult:
     """What an `up` did: the addresses by endpoint, all outputs, and the changes as a plan.
 
     `failed_jobs` is the error with which the command is to end although everything was deployed. `waiting_jobs` are up
-    and have not started: what each of them waits for, by workload.
+    and have not started: what each of them waits for, by workload; so are the workloads of pools whose reservations
+    begin later. `starts`: when they do, in RFC 3339, by pool.
     """
 
     addresses: dict[str, str]
@@ -93,6 +95,7 @@ class UpResult:
     plan: Plan
     failed_jobs: JobsFailedError | None = None
     waiting_jobs: Mapping[str, str] = field(default_factory=dict)
+    starts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -318,12 +321,15 @@ class Session:
             self.dns_records.write(wanted, current)
         jobs = job_states.jobs_after_up(deployment, outputs, self.on_progress)
         failed_jobs = job_states.failed_jobs_error(deployment, jobs)
-        waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
+        waiting = {**held_jobs.waiting_jobs(deployment, jobs), **scheduled_pools.waiting_workloads(deployment)}
+        starts = scheduled_pools.starts(deployment)
+        if starts:
+            self._findings.clear()  # the next `up` asks again whether they have begun
         if set_names:  # a migration asks by itself before names lead there
             asker = endpoint_answers.Asker(is_interrupted=lambda: self.program.interrupted)
             unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
             plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
-        return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
+        return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts)
 
     def _run_up(self, run: StackRun, deployment: Deployment, state: StackState, *, set_names: bool) -> Recorder:
         """Where only machines were missing, the rest is up: the records of its endpoints are written all the same.

@@ -69,6 +69,21 @@ class Toleration(Value):
     effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
 
 
+class ReservedCapacity(Value):
+    """What the platform says of a pool's reservation. `starts`: when its machines are there, where that is yet to come;
+    `ends`: when the platform takes them back, where it does; both in RFC 3339, in UTC. `placement_group`: the one that
+    its machines are in, which belongs to whoever made the reservation."""
+
+    starts: str = ""
+    ends: str = ""
+    placement_group: str = ""
+
+
+def utc_text(moment: str) -> str:
+    """`2026-12-02 11:30 UTC` of a moment in RFC 3339, in UTC."""
+    return f"{moment[:10]} {moment[11:16]} UTC"
+
+
 class Pool(Value):
     """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
 
@@ -94,6 +109,7 @@ class Pool(Value):
     arch: Literal["amd64", "arm64"] = "amd64"
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
+    reserved: ReservedCapacity | None = added_later(None)  # None = the platform was not asked about it
     ami_type: str = ""  # EKS only
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
@@ -103,6 +119,21 @@ class Pool(Value):
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
     price: Price
+
+    @property
+    def starts(self) -> str:
+        """When its reservation begins, in RFC 3339; "" where it has begun, and without one."""
+        return self.reserved.starts if self.reserved else ""
+
+    @property
+    def ends(self) -> str:
+        """When its reservation ends, in RFC 3339; "" where no end is known, and without one."""
+        return self.reserved.ends if self.reserved else ""
+
+    @property
+    def nodes_now(self) -> int:
+        """Those that there can be by now: none before its reservation begins."""
+        return 0 if self.starts else self.nodes
 
     @property
     def device_resource(self) -> str:

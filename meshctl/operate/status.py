@@ -13,14 +13,14 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kueue
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import deploy_state
+from meshctl.deploy import deploy_state, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model import observed
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, utc_text
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status
@@ -30,10 +30,14 @@ from meshctl.printable import one_line
 
 @dataclass(frozen=True)
 class PoolStatus:
+    """`starts`, `ends`: of its reservation, in RFC 3339; "" where it has begun, and where no end is known."""
+
     name: str
     machine: str
     ready: int
     wanted: int
+    starts: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,15 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
-        waiting = _waiting_jobs(access, deployment, ends, pods)
+        waiting = {
+            **_waiting_jobs(access, deployment, ends, pods),
+            **scheduled_pools.waiting_workloads(deployment),
+        }
     except MeshError as error:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
-    pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
+    pools = tuple(
+        PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes_now, p.starts, p.ends) for p in deployment.pools
+    )
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -228,7 +237,10 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.error}")
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
     width = max((len(name) for name in names), default=0)
-    lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
+    lines += [
+        f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}{_reserved_text(status, p)}"
+        for p in status.pools
+    ]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""
@@ -238,6 +250,13 @@ def status_text(status: EnvironmentStatus) -> str:
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _reserved_text(status: EnvironmentStatus, pool: PoolStatus) -> str:
+    if pool.starts:
+        up = f"`meshctl up {status.environment}` after that brings its nodes up"
+        return f"  (starts {utc_text(pool.starts)}: {up})"
+    return f"  (reserved until {utc_text(pool.ends)})" if pool.ends else ""
 
 
 def _readiness(workload: WorkloadStatus) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import instance_types, rules
+from meshctl.lab.aws import instance_types, reservations, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks import launch_rules, rollout
@@ -16,6 +16,7 @@ from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
 from meshctl.lab.state import read_json
 
+_NO_ROOM = "Couldn't proceed with upgrade process as new nodes are not joining node group"
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
 
@@ -88,7 +89,7 @@ class Nodegroups(Base):
         launches = self._launches(region)
         return {
             name: {
-                **reservation,
+                **reservations.by_now(reservation, now()),
                 "AvailableInstanceCount": reservation["TotalInstanceCount"]
                 - sum(each.nodes for each in launches if each.reservation_id == name),
             }
@@ -126,7 +127,10 @@ class Nodegroups(Base):
             {**params, "MaxSize": str(scaling["maxSize"])},
             operation="UpdateNodegroupConfig",
             owner=f"nodegroup/{name}",
-            done=lambda: self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"],
+            done=lambda: (
+                nodegroup.lost is not None
+                or self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"]
+            ),
         )
         if cluster.updates[update["id"]].failed is None:
             changed = {"scalingConfig": scaling, "labels": labels, "taints": taints, "modifiedAt": now()}
@@ -152,6 +156,9 @@ class Nodegroups(Base):
             owner=f"nodegroup/{name}",
             lasts_s=self._replacement_s(nodegroup),
         )
+        if nodegroup.described["capacityType"] == "CAPACITY_BLOCK" and _desired(nodegroup):
+            cluster.updates[update["id"]].failed = {"code": "NodeCreationFailure", "message": _NO_ROOM}
+            log_later(call.operation, rules.BLOCK_UPDATE, _NO_ROOM)
         if cluster.updates[update["id"]].failed is None:
             nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": _release(given, version)}
             if chosen:
@@ -161,7 +168,7 @@ class Nodegroups(Base):
 
     def _replacement_s(self, nodegroup: Nodegroup) -> float:
         """`account.json` may say how long a batch takes: {"batchS": 60}."""
-        nodes = int(nodegroup.described["scalingConfig"]["desiredSize"])
+        nodes = _desired(nodegroup)
         batch_s = float(read_json(self.root / "account.json").get("batchS", rollout.BATCH_S))
         return batch_s * rollout.batches(nodes, nodegroup.described["updateConfig"])
 
@@ -180,6 +187,10 @@ class Nodegroups(Base):
         if nodegroup is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {name}.", nodegroupName=name)
         return nodegroup
+
+
+def _desired(nodegroup: Nodegroup) -> int:
+    return int(nodegroup.described["scalingConfig"]["desiredSize"])
 
 
 def _launch(region: str, described: dict[str, Any], zones: list[str], template: dict[str, Any]) -> Launch:
