@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -141,11 +140,11 @@ def _bring_up(
     mesh: Project, deployment: Deployment, preview: Plan | None, *, allow_data_loss: bool, waits: bool
 ) -> UpResult:
     """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them."""
-    from meshctl.deploy.scheduled_pools import not_started
+    from meshctl.deploy.capacity_wait import not_started
 
     result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if waits and result.starts:
-        raise not_started(deployment.environment, result.starts, datetime.now(UTC))
+        raise not_started(deployment.environment, result.starts)
     return result
 
 

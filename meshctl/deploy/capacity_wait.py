@@ -7,10 +7,12 @@ a known time it waits until then.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from meshctl.errors import InterruptedByUserError, NoCapacityError
+from meshctl.model.deployment import utc_text
 
 Result = TypeVar("Result")
 
@@ -67,3 +69,18 @@ def _text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return " ".join(filter(None, [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]))
+
+
+def not_started(environment: str, starts: Mapping[str, str], now: datetime | None = None) -> NoCapacityError:
+    """The error of an `up` that was asked to wait until all pools have their nodes. It names the first start."""
+    moment = min(starts.values())
+    pools = ", ".join(starts)
+    in_s = (datetime.fromisoformat(moment) - (now or datetime.now(UTC))).total_seconds()
+    return NoCapacityError(
+        f"up {environment}: the reservation of {'pool' if len(starts) == 1 else 'pools'} {pools} starts"
+        f" {utc_text(moment)}; all else is up",
+        failures=[],
+        why="no node of it can start before, and its workloads wait",
+        hint=f"`meshctl up {environment}` after that brings the nodes up",
+        retry_in_s=max(in_s, 0.0),
+    )

@@ -118,6 +118,9 @@ class Pool(Value):
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
+    equal_machines: tuple[str, ...] = added_later(
+        ()
+    )  # those of them that nodes may be where `machine` is not to be had
     price: Price
 
     @property

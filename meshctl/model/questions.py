@@ -79,14 +79,15 @@ class PolicyScope:
 class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `reserved`: what is known of the reservations of pools, by
-    pool. `gaps`: what keeps the environment from coming up. `notes`: what a user should know, and what could not be
-    asked."""
+    pool. `equal_machines`: machine types that new pools may have beside their own. `gaps`: what keeps the environment
+    from coming up. `notes`: what a user should know, and what could not be asked."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
     reserved: Mapping[str, ReservedCapacity] = field(default_factory=dict)
+    equal_machines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __or__(self, other: Findings) -> Findings:
         """Both, one after the other; of a pool or file system in both, the zones of `other`."""
@@ -96,11 +97,13 @@ class Findings:
             (*self.gaps, *other.gaps),
             (*self.notes, *other.notes),
             {**self.reserved, **other.reserved},
+            {**self.equal_machines, **other.equal_machines},
         )
 
     def placed(self, deployment: Deployment) -> Deployment:
-        """The deployment with its pools in these zones, and with what is known of their reservations."""
-        if not self.zones and not self.reserved:
+        """The deployment with its pools in these zones, and with what is known of their reservations
+        and machines."""
+        if not (self.zones or self.reserved or self.equal_machines):
             return deployment
         pools = (self._placed_pool(pool) for pool in deployment.pools)
         systems = (
@@ -113,4 +116,5 @@ class Findings:
 
     def _placed_pool(self, pool: Pool) -> Pool:
         zones, reserved = self.zones.get(pool.name, pool.zones), self.reserved.get(pool.name, pool.reserved)
-        return pool.model_copy(update={"zones": zones, "reserved": reserved})
+        equal = self.equal_machines.get(pool.name, pool.equal_machines)
+        return pool.model_copy(update={"zones": zones, "reserved": reserved, "equal_machines": equal})

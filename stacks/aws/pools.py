@@ -107,7 +107,7 @@ def declare_pool(
             "nodeRole": eks.node_role.get("Arn"),
             "subnets": network.private(pool.zones),
             # a capacity block wants the type in the template, where it may then not be repeated
-            "instanceTypes": None if capacity_block else [pool.machine],
+            "instanceTypes": None if capacity_block else [pool.machine, *pool.equal_machines],
             "amiType": pool.ami_type,
             "capacityType": _CAPACITY_TYPES[pool.market],
             # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)

@@ -500,8 +500,8 @@ class Updates:
         if call.operation in ("UpdateNodegroupConfig", "UpdateNodegroupVersion"):
             self.calls.append((call.operation, {key: params[key] for key in params if not key.endswith("Name")}))
             if self.running:
-                error = {"Code": "ResourceInUseException", "Message": "Nodegroup currently has update in progress"}
-                raise ClientError({"Error": error}, call.operation)
+                text = "Nodegroup currently has update in progress"
+                raise ClientError({"Error": {"Code": "ResourceInUseException", "Message": text}}, call.operation)
         if call.operation == "UpdateNodegroupVersion":
             return {"update": {"id": "new"}}
         answer = SEND(client, call, params)

@@ -13,6 +13,7 @@ from meshctl.deploy.guards import (
     namespaces,
     pools_in_place,
     reserved_pools,
+    running_machines,
     running_zones,
 )
 from meshctl.model import pod_users
@@ -22,8 +23,8 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones, reservations and load balancers of what is up, and in the namespace as the first `up` found or made
-    it."""
+    with the zones, machines, reservations and load balancers of what is up, and in the namespace as the first `up`
+    found or made it."""
     deployment = endpoint_nodes.with_own_nodes(deployment, state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
@@ -33,4 +34,5 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:
     in_place = pools_in_place.in_place(state)
     deployment = reserved_pools.as_last_known(deployment, state.deployment, in_place)
+    deployment = running_machines.with_running_machines(deployment, in_place)
     return running_zones.with_running_zones(deployment, state.deployment, in_place)

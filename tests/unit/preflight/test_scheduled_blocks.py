@@ -9,7 +9,7 @@ import pytest
 from meshctl import render
 from meshctl.changes import block_updates
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.deploy import scheduled_pools
+from meshctl.deploy import capacity_wait, scheduled_pools
 from meshctl.deploy.guards import reserved_pools
 from meshctl.errors import NoCapacityError
 from meshctl.model.deployment import Deployment, ReservedCapacity
@@ -180,7 +180,7 @@ def test_a8_a_service_of_a_waiting_pool_is_not_waited_for_either() -> None:
 
 
 def test_a8_wait_for_capacity_waits_for_the_start() -> None:
-    error = scheduled_pools.not_started("e", {"train": STARTS}, NOW)
+    error = capacity_wait.not_started("e", {"train": STARTS}, NOW)
     assert (error.exit_code, error.retry_in_s) == (3, 48 * 3600)
     assert "pool train starts 2026-03-03 12:00 UTC" in error.what
     time = Time()
@@ -191,7 +191,7 @@ def test_a8_wait_for_capacity_waits_for_the_start() -> None:
         time.wait(ups(error), 6 * 3600)
     assert time.now == 0
     time = Time()  # begun a moment ago, and not yet as AWS tells it
-    assert time.wait(ups(*[scheduled_pools.not_started("e", {"train": STARTS}, hours(49))] * 2), 3600) == "up"
+    assert time.wait(ups(*[capacity_wait.not_started("e", {"train": STARTS}, hours(49))] * 2), 3600) == "up"
     assert time.now == pytest.approx(120)
 
 

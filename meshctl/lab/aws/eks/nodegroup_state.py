@@ -22,8 +22,8 @@ class Nodegroup:
     zones: list[str]
     template: dict[str, Any]
     issues: list[dict[str, Any]] = field(default_factory=list)  # why its instances do not launch
-    lost: dict[str, Any] | None = None  # why those that it had are gone, as health has it
     changes_at: float = 0.0
+    lost: dict[str, Any] | None = None  # why those that it had are gone, as health has it
 
 
 def settle(nodegroup: Nodegroup, ready: int) -> bool:

@@ -11,7 +11,8 @@ from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks import launch_rules, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
-from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
+from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
+from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
 from meshctl.lab.state import read_json
