@@ -84,6 +84,13 @@ def test_a8_nodes_of_a_block_go_before_its_end_and_their_group_is_degraded() -> 
     assert nodegroup_state.lose_nodes(nodegroup(0), block(), at(25)) is None
 
 
+def test_a9_a_node_group_says_while_an_update_of_it_runs() -> None:
+    group = nodegroup(2)
+    for updating, status in ((True, "UPDATING"), (True, "UPDATING"), (False, "ACTIVE")):
+        nodegroup_state.settle(group, 2, updating=updating)
+        assert group.described["status"] == status
+
+
 def launched(nodes: int, reservation: dict[str, Any], **more: Any) -> Issue | None:
     launch = Launch("us-east-1", (P5,), ("us-east-1a",), nodes, template(**more), "AL2023_x86_64_NVIDIA")
     return launch_rules.launch_issue(

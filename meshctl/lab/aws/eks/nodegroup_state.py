@@ -26,7 +26,7 @@ class Nodegroup:
     lost: dict[str, Any] | None = None  # why those that it had are gone, as health has it
 
 
-def settle(nodegroup: Nodegroup, ready: int) -> bool:
+def settle(nodegroup: Nodegroup, ready: int, *, updating: bool = False) -> bool:
     described = nodegroup.described
     if time.monotonic() < nodegroup.changes_at:
         return False
@@ -35,8 +35,8 @@ def settle(nodegroup: Nodegroup, ready: int) -> bool:
         described["health"] = {"issues": [{**issue, "resourceIds": described["subnets"]} for issue in nodegroup.issues]}
     elif described["status"] == "CREATING" and ready >= described["scalingConfig"]["desiredSize"]:
         described["status"] = "ACTIVE"
-    elif described["status"] in ("ACTIVE", "DEGRADED"):
-        described["status"] = "DEGRADED" if nodegroup.lost else "ACTIVE"
+    elif described["status"] in ("ACTIVE", "DEGRADED", "UPDATING"):
+        described["status"] = "UPDATING" if updating else "DEGRADED" if nodegroup.lost else "ACTIVE"
         described["health"] = {"issues": [{**nodegroup.lost, "resourceIds": []}] if nodegroup.lost else []}
     return bool(described["status"] == "DELETING" and ready == 0)
 

@@ -175,7 +175,7 @@ class Nodegroups(Base):
 
     def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
         nodegroup = self._nodegroup(cluster, name)
-        if nodegroup.described["status"] not in ("ACTIVE", "DEGRADED"):
+        if nodegroup.described["status"] not in ("ACTIVE", "DEGRADED", "UPDATING"):
             raise ApiError(
                 "ResourceInUseException",
                 f"Nodegroup cannot be updated as it is currently not in Active State: {nodegroup.described['status']}",

@@ -209,12 +209,16 @@ class Base(Service):
         ready = self.ready_nodes()
         replicas: dict[str, dict[str, int]] | None = read_json(self.root / "addons.json").get("addons")
         for name, cluster in list(self.clusters.items()):
+            for update in cluster.updates.values():
+                _settle_update(update)
+            updating = {each.owner for each in cluster.updates.values() if each.described["status"] == "InProgress"}
             for nodegroup_name, nodegroup in list(cluster.nodegroups.items()):
                 reservation = (cluster.region, reservations.target_of(nodegroup.template))
                 issue = nodegroup_state.lose_nodes(nodegroup, self.ec2.reservations.get(reservation), now())
                 if issue is not None:
                     log_later("CreateNodegroup", issue.rule, issue.message)
-                if nodegroup_state.settle(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
+                nodes = ready.get(f"{name}/{nodegroup_name}", 0)
+                if nodegroup_state.settle(nodegroup, nodes, updating=f"nodegroup/{nodegroup_name}" in updating):
                     del cluster.nodegroups[nodegroup_name]
             for addon_name, addon in list(cluster.addons.items()):
                 before = addon.described["status"]
@@ -223,8 +227,6 @@ class Base(Service):
                     del cluster.addons[addon_name]
                 if before != "DEGRADED" == addon.described["status"]:
                     log_later("CreateAddon", rules.ADDON_REPLICAS, f"{addon_name}: {_NO_REPLICAS['message']}")
-            for update in cluster.updates.values():
-                _settle_update(update)
             if _settled_cluster(cluster):
                 self.free(cluster)
                 del self.clusters[name]
