@@ -71,11 +71,13 @@ class Toleration(Value):
 
 class ReservedCapacity(Value):
     """What the platform says of a pool's reservation. `starts`: when its machines are there, where that is yet to come;
-    `ends`: when the platform takes them back, where it does; both in RFC 3339, in UTC. `placement_group`: the one that
+    `ends`: when it ends; `saves_at`: when training on them has to begin to save, as they are taken back before the end.
+    All in RFC 3339, in UTC. `placement_group`: the one that
     its machines are in, which belongs to whoever made the reservation."""
 
     starts: str = ""
     ends: str = ""
+    saves_at: str = added_later("")
     placement_group: str = ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.model.deployment import Gap, Pool, ReservedCapacity
+from meshctl.model.deployment import Gap, Pool, ReservedCapacity, utc_text
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws.change import Change
 
@@ -26,6 +26,7 @@ _TOO_LATE_S: Final = 3600
 _NOTICE_MINUTES: Final = 30
 _ULTRASERVER_NOTICE_MINUTES: Final = 60
 _ULTRASERVERS: Final = ("p6e-", "trn2u.")
+_MARGIN_S: Final = 300  # until the pod that asks for it runs
 _LINUX: Final = "Linux/UNIX"
 
 
@@ -89,7 +90,8 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     described = next(iter(answer.content.get("CapacityReservations", ())), None)
     best = "it does not exist" if described is None else _unfit(use, described, answer)
     if best and not use.adds:
-        return Findings(notes=(f"{use.reservation} of pool {use.names}, which is up: {best}",))
+        reserved = {pool.name: _reserved(change, pool, described, answer) for pool in use.pools} if described else {}
+        return Findings(notes=(f"{use.reservation} of pool {use.names}, which is up: {best}",), reserved=reserved)
     if described is None or best:
         return Findings(gaps=(Gap(subject=subject, wanted=use.words, best=best, hint=_CORRECT),))
     zone = described["AvailabilityZone"]
@@ -100,17 +102,18 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     new = [pool for pool in use.pools if pool in change.new_pools]
     return Findings(
         zones={pool.name: (zone,) for pool in new},
-        notes=tuple(_notes(change, use, described)),
-        reserved={pool.name: _reserved(described) for pool in use.pools},
+        notes=tuple(_notes(change, use, described, answer)),
+        reserved={pool.name: _reserved(change, pool, described, answer) for pool in use.pools},
     )
 
 
-def _reserved(described: Mapping[str, Any]) -> ReservedCapacity:
+def _reserved(change: Change, pool: Pool, described: Mapping[str, Any], answer: ApiAnswer) -> ReservedCapacity:
     start, end = described.get("StartDate"), described.get("EndDate")
     begins_later = described["State"] == "scheduled" and start is not None
     return ReservedCapacity(
         starts=_rfc_3339(start) if begins_later else "",
         ends=_rfc_3339(end) if end is not None else "",
+        saves_at=_saves_at(change, pool, end, answer) if end is not None else "",
         placement_group=str(described.get("PlacementGroupArn", "")).rpartition("/")[2],
     )
 
@@ -133,7 +136,23 @@ def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
     return f"{free} of its {total} {'is' if free == 1 else 'are'} free" if free < use.more else ""
 
 
-def _notes(change: Change, use: _Use, described: Mapping[str, Any]) -> Iterator[str]:
+def _saves_at(change: Change, pool: Pool, end: Any, answer: ApiAnswer) -> str:
+    """When training in a block has to begin to save; "" where none is there that does, and where it is too late."""
+    works = [each for each in change.wanted.workloads if each.pool == pool.name]
+    graces_s = [each.checkpoint.grace_s for each in works if each.is_job and each.checkpoint is not None]
+    if pool.market != "capacity-block" or not graces_s:
+        return ""
+    before_s = 60 * _notice_minutes(pool.machine) + max(graces_s) + _MARGIN_S
+    if answer.seconds_until(end) < before_s:
+        return ""
+    return _rfc_3339(end.fromtimestamp(end.timestamp() - before_s, end.tzinfo))
+
+
+def _notice_minutes(machine: str) -> int:
+    return _ULTRASERVER_NOTICE_MINUTES if machine.startswith(_ULTRASERVERS) else _NOTICE_MINUTES
+
+
+def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> Iterator[str]:
     start, end, state = described.get("StartDate"), described.get("EndDate"), described["State"]
     what = f"{described['TotalInstanceCount']} x {described['InstanceType']} in {described['AvailabilityZone']}"
     if state == "scheduled" and start:
@@ -143,13 +162,20 @@ def _notes(change: Change, use: _Use, described: Mapping[str, Any]) -> Iterator[
             f" until then; `meshctl up {change.wanted.environment}` after that brings its nodes up, and with"
             " --wait-for-capacity it waits for the start"
         )
-    elif end is not None:
-        machine = described["InstanceType"]
-        minutes = _ULTRASERVER_NOTICE_MINUTES if machine.startswith(_ULTRASERVERS) else _NOTICE_MINUTES
+    elif end is not None and use.pools[0].market == "capacity-block":
         yield (
             f"{use.reservation} is active ({what}) until {_time(end)}: EC2 begins to end the nodes of pool {use.names}"
-            f" {minutes} minutes before"
+            f" {_notice_minutes(described['InstanceType'])} minutes before"
         )
+        saves_at = {pool.name: _saves_at(change, pool, end, answer) for pool in use.pools}
+        yield from (
+            f"pool {name}: its training saves from {utc_text(moment)} on, as its Jobs are suspended then; the next `up`"
+            " starts them again"
+            for name, moment in saves_at.items()
+            if moment
+        )
+    elif end is not None:
+        yield f"{use.reservation} is active ({what}) until {_time(end)}: from then on its machines may not be replaced"
 
 
 def _time(moment: Any) -> str:
