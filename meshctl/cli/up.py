@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshctl.changes import Plan
-    from meshctl.deploy.session import UpResult
+    from meshctl.deploy.runs.environment_up import UpResult
     from meshctl.model.deployment import Deployment
     from meshctl.project import Project
 

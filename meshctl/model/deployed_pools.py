@@ -16,6 +16,9 @@ POOL_LABEL: Final = "meshctl.dev/pool"
 # Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
 AWS_ROOT_VOLUME_GIB: Final = 200
 
+# What an EFA pod that takes a whole node asks for, where the node sets aside at least as many.
+HUGE_PAGES_MIB: Final = 5120
+
 
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
@@ -69,11 +72,14 @@ class Toleration(Value):
     effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
 
 
+NodeSetup = Literal["huge-pages", "lustre-client"]  # what a node is set up with at its start
+
+
 class ReservedCapacity(Value):
     """What the platform says of a pool's reservation. `starts`: when its machines are there, where that is yet to come;
     `ends`: when it ends; `saves_at`: when training on them has to begin to save, as they are taken back before the end.
-    All in RFC 3339, in UTC. `placement_group`: the one that
-    its machines are in, which belongs to whoever made the reservation."""
+    All in RFC 3339, in UTC. `placement_group`: the one that its machines are in, which belongs to whoever made the
+    reservation."""
 
     starts: str = ""
     ends: str = ""
@@ -113,6 +119,7 @@ class Pool(Value):
     reservation: str = ""  # capacity reservation or capacity block to target
     reserved: ReservedCapacity | None = added_later(None)  # None = the platform was not asked about it
     ami_type: str = ""  # EKS only
+    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()

@@ -94,7 +94,13 @@ def test_a9_a_node_group_says_while_an_update_of_it_runs() -> None:
 def launched(nodes: int, reservation: dict[str, Any], **more: Any) -> Issue | None:
     launch = Launch("us-east-1", (P5,), ("us-east-1a",), nodes, template(**more), "AL2023_x86_64_NVIDIA")
     return launch_rules.launch_issue(
-        launch, security_groups=(), free_addresses=9, reservations={"cr-1": reservation}, vcpus_in_use=0, vcpu_quota=0
+        launch,
+        security_groups=(),
+        free_addresses=9,
+        reservations={"cr-1": reservation},
+        vcpus_in_use=0,
+        vcpu_quota=0,
+        has_spot_role=True,
     )
 
 

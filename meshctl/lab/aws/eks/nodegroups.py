@@ -15,6 +15,7 @@ from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
 
 _NO_ROOM = "Couldn't proceed with upgrade process as new nodes are not joining node group"
@@ -72,6 +73,7 @@ class Nodegroups(Base):
             reservations=self._reservations(launch.region),
             vcpus_in_use=self._vcpus_in_use(launch.region, quota),
             vcpu_quota=self.quotas.value(quota),
+            has_spot_role=has_spot_role(),
         )
         return [issue] if issue else []
 
