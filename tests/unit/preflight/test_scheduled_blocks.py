@@ -12,9 +12,10 @@ from meshctl.changes.steps import PropertyChange, Step
 from meshctl.deploy import capacity_wait, scheduled_pools
 from meshctl.deploy.guards import reserved_pools
 from meshctl.errors import NoCapacityError
-from meshctl.model.deployment import Deployment, ReservedCapacity
+from meshctl.model.deployment import Deployment, ReservedCapacity, Resolution
 from meshctl.model.questions import ApiAnswer, Findings
 from meshctl.operate.status import EnvironmentStatus, PoolStatus, status_text
+from meshctl.resolve import report
 from tests.unit.preflight.asking import (
     H100,
     NOW,
@@ -200,6 +201,14 @@ def test_a8_status_tells_when_a_pool_starts_and_until_when_it_is_reserved() -> N
     text = status_text(EnvironmentStatus("e", "up", pools))
     assert "0/0 nodes ready  p5  (starts 2026-03-03 12:00 UTC: `meshctl up e` after that brings its nodes up)" in text
     assert "2/2 nodes ready  p5  (reserved until 2026-03-04 12:00 UTC)" in text
+
+
+def test_a8_check_tells_it_in_the_line_of_the_pool() -> None:
+    wanted = placed(in_block(2), SCHEDULED)
+    resolution = Resolution(mesh="m", environment="e", deployment=wanted, pools=wanted.pools)
+    text = " ".join("".join(report.human("m", [resolution], count=1, verbose=False)).split())
+    assert "2 x p5.48xlarge, capacity-block; starts 2026-03-03 12:00 UTC, 0 nodes until then;" in text
+    assert "reserved until 2026-03-04 12:00 UTC" in text
 
 
 def group(deployment: Deployment) -> dict[str, Any]:
