@@ -119,6 +119,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         )
         waiting = {
             **_waiting_jobs(access, deployment, ends, pods),
+            **scheduled_pools.saved_jobs(deployment, ends),
             **scheduled_pools.waiting_workloads(deployment),
         }
     except MeshError as error:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from meshctl import render
+from meshctl.deploy import scheduled_pools
 from meshctl.model import own_images
 from meshctl.model.deployment import Checkpoint, Deployment, ReservedCapacity
+from meshctl.model.observed import JobState
 from meshctl.render import block_end
 from tests.unit.preflight.asking import RESERVATION, findings, hours, reservation, up_as
 from tests.unit.stacks.declared_on_aws import example
@@ -95,6 +97,18 @@ def test_a8_without_a_checkpoint_without_a_block_and_too_late_there_is_no_time()
     assert block_end_objects(late) == {}
     soon = placed(in_block(), reservation(EndDate=hours(0.8), InstanceType="p5.48xlarge"))
     assert block_end_objects(soon) != {}
+
+
+def test_a8_status_says_why_a_job_is_suspended() -> None:
+    deployment = placed(in_block())
+    [job] = [each.name for each in deployment.workloads if each.pool == "train"]
+    assert scheduled_pools.saved_jobs(deployment, {job: JobState(job)}) == {}
+    assert scheduled_pools.saved_jobs(deployment, {job: JobState(job, suspended=True)}) == {
+        job: "saved, as the capacity block of pool train ends 2026-03-02 12:00 UTC:"
+        " `meshctl up aws-east` starts it again"
+    }
+    paused = deployment.paused(frozenset({job}))
+    assert scheduled_pools.saved_jobs(paused, {job: JobState(job, suspended=True)}) == {}
 
 
 @pytest.mark.parametrize(
