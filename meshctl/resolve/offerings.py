@@ -36,6 +36,12 @@ def _anywhere(machine: Machine) -> Machine:
     return replace(machine, offers=None)
 
 
+def anywhere(catalog: Catalog, provider: str) -> Catalog:
+    """The catalog without the table."""
+    machines = tuple(replace(_anywhere(each), zones=None) for each in catalog.machines.get(provider, ()))
+    return Catalog({provider: machines}, catalog.storage) if machines else catalog
+
+
 def with_running(catalog: Catalog, provider: str, up: Iterable[Pool]) -> Catalog:
     """The catalog in which the machines of the pools that are up can be had, where and as these pools have them."""
     running = frozenset((pool.machine, pool.market) for pool in up)

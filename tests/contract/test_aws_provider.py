@@ -574,6 +574,33 @@ def test_a8_nodes_of_a_capacity_block_go_before_they_get_another_template(bench:
     assert scaling_of(bench) == (2, 4, 6)
 
 
+def test_a8_a_group_that_goes_to_a_block_which_has_not_begun_stays_empty(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    updates.market = "CAPACITY_BLOCK"
+    empty = {"minSize": 0, "maxSize": 6, "desiredSize": 0}
+    next_block = {"version": "1.99", "scalingConfig": empty, "emptyUntil": "2026-12-02T11:30:00Z"}
+    bench.update(token, made, wanted, wanted | next_block)
+    assert updates.calls == [
+        ("UpdateNodegroupConfig", {"scalingConfig": empty}),
+        ("UpdateNodegroupVersion", {"version": "1.99"}),
+    ]
+    assert scaling_of(bench) == (0, 0, 6)
+
+
+def test_a8_an_update_that_was_interrupted_while_the_group_was_empty_fills_it_again(
+    bench: Bench, updates: Updates
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 0, least=0)
+    updates.market = "CAPACITY_BLOCK"
+    bench.update(token, made, wanted, wanted | {"version": "1.99"})
+    assert [operation for operation, _ in updates.calls] == ["UpdateNodegroupVersion", "UpdateNodegroupConfig"]
+    assert scaling_of(bench) == (2, 2, 6)
+
+
 @pytest.mark.usefixtures("config_updates")
 def test_a_node_group_of_an_interrupted_run_keeps_the_size_that_it_was_given_since(bench: Bench) -> None:
     wanted, _ = node_group(bench, minSize=2, maxSize=6)
