@@ -589,6 +589,21 @@ def test_a8_a_group_that_goes_to_a_block_which_has_not_begun_stays_empty(bench: 
     assert scaling_of(bench) == (0, 0, 6)
 
 
+def test_a8_no_node_starts_before_the_group_has_the_template_of_its_next_block(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 0, least=0)
+    updates.market = "CAPACITY_BLOCK"
+    empty = {"minSize": 0, "maxSize": 6, "desiredSize": 0}
+    waiting = wanted | {"capacityType": "CAPACITY_BLOCK", "scalingConfig": empty, "emptyUntil": "2026-12-02T11:30:00Z"}
+    begun = wanted | {"capacityType": "CAPACITY_BLOCK", "version": "1.99"}
+    bench.update(token, made, waiting, begun)
+    [_, version, full] = updates.calls
+    assert version == ("UpdateNodegroupVersion", {"version": "1.99"})
+    assert full == ("UpdateNodegroupConfig", {"scalingConfig": {"minSize": 2, "maxSize": 6, "desiredSize": 2}})
+    assert "scalingConfig" not in updates.calls[0][1]
+
+
 def test_a8_an_update_that_was_interrupted_while_the_group_was_empty_fills_it_again(
     bench: Bench, updates: Updates
 ) -> None:

@@ -183,9 +183,15 @@ def _changed_scaling(context: Context) -> Any:
     new, old = inputs.get("scalingConfig") or {}, old_inputs.get("scalingConfig") or {}
     if inputs.get(EMPTY_UNTIL) and not old_inputs.get(EMPTY_UNTIL):
         return new
+    # nodes of a block that start before the group has its new template would start in the old block
+    has_other_version = any(inputs.get(name) != old_inputs.get(name) for name in NODE_VERSION)
+    if old_inputs and has_other_version and inputs.get("capacityType") == BLOCK:
+        return None
     return None if all(new.get(name) == old.get(name) for name in ("minSize", "maxSize")) else new
 
 
+BLOCK = "CAPACITY_BLOCK"
+NODE_VERSION = ("launchTemplate", "version", "releaseVersion")
 # An input of ours: until when a node group has no nodes, as its capacity reservation begins then.
 EMPTY_UNTIL = "emptyUntil"
 NODEGROUP_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "nodegroupName": "parts[1]"}
@@ -212,7 +218,7 @@ def _launch_template(context: Context) -> Any:
 # 0" (EKS user guide, "Create a managed node group with Capacity Blocks for ML"): the block has no room for new nodes.
 def _is_full_block(context: Context) -> bool:
     live = context["answer"]
-    is_block = live.get("capacityType") == "CAPACITY_BLOCK"
+    is_block = live.get("capacityType") == BLOCK
     return is_block and (live.get("scalingConfig") or {}).get("desiredSize", 0) > 0 and _is_other_version(context)
 
 
@@ -223,7 +229,7 @@ def _no_nodes(context: Context) -> Any:
 def _is_emptied_block(context: Context) -> bool:
     inputs, live = context["inputs"], context["answer"]
     wanted = inputs.get("scalingConfig")
-    is_block = live.get("capacityType") == "CAPACITY_BLOCK"
+    is_block = live.get("capacityType") == BLOCK
     return bool(is_block and wanted and not inputs.get(EMPTY_UNTIL) and wanted != live.get("scalingConfig"))
 
 
@@ -277,7 +283,7 @@ NODEGROUP = Row(
             wait=NODEGROUP_UPDATE,
         ),
         Setting(
-            ("launchTemplate", "version", "releaseVersion"),
+            NODE_VERSION,
             (
                 Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
                 Call("UpdateNodegroupConfig", {**NODEGROUP_NAMES, "scalingConfig": _no_nodes}, when=_is_full_block),
