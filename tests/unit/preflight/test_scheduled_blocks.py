@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from meshctl import render
 from meshctl.changes import block_updates
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.cli.up import _bring_up
 from meshctl.deploy import capacity_wait, scheduled_pools
 from meshctl.deploy.guards import reserved_pools
 from meshctl.errors import NoCapacityError
@@ -194,6 +196,17 @@ def test_a8_wait_for_capacity_waits_for_the_start() -> None:
     time = Time()  # begun a moment ago, and not yet as AWS tells it
     assert time.wait(ups(*[capacity_wait.not_started("e", {"train": STARTS}, hours(49))] * 2), 3600) == "up"
     assert time.now == pytest.approx(120)
+
+
+def test_a8_an_up_is_done_without_the_nodes_unless_it_was_asked_to_wait_for_them() -> None:
+    done = SimpleNamespace(starts={"serve": STARTS})
+    mesh: Any = SimpleNamespace(session=SimpleNamespace(up=lambda *_, **__: done))
+    wanted = in_block(2)
+    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=False) is done
+    with pytest.raises(NoCapacityError, match="the reservation of pool serve starts 2026-03-03 12:00 UTC"):
+        _bring_up(mesh, wanted, None, allow_data_loss=False, waits=True)
+    done.starts = {}
+    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=True) is done
 
 
 def test_a8_status_tells_when_a_pool_starts_and_until_when_it_is_reserved() -> None:
