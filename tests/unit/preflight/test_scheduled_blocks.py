@@ -199,7 +199,7 @@ def test_a8_wait_for_capacity_waits_for_the_start() -> None:
 
 
 def test_a8_an_up_is_done_without_the_nodes_unless_it_was_asked_to_wait_for_them() -> None:
-    done = SimpleNamespace(starts={"serve": STARTS})
+    done: Any = SimpleNamespace(starts={"serve": STARTS})
     mesh: Any = SimpleNamespace(session=SimpleNamespace(up=lambda *_, **__: done))
     wanted = in_block(2)
     assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=False) is done
