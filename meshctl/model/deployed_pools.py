@@ -119,6 +119,8 @@ class Pool(Value):
     reservation: str = ""  # capacity reservation or capacity block to target
     reserved: ReservedCapacity | None = added_later(None)  # None = the platform was not asked about it
     ami_type: str = ""  # EKS only
+    # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
+    image_release: str = added_later("")
     setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}

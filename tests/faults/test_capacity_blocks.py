@@ -42,7 +42,7 @@ def bought(small: RunningLab, starts_in_h: float) -> dict[str, Any]:
     ec2 = small.boto3("ec2")
     wanted = {"InstanceType": "p5.48xlarge", "InstanceCount": 2, "CapacityDurationHours": 24}
     start = datetime.now(UTC) + timedelta(hours=starts_in_h)
-    [offered] = ec2.describe_capacity_block_offerings(**wanted, StartDateRange=start)["CapacityBlockOfferings"]
+    [offered, *_] = ec2.describe_capacity_block_offerings(**wanted, StartDateRange=start)["CapacityBlockOfferings"]
     made = ec2.purchase_capacity_block(
         CapacityBlockOfferingId=offered["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
     )

@@ -17,8 +17,9 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generate_route_id
 
-from meshctl.lab.aws import instance_types, quotas, reservations, rules
+from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.capacity_blocks import CapacityBlocks, state_of
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service
@@ -57,16 +58,16 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-0{secrets.token_hex(8)}"
 
 
-class Ec2(Service):
+class Ec2(CapacityBlocks, Service):
     name: ClassVar[str] = "ec2"
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
 
     def __init__(self, account: Quotas) -> None:
+        super().__init__()
         self.account = account
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
         self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
-        self.offerings: dict[tuple[str, str], dict[str, Any]] = {}  # of capacity blocks: (region, id)
 
     # ---- placement groups ------------------------------------------------------------------------------------------
 
@@ -118,8 +119,11 @@ class Ec2(Service):
         zone = given.get("AvailabilityZone", "")
         if not zone.startswith(call.region):
             raise ApiError("InvalidParameterValue", f"The availability zone '{zone}' is not in {call.region}")
-        now = datetime.datetime.now(datetime.UTC)
+        id = new_id("cr")  # noqa: A001
         reservation = {
+            "CapacityReservationId": id,
+            "CapacityReservationArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:capacity-reservation/{id}",
+            "OwnerId": DEFAULT_ACCOUNT_ID,
             "InstanceType": given["InstanceType"],
             "InstancePlatform": given["InstancePlatform"],
             "AvailabilityZone": zone,
@@ -127,58 +131,22 @@ class Ec2(Service):
             "TotalInstanceCount": given["InstanceCount"],
             "AvailableInstanceCount": given["InstanceCount"],
             "EbsOptimized": given.get("EbsOptimized", False),
+            "EphemeralStorage": False,
             "State": "active",
-            "StartDate": now,
-            "CreateDate": now,
+            "StartDate": datetime.datetime.now(datetime.UTC),
+            "CreateDate": datetime.datetime.now(datetime.UTC),
             "EndDateType": given.get("EndDateType", "unlimited"),
             "InstanceMatchCriteria": given.get("InstanceMatchCriteria", "open"),
             "ReservationType": "default",
             **({"PlacementGroupArn": given["PlacementGroupArn"]} if given.get("PlacementGroupArn") else {}),
         }
-        return {"CapacityReservation": self._reserve(call, given, reservation)}
-
-    def _reserve(self, call: Call, given: dict[str, Any], reservation: dict[str, Any]) -> dict[str, Any]:
-        id = new_id("cr")  # noqa: A001
-        made = {
-            "CapacityReservationId": id,
-            "CapacityReservationArn": f"arn:aws:ec2:{call.region}:{DEFAULT_ACCOUNT_ID}:capacity-reservation/{id}",
-            "OwnerId": DEFAULT_ACCOUNT_ID,
-            "Tenancy": "default",
-            "EbsOptimized": False,
-            "EphemeralStorage": False,
-            **reservation,
-        }
-        self.reservations[call.region, id] = made
+        self.reservations[call.region, id] = reservation
         tag(call.region, id, given, "capacity-reservation")
-        return tagged(call.region, made, "CapacityReservationId")
-
-    def describe_capacity_block_offerings(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        now = datetime.datetime.now(datetime.UTC)
-        zones = sorted(instance_types.zones_of(call.region, given.get("InstanceType", "")))
-        if not zones:
-            return {"CapacityBlockOfferings": []}
-        offered = reservations.offering(given, new_id("cb"), zones[0], now)
-        self.offerings[call.region, offered["CapacityBlockOfferingId"]] = offered
-        return {"CapacityBlockOfferings": [offered]}
-
-    def purchase_capacity_block(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        offered = self.offerings.pop((call.region, given["CapacityBlockOfferingId"]), None)
-        if offered is None:
-            raise ApiError(
-                "InvalidCapacityBlockOfferingId.NotFound",
-                f"The capacity block offering '{given['CapacityBlockOfferingId']}' does not exist",
-            )
-        block = reservations.block(offered, given["InstancePlatform"], datetime.datetime.now(datetime.UTC))
-        return {"CapacityReservation": self._reserve(call, given, block)}
+        return {"CapacityReservation": tagged(call.region, reservation, "CapacityReservationId")}
 
     def describe_capacity_reservations(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("CapacityReservationIds")
-        now = datetime.datetime.now(datetime.UTC)
-        reservations_of_region = [
-            reservations.by_now(reservation, now)
-            for (region, _), reservation in self.reservations.items()
-            if region == call.region
-        ]
+        reservations_of_region = list(self.reservations_of(call.region).values())
         for unknown in set(wanted or ()) - {
             reservation["CapacityReservationId"] for reservation in reservations_of_region
         }:
@@ -190,6 +158,14 @@ class Ec2(Service):
             all_ = [reservation for reservation in all_ if reservation["CapacityReservationId"] in wanted]
         names = {"instance-type": "InstanceType", "state": "State", "availability-zone": "AvailabilityZone"}
         return {"CapacityReservations": list(filtered(all_, given.get("Filters", []), names))}
+
+    def reservations_of(self, region: str) -> dict[str, dict[str, Any]]:
+        """By id, as they are now."""
+        return {
+            name: {**reservation, "State": state_of(reservation)}
+            for (owner, name), reservation in self.reservations.items()
+            if owner == region
+        }
 
     def cancel_capacity_reservation(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         id = given["CapacityReservationId"]  # noqa: A001

@@ -21,16 +21,29 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def block(machine: str = P5) -> dict[str, Any]:
-    """A block of two machines for a day."""
-    given = {"InstanceType": machine, "InstanceCount": 2, "CapacityDurationHours": 24}
-    offered = reservations.offering({**given, "StartDateRange": START}, "cb-1", "us-east-1a", at(-48))
-    return {"CapacityReservationId": "cr-1", **reservations.block(offered, "Linux/UNIX", at(-48))}
+def block(machine: str = P5, now: datetime | None = None) -> dict[str, Any]:
+    """A block of two machines for a day. `now`: in the state that it has then."""
+    bought = {
+        "CapacityReservationId": "cr-1",
+        "InstanceType": machine,
+        "AvailabilityZone": "us-east-1a",
+        "TotalInstanceCount": 2,
+        "AvailableInstanceCount": 2,
+        "State": "scheduled",
+        "StartDate": START,
+        "EndDate": at(24),
+        "ReservationType": reservations.BLOCK,
+    }
+    return {**bought, "State": reservations.state_at(bought, now)} if now else bought
 
 
 def template(**more: Any) -> dict[str, Any]:
     target = {"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}}
-    return {"CapacityReservationSpecification": target, **more}
+    return {
+        "CapacityReservationSpecification": target,
+        "InstanceMarketOptions": {"MarketType": "capacity-block"},
+        **more,
+    }
 
 
 def nodegroup(desired: int) -> Nodegroup:
@@ -55,7 +68,7 @@ def test_a8_a_block_has_machines_from_its_start_until_half_an_hour_before_its_en
     hours: float, state: str, *, has_machines: bool
 ) -> None:
     bought = block()
-    assert reservations.by_now(bought, at(hours))["State"] == state
+    assert reservations.state_at(bought, at(hours)) == state
     assert reservations.has_machines(bought, at(hours)) is has_machines
 
 
@@ -67,7 +80,7 @@ def test_a8_ultraservers_are_taken_back_an_hour_before() -> None:
 def test_a8_a_cancelled_or_unlimited_reservation_is_what_it_is() -> None:
     unlimited = {**block(), "ReservationType": "default", "State": "active"}
     assert reservations.has_machines(unlimited, at(999))
-    assert reservations.by_now({**block(), "State": "cancelled"}, at(1))["State"] == "cancelled"
+    assert reservations.state_at({**block(), "State": "cancelled"}, at(1)) == "cancelled"
 
 
 def test_a8_nodes_of_a_block_go_before_its_end_and_their_group_is_degraded() -> None:
@@ -105,17 +118,17 @@ def launched(nodes: int, reservation: dict[str, Any], **more: Any) -> Issue | No
 
 
 def test_a8_no_node_starts_in_a_block_before_it_begins_but_an_empty_group_may_wait() -> None:
-    scheduled = reservations.by_now(block(), at(-1))
+    scheduled = block(now=at(-1))
     issue = launched(2, scheduled)
     assert issue is not None
     assert "'cr-1' is scheduled" in issue.message
     assert launched(0, scheduled) is None
-    assert launched(2, reservations.by_now(block(), at(1))) is None
+    assert launched(2, block(now=at(1))) is None
 
 
 def test_a8_a_reservation_of_a_placement_group_takes_only_what_names_it() -> None:
     arn = "arn:aws:ec2:us-east-1:123456789012:placement-group/reserved"
-    reservation = {**reservations.by_now(block(), at(1)), "PlacementGroupArn": arn}
+    reservation = {**block(now=at(1)), "PlacementGroupArn": arn}
     for more in ({}, {"Placement": {"GroupName": "another"}}):
         issue = launched(2, reservation, **more)
         assert issue is not None

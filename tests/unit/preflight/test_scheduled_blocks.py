@@ -16,7 +16,8 @@ from meshctl.deploy.guards import reserved_pools
 from meshctl.errors import NoCapacityError
 from meshctl.model.deployment import Deployment, ReservedCapacity, Resolution
 from meshctl.model.questions import ApiAnswer, Findings
-from meshctl.operate.status import EnvironmentStatus, PoolStatus, status_text
+from meshctl.operate.pool_status import PoolStatus
+from meshctl.operate.status import EnvironmentStatus, status_text
 from meshctl.resolve import report
 from tests.unit.preflight.asking import (
     H100,
@@ -199,20 +200,19 @@ def test_a8_wait_for_capacity_waits_for_the_start() -> None:
 
 
 def test_a8_an_up_is_done_without_the_nodes_unless_it_was_asked_to_wait_for_them() -> None:
-    done: Any = SimpleNamespace(starts={"serve": STARTS})
-    mesh: Any = SimpleNamespace(session=SimpleNamespace(up=lambda *_, **__: done))
+    results: list[Any] = [SimpleNamespace(starts=each) for each in ({"serve": STARTS}, {"serve": STARTS}, {})]
+    mesh: Any = SimpleNamespace(session=SimpleNamespace(up=lambda *_, **__: results.pop(0)))
     wanted = in_block(2)
-    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=False) is done
+    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=False).starts == {"serve": STARTS}
     with pytest.raises(NoCapacityError, match="the reservation of pool serve starts 2026-03-03 12:00 UTC"):
         _bring_up(mesh, wanted, None, allow_data_loss=False, waits=True)
-    done.starts = {}
-    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=True) is done
+    assert _bring_up(mesh, wanted, None, allow_data_loss=False, waits=True).starts == {}
 
 
 def test_a8_status_tells_when_a_pool_starts_and_until_when_it_is_reserved() -> None:
     pools = (PoolStatus("train", "p5", 0, 0, starts=STARTS), PoolStatus("serve", "p5", 2, 2, ends=ENDS))
     text = status_text(EnvironmentStatus("e", "up", pools))
-    assert "0/0 nodes ready  p5  (starts 2026-03-03 12:00 UTC: `meshctl up e` after that brings its nodes up)" in text
+    assert "0/0 nodes ready  p5  (starts 2026-03-03 12:00 UTC: `up` after that brings its nodes up)" in text
     assert "2/2 nodes ready  p5  (reserved until 2026-03-04 12:00 UTC)" in text
 
 

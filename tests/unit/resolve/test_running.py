@@ -14,7 +14,7 @@ from meshctl.engine import state_folder
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
-from meshctl.model.observed import Facts, ObservedNode
+from meshctl.model.observed import Facts, ObservedNode, ShiftsInForce
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.project import Project
 from meshctl.resolve import offerings, resolve
@@ -83,7 +83,9 @@ def test_a1_a_project_takes_what_came_up_from_the_state(came_up: str, gaps: int)
     urn = "urn:pulumi:e::m::meshaws:eks:Nodegroup::pool/serve:nodegroup"
     record = {"urn": urn, "type": "meshaws:eks:Nodegroup", "custom": True, "id": "i", "outputs": {"status": came_up}}
     state = SimpleNamespace(deployment=running(), resources=[Resource(record)])
-    session = SimpleNamespace(remarks={}, state=lambda _: cast("StackState", state))
+    session = SimpleNamespace(
+        remarks={}, shifts_in_force=lambda _: ShiftsInForce(), state=lambda _: cast("StackState", state)
+    )
     project = Project(*mesh_and_files(H100), cast("Any", session))
     assert len(project.resolution("e").gaps) == gaps
 

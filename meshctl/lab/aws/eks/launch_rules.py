@@ -14,6 +14,7 @@ from typing import Any
 
 from meshctl.lab.aws import instance_types, reservations, rules
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.reservations import BLOCK
 from meshctl.lab.aws.rules import Rule
 
 Template = Mapping[str, Any]
@@ -50,6 +51,10 @@ class Launch:
     @property
     def vcpus(self) -> int:
         return self.nodes * instance_types.vcpus(self.types[0])
+
+    @property
+    def is_of_block(self) -> bool:
+        return (self.template.get("InstanceMarketOptions") or {}).get("MarketType") == BLOCK
 
     @property
     def reservation_id(self) -> str:
@@ -101,7 +106,7 @@ def _refuse_template(launch: Launch) -> None:
     interfaces = launch.template.get("NetworkInterfaces") or []
     forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
     market = launch.template.get("InstanceMarketOptions") or {}
-    if market and market.get("MarketType") != "capacity-block":
+    if market and market.get("MarketType") != BLOCK:
         forbidden.append("InstanceMarketOptions")
     if any(interface.get("SubnetId") for interface in interfaces):
         forbidden.append("SubnetId")
@@ -150,6 +155,7 @@ def launch_issue(
             " for new nodes",
             rules.FREE_ADDRESSES,
         )
+    # a group of no nodes may wait for its block ("Capacity Blocks for ML", EKS user guide)
     if launch.reservation_id and launch.nodes:
         return _reservation_issue(launch, reservations.get(launch.reservation_id))
     if launch.spot and not has_spot_role:
@@ -212,6 +218,12 @@ def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) ->
             rules.RESERVATION,
         )
     name = f"The capacity reservation '{launch.reservation_id}'"
+    if (reservation["ReservationType"] == BLOCK) != launch.is_of_block:
+        return could_not_launch(
+            f"InvalidParameterCombination - {name} is of type {reservation['ReservationType']}, and the market type of"
+            f" the request is {'' if launch.is_of_block else 'not '}{BLOCK}.",
+            rules.RESERVATION,
+        )
     if reservation["State"] != "active":
         return _not_active(reservation, rules.RESERVATION)
     if reservation["InstanceType"] != launch.types[0] or reservation["AvailabilityZone"] not in launch.zones:
@@ -240,7 +252,8 @@ def taken_back(reservation: Mapping[str, Any], now: datetime) -> Issue | None:
     """Why a node group has no instances in its block at the moment; None where it can have them."""
     if reservations.has_machines(reservation, now):
         return None
-    return _not_active(reservations.by_now(reservation, now), rules.BLOCK_END)
+    state = reservations.state_at(reservation, now)
+    return _not_active({**reservation, "State": state}, rules.BLOCK_END)
 
 
 def _not_active(reservation: Mapping[str, Any], rule: Rule) -> Issue:
