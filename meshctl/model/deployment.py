@@ -23,8 +23,10 @@ from meshctl.model.deployed_pools import (
     NodeSetup,
     Pool,
     Rejected,
+    ReservedCapacity,
     Taint,
     Toleration,
+    utc_text,
 )
 from meshctl.model.deployed_storage import Block, ExistingFileSystem, FileSystem, NfsExport, ObjectStore
 from meshctl.model.deployed_workloads import (
@@ -71,12 +73,14 @@ __all__ = [
     "Price",
     "Provider",
     "Rejected",
+    "ReservedCapacity",
     "Resolution",
     "Subnet",
     "Taint",
     "Toleration",
     "Workload",
     "WorkloadKind",
+    "utc_text",
 ]
 
 Provider = str  # the name of a platform: see meshctl.platforms
@@ -213,6 +217,12 @@ class Deployment(Value):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON: what a saved plan is checked against."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def waiting_for_start(self) -> tuple[Workload, ...]:
+        """The workloads of pools whose reservations are yet to begin."""
+        waiting = {pool.name for pool in self.pools if pool.starts}
+        return tuple(workload for workload in self.workloads if workload.pool in waiting)
 
     def pool(self, name: str) -> Pool:
         return next(pool for pool in self.pools if pool.name == name)

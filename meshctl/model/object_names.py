@@ -78,6 +78,11 @@ def release(workload: str) -> str:
     return f"{workload}-release"
 
 
+def block_end(workload: str) -> str:
+    """The CronJob that suspends the workload's Job before its nodes are taken back, its account and its rights."""
+    return f"{workload}-block-end"
+
+
 def job_claim(workload: str, block: str) -> str:
     return f"{workload}-{block}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshctl.model import image_names, job_order
+from meshctl.model import block_ends, image_names, job_order
 from meshctl.model.deployment import Deployment, Mount
 from meshctl.platforms import registry
 
@@ -45,13 +45,16 @@ def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
 def of(deployment: Deployment) -> tuple[str, ...]:
     """Those that the deployment needs."""
     is_staging = any(is_staged(mount) for workload in deployment.workloads for mount in workload.mounts)
-    has_release = any(job_order.has_release(deployment, workload) for workload in deployment.workloads)
+    runs_kubectl = any(
+        job_order.has_release(deployment, workload) or block_ends.is_saved(deployment, workload)
+        for workload in deployment.workloads
+    )
     has_plugins = registry.platform(deployment.provider).nodes.has_device_plugins
     has_gpus = any(pool.gpus_per_node for pool in deployment.pools)
     has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
     needed = {
         STAGING: is_staging,
-        RELEASE: has_release,
+        RELEASE: runs_kubectl,
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,

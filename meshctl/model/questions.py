@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meshctl.model.deployment import Deployment, Gap, Pool, Subnet
+from meshctl.model.deployment import Deployment, Gap, Pool, ReservedCapacity, Subnet
 
 NO_ANSWER: Final = "no answer"
 
@@ -80,13 +80,16 @@ class PolicyScope:
 @dataclass(frozen=True)
 class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
-    `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:
-    what a user should know, and what could not be asked."""
+    `file_systems`: the zones of those that go with a pool. `reserved`: what is known of the reservations of pools, by
+    pool. `equal_machines`: machine types that new pools may have beside their own. `gaps`: what keeps the environment
+    from coming up. `notes`: what a user should know, and what could not be asked."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
+    reserved: Mapping[str, ReservedCapacity] = field(default_factory=dict)
+    equal_machines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __or__(self, other: Findings) -> Findings:
         """Both, one after the other; of a pool or file system in both, the zones of `other`."""
@@ -95,16 +98,16 @@ class Findings:
             {**self.file_systems, **other.file_systems},
             (*self.gaps, *other.gaps),
             (*self.notes, *other.notes),
+            {**self.reserved, **other.reserved},
+            {**self.equal_machines, **other.equal_machines},
         )
 
     def placed(self, deployment: Deployment) -> Deployment:
-        """The deployment with its pools in these zones."""
-        if not self.zones:
+        """The deployment with its pools in these zones, and with what is known of their reservations
+        and machines."""
+        if not (self.zones or self.reserved or self.equal_machines):
             return deployment
-        pools = (
-            pool.model_copy(update={"zones": self.zones[pool.name]}) if pool.name in self.zones else pool
-            for pool in deployment.pools
-        )
+        pools = (self._placed_pool(pool) for pool in deployment.pools)
         systems = (
             system.model_copy(update={"zone": self.file_systems[system.name]})
             if system.name in self.file_systems
@@ -112,3 +115,8 @@ class Findings:
             for system in deployment.file_systems
         )
         return deployment.model_copy(update={"pools": tuple(pools), "file_systems": tuple(systems)})
+
+    def _placed_pool(self, pool: Pool) -> Pool:
+        zones, reserved = self.zones.get(pool.name, pool.zones), self.reserved.get(pool.name, pool.reserved)
+        equal = self.equal_machines.get(pool.name, pool.equal_machines)
+        return pool.model_copy(update={"zones": zones, "reserved": reserved, "equal_machines": equal})

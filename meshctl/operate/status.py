@@ -13,7 +13,7 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kueue
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import deploy_state, live_platform
+from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
@@ -114,7 +114,12 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
-        waiting = {**_waiting_jobs(access, deployment, ends, pods), **_without_nodes(deployment, shifts)}
+        waiting = {
+            **_waiting_jobs(access, deployment, ends, pods),
+            **scheduled_pools.saved_jobs(deployment, ends),
+            **scheduled_pools.waiting_workloads(deployment),
+            **_without_nodes(deployment, shifts),
+        }
     except MeshError as error:
         problem = f"{error.what}: {error.why}"
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)

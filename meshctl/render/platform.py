@@ -14,6 +14,7 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+    block_end,
     certificates,
     compute_domains,
     file_mounts,
@@ -65,9 +66,16 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
-        objects += job_release.objects(deployment, workload)
+        objects += [*job_release.objects(deployment, workload), *block_end.objects(deployment, workload)]
     _check_names(objects)
-    return tuple(objects)
+    return tuple(_waiting(deployment, objects))
+
+
+def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
+    """No run waits for pods whose nodes start at a later date: they are there, and start with their nodes."""
+    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_start}
+    for item in objects:
+        yield replace(item, wait=False) if item.subject in waiting else item
 
 
 def _check_names(objects: list[PlatformObject]) -> None:

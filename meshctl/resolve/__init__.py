@@ -35,6 +35,7 @@ from meshctl.resolve import (
     queues,
     racks,
     roll_outs,
+    running,
     storage,
     whole_nodes,
     workload_notes,
@@ -50,11 +51,13 @@ def resolve(
     facts: Facts | None = None,
     *,
     served: Collection[str] = (),
+    up: Deployment | None = None,
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
-    taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made.
+    taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made. `up`: what
+    is up in the environment, with the pools that came up: what is as it was is not refused for what the catalog says.
     Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
     used here; DiagnosticsError with `Mesh.mistakes`.
     """
@@ -62,6 +65,8 @@ def resolve(
         raise DiagnosticsError(list(mesh.mistakes))
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
+    pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
+    listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
@@ -81,7 +86,7 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(carried, made.made, usable),
+        *workloads.gaps(carried, made.made, usable, running.unchanged(carried, up)),
         *queues.gaps(carried, facts),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
@@ -111,6 +116,8 @@ def resolve(
             *_notes(mesh, deployment),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
+            *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),
+            *running.kept_off_notes(carried, made.made, usable, running.unchanged(carried, up)),
             *addresses.notes(made.made, platform.name, network, catalog),
             *(
                 note

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
+from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution, utc_text
 from meshctl.printable import one_line
 from meshctl.resolve import prices
 from meshctl.words import pluralize
@@ -116,7 +116,9 @@ def _placement(pool: Pool) -> str:
     nodes = str(pool.nodes) if pool.nodes == pool.nodes_max else f"{pool.nodes} (up to {pool.nodes_max})"
     market = f", {pool.market}" if pool.market != "on-demand" else ""
     fabric = f", {pool.fabric.kind}" if pool.fabric else ""
-    return f"{nodes} x {pool.machine}{market}{fabric}"
+    start = f"; starts {utc_text(pool.starts)}, 0 nodes until then" if pool.starts else ""
+    end = f"; reserved until {utc_text(pool.ends)}" if pool.ends else ""
+    return f"{nodes} x {pool.machine}{market}{fabric}{start}{end}"
 
 
 def _migrate(resolution: Resolution) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -180,11 +180,13 @@ class Home:
         return f"; pods of others have {' and '.join(parts)} there" if parts else ""
 
 
-def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> list[Gap]:
+def gaps(
+    workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable], up: Collection[str] = ()
+) -> list[Gap]:
     """Pods larger than a node, workloads with more pods than fit, and those of one pool that don't fit together.
 
     `usable`: what pods can have of a node, by the pool's name; 0 is not known (an existing cluster, offline) and
-    forbids nothing.
+    forbids nothing. `up`: as `running.unchanged` gives it.
     """
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     by_pool: dict[str, list[Workload]] = {}
@@ -198,7 +200,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        shortage = _too_many(workload, home) or _kept_off(workload, home)
+        shortage = _too_many(workload, home) or (None if workload.name in up else kept_off(workload, home))
         if shortage:
             all_gaps.append(shortage)
             continue
@@ -301,7 +303,7 @@ def _most_on_node(workload: Workload) -> int:
     return workload.replicas if workload.is_grouped else 0
 
 
-def _kept_off(workload: Workload, home: Home) -> Gap | None:
+def kept_off(workload: Workload, home: Home) -> Gap | None:
     """Too few nodes on which environments.yaml lets the pods run."""
     pool, nodes = home.pool, home.usable.nodes
     matching = node_rules.matching(workload, nodes, pool.labels)

@@ -53,7 +53,7 @@ class Change:
 
     def more_nodes(self, pool: Pool) -> int:
         before = self.in_place.pool(pool.name)
-        return pool.nodes - (before.nodes if before is not None and self._is_up(pool) else 0)
+        return pool.nodes - (before.nodes_now if before is not None and self._is_up(pool) else 0)
 
     def missing(self, resource_type: str, wanted: int) -> int:
         """How many of a type a run would make. An interrupted run has left some."""
@@ -98,7 +98,7 @@ class Change:
         """vCPUs by quota: of the nodes that are asked for now, or of as many as the mesh allows."""
         total: Counter[str] = Counter()
         for pool in pools:
-            nodes = pool.nodes_max if at_most else pool.nodes
+            nodes = pool.nodes_max if at_most else pool.nodes_now
             if self.quota(pool):
                 total[self.quota(pool)] += nodes * pool.cpu_cores
         return total

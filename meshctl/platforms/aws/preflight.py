@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import account, reservations
+from meshctl.platforms.aws import account, equal_machines, reservations
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
@@ -28,7 +28,7 @@ def questions(change: Change) -> tuple[ApiQuestion, ...]:
 
 
 def _questions(change: Change) -> Iterator[ApiQuestion]:
-    types = sorted({pool.machine for pool in change.new_pools})
+    types = sorted({name for pool in change.new_pools for name in (pool.machine, *_equal(change, pool))})
     if types:
         filters = [{"Name": "instance-type", "Values": types}]
         yield ApiQuestion(
@@ -48,6 +48,28 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     if change.missing_vpcs:
         yield ApiQuestion("vpcs", "ec2", "describe_vpcs", "how many VPCs there are")
         yield _quota_question("vpc", _VPCS, "the quota of VPCs")
+
+
+def _equal(change: Change, pool: Pool) -> tuple[str, ...]:
+    return equal_machines.candidates(pool, change.wanted.workloads, change.machines)
+
+
+def _equal_machines(change: Change, zones: Mapping[str, tuple[str, ...]], answer: ApiAnswer | None) -> Findings:
+    """Of new pools, as far as all zones of theirs have them. `zones`: where they go instead of where they were put."""
+    if answer is None or answer.is_refused:
+        return Findings()
+    offerings = answer.content.get("InstanceTypeOfferings", [])
+    listed = {
+        pool.name: equal_machines.offered(_equal(change, pool), zones.get(pool.name, pool.zones), offerings)
+        for pool in change.new_pools
+    }
+    notes = (
+        f"pool {pool.name}: where EC2 has no {pool.machine}, its nodes are {' or '.join(listed[pool.name])},"
+        " of the same shape"
+        for pool in change.new_pools
+        if listed[pool.name]
+    )
+    return Findings(notes=tuple(notes), equal_machines={name: each for name, each in listed.items() if each})
 
 
 def _quota_question(service: str, code: str, about: str) -> ApiQuestion:
@@ -72,6 +94,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         reserved
         | account.findings(change, answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
+        | _equal_machines(change, zones, answers.get("offerings"))
     )
     return made | Findings(notes=tuple(_unasked(change, answers)))
 

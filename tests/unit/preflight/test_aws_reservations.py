@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import ApiAnswer
 from tests.unit.preflight.asking import (
     H100,
@@ -78,7 +78,9 @@ def test_a8_a_pool_that_is_up_stays_where_it_is() -> None:
 
 
 def test_a8_a_pool_that_shrinks_asks_nothing() -> None:
-    assert asked(in_block(1), up_as(in_block(2))) == {}
+    one, two = ({**in_block(count).pool("serve").model_dump(), "market": "reserved"} for count in (1, 2))
+    wanted, before = (in_block(1).model_copy(update={"pools": (Pool(**pool),)}) for pool in (one, two))
+    assert asked(wanted, up_as(before)) == {}
 
 
 def test_a8_two_pools_of_one_reservation_are_counted_together() -> None:
