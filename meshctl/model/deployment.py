@@ -121,6 +121,7 @@ class Cluster(Value):
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
+    maker: str = added_later("")  # EKS: ARN of its maker, who has an access entry; "" = EKS itself lets the maker in
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role

@@ -6,7 +6,7 @@ the answers into findings. Called through `meshctl.deploy.guards.preflight`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ class ApiQuestion:
     """One call that changes nothing. `name`: what the answer is kept under. `service`, `operation`, `arguments`: as
     boto3 has them ("ec2", "describe_vpcs"). `about`: what is asked, for people ("which zones have which machines").
     `region`: where it is asked, "" for the deployment's own. `telling_codes`: beginnings of the codes of errors that
-    are an answer ("there is no such role"), and no refusal to give one."""
+    are an answer ("there is no such role"), and no refusal to give one. `then`: further questions that only its answer
+    makes possible; they are asked at once."""
 
     name: str
     service: str
@@ -29,6 +30,7 @@ class ApiQuestion:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     region: str = ""
     telling_codes: tuple[str, ...] = ()
+    then: Callable[[ApiAnswer], tuple[ApiQuestion, ...]] | None = None
 
     def is_unanswered(self, answer: ApiAnswer) -> bool:
         return answer.is_refused and not answer.code.startswith(self.telling_codes or ("\0",))
@@ -56,10 +58,13 @@ class ApiAnswer:
 @dataclass(frozen=True)
 class InPlace:
     """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
-    state, by their Pulumi type; they count also where the run that made them was interrupted."""
+    state, by their Pulumi type; they count also where the run that made them was interrupted. `maker` and
+    `admins`: the principals that the environment let into its cluster so far."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    maker: str = ""
+    admins: tuple[str, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)
@@ -79,12 +84,14 @@ class PolicyScope:
 class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:
-    what a user should know, and what could not be asked."""
+    what a user should know, and what could not be asked. `maker`: the principal whose credentials these are, which is
+    let into a cluster that the run makes; "" where that is not known."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
+    maker: str = ""
 
     def __or__(self, other: Findings) -> Findings:
         """Both, one after the other; of a pool or file system in both, the zones of `other`."""
@@ -93,10 +100,14 @@ class Findings:
             {**self.file_systems, **other.file_systems},
             (*self.gaps, *other.gaps),
             (*self.notes, *other.notes),
+            other.maker or self.maker,
         )
 
     def placed(self, deployment: Deployment) -> Deployment:
-        """The deployment with its pools in these zones."""
+        """The deployment with its pools in these zones, and with the maker of its cluster."""
+        if self.maker:
+            cluster = deployment.cluster.model_copy(update={"maker": self.maker})
+            deployment = deployment.model_copy(update={"cluster": cluster})
         if not self.zones:
             return deployment
         pools = (

@@ -19,7 +19,10 @@ def in_place(state: StackState) -> InPlace:
         by_subject.setdefault(resource.subject, []).append(resource)
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
-    return InPlace(pools, Counter(resource.type for resource in real))
+    counts = Counter(resource.type for resource in real)
+    if state.deployment is None:
+        return InPlace(pools, counts)
+    return InPlace(pools, counts, state.deployment.cluster.maker, state.deployment.cluster.admins)
 
 
 def _came_up(resources: list[Resource]) -> bool:

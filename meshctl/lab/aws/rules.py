@@ -137,6 +137,18 @@ ADDON_REPLICAS: Final = Rule(
     "an add-on whose replicas do not run is `DEGRADED`",
     "containers-roadmap issue 1389; EKS API reference, AddonIssue",
 )
+ENTRY_PRINCIPAL: Final = Rule(
+    "entry-principal",
+    "CreateAccessEntry",
+    "a session of STS, and a role or user that the account does not have: of a role with a path, its ARN without it",
+    "EKS API reference, CreateAccessEntry, principalArn; appmod-blueprints issue 319; terraform-aws-eks issue 2969",
+)
+ENTRY_TAKEN: Final = Rule(
+    "entry-taken",
+    "CreateAccessEntry",
+    "a second entry for one principal",
+    "EKS API reference, CreateAccessEntry; terraform-aws-eks issue 2968",
+)
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 
 ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Rule))

@@ -14,7 +14,7 @@ from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_o
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
+from meshctl.platforms.aws import access, capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
@@ -97,6 +97,7 @@ PLATFORM: Final = Platform(
             profile=lambda environment: environment.profile or "",
             network=cluster.address_plan,
             kubeconfig=cluster.kubeconfig,
+            maker=access.maker,
         ),
         describe=cluster.describe,
         kubeconfig=lambda _environment: None,

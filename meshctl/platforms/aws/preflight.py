@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import account, reservations
+from meshctl.platforms.aws import access, account, reservations
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
@@ -40,6 +40,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
         )
     yield from reservations.questions(change)
     yield from account.questions(change)
+    yield from access.questions(change)
     for code in change.growing_quotas:
         yield _quota_question("ec2", code, "the quotas of running instances")
     if change.missing_addresses:
@@ -71,6 +72,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     made = (
         reserved
         | account.findings(change, answers)
+        | access.findings(change, answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
     )
     return made | Findings(notes=tuple(_unasked(change, answers)))
