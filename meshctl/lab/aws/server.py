@@ -28,6 +28,7 @@ from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
+from meshctl.lab.aws.simulations import Simulations
 
 log = logging.getLogger(__name__)
 # What these answer is no refusal: waits for an end ask until the API knows the thing no more.
@@ -52,6 +53,7 @@ class LabApi:
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(),
+            "iam": Simulations(root, self.rights),
             "route53": Route53(),
             "service-quotas": ServiceQuotas(quotas),
         }

@@ -1,6 +1,6 @@
 """Who gets into the cluster: its maker by an access entry, others by `kubernetes.admins`. PURE.
 
-Part of the platform (`meshctl.platforms.aws`): `questions` and `findings` are called by `preflight`, `maker` by
+Part of the platform (`meshctl.platforms.aws`): `needs_caller` and `findings` are called by `preflight`, `maker` by
 `meshctl.deploy.guards.cluster_maker`. `stacks.aws.cluster` declares the entries.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from meshctl.model.deployment import Gap
-from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
+from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings
 from meshctl.model.stack_state import Resource
 from meshctl.platforms.aws import caller, words
 from meshctl.platforms.aws.caller import Caller
@@ -34,9 +34,9 @@ def maker(resources: Iterable[Resource]) -> str | None:
     return "" if config.get(_BOOTSTRAP, True) else None
 
 
-def questions(change: Change) -> Iterator[ApiQuestion]:
-    if change.makes_cluster or _removed(change):
-        yield caller.question()
+def needs_caller(change: Change) -> bool:
+    """Whether somebody gets into the cluster, or out of it, by the run."""
+    return change.makes_cluster or bool(_removed(change))
 
 
 def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:

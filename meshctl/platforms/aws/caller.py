@@ -7,8 +7,9 @@ the role is asked for, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from meshctl.model.questions import ApiAnswer, ApiQuestion
@@ -38,16 +39,28 @@ class Caller:
         return self.arn.rpartition("/")[2]
 
 
-def question() -> ApiQuestion:
-    return ApiQuestion(CALLER, "sts", "get_caller_identity", "whose the credentials are", then=_of_role)
+After = Callable[[Caller], tuple[ApiQuestion, ...]]
 
 
-def _of_role(answer: ApiAnswer) -> tuple[ApiQuestion, ...]:
+def question(after: After | None = None) -> ApiQuestion:
+    """`after`: what is asked next, once the caller is known."""
+    return ApiQuestion(CALLER, "sts", "get_caller_identity", "whose the credentials are", then=partial(_next, after))
+
+
+def _next(after: After | None, answer: ApiAnswer) -> tuple[ApiQuestion, ...]:
     caller = _of_session(answer)
-    if caller is None or caller.kind != "role":
+    if caller is None:
         return ()
+    if caller.kind != "role":
+        return after(caller) if after else ()
     about = f"the path of the role {caller.name}"
-    return (ApiQuestion(ROLE, "iam", "get_role", about, {"RoleName": caller.name}),)
+    then = partial(_after_role, after, answer) if after else None
+    return (ApiQuestion(ROLE, "iam", "get_role", about, {"RoleName": caller.name}, then=then),)
+
+
+def _after_role(after: After, identity: ApiAnswer, role: ApiAnswer) -> tuple[ApiQuestion, ...]:
+    caller = of_answers({CALLER: identity, ROLE: role})
+    return after(caller) if caller is not None else ()
 
 
 def of_answers(answers: Mapping[str, ApiAnswer]) -> Caller | None:

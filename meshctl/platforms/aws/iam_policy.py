@@ -29,7 +29,10 @@ _NAMES: Final = ("meshaws:route53:RecordSet",)
 _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
 
 # What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
-_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",)}
+_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {
+    "sts": ("GetCallerIdentity",),
+    "iam": ("GetRole", "SimulatePrincipalPolicy"),  # of the caller: `caller`, `rights`
+}
 _OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
     *("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
@@ -46,6 +49,7 @@ _UNNAMED: Final = frozenset(
     (
         # of all regions, which is asked in one of them, and not in the environment's
         "ec2:DescribeRegions",
+        "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
@@ -75,8 +79,14 @@ class Statement:
 
 def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
     """The document. `machines`: the catalog by the names of the types."""
-    statements = _statements(deployment, scope, needed_actions(deployment, scope, machines))
-    return {"Version": "2012-10-17", "Statement": [each.document() for each in statements if each.actions]}
+    documents = [each.document() for each in statements(deployment, scope, machines)]
+    return {"Version": "2012-10-17", "Statement": documents}
+
+
+def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> tuple[Statement, ...]:
+    """Those of the document, which `rights` has IAM simulate."""
+    all_statements = _statements(deployment, scope, needed_actions(deployment, scope, machines))
+    return tuple(each for each in all_statements if each.actions)
 
 
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
@@ -87,6 +97,13 @@ def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping
     for service, names in {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else ()}.items():
         actions |= iam_actions.actions(service, names)
     return frozenset(actions | asked_actions(deployment, machines))
+
+
+def actions_of(types: Iterable[str]) -> frozenset[str]:
+    """Of the rows with these Pulumi types."""
+    wanted = frozenset(types)
+    own = (iam_actions.actions(row.service, operations(row)) for row in ALL if row.token in wanted)
+    return frozenset().union(*own)
 
 
 def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:

@@ -51,7 +51,7 @@ def test_a2_the_entry_of_a_session_names_the_role_with_its_path() -> None:
     [follow_up] = question.then(identity(SESSION))
     assert (follow_up.operation, follow_up.arguments) == ("get_role", {"RoleName": "platform"})
     assert made_by({"caller": identity(SESSION), "caller-role": role(TEAM)}).maker == TEAM
-    assert question.then(identity(ALICE)) == ()
+    assert all(each.operation == "simulate_principal_policy" for each in question.then(identity(ALICE)))
     assert question.then(ApiAnswer(code="AccessDenied")) == ()
 
 

@@ -99,6 +99,7 @@ def test_a_pool_that_grows_asks_about_its_quota_and_its_subnets() -> None:
     assert questions(deployment(more), up_as(deployment(SERVE))) == {
         P_QUOTA: "get_service_quota",
         "subnets": "describe_subnets",
+        "caller": "get_caller_identity",
     }
 
 
