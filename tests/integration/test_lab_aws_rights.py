@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.deploy.guards import preflight
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms import registry
 from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws
+from tests.unit.preflight.asking import deployment
 
 ENGINEER = "AKIALABENGINEER00001"
 LOOK = {"Effect": "Allow", "Action": ["ec2:DescribeVpcs", "iam:GetRole"], "Resource": "*"}
@@ -145,3 +149,43 @@ def test_a_permissions_boundary_refuses_what_it_does_not_allow(aws: Aws) -> None
     code, message = refusal(aws.client("ec2", ENGINEER).create_vpc, CidrBlock="10.9.0.0/16")
     assert code == "UnauthorizedOperation"
     assert message.endswith("because no permissions boundary allows the ec2:CreateVpc action")
+
+
+@pytest.fixture
+def as_engineer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The SDK in this process calls the API with the engineer's keys."""
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
+        "AWS_ACCESS_KEY_ID": ENGINEER,
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_CONFIG_FILE": str(aws.root / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(aws.root / "no-credentials"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return aws
+
+
+def test_the_preflight_names_what_an_engineer_may_not_do(as_engineer: Aws) -> None:
+    """findings A2, A12: asked over HTTP, as `plan` and `up` ask."""
+    wanted = deployment({"web": {"nodes": 1, "cpu": {"cores": 4}}})
+    part = registry.platform("aws").preflight
+    assert part is not None
+    assert part.policy is not None
+    printed = dict(part.policy(wanted, PolicyScope()))
+    restrict(as_engineer, *printed["Statement"])
+    made = preflight.ask(wanted, InPlace())
+    assert made.maker == f"arn:aws:iam::{ACCOUNT}:user/engineer"
+    assert (made.gaps, made.notes) == ((), ())
+
+    restrict(as_engineer, *printed["Statement"], {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"})
+    [gap] = preflight.ask(wanted, InPlace()).gaps
+    assert gap.wanted == "the right to iam:CreateRole"
+    assert "the organization" in gap.best
+
+    no_question = {"Effect": "Deny", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
+    restrict(as_engineer, *printed["Statement"], no_question)
+    made = preflight.ask(wanted, InPlace())
+    [note] = made.notes
+    assert made.gaps == ()
+    assert "AWS did not say (AccessDenied) whether" in note
