@@ -193,8 +193,10 @@ class Deployment(Value):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON: what a saved plan is checked against."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over the canonical JSON: what a saved plan is checked against. The cluster's maker is left out, since
+        one engineer may plan what another brings up."""
+        document = self.model_dump_json(exclude={"cluster": {"maker"}})
+        return hashlib.sha256(document.encode()).hexdigest()
 
     def pool(self, name: str) -> Pool:
         return next(pool for pool in self.pools if pool.name == name)

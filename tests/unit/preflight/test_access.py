@@ -154,6 +154,11 @@ def test_a_maker_who_leaves_the_list_keeps_their_entry() -> None:
     assert findings(wanted, {"caller": identity(ALICE)}, before).notes == ()
 
 
+def test_a_plan_of_one_engineer_is_brought_up_by_another() -> None:
+    assert web(maker=ALICE).digest == web(maker=BOB).digest == web().digest
+    assert web(BOB).digest != web().digest
+
+
 def test_what_was_let_in_is_read_from_the_state() -> None:
     read = pools_in_place.in_place(state(cluster(**OFF), before=web(BOB, maker=ALICE)))
     assert (read.maker, read.admins) == (ALICE, (BOB,))
