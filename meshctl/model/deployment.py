@@ -211,6 +211,20 @@ class Deployment(Value):
         """The port of the endpoint's load balancer."""
         return endpoint.listens or self.workload(endpoint.workload).ports[endpoint.port]
 
+    def placed_as(self, other: Deployment) -> Deployment:
+        """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
+        systems, and the cluster's maker. See `model.questions.Findings.placed`."""
+        pools = {pool.name: pool.zones for pool in other.pools}
+        systems = {system.name: system.zone for system in other.file_systems}
+        update = {
+            "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
+            "pools": tuple(each.model_copy(update={"zones": pools.get(each.name, each.zones)}) for each in self.pools),
+            "file_systems": tuple(
+                each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
+            ),
+        }
+        return self.model_copy(update=update)
+
     def paused(self, names: frozenset[str]) -> Deployment:
         """The same deployment with exactly these workloads paused."""
         workloads = tuple(w.model_copy(update={"paused": w.name in names}) for w in self.workloads)
