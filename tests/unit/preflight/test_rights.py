@@ -83,6 +83,27 @@ def test_few_calls_ask_for_all_actions_of_the_policy() -> None:
     assert not asked & content
 
 
+def sources(arn: str, *roles: ApiAnswer) -> set[str]:
+    """Whose policies are simulated for a caller. `roles`: what IAM says of the caller's role."""
+    [caller] = [each for each in aws().questions(deployment(WEB), NOTHING) if each.name == "caller"]
+    assert caller.then is not None
+    further = caller.then(ApiAnswer({"Arn": arn}))
+    for role in roles:
+        [question] = further
+        assert question.then is not None
+        further = question.then(role)
+    return {each.arguments["PolicySourceArn"] for each in further}
+
+
+def test_the_rights_of_a_session_are_those_of_its_role() -> None:
+    session, role = f"arn:aws:sts::{ACCOUNT}:assumed-role/platform/alice", f"arn:aws:iam::{ACCOUNT}:role/ml/platform"
+    assert sources(session, ApiAnswer({"Role": {"Arn": role}})) == {role}
+    assert sources(session, ApiAnswer(code="AccessDenied")) == {f"arn:aws:iam::{ACCOUNT}:role/platform"}
+    assert sources(ALICE) == {ALICE}
+    assert sources(f"arn:aws:iam::{ACCOUNT}:root") == set()
+    assert sources(f"arn:aws:sts::{ACCOUNT}:federated-user/alice") == set()
+
+
 def test_a_right_that_no_policy_gives_is_named_before_anything_is_made() -> None:
     wanted, policy = deployment(WEB), printed(deployment(WEB))
     for statement in policy["Statement"]:
