@@ -7,7 +7,7 @@ the answers into findings. Called through `meshctl.deploy.guards.preflight`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Gap, Pool
@@ -85,13 +85,15 @@ class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `gaps`: what keeps the environment from coming up. `notes`:
     what a user should know, and what could not be asked. `maker`: the principal whose credentials these are, which is
-    let into a cluster that the run makes; "" where that is not known."""
+    let into a cluster that the run makes; "" where that is not known. `caller_gaps`: what keeps this principal from
+    bringing it up; another one may."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file_systems: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
     maker: str = ""
+    caller_gaps: tuple[Gap, ...] = ()
 
     def __or__(self, other: Findings) -> Findings:
         """Both, one after the other; of a pool or file system in both, the zones of `other`."""
@@ -101,7 +103,13 @@ class Findings:
             (*self.gaps, *other.gaps),
             (*self.notes, *other.notes),
             other.maker or self.maker,
+            (*self.caller_gaps, *other.caller_gaps),
         )
+
+    def of_a_plan(self) -> Findings:
+        """The findings for a command that brings nothing up: whoever runs it may be another than whoever does."""
+        notes = tuple(f"{gap.wanted}, which `up` needs: {gap.best}; {gap.hint}" for gap in self.caller_gaps)
+        return replace(self, caller_gaps=(), notes=(*self.notes, *notes))
 
     def placed(self, deployment: Deployment) -> Deployment:
         """The deployment with its pools in these zones, and with the maker of its cluster."""

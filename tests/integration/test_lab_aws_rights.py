@@ -176,10 +176,10 @@ def test_the_preflight_names_what_an_engineer_may_not_do(as_engineer: Aws) -> No
     restrict(as_engineer, *printed["Statement"])
     made = preflight.ask(wanted, InPlace())
     assert made.maker == f"arn:aws:iam::{ACCOUNT}:user/engineer"
-    assert (made.gaps, made.notes) == ((), ())
+    assert (made.caller_gaps, made.notes) == ((), ())
 
     restrict(as_engineer, *printed["Statement"], {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"})
-    [gap] = preflight.ask(wanted, InPlace()).gaps
+    [gap] = preflight.ask(wanted, InPlace()).caller_gaps
     assert gap.wanted == "the right to iam:CreateRole"
     assert "the organization" in gap.best
 
@@ -187,5 +187,5 @@ def test_the_preflight_names_what_an_engineer_may_not_do(as_engineer: Aws) -> No
     restrict(as_engineer, *printed["Statement"], no_question)
     made = preflight.ask(wanted, InPlace())
     [note] = made.notes
-    assert made.gaps == ()
+    assert made.caller_gaps == ()
     assert "AWS did not say (AccessDenied) whether" in note

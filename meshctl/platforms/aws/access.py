@@ -46,7 +46,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     if caller.CALLER not in answers:
         return Findings()
     gap = _no_entry(change, who, answers)
-    return Findings(gaps=(gap,)) if gap else Findings(maker=_arn(change, who))
+    return Findings(caller_gaps=(gap,)) if gap else Findings(maker=_arn(change, who))
 
 
 def _removed(change: Change) -> set[str]:

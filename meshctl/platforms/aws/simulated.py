@@ -37,7 +37,7 @@ def findings(environment: str, who: str, answers: Mapping[str, ApiAnswer]) -> Fi
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
     gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
-    return Findings(gaps=gaps, notes=(*_refusals(environment, who, refused), *_unknown(who, unknown)))
+    return Findings(caller_gaps=gaps, notes=(*_refusals(environment, who, refused), *_unknown(who, unknown)))
 
 
 def _is_split(answer: ApiAnswer) -> bool:

@@ -41,8 +41,7 @@ def made_by(answers: dict[str, ApiAnswer], *admins: str) -> Findings:
 def test_a2_whoever_makes_the_cluster_gets_an_entry() -> None:
     made = made_by({"caller": identity(ALICE)})
     assert made.placed(web()).cluster.maker == ALICE
-    assert made.gaps == ()
-    assert made.notes == ()
+    assert (made.gaps, made.caller_gaps, made.notes) == ((), (), ())
 
 
 def test_a2_the_entry_of_a_session_names_the_role_with_its_path() -> None:
@@ -57,7 +56,7 @@ def test_a2_the_entry_of_a_session_names_the_role_with_its_path() -> None:
 
 def test_a_role_whose_path_aws_does_not_say_may_stand_in_the_file() -> None:
     answers = {"caller": identity(SESSION), "caller-role": ApiAnswer(code="AccessDenied")}
-    [gap] = made_by(answers).gaps
+    [gap] = made_by(answers).caller_gaps
     assert gap.best == "an entry names the role with its path, which AWS did not say (AccessDenied)"
     assert "`kubernetes.admins`" in gap.hint
     assert made_by(answers, BOB, TEAM).maker == TEAM
@@ -73,7 +72,7 @@ def test_a_role_whose_path_aws_does_not_say_may_stand_in_the_file() -> None:
 )
 def test_who_can_have_no_entry_makes_no_cluster(answer: ApiAnswer, best: str) -> None:
     made = made_by({"caller": answer})
-    [gap] = made.gaps
+    [gap] = made.caller_gaps
     assert gap.subject == "cluster"
     assert best in gap.best
     assert made.maker == ""

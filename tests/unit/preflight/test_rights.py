@@ -67,7 +67,7 @@ EVERYTHING = document("Allow", "*")
 @pytest.mark.parametrize("wanted", [deployment(WEB), deployment(WEB, DATA), example()], ids=["web", "data", "example"])
 def test_a12_the_printed_policy_has_every_right(wanted: Deployment) -> None:
     made = rights_of(wanted, printed(wanted))
-    assert (made.gaps, made.notes) == ((), ())
+    assert (made.caller_gaps, made.notes) == ((), ())
 
 
 def test_few_calls_ask_for_all_actions_of_the_policy() -> None:
@@ -108,7 +108,7 @@ def test_a_right_that_no_policy_gives_is_named_before_anything_is_made() -> None
     wanted, policy = deployment(WEB), printed(deployment(WEB))
     for statement in policy["Statement"]:
         statement["Action"] = [name for name in statement["Action"] if name not in ("iam:CreateRole", "ec2:CreateVpc")]
-    [gap] = rights_of(wanted, policy).gaps
+    [gap] = rights_of(wanted, policy).caller_gaps
     assert gap.subject == "account"
     assert gap.wanted == "the right to ec2:CreateVpc, iam:CreateRole"
     assert gap.best == f"no policy of {ALICE} allows it"
@@ -119,12 +119,12 @@ def test_half_of_the_rights_is_one_gap_with_every_action() -> None:
     wanted = deployment(WEB)
     policy = printed(wanted)
     policy["Statement"] = policy["Statement"][: len(policy["Statement"]) // 2]
-    [gap] = rights_of(wanted, policy).gaps
+    [gap] = rights_of(wanted, policy).caller_gaps
     assert {"iam:PassRole", "logs:CreateLogGroup"} <= set(gap.wanted.removeprefix("the right to ").split(", "))
 
 
 def test_a_guard_rail_of_the_organization_is_named() -> None:
-    [gap] = rights_of(deployment(WEB), EVERYTHING, document("Deny", "iam:CreateRole")).gaps
+    [gap] = rights_of(deployment(WEB), EVERYTHING, document("Deny", "iam:CreateRole")).caller_gaps
     assert (gap.wanted, gap.best.split(",")[0]) == (
         "the right to iam:CreateRole",
         "a policy of the organization denies it",
@@ -135,16 +135,16 @@ def test_a_guard_rail_of_the_organization_is_named() -> None:
 def test_a_guard_rail_that_the_environment_obeys_is_none() -> None:
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
     rails = {"permissionsBoundary": boundary, "requiredTags": ["cost-centre"]}
-    [gap] = rights_of(deployment(WEB), EVERYTHING, rails=rails).gaps
+    [gap] = rights_of(deployment(WEB), EVERYTHING, rails=rails).caller_gaps
     assert "iam:CreateRole" in gap.wanted
     obeying = deployment(WEB, permissionsBoundary=boundary, tags={"cost-centre": "4711"})
-    denied = [gap.wanted for gap in rights_of(obeying, EVERYTHING, rails=rails).gaps]
+    denied = [gap.wanted for gap in rights_of(obeying, EVERYTHING, rails=rails).caller_gaps]
     assert not any("iam:CreateRole" in each for each in denied)
 
 
 def test_a_permissions_boundary_is_named() -> None:
     boundary = document("Allow", "ec2:*", "eks:*", "logs:*", "sts:*", "servicequotas:*", Id="permissions-boundary")
-    [gap] = rights_of(deployment(WEB), EVERYTHING, boundary).gaps
+    [gap] = rights_of(deployment(WEB), EVERYTHING, boundary).caller_gaps
     assert "iam:CreateRole" in gap.wanted
     assert gap.best == f"the permissions boundary of {ALICE} does not allow it"
 
@@ -160,7 +160,7 @@ def simulated(**by_group: ApiAnswer) -> Findings:
 
 def test_a_deny_in_the_callers_own_policies_is_named() -> None:
     allowed = {"OrganizationsDecisionDetail": {"AllowedByOrganizations": True}}
-    [gap] = simulated(Roles=result("iam:CreateRole", "explicitDeny", **allowed)).gaps
+    [gap] = simulated(Roles=result("iam:CreateRole", "explicitDeny", **allowed)).caller_gaps
     assert gap.best == f"a policy of {ALICE} denies it"
 
 
@@ -169,7 +169,7 @@ def test_what_depends_on_keys_that_nobody_gave_is_a_note_and_no_gap() -> None:
     missing = {"MissingContextValues": ["aws:MultiFactorAuthPresent"]}
     made = simulated(Roles=result("iam:CreateRole", "explicitDeny", **missing))
     [note] = made.notes
-    assert made.gaps == ()
+    assert made.caller_gaps == ()
     assert "iam:CreateRole depends on aws:MultiFactorAuthPresent" in note
 
 
@@ -180,7 +180,7 @@ def test_who_may_not_ask_is_told_in_one_line(code: str, words: str) -> None:
     refused = {f"rights {each}": ApiAnswer(code=code) for each in ("Look", "Cluster", "Roles")}
     made = findings(deployment(WEB), {"caller": IDENTITY, **refused})
     [note] = made.notes
-    assert made.gaps == ()
+    assert made.caller_gaps == ()
     assert note.startswith(f"{words} whether {ALICE} has all rights")
 
 
@@ -204,14 +204,14 @@ def test_a_policy_that_names_kinds_of_resources_is_enough() -> None:
         if statement["Sid"] == "Region":
             statement["Action"].remove("ec2:CreateVpc")
     vpcs = document("Allow", "ec2:CreateVpc", resource="arn:aws:ec2:*:*:vpc/*")
-    assert rights_of(wanted, policy, vpcs).gaps == ()
+    assert rights_of(wanted, policy, vpcs).caller_gaps == ()
 
 
 def test_who_adds_a_pool_needs_no_rights_for_what_is_up() -> None:
     wanted = deployment({**WEB, "more": {"nodes": 1, "cpu": {"cores": 8}}})
     before = InPlace(deployment(WEB).pools, MADE)
     few = document("Allow", "ec2:*", "eks:*", "iam:PassRole", "iam:GetRole", "iam:ListAttachedRolePolicies")
-    assert rights_of(wanted, few, in_place=before).gaps == ()
-    [gap] = rights_of(wanted, document("Allow", "ec2:*"), in_place=before).gaps
+    assert rights_of(wanted, few, in_place=before).caller_gaps == ()
+    [gap] = rights_of(wanted, document("Allow", "ec2:*"), in_place=before).caller_gaps
     assert "eks:CreateNodegroup" in gap.wanted
     assert "iam:CreateRole" not in gap.wanted
