@@ -24,12 +24,14 @@ from meshctl.cli.context import Context, discard
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
 from meshctl.cli.exit_handling import Commands, Group, file_error, flushed
+from meshctl.cli.expand import contract, expand
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
 from meshctl.cli.restart import restart
 from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
+from meshctl.cli.shift import shift
 from meshctl.cli.status import status
 from meshctl.cli.streams import open_streams
 from meshctl.cli.up import destroy, up
@@ -92,7 +94,7 @@ def _enter(directory: Path) -> None:
         ) from error
 
 
-for command in (check, plan, up, restart, destroy, status, migrate, setup, doctor, schema):
+for command in (check, plan, up, restart, destroy, status, shift, migrate, expand, contract, setup, doctor, schema):
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from meshctl.model.deployment import Deployment, Gap, Pool
+from meshctl.model.deployment import Deployment, Gap, Pool, Subnet
 
 NO_ANSWER: Final = "no answer"
 
@@ -58,11 +58,12 @@ class ApiAnswer:
 @dataclass(frozen=True)
 class InPlace:
     """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
-    state, by their Pulumi type; they count also where the run that made them was interrupted. `maker` and
-    `admins`: the principals that the environment let into its cluster so far."""
+    state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of a network
+    that meshctl made. `maker` and `admins`: the principals that the environment let into its cluster so far."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    subnets: tuple[Subnet, ...] = ()
     maker: str = ""
     admins: tuple[str, ...] = ()
 

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.deploy import live_platform
 from meshctl.deploy.guards import preflight
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.states import state
 from tests.waiting import wait_until
 
 P5 = "p5.48xlarge"
@@ -321,6 +323,27 @@ def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pyte
     assert made.notes == ()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
     assert "no usable credentials" in preflight.ask(found, InPlace()).notes[0]
+
+
+def test_c2_a_newer_release_appears_and_is_heard_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    make(aws, make_cluster(aws), "web")
+    eks = aws.client("eks")
+    eks.create_addon(clusterName="c1", addonName="coredns")
+    wanted = resolved({"web": {"nodes": {"min": 1, "max": 8}, "cpu": {"cores": 4}}}, AWS).deployment
+    assert wanted is not None
+    wanted = wanted.model_copy(update={"cluster": wanted.cluster.model_copy(update={"name": "c1"})})
+    up = state({"urn": "urn:pulumi:e::m::meshaws:eks:Cluster::cluster:eks", "type": "meshaws:eks:Cluster"})
+    before = live_platform.ask(wanted, up)
+    assert (before.newer_notes("e"), before.unasked) == ((), ())
+    assert before.count_notes(wanted) == ("pool/web: 2 nodes now, 1..8",)
+    newer = {"image": "20261120", "addons": {"coredns": "v1.12.9-eksbuild.1"}}
+    (aws.root / "releases.json").write_text(json.dumps(newer))
+    refreshed = live_platform.ask(wanted, up).refreshed(wanted)
+    assert refreshed.pool("web").image_release.endswith(".0-20261120")
+    assert refreshed.cluster.addon_versions == {"coredns": "v1.12.9-eksbuild.1"}
 
 
 def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:

@@ -101,6 +101,12 @@ NODE_VERSION: Final = Rule(
     "another version of Kubernetes than the cluster's or the nodes' own",
     "EKS API reference, UpdateNodegroupVersion",
 )
+IMAGE_RELEASE: Final = Rule(
+    "image-release",
+    "CreateNodegroup, UpdateNodegroupVersion",
+    "a release of an image that there is not, or that is of another Kubernetes version",
+    "EKS API reference, UpdateNodegroupVersion; crossplane-contrib/provider-aws issue 1601",
+)
 KUBERNETES_VERSION: Final = Rule(
     "kubernetes-version",
     "CreateCluster, UpdateClusterVersion",
@@ -154,6 +160,12 @@ ENTRY_TAKEN: Final = Rule(
     "CreateAccessEntry",
     "a second entry for one principal",
     "EKS API reference, CreateAccessEntry; terraform-aws-eks issue 2968",
+)
+CALLER_REFERENCE: Final = Rule(
+    "caller-reference",
+    "CreateHealthCheck",
+    "the reference of another check, or of one that was deleted",
+    "Route 53 API reference, CreateHealthCheck, CallerReference",
 )
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 

@@ -29,6 +29,7 @@ from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
 from meshctl.lab.aws.simulations import Simulations
+from meshctl.lab.aws.ssm import Ssm
 
 log = logging.getLogger(__name__)
 # What these answer is no refusal: waits for an end ask until the API knows the thing no more.
@@ -56,6 +57,7 @@ class LabApi:
             "iam": Simulations(root, self.rights),
             "route53": Route53(),
             "service-quotas": ServiceQuotas(quotas),
+            "ssm": Ssm(root),
         }
         self.lock = threading.RLock()
         zones.create()

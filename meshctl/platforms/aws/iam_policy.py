@@ -26,12 +26,15 @@ _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
+# Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
+_EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_EXPANSIONS))
 
-# What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
+# What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
+# with rclone.
 _OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {
-    "sts": ("GetCallerIdentity",),
     "iam": ("GetRole", "SimulatePrincipalPolicy"),  # of the caller: `caller`, `rights`
+    "ssm": ("GetParameter",),
 }
 _OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
@@ -53,9 +56,9 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
-        *("sts:GetCallerIdentity",),
     )
 )
+_ALWAYS_ALLOWED: Final = "sts:GetCallerIdentity"  # it needs no permission (STS API reference)
 # Services whose objects get their names from AWS: narrowed to the region instead.
 _REGIONAL: Final = ("ec2", "elasticfilesystem", "fsx")
 _PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
@@ -91,12 +94,10 @@ def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str
 
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
     """All actions but those on the content of buckets, which are not of rows."""
-    actions: set[str] = set()
-    for row in rows(deployment, scope):
-        actions |= iam_actions.actions(row.service, operations(row))
+    actions = set(actions_of(row.token for row in rows(deployment, scope)))
     for service, names in {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else ()}.items():
         actions |= iam_actions.actions(service, names)
-    return frozenset(actions | asked_actions(deployment, machines))
+    return frozenset(actions | asked_actions(deployment, machines)) - {_ALWAYS_ALLOWED}
 
 
 def actions_of(types: Iterable[str]) -> frozenset[str]:
@@ -131,7 +132,9 @@ def _statements(deployment: Deployment, scope: PolicyScope, actions: frozenset[s
     in_region = {"StringEquals": {"aws:RequestedRegion": deployment.region}}
     yield Statement("Look", actions & _UNNAMED)
     yield Statement("Region", _of(named, *_REGIONAL), conditions=in_region)
-    yield Statement("Cluster", _of(named, "eks"), _clusters(deployment, scope))
+    # one statement for both, as a managed policy takes 6144 characters: no action of either fits the other's resources
+    of_cluster = (*_clusters(deployment, scope), _public_parameters(deployment))
+    yield Statement("Cluster", _of(named, "eks", "ssm"), of_cluster)
     yield from _roles(deployment, scope, _of(named, "iam"))
     yield Statement("Logs", _of(named, "logs"), _log_groups(deployment, scope))
     yield from _buckets(deployment, scope, _of(named, "s3"))
@@ -151,6 +154,11 @@ def _clusters(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
     """The cluster, and what belongs to it: node groups, add-ons, access entries, Pod Identity."""
     name = deployment.cluster.name
     return tuple(_arn(deployment, scope, "eks", rest) for rest in (f"cluster/{name}", f"*/{name}/*"))
+
+
+def _public_parameters(deployment: Deployment) -> str:
+    """In which AWS publishes the newest images of nodes; they belong to no account."""
+    return f"arn:{arns.partition(deployment.region)}:ssm:*::parameter/aws/*"
 
 
 def _log_groups(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
@@ -175,7 +183,7 @@ def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     yield Statement("PassRoles", ("iam:PassRole",), roles, passed)
     yield Statement("Oidc", of_providers, (global_arn(f"oidc-provider/oidc.eks.{deployment.region}.*"),))
     linked = {"StringEquals": {"iam:AWSServiceName": list(_linked_services(deployment))}}
-    yield Statement("ServiceRoles", ("iam:CreateServiceLinkedRole",), (global_arn("role/aws-service-role/*"),), linked)
+    yield Statement("Linked", ("iam:CreateServiceLinkedRole",), (global_arn("role/aws-service-role/*"),), linked)
 
 
 def _linked_services(deployment: Deployment) -> Iterator[str]:

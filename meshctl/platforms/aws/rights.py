@@ -1,8 +1,9 @@
 """Whether the caller has the rights that a run needs: IAM simulates the printed policy's actions. PURE.
 
-Called by `preflight`. A new environment needs the whole policy (`iam_policy`); one that is up, what its new parts need.
-Not simulated: what is in buckets and the roles that services make for themselves, since other policies may grant the
-one, and the account may have the others; and the state, which was read before.
+Called by `preflight`. A new environment needs what its rows call (`iam_policy`), one that is up what its new parts
+call. Not simulated: what is in buckets and the roles that services make for themselves, since other policies may grant
+the one, and the account may have the others; what is only asked beforehand, which may be refused; and the state, which
+was read before.
 
 Sources: IAM API reference, SimulatePrincipalPolicy (ActionNames has no limit of its own, MaxItems is at most 1000; a
 result names the policy of the organization and the permissions boundary where they decide). One call takes only
@@ -23,7 +24,7 @@ from meshctl.platforms.aws.caller import Caller
 from meshctl.platforms.aws.change import Change
 
 PREFIX: Final = "rights "
-_NOT_SIMULATED: Final = ("BucketLists", "Objects", "ServiceRoles")
+_NOT_SIMULATED: Final = ("BucketLists", "Objects", "Linked")
 _GROUPS: Final = re.compile(r"\[([^\]]+)\]")
 _PAGE: Final = {"PageSize": 1000}
 
@@ -119,11 +120,19 @@ def _statements(change: Change, caller: Caller) -> Iterator[Any]:
     from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where something is asked
 
     scope = PolicyScope(account=caller.account)
-    needed = None if change.makes_cluster else _needed_by_parts(change)
+    needed = _needed_by_all(change) if change.makes_cluster else _needed_by_parts(change)
     for statement in iam_policy.statements(change.wanted, scope, change.machines):
-        actions = frozenset(statement.actions) if needed is None else frozenset(statement.actions) & needed
+        actions = frozenset(statement.actions) & needed
         if actions and statement.sid not in _NOT_SIMULATED:
             yield replace(statement, actions=actions)
+
+
+def _needed_by_all(change: Change) -> frozenset[str]:
+    """Of a new environment. What is only asked beforehand, such as quotas, may be refused: notes say so."""
+    from meshctl.platforms.aws import iam_policy
+
+    types = [row.token for row in iam_policy.rows(change.wanted, PolicyScope())]
+    return iam_policy.actions_of(types) | {"iam:PassRole"}
 
 
 def _needed_by_parts(change: Change) -> frozenset[str]:

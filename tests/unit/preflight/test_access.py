@@ -139,17 +139,17 @@ def test_what_older_releases_brought_up_keeps_its_maker(version: str) -> None:
 
 def test_who_takes_themselves_out_of_the_list_is_warned() -> None:
     wanted = web(ALICE)
-    before = InPlace(wanted.pools, MADE, ALICE, (ALICE, BOB))
+    before = InPlace(wanted.pools, MADE, maker=ALICE, admins=(ALICE, BOB))
     assert asked(wanted, before) == {"caller": "get_caller_identity"}
     [note] = findings(wanted, {"caller": identity(BOB)}, before).notes
     assert note.startswith(f"`kubernetes.admins` no longer has {BOB}")
     assert findings(wanted, {"caller": identity(ALICE)}, before).notes == ()
-    assert asked(wanted, InPlace(wanted.pools, MADE, ALICE, (ALICE,))) == {}
+    assert asked(wanted, InPlace(wanted.pools, MADE, maker=ALICE, admins=(ALICE,))) == {}
 
 
 def test_a_maker_who_leaves_the_list_keeps_their_entry() -> None:
     wanted = web()
-    before = InPlace(wanted.pools, MADE, ALICE, (ALICE,))
+    before = InPlace(wanted.pools, MADE, maker=ALICE, admins=(ALICE,))
     assert findings(wanted, {"caller": identity(ALICE)}, before).notes == ()
 
 

@@ -78,8 +78,12 @@ def test_few_calls_ask_for_all_actions_of_the_policy() -> None:
     asked = {action for question in questions for action in question.arguments["ActionNames"]}
     content = {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "iam:CreateServiceLinkedRole"}
     statements = printed(wanted)["Statement"]
-    skipped = {"BucketLists", "Objects", "ServiceRoles"}
-    assert asked == {name for each in statements if each["Sid"] not in skipped for name in each["Action"]}
+    skipped = {"BucketLists", "Objects", "Linked"}
+    printed_actions = {name for each in statements if each["Sid"] not in skipped for name in each["Action"]}
+    # what is only asked beforehand may be refused
+    assert {"servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"} <= printed_actions - asked
+    assert asked <= printed_actions
+    assert {"iam:CreateRole", "eks:CreateCluster", "iam:PassRole", "fsx:CreateFileSystem", "s3:CreateBucket"} <= asked
     assert not asked & content
 
 
@@ -113,6 +117,13 @@ def test_a_right_that_no_policy_gives_is_named_before_anything_is_made() -> None
     assert gap.wanted == "the right to ec2:CreateVpc, iam:CreateRole"
     assert gap.best == f"no policy of {ALICE} allows it"
     assert "`meshctl doctor --iam-policy e`" in gap.hint
+
+
+def test_who_may_not_read_quotas_brings_up_what_they_may() -> None:
+    wanted, policy = deployment(WEB), printed(deployment(WEB))
+    for statement in policy["Statement"]:
+        statement["Action"] = [name for name in statement["Action"] if name != "servicequotas:GetServiceQuota"]
+    assert rights_of(wanted, policy).caller_gaps == ()
 
 
 def test_half_of_the_rights_is_one_gap_with_every_action() -> None:
