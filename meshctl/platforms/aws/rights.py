@@ -28,6 +28,8 @@ _NOT_SIMULATED: Final = ("BucketLists", "Objects", "Linked")
 _GROUPS: Final = re.compile(r"\[([^\]]+)\]")
 _PAGE: Final = {"PageSize": 1000}
 
+# What ends something: an `up` that adds does not call it, and a guard rail may well forbid it.
+_ENDS: Final = ("Delete", "Detach", "Disassociate", "Release", "Remove", "Untag")
 # What `up` calls for a part that it adds to an environment that is up, by the Pulumi type of its row.
 _OF_POOLS: Final = ("meshaws:ec2:LaunchTemplate", "meshaws:ec2:PlacementGroup", "meshaws:eks:Nodegroup")
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
@@ -122,9 +124,13 @@ def _statements(change: Change, caller: Caller) -> Iterator[Any]:
     scope = PolicyScope(account=caller.account)
     needed = _needed_by_all(change) if change.makes_cluster else _needed_by_parts(change)
     for statement in iam_policy.statements(change.wanted, scope, change.machines):
-        actions = frozenset(statement.actions) & needed
+        actions = frozenset(action for action in statement.actions if action in needed and not _ends(action))
         if actions and statement.sid not in _NOT_SIMULATED:
             yield replace(statement, actions=actions)
+
+
+def _ends(action: str) -> bool:
+    return action.partition(":")[2].startswith(_ENDS)
 
 
 def _needed_by_all(change: Change) -> frozenset[str]:
@@ -136,7 +142,7 @@ def _needed_by_all(change: Change) -> frozenset[str]:
 
 
 def _needed_by_parts(change: Change) -> frozenset[str]:
-    """Of an environment that is up: what is called for its new parts. What only deletes is not looked at."""
+    """Of an environment that is up: what is called for its new parts."""
     from meshctl.platforms.aws import iam_policy
 
     types = list(_OF_POOLS if change.new_pools else _OF_POOLS[-1:] if change.growing_pools else ())
@@ -146,8 +152,7 @@ def _needed_by_parts(change: Change) -> frozenset[str]:
         "meshaws:efs:FileSystem": sum(each.service == "efs" for each in change.wanted.file_systems),
     }
     types += [each for name, count in wanted.items() if change.missing(name, count) for each in _PARTS[name]]
-    actions = {action for action in iam_policy.actions_of(types) if ":Delete" not in action}
-    return frozenset(actions | ({"iam:PassRole"} if change.new_pools else set()))
+    return iam_policy.actions_of(types) | ({"iam:PassRole"} if change.new_pools else set())
 
 
 def _context(change: Change, conditions: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

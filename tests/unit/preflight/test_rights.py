@@ -126,6 +126,11 @@ def test_who_may_not_read_quotas_brings_up_what_they_may() -> None:
     assert rights_of(wanted, policy).caller_gaps == ()
 
 
+def test_a_guard_rail_that_keeps_what_is_up_from_being_deleted_keeps_nobody_from_an_up() -> None:
+    deletes = document("Deny", "eks:Delete*", "ec2:Delete*", "ec2:Release*", "s3:Delete*", "iam:Detach*")
+    assert rights_of(deployment(WEB, DATA), EVERYTHING, deletes).caller_gaps == ()
+
+
 def test_half_of_the_rights_is_one_gap_with_every_action() -> None:
     wanted = deployment(WEB)
     policy = printed(wanted)
