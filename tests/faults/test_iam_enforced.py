@@ -48,7 +48,6 @@ def as_user(here: RunningLab, name: str) -> RunningLab:
 
 
 DESTROY = ("destroy", "aws-east", "--yes", "--allow-data-loss", "--confirm", "aws-east")
-CONSOLE = "  console:\n    labels: {team: platform}\n    kind: service"
 NO_QUESTION = {"Effect": "Deny", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
 ADMINS = 'kubernetes: {admins: ["arn:aws:iam::123456789012:user/colleague"]}'
 NETWORK = "network: {cidr: 10.64.0.0/16}"
@@ -180,9 +179,9 @@ def test_the_example_goes_up_by_one_user_and_is_planned_changed_and_destroyed_by
     engineer.meshctl("up", "aws-east", "--yes", timeout_s=600)
     assert colleague.json("plan", "aws-east")["changes"] == []
 
-    mesh = (example.folder / "mesh.yaml").read_text()
-    (example.folder / "mesh.yaml").write_text(mesh.replace("  console:\n    kind: service", CONSOLE))
-    assert mesh != (example.folder / "mesh.yaml").read_text()
+    before, console, rest = (example.folder / "mesh.yaml").read_text().partition("  console:\n")
+    assert "replicas: 2" in rest
+    (example.folder / "mesh.yaml").write_text(before + console + rest.replace("replicas: 2", "replicas: 1", 1))
     assert colleague.json("plan", "aws-east")["changes"] != []
     colleague.meshctl("up", "aws-east", "--yes", timeout_s=400)
     colleague.meshctl(*DESTROY, timeout_s=400)
