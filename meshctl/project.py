@@ -145,7 +145,7 @@ class Project:
         if registry.platform(resolution.deployment.provider).preflight is None:
             return resolution
         in_place = pools_in_place.in_place(self.session.state(environment))
-        findings = preflight.ask(resolution.deployment, in_place)
+        findings = preflight.ask(resolution.deployment, in_place).of_a_plan()
         placed = findings.placed(resolution.deployment)
         return resolution.model_copy(
             update={

@@ -142,6 +142,7 @@ class Cluster(Value):
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
+    maker: str = added_later("")  # EKS: ARN of its maker, who has an access entry; "" = EKS itself lets the maker in
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role
@@ -215,8 +216,10 @@ class Deployment(Value):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON: what a saved plan is checked against."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over the canonical JSON: what a saved plan is checked against. The cluster's maker is left out, since
+        one engineer may plan what another brings up."""
+        document = self.model_dump_json(exclude={"cluster": {"maker"}})
+        return hashlib.sha256(document.encode()).hexdigest()
 
     @property
     def waiting_for_start(self) -> tuple[Workload, ...]:
@@ -236,6 +239,20 @@ class Deployment(Value):
     def listening_port(self, endpoint: Endpoint) -> int:
         """The port of the endpoint's load balancer."""
         return endpoint.listens or self.workload(endpoint.workload).ports[endpoint.port]
+
+    def placed_as(self, other: Deployment) -> Deployment:
+        """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
+        systems, and the cluster's maker. See `model.questions.Findings.placed`."""
+        pools = {pool.name: pool.zones for pool in other.pools}
+        systems = {system.name: system.zone for system in other.file_systems}
+        update = {
+            "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
+            "pools": tuple(each.model_copy(update={"zones": pools.get(each.name, each.zones)}) for each in self.pools),
+            "file_systems": tuple(
+                each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
+            ),
+        }
+        return self.model_copy(update=update)
 
     def paused(self, names: frozenset[str]) -> Deployment:
         """The same deployment with exactly these workloads paused."""

@@ -112,7 +112,8 @@ def _control_plane(
             # the API's own default mode (CONFIG_MAP) knows no access entries
             "accessConfig": {
                 "authenticationMode": "API_AND_CONFIG_MAP",
-                "bootstrapClusterCreatorAdminPermissions": True,
+                # an access entry lets the maker in, which can be seen and taken away; clusters of older releases stay
+                "bootstrapClusterCreatorAdminPermissions": not deployment.cluster.maker,
             },
             "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
             # EKS upgrades the cluster at the end of standard support; by its default, EXTENDED, the price rises sixfold
@@ -129,22 +130,43 @@ def _control_plane(
 
 
 def declare_admins(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
-    """Access entries of those who administer the cluster. Whoever made the cluster has one that EKS made."""
-    return [_admin(deployment, eks, principal, aws) for principal in deployment.cluster.admins]
+    """Access entries of those who administer the cluster: its maker, where EKS does not let that one in by itself, and
+    `kubernetes.admins`. A principal has one entry, whichever of them it is."""
+    maker, admins = deployment.cluster.maker, deployment.cluster.admins
+    others = [principal for principal in admins if principal != maker]
+    entries = [_admin(deployment, eks, principal, _admin_names(principal), aws) for principal in others]
+    if not maker:
+        return entries
+    # of a first `up` that was cut off, the entry can be there by its other name
+    before = _admin_names(maker) if maker in admins else ()
+    return [_admin(deployment, eks, maker, ("cluster:maker", "cluster:maker-policy"), aws, before), *entries]
 
 
-def _admin(deployment: Deployment, eks: Eks, principal: str, aws: AwsProvider) -> AwsResource:
+def _admin_names(principal: str) -> tuple[str, str]:
+    """Of the entry, and of the policy that is associated with it."""
     name = f"{principal.rpartition('/')[2]}-{hashlib.sha256(principal.encode()).hexdigest()[:8]}"
+    return f"cluster:admin-{name}", f"cluster:admin-policy-{name}"
+
+
+def _admin(
+    deployment: Deployment,
+    eks: Eks,
+    principal: str,
+    names: tuple[str, str],
+    aws: AwsProvider,
+    names_before: tuple[str, ...] = (),
+) -> AwsResource:
     entry = AwsResource.declare(
         "eks:AccessEntry",
-        f"cluster:admin-{name}",
+        names[0],
         {"clusterName": eks.name, "principalArn": principal},
         outputs=["principalArn"],
         provider=aws,
+        aliases=names_before[:1],
     )
     return AwsResource.declare(
         "eks:AccessPolicyAssociation",
-        f"cluster:admin-policy-{name}",
+        names[1],
         {
             "clusterName": eks.name,
             "principalArn": entry.get("principalArn"),
@@ -152,6 +174,7 @@ def _admin(deployment: Deployment, eks: Eks, principal: str, aws: AwsProvider) -
             "accessScope": {"type": "cluster"},
         },
         provider=aws,
+        aliases=names_before[1:],
     )
 
 

@@ -75,8 +75,9 @@ def _unasked(deployment: Deployment, error: MeshError) -> str:
 
 def refuse(deployment: Deployment, findings: Findings, gaps: tuple[Gap, ...] = ()) -> None:
     """`gaps`: those that only the state shows. Raises: InfeasibleError with every gap."""
-    if findings.gaps or gaps:
-        raise infeasible(deployment.environment, (*findings.gaps, *gaps))
+    all_gaps = (*findings.gaps, *findings.caller_gaps, *gaps)
+    if all_gaps:
+        raise infeasible(deployment.environment, all_gaps)
 
 
 def infeasible(environment: str, gaps: tuple[Gap, ...]) -> InfeasibleError:

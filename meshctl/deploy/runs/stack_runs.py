@@ -93,7 +93,8 @@ class StackRuns:
         """
         if deployment.digest not in self._findings:
             of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
-            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            self._findings[deployment.digest] = findings.of_a_plan() if self.command == "plan" else findings
         return self._findings[deployment.digest]
 
     def forget_answers(self) -> None:

@@ -198,6 +198,18 @@ LISTENER_REGION: Final = Rule(
     "a certificate of another region, or one that does not exist",
     "ELB API reference, CreateListener, CertificateNotFound; terraform-provider-aws issue 11334",
 )
+ENTRY_PRINCIPAL: Final = Rule(
+    "entry-principal",
+    "CreateAccessEntry",
+    "a session of STS, and a role or user that the account does not have: of a role with a path, its ARN without it",
+    "EKS API reference, CreateAccessEntry, principalArn; appmod-blueprints issue 319; terraform-aws-eks issue 2969",
+)
+ENTRY_TAKEN: Final = Rule(
+    "entry-taken",
+    "CreateAccessEntry",
+    "a second entry for one principal",
+    "EKS API reference, CreateAccessEntry; terraform-aws-eks issue 2968",
+)
 CALLER_REFERENCE: Final = Rule(
     "caller-reference",
     "CreateHealthCheck",

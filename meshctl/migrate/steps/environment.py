@@ -82,8 +82,11 @@ def _ready_limit_s(context: StepContext) -> int:
 def _observe_deployed(context: StepContext) -> Observation:
     planned = context.deployment
     deployed = context.gateway.deployed(planned.environment)
-    if deployed is None or deployed == planned:
-        return NOT_DONE if deployed is None else DONE
+    if deployed is None:
+        return NOT_DONE
+    deployed = deployed.placed_as(planned)
+    if deployed == planned:
+        return DONE
     if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
     return Observation(

@@ -15,7 +15,18 @@ from meshctl.catalog.offers import OfferTable
 from meshctl.catalog.region_prices import RegionPriceTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, releases, storage, words
+from meshctl.platforms.aws import (
+    access,
+    capacity,
+    cluster,
+    elsewhere,
+    fabric,
+    pools,
+    preflight,
+    releases,
+    storage,
+    words,
+)
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     BalancerTls,
@@ -113,6 +124,7 @@ PLATFORM: Final = Platform(
             profile=lambda environment: environment.profile or "",
             network=cluster.address_plan,
             kubeconfig=cluster.kubeconfig,
+            maker=access.maker,
         ),
         describe=cluster.describe,
         kubeconfig=lambda _environment: None,

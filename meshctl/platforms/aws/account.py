@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
+from meshctl.platforms.aws import bucket_names
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 
 _BUCKET: Final = "meshaws:s3:Bucket"
-_BUCKET_CODES: Final = ("404", "NoSuchBucket", "301")
 # Enabled in every account; any other region is asked about ("Specify which AWS Regions your account can use", AWS
 # Account Management reference).
 _ALWAYS_ENABLED: Final = (
@@ -49,8 +49,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         yield ApiQuestion("cluster", "eks", "describe_cluster", about, {"name": name}, telling_codes=codes)
     for store in _new_buckets(change):
         about = "whether the buckets' names are free"
-        arguments = {"Bucket": store.bucket}
-        yield ApiQuestion(_bucket(store), "s3", "head_bucket", about, arguments, telling_codes=_BUCKET_CODES)
+        yield bucket_names.question(store.bucket, about)
     if any(pool.market == "spot" for pool in change.growing_pools):
         arguments = {"RoleName": _SPOT_ROLE}
         about = "the role of EC2 for spot instances"
@@ -75,7 +74,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         *_region_gaps(change, answered.get("region")),
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
-        *_bucket_gaps(change, answered),
+        *_bucket_gaps(change, answers),
         *_spot_gaps(answered.get("spot-role")),
         *_subnet_gaps(change, answered.get("subnets")),
     )
@@ -149,31 +148,14 @@ def _is_ours(change: Change, tags: Mapping[str, str]) -> bool:
 
 def _bucket_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
     for store in _new_buckets(change):
-        answer = answers.get(_bucket(store))
-        if answer is not None and _is_taken(answer):
-            yield Gap(
-                subject=f"storage/{store.name}",
-                wanted=f"the bucket {store.bucket}",
-                best="the name is taken, by another account or in another region",
-                hint="give the mesh or the environment another name, or set the environment's `account`, which makes"
-                " the names of its buckets differ from those of other accounts",
-            )
-
-
-def _is_taken(answer: ApiAnswer) -> bool:
-    """A refusal names the region of a bucket that exists; that of a right which is missing names none ("HeadBucket",
-    S3 API reference)."""
-    headers = answer.content.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return answer.code == "301" or (answer.code == "403" and "x-amz-bucket-region" in headers)
+        gap = bucket_names.gap(store.name, store.bucket, answers)
+        if gap is not None:
+            yield gap
 
 
 def _new_buckets(change: Change) -> tuple[ObjectStore, ...]:
     own = tuple(store for store in change.wanted.object_stores if not store.is_adopted and not store.endpoint)
     return own if change.missing(_BUCKET, len(own)) else ()
-
-
-def _bucket(store: ObjectStore) -> str:
-    return f"bucket {store.bucket}"
 
 
 def _spot_gaps(answer: ApiAnswer | None) -> Iterator[Gap]:

@@ -123,7 +123,7 @@ def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
     state, end = described["State"], described.get("EndDate")
     if described["InstanceType"] != use.pools[0].machine:
         return f"it is for {described['InstanceType']}"
-    if not described.get("InstancePlatform", _LINUX).startswith("Linux"):
+    if described.get("InstancePlatform", _LINUX) != _LINUX:  # such as "Linux with SQL Server Web"
         return f"it is for {described['InstancePlatform']}"
     if state not in ("active", "scheduled"):
         return f"it is {state}"
