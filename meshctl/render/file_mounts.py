@@ -16,8 +16,10 @@ from meshctl.model import object_names, pod_files
 from meshctl.model.deployment import Workload
 
 REVISION: Final = "meshctl.dev/files-revision"
-_SECRET_MODE: Final = 0o440  # root's, and the group's that the pod's user is in
-_MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; only the pod's own containers mount the files
+_SECRET_MODE: Final = 0o440  # files belong to root and to the pod's `fsGroup`, which its user is in
+_MODE_WITHOUT_FS_GROUP: Final = (
+    0o444  # without `fsGroup` the group is root's; only the pod's own containers mount the files
+)
 
 
 def secret_entries(workload: Workload) -> dict[str, str]:
@@ -39,7 +41,7 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
         secret = {
             "secretName": object_names.workload_secret(workload.name),
             "defaultMode": mode,
-            "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
+            "items": [{"key": key, "path": key} for key in keys],  # the Secret holds the variables as well
         }
         needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
     if workload.certificate is not None:

@@ -35,8 +35,8 @@ def of_pod(user: PodUser, *, has_adopted_claim: bool = False) -> dict[str, Any]:
 
 
 def of_container(user: PodUser) -> dict[str, Any]:
-    """The container's `securityContext`. With the runtime's own capabilities also programs with the setuid bit work
-    (sudo), as in the image's own world."""
+    """The container's `securityContext`. If the container runtime's own capabilities are kept, programs with the setuid
+    bit (sudo) work as well."""
     added = {"add": list(user.capabilities)} if user.capabilities else {}
     if user.has_runtime_capabilities:
         return {"capabilities": added} if added else {}

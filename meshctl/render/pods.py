@@ -25,10 +25,10 @@ from meshctl.render import (
 )
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
-# how long requests keep coming to a pod that leaves: until every load balancer has heard of it
+# how long a pod that is ending still gets requests: until every load balancer knows that it ends
 LEAVING_S: Final = 10
-HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for, of at least as many that a node sets aside
-# storage in a mesh is named with a letter first, so these can't meet one of its names
+HUGEPAGES_MIB = 5120  # for an EFA pod that takes the whole node; a node sets at least as many aside
+# with a digit first, unlike any name of a storage in a mesh
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
 
@@ -59,7 +59,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
-        "spread_by": [],  # labels: only pods with the same values of them are spread over nodes
+        "spread_by": [],  # further labels whose values pods must share to be spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,
@@ -210,7 +210,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     cpu = {"cpu": _cpu(workload.cpu)} if workload.cpu else {}
     if hugepages and not cpu and not memory:
         cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
-    # no limit: a store may hold more than the mesh says, and a pod over its limit is evicted
+    # no limit, for a pod over its limit is evicted, and a store may hold more than the mesh says
     disk = {"ephemeral-storage": _bytes(workload.staged_gib)} if workload.staged_gib else {}
     by_kind = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
     return {key: amounts for key, amounts in by_kind.items() if amounts}
@@ -343,7 +343,7 @@ def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> l
     block = block_of(deployment, mount.storage)
     if block.is_adopted:
         return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": block.existing_claim}}]
-    if block.ephemeral:  # lives and dies with its pod
+    if block.ephemeral:  # made and deleted with its pod
         claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
     if is_stateful(deployment, workload):

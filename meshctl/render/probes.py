@@ -13,7 +13,7 @@ from meshctl.model.health import STARTUP_S
 
 _STARTUP_PERIOD_S: Final = 5
 _TIMEOUT_S: Final = 5
-_MARGIN_S: Final = 600  # beyond a start: for nodes, images and what is staged
+_MARGIN_S: Final = 600  # what is waited for in addition to a start: nodes, images, and what is staged
 
 
 def probes(workload: Workload) -> dict[str, dict[str, Any]]:
@@ -54,12 +54,13 @@ def startup_s(workload: Workload) -> int:
 
 
 def ready_s(workload: Workload) -> int:
-    """How long one pod may take to get ready. A short `startup` shortens no wait: images take their time too."""
+    """How many seconds one pod may take to get ready. A short `startup` does not shorten the wait, since images take
+    their time, too."""
     return max(STARTUP_S, startup_s(workload)) + _MARGIN_S
 
 
 def rollout_s(workload: Workload) -> int:
-    """How long it may take until all pods are new and ready. They go one after another, so a start that takes longer
-    than by default is waited for once for each of them."""
+    """How many seconds it may take until all pods are new and ready. Pods are replaced one after another. If a start
+    may take longer than the default, the additional time is counted once for each of them."""
     longer = startup_s(workload) > STARTUP_S
     return workload.replicas * startup_s(workload) + _MARGIN_S if longer else ready_s(workload)

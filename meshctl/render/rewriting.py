@@ -14,7 +14,7 @@ from meshctl.model import pod_variables
 from meshctl.render import container_fields, literal
 
 MAIN: Final = "main"  # the name of the container that runs the workload's image
-Spec = Mapping[str, Any]  # of a Job, a Deployment or a StatefulSet
+Spec = Mapping[str, Any]  # the `spec` of a Job, a Deployment or a StatefulSet
 _FIRST_SET_WHERE_NAMED = pod_variables.where_named("training") | pod_variables.where_named("batch")
 
 

@@ -86,10 +86,10 @@ def _same_images(before: Workload, after: Workload) -> dict[str, str]:
 def _with_image_of(
     new_containers: Iterable[Mapping[str, Any]], container: Mapping[str, Any], same_images: Mapping[str, str]
 ) -> Mapping[str, Any]:
-    """A mirror replaces the beginning of a name and leaves at least its last part, with the tag or digest. That part
-    is compared as well: after a run that failed, the state has the new mesh beside the old job. More can't be
-    compared, since a job that was left unchanged may have its image from a mirror that no deployment names any more.
-    """
+    """The old image with the new one's mirror, if only the mirror differs. A mirror replaces the beginning of a name
+    and leaves at least its last part, with the tag or digest, which is what can be compared: a job that was left
+    unchanged may have its image from a mirror that no deployment names any more, and after a run that failed the state
+    has the new mesh beside the old job."""
     image = same_images.get(container["name"])
     new_image = next((each.get("image") for each in new_containers if each["name"] == container["name"]), None)
     if image is None or new_image is None or _last_part(image) != _last_part(container.get("image", "")):
