@@ -17,9 +17,7 @@ from meshctl.model.deployment import Workload
 
 REVISION: Final = "meshctl.dev/files-revision"
 _SECRET_MODE: Final = 0o440  # files belong to root and to the pod's `fsGroup`, which its user is in
-_MODE_WITHOUT_FS_GROUP: Final = (
-    0o444  # without `fsGroup` the group is root's; only the pod's own containers mount the files
-)
+_MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; no other pod mounts the files
 
 
 def secret_entries(workload: Workload) -> dict[str, str]:

@@ -13,10 +13,10 @@ from meshctl.resolve.capacity import Assigned, Reserved
 
 
 def assign(mesh: Mesh, environment: AwsEnvironment) -> Assigned:
-    """Those that name a pool go to it; the rest go to reserved pools in the mesh's order.
+    """Reservations that name a pool go to it; the others go to the reserved pools in the mesh's order.
 
-    One that names a pool which can't have it contradicts the mesh: a gap. One that no pool is left for may wait for
-    another mesh: a note.
+    A reservation that names a pool which can't have it contradicts the mesh: a gap. One that is left over may be meant
+    for another mesh: a note.
     """
     made = Assigned()
     capacity = environment.capacity

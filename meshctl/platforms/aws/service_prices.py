@@ -22,7 +22,7 @@ def _rows() -> tuple[dict[str, Any], ...]:
 
 
 def usd_per_hour(service: str, region: str) -> float | None:
-    """Of one; None where the table does not have the region."""
+    """USD per hour of one load balancer, gateway and so on; None if the table does not have the region."""
     rows = (row for row in _rows() if row["service"] == service and row["region"] in ("", region))
     return next((float(row["usd_per_hour"]) for row in rows), None)
 
