@@ -81,7 +81,7 @@ async def _issue(folder: Path, client: AsyncClient, certificate: Object) -> None
 
 
 def _is_ready(certificate: Object) -> bool:
-    """Of the certificate as it is now: a change of it is issued anew."""
+    """Whether the Certificate, as it is declared now, is issued. After a change it is issued anew."""
     generation = certificate["metadata"].get("generation", 1)
     return any(
         each["type"] == "Ready" and each["status"] == "True" and each.get("observedGeneration") == generation
@@ -90,14 +90,14 @@ def _is_ready(certificate: Object) -> bool:
 
 
 async def _report(client: AsyncClient, certificate: Object, *, ready: bool, reason: str, message: str) -> None:
-    """Write the condition, if it is another one than before: a change would wake this controller again."""
+    """Write the condition, if it differs from the present one: every write wakes this controller again."""
     generation = certificate["metadata"].get("generation", 1)
     new = {
         "type": "Ready",
         "status": "True" if ready else "False",
         "reason": reason,
         "message": message,
-        "observedGeneration": generation,  # as CertificateCondition of cert-manager's API has it
+        "observedGeneration": generation,  # a field of CertificateCondition in cert-manager's API
     }
     (before,) = certificate.get("status", {}).get("conditions", []) or [{}]
     if {key: before.get(key) for key in new} == new:

@@ -34,7 +34,7 @@ POOLS = "/apis/compute.coreweave.com/v1alpha1/nodepools"
 
 @dataclass(frozen=True)
 class Problem:
-    """The condition that is False, and why."""
+    """A condition of a pool that is False, with its reason and message."""
 
     condition: str
     reason: str
@@ -53,8 +53,9 @@ async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient, stands: Call
 
 
 async def _step(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> float | None:
-    """How long to wait for a change at most. A fault that is ordered and taken back at once leaves no trace in its
-    file, so a pool that was refused is looked at again."""
+    """Bring the pools one step nearer to their targets. Returns how many seconds to wait for a change at most: a fault
+    that is ordered and taken back at once leaves no trace in its file, so that a pool that was refused is looked at
+    again."""
     pools = await api.items(client, POOLS)
     problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
     filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]

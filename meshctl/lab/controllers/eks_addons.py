@@ -84,7 +84,7 @@ def _addons_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, dic
 
 
 async def _keep(client: AsyncClient, addons: dict[str, dict[str, str]], region: str) -> dict[str, dict[str, int]]:
-    """Make, renew and remove Deployments; how many replicas of each add-on are ready, and how many it wants."""
+    """Make, renew and remove Deployments. Returns for each add-on how many replicas are ready and how many it wants."""
     live = {each["metadata"]["name"]: each for each in await api.items(client, DEPLOYMENTS, labelSelector=ADDON_LABEL)}
     wanted = {name: manifest(name, each, region) for name, each in addons.items() if name in CONTROLLERS}
     for name in set(live) - {each["metadata"]["name"] for each in wanted.values()}:
@@ -99,7 +99,7 @@ async def _keep(client: AsyncClient, addons: dict[str, dict[str, str]], region: 
 
 
 def _replicas(body: dict[str, Any] | None, live: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Of an add-on without a Deployment, none are wanted."""
+    """How many replicas the add-on wants; 0 of one that has no Deployment."""
     if body is None:
         return {"ready": 0, "wanted": 0}
     status = live.get(body["metadata"]["name"], {}).get("status", {})

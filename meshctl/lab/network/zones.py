@@ -19,7 +19,7 @@ Object = dict[str, Any]
 ALIAS_TTL_S = (
     60  # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
 )
-BALANCER_TTL_S = 60  # what ELB names are served with
+BALANCER_TTL_S = 60  # the TTL of the names of load balancers (ELB)
 LONGEST_CHAIN = 8
 
 

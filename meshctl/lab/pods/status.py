@@ -15,7 +15,7 @@ def timestamp(at: datetime | None = None) -> str:
 
 @dataclass
 class ContainerState:
-    """`finished`: terminated and not going to be started again. `last`: the previous `terminated` state."""
+    """`finished`: it has ended and is not started again. `last`: the `terminated` state of the start before."""
 
     name: str
     image: str

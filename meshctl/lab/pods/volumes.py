@@ -23,7 +23,7 @@ class VolumeNotReadyError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where volumes of a pod live: `folder` for the pod's own, `root`/volumes for persistent ones."""
+    """Where the volumes of a pod are: `folder` has the pod's own, `root`/volumes those that outlive it."""
 
     root: Path
     folder: Path
@@ -98,7 +98,7 @@ async def _fill(pod: Object, volume: Object, folder: Path, place: Place, data: e
 def _write(folder: Path, kind: str, name: str, source: Object, data: environment.Data) -> None:
     values = data.get((kind, name))
     if values is None:
-        # the certificate bundle of the service account is published by a controller that the lab need not run
+        # the bundle of certificates for service accounts: the controller that publishes it need not run in the lab
         if source.get("optional") or name == "kube-root-ca.crt":
             return
         raise VolumeNotReadyError(f'{kind.lower()} "{name}" not found')
