@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Lists whose entries are told apart by another key than their name: a volume may be mounted at several paths
+# Lists whose entries are identified by another key than their name: a volume may be mounted at several paths.
 _IDENTITIES: Final = {"volumeMounts": "mountPath"}
-# Lists whose entries belong to no other one: each allows something more
+# Lists that are appended to each other: each of their entries allows something more.
 _APPENDED: Final = ("tolerations",)
 
 
