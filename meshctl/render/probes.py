@@ -13,7 +13,7 @@ from meshctl.model.health import STARTUP_S
 
 _STARTUP_PERIOD_S: Final = 5
 _TIMEOUT_S: Final = 5
-_MARGIN_S: Final = 600  # what is waited for in addition to a start: nodes, images, and what is staged
+_MARGIN_S: Final = 600  # beyond a start: for nodes, images and a short staging
 
 
 def probes(workload: Workload) -> dict[str, dict[str, Any]]:
@@ -54,13 +54,14 @@ def startup_s(workload: Workload) -> int:
 
 
 def ready_s(workload: Workload) -> int:
-    """How many seconds one pod may take to get ready. A short `startup` does not shorten the wait, since images take
-    their time, too."""
-    return max(STARTUP_S, startup_s(workload)) + _MARGIN_S
+    """How many seconds one pod may take to get ready: a start, the copying of what is staged before it, and a margin. A
+    short `startup` does not shorten the wait, since images take their time, too."""
+    return max(STARTUP_S, startup_s(workload)) + _MARGIN_S + workload.staging_s
 
 
 def rollout_s(workload: Workload) -> int:
-    """How many seconds it may take until all pods are new and ready. Pods are replaced one after another. If a start
-    may take longer than the default, the additional time is counted once for each of them."""
-    longer = startup_s(workload) > STARTUP_S
-    return workload.replicas * startup_s(workload) + _MARGIN_S if longer else ready_s(workload)
+    """How many seconds it may take until all pods are new and ready. Pods are replaced one after another. If something
+    is staged for long, or a start may take longer than the default, that time counts once for each of them."""
+    is_long = startup_s(workload) > STARTUP_S or workload.staging_s
+    each_s = startup_s(workload) + workload.staging_s
+    return max(workload.replicas * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)

@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    docker_hub,
     endpoint_notes,
     existing_file_systems,
     existing_storage,
@@ -216,4 +217,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
     if left_out and deployment.hourly_usd is not None:
         notes.append(f"limits.hourly does not contain: {', '.join(left_out)}")
     notes += group_notes.notes(deployment)
-    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))
+    notes += [*pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment)]
+    return (*notes, *docker_hub.notes(deployment))
