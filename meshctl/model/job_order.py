@@ -64,15 +64,15 @@ def chains(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> li
     """The members in chains, each of which has at most one that runs at any time: each comes after the one before."""
     after = _after_of(all_workloads)
     listed = sorted(members, key=lambda workload: len(_all_before(workload.name, after)))
-    made: list[list[Workload]] = []
+    all_chains: list[list[Workload]] = []
     for workload in listed:
         before = _all_before(workload.name, after)
-        chain = next((chain for chain in made if chain[-1].name in before), None)
+        chain = next((chain for chain in all_chains if chain[-1].name in before), None)
         if chain is None:
-            made.append([workload])
+            all_chains.append([workload])
         else:
             chain.append(workload)
-    return made
+    return all_chains
 
 
 def _beside(listed: list[Workload], all_workloads: Iterable[Workload]) -> dict[str, frozenset[str]]:

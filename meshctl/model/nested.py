@@ -30,10 +30,10 @@ def _merged_lists(base: list[Any], overrides: list[Any], field: str) -> list[Any
         return [*base, *(entry for entry in overrides if entry not in base)]
     if not is_named:
         return overrides
-    new = {entry[identity]: entry for entry in overrides}
-    names = {entry[identity] for entry in base}
-    return [merged(entry, new.get(entry[identity], {})) for entry in base] + [
-        entry for name, entry in new.items() if name not in names
+    overrides_by_name = {entry[identity]: entry for entry in overrides}
+    base_names = {entry[identity] for entry in base}
+    return [merged(entry, overrides_by_name.get(entry[identity], {})) for entry in base] + [
+        entry for name, entry in overrides_by_name.items() if name not in base_names
     ]
 
 

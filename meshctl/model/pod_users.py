@@ -111,13 +111,15 @@ def as_it_is_up(deployment: Deployment, deployed: Deployment | None) -> Deployme
     """
     if deployed is None:
         return deployment
-    rooted = {workload.name: workload for workload in deployed.workloads if workload.root_for_files}
-    wanted = {workload.name for workload in deployment.workloads if workload.root_for_files}
+    up_with_root = {workload.name: workload for workload in deployed.workloads if workload.root_for_files}
+    with_root = {workload.name for workload in deployment.workloads if workload.root_for_files}
     for group in sharing(deployment):
-        if any(each.name in rooted and _file_systems(each) & _file_systems(rooted[each.name]) for each in group):
-            wanted |= {workload.name for workload in _unsaid(group)}
-    same = _unchanged_jobs(deployment, deployed)
-    return _with_root(deployment, (wanted - _left_apart(deployed) - same) | (same & rooted.keys()))
+        if any(
+            each.name in up_with_root and _file_systems(each) & _file_systems(up_with_root[each.name]) for each in group
+        ):
+            with_root |= {workload.name for workload in _unsaid(group)}
+    unchanged = _unchanged_jobs(deployment, deployed)
+    return _with_root(deployment, (with_root - _left_apart(deployed) - unchanged) | (unchanged & up_with_root.keys()))
 
 
 def _left_apart(deployed: Deployment) -> set[str]:
@@ -194,9 +196,9 @@ def notes(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _level_notes(deployment: Deployment) -> Iterator[str]:
-    named = [workload.name for workload in deployment.workloads if has_runtime_capabilities(workload)]
+    with_capabilities = [workload.name for workload in deployment.workloads if has_runtime_capabilities(workload)]
     overridden = words_of_overridden_fields(deployment)
-    causes = [f"`user` of {', '.join(named)}"] if named else []
+    causes = [f"`user` of {', '.join(with_capabilities)}"] if with_capabilities else []
     causes += [f"`pod` of {', '.join(overridden)} in environments.yaml"] if overridden else []
     if causes:
         yield (

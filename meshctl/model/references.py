@@ -168,13 +168,13 @@ def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
 
 def files(data: object) -> list[tuple[Path, str]]:
     """The files beside mesh.yaml that workloads name: where, and their names."""
-    named: list[tuple[Path, str]] = []
+    file_names: list[tuple[Path, str]] = []
     for name, workload in items(mapping(data), "workloads"):
         entries = mapping(workload.get("files")).items()
-        named += [
+        file_names += [
             (("workloads", name, "files", path), file) for path, file in entries if isinstance(file, str) and file
         ]
-    return named
+    return file_names
 
 
 def _paths_of_files(workload: dict[str, Any], at: Path) -> list[tuple[Path, str]]:

@@ -19,8 +19,10 @@ OnPlace = Callable[[Place, str, mesh_model.Storage], Stored | Gap]
 
 
 def _describe(_mesh: mesh_model.Mesh, name: str, environment: GivenClusterEnvironment) -> DeployedCluster:
-    given = environment.kubernetes or Kubeconfig()
-    return DeployedCluster(name=given.context or name, kubeconfig=given.kubeconfig or "", context=given.context or "")
+    kubeconfig = environment.kubernetes or Kubeconfig()
+    return DeployedCluster(
+        name=kubeconfig.context or name, kubeconfig=kubeconfig.kubeconfig or "", context=kubeconfig.context or ""
+    )
 
 
 def _kubeconfig(environment: GivenClusterEnvironment) -> Kubeconfig | None:

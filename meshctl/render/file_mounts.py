@@ -28,10 +28,10 @@ def secret_entries(workload: Workload) -> dict[str, str]:
 
 
 def volumes(workload: Workload) -> list[dict[str, Any]]:
-    needed: list[dict[str, Any]] = []
+    file_volumes: list[dict[str, Any]] = []
     mode = _MODE_WITHOUT_FS_GROUP if workload.has_adopted_claim else _SECRET_MODE
     if workload.files:
-        needed.append(
+        file_volumes.append(
             {"name": pod_files.FILES_VOLUME, "configMap": {"name": object_names.workload_files(workload.name)}}
         )
     if workload.secret_files:
@@ -41,11 +41,11 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
             "defaultMode": mode,
             "items": [{"key": key, "path": key} for key in keys],  # the Secret holds the variables as well
         }
-        needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
+        file_volumes.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
     if workload.certificate is not None:
-        issued = {"secretName": object_names.certificate(workload.name), "defaultMode": mode}
-        needed.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": issued})
-    return needed
+        certificate = {"secretName": object_names.certificate(workload.name), "defaultMode": mode}
+        file_volumes.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": certificate})
+    return file_volumes
 
 
 def volume_mounts(workload: Workload) -> list[dict[str, Any]]:

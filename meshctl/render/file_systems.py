@@ -37,11 +37,16 @@ def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[P
     *volumes, manifest = render("platform/filesystem.yaml.j2", kinds, values)
     # the volumes of earlier versions have neither of them, and the API server allows no change
     never_changed = ("spec.accessModes", "spec.csi.fsType") if system.nfs is None else ()
-    made = [PlatformObject(f"storage/{system.name}:volume", each, ignore_changes=never_changed) for each in volumes]
+    volume_objects = [
+        PlatformObject(f"storage/{system.name}:volume", each, ignore_changes=never_changed) for each in volumes
+    ]
     # a claim on a volume that no class made can't grow and its size means nothing: the file system itself grows
-    fixed = ("spec.resources.requests.storage",) if static else ()
-    depends_on = (needs, *(item.name for item in made))
-    return [*made, PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=fixed)]
+    not_changed = ("spec.resources.requests.storage",) if static else ()
+    depends_on = (needs, *(item.name for item in volume_objects))
+    return [
+        *volume_objects,
+        PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=not_changed),
+    ]
 
 
 def _nfs(export: NfsExport | None) -> dict[str, Any]:

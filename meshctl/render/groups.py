@@ -81,13 +81,13 @@ def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: b
     values["set_labels"] = {**values["selector"], **of_set}
     values["selector"] = {**values["selector"], **of_group}  # those of one group are spread over nodes
     (manifest,) = render("platform/statefulset.yaml.j2", ("StatefulSet",), values)
-    both = (pod_groups.LEADER, pod_groups.WORKER)
+    roles = (pod_groups.LEADER, pod_groups.WORKER)
     return PlatformObject(
         _logical_name(workload, group, role),
         overrides.applied(manifest, workload),
         wait=not workload.paused,
         replace_on=("spec.template",),
-        after=tuple(_logical_name(workload, group - 1, each) for each in both) if group else (),
+        after=tuple(_logical_name(workload, group - 1, each) for each in roles) if group else (),
     )
 
 

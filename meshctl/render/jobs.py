@@ -37,7 +37,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
-    made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
-    left = (SUSPEND,) if job_order.is_held(deployment, workload) else ()
+    with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
-    return PlatformObject(f"workload/{workload.name}:job", made, left=left, added_to=added_to)
+    return PlatformObject(f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to)

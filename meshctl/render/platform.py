@@ -165,14 +165,14 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     """The storage classes of blocks, where the cluster is made by meshctl; an existing cluster has its own."""
-    made = registry.platform(deployment.provider).storage.made_classes
-    if made is None:
+    classes = registry.platform(deployment.provider).storage.made_classes
+    if classes is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
-        "provisioner": made.provisioner,
-        "parameters": dict(made.parameters),
+        "provisioner": classes.provisioner,
+        "parameters": dict(classes.parameters),
     }
     manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]

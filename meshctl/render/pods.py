@@ -230,9 +230,9 @@ def environment(
 ) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
-    own = pod_security.variables(pod_users.of(workload, pool))
+    user_variables = pod_security.variables(pod_users.of(workload, pool))
     own_secret = object_names.workload_secret(workload.name)
-    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in own.items()}
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in user_variables.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}

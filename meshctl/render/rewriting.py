@@ -56,10 +56,12 @@ def _env(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Any] | None:
     if old_entries is None or entries is None:
         return None
     references, by_name = _references(now), {entry["name"]: entry for entry in entries}
-    made = [_entry(entry, by_name.get(entry["name"]), references) for entry in old_entries]
+    rewritten_entries = [_entry(entry, by_name.get(entry["name"]), references) for entry in old_entries]
     added = {name for name in by_name if name not in {entry["name"] for entry in old_entries}}
-    same = all(by_name.get(entry["name"]) == entry for entry in made) and added <= _FIRST_SET_WHERE_NAMED
-    return list(entries) if same else made
+    is_same = (
+        all(by_name.get(entry["name"]) == entry for entry in rewritten_entries) and added <= _FIRST_SET_WHERE_NAMED
+    )
+    return list(entries) if is_same else rewritten_entries
 
 
 def _entry(old: Mapping[str, Any], new: Mapping[str, Any] | None, references: Collection[str]) -> Mapping[str, Any]:

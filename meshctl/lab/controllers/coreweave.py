@@ -148,18 +148,18 @@ async def _report(client: AsyncClient, pool: dict[str, Any], ready: int, trouble
         status, text = "True" if true else "False", f"{ready} of {target} nodes"
         if trouble is not None and name == held_by:
             reason, text = trouble.reason, trouble.message
-        old = before.get(name, {})
-        since = old.get("lastTransitionTime") if old.get("status") == status else None
+        previous = before.get(name, {})
+        since = previous.get("lastTransitionTime") if previous.get("status") == status else None
         stamp = since or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions.append(
             {"type": name, "status": status, "reason": reason, "message": text, "lastTransitionTime": stamp}
         )
-    now = {
+    status_now = {
         "currentNodes": ready,
         "queuedNodes": target - ready if held_by == "Capacity" else 0,
         "inProgress": max(target - ready, 0) if trouble is None else 0,
         "conditions": conditions,
         "observedGeneration": pool["metadata"].get("generation", 1),
     }
-    if live != now:
-        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": now})
+    if live != status_now:
+        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": status_now})

@@ -120,5 +120,5 @@ def _absent(ami_type: str, efa_interfaces: int) -> frozenset[str]:
 
 
 def _taint(taint: dict[str, str]) -> dict[str, str]:
-    made = {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
-    return {key: value for key, value in made.items() if value}
+    kubernetes_taint = {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
+    return {key: value for key, value in kubernetes_taint.items() if value}

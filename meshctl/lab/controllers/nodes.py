@@ -190,8 +190,8 @@ def _differs(node: dict[str, Any], group: Group) -> bool:
 
 async def _renew(client: AsyncClient, node: dict[str, Any], group: Group) -> None:
     """Give the node the labels and taints that its group has now, and put it back into service if it was draining."""
-    old = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
-    labels = {**dict.fromkeys(old["labels"]), **group.labels}  # null removes a label
+    applied = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
+    labels = {**dict.fromkeys(applied["labels"]), **group.labels}  # null removes a label
     annotations = {APPLIED_ANNOTATION: _applied(group), DRAIN_ANNOTATION: None}
     conditions = [taint for taint in node["spec"].get("taints", ()) if taint["key"].startswith("node.kubernetes.io/")]
     spec = {"taints": [*conditions, *(dict(taint) for taint in group.taints)], "unschedulable": None}

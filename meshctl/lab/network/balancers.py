@@ -101,11 +101,11 @@ class Balancers:
                 for each in event.objects:
                     state.slices.setdefault(service_of(each), {})[each["metadata"]["name"]] = each
                 continue
-            own = state.slices.setdefault(service_of(event.object), {})
+            slices_of_service = state.slices.setdefault(service_of(event.object), {})
             if event.kind == "DELETED":
-                own.pop(event.object["metadata"]["name"], None)
+                slices_of_service.pop(event.object["metadata"]["name"], None)
             else:
-                own[event.object["metadata"]["name"]] = event.object
+                slices_of_service[event.object["metadata"]["name"]] = event.object
 
     async def _follow_nodes(self, state: ClusterState) -> None:
         async for event in api.watch(state.client, "/api/v1/nodes"):

@@ -53,8 +53,8 @@ def die_with(parent: int) -> None:
 def unshare() -> None:
     """New namespaces; for an ordinary user inside a user namespace that maps only this user."""
     user, group = os.geteuid(), os.getegid()
-    wanted = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS
-    call(LIBC.unshare(wanted if user == 0 else wanted | CLONE_NEWUSER), "unshare")
+    namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS
+    call(LIBC.unshare(namespaces if user == 0 else namespaces | CLONE_NEWUSER), "unshare")
     if user != 0:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:

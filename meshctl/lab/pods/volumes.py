@@ -32,21 +32,21 @@ class Place:
 
 async def prepare(pod: Object, place: Place, data: environment.Data) -> dict[str, Path]:
     """Volume name -> folder, all made. Raises VolumeNotReadyError."""
-    result: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes", []):
-        own = place.folder / "volumes" / volume["name"]
+        own_folder = place.folder / "volumes" / volume["name"]
         if "persistentVolumeClaim" in volume:
             claim = volume["persistentVolumeClaim"]["claimName"]
-            result[volume["name"]] = await _claim(pod, claim, place)
+            folders[volume["name"]] = await _claim(pod, claim, place)
         elif "ephemeral" in volume:
-            result[volume["name"]] = await _claim(pod, f"{pod['metadata']['name']}-{volume['name']}", place)
+            folders[volume["name"]] = await _claim(pod, f"{pod['metadata']['name']}-{volume['name']}", place)
         elif "hostPath" in volume:
             node = place.root / "nodes" / pod["spec"]["nodeName"]
-            result[volume["name"]] = _made(node / volume["hostPath"]["path"].strip("/"))
+            folders[volume["name"]] = _made(node / volume["hostPath"]["path"].strip("/"))
         else:
-            await _fill(pod, volume, own, place, data)
-            result[volume["name"]] = own
-    return result
+            await _fill(pod, volume, own_folder, place, data)
+            folders[volume["name"]] = own_folder
+    return folders
 
 
 async def _claim(pod: Object, claim: str, place: Place) -> Path:
@@ -119,16 +119,16 @@ def _put(path: Path, data: bytes) -> None:
 async def _token(pod: Object, source: Object, place: Place) -> str:
     account = pod["spec"].get("serviceAccountName", "default")
     path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/serviceaccounts/{account}/token"
-    wanted: Object = {"expirationSeconds": source.get("expirationSeconds", TOKEN_LIFETIME_S)}
+    token_spec: Object = {"expirationSeconds": source.get("expirationSeconds", TOKEN_LIFETIME_S)}
     if source.get("audience"):
-        wanted["audiences"] = [source["audience"]]
-    wanted["boundObjectRef"] = {
+        token_spec["audiences"] = [source["audience"]]
+    token_spec["boundObjectRef"] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "name": pod["metadata"]["name"],
         "uid": pod["metadata"]["uid"],
     }
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted}
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": token_spec}
     return str((await api.post(place.client, path, request))["status"]["token"])
 
 
