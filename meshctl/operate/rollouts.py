@@ -74,7 +74,7 @@ def _wait(
         if time.monotonic() >= deadline:
             why = "" if error is not None else _why_of_pods(cluster, namespace, workload)
             raise NotReadyError(
-                f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
+                f"{cluster.name}: {workload} is not rolled out after {timeout_s:g} s",
                 why=f"{missing}{why}",
                 hint=f"`meshctl status {cluster.name}` shows its pods, and why they are not ready",
             ) from error
