@@ -2,7 +2,8 @@
 
 A plugin of `tests/conftest.py`. Python warns of them when they are thrown away, which may be in a later test. In quick
 tests that warning is an error (pyproject.toml). Tests against the lab go on, so that a test of minutes is not lost, and
-the run as a whole fails at its end. `PYTHONTRACEMALLOC=20` says where each was opened.
+the run as a whole fails at its end. `python -X tracemalloc=20 -m pytest` says where each was opened; by its variable it
+would slow down every process of the lab, too.
 """
 
 from __future__ import annotations
@@ -50,4 +51,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line("Noticed during these tests, and left by them or by earlier ones of the same worker:")
     for line in _seen:
         terminalreporter.line(f"  {line}")
-    terminalreporter.line("PYTHONTRACEMALLOC=20 says where each was opened. This fails the run.")
+    terminalreporter.line("`python -X tracemalloc=20 -m pytest …` says where each was opened. This fails the run.")
