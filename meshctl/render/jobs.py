@@ -22,11 +22,12 @@ TOLERATIONS: Final = "spec.template.spec.tolerations"  # Kueue adds those of the
 def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     """The Job of a training or batch workload, without what it depends on."""
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
+    is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
-        "is_suspended": not workload.runs or job_order.is_held(deployment, workload),
+        "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
         "job_annotations": job_release.order_annotations(deployment, workload),
         "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
         # a lost node fails all pods of a gang at once, so this allows for three lost nodes
@@ -38,6 +39,6 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
     with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
-    left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) else ()
+    left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
     return PlatformObject(f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to)
