@@ -1,6 +1,6 @@
 """What a plan says of roll-outs: which workload is left without a pod meanwhile. PURE.
 
-Called by `meshctl.deploy.plans`. Only of workloads whose pods the plan replaces, or whose way of replacing them it
+Called by `meshctl.deploy.runs.plans`. Only of workloads whose pods the plan replaces, or whose way of replacing them it
 changes; `meshctl check -v` says it of all.
 """
 

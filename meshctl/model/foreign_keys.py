@@ -24,7 +24,7 @@ _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerat
 
 
 def _in_environment(entry: str) -> str:
-    """Where an entry is written that holds in one environment only."""
+    """A hint for what holds in one environment only: where in environments.yaml the entry is written."""
     return f"in environments.yaml under the environment's name: `workloads: {{NAME: {{{entry}}}}}`"
 
 

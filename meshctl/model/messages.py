@@ -54,20 +54,21 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
 
 
 def _unknown_key(path: Path, keys: list[str]) -> str:
-    """`keys`: those that may stand there."""
+    """The message for a key that the section does not have. `keys`: those that it may have."""
     advice = foreign_keys.key_advice(path)
     return f'unknown key "{path[-1]}"' + (f"; {advice}" if advice else suggestion(path[-1], keys))
 
 
 def unusable_platform(name: str) -> str:
-    """Of an entry that names a platform that can't be used: why, or which ones there are."""
+    """The message for an entry whose platform can't be used: why that is, or which platforms there are."""
     broken = registry.unusable(name)
     names = ", ".join(f"'{platform.name}'" for platform in registry.platforms())
     return str(broken) if broken is not None else _one_of(name, names)
 
 
 def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool) -> str | None:
-    """The message where a secret is named, without what stands there; None for every other place."""
+    """The message at a place where a secret is named, which does not repeat what the file holds there; None at every
+    other place."""
     if path[:1] == ("secrets",) and model is not Environments:  # mesh.yaml has no such key
         return None
     if kind == "extra_forbidden":

@@ -279,12 +279,12 @@ def _readiness(workload: WorkloadStatus) -> str:
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:
     """Where the DNS record points, and this environment's own address if that differs."""
-    own = endpoint.address or "no address"
+    own_address = endpoint.address or "no address"
     if endpoint.shares:
-        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own} here)"
+        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own_address} here)"
     if not endpoint.points_at:
-        return f"(no DNS record)  {own} here"
+        return f"(no DNS record)  {own_address} here"
     pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"
     if endpoint.points_at == environment and endpoint.name_address == endpoint.address:
         return pointing
-    return f"{pointing}  ({own} here)"
+    return f"{pointing}  ({own_address} here)"

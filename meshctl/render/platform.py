@@ -174,14 +174,14 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     """The storage classes of blocks, where the cluster is made by meshctl; an existing cluster has its own."""
-    made = registry.platform(deployment.provider).storage.made_classes
-    if made is None:
+    classes = registry.platform(deployment.provider).storage.made_classes
+    if classes is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
-        "provisioner": made.provisioner,
-        "parameters": dict(made.parameters),
+        "provisioner": classes.provisioner,
+        "parameters": dict(classes.parameters),
     }
     manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
@@ -204,7 +204,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
-    # nginx does not start without the names of its targets in the cluster's DNS; it does start without their pods
+    # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
@@ -295,7 +295,8 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        # this Service only gives pods their names, for which it needs no ports; the workers of a group have none
+        ports = {} if workload.is_grouped else workload.ports
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
     return [*objects, *_load_balancers(deployment, workload, _serving(workload, running))]
 
@@ -369,7 +370,7 @@ def _service(
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)
-    # only the address is worth waiting for; a paused workload has no pods that a wait could end with
+    # a load balancer is waited for because of its address; that of a paused workload would wait for pods in vain
     wait = form == "load-balancer" and not workload.paused
     return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
 

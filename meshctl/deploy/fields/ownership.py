@@ -1,6 +1,6 @@
 """Finds the fields of live objects that other programs own before an `up`, and takes them over for it. EDGE.
 
-Called by `session` and `drift_check`. The API server would refuse to change another program's field in the middle of a
+Called by `runs`. The API server would refuse to change another program's field in the middle of a
 run, one object after the other. This module finds all of them before anything is changed. `field_owners` says who owns
 what, and `field_rules` what is done about it.
 """

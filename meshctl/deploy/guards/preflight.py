@@ -1,6 +1,6 @@
 """Asks the platform, before anything is made, whether it has what the run would add. EDGE (asks the platform's API).
 
-Called by `session` before a preview and an `up`, and for `check --online`. What the platform is asked, and what its
+Called by `runs` before a preview and an `up`, and for `check --online`. What the platform is asked, and what its
 answers mean, is the platform's own (`meshctl.platforms.interface.Preflight`). Nothing is asked by a run that adds
 nothing.
 """

@@ -1,6 +1,6 @@
 """Pods that are up keep what a newer meshctl, or what comes beside them, would decide otherwise. PURE.
 
-Called by `session`, `environment_program` and for migrations. A pod that changes is replaced, and a job runs anew; that
+Called by `runs` and for migrations. A pod that changes is replaced, and a job runs anew; that
 needs a change of what the files say about it.
 """
 

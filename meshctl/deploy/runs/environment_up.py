@@ -14,18 +14,7 @@ from dataclasses import dataclass, field
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import (
-    drift_check,
-    early_context,
-    endpoint_answers,
-    group_ends,
-    idle_cost,
-    plans,
-    rewritten,
-    scarce_pools,
-    scheduled_pools,
-)
-from meshctl.deploy.drift_check import DriftCheck
+from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     changed_groups,
@@ -43,7 +32,8 @@ from meshctl.deploy.guards import (
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.runs import environment_plan
+from meshctl.deploy.runs import drift_check, early_context, environment_plan, plans
+from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.dns import records

@@ -23,13 +23,13 @@ class Addresses:
         self.network = loopback_network(root)
         self.next = 0
         self.table: dict[str, str] = {}
-        self.owners: dict[str, str] = {}  # pod uid -> its address; kept, as a pod's address can't change
+        self.owners: dict[str, str] = {}  # pod uid -> its address, which can't change
         with contextlib.suppress(OSError, ValueError, KeyError):
             addresses = json.loads(self.path.read_text())
             self.next, self.table, self.owners = addresses["next"], addresses["addresses"], addresses["owners"]
 
     def assign(self, uid: str) -> tuple[str, str]:
-        """(pod address, loopback address) of the pod with this uid."""
+        """(pod address, loopback address) of the pod with this uid, from now on."""
         if uid not in self.owners:
             high, low = divmod(self.next % (PER_BLOCK * PER_BLOCK), PER_BLOCK)
             self.next += 1

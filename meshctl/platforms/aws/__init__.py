@@ -140,7 +140,7 @@ PLATFORM: Final = Platform(
             image=pools.image,
             gpu_taints=pools.GPU_TAINTS,
             pool_gaps=pools.too_spread,
-            reported_memory=0.977,  # firmware and kernel take the rest of what the label says: a p5 reports 2000 GiB
+            reported_memory=0.977,  # a p5 reports 2000 of its 2048 GiB; firmware and kernel take the rest
             most_pods=250,  # EKS user guide, "Choose an optimal EC2 instance type"
         ),
         labels=_labels,
@@ -174,7 +174,7 @@ PLATFORM: Final = Platform(
     ),
     objects=ObjectStores(
         store=storage.store,
-        has_keys=False,  # EKS Pod Identity gives each workload its own
+        has_keys=False,  # EKS Pod Identity gives each workload an identity of its own
         takes_tags=True,
         bucket_settings=storage.BUCKET_SETTINGS,
         hosts={},
@@ -184,7 +184,7 @@ PLATFORM: Final = Platform(
         public=_BALANCER,
         # `…-scheme` is read by the AWS Load Balancer Controller alone, which is not installed
         internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
-        through_nodes=True,  # findInstancesForELB of cloud-provider-aws: all nodes, those of trainers, too
+        through_nodes=True,  # all nodes, also those of training pools (findInstancesForELB of cloud-provider-aws)
         tls=_TLS,
         answers_within_s=300,  # the address is there at once (v2toStatus), the balancer some minutes later
     ),

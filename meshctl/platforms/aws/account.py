@@ -23,13 +23,14 @@ _ALWAYS_ENABLED: Final = (
     *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "ap-south-1"),
     *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2"),
 )
-# Of partitions whose regions need no enabling.
+# How the regions of other partitions begin, which need no enabling.
 _OTHER_PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")
-# A control plane has no interface there ("Subnet requirements for clusters", EKS user guide).
+# Zones, by id, in which a control plane can have no interface ("Subnet requirements for clusters", EKS user guide).
 _NO_CONTROL_PLANE: Final = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 _CONTROL_PLANE_ZONES: Final = 2
 _SPOT_ROLE: Final = "AWSServiceRoleForEC2Spot"
-# How file systems are reached privately in a zone: the nearest that AWS says about where it has a service.
+# AWS does not say in which zones it has a file service. It does say in which it has a private endpoint of one, by these
+# names.
 _FILE_SERVICES: Final = {"fsx-lustre": ("fsx", "FSx"), "efs": ("elasticfilesystem", "EFS")}
 _FILE_TYPES: Final = {"fsx-lustre": "meshaws:fsx:FileSystem", "efs": "meshaws:efs:FileSystem"}
 
@@ -141,7 +142,7 @@ def _cluster_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 
 def _is_ours(change: Change, tags: Mapping[str, str]) -> bool:
-    """Whether an interrupted run of this environment made it."""
+    """Whether the tags are those that an interrupted run of this environment has set."""
     wanted = {"meshctl.dev/mesh": change.wanted.mesh, "meshctl.dev/environment": change.wanted.environment}
     return wanted.items() <= tags.items()
 
@@ -174,7 +175,8 @@ def _new_file_services(change: Change) -> list[str]:
 
 
 def _file_notes(change: Change, service: str, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
-    """No gap: what AWS says is where the service has an endpoint, which is nearly, not surely, where it can be used."""
+    """A note where the service may be missing in a zone. It is no gap, for AWS lists the endpoints of the service, and
+    that is not quite the same."""
     answer = answers.get(service)
     details = answer.content.get("ServiceDetails", []) if answer else []
     offered = {zone for each in details for zone in each.get("AvailabilityZones", ())}
@@ -191,7 +193,8 @@ def _grows_in_place(change: Change) -> bool:
 
 
 def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
-    """Each node takes an address for itself and one for each of its first pods, at the least."""
+    """Gaps where a private subnet has too few addresses for the new nodes. Each node takes one for itself and one for
+    each of its first pods, at least."""
     subnets = answer.content.get("Subnets", []) if answer else []
     network = change.wanted.network
     private = {each.cidr: each.zone for each in network.subnets if not each.public} if network else {}
@@ -213,7 +216,7 @@ def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 
 def _least_addresses(change: Change, pool: str) -> int:
-    """Of a node: its own, and those of the pods that run on it."""
+    """How many addresses a node of the pool takes at least: its own, and those of the pods that run on it."""
     nodes = max(change.wanted.pool(pool).nodes, 1)
     pods = sum(each.replicas * each.nodes_per_replica for each in change.wanted.workloads if each.pool == pool)
     return 1 + max(math.ceil(pods / nodes), 1)

@@ -51,10 +51,10 @@ _ON_STATE: Final = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 # Actions without a resource that could be named (Service Authorization Reference).
 _UNNAMED: Final = frozenset(
     (
-        # of all regions, which is asked in one of them, and not in the environment's
+        # asks about all regions, and is sent to one that need not be the environment's
         "ec2:DescribeRegions",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
-        "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
+        "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
     )
@@ -63,7 +63,7 @@ _ALWAYS_ALLOWED: Final = "sts:GetCallerIdentity"  # it needs no permission (STS 
 # Services whose objects get their names from AWS: narrowed to the region instead.
 _REGIONAL: Final = ("acm", "ec2", "elasticfilesystem", "fsx")
 _PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
-_ROLE_NAME_START: Final = 54  # of a role's name that is too long, and so is shortened (`stacks.aws.cluster.role_name`)
+_ROLE_NAME_START: Final = 54  # how much of a name that is too long a role keeps (`stacks.aws.cluster.role_name`)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _buckets(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]
 def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
     if not scope.dns_zone:
         return
-    # a zone's name says nothing of its id
+    # environments.yaml may name the zone by its domain, and then the id is unknown
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
     yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))

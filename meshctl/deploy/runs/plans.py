@@ -1,6 +1,6 @@
 """Makes a `Plan` from the steps of a preview or a run: changes by subject, cost, data at risk and notes. PURE.
 
-Called by `preview`, by `session` after an `up`, and by `bucket_runs`.
+Called by `preview`, by `environment_up`, and by `bucket_runs`.
 """
 
 from __future__ import annotations
