@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import group_words, leader_worker_sets, probe_words, security
+from meshctl.changes import group_words, leader_worker_sets, probe_words, scale_words, security
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import job_order, pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
@@ -82,6 +82,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
     (leader_worker_sets.LEADER_WORKER_SET, "spec.replicas"): "replicas",
+    **scale_words.TERMS,
     (leader_worker_sets.LEADER_WORKER_SET, leader_worker_sets.SIZE): "nodes",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
@@ -222,6 +223,7 @@ def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | Non
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
     size = group_words.size(change.path, *(value_at(inputs, "spec") for inputs in (step.old, step.new)))
+    size = size or scale_words.replicas(change.path, step.old, step.new)
     if size is not None:
         return [FieldChange(*size)]
     for path, (term, in_words) in _IN_WORDS.items():

@@ -32,6 +32,7 @@ from meshctl.model.deployed_workloads import (
     Health,
     Metrics,
     Mount,
+    Scale,
     Workload,
     WorkloadKind,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "Provider",
     "Rejected",
     "Resolution",
+    "Scale",
     "Subnet",
     "Taint",
     "Toleration",

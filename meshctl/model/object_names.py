@@ -157,6 +157,7 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
 def _of_groups(name: str, workload: dict[str, Any], lasting_mounts: list[str]) -> Iterator[Named]:
     at = ("workloads", name)
     replicas = workload.get("replicas", 1)
+    replicas = replicas.get("max") if isinstance(replicas, dict) else replicas
     for group in range(min(replicas, _MOST_GROUPS) if isinstance(replicas, int) else 1):
         leader, workers = pod_groups.leader_set(name, group), pod_groups.worker_set(name, group)
         yield Named(at, "StatefulSet", leader)

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from meshctl.model import gateways, job_order, object_names, pod_users
+from meshctl.model import gateways, job_order, object_names, pod_users, scaling
 from meshctl.model import health as health_words
 from meshctl.platforms import registry
 
@@ -215,6 +215,7 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     training = workload.get("kind") == "training"
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
+    yield from (((*at, *path), message) for path, message in scaling.problems(workload))
     if workload.get("kind") == "batch" and "nodes" in workload:
         message = 'a batch job has "replicas", which know nothing of each other, not "nodes"'
         yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"

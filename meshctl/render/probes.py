@@ -62,4 +62,4 @@ def rollout_s(workload: Workload) -> int:
     """How long it may take until all pods are new and ready. They go one after another, so a start that takes longer
     than by default is waited for once for each of them."""
     longer = startup_s(workload) > STARTUP_S
-    return workload.replicas * startup_s(workload) + _MARGIN_S if longer else ready_s(workload)
+    return workload.at_most * startup_s(workload) + _MARGIN_S if longer else ready_s(workload)

@@ -34,6 +34,7 @@ from meshctl.resolve import (
     queues,
     racks,
     roll_outs,
+    scaling,
     storage,
     whole_nodes,
     workload_notes,
@@ -67,7 +68,8 @@ def resolve(
     carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
-    place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
+    counts = (workloads.claims(mesh), workloads.most_claims(mesh))
+    place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
@@ -81,6 +83,7 @@ def resolve(
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable),
         *queues.gaps(carried, facts),
+        *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
@@ -117,6 +120,14 @@ def resolve(
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
+            *scaling.notes(
+                carried,
+                made.made,
+                usable,
+                served,
+                nodes_are_made=platform.nodes.made_of is not None,
+                cluster_is_made=platform.cluster.made is not None,
+            ),
             *platform.words.notes(environment),
         ),
     )

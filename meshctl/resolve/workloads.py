@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Scale, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
@@ -63,10 +63,17 @@ def notes(workloads: Iterable[Workload]) -> list[str]:
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
-    """The gang's nodes for training (by default all of its pool), else replicas (by default one): pods, or groups."""
+    """The gang's nodes for training (by default all of its pool), else replicas (by default one; the least of a range):
+    pods, or groups."""
     if workload.kind == "training":
         return workload.nodes or max(mesh.pools[workload.pool].nodes.min, 1)
-    return workload.replicas or 1
+    return workload.replicas.min if workload.replicas else 1
+
+
+def _most_replicas(workload: mesh_model.Workload) -> int:
+    """The most that load can bring; 0 for a number of replicas."""
+    bounds = workload.replicas
+    return bounds.max if bounds is not None and bounds.max > bounds.min else 0
 
 
 def nodes_per_replica(workload: mesh_model.Workload) -> int:
@@ -76,10 +83,19 @@ def nodes_per_replica(workload: mesh_model.Workload) -> int:
 
 def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
     """How many pods mount each storage."""
+    return _claims(mesh, lambda workload: replicas_of(mesh, workload))
+
+
+def most_claims(mesh: mesh_model.Mesh) -> dict[str, int]:
+    """How many pods mount each storage, where load has brought as many as it can."""
+    return _claims(mesh, lambda workload: max(replicas_of(mesh, workload), _most_replicas(workload)))
+
+
+def _claims(mesh: mesh_model.Mesh, replicas: Callable[[mesh_model.Workload], int]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for workload in mesh.workloads.values():
         for storage in workload.mounts:
-            counts[storage] = counts.get(storage, 0) + replicas_of(mesh, workload) * nodes_per_replica(workload)
+            counts[storage] = counts.get(storage, 0) + replicas(workload) * nodes_per_replica(workload)
     return counts
 
 
@@ -95,7 +111,7 @@ def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
 _DECIDED: Final = frozenset(
-    {"name", "replicas", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
+    {"name", "replicas", "scale", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
 )
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
@@ -109,6 +125,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
+        most_replicas=_most_replicas(workload),
+        scale=Scale(**workload.scale.model_dump()) if workload.scale else None,
         nodes_per_replica=nodes_per_replica(workload),
         accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
         cpu=resources.cpu or 0,
@@ -206,7 +224,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        shortage = _too_many(workload, home) or _kept_off(workload, home)
+        shortage = _too_many(workload, home) or _kept_off(workload, home) or _too_many_by_load(workload, home)
         if shortage:
             all_gaps.append(shortage)
             continue
@@ -299,14 +317,20 @@ def _no_room(workload: Workload, home: Home) -> Gap:
 def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
-    return packing.Pods(workload.pods, wants, _most_on_node(workload))
+    return packing.Pods(workload.pods, wants, _most_on_node(workload, workload.replicas))
 
 
-def _most_on_node(workload: Workload) -> int:
+def most_pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+    """As `pods_of`, of all that load can bring."""
+    most = pods_of(workload, pool)
+    return packing.Pods(workload.most_pods, most.wants, _most_on_node(workload, workload.at_most))
+
+
+def _most_on_node(workload: Workload, replicas: int) -> int:
     """Each pod of a gang or of a group has a node of its own."""
     if workload.kind == "training":
         return 1
-    return workload.replicas if workload.is_grouped else 0
+    return replicas if workload.is_grouped else 0
 
 
 def _kept_off(workload: Workload, home: Home) -> Gap | None:
@@ -333,6 +357,24 @@ def _too_many(workload: Workload, home: Home) -> Gap | None:
         best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}"
         f"{home.pods_of_others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
+    )
+
+
+def _too_many_by_load(workload: Workload, home: Home) -> Gap | None:
+    """The most that load may ask for must have room on the most nodes that the pool may get."""
+    if not workload.has_range:
+        return None
+    pool, pods = home.pool, most_pods_of(workload, home.pool)
+    places = home.places(pods) + pods.fit_on(home.node) * max(pool.nodes_max - pool.nodes, 0)
+    if workload.most_pods <= places:
+        return None
+    fitting = places // workload.nodes_per_replica
+    return Gap(
+        subject=f"workload/{workload.name}",
+        wanted=f"up to {workload.at_most} replicas on pool {pool.name}",
+        best=f"{fitting} have room on the {pluralize(max(pool.nodes_max, pool.nodes), 'node')} ({pool.machine}) that it"
+        f" may have{home.pods_of_others}",
+        hint=f"raise pools.{pool.name}.nodes.max, or write `replicas: {{min: {workload.replicas}, max: {fitting}}}`",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model.deployment import Deployment
+from meshctl.model import scaling
+from meshctl.model.deployment import Deployment, Workload
 from stacks.aws import arns
 from stacks.aws.network import Network
 from stacks.resources import AwsProvider, AwsResource, aws_tags, part
@@ -158,14 +159,19 @@ def endpoint_access(deployment: Deployment) -> dict[str, Any]:
 def declare_addons(
     deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
 ) -> list[AwsResource]:
-    """The add-ons that need a node to run on: DNS, what finds broken GPUs, and the storage drivers that the deployment
-    uses."""
+    """The add-ons that need a node to run on: DNS, what finds broken GPUs, what measures the CPU that replicas follow
+    (docs.aws.amazon.com/eks/latest/userguide/metrics-server.html), and the storage drivers that the deployment uses."""
     names = ["coredns"]
     names += ["eks-node-monitoring-agent"] if any(pool.gpus_per_node for pool in deployment.pools) else []
+    names += ["metrics-server"] if any(_follows_cpu(each) for each in deployment.workloads) else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
     addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
     return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
+
+
+def _follows_cpu(workload: Workload) -> bool:
+    return workload.scale is not None and workload.scale.metric == scaling.CPU
 
 
 def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> AwsResource:

@@ -325,8 +325,7 @@ def test_storage_that_exists_is_used(
 
 # (mesh, what its source has, where it would stand: the file, the path of its keys, the value)
 WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
-    ("vllm-deepseek", "replicas by load", "mesh", ("workloads", "vllm-basic", "replicas"), {"min": 1, "max": 10}),
-    ("nim-70b", "replicas by load", "mesh", ("workloads", "llama-70b", "replicas"), {"min": 1, "max": 4}),
+    ("llama31-serve", "a readiness check by POST", "mesh", ("workloads", "vllm", "health", "method"), "POST"),
 ]  # fmt: skip
 
 
