@@ -165,6 +165,9 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
+    of_scaler = scale_words.of_scaler(step)
+    if of_scaler is not None:
+        return [FieldChange(*change) for change in of_scaler]
     changes: list[FieldChange] = []
     for view in leader_worker_sets.views(step):
         for change in view.properties:
@@ -182,7 +185,7 @@ def _parts(step: Step, change: PropertyChange) -> list[PropertyChange]:
 
 
 def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
-    if _HIDDEN.search(change.path):
+    if _HIDDEN.search(change.path) or scale_words.is_said_elsewhere(step, change.path):
         return []
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):

@@ -78,6 +78,11 @@ def release(workload: str) -> str:
     return f"{workload}-release"
 
 
+def scaler(workload: str) -> str:
+    """What moves the workload's replicas by a load that its pods report, its account, rights and files."""
+    return f"{workload}-scaler"
+
+
 def job_claim(workload: str, block: str) -> str:
     return f"{workload}-{block}"
 
@@ -136,6 +141,8 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
     yield Named(at, "ServiceAccount", name)
     if workload.get("after"):
         yield Named((*at, "after"), "ServiceAccount", release(name))
+    if workload.get("scale"):
+        yield Named((*at, "scale"), "ServiceAccount", scaler(name))
     serves = workload.get("kind") in ("inference", "service")
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):

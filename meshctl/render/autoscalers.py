@@ -1,6 +1,7 @@
 """What moves the number of a workload's replicas with its load, where the mesh gives a range and a `scale`. PURE.
 
-Called by `platform`. CPU is measured by the cluster, and Kubernetes' own autoscaler does the rest.
+Called by `platform`. CPU is measured by the cluster, and Kubernetes' own autoscaler does the rest; for what the pods
+report there is a program of ours (`scalers`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from typing import Any, Final
 
 from meshctl.model import scaling
 from meshctl.model.deployment import Deployment, Scale, Workload
-from meshctl.render import pods
+from meshctl.render import pods, scalers
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
-# Both end the load's hold on the replicas when they go: see `meshctl.deploy.fields.replica_ranges`.
 AUTOSCALER: Final = "autoscaler"
+# without one of these nobody moves the replicas: see `meshctl.deploy.fields.replica_ranges`
+SCALING: Final = (AUTOSCALER, scalers.BINDING)
 # Source: kubernetes.io/docs/reference/kubernetes-api/workload-resources/horizontal-pod-autoscaler-v2 (1.36)
 _KIND: Final = {"HorizontalPodAutoscaler": ("autoscaling/v2", "spec")}
 
@@ -42,6 +44,8 @@ def objects(deployment: Deployment, workload: Workload, running: PlatformObject,
     """`running`: what has the replicas; `needs`: the logical name of the namespace."""
     if not workload.has_range or workload.scale is None:
         return []
+    if scaling.is_read_from_pods(workload.scale.metric):
+        return scalers.objects(deployment, workload, workload.scale, running, needs)
     return [_autoscaler(deployment, workload, workload.scale, running, needs)]
 
 

@@ -71,7 +71,7 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "fixed_labels": {**pods.fixed_labels(deployment, workload), "app.kubernetes.io/name": release},
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
-        "tolerations": _tolerations(deployment),
+        "tolerations": pods.tolerations_of_all(deployment),
         # the quota of a queue may have no CPU at all, or none left until the jobs that it waits for have ended
         "resources": {} if workload.queue else _REQUESTS,
         "image": overrides.image_here(deployment, own_images.RELEASE),
@@ -97,11 +97,3 @@ def _patch(workload: Workload) -> str:
     if workload.queue:
         return json.dumps({"metadata": {**metadata, "labels": {job_order.QUEUE_LABEL: workload.queue}}})
     return json.dumps({"metadata": metadata, "spec": {"suspend": False}})
-
-
-def _tolerations(deployment: Deployment) -> list[dict[str, str]]:
-    """The tolerations of all pools: the release may run on any node of the mesh."""
-    tolerations: list[dict[str, str]] = []
-    for pool in deployment.pools:
-        tolerations += [each for each in pods.tolerations(deployment, pool) if each not in tolerations]
-    return tolerations

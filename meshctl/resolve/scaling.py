@@ -28,13 +28,6 @@ def gaps(
             has_controller = facts is not None and facts.serves(LEADER_WORKER_SET) is True
             is_kept = is_unseen or has_controller or LEADER_WORKER_SET in served
             yield from _fixed_groups(workload, is_kept=is_kept)
-        if workload.scale is not None and not _uses_cpu(workload):
-            yield Gap(
-                subject=f"workload/{workload.name}",
-                wanted=f"replicas by {workload.scale.metric}",
-                best="replicas follow cpu alone in this version",
-                hint="write `metric: cpu`",
-            )
         if _uses_cpu(workload) and facts is not None and facts.serves(POD_METRICS) is False:
             yield Gap(
                 subject=f"workload/{workload.name}",

@@ -46,5 +46,5 @@ def retired(declared: Collection[PlatformObject], state: StackState) -> tuple[Re
     return tuple(
         each
         for each in state.resources
-        if each.is_kubernetes and each.name not in names and each.name.endswith(f":{autoscalers.AUTOSCALER}")
+        if each.is_kubernetes and each.name not in names and each.name.partition(":")[2] in autoscalers.SCALING
     )
