@@ -118,8 +118,8 @@ class Workload(Value):
     checkpoint: Checkpoint | None = None
     certificate: Certificate | None = added_later(None)  # of an endpoint's gateway, where the platform makes it
     forwards_to: tuple[str, ...] = added_later(())  # of an endpoint's gateway: the workloads that its routes lead to
-    # of a migration's target: how many replicas the source has where load moves them; 0 = the least
-    start_replicas: int = added_later(0)
+    # where load moves the replicas: as many as the other side of a migration had, the least until names lead here
+    least_while_moving: int = added_later(0)
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
@@ -148,9 +148,14 @@ class Workload(Value):
         return max(self.replicas, self.most_replicas)
 
     @property
+    def at_least(self) -> int:
+        """The least replicas that it has now."""
+        return min(max(self.replicas, self.least_while_moving), self.at_most)
+
+    @property
     def pods(self) -> int:
         """All of its pods; the least of them, where load moves their number."""
-        return self.replicas * self.nodes_per_replica
+        return self.at_least * self.nodes_per_replica
 
     @property
     def most_pods(self) -> int:

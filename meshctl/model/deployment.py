@@ -216,6 +216,15 @@ class Deployment(Value):
         workloads = tuple(w.model_copy(update={"finished_in": marks.get(w.name, "")}) for w in self.workloads)
         return self.model_copy(update={"workloads": workloads})
 
+    def with_least(self, replicas: Mapping[str, int]) -> Deployment:
+        """The same deployment with exactly these numbers as the least of workloads whose replicas follow load, while a
+        migration moves them."""
+        workloads = tuple(
+            w.model_copy(update={"least_while_moving": replicas.get(w.name, 0) if w.has_range else 0})
+            for w in self.workloads
+        )
+        return self.model_copy(update={"workloads": workloads})
+
     @property
     def marks(self) -> dict[str, str]:
         """The jobs that are not run again: workload -> the environment it ended in."""
@@ -224,7 +233,7 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment."""
-        return self.paused(frozenset()).finished({})
+        return self.paused(frozenset()).finished({}).with_least({})
 
 
 class Gap(Value):

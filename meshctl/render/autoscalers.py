@@ -30,14 +30,12 @@ def bounds_annotation(workload: Workload) -> dict[str, str]:
 
 def replica_range(workload: Workload) -> tuple[int, int] | None:
     """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
-    return (workload.replicas, workload.at_most) if workload.has_range and not workload.paused else None
+    return (workload.at_least, workload.at_most) if workload.has_range and not workload.paused else None
 
 
 def declared_replicas(workload: Workload) -> int:
     """How many replicas a new object has, or one that starts after a pause."""
-    if workload.paused:
-        return 0
-    return min(max(workload.start_replicas, workload.replicas), workload.at_most)
+    return 0 if workload.paused else workload.at_least
 
 
 def objects(deployment: Deployment, workload: Workload, running: PlatformObject, needs: str) -> list[PlatformObject]:
@@ -61,7 +59,7 @@ def _autoscaler(
             "kind": running.kind,
             "name": running.manifest["metadata"]["name"],
         },
-        "least": workload.replicas,
+        "least": workload.at_least,
         "most": workload.at_most,
         "percent": round(scale.target),
         "cooldown_s": scale.cooldown_s,

@@ -81,7 +81,7 @@ def _env(
         ("SCALE_SERIES", ",".join(scaling.series(scale.metric))),
         ("SCALE_TARGET", f"{scale.target:g}"),
         ("SCALE_COOLDOWN_S", str(scale.cooldown_s)),
-        ("SCALE_MIN", str(workload.replicas)),
+        ("SCALE_MIN", str(workload.at_least)),
         ("SCALE_MAX", str(workload.at_most)),
         ("SCALE_NAMESPACE", deployment.namespace),
         ("SCALE_SELECTOR", ",".join(f"{key}={value}" for key, value in sorted(selector.items()))),

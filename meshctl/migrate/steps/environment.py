@@ -207,6 +207,15 @@ def check_running(context: StepContext) -> dict[str, Any]:
     return {"pods": pods}
 
 
+def count_replicas(context: StepContext) -> dict[str, Any]:
+    """How many replicas the source has of workloads that follow load: the target starts with as many."""
+    counts = {}
+    for name in sorted(context.step.workloads):
+        size = context.plan.source.workload(name).nodes_per_replica
+        counts[name] = len([pod for pod in _alive(context, name) if not pod.stopping]) // size
+    return {"replicas": counts}
+
+
 def _refuse_pending(source: str, pending: PendingChanges) -> None:
     """Raises: MigrationError if an `up` of the source would change more than its workloads, or would create deleted
     resources again."""
@@ -251,7 +260,8 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     """Stop the warm workloads whose data has changed since they read it. The next step starts them again."""
     stale = _stale_workloads(context)
     current = context.plan.workloads - context.step.workloads
-    context.gateway.up(context.planned_side("target").paused(current | stale), context.say)
+    target = context.planned_side("target").with_least(context.replicas_to_keep)
+    context.gateway.up(target.paused(current | stale), context.say)
     _until_ended(context, stale)
     return {"restarted": sorted(stale)}
 

@@ -99,7 +99,7 @@ def test_a_paused_workload_goes_to_zero_and_starts_with_the_least(
 def test_a_start_after_a_migration_has_the_replicas_of_the_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    started = owned(monkeypatch, with_range(tmp_path, start_replicas=5), 0)
+    started = owned(monkeypatch, with_range(tmp_path, least_while_moving=5), 0)
     assert [each.conflict.wanted for each in started.decisions] == [5]
 
 
