@@ -251,6 +251,7 @@ class Resolution(Value):
     mesh: str
     environment: str
     deployment: Deployment | None
+    most_hourly_usd: float | None = None  # where load has brought all replicas; None where it is not known
     gaps: tuple[Gap, ...] = ()
     pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit

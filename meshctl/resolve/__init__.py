@@ -94,11 +94,14 @@ def resolve(
         None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
     )
     over = _over_limit(mesh, deployment)
+    mounts = {storage: (count, counts[1][storage]) for storage, count in counts[0].items()}
+    most_usd = scaling.most_usd(deployment, usable, mounts) if deployment is not None else None
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
         mesh=mesh.name,
         environment=name,
         deployment=None if over else deployment,
+        most_hourly_usd=most_usd,
         gaps=(*gaps, *over),
         pools=tuple(made.made),
         rejected=made.rejected,
@@ -107,7 +110,7 @@ def resolve(
         notes=(
             *made.notes,
             *stored.notes,
-            *_notes(mesh, deployment),
+            *_notes(mesh, deployment, most_usd),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
             *addresses.notes(made.made, platform.name, network, catalog),
@@ -217,10 +220,15 @@ def _over_limit(mesh: Mesh, deployment: Deployment | None) -> tuple[Gap, ...]:
     return (Gap(subject="limits/hourly", wanted=f"at most {limit:g} USD/h", best=f"{cost:.2f} USD/h", hint=hint),)
 
 
-def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
+def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) -> tuple[str, ...]:
     if deployment is None:
         return ()
     notes = []
+    if mesh.limits.hourly_usd is not None and most_usd is not None and most_usd > mesh.limits.hourly_usd:
+        notes.append(
+            f"limits.hourly holds for what is started: with all replicas that load may bring it costs {most_usd:.2f}"
+            " USD/h"
+        )
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
     left_out = prices.not_in_cost(deployment) if mesh.limits.hourly_usd is not None else ()

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from meshctl.model import scaling
-from meshctl.model.deployment import Gap, Pool, Workload
+from meshctl.model.deployment import Deployment, Gap, Pool, Workload
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET, POD_METRICS
+from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
 from meshctl.resolve.workloads import Home, most_pods_of
 from meshctl.words import pluralize
 
+Claims = Mapping[str, tuple[int, int]]
 _INSTALL_METRICS = "install metrics-server (github.com/kubernetes-sigs/metrics-server)"
 
 
@@ -61,6 +63,38 @@ def notes(
         places = home.places(most_pods_of(workload, home.pool)) if home else workload.most_pods
         if home is not None and workload.most_pods > places:
             yield _more_nodes(workload, home, places // workload.nodes_per_replica)
+
+
+def most_usd(deployment: Deployment, usable: Mapping[str, Usable], claims: Claims) -> float | None:
+    """What an hour costs where load has brought all replicas, on as many nodes as these need; None where that is not
+    known. `claims`: by storage, how many pods mount it at least and at most."""
+    usd = deployment.hourly_usd
+    for pool in deployment.pools if usd is not None else ():
+        members = [each for each in deployment.workloads if each.pool == pool.name]
+        price = pool.price.usd_per_hour
+        if not any(each.has_range for each in members) or not pool.nodes or price is None:
+            continue
+        more = _nodes_at_most(members, Home(pool, usable[pool.name])) - pool.nodes
+        usd = (usd or 0) + price / pool.nodes * more
+    for block in deployment.blocks if usd is not None else ():
+        least, most = claims.get(block.name, (0, 0))
+        if block.price.usd_per_hour and least:
+            usd = (usd or 0) + block.price.usd_per_hour / least * (most - least)
+    return None if usd is None else round(usd, 4)
+
+
+def _nodes_at_most(members: Iterable[Workload], home: Home) -> int:
+    """How many nodes the most pods of all members need, as far as the pool may have them."""
+    pods = tuple(most_pods_of(each, home.pool) for each in members)
+    wanted = sum(kind.count for kind in pods)
+    fewest, most = home.pool.nodes, max(home.pool.nodes_max, home.pool.nodes)
+    while fewest < most:
+        nodes = (fewest + most) // 2
+        if packing.placeable(pods, (*home.nodes, (home.node, nodes - home.pool.nodes))) < wanted:
+            fewest = nodes + 1
+        else:
+            most = nodes
+    return fewest
 
 
 def _more_nodes(workload: Workload, home: Home, fitting: int) -> str:

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-PATHS: Final = {"vllm": "/metrics", "sglang": "/metrics", "tgi": "/metrics", "nim": "/v1/metrics"}
+# a NIM had them at /metrics in its first versions
+PATHS: Final = {
+    "vllm": ("/metrics",),
+    "sglang": ("/metrics",),
+    "tgi": ("/metrics",),
+    "nim": ("/v1/metrics", "/metrics"),
+}
 # by server: what waiting requests, running ones and those that have ended are called
 _NAMES: Final = {
     "vllm": ("vllm:num_requests_waiting", "vllm:num_requests_running", "vllm:request_success_total"),

@@ -191,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.state.arguments.server.name
-        if self.path == inference_metrics.PATHS[server]:
+        if self.path in inference_metrics.PATHS[server]:
             self.send_text(self.state.requests.text(server))
         else:
             self._answer(b"")
