@@ -100,18 +100,20 @@ class Ownership:
         return {
             **{render.kept_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
             **self._values_of_new_objects_only,
-            **self._scaled_replicas,
+            **self._scaled_replicas(preview=preview),
         }
 
-    @property
-    def _scaled_replicas(self) -> dict[str, Any]:
-        """The replicas that objects with a range keep. `expected` declares them already."""
-        path = replica_ranges.REPLICAS_PATH
-        return {
-            render.kept_value_name(item.name, path): item.manifest["spec"]["replicas"]
-            for item in self.expected
-            if item.name in self.live and replica_ranges.live_replicas(item, self.live[item.name][1])
-        }
+    def _scaled_replicas(self, *, preview: bool) -> dict[str, Any]:
+        """The replicas that objects with a range keep: what `expected` declares already, or None to declare none where
+        another program owns the number, and may change it while the engine runs."""
+        values: dict[str, Any] = {}
+        for item in (each for each in self.expected if each.name in self.live):
+            live = self.live[item.name][1]
+            if replica_ranges.live_replicas(item, live):
+                left_out = not preview and replica_ranges.is_set_by_others(item, live)
+                name = render.kept_value_name(item.name, replica_ranges.REPLICAS_PATH)
+                values[name] = None if left_out else item.manifest["spec"]["replicas"]
+        return values
 
     @property
     def _values_of_new_objects_only(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The live number of replicas of a workload whose replicas follow load: it stays where it is within its range. PURE.
 
 Called by `ownership` for each object that the mesh declares. Whoever has set the number (our autoscaler, our scaler, a
-person), a run declares what the live object has, brought between the bounds of the mesh.
+person), a run declares what the live object has, brought between the bounds of the mesh. Where another program owns
+it, a run declares none: the number may change between the look and the apply, which the API server would refuse then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from meshctl.deploy.fields.field_owners import is_owned_by_others
+from meshctl.deploy.fields.field_rules import REPLICAS
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject, autoscalers
 
@@ -31,6 +34,11 @@ def is_in_range(item: PlatformObject, live: Mapping[str, Any]) -> bool:
     """Whether the live number is one that the mesh leaves alone."""
     count = live_replicas(item, live)
     return item.replica_range is not None and item.replica_range[0] <= count <= item.replica_range[1]
+
+
+def is_set_by_others(item: PlatformObject, live: Mapping[str, Any]) -> bool:
+    """Whether another program owns the number, which the mesh allows."""
+    return is_in_range(item, live) and is_owned_by_others(live, REPLICAS)
 
 
 def live_replicas(item: PlatformObject, live: Mapping[str, Any]) -> int:

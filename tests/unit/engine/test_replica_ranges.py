@@ -50,8 +50,10 @@ def owned(
     declared: Deployment,
     replicas: int,
     scalers: dict[tuple[str, str], str] | None = None,
+    *,
+    is_ours: bool = False,
 ) -> Ownership:
-    """With a live Deployment of so many replicas, which somebody else has scaled."""
+    """With a live Deployment of so many replicas, which somebody else has scaled, or nobody since the last `up`."""
     (item,) = [each for each in render.platform_objects(declared) if each.name == CHAT]
     live = copy.deepcopy(item.manifest)
     live["spec"]["replicas"] = replicas
@@ -59,6 +61,8 @@ def owned(
         {"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "apiVersion": "apps/v1",
          "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     ]  # fmt: skip
+    if is_ours:
+        live["metadata"]["managedFields"][0] |= {"manager": "pulumi-kubernetes-1", "operation": "Apply"}
     monkeypatch.setattr(live_objects, "read", lambda _client, wanted, *_: {r: live for r in wanted if r.name == "chat"})
     monkeypatch.setattr(live_objects, "autoscalers", lambda *_: scalers or {})
     monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({})))
@@ -69,7 +73,10 @@ def owned(
 def test_within_the_range_the_live_number_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, replicas: int) -> None:
     found = owned(monkeypatch, with_range(tmp_path), replicas)
     assert found.decisions == ()
-    assert found.kept_values(preview=False)[REPLICAS] == replicas
+    assert found.kept_values(preview=True)[REPLICAS] == replicas
+    assert found.kept_values(preview=False)[REPLICAS] is None, "it may change until the engine comes to it"
+    ours = owned(monkeypatch, with_range(tmp_path), replicas, is_ours=True)
+    assert ours.kept_values(preview=False)[REPLICAS] == replicas, "without it the server would set one replica"
     assert found.left_paths(CHAT) == ["spec.replicas"], "it is neither drift nor a change of the plan"
 
 
