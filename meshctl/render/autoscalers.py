@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from meshctl.model import scaling
 from meshctl.model.deployment import Deployment, Scale, Workload
-from meshctl.render import pods, scalers
+from meshctl.render import leader_worker_sets, pods, scalers
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -21,26 +21,10 @@ SCALING: Final = (AUTOSCALER, scalers.BINDING)
 _KIND: Final = {"HorizontalPodAutoscaler": ("autoscaling/v2", "spec")}
 
 
-def bounds_annotation(workload: Workload) -> dict[str, str]:
-    """The annotation of what runs the pods, for whoever looks at it: between which numbers load moves its replicas."""
-    if not workload.has_range:
-        return {}
-    return {scaling.REPLICAS_ANNOTATION: scaling.words(workload.replicas, workload.at_most)}
-
-
-def replica_range(workload: Workload) -> tuple[int, int] | None:
-    """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
-    return (workload.at_least, workload.at_most) if workload.has_range and not workload.paused else None
-
-
-def declared_replicas(workload: Workload) -> int:
-    """How many replicas a new object has, or one that starts after a pause."""
-    return 0 if workload.paused else workload.at_least
-
-
 def objects(deployment: Deployment, workload: Workload, running: PlatformObject, needs: str) -> list[PlatformObject]:
     """`running`: what has the replicas; `needs`: the logical name of the namespace."""
-    if not workload.has_range or workload.scale is None:
+    is_one_object = not workload.is_grouped or leader_worker_sets.keeps(deployment, workload)
+    if not workload.has_range or workload.scale is None or not is_one_object:
         return []
     if scaling.is_read_from_pods(workload.scale.metric):
         return scalers.objects(deployment, workload, workload.scale, running, needs)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from meshctl.model import pod_groups, pod_variables
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import autoscalers, overrides, pods, probes
+from meshctl.render import overrides, pods, probes, replica_counts
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -36,8 +36,8 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
     worker = pods.pod_values(deployment, pods.without_requests(workload), _group_env(workload))
     values |= {
         "namespace": deployment.namespace,
-        "replicas": autoscalers.declared_replicas(workload),
-        "bounds": list(autoscalers.bounds_annotation(workload).items()),
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
         "size": workload.nodes_per_replica,
         "rollout_s": str(probes.rollout_s(workload)),
         "restart_policy": "",
@@ -57,7 +57,7 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
         name,
         _with_overrides(manifest, workload),
         wait=not workload.paused,
-        replica_range=autoscalers.replica_range(workload),
+        replica_range=replica_counts.replica_range(workload),
     )
 
 

@@ -29,6 +29,7 @@ from meshctl.render import (
     pods,
     probes,
     registries,
+    replica_counts,
 )
 from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
@@ -260,8 +261,8 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
-        "replicas": autoscalers.declared_replicas(workload),
-        "bounds": list(autoscalers.bounds_annotation(workload).items()),
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
         "max_unavailable": roll_outs.unavailable_share(workload) or (0 if new_first else 1),
         "max_surge": 1 if new_first else 0,
         "ready_s": probes.ready_s(workload),
@@ -281,7 +282,7 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         f"workload/{workload.name}:{kind.lower()}",
         manifest,
         wait=not workload.paused,
-        replica_range=autoscalers.replica_range(workload),
+        replica_range=replica_counts.replica_range(workload),
     )
 
 

@@ -10,6 +10,7 @@ from meshctl.model import own_images
 from meshctl.model.deployment import Deployment, Metrics, Scale
 from meshctl.render import PlatformObject, platform_objects
 from tests.unit.render.sample import sample
+from tests.unit.resolve.test_group_controller import deployed
 
 RULE = {"target": 5.0, "cooldown_s": 120}
 
@@ -108,3 +109,21 @@ def test_what_has_a_number_is_rendered_as_ever() -> None:
     assert not {"scaler", "autoscaler"} & items.keys()
     assert "meshctl.dev/replicas" not in items["deployment"].manifest["metadata"]["annotations"]
     assert items["deployment"].replica_range is None
+
+
+def test_groups_are_counted_by_their_leaders() -> None:
+    deployment = deployed(has_controller=True)
+    rule = {"most_replicas": 3, "scale": Scale(metric="queue-depth", **RULE), "ports": {"http": 8000}}
+    ranged = {**rule, "metrics": Metrics(port="http", path="/metrics")}
+    workloads = tuple(each.model_copy(update=ranged) for each in deployment.workloads)
+    items = {item.name: item for item in platform_objects(deployment.model_copy(update={"workloads": workloads}))}
+    assert items["workload/llama:leader-worker-set"].replica_range == (1, 3)
+    assert items["workload/llama:scaler-role"].manifest["rules"][1] == {
+        "apiGroups": ["leaderworkerset.x-k8s.io"],
+        "resources": ["leaderworkersets/scale"],
+        "resourceNames": ["llama"],
+        "verbs": ["get", "patch"],
+    }
+    (container,) = items["workload/llama:scaler"].manifest["spec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert "meshctl.dev/role=leader" in variables["SCALE_SELECTOR"]
