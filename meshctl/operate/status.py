@@ -225,8 +225,8 @@ def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workloa
     """A workload whose replicas follow load, with as many as there are now."""
     if not workload.has_range:
         return workload
-    there = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
-    return workload.model_copy(update={"least_while_moving": there // workload.nodes_per_replica})
+    pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
+    return workload.model_copy(update={"least_while_moving": pod_count // workload.nodes_per_replica})
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:

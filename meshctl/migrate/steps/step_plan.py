@@ -113,7 +113,7 @@ def _start(plan: MigrationPlan) -> list[Step]:
     ]
     if endpoints:
         steps += _names_steps("cutover", "target", endpoints)
-    steps += _let_go(plan, "cutover/replicas", "target")
+    steps += _following_steps(plan, "cutover/replicas", "target")
     again = ("start/target",)  # this step also runs a failed job again
     return [
         *steps,
@@ -158,7 +158,7 @@ def rollback(history: History) -> tuple[Step, ...]:
     if began("cutover/names"):
         steps += _names_steps("rollback", "source", endpoints)
     if began("quiesce/stop", "start/target", "cutover/names"):
-        steps += _let_go(plan, "rollback/replicas", "source")
+        steps += _following_steps(plan, "rollback/replicas", "source")
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target"):
@@ -268,7 +268,7 @@ def _following_load(plan: MigrationPlan) -> frozenset[str]:
     return frozenset(each.name for each in both if each.has_range) - plan.idle
 
 
-def _let_go(plan: MigrationPlan, name: str, side: str) -> list[Step]:
+def _following_steps(plan: MigrationPlan, name: str, side: str) -> list[Step]:
     """Until names lead to a side, it has as many replicas as the other had: without requests load would take some."""
     scaled = _following_load(plan)
     if not scaled:
