@@ -49,6 +49,8 @@ def of_scaler(step: Step) -> tuple[Change, ...] | None:
     autoscaler, whose fields have `TERMS`."""
     if not resource_name(step.urn).partition(":")[2].startswith(_SCALER):
         return None
+    if not step.properties:
+        return ()
     if step.type == "kubernetes:core/v1:ConfigMap":
         return (("program of the scaler", _UNSHOWN, _UNSHOWN),)
     return tuple(_of_variables(step)) if step.type == "kubernetes:apps/v1:Deployment" else ()

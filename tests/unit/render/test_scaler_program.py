@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,14 +36,22 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def scaler() -> Iterator[Any]:
+    with loaded_program() as module:
+        yield module
+
+
+@contextmanager
+def loaded_program() -> Iterator[Any]:
     spec = importlib.util.spec_from_file_location("mesh_scaler", FOLDER / "scaler" / "scaler.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["mesh_scaler"] = module
     spec.loader.exec_module(module)
-    yield module
-    del sys.modules["mesh_scaler"]
+    try:
+        yield module
+    finally:
+        del sys.modules["mesh_scaler"]
 
 
 def test_all_samples_of_the_first_known_metric_are_one_load(scaler: Any) -> None:
