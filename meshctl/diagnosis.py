@@ -18,6 +18,7 @@ from meshctl import tools
 from meshctl.clients import session_credentials
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
 from meshctl.errors import PlatformError, ToolError
+from meshctl.model.resource_types import AWS_PACKAGE
 from meshctl.platforms import registry
 from meshctl.tools.build import go_program
 from meshctl.tools.download import MIRROR_VARIABLE, release_files
@@ -53,7 +54,7 @@ def diagnose() -> tuple[Finding, ...]:
     programs = [_program(name, needed=name in needed) for name in tools.TOOLS]
     wheels = [_wheel_program(name, needed=name == "rclone" or lab) for name in tools.WHEELS]
     python = [_distribution(line, needed="extra ==" not in line or lab) for line in _requirements()]
-    return (*programs, *wheels, _go(programs), *python, *_plugins(), *_platforms(), _aws_credentials())
+    return (*programs, *wheels, _go(programs), *python, *_plugins(), *_platforms(), *_credentials())
 
 
 def _lab_installed() -> bool:
@@ -126,7 +127,7 @@ def _plugins() -> list[Finding]:
         detail = "meshctl's own server stands in for the official plugin, which is not installed"
         hint = f"to use the official one: pulumi plugin install resource kubernetes {version}"
         kubernetes = Finding("plugins", "kubernetes", "ok", version, "stand-in", detail=detail, hint=hint)
-    own = Finding("plugins", "meshaws", "ok", _version(DISTRIBUTION), "meshctl")
+    own = Finding("plugins", AWS_PACKAGE, "ok", _version(DISTRIBUTION), "meshctl")
     return [kubernetes, own]
 
 
@@ -145,21 +146,27 @@ def _platforms() -> list[Finding]:
     return findings
 
 
-def _aws_credentials() -> Finding:
-    """Whether AWS credentials are configured here, and how; not whether AWS accepts them."""
+def _credentials() -> list[Finding]:
+    """Whether credentials are configured here for the platforms whose APIs meshctl calls."""
+    hints = {name: platform.words.credentials_hint for name, platform in registry.installed().platforms.items()}
+    return [_credentials_of(name, hint) for name, hint in hints.items() if hint]
+
+
+def _credentials_of(platform: str, hint: str) -> Finding:
+    """What the SDK finds on this machine, and how; not whether the API accepts it. `hint`: for somebody who has
+    none."""
     session = Session()
-    hint = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
     try:
         resolver = session.get_component("credential_provider")
         for name in _NETWORK_CREDENTIALS:
             resolver.remove(name)
         credentials = resolver.load_credentials()
     except BotoCoreError as error:
-        return Finding("credentials", "aws", "optional", detail=str(error), hint=hint)
+        return Finding("credentials", platform, "optional", detail=str(error), hint=hint)
     if credentials is None:
-        return Finding("credentials", "aws", "optional", detail="none found on this machine", hint=hint)
+        return Finding("credentials", platform, "optional", detail="none found on this machine", hint=hint)
     life = session_credentials.of_credentials(credentials)
     detail = f"profile {session.profile or 'default'}" + (f"; {life.words()}" if life.is_session else "")
     ends_soon = life.is_session and (life.minutes is None or life.minutes <= _LONG_UP_MINUTES)
     hint = "an `up` that makes a cluster may outlive them: renew them before" if ends_soon else ""
-    return Finding("credentials", "aws", "ok", source=credentials.method, detail=detail, hint=hint)
+    return Finding("credentials", platform, "ok", source=credentials.method, detail=detail, hint=hint)

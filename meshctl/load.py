@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from meshctl import text_files, user_paths
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import pod_files, references, secret_places, texts
+from meshctl.model import environment_references, pod_files, references, secret_places, texts
 from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
@@ -108,15 +108,15 @@ def secret_variables(environments_path: Path) -> tuple[str, ...]:
 
 
 def _check_references(mesh: _Document, environments: _Document) -> None:
-    hosts = references.check_hosts(mesh.data, environments.data)
+    hosts = environment_references.check_hosts(mesh.data, environments.data)
     for where, message in [*references.check_mesh(mesh.data), *hosts, *texts.check_mesh(mesh.data)]:
         mesh.report(where, message)
     pools = mesh.data.get("pools") if isinstance(mesh.data, dict) else None
     pool_names = [name for name in pools if isinstance(name, str)] if isinstance(pools, dict) else None
     problems = [
-        *references.check_environments(environments.data, pool_names),
-        *references.check_overrides(mesh.data, environments.data),
-        *references.check_existing_storage(mesh.data, environments.data),
+        *environment_references.check_environments(environments.data, pool_names),
+        *environment_references.check_overrides(mesh.data, environments.data),
+        *environment_references.check_existing_storage(mesh.data, environments.data),
         *texts.check_environments(mesh.data, environments.data),
     ]
     for where, message in problems:

@@ -77,6 +77,7 @@ class Machine:
     date: str
     verified: bool
     memory_source: str = ""  # of memory_gib, where it isn't the source of the row
+    reported_gib: float = 0.0  # the memory that a node reports to Kubernetes; 0 = a share of memory_gib
     pods: int = 0  # the most that a node may have; 0 = the type doesn't say
     interface_addresses: int = 0  # of one network interface of card 0; 0 = not known
     offers: Offers | None = field(default=None, compare=False)  # in which regions and zones; None = not known
@@ -198,6 +199,7 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         gpu_fraction=gpu.get("fraction", 1),
         cpu_cores=row["cpu_cores"],
         memory_gib=row["memory_gib"],
+        reported_gib=row.get("reported_gib", 0.0),
         scratch_gb=row["scratch_gb"],
         pods=row.get("pods", 0),
         arch=row["arch"],

@@ -5,7 +5,7 @@ Called by `meshctl.cli` with the steps that `meshctl.engine` collected. `steps` 
 show it. Nothing here prints.
 """
 
-from meshctl.changes.fields import FieldChange
+from meshctl.changes.field_change import FieldChange
 from meshctl.changes.grouping import Change, Plan, ResourceChange, group
 from meshctl.changes.human import done_text, plan_text
 from meshctl.changes.steps import PropertyChange, Step, subject_of

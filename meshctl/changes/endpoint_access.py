@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.changes.fields import LATER
+from meshctl.changes.field_change import LATER
 from meshctl.model.deployment import Deployment, Endpoint
 
 

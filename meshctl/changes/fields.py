@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from meshctl.changes import group_words, leader_worker_sets, probe_words, scale_words, security
+from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import job_order, pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
@@ -21,54 +22,11 @@ from meshctl.platforms.interface import Words
 from meshctl.render import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
-LATER = "known after up"
-MASKED = "[secret]"  # how the engine writes a secret
-EPHEMERAL = "ephemeral"
-ROLL_OUT = "revision of secrets"
-FILES_ROLL_OUT = "revision of files"
-ROLL_OUTS = (ROLL_OUT, FILES_ROLL_OUT)
-ORDER = "pods that a roll-out starts before one ends"
 _POD = "spec.template.spec"
 _CONTAINER = f"{_POD}.containers[0]"
 _ENV = f"{_CONTAINER}.env"
 _EXPANDED = frozenset(field.key for field in container_fields.FIELDS if field.is_expanded)
 _KUBERNETES = "kubernetes:"
-
-
-_ORDERS = {
-    0: "roll-outs end a pod before they start its successor: the pool may have no room for one more pod",
-    1: "roll-outs start a new pod before they end the old one: the pool has room for one more pod",
-}
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    """One thing that changes. `path` is its term; `old` and `new` are None where there was or will be none."""
-
-    path: str
-    old: Any
-    new: Any
-    forces_replace: bool = False
-
-    def text(self) -> str:
-        """For a person. Values that are masked, long or the same as far as they are known say nothing."""
-        if self.path in ROLL_OUTS:
-            return "rolls out the pods that read them"
-        if self.path == EPHEMERAL and self.new:
-            return f"{EPHEMERAL} from now on: what is in it is no longer protected, nor moved by `migrate`"
-        if self.path == EPHEMERAL:
-            return f"no longer {EPHEMERAL}: what is in it is protected from now on"
-        if self.path == ORDER and self.new in _ORDERS:
-            return f"{_ORDERS[self.new]} (no pod is replaced for this)"
-        shown = [_shown(value) for value in (self.old, self.new)]
-        if self.old is None and shown[1] is None:
-            return f"{self.path} comes"
-        if self.new is None and shown[0] is None:
-            return f"{self.path} goes"
-        if None in shown or self.old == self.new:
-            return f"{self.path} changes"
-        return f"{self.path} {shown[0]} -> {shown[1]}"
-
 
 # What a provider's property is called. (what the resource's type begins with, property path) -> term. Those of one
 # platform alone are its own `words.terms`.
@@ -390,17 +348,3 @@ def value_at(inputs: Any, path: str) -> Any:
         else:
             current = current.get(quoted or name) if isinstance(current, Mapping) else None
     return current
-
-
-def _shown(value: Any) -> str | None:
-    """None for what says nothing to a person."""
-    if value is None:
-        return "none"
-    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
-        value = json.dumps(value)
-    if isinstance(value, dict | list) or MASKED in str(value):
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value)
-    return text if len(text) <= 48 else f"{text[:45]}..."

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.changes import jobs
-from meshctl.changes.fields import ROLL_OUTS, FieldChange, fields, value_at
+from meshctl.changes.field_change import ROLL_OUTS, FieldChange
+from meshctl.changes.fields import fields, value_at
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import pluralize

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshctl.changes.fields import EPHEMERAL, FieldChange
+from meshctl.changes.field_change import EPHEMERAL, FieldChange
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment
 

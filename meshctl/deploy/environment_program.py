@@ -31,7 +31,7 @@ def declare_environment(
     keep_marks: bool,
     ready_timeout_s: int,
 ) -> None:
-    """Declare all resources of `deployment`. The arguments are as for `Session._environment_run`."""
+    """Declare all resources of `deployment`. The arguments are as for `StackRuns.environment_run`."""
     deferred: dict[str, Any] = {name: pulumi.Output.secret(value) for name, value in secrets.items()}
     deferred |= dict.fromkeys(_up_names(deployment, state), True)
     if secrets:

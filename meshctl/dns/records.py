@@ -17,8 +17,8 @@ from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.environment import Dns
+from meshctl.model.environment_references import NAMES_STACK
 from meshctl.model.persisted import Format
-from meshctl.model.references import NAMES_STACK
 from meshctl.model.resource_types import RECORD_SET
 from meshctl.model.stack_state import StackState
 from meshwire.marks import UNFINISHED

@@ -23,9 +23,9 @@ from pulumi.automation import CommandResult
 from semver import VersionInfo
 
 from meshctl.engine import pulumi_private
+from meshctl.engine.running_engines import STARTED_BY
 
 OnOutput = Callable[[str], None]
-STARTED_BY = "MESHCTL_PID"  # in the engine's environment: the process id of the meshctl that waits for it
 
 
 class PulumiProgram(automation.PulumiCommand):

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 from pulumi import automation
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.engine import drift, failures, pending
-from meshctl.engine.command import STARTED_BY, PulumiProgram
+from meshctl.engine import drift, failures, pending, running_engines
+from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import OnProgress, Progress, Recorder
 from meshctl.engine.job_rerun import JobRerun
 from meshctl.engine.workspace import EngineStack
@@ -339,8 +338,8 @@ class StackRun:
         if owner is None:
             return False
         _, host, pid, _ = owner
-        engine = _engine(pid) if host == socket.gethostname() else None
-        if engine is not None and _is_orphan(engine) and time.monotonic() < deadline:
+        engine = running_engines.running_engine(pid) if host == socket.gethostname() else None
+        if engine is not None and running_engines.is_orphan(engine) and time.monotonic() < deadline:
             self._say(f"an interrupted run (pid {pid}) is still saving its state; waiting for it")
             time.sleep(1)
             return True
@@ -392,22 +391,3 @@ class StackRun:
 def _all_but(names: Collection[str], state: StackState) -> list[str]:
     """The URNs of a state's resources, except those with these names and the stack itself."""
     return [each.urn for each in state.resources if each.type != STACK_TYPE and each.name not in names]
-
-
-def _engine(pid: int) -> psutil.Process | None:
-    """The running pulumi program with this process id; None when there is none."""
-    try:
-        process = psutil.Process(pid)
-        is_engine = process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return None
-    return process if is_engine else None
-
-
-def _is_orphan(engine: psutil.Process) -> bool:
-    """Whether the meshctl that started the engine has ended, so that it has another parent now. False for engines that
-    another program started."""
-    try:
-        return engine.environ().get(STARTED_BY, str(engine.ppid())) != str(engine.ppid())
-    except psutil.Error:
-        return False

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from meshctl.engine import running_engines
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -46,7 +48,6 @@ def holder(text: str | None) -> Holder | None:
 def _is_engine(pid: int) -> bool:
     """Whether a pulumi program with this id is running; the id may belong to another process by now."""
     try:
-        process = psutil.Process(pid)
-        return process.name().startswith("pulumi") and process.status() != psutil.STATUS_ZOMBIE
+        return running_engines.running_engine(pid) is not None
     except psutil.Error:
         return False

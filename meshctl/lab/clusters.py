@@ -24,7 +24,8 @@ import yaml
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import images, supervisor
+from meshctl.lab import supervisor
+from meshctl.lab.images import foreign_registries
 from meshctl.lab.restarts import Ending, ending_from
 from meshctl.lab.state import Lab, read_list, wait_ended, write_whole
 from meshctl.lab.stores import free_ports
@@ -250,15 +251,15 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
         ],
     }
     stages = resources.files(__package__).joinpath("stages.yaml").read_text()
-    return f"{yaml.safe_dump(document)}---\n{_with_images(stages)}"
+    return f"{yaml.safe_dump(document)}---\n{_with_images(stages, plane.region)}"
 
 
-def _with_images(stages: str) -> str:
+def _with_images(stages: str, region: str) -> str:
     documents = list(yaml.safe_load_all(stages))
     for document in documents:
         for expression in document["spec"]["selector"]["matchExpressions"]:
             if expression["key"] == "IMAGES_OF_THE_LAB":
-                expression["key"] = images.JQ_ALL_KNOWN
+                expression["key"] = foreign_registries.jq_of_the_lab(region)
     return yaml.safe_dump_all(documents)
 
 

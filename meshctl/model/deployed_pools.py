@@ -16,6 +16,9 @@ POOL_LABEL: Final = "meshctl.dev/pool"
 # Of a node on AWS. GPU images are large: CUDA and framework layers alone pass 30 GB.
 AWS_ROOT_VOLUME_GIB: Final = 200
 
+# What an EFA pod that takes a whole node asks for, where the node sets aside at least as many.
+HUGE_PAGES_MIB: Final = 5120
+
 
 Market = Literal["on-demand", "spot", "reserved", "capacity-block"]
 FabricKind = Literal["efa", "infiniband", "roce", "ethernet"]
@@ -69,6 +72,9 @@ class Toleration(Value):
     effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
 
 
+NodeSetup = Literal["huge-pages", "lustre-client"]  # what a node is set up with at its start
+
+
 class Pool(Value):
     """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
 
@@ -95,6 +101,7 @@ class Pool(Value):
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
     ami_type: str = ""  # EKS only
+    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()

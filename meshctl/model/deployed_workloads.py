@@ -115,6 +115,7 @@ class Workload(Value):
     metrics: Metrics | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
+    staging_s: int = added_later(0)  # how long the copy of its staged objects may take, where that is long
     checkpoint: Checkpoint | None = None
     certificate: Certificate | None = added_later(None)  # of an endpoint's gateway, where the platform makes it
     forwards_to: tuple[str, ...] = added_later(())  # of an endpoint's gateway: the workloads that its routes lead to

@@ -13,12 +13,14 @@ from typing import Literal
 
 from meshctl.model.deployed_pools import (
     AWS_ROOT_VOLUME_GIB,
+    HUGE_PAGES_MIB,
     MESH_LABEL,
     POOL_LABEL,
     Fabric,
     FabricKind,
     Market,
     NetworkInterface,
+    NodeSetup,
     Pool,
     Rejected,
     Taint,
@@ -40,6 +42,7 @@ from meshctl.model.value import Price, Value, added_later
 
 __all__ = [
     "AWS_ROOT_VOLUME_GIB",
+    "HUGE_PAGES_MIB",
     "MESH_LABEL",
     "POOL_LABEL",
     "Access",
@@ -62,6 +65,7 @@ __all__ = [
     "Mount",
     "NetworkInterface",
     "NfsExport",
+    "NodeSetup",
     "ObjectStore",
     "Pool",
     "Price",

@@ -57,6 +57,10 @@ def mirrored(image: str, mirrors: Mapping[str, str]) -> str:
     return mirrors[beginning] + name.removeprefix(_matching(name, beginning))
 
 
+def is_of_docker_hub(image: str) -> bool:
+    return _full_image(image).startswith(f"{_DEFAULT_REGISTRY}/")
+
+
 def beginning_of(image: str, mirrors: Iterable[str]) -> str | None:
     """The entry of `mirrors` that holds for the image; None where there is none."""
     name = _full_image(image)

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from meshctl.model import foreign_keys, secret_places
 from meshctl.model.environment import Environments, PlatformEnvironment
-from meshctl.model.references import Path, suggestion
+from meshctl.model.file_problems import Path, suggestion
 from meshctl.platforms import registry
 
 _EXPECTED = {

@@ -5,9 +5,10 @@ Rendered by `meshctl.render`; listed by `meshctl.resolve` for the notes on mirro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from meshctl.model import job_order, scaling
+from meshctl.model import image_names, job_order, scaling
 from meshctl.model.deployment import Deployment, Mount, Workload
 from meshctl.platforms import registry
 
@@ -17,13 +18,15 @@ RELEASE: Final = "registry.k8s.io/kubectl:v1.33.5"
 # Docker's official image of Python, from a registry that limits no anonymous pulls (gallery.ecr.aws/docker/library)
 SCALER: Final = "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"
 GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
-# The chart's own default: this registry serves all regions of the commercial partition. Nodes of GovCloud have no
-# credentials for it, and get the image from the registry of their region ("View Amazon container image registries for
-# Amazon EKS add-ons", EKS user guide, read 2026-11-29).
+# The chart's own default: this registry serves all regions of the commercial partition. Nodes of GovCloud and China
+# have no credentials for it, and get the image from the registry of their region ("View Amazon container image
+# registries for Amazon EKS add-ons", EKS user guide, read 2026-11-29).
 EFA_REGISTRY: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com"
 _EFA_REGISTRIES: Final = {
     "us-gov-east-1": "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com",
     "us-gov-west-1": "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com",
+    "cn-north-1": "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn",
+    "cn-northwest-1": "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn",
 }
 _EFA_PLUGIN: Final = "eks/aws-efa-k8s-device-plugin:v0.5.20"
 
@@ -32,8 +35,12 @@ DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
 
 
-def efa_plugin(region: str) -> str:
-    """The image of the EFA device plugin that nodes of the region can pull."""
+def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
+    """The image of the EFA device plugin that nodes of the region can pull. A mirror of its usual name holds in every
+    region."""
+    usual = f"{EFA_REGISTRY}/{_EFA_PLUGIN}"
+    if image_names.beginning_of(usual, mirrors or {}):
+        return usual
     return f"{_EFA_REGISTRIES.get(region, EFA_REGISTRY)}/{_EFA_PLUGIN}"
 
 
@@ -50,7 +57,7 @@ def of(deployment: Deployment) -> tuple[str, ...]:
         SCALER: any(has_scaler(workload) for workload in deployment.workloads),
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
-        efa_plugin(deployment.region): has_efa and not has_plugins,
+        efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
     }
     return tuple(image for image, is_needed in needed.items() if is_needed)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from meshctl.model.references import Path, suggestion
+from meshctl.model.file_problems import Path, suggestion
 
 _ANY: Final = object()
 _Pattern = tuple[object, ...]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshctl.model import pod_groups, pod_variables
-from meshctl.model.references import Path, Problem, suggestion
+from meshctl.model.file_problems import Path, Problem, mapping, suggestion
 from meshwire.marks import UNKNOWN_STRING
 
 # One argument, or one variable as `NAME=value`, without the NUL at its end. Source: linux/include/uapi/linux/binfmts.h,
@@ -25,23 +25,23 @@ _ELSEWHERE: Final = "put it into a file: one of `files`, of the image or of a st
 
 def check_mesh(data: object) -> Iterator[Problem]:
     """Of the `env`, `command` and `args` of each workload. Returns: (path, message) pairs, as `references` does."""
-    mesh = _mapping(data)
+    mesh = mapping(data)
     stores = _stores(mesh)
-    for name, workload in _mapping(mesh.get("workloads")).items():
+    for name, workload in mapping(mesh.get("workloads")).items():
         if isinstance(workload, Mapping):
             yield from _workload(workload, ("workloads", name), stores)
 
 
 def check_environments(mesh_data: object, data: object) -> Iterator[Problem]:
     """Of the `fabric.env` of each environment, and of the `env` that it adds to workloads of the mesh."""
-    mesh = _mapping(mesh_data)
-    workloads = _mapping(mesh.get("workloads"))
-    for name, environment in _mapping(_mapping(data).get("environments")).items():
+    mesh = mapping(mesh_data)
+    workloads = mapping(mesh.get("workloads"))
+    for name, environment in mapping(mapping(data).get("environments")).items():
         at: Path = ("environments", name)
-        fabric = _mapping(_mapping(environment).get("fabric"))
+        fabric = mapping(mapping(environment).get("fabric"))
         yield from _each(_texts(fabric.get("env"), (*at, "fabric", "env")), pod_variables.OF_EVERY_POD, "every pod")
-        for workload, override in _mapping(_mapping(environment).get("workloads")).items():
-            texts = _texts(_mapping(override).get("env"), (*at, "workloads", workload, "env"))
+        for workload, override in mapping(mapping(environment).get("workloads")).items():
+            texts = _texts(mapping(override).get("env"), (*at, "workloads", workload, "env"))
             if isinstance(workloads.get(workload), Mapping):
                 yield from _each(texts, *_variables(workloads[workload], _stores(mesh)))
             else:  # of all workloads, or of one that is reported as missing
@@ -49,13 +49,13 @@ def check_environments(mesh_data: object, data: object) -> Iterator[Problem]:
 
 
 def _stores(mesh: Mapping[str, Any]) -> set[str]:
-    storage = _mapping(mesh.get("storage"))
-    return {name for name, each in storage.items() if _mapping(each).get("kind") == "object"}
+    storage = mapping(mesh.get("storage"))
+    return {name for name, each in storage.items() if mapping(each).get("kind") == "object"}
 
 
 def _variables(workload: Mapping[str, Any], stores: Collection[str]) -> tuple[frozenset[str], str]:
     """Those that the workload's pods have, and what these pods are called."""
-    kind, mounts = workload.get("kind"), _mapping(workload.get("mounts"))
+    kind, mounts = workload.get("kind"), mapping(workload.get("mounts"))
     is_grouped = pod_groups.is_grouped(workload)
     names = pod_variables.names(str(kind), (name for name in mounts if name in stores), is_grouped=is_grouped)
     return names, f"the pods of this {kind} workload"
@@ -64,7 +64,7 @@ def _variables(workload: Mapping[str, Any], stores: Collection[str]) -> tuple[fr
 def _workload(workload: Mapping[str, Any], at: Path, stores: Collection[str]) -> Iterator[Problem]:
     steps = workload.get("before")
     sections = [(workload, at)]
-    sections += [(_mapping(step), (*at, "before", index)) for index, step in enumerate(_list(steps))]
+    sections += [(mapping(step), (*at, "before", index)) for index, step in enumerate(_list(steps))]
     texts = [
         entry
         for section, place in sections
@@ -124,7 +124,3 @@ def _size(path: Path, text: str) -> int:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

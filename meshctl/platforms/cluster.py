@@ -78,6 +78,7 @@ _WORDS: Final = Words(
     gaps=lambda _environment: [],
     notes=lambda _environment: (),
     not_in_cost=lambda _deployment: (),
+    credentials_hint="",
     failure_hints={},
     terms={},
     long_terms={},

@@ -170,6 +170,7 @@ PLATFORM: Final = Platform(
         gaps=lambda _environment: [],
         notes=lambda _environment: (),
         not_in_cost=lambda _deployment: (),
+        credentials_hint="",
         failure_hints={
             "Quota": "CoreWeave has no quota for that instance type in this zone: ask support, or choose another type",
             "NoAddress": "CoreWeave's own controller gives addresses: `kubectl describe service` shows why it has not",

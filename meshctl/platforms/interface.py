@@ -279,14 +279,16 @@ class Words(Part):
     """What is said of the platform.
 
     `gaps`: what of an environment can't be had. `notes`: what a user should know of it. `not_in_cost`: what a
-    deployment costs beside the prices that are known. `failure_hints`: by the error code of an API, what a person can
-    do. `terms`: by (Pulumi type, property), what it is called in a plan; `long_terms`: the same for values that no
-    person reads. `label_types`: Pulumi types whose labels are shown one by one.
+    deployment costs beside the prices that are known. `credentials_hint`: how somebody gets credentials for
+    its API who has none on this machine; "" where meshctl calls none. `failure_hints`: by the error code of an API,
+    what a person can do. `terms`: by (Pulumi type, property), what it is called in a plan; `long_terms`: the same for
+    values that no person reads. `label_types`: Pulumi types whose labels are shown one by one.
     """
 
     gaps: Callable[[Any], list[model.Gap]]
     notes: Callable[[Any], tuple[str, ...]]
     not_in_cost: Callable[[model.Deployment], tuple[str, ...]]
+    credentials_hint: str
     failure_hints: Mapping[str, str]
     terms: Mapping[tuple[str, str], str]
     long_terms: Mapping[tuple[str, str], str]

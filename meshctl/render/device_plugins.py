@@ -29,7 +29,8 @@ def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
         plugins.append(_plugin(deployment, "gpu", own_images.GPU_PLUGIN, gpu, [_KUBELET_SOCKETS], env))
     if efa:
         host_paths = [_KUBELET_SOCKETS, "/dev/infiniband"]
-        plugins.append(_plugin(deployment, "efa", own_images.efa_plugin(deployment.region), efa, host_paths, []))
+        image = own_images.efa_plugin(deployment.region, deployment.images)
+        plugins.append(_plugin(deployment, "efa", image, efa, host_paths, []))
     return tuple(plugins)
 
 

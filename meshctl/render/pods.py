@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from meshctl.model import object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
-from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
+from meshctl.model.deployment import HUGE_PAGES_MIB, Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.render import (
     container_fields,
     file_mounts,
@@ -27,7 +27,6 @@ from meshctl.render import (
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
 # how long requests keep coming to a pod that leaves: until every load balancer has heard of it
 LEAVING_S: Final = 10
-HUGEPAGES_MIB = 5120  # what an EFA pod that takes the whole node asks for, of at least as many that a node sets aside
 # storage in a mesh is named with a letter first, so these can't meet one of its names
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
@@ -199,7 +198,7 @@ def _hugepages_mib(workload: Workload, pool: Pool) -> int:
     if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
         return 0
     of_node = pool.fabric.huge_pages_mib
-    of_whole_node_mib = HUGEPAGES_MIB if of_node is None else min(HUGEPAGES_MIB, of_node)
+    of_whole_node_mib = HUGE_PAGES_MIB if of_node is None else min(HUGE_PAGES_MIB, of_node)
     share = of_whole_node_mib * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
     return share - share % 2
 

@@ -13,7 +13,7 @@ from meshctl.model.health import STARTUP_S
 
 _STARTUP_PERIOD_S: Final = 5
 _TIMEOUT_S: Final = 5
-_MARGIN_S: Final = 600  # beyond a start: for nodes, images and what is staged
+_MARGIN_S: Final = 600  # beyond a start: for nodes, images and a short staging
 
 
 def probes(workload: Workload) -> dict[str, dict[str, Any]]:
@@ -54,12 +54,14 @@ def startup_s(workload: Workload) -> int:
 
 
 def ready_s(workload: Workload) -> int:
-    """How long one pod may take to get ready. A short `startup` shortens no wait: images take their time too."""
-    return max(STARTUP_S, startup_s(workload)) + _MARGIN_S
+    """How long one pod may take to get ready. A short `startup` shortens no wait: images take their time too. What is
+    staged is copied before the start."""
+    return max(STARTUP_S, startup_s(workload)) + _MARGIN_S + workload.staging_s
 
 
 def rollout_s(workload: Workload) -> int:
     """How long it may take until all pods are new and ready. They go one after another, so a start that takes longer
-    than by default is waited for once for each of them."""
-    longer = startup_s(workload) > STARTUP_S
-    return workload.at_most * startup_s(workload) + _MARGIN_S if longer else ready_s(workload)
+    than by default is waited for once for each of them, and so is a long staging."""
+    is_long = startup_s(workload) > STARTUP_S or workload.staging_s
+    each_s = startup_s(workload) + workload.staging_s
+    return max(workload.at_most * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)

@@ -14,13 +14,14 @@ from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
+from meshctl.model.file_problems import suggestion
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
-from meshctl.model.references import suggestion
 from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    docker_hub,
     endpoint_notes,
     existing_file_systems,
     existing_storage,
@@ -201,7 +202,7 @@ def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
 
 
 def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
-    """Whether the hosts fit the zone is found when the files are read: `references.check_hosts`."""
+    """Whether the hosts fit the zone is found when the files are read: `environment_references.check_hosts`."""
     if environments.dns is not None:
         return []
     hint = "add dns: {provider: route53, zone: …} to environments.yaml"
@@ -235,4 +236,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) ->
     if left_out and deployment.hourly_usd is not None:
         notes.append(f"limits.hourly does not contain: {', '.join(left_out)}")
     notes += group_notes.notes(deployment)
-    return (*notes, *pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment))
+    notes += [*pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment)]
+    return (*notes, *docker_hub.notes(deployment))

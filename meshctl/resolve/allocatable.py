@@ -95,7 +95,7 @@ def of_machine(machine: Machine, *, efa: bool = False) -> Usable:
     kept_mib = reserved_mib + _EVICTION_MIB + (huge_pages_mib(machine.cpu_cores) if huge_pages else 0)
     return Usable(
         cpu_cores=machine.cpu_cores - _reserved_cpu(machine.cpu_cores) - _DAEMON_SETS_CPU,
-        memory_gib=machine.memory_gib * reported - kept_mib / 1024,
+        memory_gib=(machine.reported_gib or machine.memory_gib * reported) - kept_mib / 1024,
         pods=machine.pods or (most_pods if large else _MOST_PODS),
         # other fabrics' resources mark a node, and every pod may have one
         rdma_devices=rdma.resource_count if rdma is not None and rdma.kind == "efa" else 0,

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from meshctl.catalog import Machine
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Fabric, FabricKind
+from meshctl.model.deployment import HUGE_PAGES_MIB, Fabric, FabricKind
 from meshctl.platforms import registry
+from meshctl.resolve import allocatable
 
 _ETHERNET = "ethernet"
 
@@ -31,4 +32,11 @@ def of_machine(name: str, fabric: mesh_model.Fabric, machine: Machine, env: Mapp
         resource_count=machine.rdma.resource_count,
         env={**rdma.settings(machine.rdma), **env},
         interfaces=rdma.interfaces(machine.rdma),
+        huge_pages_mib=_fewer_huge_pages(machine) if kind == "efa" else None,
     )
+
+
+def _fewer_huge_pages(machine: Machine) -> int | None:
+    """Those of a small machine, which sets aside fewer than pods ask for otherwise."""
+    pages_mib = allocatable.huge_pages_mib(machine.cpu_cores)
+    return pages_mib if pages_mib < HUGE_PAGES_MIB else None

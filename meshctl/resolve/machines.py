@@ -15,7 +15,7 @@ from meshctl.catalog import Catalog, ListPrice, Machine, vendors
 from meshctl.model import key_values
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Market, Rejected
-from meshctl.model.references import suggestion
+from meshctl.model.file_problems import suggestion
 from meshctl.model.units import format_in_gib
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines

@@ -18,7 +18,7 @@ from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, M
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
-from meshctl.resolve import gang_groups, node_rules, packing
+from meshctl.resolve import gang_groups, node_rules, packing, staging
 from meshctl.resolve.allocatable import Usable
 from meshctl.words import pluralize
 
@@ -99,15 +99,6 @@ def _claims(mesh: mesh_model.Mesh, replicas: Callable[[mesh_model.Workload], int
     return counts
 
 
-def _staged_gib(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> float:
-    """Read-only object mounts are copied to the node's disk (ADR 0005); local storage is a folder of it."""
-    return sum(
-        mesh.storage[name].size_gib
-        for name, mount in workload.mounts.items()
-        if mesh.storage[name].kind == "local" or (mesh.storage[name].kind == "object" and mount.read_only)
-    )
-
-
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
 _DECIDED: Final = frozenset(
@@ -134,7 +125,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         health=Health(**health_words.resolved(health.model_dump(exclude_none=True))) if health else None,
         before=tuple(Before(**step.model_dump()) for step in workload.before),
         metrics=Metrics(**workload.metrics.model_dump()) if workload.metrics else None,
-        staged_gib=_staged_gib(mesh, workload),
+        staged_gib=staging.staged_gib(mesh, workload),
+        staging_s=staging.staging_s(mesh, workload),
         mounts=tuple(
             Mount(
                 **mount.model_dump(exclude_none=True),

@@ -54,7 +54,20 @@ def role_name(name: str) -> str:
     return f"{name[: _ROLE_NAME_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) -> Eks:
+def declare_logs(deployment: Deployment, aws: AwsProvider) -> AwsResource:
+    """The log group of the control plane. The network waits for it, so that a destroy deletes it after all else: EKS
+    writes its last lines some time after the cluster is gone, and makes the group anew for them
+    (terraform-aws-eks issues 2446 and 2763). Minutes go by while the NAT gateways end."""
+    return AwsResource.declare(
+        "logs:LogGroup",
+        "cluster:logs",
+        # the name that EKS writes to ("Send control plane logs to CloudWatch Logs")
+        {"logGroupName": f"/aws/eks/{deployment.cluster.name}/cluster", "retentionInDays": _LOGS_KEPT_DAYS},
+        provider=aws,
+    )
+
+
+def declare_cluster(deployment: Deployment, network: Network, logs: AwsResource, aws: AwsProvider) -> Eks:
     prefix = deployment.cluster.name
     cluster_role, cluster_policies = declare_role(
         deployment, "cluster", f"{prefix}-cluster", trust("eks.amazonaws.com"), _CLUSTER_POLICIES, aws
@@ -62,7 +75,7 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
     node_role, node_policies = declare_role(
         deployment, "nodes", f"{prefix}-nodes", trust("ec2.amazonaws.com"), _NODE_POLICIES, aws
     )
-    cluster = _control_plane(deployment, network, cluster_role, cluster_policies, aws)
+    cluster = _control_plane(deployment, network, cluster_role, [*cluster_policies, logs], aws)
     name = cluster.get("name")
     AwsResource.declare(
         "iam:OpenIDConnectProvider",
@@ -85,15 +98,8 @@ def declare_cluster(deployment: Deployment, network: Network, aws: AwsProvider) 
 
 
 def _control_plane(
-    deployment: Deployment, network: Network, role: AwsResource, policies: list[AwsResource], aws: AwsProvider
+    deployment: Deployment, network: Network, role: AwsResource, after: list[AwsResource], aws: AwsProvider
 ) -> AwsResource:
-    logs = AwsResource.declare(
-        "logs:LogGroup",
-        "cluster:logs",
-        # the name that EKS writes to ("Send control plane logs to CloudWatch Logs")
-        {"logGroupName": f"/aws/eks/{deployment.cluster.name}/cluster", "retentionInDays": _LOGS_KEPT_DAYS},
-        provider=aws,
-    )
     return AwsResource.declare(
         "eks:Cluster",
         "cluster:eks",
@@ -113,7 +119,7 @@ def _control_plane(
         },
         outputs=["endpoint", "certificateAuthority", "identity"],
         provider=aws,
-        depends_on=[*policies, logs],
+        depends_on=after,
         # a cluster stays in the zones that it was made in: one that has more subnets keeps them
         # and keeps its policy at the end of support, which decides whether EKS upgrades it by itself
         ignore_changes=["resourcesVpcConfig.subnetIds", "upgradePolicy", *version_left_alone(deployment, "version")],

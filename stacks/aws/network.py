@@ -37,9 +37,10 @@ def name_tags(name: str, **more: str) -> dict[str, str]:
     return {"Name": name, **more}
 
 
-def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvider) -> Network:
+def declare_network(deployment: Deployment, network: AwsNetwork, logs: AwsResource, aws: AwsProvider) -> Network:
+    """`logs`: the control plane's log group, which outlives the network."""
     prefix = deployment.cluster.name
-    vpc_id = _vpc(prefix, network, aws).get("VpcId")
+    vpc_id = _vpc(prefix, network, logs, aws).get("VpcId")
     gateway = _internet_gateway(prefix, vpc_id, aws)
     subnets = {subnet.name: _subnet(prefix, subnet, vpc_id, aws) for subnet in network.subnets}
     ids = {name: subnet.get("SubnetId") for name, subnet in subnets.items()}
@@ -59,7 +60,7 @@ def declare_network(deployment: Deployment, network: AwsNetwork, aws: AwsProvide
     return Network(vpc_id, ids, tuple(routes), network.subnets)
 
 
-def _vpc(prefix: str, network: AwsNetwork, aws: AwsProvider) -> AwsResource:
+def _vpc(prefix: str, network: AwsNetwork, logs: AwsResource, aws: AwsProvider) -> AwsResource:
     return AwsResource.declare(
         "ec2:Vpc",
         "network:vpc",
@@ -71,6 +72,7 @@ def _vpc(prefix: str, network: AwsNetwork, aws: AwsProvider) -> AwsResource:
         },
         outputs=["VpcId"],
         provider=aws,
+        depends_on=[logs],
     )
 
 

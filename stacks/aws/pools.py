@@ -53,6 +53,27 @@ systemctl try-restart containerd
 """,
 )
 
+# Pods with EFA ask for huge pages. EFA's installer sets them aside (efa-config: 110 of 2 MiB for each core and one
+# more, as nodes show them in awsome-distributed-training); the images install it with `--minimal` (amazon-eks-ami,
+# install-efa.sh), and where that leaves them out no such pod would start. This runs before the kubelet counts them.
+_HUGE_PAGES = (
+    "text/x-shellscript",
+    """#!/bin/sh
+pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+wanted=$((110 * $(nproc) + 1))
+[ "$(cat $pages)" -ge $wanted ] || echo $wanted > $pages
+""",
+)
+
+# The module is in Amazon's kernel 6.1 (amazon-linux-2023 issue 723). Images since Kubernetes 1.33 have kernel 6.12, and
+# their maintainers leave the client to user data (amazon-eks-ami issue 2205 and pull request 2696). Not tried.
+_LUSTRE_CLIENT = (
+    "text/x-shellscript",
+    """#!/bin/sh
+modprobe lustre || dnf install -y lustre-client
+""",
+)
+
 
 def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvider) -> AwsResource | None:
     """The security group of EFA traffic: all protocols, between its own members, both ways. None without such a
@@ -196,6 +217,8 @@ def user_data(pool: Pool) -> str:
     """What a node is told at its start, as MIME multipart; empty where there is nothing to tell."""
     parts = [_SCRATCH] if pool.scratch_gb else []
     parts += [_LOCKED_MEMORY] if pool.fabric and pool.fabric.kind == "efa" else []
+    parts += [_HUGE_PAGES] if "huge-pages" in pool.setup else []
+    parts += [_LUSTRE_CLIENT] if "lustre-client" in pool.setup else []
     if not parts:
         return ""
     head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n'

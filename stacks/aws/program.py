@@ -28,8 +28,9 @@ def declare(
     if deployment.network is None:
         raise ValueError("a deployment on AWS has a network")
     aws = AwsProvider("aws", region=deployment.region, profile=deployment.profile, tags=aws_tags(deployment))
-    net = network.declare_network(deployment, deployment.network, aws)
-    eks = cluster.declare_cluster(deployment, net, aws)
+    logs = cluster.declare_logs(deployment, aws)
+    net = network.declare_network(deployment, deployment.network, logs, aws)
+    eks = cluster.declare_cluster(deployment, net, logs, aws)
     admins = cluster.declare_admins(deployment, eks, aws)
     fabric_group = pools.declare_fabric_group(deployment, net, aws)
     node_groups = {

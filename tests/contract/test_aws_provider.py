@@ -323,6 +323,7 @@ def test_inputs_are_checked_before_any_call() -> None:
 
 
 def test_a_log_group_that_a_service_made_by_itself_is_taken_over(bench: Bench) -> None:
+    """finding B9"""
     bench.api("logs").create_log_group(logGroupName="/aws/eks/mesh/cluster")
     made = bench.create("meshaws:logs:LogGroup", logGroupName="/aws/eks/mesh/cluster", retentionInDays=30)
     found = bench.api("logs").describe_log_groups()["logGroups"]
@@ -427,6 +428,7 @@ def scaling_of(bench: Bench) -> tuple[int, int, int]:
 def test_the_size_that_others_gave_a_node_group_stays_within_the_bounds(
     bench: Bench, bounds: tuple[int, int], desired: int, *, refreshed: bool
 ) -> None:
+    """finding A13"""
     token = "meshaws:eks:Nodegroup"
     wanted, made = node_group(bench, minSize=2, maxSize=6)
     scale(bench, 4)
@@ -456,6 +458,7 @@ def test_the_size_that_others_gave_a_node_group_stays_within_the_bounds(
 def test_what_is_no_scaling_sends_no_sizes(
     bench: Bench, config_updates: list[dict[str, Any]], change: dict[str, Any]
 ) -> None:
+    """finding A13"""
     token = "meshaws:eks:Nodegroup"
     wanted, made = node_group(bench, minSize=2, maxSize=6)
     scale(bench, 4)

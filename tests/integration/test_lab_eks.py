@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from tests.integration.lab_aws_server import (
     Aws,
     code_of,
     make_cluster,
+    make_network,
 )
 from tests.waiting import wait_until
 
@@ -39,6 +41,39 @@ class TestClusters:
         assert code_of(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
         assert aws.eks_json() == {"clusters": {}}
         assert json.loads((aws.root / "lab.json").read_text())["clusters"] == {}
+
+    def test_a_private_cluster_does_not_answer_outside_its_vpc(self, aws: Aws) -> None:
+        """finding A3"""
+        network, eks = make_network(aws), aws.client("eks")
+        access = {"endpointPublicAccess": False, "endpointPrivateAccess": True}
+        config = {"subnetIds": network["subnets"], **access}
+        eks.create_cluster(name="c1", roleArn=network["role"], resourcesVpcConfig=config)
+        wait_until(lambda: eks.describe_cluster(name="c1")["cluster"]["status"] == "ACTIVE")
+        endpoint = eks.describe_cluster(name="c1")["cluster"]["endpoint"]
+        host, _, port = endpoint.removeprefix("https://").partition(":")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), timeout=5)
+        made_public = {"endpointPublicAccess": True, "publicAccessCidrs": ["203.0.113.0/24"]}
+        done = eks.update_cluster_config(name="c1", resourcesVpcConfig=made_public)["update"]
+        wait_until(lambda: status_of_update(eks, done) == "Successful")
+        assert eks.describe_cluster(name="c1")["cluster"]["endpoint"] == "https://127.0.0.1:6443"
+
+    def test_the_log_group_comes_back_after_its_cluster(self, aws: Aws) -> None:
+        """finding B9: the last lines are written late, and make the group anew"""
+        logging = {"clusterLogging": [{"types": ["audit"], "enabled": True}]}
+        make_cluster(aws, logging=logging)
+        eks, logs = aws.client("eks"), aws.client("logs")
+        eks.delete_cluster(name="c1")
+        wait_until(lambda: not eks.list_clusters()["clusters"])
+
+        def groups() -> list[dict[str, Any]]:
+            answer: list[dict[str, Any]] = logs.describe_log_groups(logGroupNamePrefix="/aws/eks/c1/")["logGroups"]
+            return answer
+
+        logs.delete_log_group(logGroupName="/aws/eks/c1/cluster")
+        wait_until(groups)
+        assert "retentionInDays" not in groups()[0]
+        logs.delete_log_group(logGroupName="/aws/eks/c1/cluster")
 
     def test_refusals(self, aws: Aws) -> None:
         network, eks = make_cluster(aws), aws.client("eks")

@@ -157,6 +157,20 @@ class TestLater:
         assert code == "AsgInstanceLaunchFailures"
         assert "InsufficientInstanceCapacity - We currently do not have sufficient p5.48xlarge capacity" in text
 
+    def test_spot_instances_of_an_account_that_never_had_any(self, aws: Aws) -> None:
+        """finding B6"""
+        network, iam = make_cluster(aws), aws.client("iam")
+        make(aws, network, instanceTypes=["m7i.4xlarge"], capacityType="SPOT")
+        code, text = issue(aws)
+        assert code == "AsgInstanceLaunchFailures"
+        assert "AuthFailure.ServiceLinkedRoleCreationNotPermitted" in text
+        iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+        assert iam.get_role(RoleName="AWSServiceRoleForEC2Spot")["Role"]["Path"].startswith("/aws-service-role/spot")
+        make(aws, network, "second", instanceTypes=["m7i.4xlarge"], capacityType="SPOT")
+        group = aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName="second")["nodegroup"]
+        assert not group["health"]["issues"]
+        iam.delete_role(RoleName="AWSServiceRoleForEC2Spot")
+
     def test_a_security_group_that_does_not_exist(self, aws: Aws) -> None:
         group = template(aws, "group", SecurityGroupIds=["sg-0123456789abcdef0"])
         make(aws, make_cluster(aws), launchTemplate=group)

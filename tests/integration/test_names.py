@@ -200,7 +200,7 @@ def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeyp
                 resource["outputs"] = {"endpoints": {"chat": name}}
         return state
 
-    session._run(records.EDGE, lambda: None).stack.rewrite(older)
+    session.stack_run(records.EDGE, lambda: None).stack.rewrite(older)
     assert session.dns_records.current() == {"chat": replace(CW, zone="", zone_id=zones.ID)}
     with steady_resolver(aws) as seen:
         session.dns_records.write({"talk": EAST})

@@ -291,10 +291,10 @@ class InMemory(Session):
 
     world: World = field(default_factory=World)
 
-    def _run(self, stack: str, program: Any = None, *, only: Any = None, **_: Any) -> Any:
+    def stack_run(self, stack: str, program: Any = None, *, only: Any = None, **_: Any) -> Any:
         return self.world if only is None else Buckets(self.world, program)
 
-    def _environment_run(self, deployment: Deployment, *_: Any, **__: Any) -> Any:
+    def environment_run(self, deployment: Deployment, *_: Any, **__: Any) -> Any:
         self.world.declared = deployment
         return self.world
 

@@ -133,6 +133,7 @@ PLATFORM: Final = Platform(
         gaps=lambda _environment: [],
         notes=lambda _environment: (),
         not_in_cost=lambda _deployment: ("Acme's managed Kubernetes",),
+        credentials_hint="",
         failure_hints={"Quota": "ask Acme for a higher quota, or choose another machine type"},
         terms={(_NODE_GROUP, "spec.nodes"): "nodes", (_NODE_GROUP, "spec.machine"): "machine"},
         long_terms={},

@@ -6,7 +6,15 @@ needs a change of what the files say about it.
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import endpoint_nodes, given_fabrics, group_forms, namespaces, pools_in_place, running_zones
+from meshctl.deploy.guards import (
+    endpoint_nodes,
+    given_fabrics,
+    group_forms,
+    namespaces,
+    node_setup,
+    pools_in_place,
+    running_zones,
+)
 from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
@@ -14,8 +22,9 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones and the load balancers of what is up, and in the namespace as the first `up` found or made it."""
-    deployment = endpoint_nodes.with_own_nodes(deployment, state)
+    with the zones, the load balancers and the set-up nodes of what is up, and in the namespace as the first `up` found
+    or made it."""
+    deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
     return pod_users.as_it_is_up(deployment, state.deployment)

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from meshctl.lab import clusters
+from meshctl.lab.images import foreign_registries
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.state import READY_FOLDER, Lab
 
@@ -44,7 +45,9 @@ class ControlPlanes:
         The future raises: LabError, ToolError when it doesn't start.
         """
         planes: dict[str, Any] = self.lab.read()["clusters"]
-        free = [name for name, plane in planes.items() if plane["provider"] == "eks" and name not in taken]
+        eks = {name: plane for name, plane in planes.items() if plane["provider"] == "eks" and name not in taken}
+        partition = foreign_registries.partition_of(region)
+        free = [name for name, plane in eks.items() if foreign_registries.partition_of(plane["region"]) == partition]
         free.sort(key=lambda name: planes[name].get("region") != region)
         if free:
             return free[0], self._work.submit(_read, planes[free[0]])

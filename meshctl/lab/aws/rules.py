@@ -83,6 +83,12 @@ VCPU_QUOTA: Final = Rule(
     "more vCPUs than the quota of this kind of instance",
     "eksctl issue 4732; EC2 user guide, On-Demand Instance limits",
 )
+SPOT_ROLE: Final = Rule(
+    "spot-role",
+    "CreateNodegroup, later",
+    "spot instances in an account without their service-linked role",
+    "terraform-aws-eks issue 2565; eksctl issue 6064",
+)
 CAPACITY: Final = Rule(
     "capacity",
     "CreateNodegroup, later",

@@ -15,7 +15,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from meshctl.lab.aws import errors, rules, zone_letters, zones
+from meshctl.lab.aws import errors, rules, service_roles, zone_letters, zones
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
@@ -57,6 +57,7 @@ class LabApi:
         }
         self.lock = threading.RLock()
         zones.create()
+        service_roles.apply()
         zone_letters.apply(root)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -124,7 +124,7 @@ def _possible_pods(machine: Machine) -> int:
 
 def _reported_mib(machine: Machine) -> int:
     reported = _REPORTED_COREWEAVE if machine.provider == "coreweave" else _REPORTED
-    return math.ceil(machine.memory_gib * 1024 * reported)
+    return math.ceil((machine.reported_gib or machine.memory_gib * reported) * 1024)
 
 
 def _huge_pages_mib(machine: Machine) -> int:

@@ -1,7 +1,9 @@
 """Storage provisioners: claims -> volumes, which are folders of the lab. EDGE.
 
 Plays every dynamic provisioner that the lab's clusters have a class of. A class with `WaitForFirstConsumer` is served
-once the scheduler has chosen a node.
+once the scheduler has chosen a node. On EKS the drivers of FSx and EFS make no file systems: their controllers have no
+role, and out of reach of the instance metadata FSx's does not know its region either (aws-fsx-csi-driver,
+docs/install.md and `controller.region` of its chart).
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ PROVISIONERS = (
     "nfs.csi.k8s.io",
     "rancher.io/local-path",
 )
+_WITHOUT_ROLE = {"eks": ("efs.csi.aws.com", "fsx.csi.aws.com")}  # provider of the cluster -> provisioners
+_NO_ROLE = "failed to refresh cached credentials, no EC2 IMDS role found"  # as the AWS SDK for Go says it
 _CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _CLAIMS = "/api/v1/persistentvolumeclaims"
 _VOLUMES = "/api/v1/persistentvolumes"
@@ -45,24 +49,48 @@ async def storage_class(client: AsyncClient, name: str, provisioner: str, *, wai
     await api.ensure(client, _CLASSES, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **body})
 
 
-async def play(lab: Lab, _cluster: api.Cluster, client: AsyncClient) -> None:
+async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
     """Serve claims and clean up released volumes, for ever."""
+    refused: set[str] = set()  # the claims that were told so
     async with following(client, [_CLASSES, _CLAIMS, _VOLUMES]) as changes:
         while True:
-            all_served = await _serve_claims(lab, client)
+            all_served = await serve_claims(lab, client, cluster.provider, refused)
             await _remove_released(lab, client)
             await changes.wait(None if all_served else RETRY_S)
 
 
-async def _serve_claims(lab: Lab, client: AsyncClient) -> bool:
-    """Whether every claim that waits has its volume now."""
+async def serve_claims(lab: Lab, client: AsyncClient, provider: str, refused: set[str]) -> bool:
+    """Whether every claim that waits and can be served has its volume now. `refused`: those that can't be."""
     served = True
     classes = {item["metadata"]["name"]: item for item in await api.items(client, _CLASSES)}
     for claim in await api.items(client, _CLAIMS):
         chosen = classes.get(claim["spec"].get("storageClassName") or "")
-        if chosen is not None and _is_waiting(claim, chosen):
+        if chosen is None or not _is_waiting(claim, chosen):
+            continue
+        if chosen["provisioner"] not in _WITHOUT_ROLE.get(provider, ()):
             served = await _provision(lab, client, claim, chosen) and served
+        elif claim["metadata"]["uid"] not in refused:
+            refused.add(claim["metadata"]["uid"])
+            await _refuse(client, claim, chosen)
     return served
+
+
+async def _refuse(client: AsyncClient, claim: dict[str, Any], chosen: dict[str, Any]) -> None:
+    metadata = claim["metadata"]
+    name = chosen["metadata"]["name"]
+    event = {
+        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            **{key: metadata[key] for key in ("name", "namespace", "uid")},
+        },
+        "type": "Warning",
+        "reason": "ProvisioningFailed",
+        "message": f'failed to provision volume with StorageClass "{name}": rpc error: {_NO_ROLE}',
+        "source": {"component": chosen["provisioner"]},
+    }
+    await api.post(client, f"/api/v1/namespaces/{metadata['namespace']}/events", event)
 
 
 async def _remove_released(lab: Lab, client: AsyncClient) -> None:

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from meshctl.lab.images import redis_server
 
 MISSING_TAG = "does-not-exist"  # an image that can't be pulled, to try failures
+WITHOUT_RDMA_READ = "LAB_EFA_WITHOUT_RDMA_READ"  # the variable that says so of the machine's EFA
 SHELLS = {"sh", "bash", "dash"}
 
 

@@ -6,6 +6,9 @@ Started by `meshctl.lab.pods` in place of `ghcr.io/acme/train`. Every rank steps
 Two environment variables make it stop as badly as real trainers do: with TRAINER_SAVE_S=40 the save on SIGTERM takes
 40 s on every rank, and until it is over the last complete checkpoint is an older one; with TRAINER_IGNORE_SIGNAL=1
 SIGTERM does nothing, so that only SIGKILL ends it.
+
+It ends at once with exit code 134, as libfabric's abort() does, where FI_EFA_USE_DEVICE_RDMA asks for what the EFA of
+the machine can't do.
 """
 
 from __future__ import annotations
@@ -19,9 +22,15 @@ import sys
 import threading
 import time
 
+from meshctl.lab import images
 from meshctl.lab.images import s3
 
 LATEST = "latest"
+ABORTED = 134  # 128 + SIGABRT
+# As libfabric says it: ofiwg/libfabric, prov/efa/src/rdm/efa_rdm_util.c
+NO_RDMA_READ = (
+    "FI_EFA_USE_DEVICE_RDMA=1 was set by user, but EFA device has no rdma-read capability. Application will abort()."
+)
 
 
 def store_url(name: str | None) -> str:
@@ -107,6 +116,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--step-seconds", type=float, default=0.1)
     options, _ = parser.parse_known_args()
+    if os.environ.get("FI_EFA_USE_DEVICE_RDMA") == "1" and images.WITHOUT_RDMA_READ in os.environ:
+        say(NO_RDMA_READ)
+        return ABORTED
     url = store_url(options.store)
     nodes, leader = os.environ.get("MESH_NODES", "1"), os.environ.get("MESH_LEADER", "")
     say(f"rank {rank()} of {nodes}, leader {leader}, checkpoints {url}")

@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError
 
 from meshctl import tools
 from meshctl.lab import images
-from meshctl.lab.images import python_script
-from meshctl.lab.pods import addresses, api, environment, identity, status, volumes
+from meshctl.lab.images import foreign_registries, python_script
+from meshctl.lab.pods import addresses, api, environment, hardware, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
 from meshctl.lab.state import write_whole
 from meshwire.kubernetes import requests
@@ -47,6 +47,13 @@ def _home_and_path(image: images.Image) -> dict[str, str]:
     if image.is_tool:
         return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
     return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}
+
+
+def why_not_pulled(image: str, region: str) -> str:
+    """Why a node in the region can't pull the image; "" where it can."""
+    if foreign_registries.is_foreign(image, region):
+        return "pull access denied, authorization failed: no basic auth credentials"
+    return "" if images.pullable(image) else "not found"
 
 
 class PodRun:
@@ -104,13 +111,15 @@ class PodRun:
         await container.keep("Never" if policy == "Never" else "OnFailure")
 
     async def _pull(self) -> None:
-        """Wait for ever on an image that doesn't exist, as a cluster would."""
-        missing = [each for each in [*self.inits, *self.mains] if not images.pullable(each.image)]
+        """Wait for ever on an image that can't be pulled, as a cluster would."""
+        region = self.place.cluster.region
+        pulls = [(state, why_not_pulled(state.image, region)) for state in [*self.inits, *self.mains]]
+        failing = [(state, why) for state, why in pulls if why]
         delay_s = 1.0
-        while missing:
+        while failing:
             for reason in ("ErrImagePull", "ImagePullBackOff"):
-                for state in missing:
-                    state.waiting_reason, state.message = reason, f'failed to pull image "{state.image}": not found'
+                for state, why in failing:
+                    state.waiting_reason, state.message = reason, f'failed to pull image "{state.image}": {why}'
                     self.report("Warning", "Failed", state.message)
                 self.dirty.set()
                 await asyncio.sleep(delay_s)
@@ -141,6 +150,7 @@ class PodRun:
         data = await self._data()
         account = pod["spec"].get("serviceAccountName", "default")
         aws = await identity.variables(place.root, place.cluster, pod["metadata"]["namespace"], account)
+        aws |= hardware.variables(await api.get(place.client, f"/api/v1/nodes/{pod['spec']['nodeName']}"))
         where = volumes.Place(place.root, place.folder, place.client)
         folders = await volumes.prepare(pod, where, data)
         specs = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]

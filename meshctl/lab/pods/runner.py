@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meshctl.lab import images
+from meshctl.lab.images import foreign_registries
 from meshctl.lab.pods import addresses, api, lifetime, names
 from meshctl.lab.pods.lifecycle import Place, PodRun
 from meshwire.kubernetes.async_client import AsyncClient
@@ -17,11 +18,12 @@ Object = dict[str, Any]
 OVER = {"Succeeded", "Failed"}
 
 
-def is_ours(pod: Object) -> bool:
-    """Bound to a node, and every image is known."""
+def is_ours(pod: Object, region: str) -> bool:
+    """Bound to a node, and every image is known, or one can't be pulled in the region."""
     spec = pod["spec"]
-    containers = [*spec.get("initContainers", []), *spec["containers"]]
-    return bool(spec.get("nodeName")) and all(images.runnable(each["image"]) for each in containers)
+    names = [each["image"] for each in [*spec.get("initContainers", []), *spec["containers"]]]
+    is_stuck = any(foreign_registries.is_foreign(name, region) for name in names)
+    return bool(spec.get("nodeName")) and (is_stuck or all(images.runnable(name) for name in names))
 
 
 class Runner:
@@ -70,7 +72,7 @@ class Runner:
         if uid in self.runs:
             self.runs[uid].update(pod)
             return
-        if not is_ours(pod):
+        if not is_ours(pod, cluster.region):
             return
         if pod.get("status", {}).get("phase") in OVER and not pod["metadata"].get("deletionTimestamp"):
             return

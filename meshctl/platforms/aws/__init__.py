@@ -167,6 +167,7 @@ PLATFORM: Final = Platform(
         gaps=words.gaps,
         notes=words.notes,
         not_in_cost=words.not_in_cost,
+        credentials_hint=words.CREDENTIALS_HINT,
         failure_hints=words.FAILURE_HINTS,
         terms=words.TERMS,
         long_terms=words.LONG_TERMS,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.words import PRIVATE_HINT
 
 _BUCKET: Final = "meshaws:s3:Bucket"
 _BUCKET_CODES: Final = ("404", "NoSuchBucket", "301")
@@ -70,6 +71,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     names = {question.name for question in questions(change)}
     answered = {name: answer for name, answer in answers.items() if name in names}
     gaps = (
+        *_private_gaps(change),
         *_region_gaps(change, answered.get("region")),
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
@@ -79,6 +81,17 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     )
     notes = [note for service in _new_file_services(change) for note in _file_notes(change, service, answered)]
     return Findings(gaps=gaps, notes=tuple(notes))
+
+
+def _private_gaps(change: Change) -> Iterator[Gap]:
+    """A first `up` makes the VPC and then asks the API server, which it could do from inside that VPC alone."""
+    if change.missing_vpcs and not change.wanted.cluster.public_access_cidrs:
+        yield Gap(
+            subject="cluster",
+            wanted="an API server that answers inside the VPC alone (`publicAccessCidrs: []`)",
+            best="nobody is inside a VPC that is only about to be made",
+            hint=PRIVATE_HINT,
+        )
 
 
 def _may_be_disabled(region: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.model import own_images
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
@@ -35,6 +34,11 @@ _RIGHTS: Final = (
     " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
+CREDENTIALS_HINT: Final = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
+PRIVATE_HINT: Final = (
+    "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
+    " meshctl runs inside it, or behind a VPN or peering to it, `[]` closes the way over the internet"
+)
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
@@ -42,6 +46,8 @@ FAILURE_HINTS: Final = {
     "InstanceLimitExceeded": _QUOTA,
     "VcpuLimitExceeded": _QUOTA,
     "MaxSpotInstanceCountExceeded": _QUOTA,
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "this account has never had spot instances: `aws iam"
+    " create-service-linked-role --aws-service-name spot.amazonaws.com`, once for the account; then run `up` again",
     "AddressLimitExceeded": f"each zone takes an Elastic IP for its NAT gateway: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
@@ -105,19 +111,20 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
 
 
 def notes(environment: AwsEnvironment) -> tuple[str, ...]:
-    """What is open to the whole internet, though not without IAM credentials, and what nodes can't pull."""
-    is_open = EVERYWHERE in environment.kubernetes.public_access_cidrs
-    is_in_china = environment.region.startswith("cn-")
-    open_to_all = (
+    """From where the API server can be reached: from the whole internet, though not without IAM credentials, or from
+    nowhere yet."""
+    cidrs = environment.kubernetes.public_access_cidrs
+    if not cidrs:
+        return (
+            "kubernetes.publicAccessCidrs: the cluster's API server answers inside its VPC alone. A new environment is"
+            f" refused, as nobody is inside a VPC that is only about to be made: {PRIVATE_HINT}",
+        )
+    if EVERYWHERE not in cidrs:
+        return ()
+    return (
         "the cluster's API server answers to the whole internet (with IAM credentials only): name your networks in"
-        " kubernetes.publicAccessCidrs"
+        " kubernetes.publicAccessCidrs",
     )
-    not_pulled = (
-        f"nodes in {environment.region} can't pull the EFA device plugin from {own_images.EFA_REGISTRY}: pools with EFA"
-        f" need a copy of it, named by `images: {{{own_images.EFA_REGISTRY}: REGISTRY}}`"
-    )
-    is_missing = is_in_china and own_images.EFA_REGISTRY not in environment.images
-    return (*([open_to_all] if is_open else ()), *([not_pulled] if is_missing else ()))
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
-from meshctl.changes.fields import FieldChange, fields
+from meshctl.changes.field_change import FieldChange
+from meshctl.changes.fields import fields
 from meshctl.model import pod_files
 from meshwire.marks import UNKNOWN_STRING
 

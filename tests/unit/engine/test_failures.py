@@ -27,10 +27,11 @@ def test_the_apis_code_is_taken_out_of_the_message() -> None:
         ("VcpuLimitExceeded - You have requested more vCPU capacity than your current limit of 0", "raise the quota"),
         ("ReservationCapacityExceeded - The requested reservation does not have", "describe-capacity-reservations"),
         ("InvalidCapacityReservationId.NotFound - The capacity reservation", "describe-capacity-reservations"),
+        ("AuthFailure.ServiceLinkedRoleCreationNotPermitted - The provided credentials", "spot.amazonaws.com"),
     ],
 )
 def test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on(reason: str, hint: str) -> None:
-    """finding A5, in the form of eksctl issue 4732"""
+    """finding A5, in the form of eksctl issue 4732; finding B6, in that of terraform-aws-eks issue 2565"""
     text = f"Could not launch On-Demand Instances. {reason}. Launching EC2 instance failed."
     failure = failure_of(URN, f"{text} [code=AsgInstanceLaunchFailures]", "aws")
     assert failure.code == reason.partition(" ")[0]

@@ -53,12 +53,12 @@ def test_what_is_declared_is_what_is_up(before: int, tmp_path: Path, monkeypatch
     """The program of a run, as the engine calls it."""
     programs: list[Any] = []
     declared: list[Deployment] = []
-    monkeypatch.setattr(Session, "_run", lambda _self, _stack, program, **_: programs.append(program))
+    monkeypatch.setattr(Session, "stack_run", lambda _self, _stack, program, **_: programs.append(program))
     monkeypatch.setattr(stacks.existing, "declare", lambda made, *_, **__: declared.append(made))
     outputs = {"deployment": with_devices(before).model_dump(mode="json")}
     state = states.state({"urn": "s", "type": STACK_TYPE, "outputs": outputs})
     session = Session(tmp_path, "llm-prod", ENVIRONMENTS)
     wanted = with_devices(8)
-    session._environment_run(wanted, "uid", lambda: state, dict, UnchangedJobs, placed=lambda: wanted)
+    session.environment_run(wanted, "uid", lambda: state, dict, UnchangedJobs, placed=lambda: wanted)
     programs[0]()
     assert devices(declared[0]) == before

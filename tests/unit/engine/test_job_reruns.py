@@ -71,7 +71,7 @@ def restarted(
     run = StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"))
     monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
     monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
-    monkeypatch.setattr(Session, "_environment_run", lambda *_, **__: run)
+    monkeypatch.setattr(Session, "environment_run", lambda *_, **__: run)
     Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).rerun_job(deployment, workload)
     return stack
 

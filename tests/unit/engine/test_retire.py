@@ -119,7 +119,7 @@ class Retired(Session):
 
     cloud: Cloud = field(default_factory=Cloud)
 
-    def _run(self, *_: Any, **__: Any) -> Any:
+    def stack_run(self, *_: Any, **__: Any) -> Any:
         return self.cloud
 
     @property

@@ -13,7 +13,7 @@ import pytest
 from pulumi import automation
 from pulumi.automation import CommandResult
 
-from meshctl.engine import pulumi_private, run
+from meshctl.engine import pulumi_private, run, running_engines
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.workspace import EngineStack
 from meshctl.errors import EngineError, InterruptedByUserError, LockedError
@@ -64,8 +64,8 @@ def test_an_interrupt_between_two_engines_is_heard() -> None:
 def test_an_interrupt_is_heard_while_a_lock_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = FailingStack(LOCKED)
     waiting = run_of(stack)
-    monkeypatch.setattr(run, "_engine", lambda _pid: psutil.Process())
-    monkeypatch.setattr(run, "_is_orphan", lambda _engine: True)
+    monkeypatch.setattr(running_engines, "running_engine", lambda _pid: psutil.Process())
+    monkeypatch.setattr(running_engines, "is_orphan", lambda _engine: True)
     monkeypatch.setattr(time, "sleep", lambda _s: waiting.pulumi.interrupt())
     with pytest.raises(InterruptedByUserError):
         waiting.preview()
@@ -73,8 +73,8 @@ def test_an_interrupt_is_heard_while_a_lock_is_waited_for(monkeypatch: pytest.Mo
 
 
 def test_a_lock_of_another_is_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_engine", lambda _pid: psutil.Process())
-    monkeypatch.setattr(run, "_is_orphan", lambda _engine: False)
+    monkeypatch.setattr(running_engines, "running_engine", lambda _pid: psutil.Process())
+    monkeypatch.setattr(running_engines, "is_orphan", lambda _engine: False)
     with pytest.raises(LockedError):
         run_of(FailingStack(LOCKED)).preview()
 

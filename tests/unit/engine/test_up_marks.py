@@ -42,13 +42,13 @@ def test_a_start_and_a_pause_are_no_roll_out(
 ) -> None:
     programs: list[Any] = []
     late: list[dict[str, Any]] = []
-    monkeypatch.setattr(Session, "_run", lambda _self, _stack, program, **_: programs.append(program))
+    monkeypatch.setattr(Session, "stack_run", lambda _self, _stack, program, **_: programs.append(program))
     monkeypatch.setattr(stacks.existing, "declare", lambda _made, values, *_, **__: late.append(values))
     given = grouped(paused=before)
     outputs = {"deployment": given.model_dump(mode="json")}
     state = states.state({"urn": "s", "type": STACK_TYPE, "outputs": outputs}, *recorded(given))
     session = Session(tmp_path, "llm-prod", ENVIRONMENTS)
     wanted = grouped(paused=now)
-    session._environment_run(wanted, "uid", lambda: state, dict, UnchangedJobs, placed=lambda: wanted)
+    session.environment_run(wanted, "uid", lambda: state, dict, UnchangedJobs, placed=lambda: wanted)
     programs[0]()
     assert len([name for name in late[0] if ":group-" in name and name.startswith("up ")]) == marks

@@ -39,7 +39,24 @@ def test_a_node_has_the_hardware_of_its_machine_type() -> None:
     assert P5 is not None
     found = capacity(P5)
     assert (found["cpu"], found["nvidia.com/gpu"], found["vpc.amazonaws.com/efa"]) == ("192", "8", "32")
-    assert found["memory"] == f"{math.ceil(2048 * 1024 * 0.977)}Mi"
+
+
+def test_b2_a_p5_reports_what_a_real_one_reports() -> None:
+    """as awsome-distributed-training shows it"""
+    assert P5 is not None
+    status = manifest(Group("train", P5, 1, ("a",), "us-east-1"), 0)["status"]
+    left_kib = int(status["allocatable"]["memory"].removesuffix("Mi")) * 1024
+    assert 0 <= left_kib - 2052371068 < 1024  # to the MiB
+    assert status["allocatable"]["pods"] == "100"
+    assert status["allocatable"]["hugepages-2Mi"] == "42242Mi"
+    assert status["capacity"]["hugepages-2Mi"] == "42242Mi"
+
+
+def test_b2_a_p4de_keeps_half_as_many_huge_pages() -> None:
+    machine = load_catalog().machine("aws", "p4de.24xlarge")
+    assert machine is not None
+    assert capacity(machine)["hugepages-2Mi"] == "21122Mi"
+    assert allocatable.huge_pages_mib(machine.cpu_cores) == 21122
 
 
 def test_a_machine_without_gpus_offers_none() -> None:

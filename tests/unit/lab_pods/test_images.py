@@ -124,5 +124,5 @@ def test_the_simulator_looks_at_the_same_containers_as_the_lab() -> None:
     """Else a pod with a known image and a step of an unknown one before it is nobody's, and stays Pending."""
     known, unknown = "vllm/vllm-openai:v0.11.0", "python:3.11-slim"
     pod = {"spec": {"nodeName": "n", "initContainers": [{"image": unknown}], "containers": [{"image": known}]}}
-    assert not runner.is_ours(pod)
+    assert not runner.is_ours(pod, "US-EAST-04A")
     assert images.JQ_ALL_KNOWN.startswith("[.spec.initContainers[]?, .spec.containers[]] | ")

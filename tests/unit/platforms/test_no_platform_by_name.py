@@ -18,11 +18,47 @@ SECTIONS = frozenset(platform.environment.__name__ for platform in registry.inst
 SPARED = ("meshctl/platforms/", "meshctl/lab/", "stacks/aws/")
 PACKAGE = "meshaws"  # the Pulumi package whose resource types, but for those of every platform, are one platform's
 OF_ONE_PLATFORM = re.compile(rf"^{PACKAGE}(:|$)|^:\w+:\w+$|coreweave\.com|^stacks\.aws\b")
+# Parts of words by which a name may begin or end (`eks-`, `startswith("aws-")`): the platforms that bear a company's
+# name, and what is one platform's alone. "kubernetes" is in many names that are no platform's.
+PARTS = (NAMES - {"kubernetes"}) | {"amazonaws", "ec2", "efs", "eks", "fsx", "karpenter"}
+ONE_WORD = re.compile(r"[\w.:/@*-]+")  # what a program compares; a text for a person has spaces
+VARIABLE = re.compile(r"[A-Z0-9_]+")  # of an SDK that any program on any platform may use: AWS_PROFILE
+COMMAND = "the command of meshctl that a kubeconfig names"
+S3 = "the host of Amazon S3, which any platform's object store may be on"
+FILE_SERVICE = "a kind of file system in the model, which a deployment of any platform may name"
 # (file, text): why the text is no platform's name there, or decides nothing
 ALLOWED = {
-    ("meshctl/diagnosis.py", "aws"): "`doctor` calls the finding of AWS credentials so, whatever they are for",
+    ("meshctl/cli/main.py", "eks-token"): COMMAND,
+    ("meshctl/clients/existing_file_systems.py", "efs"): FILE_SERVICE,
+    ("meshctl/clients/existing_file_systems.py", "fsx"): "the name of the API in the SDK",
+    ("meshctl/clients/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/clients/token_caller.py", "eks-token"): COMMAND,
+    ("meshctl/deploy/guards/adopted_file_systems.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/deploy/guards/node_setup.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/deploy/own_credentials.py", "eks-token"): COMMAND,
+    ("meshctl/deploy/secrets/secret_values.py", ".amazonaws.com"): S3,
     ("meshctl/diagnosis.py", "kubernetes"): "the Pulumi plugin",
-    ("meshctl/diagnosis.py", PACKAGE): "the Pulumi plugin",
+    ("meshctl/eks_token.py", "k8s-aws-v1."): "a part of the tokens that the command makes",
+    ("meshctl/eks_token.py", "x-k8s-aws-id"): "a part of the tokens that the command makes",
+    ("meshctl/engine/state_store.py", ".amazonaws.com"): S3,
+    ("meshctl/engine/workspace.py", "providers.aws"): "the Pulumi plugin",
+    ("meshctl/model/deployed_storage.py", "efs"): FILE_SERVICE,
+    ("meshctl/model/deployed_storage.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/model/foreign_keys.py", "efs"): "what users of other tools write",
+    ("meshctl/model/foreign_keys.py", "fsx"): "what users of other tools write",
+    ("meshctl/model/own_images.py", "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com"): "a registry",
+    ("meshctl/model/own_images.py", "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com"): "a registry",
+    ("meshctl/model/own_images.py", "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn"): "a registry",
+    ("meshctl/model/own_images.py", "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn"): "a registry",
+    ("meshctl/model/own_images.py", "602401143452.dkr.ecr.us-west-2.amazonaws.com"): "a registry",
+    ("meshctl/model/own_images.py", "eks/aws-efa-k8s-device-plugin:v0.5.20"): "an image of a kind of fabric",
+    ("meshctl/objects/object_access.py", ".amazonaws.com"): S3,
+    ("meshctl/render/object_storage.py", "aws-config"): "the SDK's own file",
+    ("meshctl/render/object_storage.py", "0-aws-config"): "the SDK's own file",
+    ("meshctl/resolve/existing_file_systems.py", "efs"): FILE_SERVICE,
+    ("meshctl/resolve/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/resolve/given_fabric.py", "vpc.amazonaws.com/efa"): "the device of a kind of fabric",
+    ("stacks/platform.py", ".amazonaws.com"): S3,
     ("meshctl/engine/workspace.py", "kubernetes"): "the Pulumi plugin",
     ("meshctl/engine/workspace.py", PACKAGE): "the Pulumi plugin",
     ("meshctl/load.py", "kubernetes"): "the key of a section that names a kubeconfig",
@@ -63,7 +99,9 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def is_named(text: str) -> bool:
-    return text in NAMES or text in SECTIONS or bool(OF_ONE_PLATFORM.search(text))
+    if text in NAMES or text in SECTIONS or OF_ONE_PLATFORM.search(text):
+        return True
+    return bool(ONE_WORD.fullmatch(text) and not VARIABLE.fullmatch(text) and PARTS & set(re.split(r"[\W_]", text)))
 
 
 def violations(tree: ast.AST, file: str = "") -> Iterator[tuple[int, str]]:
@@ -131,6 +169,12 @@ def test_what_is_allowed_is_there() -> None:
         'CLUSTER = f"{AWS_PACKAGE}:eks:Cluster"',
         'CLUSTER = AWS_PACKAGE + ":eks:Cluster"',
         'POOL = "compute.coreweave.com/v1alpha1"',
+        'if name.startswith("aws-"): pass',
+        'if cluster.name.endswith("-eks"): pass',
+        'if product == "eks": pass',
+        'name = f"coreweave-{index}"',
+        'if "fsx" in services: pass',
+        'Finding("credentials", "aws", "optional")',
     ],
 )
 def test_what_it_looks_for_is_found(source: str) -> None:
@@ -145,6 +189,8 @@ def test_what_it_looks_for_is_found(source: str) -> None:
         'hint = "for example `aws sso login`"',
         'PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"',
         'POD = "kubernetes:core/v1:Pod"',
+        'profile = os.environ.get("AWS_PROFILE")',
+        'hint = "renew them with aws sso login"',
     ],
 )
 def test_what_decides_nothing_is_left_alone(source: str) -> None:

@@ -38,11 +38,11 @@ def test_a6_a_quota_that_is_raised_meanwhile_counts_in_the_next_run(
     monkeypatch.setattr(aws_questions, "ask", ask)
     monkeypatch.setattr(session_credentials, "remaining_life", lambda _profile: RemainingLife())
     first = Session(tmp_path, "m", ENVIRONMENTS)
-    findings = [first._ask_platform(WANTED, states.state()) for _ in range(3)]
+    findings = [first.ask_platform(WANTED, states.state()) for _ in range(3)]
     assert calls == 1
     with pytest.raises(InfeasibleError):
         _refuse(findings[-1])
-    _refuse(Session(tmp_path, "m", ENVIRONMENTS)._ask_platform(WANTED, states.state()))
+    _refuse(Session(tmp_path, "m", ENVIRONMENTS).ask_platform(WANTED, states.state()))
     assert calls == 2
 
 

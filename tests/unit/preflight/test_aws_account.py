@@ -9,6 +9,7 @@ import pytest
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, Findings, InPlace
 from tests.unit.preflight.asking import H100, MADE, NOTHING, asked, aws, deployment, findings, up_as
+from tests.unit.resolve.test_resolve_rules import AWS, resolved
 
 SERVE = {"serve": {"nodes": 2, "accelerator": H100}}
 SPOT = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}}
@@ -39,6 +40,24 @@ def test_a_region_that_is_not_enabled_is_told() -> None:
     opted_in = ApiAnswer({"Regions": [{"RegionName": "eu-central-2", "OptInStatus": "opted-in"}]})
     assert findings(wanted, {"region": opted_in}).gaps == ()
     assert "region" not in asked(deployment(SERVE))
+
+
+def test_a3_a_private_cluster_is_refused_while_its_vpc_is_not_there() -> None:
+    private: dict[str, Any] = {"kubernetes": {"publicAccessCidrs": []}}
+    subject, best, hint = only_gap(findings(deployment(SERVE, **private), {}))
+    assert (subject, best) == ("cluster", "nobody is inside a VPC that is only about to be made")
+    assert "publicAccessCidrs: [203.0.113.7/32]" in hint
+    office = {"kubernetes": {"publicAccessCidrs": ["203.0.113.7/32"]}}
+    assert findings(deployment(SERVE, **office), {}).gaps == ()
+    assert findings(deployment(SERVE, **private), {}, up_as(deployment(SERVE))).gaps == ()
+    no_cluster_yet = InPlace((), {"meshaws:ec2:Vpc": 1})  # somebody may be inside by now
+    assert findings(deployment(SERVE, **private), {}, no_cluster_yet).gaps == ()
+
+
+def test_a3_check_says_offline_that_a_new_private_cluster_is_refused() -> None:
+    [note] = [each for each in resolved(SERVE, {**AWS, "kubernetes": {"publicAccessCidrs": []}}).notes if "VPC" in each]
+    assert "A new environment is refused" in note
+    assert "whole internet" not in note
 
 
 def test_a1_a_zone_that_the_account_does_not_have_is_told() -> None:

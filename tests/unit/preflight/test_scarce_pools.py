@@ -12,6 +12,7 @@ import pytest
 
 from meshctl.deploy import scarce_pools
 from meshctl.deploy.capacity_wait import until_there_is_capacity
+from meshctl.deploy.runs import environment_up
 from meshctl.deploy.session import Session
 from meshctl.engine.failures import failure_of
 from meshctl.engine.run import StackRun
@@ -138,7 +139,8 @@ def test_names_that_cannot_be_written_hide_no_missing_machines(monkeypatch: pyte
     """`--wait-for-capacity` goes on for missing machines only."""
 
     class Names(Session):
-        def _outputs_and_dns_records(self, run: StackRun, *, with_records: bool) -> Any:
+        @property
+        def dns_records(self) -> Any:
             raise MeshError("Route 53 does not answer")
 
     monkeypatch.setattr(scarce_pools, "places", lambda *_: {})
@@ -146,7 +148,7 @@ def test_names_that_cannot_be_written_hide_no_missing_machines(monkeypatch: pyte
     run.up.side_effect = failed("pool/serve")
     session = Names(tmp_path, "m", Environments.model_validate(FILE))
     with pytest.raises(NoCapacityError) as caught:
-        session._run_up(run, mesh(), mock.Mock(spec=StackState), set_names=True)
+        environment_up._run_up(session, run, mesh(), mock.Mock(spec=StackState), set_names=True)
     assert caught.value.why.endswith("; its names were not written: Route 53 does not answer")
 
 

@@ -89,6 +89,15 @@ def test_everything_waits_as_long_as_a_start_may_take(
     assert manifest["metadata"]["annotations"]["pulumi.com/timeoutSeconds"] == str(both_pods_s)
 
 
+@pytest.mark.parametrize(("staging_s", "one_pod_s", "both_pods_s"), [(0, 2400, 2400), (8797, 11197, 21794)])
+def test_b7_what_is_copied_before_the_start_has_its_time(staging_s: int, one_pod_s: int, both_pods_s: int) -> None:
+    deployment = with_health("aws", resolved({"port": "http", "path": "/health"}), replicas=2, staging_s=staging_s)
+    manifest = server(deployment)
+    assert manifest["spec"]["progressDeadlineSeconds"] == one_pod_s
+    assert manifest["metadata"]["annotations"]["pulumi.com/timeoutSeconds"] == str(both_pods_s)
+    assert container(manifest)["startupProbe"]["failureThreshold"] == 360  # which begins after the copy
+
+
 def test_without_health_nothing_is_asked_and_the_waits_are_those_of_the_default() -> None:
     deployment = with_health("aws", None)
     manifest = server(deployment)

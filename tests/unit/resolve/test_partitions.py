@@ -22,6 +22,8 @@ EFA: dict[str, Any] = {
         ("us-east-1", "602401143452.dkr.ecr.us-west-2.amazonaws.com"),
         ("us-gov-west-1", "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com"),
         ("us-gov-east-1", "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com"),
+        ("cn-north-1", "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+        ("cn-northwest-1", "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn"),
     ],
 )
 def test_a10_the_efa_plugin_comes_from_a_registry_of_the_partition(region: str, registry: str) -> None:
@@ -33,10 +35,12 @@ def test_a10_the_efa_plugin_comes_from_a_registry_of_the_partition(region: str, 
     assert own_images.efa_plugin(region) in own_images.of(deployment)
 
 
-def test_a10_in_china_a_mirror_must_have_it() -> None:
-    china = {"provider": "aws", "region": "cn-north-1", "zones": ["cn-north-1a", "cn-north-1b"]}
-    pools = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
-    [note] = [each for each in resolved(pools, china).notes if "EFA" in each]
-    assert f"`images: {{{own_images.EFA_REGISTRY}: REGISTRY}}`" in note
-    mirrored = {**china, "images": {own_images.EFA_REGISTRY: "registry.example.com.cn/eks"}}
-    assert not [each for each in resolved(pools, mirrored).notes if "can't pull" in each]
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1"])
+def test_a10_a_mirror_of_its_usual_name_holds_in_every_partition(region: str) -> None:
+    mirror = {own_images.EFA_REGISTRY: "registry.example.com/eks"}
+    environment = {**AWS, "region": region, "zones": [f"{region}a", f"{region}b"], "offered": ["p4d.24xlarge"]}
+    found = resolved(EFA["pools"], {**environment, "images": mirror}, fabrics=EFA["fabrics"])
+    assert found.deployment is not None
+    texts = [str(each.manifest) for each in platform_objects(found.deployment)]
+    assert [text for text in texts if "registry.example.com/eks/eks/aws-efa-k8s-device-plugin" in text]
+    assert not [note for note in found.notes if note.startswith("images.")]

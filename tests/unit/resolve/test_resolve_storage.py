@@ -147,3 +147,15 @@ def test_each_pod_has_its_own_block_volume_in_the_price() -> None:
     found = resolved(WEB, CW, storage=storage, workloads=work(replicas=2, mounts={"disk": {"path": "/d"}})).deployment
     assert found is not None
     assert found.blocks[0].price.usd_per_hour == pytest.approx(2 * 1000 * 2**30 / 1e9 * 0.07 / 730, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "read_only", "staging_s"),
+    [("2TiB", True, 8797), ("140GiB", True, 602), ("139GiB", True, 0), ("2TiB", False, 0)],
+)
+def test_b7_a_long_copy_before_the_start_is_waited_for(size: str, read_only: bool, staging_s: int) -> None:
+    reader = {"kind": "service", "pool": "p", "image": "a:1", "mounts": {"s": {"path": "/d", "readOnly": read_only}}}
+    store = {"kind": "object", "size": size}
+    made = resolved({"p": H100}, AWS, storage={"s": store}, workloads={"w": reader}).deployment
+    assert made is not None
+    assert made.workload("w").staging_s == staging_s

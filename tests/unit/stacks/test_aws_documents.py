@@ -108,3 +108,17 @@ def test_a_node_with_efa_lets_its_containers_lock_memory() -> None:
     alone = pool.model_copy(update={"fabric": None})
     assert list(parts_of(alone)) == ["application/node.eks.aws"]
     assert user_data(alone.model_copy(update={"scratch_gb": 0})) == ""
+
+
+def test_b5_new_nodes_get_what_efa_and_lustre_need() -> None:
+    pool = deployment("aws-east").pool("train")
+    assert "nr_hugepages" not in user_data(pool)
+    pages = user_data(pool.model_copy(update={"setup": ("huge-pages",)}))
+    assert "wanted=$((110 * $(nproc) + 1))" in pages
+    assert "lustre" not in pages
+    both = user_data(pool.model_copy(update={"setup": ("huge-pages", "lustre-client")}))
+    assert "modprobe lustre || dnf install -y lustre-client" in both
+    assert [part.get_content_type() for part in list(email.message_from_string(both).walk())[1:]] == [
+        "text/x-shellscript",
+        "text/x-shellscript",
+    ]

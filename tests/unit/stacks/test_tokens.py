@@ -122,6 +122,13 @@ def test_administrators_get_in_before_the_platform_comes_and_leave_after_it(moni
     assert name in monitor.waits_for["platform:namespace"]
 
 
+def test_b9_the_log_group_goes_after_all_else(monitor: Monitor) -> None:
+    """EKS writes to it after its cluster is gone, and makes it anew"""
+    waits = monitor.waits_for
+    assert "cluster:logs" in waits["network:vpc"] & waits["cluster:eks"]
+    assert not waits["cluster:logs"]
+
+
 def test_lustre_waits_for_the_rule_that_fsx_asks_for_and_for_no_cluster(monitor: Monitor) -> None:
     waits = monitor.waits_for
     assert "storage/shared:ingress-itself" in waits["storage/shared:lustre"]

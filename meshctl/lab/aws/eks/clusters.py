@@ -17,6 +17,7 @@ from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.credentials import principal
 from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
+from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import CLUSTERS
@@ -27,10 +28,20 @@ DEFAULT_VERSION = "1.35"
 # Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
 AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+# Nobody listens on the port "discard": nothing of the lab is inside a VPC. AWS gives the name an address of the VPC.
+INSIDE_THE_VPC = "https://127.0.0.1:9"
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
 class Clusters(Base):
+    def __init__(self, *arguments: Any) -> None:
+        self.late_logs = LateLogs()
+        super().__init__(*arguments)
+
+    def settle(self) -> None:
+        super().settle()
+        self.late_logs.settle()
+
     def create_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         self.settle()
         name = given["name"]
@@ -62,6 +73,7 @@ class Clusters(Base):
         ready_at = time.monotonic() + CREATE_S
         cluster = Cluster(described, call.region, plane_name, plane, ready_at, failing)
         self._admit_creator(call, cluster)
+        self.late_logs.begin(call.region, described)
         self.clusters[name] = cluster
         self.write()
         return {"cluster": described}
@@ -77,7 +89,7 @@ class Clusters(Base):
         return {"code": "InsufficientFreeAddresses", "message": message, "resourceIds": full}
 
     def describe_cluster(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        return {"cluster": self.cluster(call, given["name"]).described}
+        return {"cluster": seen_from_outside(self.cluster(call, given["name"]).described)}
 
     def list_clusters(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         self.settle()
@@ -97,6 +109,7 @@ class Clusters(Base):
             cluster.described["status"] = "DELETING"
             cluster.changes_at = soon()
             cluster.ending = self.planes.give_back(cluster.control_plane)
+            self.late_logs.end(call.region, cluster.described)
         self.write()
         return {"cluster": cluster.described}
 
@@ -173,6 +186,13 @@ class Clusters(Base):
         cluster.creator = creator
         if config["authenticationMode"] != "CONFIG_MAP":
             cluster.entries[entry["principalArn"]] = creator
+
+
+def seen_from_outside(described: dict[str, Any]) -> dict[str, Any]:
+    """The cluster; the endpoint of a private one does not answer outside its VPC ("Cluster API server endpoint", EKS
+    user guide)."""
+    is_private = "endpoint" in described and not described["resourcesVpcConfig"]["endpointPublicAccess"]
+    return {**described, "endpoint": INSIDE_THE_VPC} if is_private else described
 
 
 def _admin() -> dict[str, Any]:

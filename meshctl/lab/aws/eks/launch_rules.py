@@ -127,11 +127,13 @@ def launch_issue(
     reservations: Mapping[str, Mapping[str, Any]],
     vcpus_in_use: int,
     vcpu_quota: float,
+    has_spot_role: bool,
 ) -> Issue | None:
     """Why the instances will not launch; None where they will.
 
     `security_groups`: those that exist. `free_addresses`: of the node group's subnets together. `reservations`: of the
-    region, by id. `vcpus_in_use`, `vcpu_quota`: of the account, for this kind of instance.
+    region, by id. `vcpus_in_use`, `vcpu_quota`: of the account, for this kind of instance. `has_spot_role`: whether the
+    account has the role with which EC2 starts spot instances.
     """
     unknown = sorted(_groups_of(launch.template) - set(security_groups))
     if unknown:
@@ -150,6 +152,13 @@ def launch_issue(
         )
     if launch.reservation_id:
         return _reservation_issue(launch, reservations.get(launch.reservation_id))
+    if launch.spot and not has_spot_role:
+        return could_not_launch(
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted - The provided credentials do not have permission to"
+            " create the service-linked role for EC2 Spot Instances.",
+            rules.SPOT_ROLE,
+            spot=True,
+        )
     if launch.vcpus + vcpus_in_use > vcpu_quota:
         return could_not_launch(
             f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"

@@ -14,6 +14,7 @@ from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
 
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
@@ -70,6 +71,7 @@ class Nodegroups(Base):
             reservations=self._reservations(launch.region),
             vcpus_in_use=self._vcpus_in_use(launch.region, quota),
             vcpu_quota=self.quotas.value(quota),
+            has_spot_role=has_spot_role(),
         )
         return [issue] if issue else []
 

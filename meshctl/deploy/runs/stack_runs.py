@@ -1,0 +1,156 @@
+"""Makes the runs of the stacks of one mesh, and reads their state: what every command on a stack needs. EDGE.
+
+`Session` is made of it, and `environment_plan` and `environment_up` run stacks through it. There is one stack for each
+environment, and one for the DNS records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meshctl import secret_variables
+from meshctl.deploy import early_context, own_credentials
+from meshctl.deploy.environment_program import declare_environment
+from meshctl.deploy.guards import hosted_zone, pools_in_place, preflight
+from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.deploy.secrets import secret_values
+from meshctl.dns import records
+from meshctl.dns.endpoint_records import EndpointRecords
+from meshctl.engine import workspace
+from meshctl.engine.command import PulumiProgram
+from meshctl.engine.events import OnProgress
+from meshctl.engine.run import StackRun
+from meshctl.errors import EngineError
+from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Environments
+from meshctl.model.questions import Findings
+from meshctl.model.stack_state import StackState
+
+
+@dataclass
+class StackRuns:
+    """The stacks of one mesh, and the settings of the command that runs them. `folder` holds mesh.yaml and
+    `.meshctl/`."""
+
+    folder: Path
+    mesh: str
+    environments: Environments
+    on_progress: OnProgress | None = None
+    break_lock: bool = False
+    command: str = "status"  # the command that the user gave, for errors
+    ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
+    take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
+    refresh: bool = True  # whether a plan and an `up` check for drift first
+    check: Callable[[], None] | None = None  # raises what forbids an `up`; called while the state is locked
+    # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
+    # the mesh does not say
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    program: PulumiProgram = field(default_factory=workspace.pulumi_program)
+    # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
+    _findings: dict[str, Findings] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this installation
+        os.environ["PATH"] = workspace.path_with_meshctl()
+        own_credentials.make_in_process()
+        secret_variables.withdraw(self.environments.secret_variables)
+
+    @property
+    def dns_records(self) -> EndpointRecords:
+        """The DNS records of the endpoints, which have a stack of their own."""
+        return EndpointRecords(self.mesh, self.environments.dns, lambda program: self.stack_run(records.EDGE, program))
+
+    @property
+    def backend(self) -> workspace.Backend:
+        """Where the stacks' states are kept, and what encrypts their secrets."""
+        state = self.environments.state
+        return workspace.Backend(state.backend, state.secrets, self.folder)
+
+    def state(self, environment: str) -> StackState:
+        """The environment's state. Raises: as `StackRun.state`."""
+        return self.stack_run(environment, None).state()
+
+    def ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
+        """What the environment's platform answers about `deployment`, of which `state` is up. It is asked once.
+
+        Raises: nothing but for mistakes of ours: a service that can't be asked is named in the notes.
+        """
+        if deployment.digest not in self._findings:
+            of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
+            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+        return self._findings[deployment.digest]
+
+    def forget_answers(self) -> None:
+        """Let the next `ask_platform` ask again, because a run has shown that an answer no longer holds."""
+        self._findings.clear()
+
+    def environment_run(
+        self,
+        deployment: Deployment,
+        cluster: str | None,
+        state: Callable[[], StackState],
+        kept_values: Callable[[], Mapping[str, Any]],
+        unchanged_jobs: Callable[[], UnchangedJobs],
+        *,
+        placed: Callable[[], Deployment],
+        keep_marks: bool = True,
+        quiet: bool = False,
+    ) -> StackRun:
+        """A run that declares the whole environment.
+
+        `cluster`: the UID of an existing cluster, to be recorded in the state; "" where meshctl makes the cluster, and
+        None for a preview whose cluster doesn't answer. `keep_marks`: as for `environment_up.up`. `placed`: the
+        deployment with its pools in the zones that have their machines. It, `state`, `kept_values` (see
+        `Ownership.kept_values`) and `unchanged_jobs` are called by the program while the engine runs, so that reading
+        them and starting the engine overlap.
+        """
+        secrets = secret_values.collect(deployment, self.environments)
+
+        def program() -> None:
+            if self.check is not None:
+                run.run_check(self.check)
+            declare_environment(
+                placed(),
+                state(),
+                secrets,
+                kept_values(),
+                unchanged_jobs(),
+                cluster=cluster,
+                keep_marks=keep_marks,
+                ready_timeout_s=self.ready_timeout_s,
+            )
+
+        on_progress = early_context.progress_writing_context(deployment, self.folder, self.on_progress)
+        run = self.stack_run(deployment.environment, program, quiet=quiet, on_progress=on_progress)
+        return run
+
+    def stack_run(
+        self,
+        stack: str,
+        program: Callable[[], None] | None,
+        *,
+        quiet: bool = False,
+        only: frozenset[str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> StackRun:
+        """A run of one stack. `program`: None for a run that only reads or deletes, which needs the state alone.
+
+        `only`: the names of the resources that the program declares, when that is a part of the stack. `quiet`: report
+        no progress.
+        """
+        opened = workspace.open_stack(self.backend, self.mesh, stack, program or _no_program, self.program)
+        on_progress = None if quiet else on_progress or self.on_progress
+        declared = self.environments.environments.get(stack)
+        platform = declared.provider if declared is not None else ""
+        return StackRun(
+            opened, self.program, on_progress, self.break_lock, command=self.command, only=only, platform=platform
+        )
+
+
+def _no_program() -> None:
+    """Stands for the program of runs that only read or delete. The engine never calls it."""
+    raise EngineError("this run has no program")

@@ -1,0 +1,178 @@
+"""What real AWS refuses or does otherwise at the first `up`, and the tests that show what becomes of it. PURE.
+
+`FINDINGS`: by the number of the finding, of a review of meshctl against AWS's documentation and issue trackers. In its
+tests the lab refuses or degrades as AWS does, and meshctl says so before or deals with it. `REFUSALS`: calls that the
+lab once accepted and AWS never does. A test that belongs here says the number in its name or docstring.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_REFUSALS: Final = "tests/integration/test_lab_eks_refusals.py"
+_EKS: Final = "tests/integration/test_lab_eks.py"
+_ACCOUNT: Final = "tests/unit/preflight/test_aws_account.py"
+_PREFLIGHT: Final = "tests/unit/preflight/test_aws_preflight.py"
+_RESERVATIONS: Final = "tests/unit/preflight/test_aws_reservations.py"
+_OFFERINGS: Final = "tests/unit/resolve/test_offerings.py"
+_RULES: Final = "tests/unit/resolve/test_resolve_rules.py"
+_TOKENS: Final = "tests/unit/stacks/test_tokens.py"
+_HARDWARE: Final = "tests/unit/lab_pods/test_hardware.py"
+_REGISTRIES: Final = "tests/unit/lab_pods/test_foreign_registries.py"
+_NODES: Final = "tests/unit/lab/test_lab_nodes.py"
+_TARGETS: Final = "tests/unit/lab_pods/test_network_targets.py"
+_ANSWERS: Final = "tests/unit/test_endpoint_answers.py"
+_FAILURES: Final = "tests/unit/engine/test_failures.py"
+_SESSION: Final = "tests/unit/preflight/test_session_credentials.py"
+_PROVIDER: Final = "tests/contract/test_aws_provider.py"
+
+FINDINGS: Final[dict[str, tuple[str, ...]]] = {
+    "A1": (
+        f"{_REFUSALS}::TestAtOnce::test_a_type_that_one_of_the_zones_does_not_have",
+        f"{_OFFERINGS}::test_a1_check_says_offline_that_a_region_does_not_have_the_machine",
+        f"{_PREFLIGHT}::test_a1_a_pool_goes_where_its_machine_is",
+        f"{_ACCOUNT}::test_a1_a_zone_that_the_account_does_not_have_is_told",
+        f"{_FAILURES}::test_a_zone_without_the_machine_has_a_hint",
+    ),
+    "A2": (
+        "tests/unit/clients/test_token_caller.py::test_who_has_no_access_entry_is_named_as_an_entry_would",
+        f"{_TOKENS}::test_administrators_get_in_before_the_platform_comes_and_leave_after_it",
+        "tests/faults/test_iam_enforced.py::test_one_user_brings_up_what_another_changes_and_destroys",
+    ),
+    "A3": (
+        f"{_EKS}::TestClusters::test_a_private_cluster_does_not_answer_outside_its_vpc",
+        f"{_ACCOUNT}::test_a3_a_private_cluster_is_refused_while_its_vpc_is_not_there",
+        f"{_ACCOUNT}::test_a3_check_says_offline_that_a_new_private_cluster_is_refused",
+    ),
+    "A4": (
+        f"{_HARDWARE}::test_a4_the_trainer_ends_as_libfabric_ends_it",
+        f"{_HARDWARE}::test_a4_what_meshctl_sets_ends_no_trainer",
+        f"{_RULES}::test_a_device_that_can_not_read_remote_memory_is_not_asked_to",
+    ),
+    "A5": (
+        f"{_REFUSALS}::TestLater::test_no_machines_at_the_moment",
+        f"{_REFUSALS}::test_a_fault_with_a_code_that_eks_does_not_have_is_an_error_of_the_lab",
+        f"{_FAILURES}::test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on",
+    ),
+    "A6": (
+        f"{_REFUSALS}::TestLater::test_no_quota_for_accelerated_instances",
+        f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",
+        f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
+        f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
+    ),
+    "A7": (
+        f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",
+        "tests/unit/preflight/test_scarce_pools.py::test_other_zones_and_machines_are_worth_a_try",
+        "tests/faults/test_scarce_pool.py::test_finding_a7_one_pool_without_machines",
+    ),
+    "A8": (
+        f"{_REFUSALS}::TestLater::test_a_reservation_that_is_unknown_elsewhere_or_too_small",
+        f"{_RESERVATIONS}::test_a8_a_block_that_the_pool_can_not_have_is_a_gap_before_anything_is_made",
+        f"{_RESERVATIONS}::test_a8_a_block_that_has_not_begun_is_told_with_its_start_and_end",
+        f"{_PREFLIGHT}::test_a8_a_reservation_that_the_pool_can_not_have",
+    ),
+    "A9": (
+        f"{_EKS}::TestNodegroups::test_nodes_are_replaced_in_batches",
+        f"{_TOKENS}::test_a_large_pool_is_updated_by_shares_with_a_deadline_to_fit",
+    ),
+    "A10": (
+        f"{_REGISTRIES}::test_a10_an_image_of_another_partition_can_not_be_pulled",
+        f"{_REGISTRIES}::test_a10_the_efa_plugin_can_be_pulled_where_it_is_meant_for",
+        "tests/unit/resolve/test_partitions.py::test_a10_the_efa_plugin_comes_from_a_registry_of_the_partition",
+    ),
+    "A11": (
+        f"{_REFUSALS}::TestLater::test_dns_on_a_cluster_without_a_node_that_takes_it",
+        f"{_REFUSALS}::test_an_addon_is_as_healthy_as_its_replicas",
+        f"{_RULES}::test_gpu_nodes_carry_no_taint_beside_a_cpu_pool_that_may_be_empty",
+    ),
+    "A12": (
+        "tests/unit/platforms/test_iam_policy.py::test_every_operation_of_every_row_is_allowed_where_the_row_is_declared",
+        f"{_FAILURES}::test_a_missing_right_leads_to_the_policy",
+        "tests/faults/test_iam_enforced.py::test_one_user_brings_up_what_another_changes_and_destroys",
+    ),
+    "A13": (
+        f"{_PROVIDER}::test_the_size_that_others_gave_a_node_group_stays_within_the_bounds",
+        f"{_PROVIDER}::test_what_is_no_scaling_sends_no_sizes",
+    ),
+    "A14": (
+        f"{_NODES}::TestEks::test_efa_is_there_for_the_interfaces_of_the_template_alone",
+        f"{_RULES}::test_a_machine_whose_efa_cards_are_not_known_has_no_fabric",
+    ),
+    "B2": (
+        f"{_NODES}::test_b2_a_p5_reports_what_a_real_one_reports",
+        f"{_NODES}::test_b2_a_p4de_keeps_half_as_many_huge_pages",
+        "tests/unit/resolve/test_resolve_fit.py::test_a_pod_does_not_get_the_whole_machine",
+    ),
+    "B3": (
+        f"{_TARGETS}::test_b3_under_local_only_nodes_with_pods_are_passed_through",
+        f"{_TARGETS}::test_b3_open_connections_end_with_the_node_that_they_pass_through",
+        f"{_TARGETS}::test_b3_a_new_load_balancer_has_its_name_before_dns_knows_it",
+        "tests/unit/test_endpoint_nodes.py::test_b3_a_new_endpoint_on_aws_asks_only_nodes_with_its_pods",
+        f"{_ANSWERS}::test_b3_up_waits_until_a_new_load_balancer_answers",
+    ),
+    "B4": (
+        f"{_REFUSALS}::TestLater::test_too_few_addresses",
+        f"{_REFUSALS}::TestLater::test_nodes_of_another_group_take_addresses",
+        f"{_OFFERINGS}::test_b4_a_network_without_room_for_the_nodes_is_told_offline",
+        f"{_ACCOUNT}::test_b4_a_pool_that_grows_asks_for_free_addresses",
+    ),
+    "B5": (
+        "tests/unit/test_node_setup.py::test_b5_new_nodes_are_set_up_for_what_runs_on_them",
+        "tests/unit/test_node_setup.py::test_b5_nodes_that_are_up_keep_what_they_came_up_with",
+        "tests/unit/test_node_setup.py::test_b5_pods_ask_for_no_more_huge_pages_than_a_node_has",
+        "tests/unit/stacks/test_aws_documents.py::test_b5_new_nodes_get_what_efa_and_lustre_need",
+    ),
+    "B6": (
+        f"{_REFUSALS}::TestLater::test_spot_instances_of_an_account_that_never_had_any",
+        f"{_ACCOUNT}::test_b6_an_account_that_never_had_spot_instances_is_told_to_make_their_role",
+        f"{_FAILURES}::test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on",
+    ),
+    "B7": (
+        "tests/unit/resolve/test_resolve_storage.py::test_b7_a_long_copy_before_the_start_is_waited_for",
+        "tests/unit/render/test_probes.py::test_b7_what_is_copied_before_the_start_has_its_time",
+    ),
+    "B8": (
+        "tests/unit/resolve/test_docker_hub.py::test_b8_many_nodes_without_a_login_are_told",
+        "tests/unit/resolve/test_docker_hub.py::test_b8_every_image_of_meshctl_can_come_from_a_mirror",
+    ),
+    "B9": (
+        f"{_EKS}::TestClusters::test_the_log_group_comes_back_after_its_cluster",
+        f"{_TOKENS}::test_b9_the_log_group_goes_after_all_else",
+        f"{_PROVIDER}::test_a_log_group_that_a_service_made_by_itself_is_taken_over",
+    ),
+    "B10": (
+        "tests/unit/lab/test_lab_volumes.py::test_b10_a_driver_without_a_role_makes_no_volume_and_says_so",
+        "tests/unit/lab/test_lab_volumes.py::test_b10_file_systems_of_a_mesh_need_no_driver_that_makes_them",
+    ),
+    "B11": (
+        f"{_SESSION}::test_b11_credentials_that_end_before_up_does_are_told",
+        f"{_SESSION}::test_b11_doctor_says_when_they_end",
+    ),
+}
+
+REFUSALS: Final[dict[str, tuple[str, ...]]] = {
+    "a type that a zone or nobody has": (
+        f"{_REFUSALS}::TestAtOnce::test_a_type_that_one_of_the_zones_does_not_have",
+        f"{_REFUSALS}::TestAtOnce::test_a_type_that_does_not_exist",
+    ),
+    "a p5 with an image for ARM, or without a driver": (
+        f"{_REFUSALS}::TestAtOnce::test_an_image_of_another_architecture",
+        f"{_NODES}::TestEks::test_an_image_without_the_driver_shows_no_gpu",
+    ),
+    "a capacity block that does not exist": (
+        f"{_REFUSALS}::TestLater::test_a_reservation_that_is_unknown_elsewhere_or_too_small",
+    ),
+    "64 EFA cards, and a group that does not exist": (
+        f"{_REFUSALS}::TestLater::test_more_efa_interfaces_than_the_machine_has",
+        f"{_REFUSALS}::TestLater::test_a_security_group_that_does_not_exist",
+    ),
+    "a template with SubnetId or IamInstanceProfile": (
+        f"{_REFUSALS}::TestAtOnce::test_what_a_launch_template_of_managed_nodes_can_not_hold",
+    ),
+    "EKS in subnets of /28": (f"{_REFUSALS}::TestLater::test_a_control_plane_without_room_in_its_subnets",),
+    "12 Elastic IPs": (f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",),
+    "coredns on a cluster without a node": (
+        f"{_REFUSALS}::TestLater::test_dns_on_a_cluster_without_a_node_that_takes_it",
+    ),
+    "Kubernetes 1.99": (f"{_REFUSALS}::TestAtOnce::test_an_unsupported_version_of_kubernetes",),
+}
