@@ -15,7 +15,7 @@ Change = tuple[str, Any, Any]  # the term, and both values
 
 _AUTOSCALER: Final = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 TERMS: Final = {
-    (_AUTOSCALER, "spec.metrics[0].resource.target.averageUtilization"): "scale.target",
+    (_AUTOSCALER, "spec.metrics[0].containerResource.target.averageUtilization"): "scale.target",
     (_AUTOSCALER, "spec.behavior.scaleDown.stabilizationWindowSeconds"): "scale.cooldown in seconds",
 }
 _SAID_ELSEWHERE: Final = ("spec.minReplicas", "spec.maxReplicas")

@@ -161,6 +161,9 @@ def problems(workload: dict[str, Any]) -> Iterator[tuple[Path, str]]:
         yield ("scale",), "min and max of `replicas` are the same: raise max, or leave `scale` out"
     if isinstance(scale, dict):
         yield from _measured(workload, scale.get("metric"))
+        target = scale.get("target")
+        if scale.get("metric") == CPU and isinstance(target, float) and 0 < target < 1:
+            yield ("scale", "target"), f"of cpu it is percent: write {round(target * 100)}"
 
 
 def _bounds(replicas: dict[str, Any]) -> Iterator[tuple[Path, str]]:

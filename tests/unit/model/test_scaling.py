@@ -93,6 +93,10 @@ def test_a_number_is_both_bounds_and_the_cooldown_is_that_of_kubernetes(tmp_path
             f"{RANGE}{METRICS}    scale: {{metric: memory, target: 5}}\n",
             '13: scale.metric: no metric is called "memory"; write one of queue-depth, concurrency, requests, cpu, or',
         ),
+        (
+            f"{RANGE}{CPU}    scale: {{metric: cpu, target: 0.7}}\n",
+            "13: scale.target: of cpu it is percent: write 70",
+        ),
         (f"{RANGE}{METRICS}    scale: {{metric: queue-depth, target: 0}}\n", "13: scale.target: must be more than 0"),
         (f"{RANGE}{METRICS}    scale: {{metric: queue-depth, target: high}}\n", "13: scale.target: expected a number"),
         (
@@ -133,7 +137,8 @@ def test_jobs_do_not_follow_load(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("metric", ["vllm:gpu_cache_usage_perc", "http_requests_total", *scaling.METRICS])
 def test_metrics_that_are_known(tmp_path: Path, metric: str) -> None:
-    text = f"{RANGE}{METRICS}{CPU}    scale: {{metric: {metric}, target: 0.8}}\n"
+    target = 80 if metric == scaling.CPU else 0.8
+    text = f"{RANGE}{METRICS}{CPU}    scale: {{metric: {metric}, target: {target}}}\n"
     scale = workload(tmp_path, text).scale
     assert scale is not None
     assert scale.metric == metric

@@ -41,8 +41,12 @@ def test_cpu_has_the_autoscaler_of_kubernetes() -> None:
         "maxReplicas": 6,
         "metrics": [
             {
-                "type": "Resource",
-                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 5}},
+                "type": "ContainerResource",
+                "containerResource": {
+                    "name": "cpu",
+                    "container": "main",
+                    "target": {"type": "Utilization", "averageUtilization": 5},
+                },
             }
         ],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 120}},
