@@ -7,7 +7,7 @@ to `migrate`. Importing it takes most of a second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
@@ -23,6 +23,7 @@ from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
+from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, resolve, workloads
@@ -55,6 +56,10 @@ class Project:
             if environment in {stack.environment for stack in unmanaged if stack.mesh == self.mesh.name}:
                 return environment
         return self.checked_name(environment)
+
+    def with_workload(self, name: str) -> Project:
+        """The same project for the part of its mesh that this workload needs. Raises: UsageError."""
+        return replace(self, mesh=mesh_of_workload(self.mesh, name))
 
     @property
     def state_store(self) -> StateStore | None:

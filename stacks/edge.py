@@ -9,13 +9,16 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pulumi
 from pydantic import ConfigDict
 
+from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.persisted import OWN
 from meshctl.model.stack_state import STAMP
 from stacks.resources import AwsProvider, AwsResource
+from stacks.split_records import declare_split
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,19 @@ class DnsRecord:
     zone: str = ""  # as environments.yaml has it; empty where an older state does not tell
     zone_id: str = ""
     in_service: bool = True  # False: the record is written, but Route 53 has not said that all its servers have it
+    split: Split | None = None  # the weighted records of the host, whether its own record leads to them or not
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Those that the record leads to: several while a workload is expanded."""
+        return tuple(self.environment.split(SHARED_BY))
+
+    def document(self) -> dict[str, Any]:
+        """As an output of the stack. Without a split it is what older versions write and read."""
+        document = asdict(self)
+        if self.split is None:
+            del document["split"]
+        return document
 
 
 def declare(
@@ -44,6 +60,11 @@ def declare(
     """
     aws = AwsProvider("dns", region="us-east-1", profile=profile, tags=tags)  # Route 53 is global
     for _, record in sorted(records.items()):
+        weighted = (
+            declare_split(record.host, record.split, zone_id=record.zone_id, ttl_s=record.ttl_s, provider=aws)
+            if record.split is not None
+            else ()
+        )
         AwsResource.declare(
             "route53:RecordSet",
             f"endpoint/{record.host}:record",
@@ -55,10 +76,11 @@ def declare(
                 "ResourceRecords": [{"Value": record.address}],
             },
             provider=aws,
+            depends_on=weighted,
             aliases=[f"endpoint/{endpoint}:record" for endpoint, old in before.items() if old.host == record.host],
         )
-    pulumi.export("endpoints", {endpoint: asdict(record) for endpoint, record in records.items()})
-    pulumi.export("before", {endpoint: asdict(record) for endpoint, record in before.items()})
+    pulumi.export("endpoints", {endpoint: record.document() for endpoint, record in records.items()})
+    pulumi.export("before", {endpoint: record.document() for endpoint, record in before.items()})
     pulumi.export(STAMP, OWN.document())
 
 

@@ -32,6 +32,7 @@ _BY_ID = {
     "fsx:FileSystem": "aws_fsx_lustre_file_system",
     "efs:FileSystem": "aws_efs_file_system",
     "efs:MountTarget": "aws_efs_mount_target",
+    "route53:HealthCheck": "aws_route53_health_check",
 }
 # For those whose id of ours has several parts: how the provider joins them
 _JOINED = {

@@ -24,6 +24,7 @@ from meshctl.cli.context import Context, discard
 from meshctl.cli.doctor import doctor
 from meshctl.cli.eks_token import eks_token
 from meshctl.cli.exit_handling import Commands, Group, file_error, flushed
+from meshctl.cli.expand import contract, expand
 from meshctl.cli.lab import lab_app
 from meshctl.cli.migrate import migrate, migrations_app
 from meshctl.cli.plan import plan
@@ -92,7 +93,7 @@ def _enter(directory: Path) -> None:
         ) from error
 
 
-for command in (check, plan, up, restart, destroy, status, migrate, setup, doctor, schema):
+for command in (check, plan, up, restart, destroy, status, migrate, expand, contract, setup, doctor, schema):
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)

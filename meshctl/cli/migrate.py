@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 migrations_app = typer.Typer(no_args_is_help=True, help="Show migrations, resume, roll back or finish them.")
 
-_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
+BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
 _Id = Annotated[str, typer.Argument(help="The migration's id; by default the last one.", metavar="ID")]
 _COPYING_EVERY_S = 2.0
 
@@ -43,7 +43,7 @@ def migrate(
         str, typer.Option("--confirm", help="With --replace-target-data: the target's name.", metavar="ENV")
     ] = "",
     take_over: TakeOver = None,
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Move deployment, data and traffic from SRC to DST. SRC is kept until `migrations finish`."""
     from meshctl.migrate import given_up, views  # with all below: boto3 and Pulumi, too slow for `meshctl --help`
@@ -56,10 +56,10 @@ def migrate(
         replace_target_data=replace_target_data,
         take_over=tuple(take_over or ()),
     )
-    with _migrations(context, source, target, break_lock=break_lock) as migrations:
+    with opened_migrations(context, source, target, break_lock=break_lock) as migrations:
         plan = migrations.plan(source, target, options)
         if dry_run:
-            _show(context, views.plan_document(plan), views.plan_text(plan))
+            show_document(context, views.plan_document(plan), views.plan_text(plan))
             return
         if context.must_confirm:
             context.say(views.plan_text(plan))
@@ -68,7 +68,7 @@ def migrate(
             context.confirm(f"move {plan.source.mesh} from {source} to {target}?")
         migration = migrations.start(plan)
         shown = migrations.status(migration)
-    _show_end(context, shown)
+    show_end(context, shown)
 
 
 @migrations_app.command("list")
@@ -77,9 +77,9 @@ def list_migrations(ctx: typer.Context) -> None:
     from meshctl.migrate import views
 
     context: Context = ctx.obj
-    with _migrations(context) as migrations:
+    with opened_migrations(context) as migrations:
         rows = migrations.statuses()
-    _show(context, {"migrations": [views.row_document(row) for row in rows]}, views.list_text(rows))
+    show_document(context, {"migrations": [views.row_document(row) for row in rows]}, views.list_text(rows))
 
 
 @migrations_app.command()
@@ -88,9 +88,9 @@ def show(ctx: typer.Context, migration: _Id = "") -> None:
     from meshctl.migrate import views
 
     context: Context = ctx.obj
-    with _migrations(context) as migrations:
+    with opened_migrations(context) as migrations:
         shown = migrations.status(migration)
-    _show(context, views.detail_document(*shown), views.detail_text(*shown))
+    show_document(context, views.detail_document(*shown), views.detail_text(*shown))
 
 
 @migrations_app.command()
@@ -110,13 +110,13 @@ def resume(
         str, typer.Option("--confirm", help="With --source-lost: the source's name.", metavar="ENV")
     ] = "",
     take_over: TakeOver = None,
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Go on with a migration that stopped, forward or back."""
     from meshctl.migrate import given_up, views
 
     context: Context = ctx.obj
-    with _migrations(context, break_lock=break_lock) as migrations:
+    with opened_migrations(context, break_lock=break_lock) as migrations:
         if source_lost:
             history = migrations.check_source_lost(migration)
             source, warning = history.plan.source.environment, views.source_lost_warning(history)
@@ -125,7 +125,7 @@ def resume(
         fields = tuple(take_over or ())
         migrations.resume(migration, done=done, again=again, source_lost=source_lost, take_over=fields)
         shown = migrations.status(migration)
-    _show_end(context, shown)
+    show_end(context, shown)
 
 
 @migrations_app.command()
@@ -145,7 +145,7 @@ def rollback(
         str,
         typer.Option("--confirm", help="With --target-lost or --allow-data-loss: the target's name.", metavar="ENV"),
     ] = "",
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Go back to the source: start its workloads, move the DNS records back, then pause the target."""
     from meshctl.deploy.guards.protection import refused_by_migration_destroy
@@ -153,7 +153,7 @@ def rollback(
 
     context: Context = ctx.obj
     agreed: Sequence[Loss] = ()
-    with _migrations(context, break_lock=break_lock) as migrations:
+    with opened_migrations(context, break_lock=break_lock) as migrations:
         history = migrations.check_rollback(migration, destroy_target=destroy_target, target_lost=target_lost)
         if target_lost:
             _ask_about_lost_target(context, history, confirm)
@@ -166,7 +166,7 @@ def rollback(
                 context.confirm_name(target, confirm, f"{target} is destroyed")
         migrations.rollback(migration, destroy_target=destroy_target, target_lost=target_lost, agreed=agreed)
         shown = migrations.status(migration)
-    _show_end(context, shown)
+    show_end(context, shown)
 
 
 def _ask_about_lost_target(context: Context, history: History, confirm: str) -> None:
@@ -193,7 +193,7 @@ def finish(
             "--confirm", help="With --delete-source-data or --allow-data-loss: the source's name.", metavar="ENV"
         ),
     ] = "",
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Destroy the source. Its buckets are kept; other data is deleted only if you allow it and confirm the name."""
     from meshctl.deploy.guards.protection import refused_by_migration_destroy
@@ -201,7 +201,7 @@ def finish(
     from meshctl.migrate.steps.environment import FINISHING
 
     context: Context = ctx.obj
-    with _migrations(context, break_lock=break_lock) as migrations:
+    with opened_migrations(context, break_lock=break_lock) as migrations:
         history = migrations.check_finish(migration, delete_data=delete_source_data)
         source = history.plan.source.environment
         lost = migrations.losses_by_finish(history, delete_data=delete_source_data)
@@ -215,11 +215,11 @@ def finish(
             context.confirm(views.finish_question(history))
         migrations.finish(migration, delete_data=delete_source_data, agreed=lost)
         shown = migrations.status(migration)
-    _show_end(context, shown)
+    show_end(context, shown)
 
 
 @contextmanager
-def _migrations(context: Context, *environments: str, break_lock: bool = False) -> Iterator[Migrations]:
+def opened_migrations(context: Context, *environments: str, break_lock: bool = False) -> Iterator[Migrations]:
     """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine.
 
     Raises: UsageError when environments.yaml lacks one of `environments`.
@@ -253,14 +253,14 @@ def _reporter(context: Context) -> Callable[[Event], None]:
     return report
 
 
-def _show_end(context: Context, migration: MigrationStatus) -> None:
+def show_end(context: Context, migration: MigrationStatus) -> None:
     """Show the result of a run; as JSON like `migrations show`."""
     from meshctl.migrate import views
 
-    _show(context, views.detail_document(*migration), views.run_text(*migration))
+    show_document(context, views.detail_document(*migration), views.run_text(*migration))
 
 
-def _show(context: Context, document: dict[str, object], text: str) -> None:
+def show_document(context: Context, document: dict[str, object], text: str) -> None:
     if context.output == "json":
         context.print_json(document)
     else:

@@ -50,8 +50,9 @@ class RunningEndpoints:
         record = self._records.get(endpoint.name) or hosts.get(endpoint.host)
         if record is None:
             return None
-        deployed = deployed_endpoints(self.states.state(record.environment), self.deployment)
-        return Running(same_endpoint(endpoint, deployed) or endpoint, record.environment)
+        environment = record.environments[0]  # of several, which share it, the one that has it longest
+        deployed = deployed_endpoints(self.states.state(environment), self.deployment)
+        return Running(same_endpoint(endpoint, deployed) or endpoint, environment)
 
     @cached_property
     def _own(self) -> tuple[Endpoint, ...]:

@@ -5,7 +5,7 @@ Made by `session`, which runs the engine for it. `records` decides which record 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from meshctl.dns import records
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
+from meshctl.model.dns_splits import Split
 from meshctl.model.environment import Dns
 from stacks.edge import DnsRecord
 
@@ -62,6 +63,17 @@ class EndpointRecords:
         """Point every endpoint at `deployment`: the cutover of a migration, or its rollback."""
         current = self.current()
         self.write(records.after_cutover(deployment, current, addresses, self.dns), current)
+
+    def split(self, hosts: Mapping[str, str], splits: Mapping[str, Split]) -> None:
+        """Write these weighted records beside those of the endpoints (endpoint -> host), which lead where they did.
+        An endpoint without a split loses its weighted records."""
+        current = self.current()
+        self.write(records.with_splits(current, hosts, splits), current)
+
+    def lead_to_splits(self, endpoints: Collection[str]) -> None:
+        """Let the hosts of these endpoints lead to their weighted records."""
+        current = self.current()
+        self.write(records.leading_to_splits(current, endpoints), current)
 
     def drop(self, environment: str) -> None:
         """Remove the records that point at an environment."""

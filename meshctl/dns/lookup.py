@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections import Counter
 
 import dns.exception
 import dns.resolver
@@ -56,6 +57,25 @@ def resolve(host: str) -> list[str]:
         values = [str(record.target if kind == "CNAME" else record.address) for record in answer]
         return [value.rstrip(".") for value in values]
     return []
+
+
+def cnames(name: str, resolutions: int) -> Counter[str]:
+    """Where the CNAME of `name` leads, each target with how often, when the zone's name servers are asked so often.
+
+    Raises: UnreachableError when no server answers."""
+    resolver = _resolver(name)
+    targets: Counter[str] = Counter()
+    for _ in range(resolutions):
+        try:
+            answer = resolver.resolve(name, "CNAME", search=False)
+        except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
+            break
+        except dns.exception.DNSException as error:
+            raise UnreachableError(
+                f"DNS does not answer for {name}", why=str(error), hint="check the network"
+            ) from error
+        targets.update(str(record.target).rstrip(".") for record in answer)
+    return targets
 
 
 def _resolver(host: str) -> dns.resolver.Resolver:

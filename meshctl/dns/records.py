@@ -2,12 +2,13 @@
 
 Called by `session` and `endpoint_records`. A record belongs to the environment that it points at. `up` writes records
 that belong to nobody or to its own environment, and removes its own ones that the mesh no longer has. It never touches
-those of another environment: only the cutover of a migration moves a record.
+those of another environment: only the cutover of a migration moves a record. A record that leads to the weighted
+records of an expansion belongs to both environments together (`DnsRecord.environments`), so no `up` touches it either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.dns_splits import SHARED_BY, Split, split_name
 from meshctl.model.environment import Dns
 from meshctl.model.environment_references import NAMES_STACK
 from meshctl.model.persisted import Format
@@ -41,10 +43,11 @@ def records_in_state(state: StackState) -> dict[str, DnsRecord]:
     listed = [*(outputs.get("endpoints") or {}).items(), *(outputs.get("before") or {}).items()]
     candidates = [(endpoint, DNS_RECORD.read(value, state.outputs.stamp, _PLACE)) for endpoint, value in listed]
     by_endpoint: dict[str, DnsRecord] = {}
+    weights = _weights(state)
     for resource in state.of_type(RECORD_SET):
         if resource.is_to_be_deleted:
             continue
-        endpoint, record = _matching(resource.inputs, candidates)
+        endpoint, record = _matching(resource.inputs, candidates, weights)
         if record is not None:
             in_service = not resource.outputs.get(UNFINISHED)
             # An endpoint has two records where its host was changed and the old record could not be deleted: the second
@@ -54,15 +57,67 @@ def records_in_state(state: StackState) -> dict[str, DnsRecord]:
     return by_endpoint
 
 
-def _matching(inputs: Mapping[str, Any], candidates: list[tuple[str, DnsRecord]]) -> tuple[str, DnsRecord | None]:
-    """Match a Route 53 record in the state to its endpoint, by host and then by address."""
-    of_host = [(endpoint, record) for endpoint, record in candidates if record.host == inputs.get("Name")]
+Weights = Mapping[str, Mapping[str, int]]  # name of the weighted records -> environment -> weight
+
+
+def _weights(state: StackState) -> Weights:
+    weights: dict[str, dict[str, int]] = {}
+    for resource in state.of_type(RECORD_SET):
+        environment = resource.inputs.get("SetIdentifier")
+        if environment and not resource.is_to_be_deleted:
+            weights.setdefault(resource.inputs["Name"], {})[environment] = int(resource.inputs["Weight"])
+    return weights
+
+
+def _matching(
+    inputs: Mapping[str, Any], candidates: list[tuple[str, DnsRecord]], weights: Weights
+) -> tuple[str, DnsRecord | None]:
+    """Match a Route 53 record in the state to its endpoint, by host and then by address. A run that failed may have
+    left weighted records that its outputs no longer list, or not yet: those of the state count."""
+    host = inputs.get("Name")
+    of_host = [(endpoint, record) for endpoint, record in candidates if record.host == host]
+    present = weights.get(split_name(str(host)), {})
+    with_split = [each for each in of_host if (each[1].split is not None) == bool(present)]
+    of_host = [(endpoint, _with_weights(record, present)) for endpoint, record in with_split or of_host]
     if not of_host:
         return "", None
     address, zone_id = inputs["ResourceRecords"][0]["Value"], inputs["HostedZoneId"]
     endpoint, record = next((each for each in of_host if each[1].address == address), of_host[0])
     zone = record.zone if record.zone_id == zone_id else ""
     return endpoint, replace(record, address=address, ttl_s=int(inputs["TTL"]), zone=zone, zone_id=zone_id)
+
+
+def _with_weights(record: DnsRecord, present: Mapping[str, int]) -> DnsRecord:
+    if record.split is None:
+        return record
+    if not present:
+        return replace(record, split=None)
+    sides = tuple(replace(side, weight=present.get(side.environment, side.weight)) for side in record.split.sides)
+    return replace(record, split=replace(record.split, sides=sides))
+
+
+def with_splits(
+    current: Mapping[str, DnsRecord], hosts: Mapping[str, str], splits: Mapping[str, Split]
+) -> dict[str, DnsRecord]:
+    """The records with these weighted records beside those of the endpoints, which lead where they did. `hosts`: of the
+    endpoints, all of which have a record; an endpoint without a split loses its weighted records."""
+    return {
+        name: replace(record, split=splits.get(name)) if name in hosts and record.host == hosts[name] else record
+        for name, record in current.items()
+    }
+
+
+def leading_to_splits(current: Mapping[str, DnsRecord], endpoints: Collection[str]) -> dict[str, DnsRecord]:
+    """The records, those of `endpoints` leading to their weighted records."""
+    return {
+        name: _to_split(record, record.split) if name in endpoints and record.split is not None else record
+        for name, record in current.items()
+    }
+
+
+def _to_split(record: DnsRecord, split: Split) -> DnsRecord:
+    environments = [side.environment for side in split.sides]
+    return replace(record, environment=SHARED_BY.join(environments), address=split_name(record.host))
 
 
 def after_up(
@@ -105,7 +160,8 @@ def _pointing_at(deployment: Deployment, host: str, address: str, dns: Dns | Non
     empty: `endpoint_records` looks it up when it writes the record."""
     zone, ttl_s = (dns.zone, int(dns.ttl_s)) if dns is not None else ("", 0)
     zone_id = old.zone_id if old is not None and old.zone == zone else ""
-    return DnsRecord(host, deployment.environment, address, ttl_s, zone, zone_id)
+    split = old.split if old is not None else None  # the weighted records stay until resolvers have forgotten them
+    return DnsRecord(host, deployment.environment, address, ttl_s, zone, zone_id, split=split)
 
 
 def _settable(deployment: Deployment, current: Mapping[str, DnsRecord]) -> list[Endpoint]:

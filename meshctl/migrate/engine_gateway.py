@@ -6,7 +6,7 @@ Made by `cli.migrate`; the steps know only the protocol (`gateway.Gateway`).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from meshctl.changes.losses import Loss
@@ -24,6 +24,7 @@ from meshctl.errors import UnreachableError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, Say, UpResult
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
+from meshctl.model.dns_splits import Split
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
@@ -48,9 +49,10 @@ class EngineGateway:
         self._refreshed: set[str] = set()  # environments whose state an `up` of this command has refreshed
         self._clusters: dict[str, ClusterAccess] = {}  # cached, because exporting the state for each poll would be slow
 
-    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
+    def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
         state = self._session.state(environment)
-        deployment = self._project.deployment(environment, moved_from=moved_from)
+        project = self._project.with_workload(workload) if workload else self._project
+        deployment = project.deployment(environment, moved_from=moved_from)
         return running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
@@ -121,6 +123,16 @@ class EngineGateway:
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
         records = self._session.dns_records.current()
         return {name: EndpointTarget(r.environment, r.address, r.ttl_s) for name, r in records.items()}
+
+    def splits(self) -> Mapping[str, Split]:
+        records = self._session.dns_records.current()
+        return {name: record.split for name, record in records.items() if record.split is not None}
+
+    def write_splits(self, hosts: Mapping[str, str], splits: Mapping[str, Split]) -> None:
+        self._session.dns_records.split(hosts, splits)
+
+    def lead_to_splits(self, endpoints: Collection[str]) -> None:
+        self._session.dns_records.lead_to_splits(endpoints)
 
     def endpoint_ttl_s(self) -> int:
         settings = self._project.environments.dns

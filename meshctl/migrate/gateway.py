@@ -7,13 +7,14 @@ that something does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
+from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.store import ObjectAccess
 
@@ -29,11 +30,16 @@ class UpResult:
 
 @dataclass(frozen=True)
 class EndpointTarget:
-    """Where an endpoint's DNS record points: the environment, and the record's address and TTL."""
+    """Where an endpoint's DNS record points: the environment, and the record's address and TTL. `environment` joins
+    those of a record that leads to weighted records."""
 
     environment: str
     address: str
     ttl_s: int = 0
+
+    @property
+    def environments(self) -> frozenset[str]:
+        return frozenset(self.environment.split(SHARED_BY))
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,10 @@ class PendingChanges:
 class Gateway(Protocol):
     """The environments of one mesh."""
 
-    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
-        """The mesh resolved for `environment` as its files stand now. Where they don't say who reaches an endpoint, it
-        is reached as at the source, `moved_from`. Raises: InfeasibleError, UsageError."""
+    def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
+        """The mesh resolved for `environment` as its files stand now; with `workload`, the part of it that this one
+        needs. Where they don't say who reaches an endpoint, it is reached as at the source, `moved_from`.
+        Raises: InfeasibleError, UsageError."""
 
     def pending_changes(self, deployment: Deployment) -> PendingChanges:
         """What an `up` would change below the workloads, or create again. Changes nothing."""
@@ -103,6 +110,17 @@ class Gateway(Protocol):
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
         """Where the DNS record of each endpoint points now, by endpoint name."""
+
+    def splits(self) -> Mapping[str, Split]:
+        """The weighted records of endpoints, by endpoint name, whether the endpoints' own records lead to them or
+        not."""
+
+    def write_splits(self, hosts: Mapping[str, str], splits: Mapping[str, Split]) -> None:
+        """Write the weighted records of these endpoints (endpoint name -> host), or remove those of endpoints without a
+        split. The endpoints' own records stay as they are."""
+
+    def lead_to_splits(self, endpoints: Collection[str]) -> None:
+        """Let the endpoints' own records lead to their weighted records."""
 
     def endpoint_ttl_s(self) -> int:
         """The TTL in seconds of records that are written now."""

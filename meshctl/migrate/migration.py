@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 from meshctl.changes.losses import Loss, not_agreed
-from meshctl.deploy.guards.protection import refused_by_migrate, refused_by_migration_destroy
+from meshctl.deploy.guards.protection import refused_by_migration_destroy
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import (
     CredentialsError,
@@ -29,6 +28,7 @@ from meshctl.errors import (
     UnreadableError,
     UsageError,
 )
+from meshctl.migrate import plans
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal import lock
@@ -43,8 +43,8 @@ from meshctl.migrate.journal.activity import (
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
 from meshctl.migrate.journal.journal import Journal, migrations, open_journal
-from meshctl.migrate.planning.inputs import Options, StoreFacts
-from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
+from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.refusals import (
     refuse_changed_choice,
@@ -57,7 +57,6 @@ from meshctl.migrate.refusals import (
 from meshctl.migrate.steps.environment import DESTROYING, FINISHING
 from meshctl.migrate.steps.lost import refuse_unless_lost
 from meshctl.migrate.steps.runner import Runner
-from meshctl.model.deployment import Deployment
 from meshctl.objects.listing import NoBucketError
 from meshctl.objects.progress import Stop
 
@@ -82,44 +81,47 @@ class Migrations:
     data: Data = field(default_factory=S3Data)
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
-        """Make the plan. Changes nothing. Raises: InfeasibleError, UsageError, ProtectedDataError."""
-        if source == target:
-            raise UsageError(f"source and target are both {source}", hint="name two different environments")
-        source_deployment = self.gateway.deployed(source)
-        if source_deployment is None:
-            raise UsageError(
-                f"nothing is deployed in {source}",
-                why="a migration moves what is deployed in its source",
-                hint=f"to start the mesh in {target}: `meshctl up {target}`",
-            )
-        target_deployment = self.gateway.deployment(target, source_deployment)
-        self.gateway.check_take_over(options.take_over, source_deployment, target_deployment)
-        self.gateway.take_over(options.take_over)
-        for deployment in (source_deployment, target_deployment):
-            self.gateway.check_cluster(deployment)
-            self.gateway.check_fields(deployment, f"meshctl migrate {source} {target}")
-        facts = self._store_facts(source_deployment, target_deployment)
-        jobs = self.gateway.jobs(source_deployment)
-        plan = plan_migration(source_deployment, target_deployment, facts, options, jobs)
-        lost = self.gateway.losses_by_up(target_deployment)
-        if lost:  # refused now, because the steps of an open migration can't ask the user
-            raise refused_by_migrate(target, lost)
-        return plan
+        """As `plans.plan_of_migration`."""
+        return plans.plan_of_migration(self.gateway, self.data, source, target, options)
 
-    def _store_facts(self, source: Deployment, target: Deployment) -> tuple[StoreFacts, ...]:
-        """The sizes of each store that both deployments have, and that is not ephemeral."""
-        target_stores = {store.name: store for store in target.object_stores}
-        facts: list[StoreFacts] = []
-        for store in source.object_stores:
-            if store.ephemeral or store.name not in target_stores:
-                continue
-            source_access = partial(self.gateway.object_access, store)
-            target_store = target_stores[store.name]
-            target_access = partial(self.gateway.object_access, target_store)
-            facts.append(
-                self.data.facts(store.name, source_access, target_access, is_target_adopted=target_store.is_adopted)
+    def plan_expansion(self, source: str, target: str, share: Share, options: Options) -> MigrationPlan:
+        """As `plans.plan_of_expansion`."""
+        return plans.plan_of_expansion(self.gateway, self.data, source, target, share, options)
+
+    def expansion(self) -> MigrationStatus | None:
+        """The expansion that is in force or under way; None if there is none."""
+        status = open_migration(self.store, self.mesh)
+        return status if status is not None and status.history.share is not None else None
+
+    def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:
+        """The expansion of this workload into this environment; None if nothing is expanded.
+
+        Raises: UsageError if something else is: there is one expansion at a time."""
+        status = self.expansion()
+        if status is None:
+            return None
+        plan = status.history.plan
+        present = (plan.source.environment, plan.target.environment, plan.share.workload if plan.share else "")
+        if present != (source, target, workload):
+            raise UsageError(
+                f"{present[2]} is expanded already, from {present[0]} to {present[1]}",
+                why="a mesh has one expansion at a time",
+                hint="`meshctl contract` ends it",
             )
-        return tuple(facts)
+        return status
+
+    def share_again(self, migration: str, weight: int) -> History:
+        """Copy what has changed, and set the share. Raises: MigrationError unless the expansion is in force."""
+        with self._locked() as lease:
+            journal = self._journal(migration, str(lease.owner))
+            history = self._open(journal)
+            if history.state != "waiting":
+                raise MigrationError(
+                    f"expansion {migration} is not in force yet: {state_text(history, Activity())}",
+                    hint=next_text(migration, history, Activity()),
+                )
+            journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
+            return self._run(journal)
 
     def start(self, plan: MigrationPlan) -> str:
         """Run all steps until the migration waits for `finish`. Returns its id. Raises: UsageError, MigrationError."""

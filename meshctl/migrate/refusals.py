@@ -20,6 +20,12 @@ def refuse_if_closed(migration: str, history: History) -> None:
 
 def refuse_unless_waiting(migration: str, history: History) -> None:
     """Raises: MigrationError if the migration is not waiting for `finish`."""
+    if history.share is not None:
+        raise MigrationError(
+            f"{migration} is an expansion, which has no `finish`",
+            why=f"both {history.plan.source.environment} and {history.plan.target.environment} serve",
+            hint=next_text(migration, history, Activity()),
+        )
     if history.state not in ("waiting", "finishing"):
         raise MigrationError(
             f"migration {migration} is not waiting for `finish`: {state_text(history, Activity())}",

@@ -24,6 +24,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status
+from meshctl.operate.shares import ShareStatus, shares
 from meshctl.platforms import registry
 from meshctl.printable import one_line
 
@@ -74,6 +75,7 @@ class EndpointStatus:
     address: str
     points_at: str
     name_address: str = ""
+    shares: tuple[ShareStatus, ...] = ()  # of a host that several environments share
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,9 @@ def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) 
     for endpoint in deployment.endpoints:
         address, record = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
         environment, name_address = (record.environment, record.address) if record else ("", "")
-        endpoints.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address))
+        split = record.split if record is not None and len(record.environments) > 1 else None
+        shared = shares(endpoint.host, split) if split is not None else ()
+        endpoints.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address, shared))
     return tuple(endpoints)
 
 
@@ -270,6 +274,8 @@ def _readiness(workload: WorkloadStatus) -> str:
 def _where(environment: str, endpoint: EndpointStatus) -> str:
     """Where the DNS record points, and this environment's own address if that differs."""
     own = endpoint.address or "no address"
+    if endpoint.shares:
+        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own} here)"
     if not endpoint.points_at:
         return f"(no DNS record)  {own} here"
     pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"

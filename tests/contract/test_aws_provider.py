@@ -73,6 +73,21 @@ CASES: list[tuple[str, dict[str, Any]]] = [
             "Tags": {"team": "genai"},
         },
     ),
+    (
+        "meshaws:route53:HealthCheck",
+        {
+            "CallerReference": "demo-1",
+            "HealthCheckConfig": {
+                "Type": "HTTP",
+                "FullyQualifiedDomainName": "lb.example.com",
+                "Port": 8000,
+                "ResourcePath": "/health",
+                "RequestInterval": 10,
+                "FailureThreshold": 3,
+            },
+            "Tags": {"Name": "chat.example.com aws-east"},
+        },
+    ),
     ("meshaws:efs:FileSystem", {"Encrypted": True, "Tags": {"Name": "shared"}}),
     ("meshaws:logs:LogGroup", {"logGroupName": "/aws/eks/mesh/cluster", "retentionInDays": 30, "Tags": {"a": "b"}}),
     (

@@ -22,6 +22,7 @@ from meshctl.errors import ResourcesFailedError
 from meshctl.lab.aws import zones
 from meshctl.lab.network import dns_server
 from meshctl.lab.network.dns_server import DnsServer, Route53
+from meshctl.model.dns_splits import HealthCheck, Side, Split
 from meshctl.model.environment import Environments
 from stacks.edge import DnsRecord
 from tests.integration.lab_aws_server import KEY, Aws
@@ -205,3 +206,51 @@ def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeyp
     with steady_resolver(aws) as seen:
         session.dns_records.write({"talk": EAST})
     assert seen() == [CW.address, EAST.address]
+
+
+SIDES = (
+    Side("aws-east", "lb-1.elb.amazonaws.com", 153, HealthCheck("HTTP", 8000, "/health")),
+    Side("cw", CW.address, 102),
+)
+SPLIT = Split("names 1", SIDES)
+
+
+def weighted(aws: Aws) -> list[tuple[str, int, str, bool]]:
+    return sorted(
+        (each["SetIdentifier"], each["Weight"], each["ResourceRecords"][0]["Value"], "HealthCheckId" in each)
+        for each in records_in_zone(aws)
+        if "SetIdentifier" in each
+    )
+
+
+def test_a_name_is_shared_by_weights_and_given_back_without_a_gap(aws: Aws, session: Session) -> None:
+    endpoints = session.dns_records
+    endpoints.write({"chat": EAST})
+    with steady_resolver(aws) as seen:
+        endpoints.split({"chat": HOST}, {"chat": SPLIT})
+        assert weighted(aws) == [
+            ("aws-east", 153, "lb-1.elb.amazonaws.com", True),
+            ("cw", 102, f"_cw.{HOST}", False),
+        ]
+        endpoints.lead_to_splits(["chat"])
+        assert endpoints.current()["chat"].environments == ("aws-east", "cw")
+        half = replace(SPLIT, sides=tuple(replace(side, weight=128) for side in SIDES))
+        endpoints.split({"chat": HOST}, {"chat": half})
+        assert [weight for _, weight, _, _ in weighted(aws)] == [128, 128]
+        assert endpoints.current()["chat"].split == half
+        endpoints.write({"chat": replace(endpoints.current()["chat"], environment="aws-east", address=EAST.address)})
+        assert len(weighted(aws)) == 2  # resolvers may have cached that the name leads to them
+        endpoints.split({"chat": HOST}, {})
+    assert dns.rcode.to_text(dns.rcode.NXDOMAIN) not in seen()
+    assert values(aws) == [(f"{HOST}.", "CNAME", 5, EAST.address)]
+    assert aws.client("route53").list_health_checks()["HealthChecks"] == []
+
+
+def test_a_name_can_be_shared_again_after_it_was_given_back(aws: Aws, session: Session) -> None:
+    """Route 53 takes no reference of a health check that was deleted."""
+    endpoints = session.dns_records
+    endpoints.write({"chat": EAST})
+    for number in (1, 2):
+        endpoints.split({"chat": HOST}, {"chat": replace(SPLIT, id=f"again {number}")})
+        assert len(aws.client("route53").list_health_checks()["HealthChecks"]) == 1
+        endpoints.split({"chat": HOST}, {})

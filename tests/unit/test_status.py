@@ -1,14 +1,18 @@
 """What `meshctl status` prints."""
 
+from collections import Counter
 from typing import Any, cast
 
 import pytest
 
 from meshctl.deploy.session import Session
-from meshctl.errors import NewerVersionError
+from meshctl.errors import NewerVersionError, UnreachableError
+from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
 from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
+from meshctl.operate import shares as share_counts
+from meshctl.operate.shares import ShareStatus
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
@@ -183,3 +187,36 @@ def test_one_more_that_is_not_ready_yet_is_shown_and_no_trouble_and_too_few_are(
     assert not coming.is_short
     lacking = scaled_chat(chat_pod(0))
     assert (lacking.ready, lacking.wanted, lacking.is_short) == (1, 2, True)
+
+
+def test_a_shared_host_is_shown_with_its_weights_and_what_its_name_servers_answer() -> None:
+    shared = EndpointStatus(
+        "chat",
+        "chat.example.com",
+        "10.0.0.1",
+        "east+west",
+        "_split.chat.example.com",
+        (ShareStatus("east", 153, True, 121, 200), ShareStatus("west", 102, False)),
+    )
+    text = status_text(EnvironmentStatus("east", "up", (), (), (shared,)))
+    assert "-> east 60.0%, 121 of 200 resolutions; west 40.0%  (10.0.0.1 here)" in text
+
+
+def test_resolutions_are_counted_by_where_they_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address has a name of its own, a load balancer its name."""
+    answers = Counter({"_east.chat.example.com": 120, "lb.example.net": 80})
+    monkeypatch.setattr(share_counts, "cnames", lambda _name, _resolutions: answers)
+    split = Split("demo 1", (Side("east", "10.0.0.1", 153), Side("west", "lb.example.net.", 102)))
+    assert [(share.measured, share.resolutions) for share in share_counts.shares("chat.example.com", split)] == [
+        (120, 200),
+        (80, 200),
+    ]
+
+
+def test_a_name_server_that_does_not_answer_hides_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_name: str, _resolutions: int) -> Counter[str]:
+        raise UnreachableError("DNS does not answer")
+
+    monkeypatch.setattr(share_counts, "cnames", unreachable)
+    split = Split("demo 1", (Side("east", "10.0.0.1", 153),))
+    assert share_counts.shares("chat.example.com", split) == (ShareStatus("east", 153, has_check=False),)

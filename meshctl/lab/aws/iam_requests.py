@@ -151,6 +151,9 @@ def _of_iam(given: Mapping[str, Any]) -> str:
 
 
 def _of_route53(call: Call, given: Mapping[str, Any]) -> str:
+    check = given.get("HealthCheckId") or (given.get("ResourceType") == "healthcheck" and given.get("ResourceId"))
+    if check:
+        return f"arn:aws:route53:::healthcheck/{check}"
     id_ = str(given.get("HostedZoneId") or given.get("Id") or "").rpartition("/")[2]
     if not id_:
         return "*"

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.route53.models import FakeZone, RecordSet, route53_backends
+from moto.route53.models import FakeZone, RecordSet, Route53Backend, route53_backends
 
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
@@ -30,6 +31,31 @@ class Route53(Service):
     replaces_moto: ClassVar[bool] = False
     invalid: ClassVar[str] = "InvalidInput"
 
+    def __init__(self) -> None:
+        self.used_references: set[str] = set()  # of health checks, those that were deleted too
+        self.configs: dict[str, Object] = {}  # of health checks by id, as they were created
+
+    def create_health_check(self, call: Call, given: Object) -> Object:
+        """Once for a reference: the same call again returns the check that it made."""
+        reference, config = given["CallerReference"], given["HealthCheckConfig"]
+        for check in _backend().health_checks.values():
+            if check.caller_reference == reference and self.configs.get(check.id) == config:
+                return _created(check.id, reference, config)
+        if reference in self.used_references:
+            raise ApiError(
+                "HealthCheckAlreadyExists",
+                f"A health check with the caller reference {reference} has been created before.",
+                status=409,
+                rule=rules.CALLER_REFERENCE,
+            )
+        self.used_references.add(reference)
+        names = {"Type": "type", "IPAddress": "ip_address", "Port": "port", "ResourcePath": "resource_path"}
+        names |= {"FullyQualifiedDomainName": "fqdn", "RequestInterval": "request_interval"}
+        names |= {"FailureThreshold": "failure_threshold", "EnableSNI": "enable_sni"}
+        made = _backend().create_health_check(reference, {names[key]: value for key, value in config.items()})
+        self.configs[made.id] = config
+        return _created(made.id, reference, config)
+
     def change_resource_record_sets(self, call: Call, given: Object) -> Object:
         """All changes or none: the zone gets its new records once every change is allowed."""
         zone = _zone(given["HostedZoneId"])
@@ -37,6 +63,10 @@ class Route53(Service):
         for each in zone.rrsets:
             described = _described(each)
             records[_key(described)] = described
+        for change in given["ChangeBatch"]["Changes"]:
+            check = change["ResourceRecordSet"].get("HealthCheckId")
+            if check and change["Action"] != "DELETE" and check not in _backend().health_checks:
+                raise ApiError("NoSuchHealthCheck", f"No health check exists with the ID {check}", status=404)
         refused = [reason for change in given["ChangeBatch"]["Changes"] if (reason := _change(records, zone, change))]
         if refused:
             raise ApiError("InvalidChangeBatch", f"[{', '.join(refused)}]", status=400)
@@ -46,8 +76,18 @@ class Route53(Service):
         return {"ChangeInfo": {"Id": change_id, "Status": "INSYNC", "SubmittedAt": now}}
 
 
+def _backend() -> Route53Backend:
+    backend: Route53Backend = route53_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    return backend
+
+
+def _created(id_: str, reference: str, config: Object) -> Object:
+    check = {"Id": id_, "CallerReference": reference, "HealthCheckConfig": config, "HealthCheckVersion": 1}
+    return {"HealthCheck": check, "Location": f"https://route53.amazonaws.com/2013-04-01/healthcheck/{id_}"}
+
+
 def _zone(zone_id: str) -> FakeZone:
-    zones: Mapping[str, FakeZone] = route53_backends[DEFAULT_ACCOUNT_ID]["aws"].zones
+    zones: Mapping[str, FakeZone] = _backend().zones
     hosted_zone = zones.get(zone_id.removeprefix("/hostedzone/"))
     if hosted_zone is None:
         raise ApiError("NoSuchHostedZone", f"No hosted zone found with ID: {zone_id}", status=404)
@@ -82,7 +122,11 @@ def _misplaced(records: Mapping[Key, Object], zone: FakeZone, record: Object) ->
         return f"RRSet with DNS name {name} is not permitted in zone {apex}"
     if kind == "CNAME" and name == apex:
         return f"RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {apex}"
-    for other_name, other, _ in records:
+    for other_name, other, identifier in records:
+        if other_name == name and other == kind and bool(identifier) != bool(record.get("SetIdentifier")):
+            return (
+                f"RRSet with DNS name {name}, type {kind} can't be both a simple record and one with a set identifier"
+            )
         if other_name == name and other != kind and "CNAME" in (other, kind):
             return (
                 f"RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type "

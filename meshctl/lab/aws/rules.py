@@ -143,6 +143,12 @@ ADDON_REPLICAS: Final = Rule(
     "an add-on whose replicas do not run is `DEGRADED`",
     "containers-roadmap issue 1389; EKS API reference, AddonIssue",
 )
+CALLER_REFERENCE: Final = Rule(
+    "caller-reference",
+    "CreateHealthCheck",
+    "the reference of another check, or of one that was deleted",
+    "Route 53 API reference, CreateHealthCheck, CallerReference",
+)
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 
 ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Rule))

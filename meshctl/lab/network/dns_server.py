@@ -17,15 +17,18 @@ from typing import Any
 import boto3
 import dns.exception
 import dns.flags
+import dns.inet
 import dns.message
 import dns.rcode
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from meshctl.lab.network import zones
+from meshctl.lab.network.health_checks import HealthChecker
 
 log = logging.getLogger(__name__)
 FRESH_S = 0.3
+CHECKS_FRESH_S = 5.0  # how old the list of health checks may be
 PATIENCE_S = 0.5  # how long a question waits for the API when there is an older answer
 UDP_BYTES = 1232
 ACCESS_KEY, SECRET_KEY = "LABDNS00000000000001", "lab"
@@ -47,6 +50,7 @@ class Route53:
         )
         self.read_at = -FRESH_S
         self.zones: zones.Zones | None = None
+        self.health_checks: dict[str, dict[str, Any]] = {}  # their configurations by id
         self.reading: asyncio.Task[zones.Zones] | None = None
 
     async def current(self) -> zones.Zones:
@@ -76,6 +80,10 @@ class Route53:
             for zone in page["HostedZones"]:
                 records = self.client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone["Id"])
                 balancers.extend(each for part in records for each in part["ResourceRecordSets"])
+        checks = [
+            each for page in self.client.get_paginator("list_health_checks").paginate() for each in page["HealthChecks"]
+        ]
+        self.health_checks = {each["Id"]: each["HealthCheckConfig"] for each in checks}
         return zones.from_api(balancers)
 
 
@@ -85,6 +93,7 @@ class DnsServer:
     def __init__(self, route53: Route53, balancers: Mapping[str, str]) -> None:
         self.route53 = route53
         self.balancers = balancers
+        self.checker = HealthChecker(lambda place: balancers.get(zones.plain(place), _ip_address(place)))
 
     async def respond(self, wire: bytes) -> bytes | None:
         """The response in wire format; None for what is no DNS query."""
@@ -93,7 +102,7 @@ class DnsServer:
         except (dns.exception.DNSException, ValueError):
             return None
         try:
-            return zones.answer(query, await self.route53.current(), self.balancers).to_wire()
+            return zones.answer(query, await self.route53.current(), self.balancers, self.checker.sick).to_wire()
         except (BotoCoreError, ClientError):
             failed = dns.message.make_response(query)
             failed.set_rcode(dns.rcode.SERVFAIL)
@@ -104,9 +113,15 @@ class DnsServer:
         transport, _ = await loop.create_datagram_endpoint(lambda: Udp(self), local_addr=(address, port))
         server = await asyncio.start_server(self._stream, address, port)
         try:
-            await server.serve_forever()
+            await asyncio.gather(server.serve_forever(), self.checker.serve(self._health_checks))
         finally:
             transport.close()
+
+    async def _health_checks(self) -> Mapping[str, dict[str, Any]]:
+        if time.monotonic() - self.route53.read_at > CHECKS_FRESH_S:
+            with contextlib.suppress(BotoCoreError, ClientError):
+                await self.route53.current()
+        return self.route53.health_checks
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -138,6 +153,11 @@ class Udp(asyncio.DatagramProtocol):
         response = await self.server.respond(data)
         if response is not None and self.transport:
             self.transport.sendto(response if len(response) <= UDP_BYTES else truncated(response), addr)
+
+
+def _ip_address(place: str) -> str:
+    """`place` if it is an address; "" for a name that no load balancer has."""
+    return place if dns.inet.is_address(place) else ""
 
 
 def truncated(response: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,15 @@ def from_api(record_sets: list[Object]) -> Zones:
     return Zones(records)
 
 
-def choose(record_sets: list[Object], roll: float) -> Object:
+def choose(record_sets: list[Object], roll: float, sick: Set[str] = frozenset()) -> Object:
     """One of several record sets of a name: by weight where they have weights (`roll` in [0, 1)), else the first.
 
     Weight 0 gets nothing, unless all have it: then each is as likely
-    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html).
+    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html). Those whose health check
+    is in `sick` are left out, unless all are sick: then all count as healthy
+    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html).
     """
+    record_sets = [each for each in record_sets if each.get("HealthCheckId") not in sick] or record_sets
     weighted = [each for each in record_sets if each.get("Weight")]
     if not weighted:
         return record_sets[int(roll * len(record_sets)) if "Weight" in record_sets[0] else 0]
@@ -62,8 +65,11 @@ def choose(record_sets: list[Object], roll: float) -> Object:
     return weighted[-1]
 
 
-def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str]) -> dns.message.Message:
-    """The response, CNAMEs followed as far as we know the way. `balancers`: load balancer name -> address."""
+def answer(
+    query: dns.message.Message, zones: Zones, balancers: Mapping[str, str], sick: Set[str] = frozenset()
+) -> dns.message.Message:
+    """The response, CNAMEs followed as far as we know the way. `balancers`: load balancer name -> address. `sick`: the
+    health checks that say so."""
     response = dns.message.make_response(query)
     response.flags |= dns.flags.AA | dns.flags.RA
     if not query.question:
@@ -73,7 +79,7 @@ def answer(query: dns.message.Message, zones: Zones, balancers: Mapping[str, str
     name, kind = plain(question.name.to_text()), dns.rdatatype.to_text(question.rdtype)
     exists = False
     for _ in range(LONGEST_CHAIN):
-        rrset, following = lookup(name, kind, zones, balancers)
+        rrset, following = lookup(name, kind, zones, balancers, sick)
         exists = exists or name_exists(name, zones, balancers)
         if rrset is not None:
             response.answer.append(rrset)
@@ -93,18 +99,20 @@ def wildcard(name: str) -> str:
     return "*." + name.partition(".")[2]
 
 
-def lookup(name: str, kind: str, zones: Zones, balancers: Mapping[str, str]) -> tuple[dns.rrset.RRset | None, str]:
+def lookup(
+    name: str, kind: str, zones: Zones, balancers: Mapping[str, str], sick: Set[str] = frozenset()
+) -> tuple[dns.rrset.RRset | None, str]:
     """The records of a name and type, and the name to go on with ("" at the end of the chain)."""
     if name in balancers:
         return (rrset_of(name, BALANCER_TTL_S, "A", [balancers[name]]) if kind == "A" else None), ""
     for owner in (name, wildcard(name)):
         record = zones.records.get((owner, kind)) or zones.records.get((owner, "CNAME"))
-        record_set = choose(record, random.random()) if record else None  # noqa: S311 (load sharing)
+        record_set = choose(record, random.random(), sick) if record else None  # noqa: S311 (load sharing)
         if record_set is None:
             continue
         if "AliasTarget" in record_set:
             target = plain(record_set["AliasTarget"]["DNSName"])
-            address, following = lookup(target, kind, zones, balancers)
+            address, following = lookup(target, kind, zones, balancers, sick)
             own = address and rrset_of(name, ALIAS_TTL_S, kind, [each.to_text() for each in address])
             return own, following
         values = [each["Value"] for each in record_set.get("ResourceRecords", [])]

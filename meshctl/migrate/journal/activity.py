@@ -69,6 +69,8 @@ def state_text(history: History, activity: Activity) -> str:
     owner, state = activity.owner, history.state
     if history.outcome:
         return state
+    if history.share is not None and state == "waiting":
+        state = f"expanded, {history.share.text} of {history.share.workload}"
     if owner is None:
         return _STOPPED.get(state, state)
     if activity.is_here:
@@ -86,6 +88,10 @@ def next_commands(migration: str, history: History, activity: Activity) -> list[
     back = (
         [] if history.source_lost else [(f"meshctl migrations rollback {migration}{force}", f"goes back to {source}")]
     )
+    if history.share is not None and history.state == "waiting":
+        target, workload = history.plan.target.environment, history.share.workload
+        again = f"meshctl expand {source} {target} --workload {workload} --share PERCENT{force}"
+        return [(again, "changes the share"), (f"meshctl contract{force}", f"leads all to {source} again")]
     if history.state == "waiting":
         effect = "ends it" if history.source_lost else f"destroys {source}"
         return [(f"meshctl migrations finish {migration}{force}", effect), *back]

@@ -73,13 +73,29 @@ def refuse(migration: str, history: History, activity: Activity, environment: st
     source, target = history.plan.source.environment, history.plan.target.environment
     if environment not in (source, target):
         return
-    if command != "destroy" and environment == target and history.state in _TARGET_RUNS:
+    if command != "destroy" and environment == target and history.state in _TARGET_RUNS and history.share is None:
         return
+    if command != "destroy" and environment == source and history.share is not None and history.state == "waiting":
+        return  # the source of an expansion goes on as before
+    if history.share is not None:
+        raise LockedError(
+            f"{environment} is part of expansion {migration} ({source} -> {target}): {state_text(history, activity)}",
+            why=_why_expanded(command, environment, target, history.share.workload),
+            hint=next_text(migration, history, activity) or "wait until that run has ended",
+        )
     raise LockedError(
         f"{environment} is part of migration {migration} ({source} -> {target}): {state_text(history, activity)}",
         why=_why(command, environment, history, activity),
         hint=next_text(migration, history, activity) or "wait until that run has ended",
     )
+
+
+def _why_expanded(command: str, environment: str, target: str, workload: str) -> str:
+    if command == "destroy":
+        return f"DNS leads to it for a share of the requests of {workload}"
+    if environment == target:
+        return f"it has {workload} alone, and an `{command}` would bring up the whole mesh beside it"
+    return "two runs would change it at the same time"
 
 
 def _why(command: str, environment: str, history: History, activity: Activity) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from meshctl.changes.losses import Loss, not_agreed
 from meshctl.errors import AmbiguousStepError
 from meshctl.migrate.journal.journal import Record
+from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.model.persisted import Format, unreadable
 from meshctl.model.stack_state import DEPLOYMENT
@@ -49,6 +50,18 @@ class History:
         if self.direction != "forward":
             return {"rollback": "rolling-back", "finish": "finishing"}[self.direction]
         return "waiting" if LAST_FORWARD in self.done else "running"
+
+    @property
+    def share(self) -> Share | None:
+        """Of an expansion: its share as it was chosen last."""
+        weight = self.options.get("weight")
+        planned = self.plan.share
+        return planned if planned is None or weight is None else planned.model_copy(update={"weight": int(weight)})
+
+    @property
+    def rounds(self) -> int:
+        """How often an expansion was given again since it began: for another share, or to copy what has changed."""
+        return sum(1 for record in self.records if record.kind == "direction" and "weight" in record.data)
 
     @property
     def source_lost(self) -> bool:

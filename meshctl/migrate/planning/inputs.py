@@ -1,7 +1,9 @@
-"""What a migration is planned from, beside the two deployments: its options, and what the stores hold. PURE."""
+"""What a migration or an expansion is planned from, beside the two deployments: its options, and what the stores hold.
+PURE."""
 
 from __future__ import annotations
 
+from meshctl.model.dns_splits import WHOLE
 from meshctl.model.value import Value
 
 
@@ -24,3 +26,24 @@ class Options(Value):
     deep_verify: bool = False  # read every object on both sides, even if the ETags prove that they are equal
     replace_target_data: bool = False
     take_over: tuple[str, ...] = ()  # fields that are set although other programs own them, as for `up`
+
+
+class Share(Value):
+    """The workload that is expanded, and the target's part of its requests, in 255ths as Route 53 takes it."""
+
+    workload: str
+    weight: int
+
+    @property
+    def text(self) -> str:
+        return share_text(self.weight)
+
+
+def weight_of(percent: float) -> int:
+    """The nearest weight; never 0 or the whole, which would be no share."""
+    return min(max(round(percent * WHOLE / 100), 1), WHOLE - 1)
+
+
+def share_text(weight: int) -> str:
+    """`40.0% (102 of 255)`."""
+    return f"{weight * 100 / WHOLE:.1f}% ({weight} of {WHOLE})"

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.planning.gaps import refused
-from meshctl.migrate.planning.inputs import Options, StoreFacts
+from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, ObjectStore, Workload
 from meshctl.model.observed import JobState
-from meshctl.model.value import Value
+from meshctl.model.value import Value, added_later
 from meshctl.platforms import registry
 
 _GB = 1e9
@@ -60,6 +60,7 @@ class MigrationPlan(Value):
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
     options: Options
+    share: Share | None = added_later(None)  # of an expansion, whose target has one workload and gets a share
 
     @property
     def idle(self) -> frozenset[str]:
@@ -123,7 +124,7 @@ def plan_migration(
             hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
         )
     moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
-    moves = tuple(_move(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
+    moves = tuple(move_of(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
     finished = jobs.finished_jobs(source, target, states or {})
     stopped = tuple(
         w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
@@ -154,7 +155,7 @@ def _warm(source: Deployment, stopped: Collection[str]) -> tuple[str, ...]:
     return tuple(w.name for w in candidates if not read_stores(w) & written)
 
 
-def _move(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFacts) -> StoreMove:
+def move_of(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFacts) -> StoreMove:
     rate = registry.platform(source.provider).egress
     usd = None if rate.usd_per_gb is None else round(fact.total_bytes / _GB * rate.usd_per_gb, 2)
     return StoreMove(

@@ -18,7 +18,7 @@ def observe_dns_records(context: StepContext) -> Observation:
     elsewhere = [
         f"{n} -> {t.environment}"
         for n, t in targets.items()
-        if n in context.step.endpoints and t.environment not in both
+        if n in context.step.endpoints and not t.environments <= both
     ]
     if elsewhere:
         return Observation(

@@ -238,7 +238,7 @@ def check_free(context: StepContext) -> dict[str, Any]:
     deployed = context.gateway.deployed(target)
     running = [workload.name for workload in deployed.workloads if workload.runs] if deployed else []
     endpoints_there = sorted(
-        name for name, at in context.gateway.endpoint_targets().items() if at.environment == target
+        name for name, at in context.gateway.endpoint_targets().items() if target in at.environments
     )
     if running or endpoints_there:
         raise MigrationError(

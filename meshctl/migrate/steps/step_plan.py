@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.history import LAST_FORWARD, History
+from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
 
 COUNTED = "quiesce/replicas"  # the step whose record says how many replicas the source had
@@ -37,6 +38,8 @@ class Step:
 
 def step_plan(history: History) -> tuple[Step, ...]:
     """All steps in the direction of the migration."""
+    if history.plan.share is not None:
+        return contraction(history) if history.direction == "rollback" else expansion(history)
     if history.direction == "rollback":
         return rollback(history)
     if history.direction == "finish":
@@ -59,6 +62,74 @@ def forward(plan: MigrationPlan) -> tuple[Step, ...]:
         *_sync_and_verify(plan),
         *_start(plan),
     )
+
+
+def expansion(history: History) -> tuple[Step, ...]:
+    """The steps of an expansion: everything but the cutover, and weighted records instead; then one round for each time
+    that the command was given again."""
+    return (*first_expansion(history.plan), *(s for n in range(1, history.rounds + 1) for s in _round(history.plan, n)))
+
+
+def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
+    """The steps up to the first share."""
+    endpoints = tuple(each.name for each in plan.endpoints)
+    compared = unchanging(plan)
+    data = [step for step in _sync_and_verify(plan) if step.store in compared]
+    workloads = plan.workloads
+    return (
+        Step("preflight/source", "check-running", "the source is still as planned", side="source"),
+        Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
+        Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=workloads),
+        *_seed(plan),
+        *data,
+        Step("start/target", "up", "start at the target", side="target", workloads=workloads),
+        *(
+            Step(
+                f"probe/{name}", "probe", f"{name}: health check and a canary request", side="target", endpoints=(name,)
+            )
+            for name in endpoints
+        ),
+        Step("share/records", "split-records", "weighted records and health checks", endpoints=endpoints),
+        Step("share/names", "split-names", "the endpoints' names lead to them", endpoints=endpoints),
+        Step("share/dns", "split-dns", "the zone's name server has the new records", endpoints=endpoints),
+        Step(LAST_FORWARD, "observe", "watch the target", side="target", workloads=workloads, endpoints=endpoints),
+    )
+
+
+def _round(plan: MigrationPlan, number: int) -> list[Step]:
+    endpoints = tuple(each.name for each in plan.endpoints)
+    phase = f"round{number}"
+    copies = [
+        Step(f"{phase}/seed.{move.store}", "seed", f"copy what is new in {move.store}", side="target", store=move.store)
+        for move in plan.moves
+    ]
+    return [*copies, Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)]
+
+
+def contraction(history: History) -> tuple[Step, ...]:
+    """The way back from an expansion: all resolutions to the source, and once no resolver has an older answer, the
+    weighted records and the target go."""
+    endpoints = tuple(each.name for each in history.plan.endpoints)
+    workloads = history.plan.workloads
+    steps: list[Step] = []
+    if history.began("share/records"):
+        steps += [Step("rollback/records", "split-records", "all new resolutions to the source", endpoints=endpoints)]
+        if history.began("share/names"):
+            steps += _names_steps("rollback", "source", endpoints)
+        steps += [Step("rollback/split", "unsplit", "remove the weighted records", endpoints=endpoints)]
+    if history.target_lost:
+        return tuple(steps)
+    if history.options.get("destroy_target"):
+        return (
+            *steps,
+            Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target"),
+        )
+    if history.began("start/target"):
+        pause = Step(
+            "rollback/target", "stop", "pause the target", side="target", paused=workloads, workloads=workloads
+        )
+        return (*steps, pause)
+    return tuple(steps)
 
 
 def _seed(plan: MigrationPlan) -> list[Step]:

@@ -10,14 +10,13 @@ from typing import Any
 
 from meshctl.migrate.journal.activity import Activity, MigrationStatus, UnreadableMigration, next_commands, state_text
 from meshctl.migrate.journal.history import History
-from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copied_back
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
+from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
-from meshctl.model.units import size_text
 from meshctl.printable import one_line
-from meshctl.words import pluralize
 
 
 def plan_document(plan: MigrationPlan) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def plan_text(plan: MigrationPlan) -> str:
     """`migrate --dry-run`: what moves, what it costs, then every step."""
     source, target = plan.source.environment, plan.target.environment
     lines = [f"{plan.source.mesh}: {source} -> {target}", "", "data"]
-    lines += [line for move in plan.moves for line in _move_lines(move)] or ["  none"]
+    lines += [line for move in plan.moves for line in move_lines(move)] or ["  none"]
     lines += [f"  {text}: not moved" for text in plan.stays]
     lines += ["", "workloads"]
     lines += [f"  {name}: is stopped at {source} before it starts at {target}" for name in plan.stopped]
@@ -56,12 +55,7 @@ def plan_text(plan: MigrationPlan) -> str:
     lines += [f"  {name}: stays paused" for name in sorted(plan.idle - plan.finished.keys())]
     lines += [f"  {name}: has finished at {ended_in} and is not run again" for name, ended_in in plan.finished.items()]
     lines += ["", "downtime", *downtime_lines(plan)]
-    lines += ["", "costs"]
-    for cost in plan.costs:
-        lines += [f"  {cost.subject}: {_usd(cost.usd)} {cost.what}", f"    from: {cost.source}"]
-    lines += ["", "steps"]
-    width = max(len(step.name) for step in forward(plan))
-    lines += [f"  {step.name:<{width}}  {step.title}" for step in forward(plan)]
+    lines += ["", "costs", *cost_lines(plan), "", "steps", *step_lines(forward(plan))]
     lines += [f"  then {target} serves; {source} is kept until `meshctl migrations finish` or `… rollback`"]
     lines += ["", *(f"note: {note}" for note in plan.notes)] if plan.notes else []
     return "\n".join(map(one_line, lines)) + "\n"
@@ -69,21 +63,6 @@ def plan_text(plan: MigrationPlan) -> str:
 
 def _warm(plan: MigrationPlan, name: str) -> str:
     return ", started warm" if name in plan.warm else ""
-
-
-def _move_lines(move: StoreMove) -> list[str]:
-    at_target = f"; the target already has {pluralize(move.target_objects, 'object')}" if move.target_objects else ""
-    at_target += f", and the {move.foreign_objects} that the source lacks are deleted" if move.foreign_objects else ""
-    return [
-        f"  {move.store}: {move.source_url} -> {move.target_url}",
-        f"    {pluralize(move.objects, 'object')}, {size_text(move.total_bytes)}{at_target}",
-        f"    about {span_text(move.minutes)} ({move.minutes_source})",
-        f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
-    ]
-
-
-def _usd(usd: float | None) -> str:
-    return "unknown" if usd is None else f"{usd:.2f} USD"
 
 
 _NOBODY = Activity()

@@ -35,6 +35,8 @@ def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
     rows = []
     by_name = {w.name: w for w in target.workloads}
     for old in source.workloads:
+        if old.name not in by_name:  # of an expansion, whose target has one workload
+            continue
         new = by_name[old.name]
         rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
         rows.append(_row(f"workload/{old.name}", "pods", _pods(old), _pods(new)))

@@ -25,7 +25,7 @@ from stacks.aws import arns
 _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
-_NAMES: Final = ("meshaws:route53:RecordSet",)
+_NAMES: Final = ("meshaws:route53:HealthCheck", "meshaws:route53:RecordSet")
 _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
 
 # What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
@@ -49,7 +49,7 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
-        *("sts:GetCallerIdentity",),
+        *("sts:GetCallerIdentity", "route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )
 )
 # Services whose objects get their names from AWS: narrowed to the region instead.
@@ -195,4 +195,4 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     # a zone's name says nothing of its id
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
-    yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
+    yield Statement("Names", actions, (f"{start}change/*", f"{start}healthcheck/*", f"{start}hostedzone/{zone}"))

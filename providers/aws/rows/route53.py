@@ -1,4 +1,4 @@
-"""Route 53: record sets. Source: Route 53 API reference, API version 2013-04-01. PURE.
+"""Route 53: record sets and health checks. Source: Route 53 API reference, API version 2013-04-01. PURE.
 
 A name that already answers with something else belongs to someone: taking it over must be asked for
 (`Overwrite: true`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting
+from providers.aws.rows_engine.row import Adopt, Call, Context, Poll, Row, Setting, Tags
 
 MEMBERS = (
     "Name",
@@ -166,4 +166,65 @@ RECORD_SET = Row(
     delete_first=False,  # what replaces a record is another one: another zone, name or set identifier
 )
 
-ROWS: tuple[Row, ...] = (RECORD_SET,)
+# What UpdateHealthCheck takes; type and interval stay as they were made.
+CHANGEABLE_CHECK = ("IPAddress", "Port", "ResourcePath", "FullyQualifiedDomainName", "FailureThreshold", "EnableSNI")
+
+
+def _is_of_our_reference(_check: Any, _context: Context) -> bool:
+    return True
+
+
+# `CallerReference` comes from the program: Route 53 never makes two checks for one, and takes none of a check that was
+# deleted ("CreateHealthCheck", Route 53 API reference), so each check needs one of its own.
+HEALTH_CHECK = Row(
+    "meshaws:route53:HealthCheck",
+    "route53",
+    "Route 53 API CreateHealthCheck",
+    create=Call("CreateHealthCheck", forward=True),
+    id="answer.HealthCheck.Id",
+    read=Call("GetHealthCheck", {"HealthCheckId": "id"}, path="HealthCheck"),
+    delete=Call("DeleteHealthCheck", {"HealthCheckId": "id"}),
+    adopt=Adopt(
+        by="name",
+        first=True,
+        exists=("HealthCheckAlreadyExists",),
+        proof=_is_of_our_reference,
+        find=Call(
+            "ListHealthChecks",
+            path="HealthChecks[?CallerReference==${inputs.CallerReference}]",
+            paginate=True,
+        ),
+        id="Id",
+    ),
+    not_found=("NoSuchHealthCheck",),
+    required=("CallerReference", "HealthCheckConfig"),
+    settings=(
+        Setting(
+            ("HealthCheckConfig",),
+            (
+                Call(
+                    "UpdateHealthCheck",
+                    {"HealthCheckId": "id", **{name: f"inputs.HealthCheckConfig.{name}" for name in CHANGEABLE_CHECK}},
+                ),
+            ),
+        ),
+    ),
+    fixed=("HealthCheckConfig.Type", "HealthCheckConfig.RequestInterval"),
+    tags=Tags(
+        get=Call(
+            "ListTagsForResource",
+            {"ResourceType": "'healthcheck'", "ResourceId": "id"},
+            path="ResourceTagSet.Tags",
+        ),
+        put=Call(
+            "ChangeTagsForResource", {"ResourceType": "'healthcheck'", "ResourceId": "id", "AddTags": "put_tag_list"}
+        ),
+        remove=Call(
+            "ChangeTagsForResource",
+            {"ResourceType": "'healthcheck'", "ResourceId": "id", "RemoveTagKeys": "gone_tag_keys"},
+        ),
+    ),
+    noise=("HealthCheckVersion",),
+)
+
+ROWS: tuple[Row, ...] = (RECORD_SET, HEALTH_CHECK)

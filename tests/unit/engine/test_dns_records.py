@@ -3,8 +3,17 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from meshctl.dns.records import after_cutover, after_destroy, after_up, dns_changes, records_in_state
+from meshctl.dns.records import (
+    after_cutover,
+    after_destroy,
+    after_up,
+    dns_changes,
+    leading_to_splits,
+    records_in_state,
+    with_splits,
+)
 from meshctl.model.deployment import Endpoint
+from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Dns
 from meshctl.model.stack_state import STACK_TYPE, StackState
 from stacks.edge import DnsRecord, record_type
@@ -122,3 +131,75 @@ def test_a_state_from_before_zones_were_told_is_read() -> None:
 
 def test_a_load_balancers_name_becomes_a_cname() -> None:
     assert [record_type(a) for a in ("10.0.0.1", "::1", "lb-1.elb.amazonaws.com")] == ["A", "AAAA", "CNAME"]
+
+
+SPLIT = Split("demo 1", (Side("aws-east", "10.0.0.1", 153), Side("cw", "10.9.9.9", 102)))
+SHARED = replace(CHAT_EAST, environment="aws-east+cw", address="_split.chat.example.com", split=SPLIT)
+
+
+def split_state(outputs: dict[str, Any], address: str, **weights: int) -> StackState:
+    """As `state`, for one host with weighted records."""
+    weighted = [
+        {
+            "type": "meshaws:route53:RecordSet",
+            "urn": f"share {environment}",
+            "inputs": {
+                "HostedZoneId": "Z1",
+                "Name": "_split.chat.example.com",
+                "SetIdentifier": environment,
+                "Weight": weight,
+                "TTL": 30,
+                "ResourceRecords": [{"Value": f"_{environment}.chat.example.com"}],
+            },
+        }
+        for environment, weight in weights.items()
+    ]
+    inputs = {"HostedZoneId": "Z1", "Name": "chat.example.com", "TTL": 30, "ResourceRecords": [{"Value": address}]}
+    own = {"type": "meshaws:route53:RecordSet", "urn": "own", "inputs": inputs}
+    return states.state({"type": STACK_TYPE, "urn": "s", "outputs": outputs}, own, *weighted)
+
+
+def test_weighted_records_are_written_beside_the_name_which_then_leads_to_them() -> None:
+    beside = with_splits({"chat": CHAT_EAST}, {"chat": "chat.example.com"}, {"chat": SPLIT})
+    assert beside == {"chat": replace(CHAT_EAST, split=SPLIT)}
+    assert leading_to_splits(beside, ["chat"]) == {"chat": SHARED}
+    assert SHARED.environments == ("aws-east", "cw")
+
+
+def test_no_up_and_no_destroy_touches_a_name_that_two_environments_share() -> None:
+    for environment in ("aws-east", "cw"):
+        assert after_up(deployment(environment), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS) == {"chat": SHARED}
+        assert dns_changes(deployment(environment), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS) == ()
+        assert after_destroy(environment, {"chat": SHARED}) == {"chat": SHARED}
+
+
+def test_the_way_back_keeps_the_weighted_records_until_they_are_removed() -> None:
+    """Resolvers may have cached that the name leads to them."""
+    back = after_cutover(deployment("aws-east"), {"chat": SHARED}, EAST, DNS)
+    assert back == {"chat": replace(CHAT_EAST, split=SPLIT)}
+    assert after_up(deployment("aws-east"), back, EAST, DNS) == back
+    assert with_splits(back, {"chat": "chat.example.com"}, {}) == {"chat": CHAT_EAST}
+
+
+def test_weights_and_weighted_records_are_those_of_the_state() -> None:
+    """A run may have failed before it wrote or removed what its outputs say."""
+    wanted, before = SHARED.document(), CHAT_EAST.document()
+    outputs = {"endpoints": {"chat": wanted}, "before": {"chat": before}}
+    made = split_state(outputs, "_split.chat.example.com", **{"aws-east": 153, "cw": 102})
+    assert records_in_state(made) == {"chat": SHARED}
+    none = split_state(outputs, "10.0.0.1")
+    assert records_in_state(none) == {"chat": CHAT_EAST}
+    other = split_state(outputs, "_split.chat.example.com", **{"aws-east": 255, "cw": 0})
+    (record,) = records_in_state(other).values()
+    assert record.split is not None
+    assert [side.weight for side in record.split.sides] == [255, 0]
+
+
+def test_weighted_records_that_could_not_be_removed_are_known_and_removed_again() -> None:
+    left = replace(CHAT_EAST, split=SPLIT)
+    outputs = {"endpoints": {"chat": CHAT_EAST.document()}, "before": {"chat": left.document()}}
+    assert records_in_state(split_state(outputs, "10.0.0.1", **{"aws-east": 153, "cw": 102})) == {"chat": left}
+
+
+def test_a_record_without_weighted_ones_is_written_as_older_versions_write_it() -> None:
+    assert "split" not in CHAT_EAST.document()

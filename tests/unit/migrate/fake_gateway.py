@@ -7,7 +7,7 @@ must hold at every moment are checked: no trainer in two places, the environment
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshctl.changes.losses import Loss
@@ -28,6 +28,7 @@ from meshctl.model.deployment import (
     Price,
     Workload,
 )
+from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.listing import Item, Listing, NoBucketError, newest, of_others
 from meshctl.objects.progress import OnCopied, Stop
@@ -107,6 +108,7 @@ class FakeGateway:
     deployments: dict[str, Deployment | None] = field(default_factory=lambda: {"east": None, "west": None})
     buckets: dict[str, dict[str, bytes]] = field(default_factory=dict)
     names: dict[str, EndpointTarget] = field(default_factory=dict)
+    weighted: dict[str, Split] = field(default_factory=dict)  # by endpoint
     dns: dict[str, str] = field(default_factory=dict)
     ending: dict[tuple[str, str], int] = field(default_factory=dict)
     clock: float = 1_800_000_000.0
@@ -171,7 +173,8 @@ class FakeGateway:
         deployed = self.deployments[environment]
         state = self.job_states.get((environment, workload), JobState(workload))
         has_pods = not state.ended and not state.suspended
-        runs = deployed is not None and deployed.workload(workload).runs and has_pods
+        deployed_workloads = deployed.workloads if deployed is not None else ()
+        runs = any(each.name == workload and each.runs for each in deployed_workloads) and has_pods
         return runs or (environment, workload) in self.ending
 
     def tick(self) -> None:
@@ -202,13 +205,27 @@ class FakeGateway:
     def check(self) -> None:
         assert not (self.running("east", "pretrain") and self.running("west", "pretrain")), "the trainer runs twice"
         for name, target in self.names.items():
-            if target.environment in self.silent:
-                continue
-            assert self.running(target.environment, name), f"{name} leads to {target.environment}, where nothing serves"
+            for environment in self.leads_to(name, target) - self.silent:
+                assert self.running(environment, name), f"{name} leads to {environment}, where nothing serves"
+
+    def leads_to(self, name: str, target: EndpointTarget) -> set[str]:
+        """The environments that get requests of an endpoint."""
+        if len(target.environments) == 1:
+            return set(target.environments)
+        return {side.environment for side in self.weighted[name].sides if side.weight}
 
     # Gateway ---------------------------------------------------------------------------------------------------------
-    def deployment(self, environment: str, moved_from: Deployment) -> Deployment:
-        return self.declared[environment]
+    def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
+        whole = self.declared[environment]
+        if not workload:
+            return whole
+        stores = {mount.storage for mount in whole.workload(workload).mounts}
+        part = {
+            "workloads": (whole.workload(workload),),
+            "object_stores": tuple(store for store in whole.object_stores if store.name in stores),
+            "endpoints": tuple(each for each in whole.endpoints if each.workload == workload),
+        }
+        return whole.model_copy(update=part)
 
     def deployed(self, environment: str) -> Deployment | None:
         return self.deployments[environment]
@@ -244,7 +261,7 @@ class FakeGateway:
         for store in deployment.object_stores:
             self.buckets.setdefault(store.bucket, {})
         for workload in deployment.workloads:
-            was = before is not None and before.workload(workload.name).runs
+            was = before is not None and any(each.name == workload.name and each.runs for each in before.workloads)
             if was and not workload.runs and self.running(name, workload.name):
                 self.ending[name, workload.name] = GRACE_TICKS
             elif not was and workload.runs and workload.name == "chat":
@@ -319,6 +336,28 @@ class FakeGateway:
 
     def endpoint_targets(self) -> Mapping[str, EndpointTarget]:
         return dict(self.names)
+
+    def splits(self) -> Mapping[str, Split]:
+        return dict(self.weighted)
+
+    def write_splits(self, hosts: Mapping[str, str], splits: Mapping[str, Split]) -> None:
+        self.moment()
+        for name in hosts:
+            in_use = len(self.names[name].environments) > 1
+            assert name in splits or not in_use, f"{name} leads to weighted records that are being removed"
+            self.weighted.pop(name, None)
+        self.weighted |= splits
+        self.check()
+        self.moment()
+
+    def lead_to_splits(self, endpoints: Collection[str]) -> None:
+        self.moment()
+        for name in endpoints:
+            environments = SHARED_BY.join(side.environment for side in self.weighted[name].sides)
+            self.names[name] = EndpointTarget(environments, "_split.chat.example.com")
+            self.dns["chat.example.com"] = "_split.chat.example.com"
+        self.check()
+        self.moment()
 
     def endpoint_ttl_s(self) -> int:
         return TTL_S

@@ -36,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Command:
         def opened(*_: Any, **__: Any) -> Iterator[Migrations]:
             yield migrations
 
-        monkeypatch.setattr(commands, "_migrations", opened)
+        monkeypatch.setattr(commands, "opened_migrations", opened)
         function(SimpleNamespace(obj=Context(yes=yes)), **options)
 
     return command

@@ -23,6 +23,7 @@ from meshctl.errors import (
 from meshctl.migrate.data import Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.steps import context
 from meshctl.migrate.steps.retries import TRIES
 from tests.unit.migrate.fake_gateway import FakeGateway
@@ -31,7 +32,8 @@ from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, 
 # `now` and `sleep` are this machine's own; `deployment` and `facts` belong to the plan
 CALLS = {name for kind in (Gateway, Data) for name in vars(kind) if not name.startswith("_")}
 CALLS -= {"now", "sleep", "deployment", "facts"}
-CHANGING = {"up", "destroy", "point_endpoints", "copy"}  # they may have had their effect when their answer gets lost
+# they may have had their effect when their answer gets lost
+CHANGING = {"up", "destroy", "point_endpoints", "copy", "write_splits", "lead_to_splits"}
 LOST = UnreachableError("nobody answers", why="connection reset by peer")
 
 
@@ -99,11 +101,17 @@ def move_and_finish(migrations: Migrations) -> None:
     migrations.finish(delete_data=True)
 
 
+def expand_and_contract(migrations: Migrations) -> None:
+    migrations.start(migrations.plan_expansion("east", "west", Share(workload="chat", weight=102), OPTIONS))
+    migrations.rollback(destroy_target=True)
+
+
 WAYS: dict[Callable[[Migrations], None], tuple[str, str, str]] = {
     move: ("waiting", "west", "east"),
     move_and_back: ("rolled-back", "east", "west"),
     move_and_back_for_good: ("rolled-back", "east", "west"),
     move_and_finish: ("finished", "west", "east"),
+    expand_and_contract: ("rolled-back", "east", "west"),
 }
 EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 

@@ -6,6 +6,7 @@ and what must be there before it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import stacks.aws
 import stacks.edge
 from meshctl.catalog import load_catalog
 from meshctl.load import load
+from meshctl.model.dns_splits import HealthCheck, Side, Split
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.checks import input_names
@@ -82,6 +84,8 @@ def monitor() -> Monitor:
     def run() -> None:
         stacks.aws.declare(deployment, LATE)
         names = {"chat": stacks.edge.DnsRecord("chat.example.com", "aws-east", "10.0.0.1", 30, "example.com", "Z1")}
+        sides = (Side("aws-east", "10.0.0.1", 153, HealthCheck("HTTP", 8000, "/")), Side("cw", "lb.example", 102))
+        names["talk"] = replace(names["chat"], host="talk.example.com", split=Split("demo 1", sides))
         stacks.edge.declare(names, before={}, profile="", tags={})
 
     with event_loops():

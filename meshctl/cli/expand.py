@@ -1,0 +1,95 @@
+"""`meshctl expand` and `meshctl contract`. No logic: see `migrate.migration`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meshctl.cli.context import Context
+from meshctl.cli.migrate import BreakLock, opened_migrations, show_document, show_end
+from meshctl.errors import UsageError
+
+
+def expand(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="The environment that has the workload.", metavar="SRC")],
+    target: Annotated[str, typer.Argument(help="The environment that gets it, too.", metavar="DST")],
+    workload: Annotated[str, typer.Option("--workload", help="The workload, which only reads.", metavar="NAME")],
+    share: Annotated[str, typer.Option("--share", help="DST's share of the requests, such as 40%.", metavar="PERCENT")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
+    observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
+    replace_target_data: Annotated[
+        bool, typer.Option("--replace-target-data", help="Delete objects at DST that SRC lacks.")
+    ] = False,
+    break_lock: BreakLock = False,
+) -> None:
+    """Run a workload in DST, too, and let DNS lead a share of its requests there. Again: another share, newer data."""
+    from meshctl.migrate.planning.inputs import Options, Share, weight_of
+    from meshctl.migrate.views import expansion as views
+
+    context: Context = ctx.obj
+    wanted = Share(workload=workload, weight=weight_of(_percent(share)))
+    options = Options(observe_s=observe, replace_target_data=replace_target_data)
+    with opened_migrations(context, source, target, break_lock=break_lock) as migrations:
+        present = migrations.expansion_of(source, target, workload)
+        if present is not None and not dry_run:
+            if context.must_confirm:
+                context.confirm(f"lead {wanted.text} of {workload} to {target}?")
+            migrations.share_again(present.migration, wanted.weight)
+            show_end(context, migrations.status(present.migration))
+            return
+        plan = migrations.plan_expansion(source, target, wanted, options)
+        if dry_run:
+            show_document(context, views.expansion_document(plan), views.expansion_text(plan))
+            return
+        if context.must_confirm:
+            context.say(views.expansion_text(plan))
+            context.confirm(f"run {workload} of {plan.source.mesh} in {target}, too?")
+        migration = migrations.start(plan)
+        shown = migrations.status(migration)
+    show_end(context, shown)
+
+
+def contract(
+    ctx: typer.Context,
+    keep_target: Annotated[
+        bool, typer.Option("--keep-target", help="Pause the workload in DST instead of destroying it there.")
+    ] = False,
+    target_lost: Annotated[
+        bool, typer.Option("--target-lost", help="Give up a DST that is gone; it is not used at all.")
+    ] = False,
+    break_lock: BreakLock = False,
+) -> None:
+    """Lead all requests of an expanded workload to SRC again, then remove it from DST. DST keeps its buckets."""
+    context: Context = ctx.obj
+    with opened_migrations(context, break_lock=break_lock) as migrations:
+        present = migrations.expansion()
+        if present is None:
+            raise UsageError(
+                "no workload of this mesh is expanded", hint="`meshctl expand SRC DST --workload NAME --share 40%`"
+            )
+        plan, workload = present.history.plan, present.history.plan.target.workloads[0].name
+        source, target = plan.source.environment, plan.target.environment
+        destroy = not (keep_target or target_lost)
+        if context.must_confirm:
+            end = f", then destroy {target}" if destroy else ""
+            context.confirm(f"lead all requests of {workload} to {source}{end}?")
+        migrations.rollback(present.migration, destroy_target=destroy, target_lost=target_lost)
+        shown = migrations.status(present.migration)
+    show_end(context, shown)
+
+
+def _percent(text: str) -> float:
+    """Raises: UsageError unless it is a number above 0 and below 100."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent < 100:
+        raise UsageError(
+            f"--share {text} is no share",
+            why="it must be above 0% and below 100%",
+            hint="write it like --share 40%; `meshctl migrate` moves all of it, `meshctl contract` ends an expansion",
+        )
+    return percent

@@ -1,0 +1,177 @@
+"""Makes the plan of an expansion: one workload in a second environment, which answers a share of its requests. PURE.
+
+An expansion is a migration that ends before the cutover: the same plan, journal and steps, with weighted DNS records in
+place of moved ones. `migration` calls `plan_expansion` with both deployments, of which the target has one workload;
+`step_plan` makes the steps from the plan's `share`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshctl.errors import InfeasibleError
+from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
+from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
+from meshctl.model.deployment import Deployment, Endpoint, Gap, Workload
+from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, HealthCheck
+from meshctl.words import pluralize
+
+_PLACE_OF_CHECKERS = "the health checkers of Route 53 ask from the internet"
+
+
+def plan_expansion(
+    source: Deployment, target: Deployment, share: Share, facts: tuple[StoreFacts, ...], options: Options, ttl_s: int
+) -> MigrationPlan:
+    """Raises: InfeasibleError that lists everything that prevents the expansion."""
+    gaps = tuple(_gaps(source, target, share.workload, facts, options))
+    if gaps:
+        raise InfeasibleError(
+            f"{share.workload} can't be expanded from {source.environment} to {target.environment}: "
+            f"{gaps[0].subject}: {gaps[0].wanted}",
+            gaps=gaps,
+            why="; ".join(f"{gap.subject}: {gap.best}" for gap in gaps),
+            hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
+        )
+    by_store = {fact.store: fact for fact in facts}
+    copied = [each for each in source.object_stores if each.name in by_store and not by_store[each.name].shared]
+    moves = tuple(move_of(source, each, target.object_store(each.name), by_store[each.name]) for each in copied)
+    return MigrationPlan(
+        source=source,
+        target=target.bare,
+        moves=moves,
+        stays=(),
+        stopped=(),
+        warm=(),
+        costs=(_running_cost(source, target),),
+        notes=tuple(_notes(source, target, share, ttl_s)),
+        options=options,
+        share=share,
+    )
+
+
+def _running_cost(source: Deployment, target: Deployment) -> Cost:
+    unknown = sorted(pool.name for pool in target.pools if pool.price.usd_per_hour is None)
+    return Cost(
+        subject=target.environment,
+        what=f"each hour beside {source.environment}, until `meshctl contract`",
+        usd=target.hourly_usd,
+        source=f"the price of pool {unknown[0]} is unknown" if unknown else "prices as in `meshctl check`",
+    )
+
+
+def _gaps(
+    source: Deployment, target: Deployment, name: str, facts: tuple[StoreFacts, ...], options: Options
+) -> Iterator[Gap]:
+    workload = next((each for each in source.workloads if each.name == name), None)
+    if workload is None or workload.paused:
+        state = "is not deployed" if workload is None else "is paused"
+        yield Gap(
+            subject=f"workload/{name}",
+            wanted=f"it runs in {source.environment}",
+            best=f"{name} {state} there",
+            hint=f"`meshctl up {source.environment}`",
+        )
+        return
+    if runs_alone(source, workload):
+        yield Gap(
+            subject=f"workload/{name}",
+            wanted="a workload that only reads",
+            best="it writes data or is a job, so two of them would write the same data",
+            hint=f"mount its storage with `readOnly: true`, or move it whole: "
+            f"`meshctl migrate {source.environment} {target.environment}`",
+        )
+    yield from _endpoint_gaps(source, target, workload)
+    yield from _volume_gaps(source, workload)
+    yield from _store_gaps(source, facts, options)
+
+
+def _endpoint_gaps(source: Deployment, target: Deployment, workload: Workload) -> Iterator[Gap]:
+    if not target.endpoints:
+        yield Gap(
+            subject=f"workload/{workload.name}",
+            wanted="an endpoint whose requests can be shared",
+            best="no endpoint leads to it",
+            hint="add one to `endpoints` of mesh.yaml",
+        )
+    hosts = {endpoint.name: endpoint.host for endpoint in source.endpoints}
+    for endpoint in target.endpoints:
+        if hosts.get(endpoint.name) != endpoint.host:
+            yield Gap(
+                subject=f"endpoint/{endpoint.name}",
+                wanted=f"the name {endpoint.host} in {source.environment}",
+                best=hosts.get(endpoint.name, "no such endpoint"),
+                hint=f"update the source first: `meshctl up {source.environment}`",
+            )
+
+
+def _volume_gaps(source: Deployment, workload: Workload) -> Iterator[Gap]:
+    """File systems and volumes can't be copied; a scratch of its own each pod has everywhere."""
+    volumes = {*(each.name for each in source.file_systems), *(each.name for each in source.blocks)}
+    for mount in workload.mounts:
+        if mount.storage in volumes and not source.ephemeral[mount.storage]:
+            yield Gap(
+                subject=f"storage/{mount.storage}",
+                wanted="data that can be copied",
+                best=f"a {mount.kind} volume, whose content stays in {source.environment}",
+                hint=f"keep what {workload.name} reads in object storage; or set `ephemeral: true`, where it can do "
+                "without the content",
+            )
+
+
+def _store_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> Iterator[Gap]:
+    ephemeral = {each.name for each in source.object_stores if each.ephemeral}
+    for fact in facts:
+        if fact.foreign_objects and not (options.replace_target_data or fact.shared or fact.store in ephemeral):
+            yield Gap(
+                subject=f"storage/{fact.store}",
+                wanted="a target store without other objects",
+                best=f"the target has {pluralize(fact.foreign_objects, 'object')} that the source does not have",
+                hint="copy the objects that you need elsewhere and empty the target's bucket; or delete them with "
+                "--replace-target-data",
+            )
+
+
+def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> Iterator[str]:
+    yield (
+        f"{share.text} of the resolutions of its names lead to {target.environment}: a share of resolutions, not of"
+        " requests, since clients keep an answer and their connections for a while"
+    )
+    unchecked = [each for each in target.endpoints if check_of(target, each) is None]
+    if len(unchecked) < len(target.endpoints):
+        limit_s = CHECK_INTERVAL_S * CHECK_FAILURES + ttl_s
+        yield (
+            f"an environment that does not answer gets no more resolutions after about {limit_s} s"
+            f" ({CHECK_FAILURES} checks each {CHECK_INTERVAL_S} s, and the records' {ttl_s} s)"
+        )
+    for endpoint in unchecked:
+        reason = "it is internal" if endpoint.is_internal else "it lets in only its own networks (`cidrs`)"
+        yield (
+            f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}: when one environment"
+            f" fails, `meshctl contract` leads all to {source.environment}"
+        )
+    written = _written_by_others(source, target)
+    for store in sorted(written):
+        yield f"{store} is written in {source.environment} meanwhile: give the command again to copy what has changed"
+
+
+def _written_by_others(source: Deployment, target: Deployment) -> set[str]:
+    written = {store for each in source.workloads for store in written_stores(each)}
+    return {store for each in target.workloads for store in read_stores(each)} & written
+
+
+def unchanging(plan: MigrationPlan) -> frozenset[str]:
+    """The copied stores to which nothing writes at the source, so that both sides can be compared."""
+    written = _written_by_others(plan.source, plan.target)
+    return frozenset(move.store for move in plan.moves if move.store not in written)
+
+
+def check_of(deployment: Deployment, endpoint: Endpoint) -> HealthCheck | None:
+    """What the checkers of Route 53 ask at an endpoint; None where they can't reach it. They know no gRPC, and take
+    the health path only on the port that users reach."""
+    if endpoint.is_internal or endpoint.cidrs:
+        return None
+    health = deployment.workload(endpoint.workload).health
+    port = deployment.listening_port(endpoint)
+    if health is None or health.port != endpoint.port or health.protocol not in ("http", "https"):
+        return HealthCheck("TCP", port)
+    return HealthCheck("HTTPS" if health.protocol == "https" else "HTTP", port, health.path or "/")

@@ -1,0 +1,48 @@
+"""The plan of an expansion, as text and as a JSON document. PURE; golden-tested.
+
+Used by `cli.expand`, which adds the `"meshctl": 1` of every document. What is in force is shown as a migration is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl.migrate.planning.inputs import share_text
+from meshctl.migrate.planning.plan import MigrationPlan
+from meshctl.migrate.steps.step_plan import first_expansion
+from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
+from meshctl.model.dns_splits import WHOLE
+from meshctl.printable import one_line
+
+
+def expansion_document(plan: MigrationPlan) -> dict[str, Any]:
+    """`expand --dry-run --output json`. USD are estimates; null = unknown. `weights` are of 255."""
+    source, target = plan.source.environment, plan.target.environment
+    weight = plan.share.weight if plan.share is not None else 0
+    return {
+        "mesh": plan.source.mesh,
+        "source": source,
+        "target": target,
+        "workload": plan.share.workload if plan.share is not None else "",
+        "weights": {source: WHOLE - weight, target: weight},
+        "steps": [{"phase": s.phase, "step": s.name, "title": s.title} for s in first_expansion(plan)],
+        "data": [move.model_dump(mode="json") for move in plan.moves],
+        "endpoints": [{"name": e.name, "host": e.host} for e in plan.endpoints],
+        "costs": [cost.model_dump(mode="json") for cost in plan.costs],
+        "notes": list(plan.notes),
+    }
+
+
+def expansion_text(plan: MigrationPlan) -> str:
+    """`expand --dry-run`: what is shared, what is copied, what it costs, then every step."""
+    source, target = plan.source.environment, plan.target.environment
+    weight = plan.share.weight if plan.share is not None else 0
+    workload = plan.share.workload if plan.share is not None else ""
+    lines = [f"{plan.source.mesh}: {workload} of {source} also in {target}", "", "shares"]
+    lines += [f"  {source}: {share_text(WHOLE - weight)}", f"  {target}: {share_text(weight)}"]
+    lines += [f"  by the weighted records of {endpoint.host}" for endpoint in plan.endpoints]
+    lines += ["", "data", *([line for move in plan.moves for line in move_lines(move)] or ["  none"])]
+    lines += ["", "costs", *cost_lines(plan), "", "steps", *step_lines(first_expansion(plan))]
+    lines += [f"  then both serve until `meshctl contract`, which leads all to {source} again"]
+    lines += ["", *(f"note: {note}" for note in plan.notes)] if plan.notes else []
+    return "\n".join(map(one_line, lines)) + "\n"

@@ -1,0 +1,51 @@
+"""How the resolutions of a shared host are split, as its weights say and as its name servers answer. EDGE (reads only).
+
+Called by `status` for hosts that lead to several environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meshctl.dns.lookup import cnames
+from meshctl.errors import MeshError
+from meshctl.model.dns_splits import WHOLE, Split, side_name, split_name
+
+RESOLUTIONS: Final = 200
+
+
+@dataclass(frozen=True)
+class ShareStatus:
+    """One environment's share. `measured`: how many of `resolutions` led there; both 0 where no server answered."""
+
+    environment: str
+    weight: int  # of 255
+    has_check: bool
+    measured: int = 0
+    resolutions: int = 0
+
+    @property
+    def text(self) -> str:
+        seen = f", {self.measured} of {self.resolutions} resolutions" if self.resolutions else ""
+        return f"{self.environment} {self.weight * 100 / WHOLE:.1f}%{seen}"
+
+
+def shares(host: str, split: Split) -> tuple[ShareStatus, ...]:
+    """The shares of a host, its name servers asked `RESOLUTIONS` times."""
+    try:
+        counted: Mapping[str, int] = cnames(split_name(host), RESOLUTIONS)
+    except MeshError:
+        counted = {}
+    total = sum(counted.values())
+    return tuple(
+        ShareStatus(
+            side.environment,
+            side.weight,
+            side.check is not None,
+            counted.get(side_name(host, side).rstrip("."), 0),
+            total,
+        )
+        for side in split.sides
+    )

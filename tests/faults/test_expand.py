@@ -1,0 +1,136 @@
+"""One workload in two environments: shares as DNS gives them, a side that fails, and back, without a failed request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.message
+import dns.query
+import pytest
+
+from meshctl.lab.load import Load
+from tests.faults.moved_mesh import ENVIRONMENTS
+from tests.lab_fixture import RunningLab
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.lab
+
+HOST = "chat.example.com"
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: spread
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 8}}
+  other: {role: general, nodes: 1, cpu: {cores: 8}}
+storage:
+  weights: {kind: object, size: 1TiB}
+workloads:
+  chat:
+    kind: inference
+    pool: web
+    image: vllm/vllm-openai:v0.11.0
+    args: [--model, /models/llama]
+    ports: {http: 8000}
+    health: {port: http, path: /health}
+    mounts: {weights: {path: /models, readOnly: true}}
+  notes: {kind: service, pool: other, image: "ghcr.io/acme/notes:1", ports: {http: 80}}
+endpoints:
+  chat: {host: chat.example.com, workload: chat, port: http, access: public}
+"""
+RESOLUTIONS = 4000  # a share of 40% is then within 3 points in all but one of 10,000 runs
+POINTS = 0.03
+EXPAND = ("expand", "dc1", "cw", "--workload", "chat", "--yes", "--observe", "2")
+
+
+@pytest.fixture
+def spread(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    here = lab.at(tmp_path)
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    here.meshctl("up", "dc1", "--yes", "--object-storage-only")
+    put(here, "dc1", "llama/0.bin")
+    here.meshctl("up", "dc1", "--yes")
+    yield here
+    here.meshctl("contract", "--yes", check=False)  # while it is in force, `destroy` is refused
+    for environment in ("dc1", "cw"):
+        here.meshctl("destroy", environment, "--allow-data-loss", "--confirm", environment, check=False)
+
+
+def bucket(here: RunningLab, environment: str) -> tuple[str, str]:
+    """The profile of the environment's store, and the name of the bucket."""
+    profile = {"cw": "coreweave", "dc1": "dc1"}[environment]
+    buckets = here.boto3("s3", profile).list_buckets()["Buckets"]
+    return profile, next(str(each["Name"]) for each in buckets if each["Name"].startswith(f"spread-{environment}"))
+
+
+def put(here: RunningLab, environment: str, key: str) -> None:
+    profile, name = bucket(here, environment)
+    here.boto3("s3", profile).put_object(Bucket=name, Key=key, Body=b"x" * 9000)
+
+
+def keys(here: RunningLab, environment: str) -> set[str]:
+    profile, name = bucket(here, environment)
+    return {each["Key"] for each in here.boto3("s3", profile).list_objects_v2(Bucket=name).get("Contents", ())}
+
+
+def balancers(here: RunningLab) -> dict[str, str]:
+    """The address of the host's load balancer in each environment."""
+    return {
+        environment: here.json("status", environment)["environments"][environment]["endpoints"][0]["address"]
+        for environment in ("dc1", "cw")
+    }
+
+
+def shares(here: RunningLab, addresses: dict[str, str], resolutions: int = RESOLUTIONS) -> dict[str, float]:
+    """What part of independent resolutions of the host leads to the load balancer of each environment."""
+    address, _, port = here.env["MESHCTL_DNS_SERVER"].rpartition(":")
+    targets: Counter[str] = Counter()
+    for _ in range(resolutions):
+        answer = dns.query.udp(dns.message.make_query(HOST, "A"), address, timeout=20, port=int(port))
+        targets[answer.answer[-1][0].to_text()] += 1
+    return {environment: targets[own] / resolutions for environment, own in addresses.items()}
+
+
+def workloads(here: RunningLab, environment: str) -> dict[str, int]:
+    status = here.json("status", environment)["environments"][environment]
+    return {each["name"]: each["ready"] for each in status.get("workloads", ())}
+
+
+def test_a_share_is_led_elsewhere_and_all_come_back_without_a_failed_request(spread: RunningLab) -> None:
+    server = spread.env["MESHCTL_DNS_SERVER"]
+    load = Load(f"http://{HOST}:8000/v1/completions", rate=50, dns_server=server).start()
+    wait_until(lambda: load.environments["dc1"] > 50)
+    spread.meshctl(*EXPAND, "--share", "40%")
+    assert workloads(spread, "cw") == {"chat": 1}
+    assert workloads(spread, "dc1") == {"chat": 1, "notes": 1}
+    own = balancers(spread)
+    assert shares(spread, own)["cw"] == pytest.approx(0.4, abs=POINTS)
+    wait_until(lambda: load.environments["cw"] > 50)
+    assert spread.json("plan", "dc1")["changes"] == []
+    refused = spread.meshctl("up", "cw", "--yes", check=False)
+    assert (refused.returncode, "has chat alone" in refused.stderr) == (75, True)
+    put(spread, "dc1", "llama/1.bin")
+    spread.meshctl(*EXPAND, "--share", "80%")
+    assert shares(spread, own)["cw"] == pytest.approx(0.8, abs=POINTS)
+    assert keys(spread, "cw") == {"llama/0.bin", "llama/1.bin"}
+    spread.meshctl("contract", "--yes")
+    assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}
+    result = load.stop()
+    assert result.failed == 0, result.errors
+    assert spread.boto3("route53").list_health_checks()["HealthChecks"] == []
+    assert workloads(spread, "cw") == {}
+
+
+@pytest.mark.exhaustive
+def test_a_side_that_fails_is_left_and_is_asked_again_once_it_is_well(spread: RunningLab) -> None:
+    spread.meshctl(*EXPAND, "--share", "40%")
+    own = balancers(spread)
+    spread.kubectl("cw", "--namespace", "spread", "scale", "deployment/chat", "--replicas", "0")
+    wait_until(lambda: shares(spread, own, 100)["cw"] == 0.0)
+    spread.kubectl("cw", "--namespace", "spread", "scale", "deployment/chat", "--replicas", "1")
+    wait_until(lambda: shares(spread, own, 100)["cw"] > 0.1)
+    spread.meshctl("contract", "--yes")
+    assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}

@@ -1,0 +1,260 @@
+"""A workload expanded into a second environment, given again, and contracted, in memory, killed at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+from obstore.store import MemoryStore
+
+from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
+from meshctl.migrate.gateway import EndpointTarget
+from meshctl.migrate.journal import guard
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.expansion import check_of
+from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
+from meshctl.migrate.views import detail_text, run_text
+from meshctl.migrate.views.expansion import expansion_document, expansion_text
+from meshctl.model.deployment import Health, Mount
+from meshctl.model.dns_splits import HealthCheck, Side
+from tests.golden_files import Golden
+from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
+
+OPTIONS = Options(observe_s=6)
+CHAT = Share(workload="chat", weight=102)
+
+
+def migrations_of(gateway: FakeGateway, store: MemoryStore | None = None) -> Migrations:
+    return Migrations(
+        "demo", gateway, MortalStore(store or MemoryStore(), None, gateway), data=gateway, break_lock=True
+    )
+
+
+def expanded(gateway: FakeGateway, share: Share = CHAT) -> Migrations:
+    migrations = migrations_of(gateway)
+    migrations.start(migrations.plan_expansion("east", "west", share, OPTIONS))
+    return migrations
+
+
+def weights(gateway: FakeGateway) -> dict[str, int]:
+    return {side.environment: side.weight for side in gateway.weighted["chat"].sides}
+
+
+def assert_expanded(gateway: FakeGateway, weight: int) -> None:
+    assert gateway.running("east", "chat")
+    assert gateway.running("west", "chat")
+    assert gateway.running("east", "pretrain")
+    west = gateway.deployments["west"]
+    assert west is not None
+    assert [workload.name for workload in west.workloads] == ["chat"]
+    assert weights(gateway) == {"east": 255 - weight, "west": weight}
+    assert gateway.names["chat"].environments == {"east", "west"}
+    assert gateway.buckets["west-weights"] == gateway.buckets["east-weights"]
+    assert "west-checkpoints" not in gateway.buckets  # chat does not read them
+
+
+def assert_contracted(gateway: FakeGateway) -> None:
+    assert gateway.names == {"chat": EndpointTarget("east", "east-lb")}
+    assert gateway.weighted == {}
+    assert gateway.running("east", "chat")
+    assert not gateway.running("west", "chat")
+
+
+def test_both_serve_and_the_rest_of_the_mesh_stays_where_it_is() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    assert_expanded(gateway, 102)
+    _, history, activity = migrations.status()
+    assert "expanded, 40.0% (102 of 255) of chat" in run_text("one", history, activity)
+    assert "meshctl contract" in detail_text("one", history, activity)
+
+
+def test_each_side_is_checked_as_its_workload_is() -> None:
+    gateway = FakeGateway().begin()
+    expanded(gateway)
+    check = HealthCheck("HTTP", 8000, "/health")
+    assert gateway.weighted["chat"].sides == (Side("east", "east-lb", 153, check), Side("west", "west-lb", 102, check))
+
+
+def test_given_again_it_changes_the_share_and_copies_what_is_new() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.buckets["east-weights"]["w/new"] = b"x"
+    for weight in (204, 102):
+        status = migrations.expansion_of("east", "west", "chat")
+        assert status is not None
+        migrations.share_again(status.migration, weight)
+        assert_expanded(gateway, weight)
+    with pytest.raises(UsageError, match="chat is expanded already, from east to west"):
+        migrations.expansion_of("west", "east", "chat")
+
+
+def test_contract_leads_all_back_before_the_target_goes() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert_contracted(gateway)
+    assert gateway.destroyed_with_data == {"west": False}
+    assert migrations.expansion() is None
+
+
+def test_contract_works_while_the_target_is_gone() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.lose("west")
+    migrations.rollback(target_lost=True)
+    assert_contracted(gateway)
+
+
+def test_an_expansion_has_no_finish() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    with pytest.raises(MigrationError, match="is an expansion, which has no `finish`") as caught:
+        migrations.finish()
+    assert "meshctl contract" in caught.value.hint
+
+
+def test_the_source_goes_on_and_the_target_is_left_alone() -> None:
+    gateway = FakeGateway().begin()
+    status = expanded(gateway).status()
+    guard.refuse(*status, "east", "up")
+    guard.refuse(*status, "east", "restart")
+    for environment, command in (("east", "destroy"), ("west", "up"), ("west", "destroy")):
+        with pytest.raises(LockedError, match="is part of expansion"):
+            guard.refuse(*status, environment, command)
+
+
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        (Mount(storage="weights", kind="object", path="/models", read_only=False), "a workload that only reads"),
+    ],
+)
+def test_a_workload_that_writes_is_refused(mount: Mount, reason: str) -> None:
+    gateway = FakeGateway()
+    east = gateway.declared["east"]
+    chat = east.workload("chat").model_copy(update={"mounts": (mount,)})
+    workloads = (chat, east.workload("pretrain"))
+    gateway.declared["east"] = east.model_copy(update={"workloads": workloads})
+    gateway.begin()
+    with pytest.raises(InfeasibleError, match=reason):
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+
+
+def test_a_job_is_refused() -> None:
+    gateway = FakeGateway().begin()
+    with pytest.raises(InfeasibleError, match="a workload that only reads"):
+        migrations_of(gateway).plan_expansion("east", "west", Share(workload="pretrain", weight=102), OPTIONS)
+
+
+def test_a_name_that_leads_elsewhere_is_refused() -> None:
+    gateway = FakeGateway().begin()
+    gateway.names = {"chat": EndpointTarget("dc1", "dc1-lb")}
+    with pytest.raises(UsageError, match="leads to dc1, not to east"):
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+
+
+def test_a_name_that_only_some_networks_reach_has_no_health_check_and_the_plan_says_so() -> None:
+    gateway = FakeGateway()
+    for name, whole in gateway.declared.items():
+        internal = whole.endpoints[0].model_copy(update={"access": "internal"})
+        gateway.declared[name] = whole.model_copy(update={"endpoints": (internal,)})
+    gateway.begin()
+    plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert "chat.example.com has no health check, because it is internal" in expansion_text(plan)
+    assert check_of(plan.target, plan.target.endpoints[0]) is None
+
+
+def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> None:
+    gateway = FakeGateway()
+    whole = gateway.declared["west"]
+    grpc = whole.workload("chat").model_copy(update={"health": Health(port="http", protocol="grpc")})
+    whole = whole.model_copy(update={"workloads": (grpc,)})
+    assert check_of(whole, whole.endpoints[0]) == HealthCheck("TCP", 8000)
+
+
+def test_the_plan_says_what_is_shared_and_how_long_a_sick_side_is_asked(golden: Golden) -> None:
+    gateway = FakeGateway().begin()
+    plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    text = expansion_text(plan)
+    assert "west: 40.0% (102 of 255)" in text
+    assert "no more resolutions after about 60 s (3 checks each 10 s, and the records' 30 s)" in text
+    document = expansion_document(plan)
+    golden("migrate/expansion.txt", text)
+    golden.json("migrate/expansion.json", document)
+    assert document["weights"] == {"east": 153, "west": 102}
+    assert gateway.deployments["west"] is None
+
+
+@pytest.mark.parametrize(("percent", "weight"), [(40, 102), (0.01, 1), (99.99, 254), (50, 128)])
+def test_a_share_is_the_nearest_of_255ths(percent: float, weight: int) -> None:
+    assert weight_of(percent) == weight
+    assert share_text(102) == "40.0% (102 of 255)"
+
+
+def _moments(direction: str) -> int:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    if direction == "forward":
+        return gateway.moments
+    gateway.moments = 0
+    migrations.rollback(destroy_target=True)
+    return gateway.moments
+
+
+def test_killed_at_every_moment_it_ends_the_same() -> None:
+    for kill_at in range(1, _moments("forward") + 1):
+        gateway = FakeGateway().begin()
+        gateway.kill_at = kill_at
+        store = MemoryStore()
+        with contextlib.suppress(Killed):
+            migrations = migrations_of(gateway, store)
+            migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+        gateway.revive()
+        again = migrations_of(gateway, store)
+        if again.expansion() is None:
+            again.start(again.plan_expansion("east", "west", CHAT, OPTIONS))
+        else:
+            again.resume()
+        assert_expanded(gateway, 102)
+
+
+def test_contract_killed_at_every_moment_ends_the_same() -> None:
+    for kill_at in range(1, _moments("rollback") + 1):
+        gateway = FakeGateway().begin()
+        store = MemoryStore()
+        migrations = migrations_of(gateway, store)
+        migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+        gateway.moments, gateway.kill_at = 0, kill_at
+        with contextlib.suppress(Killed):
+            migrations.rollback(destroy_target=True)
+        gateway.revive()
+        again = migrations_of(gateway, store)
+        if again.expansion() is not None:
+            again.rollback(destroy_target=True)
+        assert_contracted(gateway)
+
+
+def test_a_broken_off_expansion_can_be_contracted_at_every_moment() -> None:
+    for kill_at in range(1, _moments("forward") + 1):
+        gateway = FakeGateway().begin()
+        gateway.kill_at = kill_at
+        store = MemoryStore()
+        with contextlib.suppress(Killed):
+            migrations = migrations_of(gateway, store)
+            migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+        gateway.revive()
+        again = migrations_of(gateway, store)
+        if again.expansion() is not None:
+            again.rollback(destroy_target=True)
+        assert_contracted(gateway)
+
+
+def test_the_records_of_another_share_are_not_taken_for_the_wanted_ones() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    split = gateway.weighted["chat"]
+    gateway.weighted["chat"] = replace(split, sides=tuple(replace(side, weight=1) for side in split.sides))
+    migrations.share_again(migrations.ids()[0], 102)
+    assert_expanded(gateway, 102)
